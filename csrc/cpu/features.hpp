@@ -1,0 +1,17 @@
+// Route F: products of features.
+#pragma once
+
+#include <vector>
+
+#include "kernels.hpp"
+#include "prepare.hpp"
+
+namespace fastcka::cpu {
+
+// S0 (m, m), symmetric, from panels of features; k (m, n) are the squared norms. `tile` is a multiple of micro-tile
+// columns.
+template <class T>
+std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile, const Products<T>& products,
+                                 const std::vector<double>& k, Pool& pool);
+
+}  // namespace fastcka::cpu

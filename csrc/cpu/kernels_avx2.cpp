@@ -1,0 +1,19 @@
+// Compiled with AVX2, FMA and F16C; called only where the processor has them.
+#include "kernels_simd.hpp"
+
+namespace fastcka::cpu {
+namespace {
+
+bool supported() {
+  __builtin_cpu_init();
+  // Every processor with AVX2 has F16C, which older compilers cannot ask for by name.
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+}  // namespace
+
+extern const Kernels avx2_kernels;
+const Kernels avx2_kernels{"avx2", supported, column_statistics, simd_products<float, 32, 4>(),
+                           simd_products<double, 32, 4>()};
+
+}  // namespace fastcka::cpu

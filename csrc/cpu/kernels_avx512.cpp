@@ -1,0 +1,19 @@
+// Compiled with AVX-512 F, BW, DQ, VL and FMA; called only where the processor has them.
+#include "kernels_simd.hpp"
+
+namespace fastcka::cpu {
+namespace {
+
+bool supported() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+}
+
+}  // namespace
+
+extern const Kernels avx512_kernels;
+const Kernels avx512_kernels{"avx512", supported, column_statistics, simd_products<float, 64, 8>(),
+                             simd_products<double, 64, 8>()};
+
+}  // namespace fastcka::cpu

@@ -1,0 +1,82 @@
+// Float64 partial sums, computed by any thread in any order, added in the order of their tiles: the result has the
+// same bits for any number of threads. At most two unfinished partial sums a thread are held.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "pool.hpp"
+
+namespace fastcka::cpu {
+
+// The block rows [i0, i1) x columns [j0, j1) of an (m, m) sum.
+struct Partial {
+  std::int64_t i0 = 0, i1 = 0, j0 = 0, j1 = 0;
+  std::vector<double> values;
+
+  void reset(std::int64_t rows_begin, std::int64_t rows_end, std::int64_t columns_begin, std::int64_t columns_end) {
+    i0 = rows_begin, i1 = rows_end, j0 = columns_begin, j1 = columns_end;
+    values.assign(static_cast<std::size_t>((i1 - i0) * (j1 - j0)), 0.0);
+  }
+  double& at(std::int64_t i, std::int64_t j) { return values[static_cast<std::size_t>((i - i0) * (j1 - j0) + j - j0)]; }
+};
+
+class OrderedSum {
+ public:
+  OrderedSum(std::int64_t m, Pool& pool)
+      : m_(m), pool_(pool), total_(static_cast<std::size_t>(m * m), 0.0), limit_(2 * pool.threads()) {}
+
+  // To be called before tile `tile` is computed. Waits while too many later tiles are finished before their turn;
+  // the tile whose turn it is never waits, so that the sum always moves on.
+  Partial acquire(std::int64_t tile, int worker) {
+    std::unique_lock lock(mutex_);
+    while (tile != next_ && static_cast<int>(waiting_.size()) >= limit_) {
+      moved_.wait_for(lock, std::chrono::milliseconds(20));
+      lock.unlock();
+      pool_.checkpoint(worker);
+      lock.lock();
+    }
+    if (spare_.empty()) return {};
+    Partial partial = std::move(spare_.back());
+    spare_.pop_back();
+    return partial;
+  }
+
+  void commit(std::int64_t tile, Partial partial) {
+    const std::lock_guard lock(mutex_);
+    waiting_.emplace(tile, std::move(partial));
+    for (auto it = waiting_.begin(); it != waiting_.end() && it->first == next_; ++next_) {
+      add(it->second);
+      spare_.push_back(std::move(it->second));
+      it = waiting_.erase(it);
+    }
+    moved_.notify_all();
+  }
+
+  std::vector<double> take() { return std::move(total_); }
+
+ private:
+  void add(const Partial& partial) {
+    const double* value = partial.values.data();
+    for (std::int64_t i = partial.i0; i < partial.i1; ++i) {
+      for (std::int64_t j = partial.j0; j < partial.j1; ++j) total_[static_cast<std::size_t>(i * m_ + j)] += *value++;
+    }
+  }
+
+  const std::int64_t m_;
+  Pool& pool_;
+  std::vector<double> total_;
+  const int limit_;
+  std::mutex mutex_;
+  std::condition_variable moved_;
+  std::int64_t next_ = 0;
+  std::map<std::int64_t, Partial> waiting_;
+  std::vector<Partial> spare_;
+};
+
+}  // namespace fastcka::cpu

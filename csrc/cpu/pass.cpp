@@ -1,0 +1,34 @@
+#include "pass.hpp"
+
+#include "features.hpp"
+#include "gram.hpp"
+#include "kernels.hpp"
+#include "pool.hpp"
+#include "prepare.hpp"
+
+namespace fastcka::cpu {
+namespace {
+
+template <class T>
+Sums run_as(const std::vector<View>& views, const Request& request, const Poll& poll) {
+  const Kernels& kernels = find_kernels(request.kernels);
+  const Products<T>& products = kernels.products<T>();
+  Pool pool(request.threads, poll);
+
+  Sums sums;
+  const Panels panels{request.route == Route::gram ? products.lanes : request.chunk, products.lanes, request.route};
+  const Prepared<T> prepared = prepare<T>(views, panels, kernels, pool, sums);
+  if (!sums.non_finite.empty()) return sums;
+
+  sums.s0 = request.route == Route::gram ? gram_sums(prepared, request.tile, products, pool)
+                                         : feature_sums(prepared, request.tile, products, sums.k, pool);
+  return sums;
+}
+
+}  // namespace
+
+Sums run(const std::vector<View>& views, const Request& request, const Poll& poll) {
+  return request.float64 ? run_as<double>(views, request, poll) : run_as<float>(views, request, poll);
+}
+
+}  // namespace fastcka::cpu

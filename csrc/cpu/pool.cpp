@@ -1,0 +1,55 @@
+#include "pool.hpp"
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+namespace fastcka::cpu {
+namespace {
+
+constexpr auto poll_interval = std::chrono::milliseconds(100);
+
+}  // namespace
+
+void Pool::run(std::int64_t items, Progress progress, const std::function<void(std::int64_t, int)>& body) {
+  next_ = 0;
+  done_ = 0;
+  total_ = progress == Progress::reported ? items : 0;
+  const auto workers = static_cast<int>(std::min<std::int64_t>(threads_, items));
+  std::vector<std::thread> others;
+  others.reserve(static_cast<std::size_t>(workers));
+  try {
+    for (int worker = 1; worker < workers; ++worker) {
+      others.emplace_back([this, worker, items, &body] { work(worker, items, body); });
+    }
+  } catch (...) {  // no more threads to be had: stop those that run, then say so
+    if (!failed_.exchange(true)) error_ = std::current_exception();
+  }
+  work(0, items, body);
+  for (std::thread& other : others) other.join();
+  if (error_) std::rethrow_exception(error_);
+}
+
+void Pool::work(int worker, std::int64_t items, const std::function<void(std::int64_t, int)>& body) {
+  try {
+    for (std::int64_t item; (item = next_.fetch_add(1)) < items;) {
+      checkpoint(worker);
+      body(item, worker);
+      done_.fetch_add(1);
+    }
+  } catch (const Stopped&) {
+  } catch (...) {
+    if (!failed_.exchange(true)) error_ = std::current_exception();
+  }
+}
+
+void Pool::checkpoint(int worker) {
+  if (failed_.load(std::memory_order_relaxed)) throw Stopped{};
+  if (worker != 0) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - polled_ < poll_interval) return;
+  polled_ = now;
+  poll_(done_.load(), total_);
+}
+
+}  // namespace fastcka::cpu

@@ -1,0 +1,124 @@
+// Column statistics and centring of any dtype and stride, for the translation units named in kernels_simd.hpp.
+#pragma once
+
+#include "kernels.hpp"
+
+namespace fastcka::cpu {
+namespace {
+
+struct Half {
+  _Float16 value;
+};
+struct BFloat {
+  std::uint16_t bits;
+};
+
+inline double widen(Half x) { return static_cast<double>(x.value); }
+inline double widen(BFloat x) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(x.bits) << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return static_cast<double>(value);
+}
+inline double widen(float x) { return static_cast<double>(x); }
+inline double widen(double x) { return x; }
+
+// Columns [begin, begin + count) of a row in float64.
+template <class S>
+inline void widen_row(const View& view, std::int64_t row, std::int64_t begin, std::int64_t count, double* out) {
+  const char* from = static_cast<const char*>(view.data) + row * view.row_stride + begin * view.column_stride;
+  if (view.column_stride == static_cast<std::int64_t>(sizeof(S))) {
+    for (std::int64_t j = 0; j < count; ++j) {
+      S x;
+      __builtin_memcpy(&x, from + j * static_cast<std::int64_t>(sizeof(S)), sizeof x);
+      out[j] = widen(x);
+    }
+  } else {
+    for (std::int64_t j = 0; j < count; ++j) {
+      S x;
+      __builtin_memcpy(&x, from + j * view.column_stride, sizeof x);
+      out[j] = widen(x);
+    }
+  }
+}
+
+// Columns that are worked on together: their float64 values and statistics stay in the L1 cache.
+constexpr std::int64_t strip = 256;
+
+template <class S>
+void column_statistics_of(const View& view, std::int64_t begin, std::int64_t end, ColumnStatistics out) {
+  double x[strip];
+  for (std::int64_t j0 = 0; j0 < view.d; j0 += strip) {
+    const std::int64_t count = view.d - j0 < strip ? view.d - j0 : strip;
+    double* sum = out.sum + j0;
+    double* min = out.min + j0;
+    double* max = out.max + j0;
+    widen_row<S>(view, begin, j0, count, x);
+    for (std::int64_t j = 0; j < count; ++j) sum[j] = min[j] = max[j] = x[j];
+    for (std::int64_t row = begin + 1; row < end; ++row) {
+      widen_row<S>(view, row, j0, count, x);
+      for (std::int64_t j = 0; j < count; ++j) {
+        sum[j] += x[j];
+        min[j] = x[j] < min[j] ? x[j] : min[j];
+        max[j] = x[j] > max[j] ? x[j] : max[j];
+      }
+    }
+  }
+}
+
+void column_statistics(const View& view, std::int64_t begin, std::int64_t end, ColumnStatistics out) {
+  switch (view.dtype) {
+    case DType::float16:
+      return column_statistics_of<Half>(view, begin, end, out);
+    case DType::bfloat16:
+      return column_statistics_of<BFloat>(view, begin, end, out);
+    case DType::float32:
+      return column_statistics_of<float>(view, begin, end, out);
+    case DType::float64:
+      return column_statistics_of<double>(view, begin, end, out);
+  }
+}
+
+template <class S, class T>
+void center_from(const View& view, std::int64_t begin, std::int64_t end, const double* mean, double scale, T* out,
+                 std::int64_t pitch, double* k) {
+  constexpr std::int64_t lanes = 8;
+  double x[strip];
+  for (std::int64_t row = begin; row < end; ++row, out += pitch) {
+    double squares[lanes] = {};
+    for (std::int64_t j0 = 0; j0 < view.d; j0 += strip) {
+      const std::int64_t count = view.d - j0 < strip ? view.d - j0 : strip;
+      widen_row<S>(view, row, j0, count, x);
+      for (std::int64_t j = 0; j < count; ++j) out[j0 + j] = static_cast<T>((x[j] - mean[j0 + j]) * scale);
+      std::int64_t j = 0;
+      for (; j + lanes <= count; j += lanes) {
+        for (int lane = 0; lane < lanes; ++lane) {
+          const auto value = static_cast<double>(out[j0 + j + lane]);
+          squares[lane] += value * value;
+        }
+      }
+      for (; j < count; ++j) squares[0] += static_cast<double>(out[j0 + j]) * static_cast<double>(out[j0 + j]);
+    }
+    double total = 0;
+    for (double square : squares) total += square;
+    *k++ = total;
+  }
+}
+
+template <class T>
+void center(const View& view, std::int64_t begin, std::int64_t end, const double* mean, double scale, T* out,
+            std::int64_t pitch, double* k) {
+  switch (view.dtype) {
+    case DType::float16:
+      return center_from<Half>(view, begin, end, mean, scale, out, pitch, k);
+    case DType::bfloat16:
+      return center_from<BFloat>(view, begin, end, mean, scale, out, pitch, k);
+    case DType::float32:
+      return center_from<float>(view, begin, end, mean, scale, out, pitch, k);
+    case DType::float64:
+      return center_from<double>(view, begin, end, mean, scale, out, pitch, k);
+  }
+}
+
+}  // namespace
+}  // namespace fastcka::cpu

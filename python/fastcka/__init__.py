@@ -1,0 +1,42 @@
+"""fastcka: Centered Kernel Alignment of all pairs of a sweep in one fused pass."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fastcka.core import Comparison, cka, cka_matrix, compare, hsic
+from fastcka.core.backend import version as __version__
+
+if TYPE_CHECKING:
+    from fastcka.store import create_store, open_store
+    from fastcka.sweep import run_sweep
+
+__all__ = [
+    "Comparison",
+    "__version__",
+    "cka",
+    "cka_matrix",
+    "compare",
+    "create_store",
+    "hsic",
+    "open_store",
+    "run_sweep",
+]
+
+# Imported on first use: h5py and pydantic would double the time of `import fastcka`.
+_LAZY = {
+    "create_store": "fastcka.store",
+    "open_store": "fastcka.store",
+    "run_sweep": "fastcka.sweep",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'fastcka' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,21 @@
+"""The compiled pass; see csrc/bindings.cpp."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+version: str
+compiler: str
+staging_lanes: int
+
+def kernels() -> list[dict[str, Any]]: ...
+def run(
+    views: Sequence[tuple[int, int, int, int, int, str, bool]],
+    *,
+    route: str,
+    tile: int,
+    chunk: int,
+    float64: bool,
+    threads: int,
+    kernels: str,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]: ...

@@ -1,0 +1,196 @@
+"""What the caller has, as views that the compiled pass can read where they lie."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.core.plan import STAGING_LANES
+from fastcka.errors import DeviceError, InputError
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+_DLPACK_CPU = 1
+
+
+@dataclass(frozen=True)
+class ArrayView:
+    """A representation where it lies: strides in bytes, and the object that keeps it alive."""
+
+    owner: object
+    address: int
+    n_examples: int
+    n_features: int
+    row_stride: int
+    column_stride: int
+    dtype: str
+    staged: bool = False
+
+
+class StagedRepresentation:
+    """A representation in a buffer that the pass may centre in place, so that no copy is made.
+
+    For readers that fill a buffer and do not need it afterwards. The buffer is float32 and has both
+    extents padded to whole cache lines, which is the room that the pass needs to rearrange it.
+    """
+
+    def __init__(self, base: NDArray[np.float32], n_examples: int, n_features: int) -> None:
+        self._base: NDArray[np.float32] | None = base
+        self._shape = (n_examples, n_features)
+
+    @classmethod
+    def empty(cls, n_examples: int, n_features: int) -> StagedRepresentation:
+        """An uninitialised buffer for ``n_examples`` rows of ``n_features`` float32 values."""
+        if n_examples < 1 or n_features < 1:
+            raise InputError(
+                f"a representation needs at least one example and one feature, "
+                f"got ({n_examples}, {n_features})"
+            )
+        rows, pitch = _padded(n_examples), _padded(n_features)
+        room = np.empty(rows * pitch + STAGING_LANES, np.float32)
+        skip = -room.ctypes.data % (4 * STAGING_LANES) // 4
+        base = room[skip : skip + rows * pitch].reshape(rows, pitch)
+        return cls(base, n_examples, n_features)
+
+    @property
+    def array(self) -> NDArray[np.float32]:
+        """The writable (n_examples, n_features) view to fill; its rows are not adjacent."""
+        if self._base is None:
+            raise InputError("this staged representation was used up by an earlier pass")
+        return self._base[: self._shape[0], : self._shape[1]]
+
+    def view(self) -> ArrayView:
+        """The buffer as the pass takes it."""
+        array = self.array
+        pitch = _padded(self._shape[1]) * array.itemsize
+        return ArrayView(
+            array, array.ctypes.data, *self._shape, pitch, array.itemsize, "float32", staged=True
+        )
+
+    def consume(self) -> None:
+        """A pass is about to overwrite the buffer: nothing else may read it from now on."""
+        self._base = None
+
+
+def _padded(extent: int) -> int:
+    return math.ceil(extent / STAGING_LANES) * STAGING_LANES
+
+
+def as_view(x: Any, name: str) -> ArrayView:
+    """View an array of shape (n_examples, ...) as (n_examples, n_features), in place if it can be.
+
+    Parameters
+    ----------
+    x
+        A NumPy array, a torch tensor on the CPU, a `StagedRepresentation`, or anything that speaks
+        DLPack (on the CPU) or the array protocol. Axes after the first are flattened. Integers and
+        booleans become float32 where that is exact by type, else float64.
+    name
+        What error messages call it.
+
+    Raises
+    ------
+    InputError
+        For fewer than two axes, an empty axis, or values that are not real numbers.
+    DeviceError
+        For an array that is not in the memory of the CPU.
+    """
+    if isinstance(x, StagedRepresentation):
+        return x.view()
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return _of_torch(x, name)
+    return _of_numpy(_to_numpy(x, name), name)
+
+
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) < 2:
+        hint = " (a single feature is x[:, None])" if len(shape) == 1 else ""
+        raise InputError(
+            f"{name} must have shape (n_examples, n_features), got {tuple(shape)}{hint}"
+        )
+    if 0 in shape:
+        raise InputError(f"{name} is empty: its shape is {tuple(shape)}")
+
+
+def _of_torch(x: Any, name: str) -> ArrayView:
+    if x.device.type != "cpu":
+        raise DeviceError(
+            f"{name} is a torch tensor on {x.device}, and this build computes on the CPU: "
+            f"pass {name}.cpu()"
+        )
+    if x.layout != sys.modules["torch"].strided or x.is_quantized:
+        raise InputError(f"{name} must be a dense torch tensor, got layout {x.layout}")
+    x = x.detach().resolve_neg()
+    dtype = str(x.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        if dtype.startswith(("complex", "float8", "float4")):
+            raise InputError(f"{name} must hold real numbers of at least 16 bits, got {dtype}")
+        return _of_numpy(_widened(x.numpy(), name), name)
+    _check_shape(tuple(x.shape), name)
+    x = x.reshape(x.shape[0], -1)
+    size = x.element_size()
+    return ArrayView(
+        x, x.data_ptr(), x.shape[0], x.shape[1], x.stride(0) * size, x.stride(1) * size, dtype
+    )
+
+
+def _to_numpy(x: Any, name: str) -> NDArray[Any]:
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array: fill or drop its masked values first")
+    if isinstance(x, np.ndarray):
+        return np.asarray(x)
+    if hasattr(x, "__dlpack_device__"):
+        kind, index = x.__dlpack_device__()
+        if int(kind) != _DLPACK_CPU:
+            raise DeviceError(
+                f"{name} lies on a device (DLPack type {int(kind)}, index {index}), and this build "
+                f"computes on the CPU: copy it to the host first"
+            )
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError, TypeError):
+            pass  # a dtype that NumPy's DLPack lacks, bfloat16 say: the array protocol has it
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name} must be an array of shape (n_examples, n_features), got {type(x).__name__}: "
+            f"{error}"
+        ) from error
+    if array.dtype == object:
+        raise InputError(
+            f"{name} must be an array of real numbers, got {type(x).__name__} (dtype object)"
+        )
+    return array
+
+
+def _of_numpy(x: NDArray[Any], name: str) -> ArrayView:
+    _check_shape(x.shape, name)
+    x = _widened(x, name)
+    x = x.reshape(x.shape[0], -1)
+    return ArrayView(
+        owner=x,
+        address=x.ctypes.data,
+        n_examples=x.shape[0],
+        n_features=x.shape[1],
+        row_stride=x.strides[0],
+        column_stride=x.strides[1],
+        dtype=x.dtype.name,
+    )
+
+
+def _widened(x: NDArray[Any], name: str) -> NDArray[Any]:
+    """In native byte order and one of `DTYPES`; a copy only if it was not."""
+    if x.dtype.name in DTYPES:
+        return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+    if x.dtype.kind in "biu":
+        return x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
+    if x.dtype.kind == "f":  # longdouble
+        return x.astype(np.float64)
+    raise InputError(f"{name} must hold real numbers, got dtype {x.dtype}")

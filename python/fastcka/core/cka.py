@@ -1,0 +1,139 @@
+"""The one-line functions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.core.compare import compare
+from fastcka.core.comparison import Comparison
+from fastcka.core.estimators import Estimator
+from fastcka.core.plan import Precision
+from fastcka.errors import DegenerateWarning
+
+
+def cka(
+    x: Any,
+    y: Any,
+    *,
+    estimator: Estimator = "unbiased",
+    device: str = "auto",
+    precision: Precision = "high",
+    threads: int | None = None,
+) -> float:
+    """Linear Centered Kernel Alignment of two representations of the same examples.
+
+    Parameters
+    ----------
+    x, y
+        Arrays of shape (n_examples, n_features); the numbers of features may differ. See `compare`
+        for dtypes and what counts as an array.
+    estimator
+        "unbiased" (needs 4 examples; can be slightly negative) or "biased" (needs 2; in [0, 1], and
+        close to 1 for unrelated data when there are many more features than examples).
+    device, precision, threads
+        As in `compare`.
+
+    Returns
+    -------
+    float
+        1 for representations that agree up to rotation and isotropic scale. NaN, with a
+        `DegenerateWarning`, where it is undefined: a side without variance, or (unbiased)
+        whose examples are all equally far from each other.
+
+    Raises
+    ------
+    InputError, DeviceError
+        As `compare`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastcka
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((500, 16))
+    >>> q, _ = np.linalg.qr(rng.standard_normal((16, 16)))
+    >>> round(fastcka.cka(x, 3 * x @ q), 6)
+    1.0
+    """
+    result = _compare_two(x, y, estimator, device, precision, threads)
+    _warn_undefined(result)
+    return float(result.cka[0, 1])
+
+
+def hsic(
+    x: Any,
+    y: Any,
+    *,
+    estimator: Estimator = "unbiased",
+    device: str = "auto",
+    precision: Precision = "high",
+    threads: int | None = None,
+) -> float:
+    """Hilbert-Schmidt independence criterion of two representations, linear kernel.
+
+    The "biased" one is HSIC_0 of Gretton et al. 2005 (eq. 9), with 1/(n-1)^2; the "unbiased" one is
+    HSIC_1 of Song et al. 2012 (eq. 5). Units: those of x, squared, times those of y, squared.
+    Parameters and errors as in `cka`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastcka
+    >>> x = np.array([[1.0], [2.0], [3.0]])
+    >>> fastcka.hsic(x, x, estimator="biased")  # (n-1)^2 cov(x, x)^2 / (n-1)^2
+    1.0
+    """
+    return float(_compare_two(x, y, estimator, device, precision, threads).hsic[0, 1])
+
+
+def cka_matrix(
+    representations: Sequence[Any],
+    *,
+    estimator: Estimator = "unbiased",
+    device: str = "auto",
+    precision: Precision = "high",
+    threads: int | None = None,
+) -> NDArray[np.float64]:
+    """Linear CKA of all unique pairs in one fused pass.
+
+    Parameters
+    ----------
+    representations
+        M arrays of shape (n_examples, n_features_i), or a mapping whose values are such.
+    estimator, device, precision, threads
+        As in `cka`.
+
+    Returns
+    -------
+    ndarray
+        (M, M) float64, symmetric, with a diagonal of ones. The row and column of a representation
+        for which it is undefined are NaN, with a `DegenerateWarning` that names it and the reason.
+
+    Raises
+    ------
+    InputError, DeviceError
+        As `compare`.
+    """
+    result = compare(
+        representations, estimator=estimator, device=device, precision=precision, threads=threads
+    )
+    _warn_undefined(result)
+    return result.cka
+
+
+def _compare_two(
+    x: Any, y: Any, estimator: Estimator, device: str, precision: Precision, threads: int | None
+) -> Comparison:
+    return compare(
+        {"x": x, "y": y}, estimator=estimator, device=device, precision=precision, threads=threads
+    )
+
+
+def _warn_undefined(result: Comparison) -> None:
+    for position, reason in result.undefined.items():
+        warnings.warn(
+            f"CKA with {result.names[position]} is NaN: {reason}", DegenerateWarning, stacklevel=3
+        )

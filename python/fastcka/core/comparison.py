@@ -1,0 +1,226 @@
+"""The labelled result of a pass."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.core.estimators import Estimator
+from fastcka.errors import FastckaError, InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas as pd
+    import xarray as xr
+
+Matrix = NDArray[np.float64]
+
+_FORMAT = "fastcka.comparison"
+_VERSION = 1
+_MATRICES = ("biased", "unbiased", "hsic_biased", "hsic_unbiased")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """CKA of all pairs of M representations, with labels and provenance.
+
+    Attributes
+    ----------
+    labels
+        A mapping from field to value for each representation: ``{"model": ..., "step": ...}``.
+    estimator
+        The one that `cka` and `hsic` give; both are always there.
+    n_examples
+        Examples that every representation has.
+    biased, unbiased
+        (M, M) float64: CKA. NaN where the self-HSIC of either side is zero. The unbiased
+        matrix is NaN throughout for fewer than 4 examples.
+    hsic_biased, hsic_unbiased
+        (M, M) float64: HSIC, in the squared units of both sides.
+    pairs
+        (P, 2) int: the positions that were asked for, a < b; the matrices hold all.
+    provenance
+        What ran: version, device, route, tile, precision, kernels, threads, seconds.
+    undefined
+        Position -> why the chosen estimator's row and column are NaN.
+    """
+
+    labels: tuple[dict[str, Any], ...]
+    estimator: Estimator
+    n_examples: int
+    biased: Matrix
+    unbiased: Matrix
+    hsic_biased: Matrix
+    hsic_unbiased: Matrix
+    pairs: NDArray[np.int64]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    undefined: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def cka(self) -> Matrix:
+        """(M, M) float64: CKA by the chosen estimator."""
+        return self.biased if self.estimator == "biased" else self.unbiased
+
+    @property
+    def hsic(self) -> Matrix:
+        """(M, M) float64: HSIC by the chosen estimator."""
+        return self.hsic_biased if self.estimator == "biased" else self.hsic_unbiased
+
+    @property
+    def names(self) -> list[str]:
+        """A line of text for each representation."""
+        return [label_text(label) for label in self.labels]
+
+    def __repr__(self) -> str:
+        return (
+            f"Comparison({len(self.labels)} representations, {len(self.pairs)} pairs, "
+            f"{self.n_examples} examples, {self.estimator})"
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A tidy row for each of `pairs`: all label fields of both sides, n, both estimators."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise _missing("pandas", "to_dataframe") from error
+        fields = list(dict.fromkeys(name for label in self.labels for name in label))
+        a, b = self.pairs[:, 0], self.pairs[:, 1]
+        columns: dict[str, Any] = {}
+        for side, positions in (("a", a), ("b", b)):
+            for name in fields:
+                columns[f"{name}_{side}"] = [self.labels[i].get(name) for i in positions]
+        columns["n_examples"] = self.n_examples
+        columns["estimator"] = self.estimator
+        columns["cka"] = self.cka[a, b]
+        columns["cka_biased"] = self.biased[a, b]
+        columns["cka_unbiased"] = self.unbiased[a, b]
+        columns["hsic_biased"] = self.hsic_biased[a, b]
+        columns["hsic_unbiased"] = self.hsic_unbiased[a, b]
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(a)))
+
+    def to_xarray(self) -> xr.Dataset:
+        """The four matrices over dimensions a and b, with every label field as a coordinate."""
+        try:
+            import xarray as xr
+        except ImportError as error:
+            raise _missing("xarray", "to_xarray") from error
+        coordinates: dict[str, Any] = {}
+        fields = list(dict.fromkeys(name for label in self.labels for name in label))
+        for side in ("a", "b"):
+            coordinates[side] = self.names
+            for name in fields:
+                values = np.empty(len(self.labels), object)
+                values[:] = [label.get(name) for label in self.labels]
+                coordinates[f"{name}_{side}"] = (side, values)
+        matrices = {
+            "cka_biased": self.biased,
+            "cka_unbiased": self.unbiased,
+            "hsic_biased": self.hsic_biased,
+            "hsic_unbiased": self.hsic_unbiased,
+        }
+        return xr.Dataset(
+            {name: (("a", "b"), matrix) for name, matrix in matrices.items()},
+            coords=coordinates,
+            attrs={"estimator": self.estimator, "n_examples": self.n_examples},
+        )
+
+    def plot(
+        self, path: str | os.PathLike[str] | None = None, *, title: str | None = None
+    ) -> matplotlib.figure.Figure:
+        """A heatmap of `cka`, written to ``path`` if given (the suffix chooses the format)."""
+        from fastcka.core.heatmap import draw_heatmap
+
+        figure = draw_heatmap(
+            self.cka,
+            self.names,
+            title=title,
+            estimator=self.estimator,
+            n_examples=self.n_examples,
+        )
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one .npz file, which `numpy.load` reads too (nothing is pickled).
+
+        The file appears under its name only when it is complete.
+        """
+        path = Path(path)
+        header = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "labels": self.labels,
+            "estimator": self.estimator,
+            "n_examples": self.n_examples,
+            "provenance": self.provenance,
+            "undefined": {str(position): reason for position, reason in self.undefined.items()},
+        }
+        try:
+            text = json.dumps(header)
+        except TypeError as error:
+            raise InputError(f"to be saved, labels must be JSON values: {error}") from error
+        part = path.with_name(path.name + ".part")
+        with part.open("wb") as file:
+            np.savez(
+                file,
+                allow_pickle=False,
+                header=np.array(text),
+                pairs=self.pairs,
+                **{name: getattr(self, name) for name in _MATRICES},
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Comparison:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is not a saved comparison, or one of a newer format.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(str(file["header"]))
+                arrays = {name: file[name] for name in (*_MATRICES, "pairs")}
+        except FileNotFoundError as error:
+            raise InputError(f"{os.fspath(path)}: no such file") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            raise InputError(f"{os.fspath(path)} is not a saved comparison: {error}") from error
+        if header.get("format") != _FORMAT or header.get("version") != _VERSION:
+            raise InputError(
+                f"{os.fspath(path)}: expected {_FORMAT} version {_VERSION}, "
+                f"got {header.get('format')} version {header.get('version')}"
+            )
+        return cls(
+            labels=tuple(header["labels"]),
+            estimator=header["estimator"],
+            n_examples=header["n_examples"],
+            provenance=header["provenance"],
+            undefined={int(position): reason for position, reason in header["undefined"].items()},
+            **arrays,
+        )
+
+
+def label_text(label: Mapping[str, Any]) -> str:
+    """The values of a label on one line."""
+    return " ".join(
+        "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for value in label.values()
+    )
+
+
+def _missing(library: str, what: str) -> FastckaError:
+    return MissingExtraError(
+        f'{what} needs {library}, which is not installed: pip install "fastcka[report]"'
+    )

@@ -1,0 +1,101 @@
+"""From the sums of a pass to HSIC and CKA: the formulas, once.
+
+With S0_ij the off-diagonal inner product of two Gram matrices of column-centred features and k_i
+the squared row norms (csrc/hsic.hpp):
+
+    biased    HSIC_0 = (S0_ij + k_i.k_j) / (n-1)^2                 n >= 2
+              Gretton, Bousquet, Smola and Schoelkopf 2005, eq. 9
+    unbiased  HSIC_1 = (S0_ij - 2/(n-2) k_i.k_j
+                        + (sum k_i)(sum k_j)/((n-1)(n-2))) / (n(n-3))    n >= 4
+              Song, Smola, Gretton, Bedo and Borgwardt 2012, eq. 5
+    CKA_ij  = HSIC_ij / sqrt(HSIC_ii HSIC_jj)
+              Kornblith, Norouzi, Lee and Hinton 2019, eq. 4; with HSIC_1: Nguyen et al. 2021
+
+No epsilon stands in the denominator: it would make the similarity depend on the scale of the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Estimator = Literal["biased", "unbiased"]
+ESTIMATORS: tuple[str, ...] = get_args(Estimator)
+
+#: Fewest examples that an estimator is defined for.
+MIN_EXAMPLES = {"biased": 2, "unbiased": 4}
+
+_ROUNDINGS = 16
+_ZERO_VARIANCE = "zero variance: no feature varies over the examples"
+_EQUIDISTANT = "its unbiased self-HSIC is zero within rounding: the examples are all equally far from each other"
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a pass returns: S0 (M, M) and k (M, n) of each representation times 2**-exponent."""
+
+    s0: Matrix
+    k: Matrix
+    exponent: NDArray[np.int32]
+    constant: tuple[bool, ...]
+    epsilon: float  # spacing of the floating-point numbers that were multiplied
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """HSIC in the units of the data (squared, twice) and CKA, each (M, M); NaN where undefined."""
+
+    hsic: Matrix
+    cka: Matrix
+    undefined: dict[int, str]
+
+
+def estimate(sums: Sums, estimator: Estimator) -> Estimates:
+    """HSIC and CKA of all pairs.
+
+    CKA is NaN, with a reason, for a representation whose self-HSIC is zero (within rounding);
+    everything is NaN below `MIN_EXAMPLES`.
+    """
+    m, n = sums.k.shape
+    if n < MIN_EXAMPLES[estimator]:
+        nothing = np.full((m, m), np.nan)
+        reason = (
+            f"the {estimator} estimator needs {MIN_EXAMPLES[estimator]} examples, there are {n}"
+        )
+        return Estimates(nothing, nothing.copy(), dict.fromkeys(range(m), reason))
+    biased = _biased(sums)
+    scaled = biased if estimator == "biased" else _unbiased(sums)
+    own = np.diag(scaled)
+    # The unbiased estimate is a difference of sums of the size of the biased one. It vanishes for
+    # examples that are all equally far from each other, and what is left is rounding.
+    rounding = 0.0 if estimator == "biased" else _ROUNDINGS * sums.epsilon * np.diag(biased)
+    positive = own > rounding
+    undefined = {
+        int(i): _ZERO_VARIANCE if sums.constant[i] else _EQUIDISTANT
+        for i in np.flatnonzero(~positive)
+    }
+    own = np.where(positive, own, np.nan)
+    scale = 2 * (sums.exponent[:, None] + sums.exponent[None, :])
+    with np.errstate(over="ignore", under="ignore"):
+        hsic = np.ldexp(scaled, scale)
+    return Estimates(hsic, scaled / np.sqrt(np.outer(own, own)), undefined)
+
+
+def _biased(sums: Sums) -> Matrix:
+    n = sums.k.shape[1]
+    hsic: Matrix = (sums.s0 + sums.k @ sums.k.T) / (n - 1) ** 2
+    return hsic
+
+
+def _unbiased(sums: Sums) -> Matrix:
+    n = sums.k.shape[1]
+    total = sums.k.sum(axis=1)
+    hsic: Matrix = (
+        sums.s0 - 2 / (n - 2) * (sums.k @ sums.k.T) + np.outer(total, total) / ((n - 1) * (n - 2))
+    ) / (n * (n - 3))
+    return hsic

@@ -1,0 +1,187 @@
+"""From shapes to a plan of the pass: route, tile, memory, predicted flops. Pure.
+
+Nothing here depends on the number of threads that changes a bit of the result: tiles and chunks are
+fixed by the problem and the kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+Route = Literal["G", "F"]
+Precision = Literal["high", "float64"]
+Products = Literal["float32", "float64"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+MIB = 1 << 20
+
+#: Float32 values in a cache line; both extents of a staged buffer are multiples of it.
+STAGING_LANES = 16
+
+#: Bytes beyond the inputs and their centred copy; threads are given up to stay within it.
+WORKSPACE_LIMIT = 64 * MIB
+#: All Gram tiles of one step together should stay in a core's L2 cache.
+TILE_BYTES = 1 * MIB
+#: Examples between float64 sums of the features route.
+CHUNK = 256
+#: Up to so many examples, products run in float64 at any precision: the sums are short, so the
+#: rounding of the data shows (with 4 to 8 examples, float32 gives unbiased CKA errors of 2e-5).
+FEW_EXAMPLES = 64
+#: A chunk of the widest representation, before it is rearranged.
+CHUNK_BYTES = 4 * MIB
+#: Below this many flops, starting threads costs more than it saves.
+SERIAL_FLOPS = 2e7
+#: Cost of a flop of the rank update against one of a Gram product: it waits for memory.
+RANK_COST = 2.0
+#: Cost of a flop of the features route, against one of a Gram product (float64 sums of each chunk).
+FEATURE_COST = 1.05
+
+
+@dataclass(frozen=True)
+class Granularity:
+    """Vectors in a panel, and columns of a micro-tile."""
+
+    lanes: int
+    step: int
+
+
+@dataclass(frozen=True)
+class KernelSet:
+    """A set of kernels as the planner sees it."""
+
+    name: str
+    float32: Granularity
+    float64: Granularity
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """How one pass will run, and what it will cost. Flops count a multiply-add as two."""
+
+    route: Route
+    tile: int
+    chunk: int
+    precision: Precision
+    products: Products
+    in_place: bool
+    kernels: str
+    threads: int
+    n_examples: int
+    n_features: tuple[int, ...]
+    flops: float
+    flops_gram: float
+    flops_features: float
+    bytes_inputs: int
+    bytes_centered: int
+    bytes_workspace: int
+    reason: str
+
+    def explain(self) -> str:
+        """The plan in words, a fact a line."""
+        m, total = len(self.n_features), sum(self.n_features)
+        names = {"G": "Gram tiles", "F": "features"}
+        return "\n".join(
+            (
+                f"{m} representations of {self.n_examples} examples, {total} features in all",
+                f"route {self.route} ({names[self.route]}), tile {self.tile}: {self.reason}",
+                f"{self.flops / 1e9:.3g} Gflop (route G {self.flops_gram / 1e9:.3g}, "
+                f"route F {self.flops_features / 1e9:.3g}), {self.products} "
+                f"products, {self.kernels} kernels, {self.threads} thread{'s' * (self.threads != 1)}",
+                f"memory: inputs {self.bytes_inputs / MIB:.1f} MiB, "
+                f"centred copy {self.bytes_centered / MIB:.1f} MiB, "
+                f"workspace {self.bytes_workspace / MIB:.1f} MiB",
+            )
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON-able values."""
+        return {**asdict(self), "n_features": list(self.n_features)}
+
+
+def make_plan(
+    n_examples: int,
+    n_features: Sequence[int],
+    *,
+    itemsizes: Sequence[int],
+    kernels: KernelSet,
+    threads: int,
+    precision: Precision = "high",
+    staged: bool = False,
+) -> PassPlan:
+    """Plan a pass over representations of ``n_examples`` rows and the given widths.
+
+    Parameters
+    ----------
+    itemsizes
+        Bytes of one value of each representation as it lies in memory.
+    threads
+        Threads to be had; fewer are planned for tiny passes, and where each thread's workspace
+        would break `WORKSPACE_LIMIT`.
+    staged
+        All representations lie in staged buffers, which float32 kernels with panels of one cache
+        line centre in place.
+    """
+    n, m, total = n_examples, len(n_features), sum(n_features)
+    wide = precision == "float64" or n <= FEW_EXAMPLES
+    item = 8 if wide else 4
+    grain = kernels.float64 if wide else kernels.float32
+    in_place = not wide and grain.lanes == STAGING_LANES
+    padded = [math.ceil(d / grain.lanes) * grain.lanes for d in n_features]
+    rows = math.ceil(n / grain.lanes) * grain.lanes
+
+    flops_gram = float(n) ** 2 * total + float(m * n) ** 2 / 2
+    flops_features = float(n) * float(sum(padded)) ** 2
+    cost_gram = float(n) ** 2 * total + RANK_COST * float(m * n) ** 2 / 2
+    route: Route = "F" if FEATURE_COST * flops_features < cost_gram else "G"
+    flops = flops_gram if route == "G" else flops_features
+
+    chunk = max(grain.lanes, min(CHUNK, CHUNK_BYTES // (item * max(n_features))))
+    if route == "G":
+        tile = _tile(rows, m * item, grain.step)
+        centered = sum(rows * d for d in n_features) * item
+        per_thread = m * tile**2 * item + grain.lanes * max(n_features) * item
+    else:
+        tile = _tile(sum(padded), 8, grain.step)
+        centered = sum(n * d for d in padded) * item
+        per_thread = tile**2 * 8 + chunk * max(n_features) * item
+    per_thread += 3 * m * m * 8  # partial sums: one in work, two waiting
+    statistics = min(math.ceil(n / 1024), 64) * total * 3 * 8
+    allowed = max(1, (WORKSPACE_LIMIT - statistics) // per_thread)
+    used = 1 if flops < SERIAL_FLOPS else min(threads, allowed)
+
+    cheaper, dearer = sorted((FEATURE_COST * flops_features, cost_gram))
+    other = "F" if route == "G" else "G"
+    reason = f"route {other} would cost {dearer / cheaper:.3g} times as much"
+    if used < threads and flops >= SERIAL_FLOPS:
+        reason += f"; {used} of {threads} threads, to stay within {WORKSPACE_LIMIT // MIB} MiB"
+    return PassPlan(
+        route=route,
+        tile=tile,
+        chunk=chunk,
+        precision=precision,
+        products="float64" if wide else "float32",
+        in_place=in_place,
+        kernels=kernels.name,
+        threads=used,
+        n_examples=n,
+        n_features=tuple(n_features),
+        flops=flops,
+        flops_gram=flops_gram,
+        flops_features=flops_features,
+        bytes_inputs=sum(n * d * size for d, size in zip(n_features, itemsizes, strict=True)),
+        bytes_centered=0 if staged and in_place else centered,
+        bytes_workspace=used * per_thread + statistics,
+        reason=reason,
+    )
+
+
+def _tile(extent: int, bytes_per_entry: int, step: int) -> int:
+    """The largest of 4, 3, 2, 1 steps that fits the L2 cache and leaves tiles to share."""
+    for multiple in (4, 3, 2):
+        tile = multiple * step
+        if tile**2 * bytes_per_entry <= TILE_BYTES and tile * 8 <= extent:
+            return tile
+    return step

@@ -1,0 +1,63 @@
+"""Every error that fastcka raises on purpose, and the one warning."""
+
+from __future__ import annotations
+
+
+class FastckaError(Exception):
+    """Base of all errors raised by fastcka; ``except FastckaError`` catches them all."""
+
+
+class InputError(FastckaError, ValueError):
+    """An argument is not what it must be; the message names it, what was expected and what came."""
+
+
+class DeviceError(FastckaError, RuntimeError):
+    """A device was asked for that cannot be used here; the message says why."""
+
+
+class MissingExtraError(FastckaError, ImportError):
+    """An optional library is needed; the message names the extra that installs it."""
+
+
+class StoreError(FastckaError):
+    """A representation store, or a file in it, is not what it must be."""
+
+
+class SweepError(FastckaError, ValueError):
+    """A sweep is ambiguous, empty or contradicts its store."""
+
+
+class SweepConfigError(SweepError):
+    """A sweep's YAML file or one of its fields is not what it must be."""
+
+
+class LedgerError(SweepError):
+    """A sweep's ledger, or the folder that holds it, cannot be used; the message says why."""
+
+
+class DamagedGroupError(LedgerError):
+    """The values of one group in a ledger do not agree with their checksum."""
+
+
+class DegenerateWarning(UserWarning):
+    """A similarity is undefined (a representation without variance, say) and given as NaN."""
+
+
+class UnknownKeyError(StoreError):
+    """A model, step, layer or array that the store or file does not hold."""
+
+
+class KeyExistsError(StoreError):
+    """A model's step that the store already holds, and `overwrite` was not asked for."""
+
+
+class CorruptFileError(StoreError):
+    """A file is damaged, cut off, or not laid out as its format says."""
+
+
+class UnsafeFileError(StoreError):
+    """A file asks for what a data file must not: links, other files, code, a flood of memory."""
+
+
+class FormatVersionError(StoreError):
+    """A store or file was written in a version of the format that this fastcka cannot read."""

@@ -1,0 +1,135 @@
+"""The result: labels, tables, saving and loading."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import fastcka
+import oracle
+from fastcka import Comparison
+from fastcka.errors import InputError
+
+
+class Key(NamedTuple):
+    model: str
+    step: int
+
+
+@pytest.fixture
+def xs(rng):
+    return [rng.standard_normal((30, d)) for d in (3, 5, 4)]
+
+
+@pytest.fixture
+def comparison(xs):
+    labels = [Key("a", 0), {"model": "b", "step": 10, "tasks": ["t", "u"]}, "c"]
+    return fastcka.compare(xs, labels=labels, pairs=[(2, 0), (0, 1)])
+
+
+def test_both_estimators_are_there(xs, comparison):
+    for estimator in ("biased", "unbiased"):
+        expected = oracle.cka_matrix(xs, estimator)
+        np.testing.assert_allclose(getattr(comparison, estimator), expected, atol=1e-12)
+    np.testing.assert_array_equal(comparison.cka, comparison.unbiased)
+    np.testing.assert_array_equal(comparison.hsic, comparison.hsic_unbiased)
+    expected = oracle.hsic_unbiased(xs[0], xs[2])
+    assert comparison.hsic[0, 2] == pytest.approx(expected, rel=1e-10)
+    biased = fastcka.compare(xs, estimator="biased")
+    np.testing.assert_array_equal(biased.cka, comparison.biased)
+    assert biased.hsic[0, 1] == pytest.approx(oracle.hsic_biased(xs[0], xs[1]), rel=1e-10)
+
+
+def test_labels(comparison, xs):
+    assert comparison.labels == (
+        {"model": "a", "step": 0},
+        {"model": "b", "step": 10, "tasks": ["t", "u"]},
+        {"label": "c"},
+    )
+    assert comparison.names == ["a 0", "b 10 t+u", "c"]
+    assert fastcka.compare(xs).names == ["0", "1", "2"]
+    assert fastcka.compare(dict(zip("xyz", xs, strict=True))).names == ["x", "y", "z"]
+    assert "3 representations, 2 pairs, 30 examples, unbiased" in repr(comparison)
+
+
+def test_dataframe(comparison):
+    frame = comparison.to_dataframe()
+    assert len(frame) == 2
+    first = frame.iloc[0]
+    assert (first.model_a, first.step_a, first.label_b) == ("a", 0, "c")
+    assert first.cka == comparison.unbiased[0, 2]
+    assert first.cka_biased == comparison.biased[0, 2]
+    second = frame.iloc[1]
+    assert (second.model_b, second.tasks_b) == ("b", ["t", "u"])
+    assert second.hsic_unbiased == comparison.hsic_unbiased[0, 1]
+    assert set(frame.n_examples) == {30}
+    assert set(frame.estimator) == {"unbiased"}
+
+
+def test_default_pairs_are_all(xs):
+    assert fastcka.compare(xs).pairs.tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert len(fastcka.compare(xs[:1]).to_dataframe()) == 0
+    assert fastcka.compare(xs, pairs=[]).pairs.shape == (0, 2)
+
+
+def test_xarray(comparison):
+    dataset = comparison.to_xarray()
+    chosen = dataset.cka_unbiased.sel(a="a 0", b="c")
+    assert float(chosen) == comparison.unbiased[0, 2]
+    assert dataset.model_a.values.tolist()[:2] == ["a", "b"]
+    assert dataset.attrs == {"estimator": "unbiased", "n_examples": 30}
+
+
+def test_save_and_load(comparison, tmp_path):
+    path = tmp_path / "result.npz"
+    comparison.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["result.npz"]
+    loaded = Comparison.load(path)
+    for name in ("labels", "estimator", "n_examples", "provenance", "undefined"):
+        assert getattr(loaded, name) == getattr(comparison, name)
+    for name in ("biased", "unbiased", "hsic_biased", "hsic_unbiased", "pairs"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(comparison, name))
+    with np.load(path, allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["unbiased"], comparison.unbiased)
+
+
+def test_save_keeps_reasons(tmp_path, xs):
+    result = fastcka.compare([xs[0], np.ones((30, 2))])
+    result.save(tmp_path / "r.npz")
+    assert Comparison.load(tmp_path / "r.npz").undefined == result.undefined != {}
+
+
+def test_labels_that_json_cannot_hold(xs, tmp_path):
+    result = fastcka.compare(xs, labels=[{"x": object()}] * 3)
+    with pytest.raises(InputError, match="labels must be JSON values"):
+        result.save(tmp_path / "r.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_something_else(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        Comparison.load(tmp_path / "absent.npz")
+    for name, write in (
+        ("text.npz", lambda p: p.write_text("no")),
+        ("other.npz", lambda p: np.savez(p, x=np.eye(2))),
+        ("array.npy", lambda p: np.save(p, np.eye(2))),
+        ("pickle.npy", lambda p: np.save(p, np.array([object()]), allow_pickle=True)),
+    ):
+        write(tmp_path / name)
+        with pytest.raises(InputError, match="is not a saved comparison"):
+            Comparison.load(tmp_path / name)
+    np.savez(
+        tmp_path / "new.npz",
+        header=np.array('{"format": "fastcka.comparison", "version": 99}'),
+        **dict.fromkeys(("biased", "unbiased", "hsic_biased", "hsic_unbiased", "pairs"), np.eye(2)),
+    )
+    with pytest.raises(InputError, match=r"expected fastcka\.comparison version 1, got .* 99"):
+        Comparison.load(tmp_path / "new.npz")
+
+
+def test_plot_writes_a_picture(comparison, tmp_path):
+    figure = comparison.plot(tmp_path / "cka.png", title="A title")
+    assert (tmp_path / "cka.png").read_bytes().startswith(b"\x89PNG")
+    assert figure.axes[0].get_images()[0].get_clim() == (0, 1)

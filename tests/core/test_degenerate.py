@@ -1,0 +1,193 @@
+"""Bad or degenerate input: a named error or a NaN with its reason, never a silent number."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import fastcka
+import oracle
+from fastcka.core import StagedRepresentation
+from fastcka.errors import DegenerateWarning, DeviceError, InputError
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal((20, 3))
+
+
+@pytest.mark.parametrize(
+    ("n", "estimator", "message"),
+    [
+        (3, "unbiased", r"unbiased estimator needs at least 4 examples, got 3; .*'biased' needs 2"),
+        (1, "unbiased", "at least 4 examples, got 1"),
+        (1, "biased", "biased estimator needs at least 2 examples, got 1"),
+    ],
+)
+def test_too_few_examples(rng, n, estimator, message):
+    with pytest.raises(InputError, match=message):
+        fastcka.cka(rng.standard_normal((n, 3)), rng.standard_normal((n, 3)), estimator=estimator)
+
+
+def test_fewest_examples_by_hand():
+    x, y = np.array([[0.0], [1.0]]), np.array([[0.0], [-3.0]])
+    assert fastcka.cka(x, y, estimator="biased") == 1.0
+    # centred +-1/2 and +-3/2: tr(KHLH) = (x.y)^2 = (3/2)^2, over (n-1)^2 = 1
+    assert fastcka.hsic(x, y, estimator="biased") == 2.25
+    # n = 3 with "biased": the unbiased matrix is there, and NaN
+    three = np.array([[0.0], [1.0], [5.0]])
+    result = fastcka.compare([three, three**2], estimator="biased")
+    assert np.isfinite(result.biased).all()
+    assert np.isnan(result.unbiased).all()
+
+
+def test_zero_variance_is_nan_with_a_reason(x):
+    constant = np.full((20, 4), 0.1)  # 0.1 has no exact float64 mean by summing
+    with pytest.warns(DegenerateWarning, match="CKA with y is NaN: zero variance"):
+        assert np.isnan(fastcka.cka(x, constant))
+    result = fastcka.compare({"x": x, "flat": constant, "z": x**2})
+    assert list(result.undefined) == [1]
+    assert "zero variance" in result.undefined[1]
+    assert np.isnan(result.cka[1]).all()
+    assert np.isnan(result.cka[:, 1]).all()
+    assert np.isfinite(result.cka[np.ix_([0, 2], [0, 2])]).all()
+    assert fastcka.hsic(x, constant) == 0
+
+
+def test_one_constant_feature_changes_nothing(x):
+    padded = np.hstack([x, np.full((20, 1), 1e6)])
+    assert fastcka.cka(x**2, padded) == pytest.approx(fastcka.cka(x**2, x), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [5, 8, 64, 65, 300])
+def test_equidistant_examples_have_no_unbiased_cka(rng, n):
+    # One-hot rows: the off-diagonal Gram entries are all equal, so HSIC_1(x, x) is exactly zero,
+    # and what floating point leaves of it must not become a similarity.
+    y = rng.standard_normal((n, 2))
+    with pytest.warns(DegenerateWarning, match="CKA with x is NaN: its unbiased self-HSIC is zero"):
+        assert np.isnan(fastcka.cka(np.eye(n) * 3 + 1, y))
+    result = fastcka.compare([np.eye(n), y])
+    assert list(result.undefined) == [0]
+    assert np.isfinite(result.biased).all()
+
+
+def test_nearly_equidistant_examples_still_have_one(rng):
+    # Many independent features: the unbiased self-HSIC is a small part of the biased one.
+    x, y = rng.standard_normal((2, 100, 20_000)).astype(np.float32)
+    assert fastcka.cka(x, y) == pytest.approx(oracle.cka_matrix([x, y], "unbiased")[0, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_non_finite_values_are_located(rng, value, dtype):
+    x = rng.standard_normal((2100, 70)).astype(dtype)
+    bad = x.copy()
+    bad[1900, 66] = value
+    bad[2000, 3] = value
+    with pytest.raises(InputError, match=r"y\) holds 2 NaN or infinite values, .*1900, feature 66"):
+        fastcka.cka(x, bad)
+    with pytest.raises(InputError, match=r"representations\[1\] holds 2 NaN"):
+        fastcka.cka_matrix([x, bad])
+
+
+def test_opposite_infinities_and_overflow(rng):
+    bad = rng.standard_normal((20, 2))
+    bad[3, 0], bad[4, 0] = np.inf, -np.inf
+    with pytest.raises(InputError, match="2 NaN or infinite values, the first at example 3"):
+        fastcka.cka(bad, bad)
+    with pytest.raises(InputError, match="too large to sum in float64"):
+        fastcka.cka(np.full((20, 2), 1e308) * rng.uniform(0.5, 1, (20, 2)), np.eye(20))
+
+
+def test_non_finite_leaves_a_staged_buffer_alone(rng):
+    x = rng.standard_normal((100, 5)).astype(np.float32)
+    x[50, 2] = np.nan
+    staged = StagedRepresentation.empty(100, 5)
+    view = staged.array
+    view[...] = x
+    with pytest.raises(InputError, match="example 50, feature 2"):
+        fastcka.compare([staged, x])
+    np.testing.assert_array_equal(view, x)
+
+
+def test_a_staged_representation_is_used_once(rng):
+    staged = StagedRepresentation.empty(100, 5)
+    staged.array[...] = rng.standard_normal((100, 5))
+    fastcka.compare([staged, np.eye(100)])
+    with pytest.raises(InputError, match="used up by an earlier pass"):
+        fastcka.compare([staged, np.eye(100)])
+
+
+def test_different_numbers_of_examples(x):
+    with pytest.raises(InputError, match=r"representation 1 \(y\) has 19 examples .* has 20"):
+        fastcka.cka(x, x[1:])
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.float64(3.0), r"must have shape \(n_examples, n_features\), got \(\)"),
+        (np.zeros(20), r"got \(20,\) \(a single feature is x\[:, None\]\)"),
+        (np.zeros((20, 0)), r"is empty: its shape is \(20, 0\)"),
+        (np.zeros((20, 2), complex), "must hold real numbers, got dtype complex128"),
+        (np.array([["a"] * 2] * 20), "must hold real numbers, got dtype <U1"),
+        (np.array([[object()] * 2] * 20), r"dtype object"),
+        (np.ma.masked_less(np.arange(40.0).reshape(20, 2), 3), "is a masked array"),
+        ([[1.0, 2.0], [3.0]], "must be an array of shape"),
+        (None, "array"),
+    ],
+)
+def test_not_a_representation(x, bad, message):
+    with pytest.raises(InputError, match=message) as error:
+        fastcka.cka(x, bad)
+    assert "(y)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"estimator": "debiased"}, InputError, "estimator must be one of biased, unbiased"),
+        ({"precision": "double"}, InputError, "precision must be one of high, float64"),
+        ({"device": "tpu"}, InputError, "device must be 'auto' or 'cpu', got 'tpu'"),
+        ({"device": "cuda"}, DeviceError, "no CUDA part"),
+        ({"device": "cuda:1"}, DeviceError, "no CUDA part"),
+    ],
+)
+def test_bad_options(x, options, error, message):
+    with pytest.raises(error, match=message):
+        fastcka.cka(x, x, **options)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([[0, 3]], "positions from 0 to 2"),
+        ([[-1, 0]], "positions from 0 to 2"),
+        ([[1, 1]], "two different"),
+        ([[0, 1], [1, 0]], r"\(a, b\) and \(b, a\) are the same"),
+        ([0, 1], r"shape \(P, 2\)"),
+        ([[0.0, 1.0]], r"shape \(P, 2\)"),
+    ],
+)
+def test_bad_pairs(x, pairs, message):
+    with pytest.raises(InputError, match=message):
+        fastcka.compare([x, x, x], pairs=pairs)
+
+
+def test_bad_labels(x):
+    for labels in (["a"], "ab"):
+        with pytest.raises(InputError, match="labels must be a sequence of 2"):
+            fastcka.compare([x, x], labels=labels)
+
+
+def test_nothing_to_compare():
+    with pytest.raises(InputError, match="representations is empty"):
+        fastcka.cka_matrix([])
+
+
+def test_good_input_warns_of_nothing(x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fastcka.cka(x, x**3) < 1

@@ -1,0 +1,119 @@
+"""What CKA must not change under, and what it must, on data that hypothesis makes up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import fastcka
+import oracle
+
+thorough = settings(
+    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+
+
+@st.composite
+def pairs_of_representations(draw):
+    """Two float32 representations with a shared part, of drawn sizes, scale and offset."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n = draw(st.integers(6, 150))
+    shared = rng.standard_normal((n, 3))
+    xs = []
+    for _ in range(2):
+        d = draw(st.integers(1, 40))
+        scale = 10.0 ** draw(st.integers(-6, 6))
+        offset = draw(st.sampled_from([0.0, 10.0, 1000.0]))
+        x = shared @ rng.standard_normal((3, d)) + rng.standard_normal((n, d)) + offset
+        xs.append((x * scale).astype(np.float32))
+    return rng, xs
+
+
+estimators = st.sampled_from(["biased", "unbiased"])
+
+
+def well_posed(x, y, estimator):
+    """Where an unbiased self-HSIC is near 0, the ratio amplifies rounding without bound."""
+    if estimator == "unbiased":
+        for z in (x, y):
+            assume(oracle.hsic_unbiased(z, z) > 0.05 * oracle.hsic_biased(z, z))
+
+
+@thorough
+@given(pairs_of_representations(), estimators)
+def test_symmetric(sample, estimator):
+    _, (x, y) = sample
+    well_posed(x, y, estimator)
+    there, back = fastcka.cka(x, y, estimator=estimator), fastcka.cka(y, x, estimator=estimator)
+    # The same float32 products, added in another order in float64.
+    assert there == pytest.approx(back, abs=1e-10)
+
+
+@thorough
+@given(pairs_of_representations(), estimators)
+def test_one_with_itself(sample, estimator):
+    _, (x, y) = sample
+    well_posed(x, y, estimator)
+    matrix = fastcka.cka_matrix([x, y, x], estimator=estimator)
+    np.testing.assert_array_equal(np.diag(matrix), 1.0)
+    assert matrix[0, 2] == pytest.approx(1.0, abs=1e-10)
+
+
+@thorough
+@given(pairs_of_representations())
+def test_biased_lies_between_zero_and_one(sample):
+    _, (x, y) = sample
+    assert 0 <= fastcka.cka(x, y, estimator="biased") <= 1 + 1e-7
+
+
+@thorough
+@given(pairs_of_representations(), estimators)
+def test_isotropic_scale(sample, estimator):
+    rng, (x, y) = sample
+    well_posed(x, y, estimator)
+    before = fastcka.cka(x, y, estimator=estimator)
+    # A power of two is exact, so not a bit may change.
+    power = np.float32(2.0 ** rng.integers(-20, 20))
+    assert fastcka.cka(power * x, y, estimator=estimator) == before
+
+
+@thorough
+@given(pairs_of_representations(), estimators)
+def test_orthogonal_transform_and_shift(sample, estimator):
+    rng, (x, y) = sample
+    well_posed(x, y, estimator)
+    q, _ = np.linalg.qr(rng.standard_normal((x.shape[1],) * 2))
+    turned = x.astype(np.float64) @ q * 0.3 + rng.standard_normal(x.shape[1]) * x.std()
+    before = fastcka.cka(x.astype(np.float64), y, estimator=estimator, precision="float64")
+    after = fastcka.cka(turned, y, estimator=estimator, precision="float64")
+    assert after == pytest.approx(before, abs=1e-6)
+
+
+@thorough
+@given(pairs_of_representations(), estimators)
+def test_joint_permutation_of_the_examples(sample, estimator):
+    rng, (x, y) = sample
+    well_posed(x, y, estimator)
+    order = rng.permutation(len(x))
+    before = fastcka.cka(x, y, estimator=estimator)
+    assert fastcka.cka(x[order], y[order], estimator=estimator) == pytest.approx(before, abs=2e-6)
+
+
+@thorough
+@given(pairs_of_representations())
+def test_permuting_one_side_alone_is_noticed(sample):
+    _, (x, _) = sample
+    order = np.roll(np.arange(len(x)), 1)
+    assert fastcka.cka(x, x[order], estimator="biased") < 1 - 1e-4
+
+
+def test_independent_data_is_unbiased():
+    # d >> n: the biased estimate nears 1 for unrelated data, the unbiased one is 0 on average.
+    rng = np.random.default_rng(0)
+    draws = [rng.standard_normal((2, 32, 500)) for _ in range(300)]
+    unbiased = [fastcka.cka(x, y) for x, y in draws]
+    biased = [fastcka.cka(x, y, estimator="biased") for x, y in draws]
+    assert abs(np.mean(unbiased)) < 4 * np.std(unbiased) / np.sqrt(len(unbiased))
+    assert min(biased) > 0.9

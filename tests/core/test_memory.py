@@ -1,0 +1,67 @@
+"""What a pass takes beyond its inputs and their centred copy, measured as the peak of a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+MIB = 1 << 20
+
+MEASURE = """
+    import json, sys
+    import numpy as np, fastcka
+    from fastcka.core import StagedRepresentation
+
+    m, n, d, staged = json.loads(sys.argv[1])
+
+    def memory(field):
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
+
+    fastcka.cka(np.eye(8), np.eye(8), threads=2)
+    rng = np.random.default_rng(0)
+    xs = []
+    for _ in range(m):
+        x = StagedRepresentation.empty(n, d)
+        x.array[...] = rng.standard_normal((n, d), dtype=np.float32)
+        xs.append(x if staged else x.array)
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak starts anew
+    before = memory("VmRSS")
+    result = fastcka.compare(xs, threads=2)
+    print(json.dumps([memory("VmHWM") - before, result.provenance["route"]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "d", "route", "staged"),
+    [
+        (21, 20000, 64, "F", False),
+        (21, 20000, 64, "F", True),
+        (21, 2000, 512, "G", False),
+        (21, 2000, 512, "G", True),
+        (150, 500, 128, "G", False),
+    ],
+)
+def test_peak_memory(m, n, d, route, staged, capsys):
+    out = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MEASURE), json.dumps([m, n, d, staged])],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    extra, ran = json.loads(out)
+    assert ran == route
+    copy = 0 if staged else m * n * d * 4
+    with capsys.disabled():
+        print(
+            f"\n  M={m} n={n} d={d} staged={staged}: {extra / MIB:.1f} MiB, "
+            f"of it the centred copy {copy / MIB:.1f}",
+            end="",
+        )
+    assert extra - copy < 64 * MIB

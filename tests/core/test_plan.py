@@ -1,0 +1,121 @@
+"""The planner: routes by the cost model, tiles within the cache, memory within its limit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastcka
+from fastcka.core import plan_pass
+from fastcka.core.plan import MIB, WORKSPACE_LIMIT, Granularity, KernelSet, make_plan
+from fastcka.errors import InputError
+
+KERNELS = KernelSet("test", Granularity(16, 48), Granularity(8, 24))
+
+
+def plan(n, widths, **options):
+    options = {"itemsizes": [4] * len(widths), "kernels": KERNELS, "threads": 2, **options}
+    return make_plan(n, widths, **options)
+
+
+@pytest.mark.parametrize(
+    ("n", "widths", "route"),
+    [
+        (2000, [512] * 21, "G"),  # 44 Gflop against 231
+        (5000, [768] * 84, "G"),
+        (1000, [4096] * 300, "G"),
+        (20000, [64] * 24, "F"),
+        (50000, [64] * 24, "F"),
+        (1000, [5], "F"),
+        (10, [1000], "G"),
+    ],
+)
+def test_route(n, widths, route):
+    made = plan(n, widths)
+    assert made.route == route
+    assert made.flops == (made.flops_gram if route == "G" else made.flops_features)
+
+
+def test_flops_of_the_documented_example():
+    made = plan(2000, [512] * 21)
+    assert made.flops_gram == pytest.approx(2000**2 * 10752 + 21**2 * 2000**2 / 2)
+    assert made.flops_features == pytest.approx(2000 * 10752**2)
+
+
+@pytest.mark.parametrize("m", [2, 21, 63, 252, 1000])
+@pytest.mark.parametrize("threads", [1, 2, 8, 64, 256])
+@pytest.mark.parametrize("n", [100, 5000, 100_000])
+def test_workspace_stays_within_the_limit(m, threads, n):
+    made = plan(n, [256] * m, threads=threads)
+    assert made.threads <= threads
+    assert made.bytes_workspace <= WORKSPACE_LIMIT or made.threads == 1
+
+
+def test_threads_given_up_are_said():
+    made = plan(5000, [768] * 252, threads=256)
+    assert made.threads < 256
+    assert f"{made.threads} of 256 threads, to stay within 64 MiB" in made.reason
+
+
+@pytest.mark.parametrize("threads", [1, 3, 64])
+def test_nothing_that_changes_bits_depends_on_threads(threads):
+    for n, widths in ((2000, [512] * 21), (20000, [64] * 24), (300, [7, 9])):
+        one, many = plan(n, widths, threads=1), plan(n, widths, threads=threads)
+        for name in ("route", "tile", "chunk", "products", "kernels", "in_place"):
+            assert getattr(one, name) == getattr(many, name)
+
+
+def test_memory_of_the_centred_copy():
+    made = plan(2000, [512] * 21)
+    assert made.bytes_inputs == made.bytes_centered == 21 * 2000 * 512 * 4
+    assert plan(2000, [512] * 21, staged=True).bytes_centered == 0
+    assert plan(2000, [512] * 21, precision="float64").bytes_centered == 21 * 2000 * 512 * 8
+    # float16 inputs take half of their float32 copy
+    assert plan(2000, [512] * 21, itemsizes=[2] * 21).bytes_inputs == 21 * 2000 * 512 * 2
+    # padded to whole panels: 20 -> 32 features in route F
+    assert plan(20000, [20] * 4).bytes_centered == 4 * 20000 * 32 * 4
+
+
+def test_few_examples_are_multiplied_in_float64():
+    assert plan(64, [100] * 3).products == "float64"
+    assert plan(65, [100] * 3).products == "float32"
+    assert not plan(64, [100] * 3, staged=True).in_place
+
+
+def test_tiny_passes_start_no_threads():
+    assert plan(100, [10, 10], threads=8).threads == 1
+    assert plan(4000, [512] * 4, threads=8).threads == 8
+
+
+def test_explains_itself():
+    text = plan_pass(2000, [512] * 21, threads=2).explain()
+    assert "21 representations of 2000 examples, 10752 features in all" in text
+    assert "route G (Gram tiles)" in text
+    assert "route F would cost" in text
+    assert f"inputs {21 * 2000 * 512 * 4 / MIB:.1f} MiB" in text
+
+
+def test_what_ran_is_in_the_provenance(rng):
+    x = rng.standard_normal((100, 5)).astype(np.float32)
+    result = fastcka.compare([x, x * 2], threads=1)
+    made = plan_pass(100, [5, 5], threads=1)
+    for name in ("route", "tile", "chunk", "precision", "products", "kernels", "threads"):
+        assert result.provenance[name] == getattr(made, name)
+    assert result.provenance["device"] == "cpu"
+    assert result.provenance["plan"] == made.explain()
+    assert result.provenance["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("n", "widths", "options", "message"),
+    [
+        (0, [3], {}, "at least one example"),
+        (5, [], {}, "at least one example"),
+        (5, [3, 0], {}, r"n_features=\[3, 0\]"),
+        (5, [3], {"precision": "low"}, "precision must be one of"),
+        (5, [3], {"threads": 0}, "threads must be"),
+    ],
+)
+def test_bad_shapes(n, widths, options, message):
+    with pytest.raises(InputError, match=message):
+        plan_pass(n, widths, **options)

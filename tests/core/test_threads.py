@@ -1,0 +1,129 @@
+"""The same bits for any number of threads, which end when asked to and report progress."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+import fastcka
+from fastcka.core.backend import resolve_threads
+from fastcka.errors import InputError
+from samples import related
+
+SHAPES = [
+    (4, (3, 5)),
+    (17, (9,)),
+    (100, (10, 200, 33)),
+    (500, (1, 2, 3)),
+    (1000, (64, 64, 64, 64)),
+    (1500, (16,) * 24),
+    (3000, (7, 40)),
+    (333, (300, 301)),
+    (640, (128,) * 9),
+    (2048, (50, 3, 90)),
+    (97, (1000, 2000)),
+    (1111, (111,) * 3),
+    (5000, (8, 8)),
+    (800, (400,)),
+    (720, (33,) * 30),
+    (1025, (5, 260)),
+    (257, (257,) * 7),
+    (2500, (31, 65, 17)),
+    (48, (48,) * 48),
+    (4100, (20,) * 5),
+]
+
+
+@pytest.mark.parametrize(("n", "widths"), SHAPES, ids=str)
+@pytest.mark.parametrize("precision", ["high", "float64"])
+def test_same_bits_for_any_number_of_threads(rng, monkeypatch, n, widths, precision):
+    monkeypatch.setattr("fastcka.core.plan.SERIAL_FLOPS", 0)
+    xs = related(rng, n, widths)
+    digests = set()
+    for threads in (1, 2, 3, 4, 8, 16):
+        result = fastcka.compare(xs, threads=threads, precision=precision)
+        assert result.provenance["threads"] == threads
+        values = (result.hsic_biased, result.hsic_unbiased, result.biased, result.unbiased)
+        digests.add(hashlib.sha256(b"".join(value.tobytes() for value in values)).hexdigest())
+    assert len(digests) == 1
+
+
+def test_threads_from_the_environment(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert resolve_threads() == (3, "OMP_NUM_THREADS")
+    assert resolve_threads(5) == (5, "argument")
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    with pytest.raises(InputError, match="OMP_NUM_THREADS must be a positive"):
+        resolve_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert resolve_threads()[1] == "affinity"
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2.0, True, "2"])
+def test_bad_thread_counts(threads):
+    with pytest.raises(InputError, match="threads must be a positive integer"):
+        fastcka.cka(np.eye(5), np.eye(5), threads=threads)
+
+
+LONG = """
+    import sys, numpy as np, fastcka
+    x = np.random.default_rng(0).standard_normal((12000, 600), dtype=np.float32)
+    print("ready", flush=True)
+    fastcka.compare([x + i for i in range(40)], threads=2)
+"""
+
+
+def test_interrupt_within_a_second():
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(LONG)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(3)  # well into the pass, which takes tens of seconds
+    assert process.poll() is None
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    assert time.monotonic() - start < 2  # a second, and one more for the interpreter to go down
+
+
+def test_progress_is_reported_and_may_stop_the_pass():
+    x = np.random.default_rng(0).standard_normal((6000, 300), dtype=np.float32)
+    calls = []
+    fastcka.compare([x, x + 1, x * 2, x - 1] * 3, progress=lambda *call: calls.append(call))
+    assert calls
+    totals = {total for _, total in calls}
+    assert len(totals) == 1
+    done = [done for done, _ in calls]
+    assert done == sorted(done)
+    assert done[-1] <= totals.pop()
+
+    def stop(done, total):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        fastcka.compare([x, x + 1, x * 2, x - 1] * 3, progress=stop)
+
+
+def test_works_in_a_forked_child():
+    code = """
+        import os, numpy as np, fastcka
+        x = np.random.default_rng(0).standard_normal((800, 64))
+        before = fastcka.cka(x, x**3, threads=4)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if fastcka.cka(x, x**3, threads=4) == before else 1)
+        sys_exit = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        raise SystemExit(sys_exit)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
