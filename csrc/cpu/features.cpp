@@ -119,7 +119,7 @@ std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_
         const T* rows = operand(micro.row / lanes) + micro.row % lanes;
         for (std::int64_t step = 0; step < depth; step += depth_step) {
           products.multiply(std::min(depth_step, depth - step), rows + step * lanes, columns, micro.panels, c.get(),
-                            step > 0);
+                            step > 0, rows + (step + depth_step) * lanes);
           for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] += depth_step * lanes;
         }
         products.add(products.rows * micro.panels * lanes, c.get(), sums.get() + micro.offset);

@@ -22,7 +22,9 @@ struct Products {
   // c (rows x count*lanes, row-major) = sum over k of a[k][0..rows) b[.][k][0..lanes); with `accumulate`, c += that
   // sum, which is formed on its own first: the steps of a long depth are a two-level sum. a points at its first vector
   // inside a panel; b holds `count` <= panels panels.
-  void (*multiply)(std::int64_t depth, const T* a, const T* const* b, std::int64_t count, T* c, bool accumulate);
+  // The `depth` cache lines from `ahead` on are asked for, without being read, on the way.
+  void (*multiply)(std::int64_t depth, const T* a, const T* const* b, std::int64_t count, T* c, bool accumulate,
+                   const T* ahead);
 
   // s (m x m, upper triangle) += V V^T, V the m rows of `length` at distance `stride`; length a multiple of 16.
   void (*rank_update)(std::int64_t m, std::int64_t length, const T* v, std::int64_t stride, double* s);

@@ -21,14 +21,15 @@ void use_one_thread() {
   static_cast<void>(done);
 }
 
-void multiply_f32(std::int64_t depth, const float* a, const float* const* b, std::int64_t, float* c, bool accumulate) {
+void multiply_f32(std::int64_t depth, const float* a, const float* const* b, std::int64_t, float* c, bool accumulate,
+                  const float*) {
   use_one_thread();
   scipy_cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, edge, edge, static_cast<int>(depth), 1.0F, a, edge, *b,
                     edge, accumulate ? 1.0F : 0.0F, c, edge);
 }
 
 void multiply_f64(std::int64_t depth, const double* a, const double* const* b, std::int64_t, double* c,
-                  bool accumulate) {
+                  bool accumulate, const double*) {
   use_one_thread();
   scipy_cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, edge, edge, static_cast<int>(depth), 1.0, a, edge, *b,
                     edge, accumulate ? 1.0 : 0.0, c, edge);

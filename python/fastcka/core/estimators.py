@@ -30,7 +30,10 @@ MIN_EXAMPLES = {"biased": 2, "unbiased": 4}
 
 _ROUNDINGS = 16
 _ZERO_VARIANCE = "zero variance: no feature varies over the examples"
-_EQUIDISTANT = "its unbiased self-HSIC is zero within rounding: the examples are all equally far from each other"
+_EQUIDISTANT = (
+    "its unbiased self-HSIC is zero within rounding: "
+    "the examples are all equally far from each other"
+)
 
 Matrix = NDArray[np.float64]
 

@@ -83,13 +83,14 @@ class PassPlan:
         """The plan in words, a fact a line."""
         m, total = len(self.n_features), sum(self.n_features)
         names = {"G": "Gram tiles", "F": "features"}
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
         return "\n".join(
             (
                 f"{m} representations of {self.n_examples} examples, {total} features in all",
                 f"route {self.route} ({names[self.route]}), tile {self.tile}: {self.reason}",
                 f"{self.flops / 1e9:.3g} Gflop (route G {self.flops_gram / 1e9:.3g}, "
-                f"route F {self.flops_features / 1e9:.3g}), {self.products} "
-                f"products, {self.kernels} kernels, {self.threads} thread{'s' * (self.threads != 1)}",
+                f"route F {self.flops_features / 1e9:.3g}), "
+                f"{self.products} products, {self.kernels} kernels, {threads}",
                 f"memory: inputs {self.bytes_inputs / MIB:.1f} MiB, "
                 f"centred copy {self.bytes_centered / MIB:.1f} MiB, "
                 f"workspace {self.bytes_workspace / MIB:.1f} MiB",
