@@ -1,0 +1,56 @@
+"""Representations on disk: written whole or not at all, read only when intact.
+
+The format, version 1.0. A store is a folder:
+
+    store.json                    {"format": "fastcka.store", "format_version": "1.0"}
+    models/<id>/<step>.h5         one HDF5 file for each model and step, never changed in place
+    index.sqlite                  a cache of headers; MAY be missing, MAY be deleted
+
+``<id>`` is up to 40 characters of the model's name (other than letters and digits replaced by
+"-"), "-", and the name's BLAKE2b hash (8 bytes, hexadecimal). ``<step>`` is decimal without
+leading zeros. A file holds:
+
+    /                     attributes format, format_version, model, step, factors (a JSON object
+                          of scalars and lists of scalars), provenance (a JSON object), and
+                          complete = 1
+    /examples/id          (n,) unique example ids
+    /examples/<column>    (n,) further columns: text, int64, float64, or uint8 with
+                          logical_dtype = "bool"
+    /layers/<i>/x         (n, d) float16, float32, float64, or uint16 with
+                          logical_dtype = "bfloat16"; i = 0, 1, ... in the order of the network.
+                          The group has attributes name and digest (BLAKE2b, 32 bytes, hexadecimal,
+                          of the little-endian values in C order), and MAY have pooling and io
+
+- A writer MUST write a temporary (a name that starts with "." and ends with ".tmp") in the same
+  folder, set ``complete`` last, fsync it, rename it, and fsync the folder.
+- Numbers MUST be little-endian. Text MUST be UTF-8 of fixed length without NUL.
+- Datasets MUST be chunked (layers in whole rows, 1 to 4 MiB or one row), carry the fletcher32
+  filter and no other, have a fixed shape, and have every chunk stored. Files MUST be written with
+  library version bounds ("v110", "v110"), which put checksums on all metadata.
+- Links other than hard ones, external storage, virtual datasets, data of variable length and object
+  references MUST NOT occur; a reader MUST refuse them, and a file without ``complete``.
+- Values MUST be finite. All steps of a model MUST have the same factors.
+- A reader MUST refuse another major version, and MUST ignore attributes and groups that it does not
+  know in a higher minor version.
+"""
+
+from __future__ import annotations
+
+from fastcka.store.foreign import read_array
+from fastcka.store.key import Examples, Key, LayerInfo
+from fastcka.store.prefetch import prefetch
+from fastcka.store.store import Store, create_store, open_store
+from fastcka.store.verify import Finding, Verification
+
+__all__ = [
+    "Examples",
+    "Finding",
+    "Key",
+    "LayerInfo",
+    "Store",
+    "Verification",
+    "create_store",
+    "open_store",
+    "prefetch",
+    "read_array",
+]

@@ -1,0 +1,124 @@
+"""The examples of a file: their ids and further columns, as fixed-length HDF5 data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fastcka.errors import InputError
+from fastcka.store.format import is_column_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_TEXT_BYTES: Final = 4096
+"""Longest example id or text in a column, in UTF-8."""
+
+
+def encoded_ids(example_ids: Sequence[str] | None, n_examples: int) -> NDArray[np.bytes_]:
+    """Return example ids as fixed-length UTF-8; "0" to "n-1" when none are given.
+
+    Raises
+    ------
+    InputError
+        If they are not n unique, non-empty strings.
+    """
+    if example_ids is None:
+        return np.array([str(i).encode("ascii") for i in range(n_examples)])
+    ids = _as_list("example_ids", example_ids, n_examples)
+    seen: dict[object, int] = {}
+    for position, name in enumerate(ids):
+        if not isinstance(name, str) or not name:
+            raise InputError(
+                f"example_ids[{position}]: expected a non-empty string, got {name!r}; "
+                "integers become strings by str()"
+            )
+        if name in seen:
+            raise InputError(
+                f"example_ids: {name!r} stands at {seen[name]} and at {position}; ids are unique"
+            )
+        seen[name] = position
+    return _encoded("example_ids", ids)
+
+
+def encoded_columns(
+    columns: Mapping[str, Sequence[Any]] | None, n_examples: int
+) -> dict[str, NDArray[Any]]:
+    """Return columns of examples as bytes (UTF-8), int64, float64 or bool arrays.
+
+    A float column may hold NaN, for a value that is not known.
+
+    Raises
+    ------
+    InputError
+        If a name cannot be used, a length is not n, or the values of a column are not all strings,
+        all booleans, all integers, or all numbers.
+    """
+    return {name: _column(name, values, n_examples) for name, values in (columns or {}).items()}
+
+
+def decoded(values: NDArray[np.bytes_]) -> NDArray[np.str_]:
+    """Return fixed-length UTF-8 as strings; UnicodeDecodeError if it is not UTF-8."""
+    return np.array([value.decode("utf-8") for value in values.tolist()], dtype=np.str_)
+
+
+def _column(name: str, values: Sequence[Any], n_examples: int) -> NDArray[Any]:
+    if not isinstance(name, str) or not is_column_name(name):
+        raise InputError(
+            f"example_columns: {name!r} cannot name a column; expected up to 64 letters, digits, "
+            "'_', ' ', '.', '-', starting with a letter, digit or '_', and not 'id'"
+        )
+    where = f"example_columns[{name!r}]"
+    items = _as_list(where, values, n_examples)
+    kinds = {_kind(where, position, item) for position, item in enumerate(items)}
+    if kinds == {str}:
+        return _encoded(where, items)
+    if kinds == {bool}:
+        return np.array(items, dtype=np.bool_)
+    if kinds == {int}:
+        try:
+            return np.array(items, dtype=np.int64)
+        except OverflowError:
+            raise InputError(f"{where}: an integer does not fit into 64 bits") from None
+    if kinds <= {int, float}:
+        return np.array(items, dtype=np.float64)
+    mixed = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise InputError(f"{where}: expected values of one kind, got {mixed}")
+
+
+def _kind(where: str, position: int, item: object) -> type:
+    for kind in (str, bool, int, float):  # bool first: it is an int to isinstance
+        if isinstance(item, kind):
+            return kind
+    raise InputError(
+        f"{where}[{position}]: expected a string, boolean, integer or float, got {item!r}"
+    )
+
+
+def _as_list(where: str, values: object, n_examples: int) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping):
+        raise InputError(f"{where}: expected a sequence, got {type(values).__name__}")
+    tolist = getattr(values, "tolist", None)  # NumPy, torch, pandas: to plain Python values
+    items = tolist() if callable(tolist) else list(values)  # type: ignore[call-overload]
+    if not isinstance(items, list) or len(items) != n_examples:
+        got = len(items) if isinstance(items, list) else repr(items)
+        raise InputError(f"{where}: expected {n_examples} values, one for each row, got {got}")
+    return [item.item() if isinstance(item, np.generic) else item for item in items]
+
+
+def _encoded(where: str, items: list[str]) -> NDArray[np.bytes_]:
+    encoded: list[bytes] = []
+    for position, item in enumerate(items):
+        try:
+            data = item.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(f"{where}[{position}]: {item!r} is not UTF-8: {error}") from None
+        if b"\0" in data or len(data) > MAX_TEXT_BYTES:
+            raise InputError(
+                f"{where}[{position}]: expected text without NUL of at most {MAX_TEXT_BYTES} "
+                f"bytes, got {item[:40]!r} ({len(data)} bytes)"
+            )
+        encoded.append(data)
+    return np.array(encoded, dtype=f"S{max(1, *map(len, encoded))}" if encoded else "S1")

@@ -1,0 +1,115 @@
+"""What `Store.write` is given, checked as a whole before anything is written."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastcka.errors import InputError
+from fastcka.store.columns import encoded_columns, encoded_ids
+from fastcka.store.format import LAYER_ATTRIBUTES, MAX_NAME_BYTES, MAX_STEP
+from fastcka.store.jsontext import checked_factors, dump_attribute
+from fastcka.store.source import LayerSource, layer_source
+from fastcka.store.writer import FileContent
+
+
+def checked_content(
+    *,
+    model: str,
+    step: int,
+    layers: Mapping[str, Any],
+    example_ids: Sequence[str] | None,
+    example_columns: Mapping[str, Sequence[Any]] | None,
+    factors: Mapping[str, Any] | None,
+    provenance: Mapping[str, Any] | None,
+    layer_attributes: Mapping[str, Mapping[str, str]] | None,
+) -> FileContent:
+    """Return what goes into a file; see `Store.write`. Values are checked when they are written.
+
+    Raises
+    ------
+    InputError
+        Naming the argument, what was expected and what came.
+    """
+    _check_name("model", model)
+    sources = _sources(layers)
+    n_examples = sources[0].n_examples
+    plain_factors = checked_factors(factors)
+    plain_provenance = _mapping("provenance", provenance)
+    dump_attribute("factors", plain_factors)
+    dump_attribute("provenance", plain_provenance)
+    return FileContent(
+        model=model,
+        step=_checked_step(step),
+        factors=plain_factors,
+        provenance=plain_provenance,
+        ids=encoded_ids(example_ids, n_examples),
+        columns=encoded_columns(_mapping("example_columns", example_columns), n_examples),
+        layers=sources,
+        layer_attributes=_layer_attributes(layer_attributes, [source.name for source in sources]),
+    )
+
+
+def _sources(layers: Mapping[str, Any]) -> list[LayerSource]:
+    if not isinstance(layers, Mapping) or not layers:
+        raise InputError(f"layers: expected a mapping of at least one layer, got {layers!r:.60}")
+    sources = []
+    for name, value in layers.items():
+        _check_name("layers", name)
+        sources.append(layer_source(name, value))
+    first = sources[0]
+    for source in sources:
+        if source.n_examples != first.n_examples:
+            raise InputError(
+                f"layers[{source.name!r}]: {source.n_examples} examples, but "
+                f"layers[{first.name!r}] has {first.n_examples}; all layers have the same"
+            )
+    return sources
+
+
+def _layer_attributes(
+    given: Mapping[str, Mapping[str, str]] | None, layers: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    checked: dict[str, dict[str, str]] = {}
+    for layer, attributes in _mapping("layer_attributes", given).items():
+        if layer not in layers:
+            raise InputError(f"layer_attributes: {layer!r} is not among layers {list(layers)[:8]}")
+        for name, text in _mapping(f"layer_attributes[{layer!r}]", attributes).items():
+            if name not in LAYER_ATTRIBUTES:
+                raise InputError(
+                    f"layer_attributes[{layer!r}]: expected {' or '.join(LAYER_ATTRIBUTES)}, "
+                    f"got {name!r}"
+                )
+            _check_name(f"layer_attributes[{layer!r}][{name!r}]", text)
+            checked.setdefault(layer, {})[name] = text
+    return checked
+
+
+def _check_name(argument: str, name: object) -> None:
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise InputError(f"{argument}: expected a non-empty string without NUL, got {name!r}")
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise InputError(f"{argument}: {name!r} cannot be written as UTF-8: {error}") from None
+    if size > MAX_NAME_BYTES:
+        raise InputError(f"{argument}: {size} bytes; at most {MAX_NAME_BYTES}: {name[:60]!r}...")
+
+
+def _checked_step(step: object) -> int:
+    try:
+        number = -1 if isinstance(step, bool) else operator.index(step)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if not 0 <= number <= MAX_STEP:
+        raise InputError(f"step: expected an integer from 0 to 2**63 - 1, got {step!r}")
+    return number
+
+
+def _mapping(argument: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InputError(f"{argument}: expected a mapping, got {type(value).__name__}")
+    return dict(value)

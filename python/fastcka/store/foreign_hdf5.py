@@ -1,0 +1,148 @@
+"""Arrays in HDF5 files of any origin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import h5py
+import numpy as np
+from h5py import h5o, h5z
+
+from fastcka.errors import InputError, UnsafeFileError
+from fastcka.store import hdf5_safety as safe
+from fastcka.store.dtypes import float32_of_bfloat16
+from fastcka.store.foreign_numpy import check_expansion, numeric
+from fastcka.store.naming import choose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+# Filters that HDF5 and h5py bring along; any other would be loaded from outside as a plugin.
+_FILTERS: Final = {
+    h5z.FILTER_DEFLATE: "gzip",
+    h5z.FILTER_SHUFFLE: "shuffle",
+    h5z.FILTER_FLETCHER32: "fletcher32",
+    h5z.FILTER_SZIP: "szip",
+    h5z.FILTER_SCALEOFFSET: "scaleoffset",
+    h5z.FILTER_LZF: "lzf",
+}
+_COMPRESSING: Final = set(_FILTERS) - {h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
+_MAX_OBJECTS: Final = 10_000
+
+
+def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
+    """Read a dataset, found by its path of groups or as the only one in the file.
+
+    Raises
+    ------
+    InputError
+        If there is no such dataset or it is not numeric.
+    CorruptFileError, UnsafeFileError
+        If the file is damaged or its path, storage or filters are not safe to follow.
+    """
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        if name is None:
+            names = _dataset_names(path, file)
+            name = choose(path, None, names)
+        return _values(path, _find(path, file, name))
+
+
+def _find(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
+    parts = [part for part in name.split("/") if part]
+    current: h5py.Group | h5py.Dataset = file
+    for part in parts:
+        with safe.named_errors(path, name):
+            missing = not isinstance(current, h5py.Group) or (
+                part == "." or not current.id.links.exists(part.encode("utf-8"))
+            )
+        if missing:
+            choose(path, name, _dataset_names(path, file))
+            raise InputError(f"{path}: {name!r}: {part!r} is not there")
+        current = safe.member(path, current, part)
+    if not isinstance(current, h5py.Dataset):
+        choose(path, name, _dataset_names(path, file))
+        raise InputError(f"{path}: {name!r} is a group; expected a dataset")
+    return current
+
+
+def _dataset_names(path: Path, file: h5py.File) -> list[str]:
+    """Return the paths of all datasets, and of links so that none is passed over in silence."""
+    names: list[str] = []
+    with safe.named_errors(path):
+        seen = {h5o.get_info(file.id).addr}
+    waiting: list[h5py.Group] = [file]
+    while waiting:
+        group = waiting.pop()
+        for name in safe.member_names(path, group):
+            full = f"{group.name.rstrip('/')}/{name}"
+            try:
+                found = safe.member(path, group, name)
+            except UnsafeFileError:
+                names.append(full)  # a link: refused when it is asked for
+                continue
+            if isinstance(found, h5py.Dataset):
+                names.append(full)
+                continue
+            with safe.named_errors(path, full):
+                address = h5o.get_info(found.id).addr
+            if address not in seen:  # hard links can make a circle
+                seen.add(address)
+                waiting.append(found)
+            if len(names) + len(seen) > _MAX_OBJECTS:
+                raise UnsafeFileError(f"{path}: more than {_MAX_OBJECTS} objects; give :PATH")
+    return sorted(names)
+
+
+def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
+    where = f"{path}:{data.name}"
+    layout = safe.layout_name(path, data)
+    shape = safe.simple_shape(path, data)
+    with safe.named_errors(path, data.name):
+        dtype = data.dtype
+    if not isinstance(dtype, np.dtype) or h5py.check_dtype(ref=dtype) is not None:
+        raise UnsafeFileError(f"{where}: object references are not followed")
+    numeric(where, np.empty(0, dtype=dtype))
+    codes = safe.filter_codes(path, data)
+    unknown = [code for code in codes if code not in _FILTERS]
+    if unknown:
+        raise UnsafeFileError(
+            f"{where}: filters {unknown} would need a plugin; expected {sorted(_FILTERS.values())}"
+        )
+    with safe.named_errors(path, data.name):
+        _check_size(path, where, data, layout, compressed=bool(_COMPRESSING & set(codes)))
+    logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
+    values = safe.read_all(path, data)
+    values = values.reshape(shape)
+    return float32_of_bfloat16(values) if logical == "bfloat16" else values
+
+
+def _check_size(
+    path: Path, where: str, data: h5py.Dataset, layout: str, *, compressed: bool
+) -> None:
+    """Hold what the dataset declares against what is stored of it."""
+    available = path.stat().st_size
+    declared = int(np.prod([int(n) for n in data.shape], dtype=object)) * data.dtype.itemsize
+    if layout == "chunked":
+        # Whole chunks are held in memory while they are read, and the last may stand out far.
+        count, chunk_bytes = safe.chunk_grid(data)
+        declared = count * chunk_bytes
+        check_expansion(where, declared, available)
+        if not compressed and declared > available:
+            raise UnsafeFileError(
+                f"{where}: {data.shape} declared, {declared} bytes in a file of {available}"
+            )
+        stored_chunks = data.id.get_num_chunks()
+        if stored_chunks != count:
+            raise UnsafeFileError(
+                f"{where}: {stored_chunks} of {count} chunks are stored; a missing one would read "
+                "as fill values"
+            )
+    stored = min(int(data.id.get_storage_size()), available)
+    if compressed:
+        check_expansion(where, declared, stored)
+    elif stored < declared:
+        raise UnsafeFileError(
+            f"{where}: {data.shape} of {data.dtype} declared, {declared} bytes, but {stored} stored"
+        )

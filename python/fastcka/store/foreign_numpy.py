@@ -1,0 +1,123 @@
+"""Arrays in .npy and .npz files, without pickle and without bombs."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.lib import format as npy
+
+from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
+from fastcka.store.naming import choose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FREE_EXPANSION_BYTES: Final = 256 << 20
+MAX_EXPANSION: Final = 100
+"""Compressed data may grow to 256 MiB, or beyond that to 100 times its size in the file.
+
+Deflate reaches 1,032 times on zeros; activations, even sparse ones, stay below 20.
+"""
+
+
+def numeric(where: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of booleans, integers or floats as it is; refuse other formats."""
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{where}: expected a numeric array, got {array.dtype}")
+    return array
+
+
+def check_expansion(where: str, declared: int, stored: int) -> None:
+    """Refuse data that would grow out of proportion when read.
+
+    Raises
+    ------
+    UnsafeFileError
+        If more than `FREE_EXPANSION_BYTES` and more than `MAX_EXPANSION` times what is stored.
+    """
+    if declared > max(FREE_EXPANSION_BYTES, MAX_EXPANSION * stored):
+        raise UnsafeFileError(
+            f"{where}: {declared} bytes declared, {stored} stored: more than {MAX_EXPANSION} times "
+            "as much; write it again without compression if it is what it says"
+        )
+
+
+def read_npy(path: Path, name: str | None) -> NDArray[Any]:
+    """Read the array of a .npy file."""
+    if name is not None:
+        raise InputError(f"{path}: a .npy file holds one array without a name; drop ':{name}'")
+    with path.open("rb") as file:
+        return _read_npy_stream(str(path), file, path.stat().st_size)
+
+
+def read_npz(path: Path, name: str | None) -> NDArray[Any]:
+    """Read an array of a .npz file; only that one is decompressed."""
+    members = {info.filename.removesuffix(".npy"): info for info in check_zip(path)}
+    chosen = choose(path, name, list(members))
+    where = f"{path}:{chosen}"
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(members[chosen]) as file:
+            return _read_npy_stream(where, file, members[chosen].file_size)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise CorruptFileError(f"{where}: damaged, cannot be read: {error}") from error
+
+
+def check_zip(path: Path) -> list[zipfile.ZipInfo]:
+    """Return the members of a zip file once their declared sizes are found credible."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+        raise CorruptFileError(f"{path}: not a zip file, or damaged: {error}") from error
+    available = path.stat().st_size
+    for info in members:
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UnsafeFileError(f"{path}:{info.filename}: compression {info.compress_type}")
+        # What a member says of its own stored size is believed only up to the file's.
+        check_expansion(
+            f"{path}:{info.filename}", info.file_size, min(info.compress_size, available)
+        )
+    # Members may overlap in the file, so the sum is held against the whole.
+    check_expansion(str(path), sum(info.file_size for info in members), available)
+    return members
+
+
+def _read_npy_stream(where: str, file: IO[bytes], size: int) -> NDArray[Any]:
+    """Read one array from a stream of a known size, which the header must agree with."""
+    try:
+        version = npy.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = npy.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, fortran, dtype = npy.read_array_header_2_0(file)
+        else:  # 3.0 is for field names that are not ASCII, which no numeric array has
+            raise InputError(f"{where}: .npy version {version}; expected a numeric array")
+        if dtype.hasobject:
+            raise UnsafeFileError(f"{where}: holds pickled objects; loading them could run code")
+        numeric(where, np.empty(0, dtype=dtype))
+        count = 1
+        for length in shape:
+            count *= length
+        stored = size - file.tell()
+        if min(shape, default=0) < 0 or count * dtype.itemsize != stored:
+            raise CorruptFileError(
+                f"{where}: shape {shape} of {dtype} declared, {stored} bytes stored"
+            )
+        buffer = bytearray(stored)
+        view = memoryview(buffer)
+        filled = 0
+        while filled < stored and (got := file.readinto(view[filled:])):  # type: ignore[attr-defined]
+            filled += got
+        if filled != stored:
+            raise CorruptFileError(f"{where}: cut off after {filled} of {stored} bytes")
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise CorruptFileError(f"{where}: not a .npy array, or damaged: {error}") from error
+    array = np.frombuffer(buffer, dtype=dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)

@@ -1,0 +1,237 @@
+"""Opening HDF5 files that may be damaged or hostile.
+
+HDF5 follows soft and external links, reads external storage and virtual datasets from other
+files, loads filters as plugins, and allocates what a header declares. Each is refused here
+before any value is read: objects are reached one component at a time through hard links only,
+and a dataset's declared size is held against what the file stores.
+"""
+
+from __future__ import annotations
+
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import h5py
+import numpy as np
+from h5py import h5a, h5d, h5l, h5s, h5t
+
+from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+_MAX_ATTRIBUTE_BYTES: Final = 64 << 10
+_MAX_MEMBERS: Final = 100_000
+_LAYOUTS: Final = {h5d.COMPACT: "compact", h5d.CONTIGUOUS: "contiguous", h5d.CHUNKED: "chunked"}
+
+# What h5py raises for a damaged file. MemoryError: a damaged size. AssertionError, SystemError
+# and UnicodeError (a ValueError): its own surprise at what it was given.
+_HDF5_ERRORS: Final = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    MemoryError,
+    AssertionError,
+    AttributeError,
+    SystemError,
+)
+
+
+@contextmanager
+def named_errors(path: Path, name: str = "/") -> Iterator[None]:
+    """Turn what HDF5 raises into a `CorruptFileError` that names the file and the object."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except _HDF5_ERRORS as error:
+        raise CorruptFileError(f"{path}: {name}: damaged, cannot be read: {error}") from error
+
+
+@contextmanager
+def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File]:
+    """Open a file for reading once it is known to be a plain file that starts as HDF5 does.
+
+    Raises
+    ------
+    StoreError
+        If the file is not there or cannot be opened.
+    UnsafeFileError
+        If it is a symbolic link (unless followed), a pipe or another special file.
+    CorruptFileError
+        If it is not HDF5, or HDF5 refuses it.
+    """
+    try:
+        mode = (path.stat() if follow_symlink else path.lstat()).st_mode
+        if not stat.S_ISREG(mode):  # a pipe would hang, a link leads elsewhere
+            kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a plain file"
+            raise UnsafeFileError(f"{path}: {kind}; expected a plain HDF5 file")
+        with path.open("rb") as raw:
+            start = raw.read(len(_SIGNATURE))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    if start != _SIGNATURE:
+        raise CorruptFileError(f"{path}: not an HDF5 file (it starts with {start!r})")
+    with named_errors(path):
+        file = h5py.File(path, "r", locking="best-effort")
+    try:
+        yield file
+    finally:
+        with named_errors(path):
+            file.close()
+
+
+def member(path: Path, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+    """Return the object that a group holds under one name through a hard link.
+
+    Raises
+    ------
+    UnsafeFileError
+        If the name is a soft, external or user-defined link.
+    CorruptFileError
+        If there is no such name, or it holds neither a group nor a dataset.
+    """
+    full = f"{group.name.rstrip('/')}/{name}"
+    with named_errors(path, full):
+        encoded = name.encode("utf-8")
+        if "/" in name or not group.id.links.exists(encoded):
+            raise CorruptFileError(f"{path}: {full} is missing")
+        refuse_link(path, group, name)
+        found = group[name]
+        if isinstance(found, h5py.Group | h5py.Dataset):
+            return found
+    raise CorruptFileError(f"{path}: {full}: expected a group or dataset, got a stored type")
+
+
+def refuse_link(path: Path, group: h5py.Group, name: str) -> None:
+    """Raise `UnsafeFileError` if a name in a group is anything but a hard link."""
+    kind = group.id.links.get_info(name.encode("utf-8")).type
+    if kind != h5l.TYPE_HARD:
+        word = {h5l.TYPE_SOFT: "a soft", h5l.TYPE_EXTERNAL: "an external"}.get(kind, "a foreign")
+        raise UnsafeFileError(
+            f"{path}: {group.name.rstrip('/')}/{name} is {word} link; links are not followed"
+        )
+
+
+def subgroup(path: Path, group: h5py.Group, name: str) -> h5py.Group:
+    """Return a group that a group holds."""
+    found = member(path, group, name)
+    if not isinstance(found, h5py.Group):
+        raise CorruptFileError(f"{path}: {found.name}: expected a group, got a dataset")
+    return found
+
+
+def dataset(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset that a group holds; its storage is still unchecked."""
+    found = member(path, group, name)
+    if not isinstance(found, h5py.Dataset):
+        raise CorruptFileError(f"{path}: {found.name}: expected a dataset, got a group")
+    return found
+
+
+def member_names(path: Path, group: h5py.Group) -> list[str]:
+    """Return the names in a group, refusing a group too large to be real."""
+    with named_errors(path, group.name):
+        if len(group) > _MAX_MEMBERS:
+            raise UnsafeFileError(f"{path}: {group.name}: {len(group)} members; too many to list")
+        return list(group)
+
+
+def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str | None:
+    """Return a fixed-length UTF-8 attribute, or None if there is none.
+
+    Raises
+    ------
+    CorruptFileError
+        If it is of another type, of variable length, not scalar, or not UTF-8.
+    """
+    where = f"{path}: {obj.name}: attribute {name!r}"
+    with named_errors(path, obj.name):
+        if not h5a.exists(obj.id, name.encode("ascii")):
+            return None
+        attribute = h5a.open(obj.id, name.encode("ascii"))
+        kind = attribute.get_type()
+        size = kind.get_size()
+        fixed = isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str()
+        if not fixed or attribute.get_space().get_simple_extent_type() != h5s.SCALAR:
+            raise CorruptFileError(f"{where}: expected one string of fixed length")
+        if size > _MAX_ATTRIBUTE_BYTES:
+            raise CorruptFileError(f"{where}: {size} bytes; at most {_MAX_ATTRIBUTE_BYTES}")
+        value = np.empty((), dtype=f"S{size}")
+        attribute.read(value, kind)  # as stored: HDF5 converts between no two character sets
+        return bytes(value[()]).decode("utf-8")
+
+
+def integer_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> int | None:
+    """Return a scalar integer attribute, or None if there is none."""
+    with named_errors(path, obj.name):
+        if not h5a.exists(obj.id, name.encode("ascii")):
+            return None
+        attribute = h5a.open(obj.id, name.encode("ascii"))
+        integer = isinstance(attribute.get_type(), h5t.TypeIntegerID)
+        if not integer or attribute.get_space().get_simple_extent_type() != h5s.SCALAR:
+            raise CorruptFileError(f"{path}: {obj.name}: attribute {name!r}: expected an integer")
+        value = np.empty((), dtype=np.int64)
+        attribute.read(value)
+        return int(value)
+
+
+def layout_name(path: Path, data: h5py.Dataset) -> str:
+    """Return "compact", "contiguous" or "chunked", refusing storage outside the file.
+
+    Raises
+    ------
+    UnsafeFileError
+        If the dataset is virtual or its values lie in another file.
+    """
+    with named_errors(path, data.name):
+        plist = data.id.get_create_plist()
+        if plist.get_external_count():
+            raise UnsafeFileError(
+                f"{path}: {data.name}: external storage; values in other files are not read"
+            )
+        layout = plist.get_layout()
+        if layout not in _LAYOUTS:
+            raise UnsafeFileError(
+                f"{path}: {data.name}: a virtual dataset; values in other files are not read"
+            )
+        return _LAYOUTS[layout]
+
+
+def filter_codes(path: Path, data: h5py.Dataset) -> list[int]:
+    """Return the codes of a dataset's filters, first applied first."""
+    with named_errors(path, data.name):
+        plist = data.id.get_create_plist()
+        return [int(plist.get_filter(i)[0]) for i in range(plist.get_nfilters())]
+
+
+def simple_shape(path: Path, data: h5py.Dataset) -> tuple[int, ...]:
+    """Return the shape of a dataset, refusing one without (a null dataspace)."""
+    with named_errors(path, data.name):
+        if data.id.get_space().get_simple_extent_type() == h5s.NULL:
+            raise CorruptFileError(f"{path}: {data.name}: expected an array, got an empty space")
+        return tuple(int(size) for size in data.id.shape)
+
+
+def chunk_grid(data: h5py.Dataset) -> tuple[int, int]:
+    """Return how many chunks a chunked dataset is declared to have, and a chunk's bytes."""
+    chunk = data.id.get_create_plist().get_chunk()
+    count = 1
+    for size, step in zip(data.id.shape, chunk, strict=True):
+        count *= -(-int(size) // int(step))
+    size_of_chunk = data.id.get_type().get_size()
+    for step in chunk:
+        size_of_chunk *= int(step)
+    return count, size_of_chunk
+
+
+def read_all(path: Path, data: h5py.Dataset) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return all values of a dataset that has been checked."""
+    with named_errors(path, data.name):
+        return np.asarray(data[...])

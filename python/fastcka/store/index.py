@@ -1,0 +1,131 @@
+"""index.sqlite: a cache of file headers, so that listing 2,000 files opens none of them.
+
+A record is used only while its file has the size, modification time and inode that it had when
+the record was made, and the record has the digest that it was written with (SQLite's pages have
+no checksums). The index can be deleted at any time; a damaged one is deleted and begun anew, and
+where it cannot be written, files are opened instead. What it says of a file is checked again
+whenever the file's values are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from fastcka.store.format import FileHeader, LayerHeader
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+_LAYOUT: Final = 1  # raise with every change of the table or of what a header holds
+_WAIT_SECONDS: Final = 2.0
+_NOT_WRITABLE: Final = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+_CREATE: Final = f"""
+PRAGMA user_version = {_LAYOUT};
+CREATE TABLE IF NOT EXISTS headers (
+    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER, header TEXT, digest TEXT
+) WITHOUT ROWID;
+"""
+
+
+class Signature(NamedTuple):
+    """What changes when a file is replaced."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Signature:
+        """Return the signature in a stat result."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+Record = tuple[Signature, FileHeader]
+
+
+def load(path: Path) -> dict[str, Record]:
+    """Return what an index holds: relative path -> signature and header.
+
+    Empty if there is none, or if it is damaged or busy: then the files are opened.
+    """
+    if not path.is_file() or path.is_symlink():
+        return {}
+    try:
+        with closing(_connect(path)) as connection:
+            if connection.execute("PRAGMA user_version").fetchone() != (_LAYOUT,):
+                return {}
+            rows = connection.execute("SELECT * FROM headers").fetchall()
+            return {
+                relative: (Signature(*signature), _header(text))
+                for relative, *signature, text, digest in rows
+                if digest == _digest(relative, *signature, text)
+            }
+    except (sqlite3.Error, ValueError, KeyError, TypeError, RecursionError, UnicodeError):
+        return {}
+
+
+def save(path: Path, fresh: Mapping[str, Record], gone: Iterable[str]) -> None:
+    """Add records to an index and drop those of files that are gone.
+
+    An index that cannot be updated because it is damaged is replaced; one that cannot be written
+    at all (a read-only folder) is left: it saves time, and no answer depends on it.
+    """
+    if path.is_symlink():
+        return
+    for attempt in range(2):
+        try:
+            with closing(_connect(path)) as connection, connection:
+                if connection.execute("PRAGMA user_version").fetchone() != (_LAYOUT,):
+                    connection.execute("DROP TABLE IF EXISTS headers")
+                    connection.executescript(_CREATE)
+                connection.executemany(
+                    "DELETE FROM headers WHERE path = ?", [(relative,) for relative in gone]
+                )
+                connection.executemany(
+                    "INSERT OR REPLACE INTO headers VALUES (?, ?, ?, ?, ?, ?)",
+                    [_row(relative, *record) for relative, record in fresh.items()],
+                )
+            return
+        except (sqlite3.Error, UnicodeError) as error:
+            if attempt or getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_WRITABLE:
+                return
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                return
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def _row(relative: str, signature: Signature, header: FileHeader) -> tuple[object, ...]:
+    values = (relative, *signature, json.dumps(asdict(header)))
+    return (*values, _digest(*values))
+
+
+def _digest(*values: object) -> str:
+    return hashlib.blake2b(repr(values).encode("utf-8"), digest_size=16).hexdigest()
+
+
+def _header(text: str) -> FileHeader:
+    value: dict[str, Any] = json.loads(text)
+    layers = tuple(LayerHeader(**layer) for layer in value.pop("layers"))
+    return FileHeader(**{**value, "columns": tuple(value["columns"]), "layers": layers})

@@ -1,0 +1,79 @@
+"""What a store's representations are called and described by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Key(NamedTuple):
+    """The name of one representation.
+
+    Parameters
+    ----------
+    model
+        Name of the training run.
+    step
+        Training step, 0 or more.
+    layer
+        Dotted module path or number of the layer.
+    """
+
+    model: str
+    step: int
+    layer: str
+
+    def __str__(self) -> str:
+        return f"{self.model} @ {self.step} : {self.layer}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """What the store knows of a representation without reading its values.
+
+    Attributes
+    ----------
+    key
+        Name of the representation.
+    n_examples, n_features
+        Its shape.
+    dtype
+        "float16", "bfloat16", "float32" or "float64", as stored.
+    digest
+        BLAKE2b (32 bytes, in hexadecimal) of the values as little-endian bytes in C order.
+    path
+        The file that holds it.
+    pooling, io
+        How activations were reduced and which side of the layer they are, where the writer said.
+    """
+
+    key: Key
+    n_examples: int
+    n_features: int
+    dtype: str
+    digest: str
+    path: Path
+    pooling: str | None = None
+    io: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """The examples (rows) of a representation.
+
+    Attributes
+    ----------
+    ids
+        Unique names, str, shape (n_examples,).
+    columns
+        Further columns for filters, each (n_examples,): str, int64, float64 or bool.
+    """
+
+    ids: NDArray[np.str_]
+    columns: dict[str, NDArray[Any]]

@@ -1,0 +1,89 @@
+"""What lies under a store's folder, seen without opening a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fastcka.errors import StoreError, UnsafeFileError
+from fastcka.store.format import INDEX, MARKER, MODELS, is_temporary, safe_id, step_of_name
+from fastcka.store.index import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_AT_THE_ROOT: Final = {MARKER, INDEX, f"{INDEX}-journal", MODELS}
+
+
+@dataclass(frozen=True, slots=True)
+class StepFile:
+    """A file whose name is that of a model's step."""
+
+    path: Path
+    step: int
+    signature: Signature
+
+    @property
+    def relative(self) -> str:
+        """Path below the store's folder, for the index."""
+        return f"{MODELS}/{self.path.parent.name}/{self.path.name}"
+
+
+def step_files(root: Path, model: str | None = None) -> list[StepFile]:
+    """Return the files of all models, or of one, in the order of folders and steps.
+
+    Raises
+    ------
+    UnsafeFileError
+        If a folder or file is a symbolic link.
+    StoreError
+        If a folder cannot be read.
+    """
+    folders = model_folders(root) if model is None else [root / MODELS / safe_id(model)]
+    return [file for folder in folders for file in files_in(folder, root)]
+
+
+def model_folders(root: Path) -> list[Path]:
+    """Return the folders of all models by name, links to folders among them."""
+    return [Path(entry.path) for entry in _entries(root / MODELS, root) if entry.is_dir()]
+
+
+def strangers(root: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield what no reader looks at: its path, and whether it is an unfinished write."""
+    folders = model_folders(root)
+    known = {root: _AT_THE_ROOT, root / MODELS: {folder.name for folder in folders}}
+    for folder in (root, root / MODELS, *folders):
+        if folder in folders and folder.is_symlink():
+            continue  # `files_in` refuses it
+        for entry in _entries(folder, root):
+            if entry.name not in known.get(folder, ()) and step_of_name(entry.name) is None:
+                yield Path(entry.path), is_temporary(entry.name)
+
+
+def files_in(folder: Path, root: Path) -> list[StepFile]:
+    """Return the files of one model's folder by step; see `step_files`."""
+    files = []
+    for entry in _entries(folder, root):
+        step = step_of_name(entry.name)
+        if step is not None:
+            try:
+                signature = Signature.of(entry.stat(follow_symlinks=False))
+            except OSError as error:
+                raise StoreError(f"{entry.path}: {error.strerror or error}") from error
+            files.append(StepFile(Path(entry.path), step, signature))
+    return sorted(files, key=lambda file: file.step)
+
+
+def _entries(folder: Path, root: Path) -> list[os.DirEntry[str]]:
+    """Return a folder's entries by name; none if the folder is not there (nothing written yet)."""
+    if folder != root and folder.is_symlink():
+        raise UnsafeFileError(f"{folder}: a symbolic link; a store holds folders and plain files")
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be listed: {error.strerror or error}") from error

@@ -1,0 +1,51 @@
+"""store.json: the file that makes a folder a store."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError
+from fastcka.store.format import FORMAT, FORMAT_VERSION, MARKER, check_version
+from fastcka.store.jsontext import parse_object
+from fastcka.store.writer import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAX_BYTES: Final = 64 << 10
+
+
+def write_marker(root: Path) -> None:
+    """Make a folder a store of this format version."""
+    text = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION})
+    write_text(root / MARKER, text + "\n")
+
+
+def check_marker(root: Path) -> None:
+    """Check that a folder is a store that this fastcka reads.
+
+    Raises
+    ------
+    StoreError
+        If there is no such folder, it has no marker, or the marker is not of this format.
+    """
+    path = root / MARKER
+    if not root.is_dir():
+        raise StoreError(f"{root}: no such store; create_store makes one")
+    if path.is_symlink():
+        raise UnsafeFileError(f"{path}: a symbolic link; a store holds plain files")
+    if not path.is_file():
+        raise StoreError(f"{root}: not a store: it holds no {MARKER}")
+    try:
+        with path.open("rb") as file:
+            marker = parse_object(file.read(_MAX_BYTES))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CorruptFileError(f"{path}: not the marker of a store: {error}") from error
+    if marker.get("format") != FORMAT:
+        raise CorruptFileError(
+            f"{path}: 'format': expected {FORMAT!r}, got {marker.get('format')!r}"
+        )
+    check_version(str(marker.get("format_version")), str(path))

@@ -1,0 +1,338 @@
+"""Reading one file of a store, checking everything it says before believing it."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import h5py
+import numpy as np
+from h5py import h5s, h5t, h5z
+
+from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
+from fastcka.store import hdf5_safety as safe
+from fastcka.store.columns import MAX_TEXT_BYTES, decoded
+from fastcka.store.dtypes import STORED_DTYPES, float32_of_bfloat16, non_finite
+from fastcka.store.format import (
+    DIGEST_BYTES,
+    FORMAT,
+    LAYER_ATTRIBUTES,
+    FileHeader,
+    LayerHeader,
+    check_version,
+    is_column_name,
+    safe_id,
+    step_of_name,
+)
+from fastcka.store.jsontext import is_factors, parse_object
+from fastcka.store.key import Examples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_FLETCHER32_BYTES: Final = 4  # a checksum follows each chunk
+_LAYER_TYPES: Final = {
+    "float16": h5t.IEEE_F16LE,
+    "bfloat16": h5t.STD_U16LE,
+    "float32": h5t.IEEE_F32LE,
+    "float64": h5t.IEEE_F64LE,
+}
+_COLUMN_TYPES: Final = {
+    "int64": h5t.STD_I64LE,
+    "float64": h5t.IEEE_F64LE,
+    "bool": h5t.STD_U8LE,
+}
+
+
+class StepReader:
+    """An open file of a store whose root attributes have been checked.
+
+    Attributes
+    ----------
+    path
+        The file.
+    model, step, factors, provenance
+        What its root says.
+    n_examples
+        Length of the example ids, and so of everything else in the file.
+    """
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path = path
+        self._root = file
+        self._check_format()
+        self.model, self.step = self._identity()
+        self.factors = self._json("factors")
+        if not is_factors(self.factors):
+            raise CorruptFileError(f"{path}: factors: expected scalars and lists of scalars")
+        self.provenance = self._json("provenance")
+        self._examples = safe.subgroup(path, file, "examples")
+        self._layers = safe.subgroup(path, file, "layers")
+        ids = safe.dataset(path, self._examples, "id")
+        shape = safe.simple_shape(path, ids)
+        if len(shape) != 1 or shape[0] < 1:
+            raise CorruptFileError(f"{path}: /examples/id: expected shape (n,), got {shape}")
+        self.n_examples = shape[0]
+
+    def header(self) -> FileHeader:
+        """Return all that the file says but the values; checks each layer and column."""
+        columns = self._column_names()
+        for name in columns:
+            self._column(name)
+        layers = tuple(self.layer(position) for position in range(self._count_layers()))
+        if len({layer.name for layer in layers}) != len(layers):
+            raise CorruptFileError(f"{self.path}: /layers: two layers of one name")
+        return FileHeader(
+            self.model,
+            self.step,
+            self.factors,
+            self.provenance,
+            self.n_examples,
+            tuple(columns),
+            layers,
+        )
+
+    def layer(self, position: int) -> LayerHeader:
+        """Return what the file says of one layer, once it is what the format allows."""
+        data, dtype, group = self._layer_values(position)
+        name = self._text(group, "name")
+        digest = self._text(group, "digest")
+        if len(digest) != 2 * DIGEST_BYTES or set(digest) - set("0123456789abcdef"):
+            raise CorruptFileError(f"{self.path}: {group.name}: digest: got {digest[:80]!r}")
+        pooling, io = (safe.text_attribute(self.path, group, key) for key in LAYER_ATTRIBUTES)
+        return LayerHeader(name, int(data.shape[1]), dtype, digest, pooling, io)
+
+    def position(self, layer: str, hint: int = 0) -> int | None:
+        """Return the position of a layer, looked for at the hint first; None if it has none."""
+        count = self._count_layers()
+        order: list[int] = [hint, *range(count)] if hint < count else list(range(count))
+        for position in order:
+            group = safe.subgroup(self.path, self._layers, str(position))
+            if self._text(group, "name") == layer:
+                return position
+        return None
+
+    def layer_names(self) -> list[str]:
+        """Return the names of the layers in their order."""
+        return [
+            self._text(safe.subgroup(self.path, self._layers, str(position)), "name")
+            for position in range(self._count_layers())
+        ]
+
+    def blocks(self, position: int) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Yield a layer's rows a chunk at a time, in the stored form (bfloat16 as bits).
+
+        The array is overwritten by the next one.
+        """
+        data, dtype, _ = self._layer_values(position)
+        n, d = data.shape
+        with safe.named_errors(self.path, data.name):
+            rows = min(int(data.chunks[0]), n)
+            buffer = np.empty((rows, d), dtype=STORED_DTYPES[dtype])
+        for start in range(0, n, rows):
+            stop = min(start + rows, n)
+            block = buffer[: stop - start]
+            with safe.named_errors(self.path, data.name):
+                selection = data.id.get_space()
+                selection.select_hyperslab((start, 0), block.shape)
+                data.id.read(h5s.create_simple(block.shape), selection, block)
+            yield slice(start, stop), block
+
+    def read(self, position: int, out: NDArray[Any]) -> None:
+        """Copy a layer's values into an array of its shape, a chunk at a time."""
+        _, dtype, group = self._layer_values(position)
+        for rows, block in self.blocks(position):
+            values = float32_of_bfloat16(block) if dtype == "bfloat16" else block
+            try:
+                with np.errstate(over="raise"):
+                    out[rows] = values
+            except FloatingPointError:
+                raise InputError(
+                    f"out: values of {self.path}: {group.name}/x are too large for {out.dtype}; "
+                    "give a float64 array"
+                ) from None
+
+    def examples(self) -> Examples:
+        """Return the ids and columns of the examples."""
+        ids = self._read_text("id")
+        if len(set(ids.tolist())) != len(ids):
+            raise CorruptFileError(f"{self.path}: /examples/id: ids are not unique")
+        columns: dict[str, NDArray[Any]] = {}
+        for name in self._column_names():
+            data, kind = self._column(name)
+            if kind == "text":
+                columns[name] = self._read_text(name)
+                continue
+            values = safe.read_all(self.path, data)
+            if kind == "bool" and values.max() > 1:
+                raise CorruptFileError(f"{self.path}: {data.name}: expected 0 and 1 as booleans")
+            columns[name] = values.astype(np.bool_) if kind == "bool" else values
+        return Examples(ids, columns)
+
+    def check_values(self, position: int, layer: LayerHeader) -> None:
+        """Read a layer in full and hold it against its digest.
+
+        Raises
+        ------
+        CorruptFileError
+            If the digest differs, or a value is NaN or infinite.
+        """
+        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        finite = True
+        for _, block in self.blocks(position):
+            digest.update(block.data)
+            finite = finite and not non_finite(block, layer.dtype).any()
+        where = f"{self.path}: /layers/{position}/x ({layer.name})"
+        if digest.hexdigest() != layer.digest:
+            raise CorruptFileError(f"{where}: the values do not have the digest beside them")
+        if not finite:
+            raise CorruptFileError(f"{where}: NaN or infinite values")
+
+    def _check_format(self) -> None:
+        path = self.path
+        if self._root.userblock_size:
+            raise CorruptFileError(f"{path}: a user block stands before the HDF5 data")
+        name = safe.text_attribute(path, self._root, "format")
+        if name != FORMAT:
+            raise CorruptFileError(f"{path}: attribute 'format': expected {FORMAT!r}, got {name!r}")
+        check_version(self._text(self._root, "format_version"), str(path))
+        if safe.integer_attribute(path, self._root, "complete") != 1:
+            raise CorruptFileError(f"{path}: attribute 'complete' is not 1: writing was cut short")
+
+    def _identity(self) -> tuple[str, int]:
+        model = self._text(self._root, "model")
+        if safe_id(model) != self.path.parent.name:
+            raise CorruptFileError(
+                f"{self.path}: it holds model {model!r}, whose folder is {safe_id(model)!r}"
+            )
+        step = safe.integer_attribute(self.path, self._root, "step")
+        if step is None or step != step_of_name(self.path.name):
+            raise CorruptFileError(f"{self.path}: it holds step {step}, which is not its file name")
+        return model, step
+
+    def _layer_values(self, position: int) -> tuple[h5py.Dataset, str, h5py.Group]:
+        group = safe.subgroup(self.path, self._layers, str(position))
+        data = safe.dataset(self.path, group, "x")
+        where = f"{self.path}: {data.name}"
+        shape = safe.simple_shape(self.path, data)
+        if len(shape) != 2 or shape[1] < 1:
+            raise CorruptFileError(f"{where}: expected shape (n, d), got {shape}")
+        if shape[0] != self.n_examples:
+            raise CorruptFileError(
+                f"{where}: {shape[0]} rows, but /examples/id has {self.n_examples}"
+            )
+        logical = safe.text_attribute(self.path, data, "logical_dtype")
+        with safe.named_errors(self.path, data.name):
+            kind = data.id.get_type()
+            dtype = next((name for name, known in _LAYER_TYPES.items() if kind == known), None)
+            if dtype is None or logical != ("bfloat16" if dtype == "bfloat16" else None):
+                raise CorruptFileError(
+                    f"{where}: expected little-endian float16, float32, float64, or uint16 with "
+                    f"logical_dtype 'bfloat16'; got {kind.dtype} with logical_dtype {logical!r}"
+                )
+        self._check_storage(data)
+        with safe.named_errors(self.path, data.name):
+            if data.chunks[1] != shape[1]:
+                raise CorruptFileError(f"{where}: expected chunks of whole rows, got {data.chunks}")
+        return data, dtype, group
+
+    def _count_layers(self) -> int:
+        names = safe.member_names(self.path, self._layers)
+        if not names or set(names) != {str(i) for i in range(len(names))}:
+            raise CorruptFileError(
+                f"{self.path}: /layers: expected groups '0', '1', ..., got {sorted(names)[:8]}"
+            )
+        return len(names)
+
+    def _column_names(self) -> list[str]:
+        names = safe.member_names(self.path, self._examples)
+        columns = [name for name in names if name != "id"]
+        for name in columns:
+            if not is_column_name(name):
+                raise CorruptFileError(f"{self.path}: /examples: {name!r} cannot name a column")
+        return columns
+
+    def _column(self, name: str) -> tuple[h5py.Dataset, str]:
+        """Return a column and its kind: "text", "int64", "float64" or "bool"."""
+        data = safe.dataset(self.path, self._examples, name)
+        where = f"{self.path}: {data.name}"
+        shape = safe.simple_shape(self.path, data)
+        if shape != (self.n_examples,):
+            raise CorruptFileError(f"{where}: expected shape ({self.n_examples},), got {shape}")
+        logical = safe.text_attribute(self.path, data, "logical_dtype")
+        with safe.named_errors(self.path, data.name):
+            kind = data.id.get_type()
+            if isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str():
+                found = "text" if kind.get_size() <= MAX_TEXT_BYTES else None
+            else:
+                found = next((n for n, known in _COLUMN_TYPES.items() if kind == known), None)
+            if found is None or logical != ("bool" if found == "bool" else None):
+                raise CorruptFileError(
+                    f"{where}: expected text of fixed length, int64, float64, or uint8 with "
+                    f"logical_dtype 'bool'; got a {type(kind).__name__} of {kind.get_size()} bytes "
+                    f"with logical_dtype {logical!r}"
+                )
+        self._check_storage(data)
+        return data, found
+
+    def _read_text(self, name: str) -> NDArray[np.str_]:
+        data, kind = self._column(name)
+        if kind != "text":
+            raise CorruptFileError(f"{self.path}: {data.name}: expected text, got {kind}")
+        values = safe.read_all(self.path, data)
+        with safe.named_errors(self.path, data.name):
+            return decoded(values)
+
+    def _check_storage(self, data: h5py.Dataset) -> None:
+        """Check that a dataset is laid out as the format says, with every chunk in the file."""
+        where = f"{self.path}: {data.name}"
+        if safe.layout_name(self.path, data) != "chunked":
+            raise CorruptFileError(f"{where}: expected chunked storage")
+        filters = safe.filter_codes(self.path, data)
+        if filters != [h5z.FILTER_FLETCHER32]:
+            raise CorruptFileError(f"{where}: expected fletcher32 alone, got filters {filters}")
+        with safe.named_errors(self.path, data.name):
+            if data.maxshape != data.shape:
+                raise CorruptFileError(f"{where}: expected a fixed shape, got {data.maxshape}")
+            count, size = safe.chunk_grid(data)
+            declared = count * (size + _FLETCHER32_BYTES)
+            available = self.path.stat().st_size
+            # In this order: a declared size beyond the file must not make HDF5 walk an index.
+            if declared > available:
+                raise UnsafeFileError(
+                    f"{where}: {data.shape} declared, {declared} bytes in a file of {available}"
+                )
+            if data.id.get_num_chunks() != count or data.id.get_storage_size() != declared:
+                raise CorruptFileError(
+                    f"{where}: {data.id.get_num_chunks()} of {count} chunks are stored, "
+                    f"{data.id.get_storage_size()} of {declared} bytes"
+                )
+
+    def _text(self, obj: h5py.Group | h5py.Dataset, name: str) -> str:
+        value = safe.text_attribute(self.path, obj, name)
+        if not value:
+            raise CorruptFileError(f"{self.path}: {obj.name}: attribute {name!r} is missing")
+        return value
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return parse_object(self._text(self._root, name))
+        except ValueError as error:
+            raise CorruptFileError(f"{self.path}: attribute {name!r}: {error}") from error
+
+
+@contextmanager
+def open_step(path: Path) -> Iterator[StepReader]:
+    """Open a file of a store for reading.
+
+    Raises
+    ------
+    StoreError
+        If it is not there, not safe to read, damaged, or of another format or version.
+    """
+    with safe.open_hdf5(path) as file:
+        yield StepReader(path, file)

@@ -1,0 +1,163 @@
+"""Arrays from anywhere, handed on block by block in the form that files hold."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fastcka.errors import InputError
+from fastcka.store.dtypes import STORED_DTYPES, non_finite
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Exact in float32; wider integers are not, and which float they should become is the caller's call.
+_EXACT_IN_FLOAT32: Final = {"bool", "int8", "uint8", "int16", "uint16"}
+_SCAN_BYTES: Final = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSource:
+    """A layer to be written: (n_examples, n_features) values of one stored format.
+
+    Attributes
+    ----------
+    name
+        Layer name, for messages.
+    values
+        The caller's array, (n_examples, ...), any strides and byte order; bfloat16 as bits.
+    dtype
+        Name of the stored format.
+    """
+
+    name: str
+    values: NDArray[Any]
+    dtype: str
+
+    @property
+    def n_examples(self) -> int:
+        """Number of rows."""
+        return int(self.values.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns once the axes after the first are flattened."""
+        return int(np.prod(self.values.shape[1:], dtype=np.int64))
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of a stored row."""
+        return self.n_features * STORED_DTYPES[self.dtype].itemsize
+
+    def block(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows as a (stop - start, n_features) little-endian array in C order.
+
+        Raises
+        ------
+        InputError
+            If the rows hold NaN or infinities.
+        """
+        block = self._canonical(start, stop)
+        if non_finite(block, self.dtype).any():
+            raise self._non_finite_error()
+        return block
+
+    def _canonical(self, start: int, stop: int) -> NDArray[Any]:
+        rows = self.values[start:stop].reshape(stop - start, self.n_features)
+        return np.ascontiguousarray(rows, dtype=STORED_DTYPES[self.dtype])
+
+    def _non_finite_error(self) -> InputError:
+        count = 0
+        first: tuple[int, int] | None = None
+        step = max(1, _SCAN_BYTES // self.row_bytes)
+        for start in range(0, self.n_examples, step):
+            rows = self._canonical(start, min(start + step, self.n_examples))
+            bad = non_finite(rows, self.dtype)
+            count += int(np.count_nonzero(bad))
+            if first is None and bad.any():
+                row, column = np.argwhere(bad)[0]
+                first = start + int(row), int(column)
+        total = self.n_examples * self.n_features
+        return InputError(
+            f"layers[{self.name!r}]: expected finite values, got {count} NaN or Inf of {total}, "
+            f"the first at [example, feature] = {list(first or ())}"
+        )
+
+
+def layer_source(name: str, value: object) -> LayerSource:
+    """Return an array-like as a layer to be written.
+
+    NumPy arrays, torch CPU tensors, anything with DLPack on the CPU, and what `numpy.asarray`
+    makes an array of. Booleans and integers of at most 16 bits become float32, which holds them
+    exactly; wider integers are refused.
+
+    Raises
+    ------
+    InputError
+        If it is not a numeric array of at least two axes, on the CPU, with a value in it.
+    """
+    where = f"layers[{name!r}]"
+    array, dtype = _as_numpy(where, value)
+    if array.ndim < 2:
+        raise InputError(
+            f"{where}: expected (n_examples, n_features) or more axes, got shape {array.shape}"
+        )
+    if array.size == 0:
+        raise InputError(f"{where}: expected at least one value, got shape {array.shape}")
+    source = LayerSource(name, array, dtype)
+    if source.row_bytes >= 2**32 - 4:
+        raise InputError(f"{where}: a row of {source.row_bytes} bytes; HDF5 holds less than 4 GiB")
+    return source
+
+
+def _as_numpy(where: str, value: object) -> tuple[NDArray[Any], str]:
+    torch = sys.modules.get("torch")  # never imported here: a tensor means that it already is
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _from_torch(where, value, torch)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(f"{where}: a masked array with masked values; fill or drop them first")
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            array = np.from_dlpack(value)
+        else:  # first choice where there is both: DLPack in NumPy knows no bfloat16
+            array = np.asarray(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: expected an array in CPU memory, got {type(value).__name__}: {error}"
+        ) from error
+    return _numpy_format(where, array)
+
+
+def _numpy_format(where: str, array: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    name = array.dtype.name
+    if name == "bfloat16":  # ml_dtypes, as JAX uses it
+        return array.view(np.uint16), "bfloat16"
+    if name in STORED_DTYPES:
+        return array, name
+    if name in _EXACT_IN_FLOAT32:
+        return array, "float32"
+    integers = array.dtype.kind in "iu"
+    remedy = "; convert them, for example by .astype(numpy.float64)" if integers else ""
+    raise InputError(
+        f"{where}: expected float16, bfloat16, float32 or float64 values (booleans and integers "
+        f"of 16 bits or fewer become float32), got {name}{remedy}"
+    )
+
+
+def _from_torch(where: str, tensor: Any, torch: Any) -> tuple[NDArray[Any], str]:
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+        raise InputError(
+            f"{where}: expected a dense tensor on the CPU, got {tensor.layout} on "
+            f"{tensor.device}; call .to_dense() or .cpu() first"
+        )
+    plain = tensor.detach().resolve_neg()
+    if plain.dtype == torch.bfloat16:
+        return plain.view(torch.int16).numpy().view(np.uint16), "bfloat16"
+    try:
+        array = plain.numpy()
+    except TypeError as error:
+        raise InputError(f"{where}: expected float values, got {plain.dtype}") from error
+    return _numpy_format(where, array)

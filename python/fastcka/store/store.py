@@ -1,0 +1,370 @@
+"""The store: a folder of representations, one file for each model and step."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyError
+from fastcka.store.contents import checked_content
+from fastcka.store.dtypes import STORED_DTYPES
+from fastcka.store.format import MARKER, FileHeader, is_temporary, step_path
+from fastcka.store.headers import HeaderCache
+from fastcka.store.jsontext import factor_difference
+from fastcka.store.key import Examples, Key, LayerInfo
+from fastcka.store.listing import step_files
+from fastcka.store.marker import check_marker, write_marker
+from fastcka.store.reader import StepReader, open_step
+from fastcka.store.verify import Finding, Verification
+from fastcka.store.writer import make_directory, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+
+class Store:
+    """Representations on disk; made by `create_store` and `open_store`.
+
+    Reading methods may be called from several threads at once.
+
+    Attributes
+    ----------
+    path
+        The store's folder.
+    writable
+        Whether `write` may be called.
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        self.writable = writable
+        self._headers = HeaderCache(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r}, writable={self.writable})"
+
+    def close(self) -> None:
+        """Forget what was read; no file is held open between calls."""
+        self._headers = HeaderCache(self.path)
+
+    def write(
+        self,
+        *,
+        model: str,
+        step: int,
+        layers: Mapping[str, Any],
+        example_ids: Sequence[str] | None = None,
+        example_columns: Mapping[str, Sequence[Any]] | None = None,
+        factors: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        layer_attributes: Mapping[str, Mapping[str, str]] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write all layers of one model at one step, as one file.
+
+        The file appears whole or not at all, and is on the disk when the call returns.
+
+        Parameters
+        ----------
+        model, step
+            Name of the training run and its training step (0 or more).
+        layers
+            Layer name -> (n_examples, n_features) array, in the order of the network; further
+            axes are flattened after the first. NumPy arrays, torch CPU tensors, anything with
+            DLPack. float16, bfloat16, float32 and float64 are stored as they are; booleans and
+            integers of up to 16 bits as float32.
+        example_ids
+            One unique name a row; "0" to "n-1" by default.
+        example_columns
+            Further columns for filters: name -> n strings, booleans, integers or floats.
+        factors
+            What tells this model from others (family, variant, seed, tasks ...): scalars or
+            lists of scalars, the same at every step of the model.
+        provenance
+            Where the representations come from; anything that JSON holds.
+        layer_attributes
+            Layer name -> {"pooling": ..., "io": ...}, either or both.
+        overwrite
+            Replace this model's step if the store holds it.
+
+        Raises
+        ------
+        InputError
+            If an argument is not as above, or a layer holds NaN or infinities.
+        KeyExistsError
+            If the store holds this model's step and `overwrite` is false.
+        StoreError
+            If the store is open for reading only, or the file cannot be written.
+        """
+        if not self.writable:
+            raise StoreError(
+                f"{self.path}: open for reading only; create_store(path, exist_ok=True) writes"
+            )
+        content = checked_content(
+            model=model,
+            step=step,
+            layers=layers,
+            example_ids=example_ids,
+            example_columns=example_columns,
+            factors=factors,
+            provenance=provenance,
+            layer_attributes=layer_attributes,
+        )
+        path = step_path(self.path, content.model, content.step)
+
+        def refuse_existing() -> None:
+            if not overwrite and os.path.lexists(path):
+                raise KeyExistsError(
+                    f"{self.path} holds model {model!r} at step {step}; overwrite=True replaces it"
+                )
+
+        refuse_existing()
+        self._check_factors(content.model, content.step, content.factors)
+        make_directory(path.parent.parent)
+        make_directory(path.parent)
+        write_file(path, content, before_rename=refuse_existing)
+
+    def keys(self) -> list[Key]:
+        """Return the keys of all representations, by model, step and position of the layer.
+
+        Raises
+        ------
+        StoreError
+            If a file is damaged; `verify` lists all that are.
+        """
+        return [
+            Key(header.model, header.step, layer.name)
+            for header in self._headers.all()
+            for layer in header.layers
+        ]
+
+    def models(self) -> list[str]:
+        """Return the names of all models, sorted."""
+        return sorted({header.model for header in self._headers.all()})
+
+    def steps(self, model: str) -> list[int]:
+        """Return the steps of a model, in increasing order."""
+        return [header.step for header in self._of_model(model)]
+
+    def factors(self, model: str) -> dict[str, Any]:
+        """Return the factors of a model: name -> scalar or list of scalars.
+
+        Raises
+        ------
+        StoreError
+            If the files of the model do not agree on them.
+        """
+        first, *others = self._of_model(model)
+        for header in others:
+            difference = factor_difference(first.factors, header.factors)
+            if difference is not None:
+                name, one, other = difference
+                raise StoreError(
+                    f"{self.path}: model {model!r}: factor {name!r} is {one} at step "
+                    f"{first.step} and {other} at step {header.step}"
+                )
+        return copy.deepcopy(first.factors)
+
+    def provenance(self, model: str, step: int) -> dict[str, Any]:
+        """Return what was written as the provenance of a model's step."""
+        return copy.deepcopy(self._headers.of_file(self._existing(model, step)).provenance)
+
+    def info(self, key: Key) -> LayerInfo:
+        """Return shape, format, digest and file of a representation, without reading its values."""
+        path = self._existing(key.model, key.step)
+        header = self._headers.of_file(path)
+        for layer in header.layers:
+            if layer.name == key.layer:
+                return LayerInfo(
+                    Key(*key),
+                    header.n_examples,
+                    layer.n_features,
+                    layer.dtype,
+                    layer.digest,
+                    path,
+                    layer.pooling,
+                    layer.io,
+                )
+        raise _unknown_layer(key, [layer.name for layer in header.layers])
+
+    def read(self, key: Key, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return the values of a representation.
+
+        Parameters
+        ----------
+        key
+            Its name.
+        out
+            A writable float32 or float64 array of shape (n_examples, n_features), any strides, to
+            fill instead of making a new one. Values are converted to its format.
+
+        Returns
+        -------
+        ndarray
+            `out` if given, else a new (n_examples, n_features) array: float32 for bfloat16, which
+            is exact, and else of the stored format.
+
+        Raises
+        ------
+        InputError
+            If `out` does not fit, or a float64 value overflows its float32.
+        UnknownKeyError
+            If the store holds no such representation.
+        CorruptFileError, UnsafeFileError, FormatVersionError
+            If its file is not what the format says. The values passed their checksums if there
+            is no error; after one, what `out` holds means nothing.
+        """
+        path = self._existing(key.model, key.step)
+        with open_step(path) as reader:
+            position = self._position(reader, key)
+            layer = reader.layer(position)
+            shape = (reader.n_examples, layer.n_features)
+            if out is None:
+                name = "float32" if layer.dtype == "bfloat16" else layer.dtype
+                out = np.empty(shape, dtype=STORED_DTYPES[name].newbyteorder("="))
+            else:
+                _check_out(out, shape, key)
+            reader.read(position, out)
+        return out
+
+    def examples(self, key: Key) -> Examples:
+        """Return the ids and columns of a representation's examples (rows)."""
+        path = self._existing(key.model, key.step)
+        with open_step(path) as reader:
+            self._position(reader, key)
+            return reader.examples()
+
+    def verify(self) -> list[Finding]:
+        """Read every file in full and return what was found: one finding a file, at least."""
+        return list(self.iter_verify())
+
+    def iter_verify(self) -> Verification:
+        """Return the checks of `verify` as an iterable with a length, for a progress bar."""
+        return Verification(self.path)
+
+    def _of_model(self, model: str) -> list[FileHeader]:
+        headers = self._headers.of_model(model)
+        if not headers:
+            raise self._unknown_model(model)
+        return headers
+
+    def _existing(self, model: str, step: int) -> Path:
+        path = step_path(self.path, model, step)
+        if os.path.lexists(path):
+            return path
+        steps = [file.step for file in step_files(self.path, model)]
+        if not steps:
+            raise self._unknown_model(model)
+        nearest = sorted(sorted(steps, key=lambda other: abs(other - step))[:8])
+        raise UnknownKeyError(
+            f"{self.path}: model {model!r} has no step {step}; of its {len(steps)} steps the "
+            f"nearest are {nearest}"
+        )
+
+    def _unknown_model(self, model: str) -> UnknownKeyError:
+        models = self.models()
+        near = difflib.get_close_matches(model, models, cutoff=0.4) or models[:5]
+        return UnknownKeyError(
+            f"{self.path}: no model {model!r}; of its {len(models)} models the nearest are {near}"
+        )
+
+    def _position(self, reader: StepReader, key: Key) -> int:
+        position = reader.position(key.layer, self._headers.hint(reader.path, key.layer))
+        if position is None:
+            raise _unknown_layer(key, reader.layer_names())
+        return position
+
+    def _check_factors(self, model: str, step: int, factors: Mapping[str, Any]) -> None:
+        """Refuse factors that differ from those at the model's other steps."""
+        for header in self._headers.of_model(model, but_step=step):
+            difference = factor_difference(factors, header.factors)
+            if difference is not None:
+                name, new, old = difference
+                raise InputError(
+                    f"factors[{name!r}]: got {new}, but model {model!r} has {old} at step "
+                    f"{header.step}; a model's factors are the same at all its steps"
+                )
+
+
+def create_store(path: str | os.PathLike[str], *, exist_ok: bool = False) -> Store:
+    """Make a store, open for writing and reading.
+
+    Parameters
+    ----------
+    path
+        Its folder: new, or empty. Parent folders are made.
+    exist_ok
+        Open the store for writing if it is there already.
+
+    Raises
+    ------
+    StoreError
+        If there is a store already and `exist_ok` is false, or the folder holds something else.
+    """
+    root = Path(path)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        names = os.listdir(root)
+    except OSError as error:
+        raise StoreError(f"{root}: cannot be made: {error.strerror or error}") from error
+    if MARKER in names:
+        if not exist_ok:
+            raise StoreError(
+                f"{root}: a store is there already; exist_ok=True opens it for writing"
+            )
+        check_marker(root)
+    elif all(is_temporary(name) for name in names):
+        write_marker(root)
+    else:
+        raise StoreError(f"{root}: not a store and not empty; expected a new or empty folder")
+    return Store(root, writable=True)
+
+
+def open_store(path: str | os.PathLike[str]) -> Store:
+    """Open a store for reading.
+
+    Raises
+    ------
+    StoreError
+        If there is none at this path, or it is of a version that this fastcka cannot read.
+    """
+    root = Path(path)
+    check_marker(root)
+    return Store(root, writable=False)
+
+
+def _unknown_layer(key: Key, names: Sequence[str]) -> UnknownKeyError:
+    near = difflib.get_close_matches(key.layer, names, cutoff=0.4) or list(names[:5])
+    return UnknownKeyError(
+        f"model {key.model!r} at step {key.step} has no layer {key.layer!r}; of its {len(names)} "
+        f"layers the nearest are {near}"
+    )
+
+
+def _check_out(out: object, shape: tuple[int, int], key: Key) -> None:
+    if not isinstance(out, np.ndarray) or out.dtype not in (np.float32, np.float64):
+        got = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+        raise InputError(f"out: expected a float32 or float64 array, got {got}")
+    if out.shape != shape:
+        raise InputError(f"out: expected shape {shape} for {key}, got {out.shape}")
+    if not out.flags.writeable:
+        raise InputError("out: expected a writable array")

@@ -1,0 +1,158 @@
+"""Reading ahead: order, bounds, errors, and an end when the consumer has had enough."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from fastcka.errors import InputError
+from fastcka.store import prefetch
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "fastcka-prefetch"]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    gc.collect()
+    assert threads() == []
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7])
+def test_items_and_results_in_order(ahead: int) -> None:
+    got = list(prefetch(range(20), lambda item: item * item, ahead=ahead))
+    assert got == [(item, item * item) for item in range(20)]
+
+
+def test_nothing_to_load() -> None:
+    assert list(prefetch([], str)) == []
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_loads_run_ahead_but_not_further(ahead: int) -> None:
+    started: list[int] = []
+
+    def load(item: int) -> int:
+        started.append(item)
+        return item
+
+    loading = prefetch(range(10), load, ahead=ahead)
+    assert started == []  # nothing before the first next
+    for taken in range(1, 11 - ahead):
+        next(loading)
+        deadline = time.monotonic() + 5
+        while len(started) < taken + ahead and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.01)
+        assert started == list(range(taken + ahead))
+    loading.close()
+
+
+def test_all_loads_run_in_one_thread_that_is_not_ours() -> None:
+    names = {name for _, name in prefetch(range(5), lambda _: threading.get_ident())}
+    assert len(names) == 1
+    assert threading.get_ident() not in names
+
+
+def test_loading_overlaps_with_computing() -> None:
+    start = time.perf_counter()
+    for _ in prefetch(range(6), lambda _: time.sleep(0.05)):
+        time.sleep(0.05)
+    assert time.perf_counter() - start < 0.5  # one after the other: 0.6
+
+
+def test_an_error_comes_at_its_item_and_ends_the_loading() -> None:
+    started = []
+
+    def load(item: int) -> int:
+        started.append(item)
+        if item == 3:
+            raise KeyError("third")
+        return item
+
+    loading = prefetch(range(10), load, ahead=5)
+    assert [next(loading)[0] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(KeyError, match="third"):
+        next(loading)
+    assert list(loading) == []
+    assert started == [0, 1, 2, 3]
+
+
+def test_an_error_of_the_items_comes_after_those_before_it() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("no more")
+
+    loading = prefetch(items(), str)
+    assert next(loading) == (1, "1")
+    with pytest.raises(ValueError, match="no more"):
+        next(loading)
+
+
+def test_closing_early_stops_the_thread() -> None:
+    started: list[int] = []
+    loading = prefetch(range(10**9), started.append, ahead=2)
+    next(loading)
+    assert len(threads()) == 1
+    loading.close()
+    assert threads() == []
+    assert len(started) <= 4
+    after = len(started)
+    time.sleep(0.02)
+    assert len(started) == after
+
+
+def test_closing_waits_for_the_load_under_way() -> None:
+    entered, finish, done = threading.Event(), threading.Event(), []
+
+    def load(item: int) -> None:
+        if item == 1:
+            entered.set()
+            finish.wait(5)
+            done.append(item)
+
+    loading = prefetch(range(5), load)
+    next(loading)
+    entered.wait(5)
+    threading.Timer(0.05, finish.set).start()
+    loading.close()
+    assert done == [1]
+
+
+class Result:
+    """Something that a weak reference can point to."""
+
+
+def test_a_result_lives_no_longer_than_the_caller_wants() -> None:
+    alive: list[weakref.ref[Result]] = []
+
+    def load(_: int) -> Result:
+        result = Result()
+        alive.append(weakref.ref(result))
+        return result
+
+    gc.disable()  # reference counts alone must do
+    try:
+        loading = prefetch(range(6), load)
+        for taken in range(1, 6):
+            pair = next(loading)
+            assert sum(ref() is not None for ref in alive) <= 2
+            del pair
+            assert alive[taken - 1]() is None
+        loading.close()
+        assert all(ref() is None for ref in alive)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("ahead", [0, -1, 1.5, True, None])
+def test_ahead_is_a_positive_integer(ahead: object) -> None:
+    with pytest.raises(InputError, match="ahead: expected an integer of at least 1"):
+        prefetch([], str, ahead=ahead)

@@ -1,0 +1,447 @@
+"""FILE:NAME: arrays of other tools, none of which may run code, read elsewhere or fill memory."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import pickle
+import re
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from fastcka.errors import (
+    CorruptFileError,
+    FastckaError,
+    InputError,
+    MissingExtraError,
+    UnsafeFileError,
+)
+from fastcka.store import read_array
+from fastcka.store.foreign import split_source
+
+X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def evil(tmp_path: Path) -> Evil:
+    return Evil(tmp_path / "executed")
+
+
+# NumPy
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", "<f2", "<i8", "u1", "?"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy(tmp_path: Path, dtype: str, order: str) -> None:
+    x = np.asarray(X * 10, dtype=dtype, order=order)
+    np.save(tmp_path / "x.npy", x)
+    got = read_array(tmp_path / "x.npy")
+    assert got.dtype == x.dtype
+    assert got.shape == x.shape
+    np.testing.assert_array_equal(got, x)
+
+
+def test_npy_has_no_names(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    with pytest.raises(InputError, match="drop ':x'"):
+        read_array(f"{tmp_path}/x.npy:x")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_npz(tmp_path: Path, compressed: bool) -> None:
+    save = np.savez_compressed if compressed else np.savez
+    save(tmp_path / "x.npz", a=X, **{"b/c": X + 1})
+    np.testing.assert_array_equal(read_array(f"{tmp_path}/x.npz:a"), X)
+    np.testing.assert_array_equal(read_array(f"{tmp_path}/x.npz:b/c"), X + 1)
+    with pytest.raises(InputError, match="holds 2 arrays; add :NAME with one of a, b/c"):
+        read_array(tmp_path / "x.npz")
+    with pytest.raises(InputError, match="holds no array 'd'; it has a, b/c"):
+        read_array(f"{tmp_path}/x.npz:d")
+    save(tmp_path / "one.npz", a=X)
+    np.testing.assert_array_equal(read_array(tmp_path / "one.npz"), X)
+    np.savez(tmp_path / "none.npz")
+    with pytest.raises(InputError, match="holds no arrays"):
+        read_array(tmp_path / "none.npz")
+
+
+def header(shape: str, dtype: str = "<f4") -> bytes:
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (b"", CorruptFileError, "not a .npy array"),
+        (b"step,loss\n1,2", CorruptFileError, "not a .npy array"),
+        (header("(6, 4)") + bytes(95), CorruptFileError, r"\(6, 4\) of float32 declared, 95 bytes"),
+        (header("(10000000, 10000000)") + bytes(96), CorruptFileError, "declared, 96 bytes"),
+        (header("(-1, 4)") + bytes(96), CorruptFileError, "declared"),
+        (header("(6, 4)", "|O") + bytes(96), UnsafeFileError, "could run code"),
+        (header("(6, 4)", "<U1") + bytes(96), InputError, "expected a numeric array, got <U1"),
+        (header("(6, 4)", "<c8") + bytes(192), InputError, "expected a numeric array"),
+        (header("(6, 4)").replace(b"\x01\x00", b"\x03\x00", 1), FastckaError, "version|not a .npy"),
+        (header("__import__('os').getpid()"), CorruptFileError, "not a .npy array"),
+    ],
+)
+def test_npy_files_that_are_refused(
+    tmp_path: Path, data: bytes, error: type[FastckaError], message: str
+) -> None:
+    (tmp_path / "x.npy").write_bytes(data)
+    with pytest.raises(error, match=message):
+        read_array(tmp_path / "x.npy")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", data)
+    with pytest.raises(error, match=message):
+        read_array(tmp_path / "x.npz")
+
+
+def test_numpy_pickles_are_not_executed(tmp_path: Path, evil: Evil) -> None:
+    np.save(tmp_path / "x.npy", np.array([evil], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "x.npz", a=np.array([evil], dtype=object))
+    (tmp_path / "y.npy").write_bytes(pickle.dumps(evil))
+    for name in ("x.npy", "x.npz", "y.npy"):
+        with pytest.raises((UnsafeFileError, CorruptFileError), match=r"could run code|not a .npy"):
+            read_array(tmp_path / name)
+    assert not evil.path.exists()
+
+
+def test_zip_bombs(tmp_path: Path) -> None:
+    zeros = bytes(1 << 20)
+    with (
+        zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("x.npy", "w") as member,
+    ):
+        member.write(header(f"({300 << 18},)"))
+        for _ in range(300):
+            member.write(zeros)
+    with pytest.raises(UnsafeFileError, match=r"bytes declared, .* stored: more than 100 times"):
+        read_array(tmp_path / "x.npz")
+    with zipfile.ZipFile(tmp_path / "y.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x.npy", header("(1,)") + bytes(4))
+    with pytest.raises(UnsafeFileError, match="compression 14"):
+        read_array(tmp_path / "y.npz")
+
+
+def test_damaged_zip_files(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", a=X)
+    good = (tmp_path / "x.npz").read_bytes()
+    (tmp_path / "x.npz").write_bytes(good[:-30])
+    with pytest.raises(CorruptFileError, match="not a zip file, or damaged"):
+        read_array(tmp_path / "x.npz")
+    bad = bytearray(good)
+    bad[len(bad) // 2] ^= 255
+    (tmp_path / "x.npz").write_bytes(bad)
+    with pytest.raises(CorruptFileError, match="damaged"):
+        read_array(tmp_path / "x.npz")
+
+
+# PyTorch and safetensors
+
+
+def test_pt(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(X)
+    torch.save(x, tmp_path / "bare.pt")
+    np.testing.assert_array_equal(read_array(tmp_path / "bare.pt"), X)
+    with pytest.raises(InputError, match="without a name; drop ':x'"):
+        read_array(f"{tmp_path}/bare.pt:x")
+    nested = {
+        "block.0": {"act": x, "half": x.half()},
+        "list": [x, x.t().requires_grad_()],
+        "bf16": x.bfloat16(),
+        "step": 3,
+        7: x.double(),
+    }
+    torch.save(nested, tmp_path / "x.pt")
+    for name, expected in {
+        "block.0.act": X,
+        "block.0.half": X.astype(np.float16),
+        "list.0": X,
+        "list.1": X.T,
+        "7": X.astype(np.float64),
+        "bf16": x.bfloat16().to(torch.float32).numpy(),
+    }.items():
+        got = read_array(f"{tmp_path}/x.pt:{name}")
+        assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(got, expected)
+    with pytest.raises(InputError, match=r"holds 6 arrays; add :NAME with one of block\.0\.act"):
+        read_array(tmp_path / "x.pt")
+    with pytest.raises(InputError, match="holds no array 'step'"):
+        read_array(f"{tmp_path}/x.pt:step")
+    torch.save({"a": {"b": x}, "a.b": x}, tmp_path / "twice.pt")
+    with pytest.raises(InputError, match=r"two tensors are called 'a.b'"):
+        read_array(f"{tmp_path}/twice.pt:a.b")
+
+
+def test_pt_files_that_are_refused(tmp_path: Path, evil: Evil) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"x": torch.from_numpy(X), "evil": evil}, tmp_path / "evil.pt")
+    with pytest.raises(UnsafeFileError, match="could run code"):
+        read_array(f"{tmp_path}/evil.pt:x")
+    torch.save({"x": evil}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(UnsafeFileError, match="could run code"):
+        read_array(f"{tmp_path}/old.pt:x")
+    assert not evil.path.exists()
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises((CorruptFileError, UnsafeFileError)):
+        read_array(tmp_path / "text.pt")
+    torch.save(torch.ones(1).expand(10**6, 10**6), tmp_path / "bomb.pt")
+    with pytest.raises(UnsafeFileError, match=r"\(1000000, 1000000\) declared, 4 bytes stored"):
+        read_array(tmp_path / "bomb.pt")
+    loop: dict = {}
+    loop["x"] = loop
+    torch.save(loop, tmp_path / "loop.pt")
+    with pytest.raises(UnsafeFileError, match="nested more than 16 deep"):
+        read_array(f"{tmp_path}/loop.pt:x")
+    torch.save(torch.from_numpy(X).to_sparse(), tmp_path / "sparse.pt")
+    with pytest.raises(FastckaError):
+        read_array(tmp_path / "sparse.pt")
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    safetensors_torch = pytest.importorskip("safetensors.torch")
+    x = torch.from_numpy(X)
+    path = tmp_path / "x.safetensors"
+    safetensors_torch.save_file({"a": x, "b": x.bfloat16(), "c:d": x.double()}, path)
+    np.testing.assert_array_equal(read_array(f"{path}:a"), X)
+    np.testing.assert_array_equal(read_array(f"{path}:c:d"), X.astype(np.float64))
+    got = read_array(f"{path}:b")
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, x.bfloat16().to(torch.float32).numpy())
+    with pytest.raises(InputError, match="add :NAME with one of a, b, c:d"):
+        read_array(path)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(CorruptFileError, match="damaged"):
+        read_array(f"{path}:a")
+    path.write_bytes(b"hello")
+    with pytest.raises(CorruptFileError, match="damaged"):
+        read_array(f"{path}:a")
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_a_missing_library_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: object) -> object:
+        if name in ("torch", "safetensors"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    (tmp_path / f"x.{suffix}").touch()
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingExtraError, match=re.escape('pip install "fastcka[torch]"')):
+        read_array(tmp_path / f"x.{suffix}")
+
+
+# HDF5
+
+
+@pytest.fixture
+def h5(tmp_path: Path) -> Path:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["layer3/acts"] = X
+        file["layer3/big"] = X.astype(">f8")
+        file.create_dataset("gzip", data=X, compression="gzip", shuffle=True, chunks=(4, 3))
+        file.create_dataset("lzf", data=X, compression="lzf", fletcher32=True)
+        file["text"] = "hello"
+        file["soft"] = h5py.SoftLink("/layer3/acts")
+        file["outside"] = h5py.ExternalLink("other.h5", "/x")
+        file["linked"] = h5py.SoftLink("/layer3")
+        file["circle/again"] = file["/"]
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = X
+    return path
+
+
+@pytest.mark.parametrize("name", ["/layer3/acts", "layer3/acts", "gzip", "lzf", "layer3/big"])
+def test_hdf5(h5: Path, name: str) -> None:
+    np.testing.assert_array_equal(read_array(f"{h5}:{name}"), X)
+
+
+def test_hdf5_with_one_array(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "one.hdf5", "w") as file:
+        file["deep/down/x"] = X
+    np.testing.assert_array_equal(read_array(tmp_path / "one.hdf5"), X)
+
+
+def test_a_store_file_is_read_as_any_other(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from fastcka.store import create_store
+
+    store = create_store(tmp_path / "s")
+    x = torch.from_numpy(X).bfloat16()
+    store.write(model="m", step=0, layers={"a": x, "b": X})
+    path = store.info(store.keys()[0]).path
+    np.testing.assert_array_equal(read_array(f"{path}:/layers/1/x"), X)
+    got = read_array(f"{path}:/layers/0/x")
+    np.testing.assert_array_equal(got, x.to(torch.float32).numpy())
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("nothing", InputError, "holds no array 'nothing'; it has .*/layer3/acts"),
+        ("layer3", InputError, "holds no array 'layer3'"),
+        ("layer3/acts/x", InputError, "holds no array"),
+        ("layer3/../gzip", InputError, "holds no array"),
+        ("soft", UnsafeFileError, "/soft is a soft link; links are not followed"),
+        ("linked/acts", UnsafeFileError, "/linked is a soft link"),
+        ("outside", UnsafeFileError, "/outside is an external link"),
+        ("text", InputError, "expected a numeric array"),
+    ],
+)
+def test_hdf5_paths_that_are_refused(
+    h5: Path, name: str, error: type[FastckaError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        read_array(f"{h5}:{name}")
+
+
+def test_hdf5_names_are_listed_links_too(h5: Path) -> None:
+    with pytest.raises(InputError, match=r"holds 8 arrays; add :NAME .*/linked.*/outside.*/soft"):
+        read_array(h5)
+
+
+def external(file: h5py.File) -> None:
+    (Path(file.filename).parent / "secret").write_bytes(X.tobytes())
+    file.create_dataset("x", X.shape, "f4", external=[("secret", 0, X.nbytes)])
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout(X.shape, "f4")
+    layout[...] = h5py.VirtualSource(file.filename + "2", "x", X.shape)
+    file.create_virtual_dataset("x", layout)
+
+
+def plugin(file: h5py.File) -> None:
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_chunk(X.shape)
+    creation.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, ())
+    space = h5py.h5s.create_simple(X.shape)
+    h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, space, creation)
+    file["x"][...] = X
+
+
+def holes(file: h5py.File) -> None:
+    file.create_dataset("x", (6, 4), "f4", chunks=(3, 4), fillvalue=5)[:3] = 1
+
+
+def gzip_bomb(file: h5py.File) -> None:
+    data = file.create_dataset("x", (300, 1 << 18), "f4", chunks=(50, 1 << 18), compression="gzip")
+    for row in range(0, 300, 50):
+        data[row : row + 50] = 0
+
+
+HOSTILE = {
+    "external storage": (external, UnsafeFileError, "external storage"),
+    "virtual": (virtual, UnsafeFileError, "a virtual dataset"),
+    "plugin filter": (plugin, UnsafeFileError, r"filters \[32015\] would need a plugin"),
+    "references": (
+        lambda f: f.create_dataset("x", (2, 2), h5py.ref_dtype),
+        UnsafeFileError,
+        "object references",
+    ),
+    "contiguous bomb": (
+        lambda f: f.create_dataset("x", (1 << 20, 1 << 20), "f4"),
+        UnsafeFileError,
+        "4398046511104 bytes, but 0 stored",
+    ),
+    "chunk bomb": (
+        lambda f: f.create_dataset("x", (1 << 30, 1 << 20), "f4", chunks=(1 << 10, 1 << 10)),
+        UnsafeFileError,
+        "declared",
+    ),
+    "gzip bomb": (gzip_bomb, UnsafeFileError, "more than 100 times"),
+    "holes": (holes, UnsafeFileError, "1 of 2 chunks are stored"),
+    "text of any length": (
+        lambda f: f.create_dataset("x", (2, 2), h5py.string_dtype()),
+        InputError,
+        "expected a numeric array",
+    ),
+    "compound": (
+        lambda f: f.create_dataset("x", (2, 2), [("a", "f4")]),
+        InputError,
+        "expected a numeric array",
+    ),
+    "empty": (lambda f: f.create_dataset("x", data=h5py.Empty("f4")), CorruptFileError, "empty"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_hdf5(tmp_path: Path, name: str) -> None:
+    make, error, message = HOSTILE[name]
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        make(file)
+    with pytest.raises(error, match=message):
+        read_array(f"{path}:x")
+
+
+def test_truncated_hdf5(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = X
+    os.truncate(path, path.stat().st_size - 8)
+    with pytest.raises(CorruptFileError, match="damaged"):
+        read_array(path)
+    path.write_text("hello")
+    with pytest.raises(CorruptFileError, match="not an HDF5 file"):
+        read_array(path)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "name"),
+    [
+        ("a.npy", "a.npy", None),
+        ("A.NPY", "A.NPY", None),
+        ("d:x/a.h5:/b/c", "d:x/a.h5", "/b/c"),
+        ("a.npz:b:c", "a.npz", "b:c"),
+        ("a.npz:", "a.npz", None),
+        ("a.pt:layer.h5:x", "a.pt", "layer.h5:x"),
+        ("models.h5/a.npz:x", "models.h5/a.npz", "x"),
+    ],
+)
+def test_file_and_name(source: str, path: str, name: str | None) -> None:
+    assert split_source(source) == (Path(path), name)
+
+
+def test_a_file_whose_name_holds_a_colon(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy:b.npy", X)
+    np.testing.assert_array_equal(read_array(tmp_path / "a.npy:b.npy"), X)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'x.csv': expected a .npy, .npz, .pt"):
+        read_array("x.csv")
+    with pytest.raises(InputError, match=r"nowhere.npy: no such file"):
+        read_array(tmp_path / "nowhere.npy")
+    (tmp_path / "folder.npy").mkdir()
+    with pytest.raises(InputError, match="not a plain file"):
+        read_array(tmp_path / "folder.npy")
+    os.mkfifo(tmp_path / "pipe.h5")
+    with pytest.raises(InputError, match="not a plain file"):
+        read_array(tmp_path / "pipe.h5")
