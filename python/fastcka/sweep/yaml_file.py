@@ -1,0 +1,169 @@
+"""A YAML file read strictly: one mapping, no aliases, no duplicate keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from fastcka.errors import SweepConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BYTES = 1 << 20
+"""A sweep is a page of text; a file over 1 MiB is a wrong path or an attack."""
+
+FieldPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class YamlDocument:
+    """The mapping of a YAML file, and for every unquoted scalar the text that stood in the file.
+
+    The text matters for messages: YAML 1.1 reads ``no`` as false, ``0123`` as 83 and ``1e-3`` as
+    text, and a person who wrote ``no`` does not recognise "came False".
+    """
+
+    data: dict[str, Any]
+    written: dict[FieldPath, str]
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """The safe loader, without anchors and aliases (which make exponential documents possible)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
+            line = event.start_mark.line + 1
+            raise SweepConfigError(
+                f"line {line}: `{sign}{event.anchor}`: anchors and aliases are not allowed; "
+                "write the value out"
+            )
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: Path) -> YamlDocument:
+    """Read ``path``, a YAML file that holds one mapping with text keys.
+
+    Raises
+    ------
+    SweepConfigError
+        The file cannot be read, is over 1 MiB, is not UTF-8 or not YAML, or holds an anchor, an
+        alias, a duplicate key, a key that is not text, or no mapping. The message names the file.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SweepConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(raw) > MAX_BYTES:
+        raise SweepConfigError(f"{path}: larger than {MAX_BYTES} bytes: not a sweep")
+    try:
+        return _parse(raw.decode("utf-8"))
+    except SweepConfigError as error:
+        raise SweepConfigError(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise SweepConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except yaml.YAMLError as error:
+        raise SweepConfigError(f"{path}: not valid YAML: {error}") from error
+    except RecursionError:
+        raise SweepConfigError(f"{path}: nested too deeply to be a sweep") from None
+    except ValueError as error:  # 2024-13-45, which YAML takes for a date
+        raise SweepConfigError(f"{path}: not valid YAML: {error}") from error
+
+
+def _parse(text: str) -> YamlDocument:
+    loader = _StrictLoader(text)
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            kind = "a list" if isinstance(node, yaml.SequenceNode) else "one value"
+            what = kind if node is not None else "an empty file"
+            raise SweepConfigError(f"expected a mapping (field: value lines), came {what}")
+        written: dict[FieldPath, str] = {}
+        _inspect(loader, node, (), written)
+        data: dict[str, Any] = loader.construct_document(node)
+    finally:
+        loader.dispose()
+    return YamlDocument(data=data, written=written)
+
+
+def _inspect(
+    loader: _StrictLoader, node: yaml.Node, path: FieldPath, written: dict[FieldPath, str]
+) -> None:
+    """Refuse duplicate and non-text keys below ``node``; note the text of its plain scalars."""
+    if isinstance(node, yaml.ScalarNode):
+        if node.style is None:
+            written[path] = node.value
+    elif isinstance(node, yaml.SequenceNode):
+        for position, child in enumerate(node.value):
+            _inspect(loader, child, (*path, position), written)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key_node, child in node.value:
+            line = key_node.start_mark.line + 1
+            where = f"{field_text(path)}: " if path else ""
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise SweepConfigError(f"line {line}: {where}`<<` is not allowed; write it out")
+            key = loader.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                came = describe(key, getattr(key_node, "value", None))
+                raise SweepConfigError(f"line {line}: {where}a key must be text, came {came}")
+            if key in seen:
+                raise SweepConfigError(f"line {line}: {where}the key '{key}' stands twice")
+            seen.add(key)
+            _inspect(loader, child, (*path, key), written)
+
+
+def field_text(path: FieldPath) -> str:
+    """Return ``("compare", "steps", 2)`` as ``compare.steps[2]``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def describe(value: object, written: str | None = None) -> str:
+    """Return ``value`` for a message, with what YAML made of the text where the two differ."""
+    if isinstance(value, bool):
+        plain = "true" if value else "false"
+        if written is not None and written.lower() != plain:
+            return (
+                f"`{written}`, which YAML reads as the boolean {plain} "
+                f"(quote it to mean the text '{written}')"
+            )
+        return f"the boolean {plain}"
+    if isinstance(value, str):
+        if written is not None and _is_number(written):
+            return (
+                f"`{written}`, which YAML reads as text (a number with an exponent needs a point "
+                "and a sign, as in 1.0e-3)"
+            )
+        return f"the text {value!r}"
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, int | float):
+        if written is not None and written != repr(value):
+            return f"`{written}`, which YAML reads as the number {value!r}"
+        return f"the number {value!r}"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return f"the list {list(value)!r}" if len(value) <= 8 else f"a list of {len(value)} values"
+    if written is not None:
+        return f"`{written}`, which YAML reads as a {type(value).__name__} (quote it)"
+    return f"a {type(value).__name__}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

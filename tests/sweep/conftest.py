@@ -1,0 +1,101 @@
+"""Stores and sweeps that the tests of this folder share."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fastcka.core import Comparison
+from fastcka.store import create_store
+from fastcka.sweep import SweepConfig
+
+
+class LabelledStore:
+    """What the planner asks of a store, held in memory: keys with factors, one set of examples."""
+
+    def __init__(self, keys, factors, *, n_examples=8):
+        self._keys, self._factors, self._n = list(keys), factors, n_examples
+
+    def keys(self):
+        return self._keys
+
+    def models(self):
+        return sorted({key.model for key in self._keys})
+
+    def factors(self, model):
+        return self._factors[model]
+
+    def info(self, key):
+        return SimpleNamespace(
+            n_examples=self._n, n_features=4, dtype="float32", digest=f"digest of {tuple(key)}"
+        )
+
+    def examples(self, key):
+        return SimpleNamespace(ids=np.array([str(row) for row in range(self._n)]))
+
+
+@pytest.fixture
+def labelled_store():
+    return LabelledStore
+
+
+@pytest.fixture
+def config_for(tmp_path):
+    """Return a function that makes a sweep's configuration: compare fields, then the others."""
+
+    def make(*, within=(), differ=(), steps="all", **fields):
+        return SweepConfig.model_validate(
+            {
+                "store": tmp_path / "store",
+                "output": tmp_path / "out",
+                "compare": {"within": list(within), "differ": list(differ), "steps": steps},
+                **fields,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Write a few bytes for each heatmap: drawing takes most of a small run's time."""
+
+    def plot(self, path, *, title):
+        with open(path, "wb") as file:
+            file.write(b"\x89PNG" + title.encode())
+
+    monkeypatch.setattr(Comparison, "plot", plot)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Write a store of 2 variants x 3 seeds x 2 layers x 2 steps; return its arrays by key.
+
+    The last step of variant "b" is 90, of "a" 100. Layer "fc" of b is float64, the rest float32.
+    """
+    rng = np.random.default_rng(7)
+    n = 40
+    ids = [f"image {row}" for row in range(n)]
+    base = rng.normal(size=(n, 6))
+    arrays = {}
+    with create_store(tmp_path / "store") as store:
+        for variant, last in (("a", 100), ("b", 90)):
+            for seed in ("orig", 1, 2):
+                model = f"{variant}_{seed}"
+                factors = {"variant": variant, "seed": seed, "tasks": [variant, "shared"]}
+                for step in (0, last):
+                    wide = np.float64 if variant == "b" else np.float32
+                    layers = {
+                        "conv": (base @ rng.normal(size=(6, 5)) + 3).astype(np.float32),
+                        "fc": (base @ rng.normal(size=(6, 9)) + rng.normal(size=(n, 9))).astype(
+                            wide
+                        ),
+                    }
+                    store.write(
+                        model=model, step=step, layers=layers, example_ids=ids, factors=factors
+                    )
+                    for layer, x in layers.items():
+                        arrays[model, step, layer] = x
+    return arrays

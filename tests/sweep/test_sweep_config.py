@@ -1,0 +1,131 @@
+"""sweep.yaml: what is accepted, and what every refusal says."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from fastcka.errors import FastckaError, SweepError
+from fastcka.sweep import SweepConfig, load_sweep
+
+MINIMAL = "store: s\noutput: o\ncompare: {within: [layer], differ: [seed]}\n"
+
+
+def _refusal(tmp_path, text):
+    path = tmp_path / "sweep.yaml"
+    if isinstance(text, bytes):
+        path.write_bytes(text)
+    else:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(SweepError) as caught:
+        load_sweep(path)
+    assert isinstance(caught.value, FastckaError)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    return message.removeprefix(f"{path}: ")
+
+
+def test_defaults_and_paths_relative_to_the_file(tmp_path, monkeypatch):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "sweep.yaml").write_text(MINIMAL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    config = load_sweep("elsewhere/sweep.yaml")
+    assert config.store == folder / "s"
+    assert config.output == folder / "o"
+    assert (config.estimator, config.device, config.precision) == ("unbiased", "auto", "high")
+    assert config.compare.steps == "all"
+    assert config.select == {}
+
+
+def test_absolute_paths_stay(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(MINIMAL.replace("o\n", "/srv/o\n"), encoding="utf-8")
+    assert str(load_sweep(tmp_path / "sweep.yaml").output) == "/srv/o"
+
+
+def test_a_single_value_selects_like_a_list_of_it(tmp_path):
+    text = MINIMAL + "select: {seed: orig, step: [0, 100], lr: 1.0e-3, deep: true}\n"
+    (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
+    select = load_sweep(tmp_path / "sweep.yaml").select
+    assert select == {"seed": ["orig"], "step": [0, 100], "lr": [0.001], "deep": [True]}
+    assert [type(values[0]) for values in select.values()] == [str, int, float, bool]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            MINIMAL + "estimater: biased",
+            "estimater: unknown field; did you mean estimator? (allowed: store,",
+        ),
+        (
+            "store: s\noutput: o\ncompare: {withn: [layer]}",
+            "compare.withn: unknown field; did you mean within? (allowed: within, differ, steps)",
+        ),
+        ("output: o\ncompare: {}", "store: missing; expected the folder of the representation"),
+        ("store: s\noutput: o", "compare: missing; expected a mapping with within"),
+        ("store: [s]\noutput: o\ncompare: {}", "store: expected a path; came the list ['s']"),
+        (MINIMAL + "estimator: debiased", "'biased' or 'unbiased'; came the text 'debiased'"),
+        (
+            MINIMAL + "device: gpu",
+            "device: expected 'auto', 'cpu', 'cuda' or 'cuda:<number>'; came",
+        ),
+        (MINIMAL + "select: [seed]", "select: expected a mapping; came the list ['seed']"),
+        (MINIMAL + "select: {seed: []}", "select.seed: expected one value or a list of values"),
+        (
+            MINIMAL + "select: {seed: }",
+            "select.seed: expected one value or a list of values; came nothing",
+        ),
+        (MINIMAL + "select: {seed: [.inf]}", "select.seed[0]: expected a text, a finite number"),
+        (MINIMAL + "select: {day: [2024-05-06]}", "came `2024-05-06`, which YAML reads as a date"),
+        (
+            "store: s\noutput: o\ncompare: {within: layer}",
+            "compare.within: expected a list of field",
+        ),
+        ("store: s\noutput: o\ncompare: {within: [layer, layer]}", "expected each field once"),
+        ("store: s\noutput: o\ncompare: [layer]", "compare: expected a mapping; came the list"),
+        ("store: s\noutput: o\ncompare: {steps: last}", "'final_common', 'all_common' or a list"),
+        ("store: s\noutput: o\ncompare: {steps: [1, 1]}", "distinct whole numbers >= 0"),
+        ("store: s\noutput: o\ncompare: {steps: [-1]}", "distinct whole numbers >= 0"),
+        ("store: s\noutput: o\ncompare: {steps: [true]}", "distinct whole numbers >= 0"),
+        ("store: s\noutput: o\ncompare: {steps: []}", "distinct whole numbers >= 0"),
+        ("store: s\noutput: o\ncompare: {steps: [1e3]}", "distinct whole numbers >= 0"),
+        ("store: s\nstore: t\noutput: o", "line 2: the key 'store' stands twice"),
+        (MINIMAL + "select: {seed: 1, seed: 2}", "line 4: select: the key 'seed' stands twice"),
+        ("store: &here s\noutput: *here", "line 1: `&here`: anchors and aliases are not allowed"),
+        ("store: s\n<<: {output: o}", "line 2: `<<` is not allowed"),
+        (
+            MINIMAL + "select: {no: [1]}",
+            "select: a key must be text, came `no`, which YAML reads as the boolean false",
+        ),
+        ("- store", "expected a mapping (field: value lines), came a list"),
+        ("sweep", "expected a mapping (field: value lines), came one value"),
+        ("", "expected a mapping (field: value lines), came an empty file"),
+        ("store: [", "not valid YAML"),
+        ("store: s\n---\nstore: t", "not valid YAML"),
+        ("store: !!python/object/apply:os.system [id]", "not valid YAML"),
+        ("store: 2024-13-45", "not valid YAML"),
+        (b"store: \xff", "not UTF-8 text (byte 7)"),
+        ("[" * 5_000, "nested too deeply"),
+        ("# " + "x" * (1 << 20), "larger than 1048576 bytes"),
+    ],
+)
+def test_a_refusal_names_the_file_the_field_and_the_remedy(tmp_path, text, expected):
+    assert expected in _refusal(tmp_path, text)
+
+
+def test_every_wrong_field_is_told_at_once(tmp_path):
+    message = _refusal(tmp_path, "output: o\ncompare: {steps: x}\nprecison: high\n")
+    assert len(message.splitlines()) == 3
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(SweepError, match=r"none\.yaml: cannot be read: No such file"):
+        load_sweep(tmp_path / "none.yaml")
+
+
+def test_a_config_made_in_python_is_as_strict():
+    with pytest.raises(ValidationError, match="estimator"):
+        SweepConfig(store="s", output="o", compare={"within": ["layer"]}, estimator="x")
+    config = SweepConfig(store="s", output="o", compare={"within": ["layer"], "steps": (0, 1)})
+    assert config.compare.steps == (0, 1)

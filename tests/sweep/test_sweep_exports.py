@@ -1,0 +1,181 @@
+"""The cells, the files, and the folder that they lie in."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+
+import numpy as np
+import pytest
+
+from fastcka.errors import LedgerError, SweepError
+from fastcka.store import create_store
+from fastcka.sweep import run_sweep
+from fastcka.sweep.exports import undefined_reasons
+from fastcka.sweep.folder import replaced_file
+from fastcka.sweep.ledger import GroupValues
+from fastcka.sweep.table import cell
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("=cmd|'/c calc'!A1", "'=cmd|'/c calc'!A1"),
+        ("+1", "'+1"),
+        ("-model", "'-model"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("plain", "plain"),
+        ("a=b", "a=b"),
+        (-3, "-3"),
+        (-0.25, "-0.25"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (float("nan"), "nan"),
+        (True, "true"),
+        (None, "null"),
+        (["=a", "b+c"], '["=a", "b+c"]'),
+    ],
+)
+def test_cells(value, expected):
+    assert cell(value) == expected
+
+
+def test_names_that_are_formulas_commas_and_paths(tmp_path, config_for):
+    names = ['=HYPERLINK("http://x")', "-1+1", "../../etc", 'a,"b"\nc']
+    rng = np.random.default_rng(0)
+    with create_store(tmp_path / "store") as store:
+        for name in names:
+            layers = {"../up/down": rng.normal(size=(8, 2)), "@x $y$": rng.normal(size=(8, 2))}
+            store.write(model=name, step=0, layers=layers, factors={"note": f"@{name}"})
+    result = run_sweep(config_for(within=["layer"]))
+    with result.results_path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 1 + 12
+    assert {len(row) for row in rows} == {len(rows[0])}
+    texts = [text for row in rows[1:] for text in row]
+    assert not [t for t in texts if t[:1] in ("=", "+", "@")]
+    assert all(_is_number(t) for t in texts if t.startswith("-"))
+    record = json.loads(result.run_path.read_text(encoding="utf-8"))
+    for group in record["groups"]:
+        for name in (group["matrix"], group["figure"]):
+            path = (result.output / name).resolve()
+            assert path.is_file()
+            assert path.parent.parent == result.output
+    assert [group["name"] for group in record["groups"]] == ["layer=../up/down", "layer=@x $y$"]
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_two_runs_into_two_folders_write_the_same_bytes(trained, config_for, tmp_path):
+    fields = {"within": ["layer"], "differ": ["seed"], "steps": "final_each"}
+    one = run_sweep(config_for(**fields, output=tmp_path / "one"), threads=1)
+    two = run_sweep(config_for(**fields, output=tmp_path / "two"), threads=2)
+    assert one.results_path.read_bytes() == two.results_path.read_bytes()
+    assert [p.name for p in one.figures] == [p.name for p in two.figures]
+    for a, b in zip(one.figures, two.figures, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_files_of_groups_that_are_gone_are_removed(trained, config_for):
+    first = run_sweep(config_for(within=["layer", "step"]))
+    (first.output / "figures" / "mine.png").write_bytes(b"kept")
+    (first.output / "matrices" / ".new-0009_x.npz").write_bytes(b"of a killed run")
+    second = run_sweep(config_for(within=["layer"], steps="final_each"))
+    record = json.loads(second.run_path.read_text(encoding="utf-8"))
+    found = {
+        f"{folder}/{path.name}"
+        for folder in ("matrices", "figures")
+        for path in (second.output / folder).iterdir()
+    }
+    wanted = {group[kind] for group in record["groups"] for kind in ("matrix", "figure")}
+    assert found == wanted | {"figures/mine.png"}
+
+
+def test_a_column_that_would_stand_twice_is_refused(tmp_path, config_for):
+    with create_store(tmp_path / "store") as store:
+        for model in "ab":
+            x = np.random.default_rng(0).normal(size=(8, 2))
+            store.write(model=model, step=0, layers={"l": x}, factors={"device": "x"})
+    with pytest.raises(SweepError, match="two columns 'device'"):
+        run_sweep(config_for(within=["device"]))
+
+
+# --- the folder --------------------------------------------------------------------------------
+
+
+def test_a_folder_that_holds_something_else_is_refused(trained, config_for, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work", encoding="utf-8")
+    with pytest.raises(LedgerError, match=r"something else than a sweep's results \(thesis\.tex"):
+        run_sweep(config_for(within=["layer"]))
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_for_a_folder_is_refused(trained, config_for, tmp_path):
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    with pytest.raises(LedgerError, match=r"out.*File exists"):
+        run_sweep(config_for(within=["layer"]))
+
+
+@pytest.mark.parametrize("where", ["store", "store/results"])
+def test_results_in_the_store_are_refused(trained, config_for, tmp_path, where):
+    with pytest.raises(LedgerError, match="lies in the store"):
+        run_sweep(config_for(within=["layer"], output=tmp_path / where))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_two_runs_do_not_write_in_one_folder(trained, config_for, tmp_path):
+    (tmp_path / "out").mkdir()
+    handle = os.open(tmp_path / "out" / ".lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(LedgerError, match="another run is writing in"):
+            run_sweep(config_for(within=["layer"]))
+    finally:
+        os.close(handle)
+    # The lock file alone is nobody's result: what a run leaves that was killed at once.
+    assert run_sweep(config_for(within=["layer"])).groups_computed == 2
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text("old", encoding="utf-8")
+
+    def fail():
+        with replaced_file(path) as beside:
+            beside.write_text("half", encoding="utf-8")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fail()
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_why_a_similarity_is_undefined_depends_on_the_estimator():
+    """The ledger serves both; here position 1 is undefined only if unbiased, position 2 always."""
+    nan = np.nan
+    values = GroupValues(
+        cka_biased=np.array([[1, 0.5, nan], [0.5, 1, nan], [nan, nan, nan]]),
+        cka_unbiased=np.array([[1, nan, nan], [nan, nan, nan], [nan, nan, nan]]),
+        hsic_biased=np.diag([2.0, 0.125, 0.0]),
+        hsic_unbiased=np.diag([1.0, -0.25, 0.0]),
+        provenance={},
+    )
+    constant = "zero variance: no feature varies over the examples"
+    assert undefined_reasons(values, "biased") == {2: constant}
+    assert undefined_reasons(values, "unbiased") == {
+        1: "its unbiased self-HSIC is -0.25, not positive",
+        2: constant,
+    }

@@ -1,0 +1,94 @@
+"""The heatmap of a group: what is fixed, what is said, what can be read."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.collections import PolyCollection
+
+from fastcka.core.heatmap import draw_heatmap
+from fastcka.errors import InputError
+
+
+def _draw(matrix, labels=None, **options):
+    labels = labels or [f"m{at}" for at in range(len(matrix))]
+    defaults = {"title": "layer=fc", "estimator": "unbiased", "n_examples": 1797}
+    return draw_heatmap(np.asarray(matrix, float), labels, **(defaults | options))
+
+
+def _blocks(count, size):
+    variant = np.arange(count) // size
+    return np.where(variant[:, None] == variant, 0.9, 0.2)
+
+
+def test_the_color_scale_is_fixed_and_named():
+    axes, bar = _draw([[1, 0.4], [0.4, 1]]).axes
+    assert axes.images[0].get_clim() == (0, 1)
+    assert bar.get_ylabel() == "CKA (unbiased)"
+    assert axes.get_title(loc="left") == "layer=fc"
+    assert [text.get_text() for text in axes.texts] == ["1.00", "0.40", "0.40", "1.00"]
+
+
+def test_the_caption_tells_n_and_what_does_not_fit_the_scale():
+    caption = _draw([[1, -0.25], [-0.25, 1]]).get_supxlabel()
+    assert caption == "n = 1,797 examples\n2 cells outside the scale (-0.25 to -0.25)"
+    assert _draw([[1, 0.5], [0.5, 1 + 2e-16]]).get_supxlabel() == "n = 1,797 examples"
+
+
+def test_cells_without_a_value_are_hatched():
+    matrix = _blocks(6, 3)
+    matrix[2, :] = matrix[:, 2] = np.nan
+    figure = _draw(matrix)
+    (hatched,) = (c for c in figure.axes[0].collections if isinstance(c, PolyCollection))
+    assert hatched.get_hatch() == "////"
+    corners = {tuple(path.vertices[0] + 0.5) for path in hatched.get_paths()}
+    assert corners == {(x, y) for x in range(6) for y in range(6) if 2 in (x, y)}
+    assert "11 cells without a value" in figure.get_supxlabel()
+    assert figure.axes[0].get_legend() is not None
+
+
+def test_lines_separate_blocks_of_the_leading_field():
+    labels = [f"v{at // 3} seed{at % 3}" for at in range(9)]
+    lines = {line.get_ydata()[0] for line in _draw(_blocks(9, 3), labels).axes[0].lines}
+    assert {2.5, 5.5} <= lines
+    assert not _draw(_blocks(4, 2)).axes[0].lines
+    mixed = ["v0 a", "v0 b", "v1 a", "v0 c"]
+    assert not _draw(_blocks(4, 2), mixed).axes[0].lines
+
+
+@pytest.mark.parametrize("count", [2, 21, 64])
+def test_every_label_can_be_read(count):
+    labels = [f"variant{at // 3} seed{at % 3}" for at in range(count)]
+    figure = _draw(_blocks(count, 3), labels)
+    figure.draw_without_rendering()  # lays it out
+    ticks = figure.axes[0].get_yticklabels()
+    assert [tick.get_text() for tick in ticks] == labels
+    boxes = [tick.get_window_extent() for tick in ticks]
+    for upper, lower in itertools.pairwise(boxes):
+        assert upper.y0 >= lower.y1 - 0.5
+    assert min(box.x0 for box in boxes) >= 0
+    assert min(tick.get_fontsize() for tick in ticks) >= 7
+
+
+def test_many_labels_are_thinned_by_blocks_and_said():
+    labels = [f"variant{at // 3} seed{at % 3}" for at in range(150)]
+    figure = _draw(_blocks(150, 3), labels)
+    shown = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert shown == [f"variant{at} seed0" for at in range(50)]
+    assert "100 labels left out" in figure.get_supxlabel()
+    assert max(figure.get_size_inches()) < 20
+
+
+def test_a_dollar_in_a_name_is_no_mathematics():
+    figure = _draw([[1, 0.5], [0.5, 1]], ["$\\frac", "a$b$"], title="cost $")
+    figure.savefig(io.BytesIO(), format="png")
+
+
+def test_a_matrix_of_another_shape_is_refused():
+    with pytest.raises(
+        InputError, match=r"expected the shape \(3, 3\) for 3 labels; came \(2, 2\)"
+    ):
+        _draw(np.ones((2, 2)), ["a", "b", "c"])

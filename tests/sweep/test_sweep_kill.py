@@ -1,0 +1,114 @@
+"""kill -9 at many moments of a run; the next run goes on and gives the same table."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from fastcka.store import create_store
+from fastcka.sweep import run_sweep
+
+GROUPS = 8
+RUNNER = """
+import sys
+from fastcka.sweep import run_sweep
+
+def tell(event):
+    print(event.kind, flush=True)
+    sys.stdin.readline()  # goes on when the test says so
+
+run_sweep(sys.argv[1], on_event=tell)
+print("end", flush=True)
+"""
+# (events to let pass, seconds from the last one to the kill): before the first group, in groups
+# and commits, in the exports that follow the last group. The first event is "planned".
+MOMENTS = [(0, 0.0), (1, 0.004), (2, 0.0), (4, 0.001), (5, 0.008), (8, 0.0), (9, 0.02), (9, 0.4)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Write a store of 3 models x 8 layers and run its sweep undisturbed; (folder, table)."""
+    folder = tmp_path_factory.mktemp("killed")
+    rng = np.random.default_rng(11)
+    with create_store(folder / "store") as store:
+        for model in "abc":
+            layers = {
+                f"layer{at}": rng.normal(size=(300, 24)).astype(np.float32) for at in range(GROUPS)
+            }
+            store.write(model=model, step=0, layers=layers)
+    undisturbed = run_sweep(_sweep(folder, "undisturbed"))
+    assert undisturbed.groups_computed == GROUPS
+    return folder, undisturbed.results_path.read_bytes()
+
+
+def _sweep(folder, output):
+    path = folder / f"{output}.yaml"
+    path.write_text(f"store: store\noutput: {output}\ncompare: {{within: [layer]}}\n", "utf-8")
+    return path
+
+
+def _kill(sweep, events, delay):
+    """Start a run, let it pass ``events`` events, wait, kill it; return what it had told."""
+    command = [sys.executable, "-c", RUNNER, str(sweep)]
+    told = []
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            for _ in range(events):
+                told.append(process.stdout.readline().strip())
+                process.stdin.write("\n")
+                process.stdin.flush()
+            if not events:
+                told.append(process.stdout.readline().strip())
+            time.sleep(delay)
+        finally:
+            process.kill()
+        told += process.stdout.read().split()
+    return told
+
+
+@pytest.mark.parametrize("moment", range(len(MOMENTS)))
+def test_a_killed_run_is_finished_by_the_next(world, moment, no_figures):
+    folder, table = world
+    sweep = _sweep(folder, f"killed{moment}")
+    output = folder / f"killed{moment}"
+    told = _kill(sweep, *MOMENTS[moment])
+    assert told[0] == "planned"
+    assert "end" not in told
+    finished = _finished(output)
+    # What the run said it had computed is there; at most one more was committed but not yet told.
+    assert told.count("computed") <= len(finished) <= told.count("computed") + 1
+
+    events = []
+    result = run_sweep(sweep, on_event=events.append)
+    assert {event.group for event in events if event.kind == "reused"} == finished
+    assert result.groups_reused == len(finished)
+    assert result.groups_computed == GROUPS - len(finished)
+    assert result.results_path.read_bytes() == table
+    assert json.loads(result.run_path.read_text("utf-8"))["groups_reused"] == len(finished)
+    leftovers = [path.name for path in output.rglob("*") if ".new-" in path.name]
+    assert leftovers == []
+
+
+def _finished(output):
+    """Return the names of the groups that the ledger holds, by SQL alone."""
+    if not (output / "ledger.sqlite").exists():
+        return set()
+    with closing(sqlite3.connect(output / "ledger.sqlite")) as db:
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+        if "groups" not in tables:
+            return set()
+        rows = db.execute(
+            "SELECT name, count(*) FROM groups JOIN similarities ON group_id = id GROUP BY id"
+        ).fetchall()
+    # All of each group or nothing: 3 models make 6 cells with the diagonal.
+    assert {count for _, count in rows} <= {6}
+    return {name for name, _ in rows}
