@@ -1,0 +1,71 @@
+"""From a checkpoint to the store: one file for each network and step, reused if it is the same."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastcka.capture import capture_activations, checkpoint_path, read_checkpoint
+from fastcka.demo.networks import LAYERS, build_network
+from fastcka.demo.training import one_thread
+from fastcka.store import Key
+
+if TYPE_CHECKING:
+    import torch
+
+    from fastcka.demo.data import Digits
+    from fastcka.demo.training import Run
+    from fastcka.store import Store
+
+
+def capture_run(store: Store, run: Run, step: int, probe: Digits, *, stored: bool) -> bool:
+    """Store the activations of one checkpoint on the probe images.
+
+    ``stored`` says whether the store has a file for this network and step.
+
+    Returns whether there was anything to do: a file that the store holds with the same weights,
+    probe and layers is left alone.
+    """
+    state = read_checkpoint(checkpoint_path(run.directory, step)).model_state_dict
+    layers = LAYERS[run.family]
+    provenance: dict[str, Any] = {
+        "weights": weights_digest(state),
+        "probe": probe.digest,
+        "layers": list(layers),
+    }
+    if stored and store.provenance(run.model, step) == provenance:
+        return False
+    network = build_network(run.family, run.seed)
+    network.load_state_dict(state)
+    with one_thread():
+        activations = capture_activations(network, probe.images, layers)
+    store.write(
+        model=run.model,
+        step=step,
+        layers=activations,
+        example_ids=probe.ids,
+        example_columns={"digit": probe.digits.tolist()},
+        factors={"family": run.family, "seed": run.seed},
+        provenance=provenance,
+        overwrite=stored,
+    )
+    return True
+
+
+def weights_digest(state: dict[str, torch.Tensor]) -> str:
+    """Changes with any name, shape or number in a state dict."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in state.items():
+        values = tensor.numpy()
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def probe_accuracy(store: Store, run: Run, step: int) -> float:
+    """The share of probe images whose largest logit is their digit, from what the store holds."""
+    key = Key(run.model, step, "logits")
+    digits = store.examples(key).columns["digit"]
+    return float(np.mean(store.read(key).argmax(axis=1) == digits))

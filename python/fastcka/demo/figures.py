@@ -1,0 +1,122 @@
+"""The demo in one picture: every pair at the last step, and the agreement of seeds over steps."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastcka.demo.networks import LAYERS, Family
+from fastcka.demo.summary import Pair, Place, mean_cka
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+# viridis without its light end: a line in pale yellow cannot be seen on white.
+_DEPTH_COLORS = np.linspace(0.0, 0.82, len(LAYERS["mlp"]))
+_MARKERS = "osD^v"
+_TITLES: dict[Family, str] = {"mlp": "MLP", "cnn": "CNN", "transformer": "Transformer"}
+
+
+def draw_overview(path: Path, pairs: Sequence[Pair]) -> None:
+    """Write the overview as a PNG: a heatmap of the last step beside curves over all steps."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    steps = sorted({pair.step for pair in pairs})
+    families = [name for name in LAYERS if any(pair.a.family == name for pair in pairs)]
+    spacing = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
+    figure = Figure(figsize=(12.6, 7.4), dpi=150, layout=spacing)
+    grid = figure.add_gridspec(len(families), 2, width_ratios=[1.75, 1])
+    _heatmap(figure.add_subplot(grid[:, 0]), pairs, steps[-1])
+    for row, family in enumerate(families):
+        axes = figure.add_subplot(grid[row, 1])
+        _curves(axes, pairs, steps, family)
+        if row == len(families) - 1:
+            axes.set_xlabel("training step (completed updates)")
+    figure.savefig(path)
+
+
+def cka_matrix_at(pairs: Sequence[Pair], step: int) -> tuple[list[Place], NDArray[np.float64]]:
+    """The places at ``step`` by family, depth and seed, and their CKAs; the diagonal is NaN."""
+    here = [pair for pair in pairs if pair.step == step]
+    order = list(LAYERS)
+    places = sorted(
+        {place for pair in here for place in (pair.a, pair.b)},
+        key=lambda place: (order.index(place.family), place.depth, place.seed),
+    )
+    position = {place: i for i, place in enumerate(places)}
+    matrix = np.full((len(places), len(places)), np.nan)
+    for pair in here:
+        i, j = position[pair.a], position[pair.b]
+        matrix[i, j] = matrix[j, i] = pair.cka
+    return places, matrix
+
+
+def _heatmap(axes: Axes, pairs: Sequence[Pair], step: int) -> None:
+    places, matrix = cka_matrix_at(pairs, step)
+    axes.set_facecolor("0.75")  # what has no value (a layer with itself) is grey, not zero
+    image = axes.imshow(matrix, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+    axes.figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02, label="CKA (unbiased)")
+
+    groups = [(place.family, place.depth) for place in places]
+    starts = [i for i in range(len(groups)) if i == 0 or groups[i] != groups[i - 1]]
+    ends = [*starts[1:], len(groups)]
+    centers = [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)]
+    names = [LAYERS[groups[start][0]][groups[start][1]] for start in starts]
+    axes.set_xticks(centers, names, rotation=90, fontsize=9)
+    axes.set_yticks(centers, names, fontsize=9)
+    axes.tick_params(length=0)
+    for start in starts[1:]:
+        new_family = groups[start][0] != groups[start - 1][0]
+        for line in (axes.axhline, axes.axvline):
+            line(start - 0.5, color="white", linewidth=2.5 if new_family else 0.5)
+    for family in dict.fromkeys(name for name, _ in groups):
+        inside = [i for i, (name, _) in enumerate(groups) if name == family]
+        axes.text(
+            float(np.mean(inside)),
+            -1.2,
+            _TITLES[family],
+            ha="center",
+            va="bottom",
+            fontweight="bold",
+        )
+    n_seeds = len({place.seed for place in places})
+    axes.set_title(
+        f"Step {step}: every layer of every network, {n_seeds} seeds side by side", pad=26
+    )
+
+
+def _curves(axes: Axes, pairs: Sequence[Pair], steps: Sequence[int], family: Family) -> None:
+    from matplotlib import colormaps
+
+    for depth, layer in enumerate(LAYERS[family]):
+        means = [
+            mean_cka(pairs, step, partial(_two_seeds, Place(family, 0, depth))) for step in steps
+        ]
+        axes.plot(
+            range(len(steps)),
+            [mean.value for mean in means],
+            marker=_MARKERS[depth],
+            markersize=5,
+            color=colormaps["viridis"](_DEPTH_COLORS[depth]),
+            label=layer,
+        )
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xticks(range(len(steps)), [str(step) for step in steps])
+    axes.set_ylabel("CKA between seeds")
+    n_pairs = max(mean.n for mean in means)
+    axes.set_title(f"{_TITLES[family]}: same layer, two seeds (mean of {n_pairs})", fontsize=11)
+    axes.grid(axis="y", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+
+
+def _two_seeds(place: Place, pair: Pair) -> bool:
+    same = all((p.family, p.depth) == (place.family, place.depth) for p in (pair.a, pair.b))
+    return same and pair.a.seed != pair.b.seed

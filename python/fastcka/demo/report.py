@@ -1,0 +1,51 @@
+"""What the demo prints at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastcka.demo.summary import accuracy_table, cka_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fastcka.demo.pipeline import DemoResult
+
+
+def print_report(console: Console, result: DemoResult, *, n_examples: int) -> None:
+    """Print the tables, where the files lie, and how long each part took."""
+    from rich.table import Table
+    from rich.text import Text
+
+    for table in (
+        cka_table(result.summary, "unbiased", n_examples),
+        accuracy_table(result.accuracy, n_examples),
+    ):
+        console.print()
+        console.print(table)
+    console.print()
+
+    parts = Table.grid(padding=(0, 2))
+    for part, what in (
+        ("train", _done(result.runs_trained, result.runs_reused, "networks")),
+        ("capture", _done(result.steps_captured, result.steps_reused, "checkpoints")),
+        ("sweep", _done(result.groups_computed, result.groups_reused, "groups")),
+        ("report", "tables and overview"),
+    ):
+        parts.add_row(part, f"{result.seconds[part]:6.1f} s", what)
+    total = sum(result.seconds.values())
+    parts.add_row("total", f"{total:6.1f} s", f"{result.comparisons:,} comparisons in the results")
+    console.print(parts)
+    console.print()
+    for name, path in (
+        ("picture", result.overview),
+        ("results", result.results),
+        ("store", result.store),
+        ("run again", f"fastcka run {result.sweep}"),
+    ):
+        console.print(Text(f"{name:<10} {path}"), soft_wrap=True)
+
+
+def _done(new: int, reused: int, noun: str) -> str:
+    parts = [f"{new} {noun}"] if new or not reused else []
+    return ", ".join([*parts, f"{reused} {noun} reused"] if reused else parts)
