@@ -1,0 +1,106 @@
+"""The command group: the global options, and the one place where an error becomes a message."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from fastcka.cli import output
+from fastcka.cli.cka import cka
+from fastcka.cli.demo import demo
+from fastcka.cli.doctor import doctor
+from fastcka.cli.plan import plan
+from fastcka.cli.run import run
+from fastcka.cli.store import store
+from fastcka.errors import (
+    FastckaError,
+    InputError,
+    SweepConfigError,
+    SweepError,
+    UnknownKeyError,
+)
+
+WRONG_CALL = 2
+FAILED = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class ErrorsAsMessages(TyperGroup):
+    """Runs a command; its errors become messages on stderr."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; raise `typer.Exit` with the status that its failure calls for."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # the reader of our pipe has gone (`| head`): typer ends in silence
+        except KeyboardInterrupt:
+            output.stderr().print("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except (FastckaError, OSError) as error:
+            _fail(error, debug=bool(ctx.params["debug"]))
+
+
+def _fail(error: FastckaError | OSError, *, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exception(error)
+    output.note("error", error)
+    raise typer.Exit(WRONG_CALL if _is_wrong_call(error) else FAILED) from None
+
+
+def _is_wrong_call(error: FastckaError | OSError) -> bool:
+    # A plain SweepError is the configuration's, unless something in the store is its cause.
+    return isinstance(error, InputError | SweepConfigError | UnknownKeyError) or (
+        type(error) is SweepError and error.__cause__ is None
+    )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from fastcka import __version__
+
+        sys.stdout.write(f"fastcka {__version__}\n")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="fastcka",
+    cls=ErrorsAsMessages,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", envvar="FASTCKA_DEBUG", help="Show the traceback of an error."),
+    ] = False,
+) -> None:
+    """Compare the representations of neural networks by Centered Kernel Alignment."""
+
+
+app.command()(demo)
+app.command()(cka)
+app.add_typer(store, name="store")
+app.command()(plan)
+app.command()(run)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line in ``sys.argv``; exits with the status of the command."""
+    app()

@@ -1,0 +1,101 @@
+"""``fastcka doctor``: what was built, what was found, and what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastcka.cli import arguments, output
+
+# Optional libraries by the extra that installs them.
+EXTRAS = {
+    "torch": ("torch", "safetensors", "scikit-learn"),
+    "report": ("matplotlib", "pandas", "xarray"),
+}
+SAFE_HDF5 = (2, 2, 0)
+
+
+def doctor(
+    json: arguments.Json = False,
+) -> None:
+    """Say what was built, which CPU kernel and how many threads are used, what is missing."""
+    report = _examine()
+    if json:
+        output.print_json(report)
+        return
+    _print_report(report)
+
+
+def _examine() -> dict[str, Any]:
+    from fastcka import __version__
+    from fastcka.core.backend import KERNELS_VARIABLE, describe
+
+    hdf5 = _hdf5_version()
+    warnings = []
+    if hdf5 < SAFE_HDF5:
+        warnings.append(
+            f"HDF5 {_dotted(hdf5)} has published vulnerabilities that {_dotted(SAFE_HDF5)} closes: "
+            "open only HDF5 files whose origin you trust, and update h5py once it brings that"
+        )
+    return {
+        "fastcka": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": describe()
+        | {
+            "kernel_source": KERNELS_VARIABLE
+            if os.environ.get(KERNELS_VARIABLE)
+            else "the first that this processor supports"
+        },
+        "cuda": {
+            "built": False,
+            "reason": "this version of fastcka computes on the CPU only",
+        },
+        "libraries": {name: version(name) for name in ("numpy", "h5py", "pydantic")}
+        | {"HDF5": _dotted(hdf5)},
+        "extras": {
+            extra: {name: _version(name) for name in names} for extra, names in EXTRAS.items()
+        },
+        "warnings": warnings,
+    }
+
+
+def _hdf5_version() -> tuple[int, ...]:
+    import h5py
+
+    found: tuple[int, ...] = h5py.version.hdf5_version_tuple
+    return found
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    cpu = report["cpu"]
+    rows: dict[str, object] = {
+        "fastcka": f"{report['fastcka']}, compiled by {cpu['compiler']}",
+        "Python": f"{report['python']} on {report['platform']}",
+        "CPU kernels": f"{cpu['kernel']} ({cpu['kernel_source']}) of {', '.join(cpu['kernels'])}",
+        "threads": f"{cpu['threads']} (from {cpu['threads_source']})",
+        "CUDA": f"not built: {report['cuda']['reason']}",
+        "libraries": ", ".join(f"{name} {found}" for name, found in report["libraries"].items()),
+    }
+    for extra, libraries in report["extras"].items():
+        found = [f"{name} {number}" for name, number in libraries.items() if number]
+        missing = [name for name, number in libraries.items() if not number]
+        if missing:
+            found.append(f'without {", ".join(missing)}: pip install "fastcka[{extra}]"')
+        rows[f"[{extra}]"] = ", ".join(found)
+    output.stdout().print(output.facts(rows))
+    for warning in report["warnings"]:
+        output.note("warning", warning)

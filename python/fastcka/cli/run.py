@@ -1,0 +1,72 @@
+"""``fastcka run``: compute a sweep, or what is left of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastcka.cli import arguments, output
+
+if TYPE_CHECKING:
+    from fastcka.sweep import SweepEvent, SweepResult
+
+SHOWN_NOTES = 10
+
+
+def run(
+    sweep: arguments.SweepFile,
+    threads: arguments.Threads = None,
+    json: arguments.Json = False,
+) -> None:
+    """Compute the comparisons of a sweep; those in its ledger are not computed again."""
+    from fastcka.sweep import run_sweep
+
+    with output.progress_bars() as bars:
+        task = bars.add_task("planning", total=None)
+        groups = {"computed": 0, "reused": 0}
+
+        def show_event(event: SweepEvent) -> None:
+            if event.kind in groups:
+                groups[event.kind] += 1
+            bars.update(task, description=_so_far(**groups))
+
+        def show_progress(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+            if done == total:  # heatmaps take longer than most passes
+                bars.update(task, description="writing the results")
+
+        result = run_sweep(sweep, threads=threads, progress=show_progress, on_event=show_event)
+    for message in result.notes[:SHOWN_NOTES]:
+        output.note("warning", message)
+    if len(result.notes) > SHOWN_NOTES:
+        more = len(result.notes) - SHOWN_NOTES
+        output.note("warning", f"and {more} more; {result.run_path} has all of them")
+    if json:
+        output.print_json(result.to_dict())
+    else:
+        output.stdout().print(output.facts(_summary(result)))
+
+
+def _so_far(computed: int, reused: int) -> str:
+    text = f"{output.counted(computed, 'group')} computed"
+    return f"{text}, {reused:,} in the ledger" if reused else text
+
+
+def _summary(result: SweepResult) -> dict[str, object]:
+    rows: dict[str, object] = {
+        "groups": f"{result.groups_computed:,} computed, {result.groups_reused:,} in the ledger",
+        "comparisons": (
+            f"{result.comparisons:,} of {output.counted(result.representations, 'representation')}"
+        ),
+    }
+    if result.undefined:
+        rows["undefined"] = f"{result.undefined:,}, with the reason in the table"
+    if result.dropped:
+        left_out = [f"{count:,} {reason}" for reason, count in result.dropped.items()]
+        rows["left out"] = "\n".join(left_out)
+    rows["table"] = result.results_path
+    if result.figures:
+        number = output.counted(len(result.figures), "heatmap")
+        rows["pictures"] = f"{result.figures[0].parent} ({number})"
+    rows["record"] = result.run_path
+    rows["took"] = f"{result.seconds:.1f} s"
+    return rows

@@ -1,0 +1,65 @@
+"""Two ways to call the command line: in this process (quick), and as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fastcka.cli.app import app
+
+COMMAND = [sys.executable, "-c", "from fastcka.cli import main; main()"]
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment without what would change the command's output."""
+    unset = {"FASTCKA_DEBUG", "COLUMNS", "FORCE_COLOR", "FASTCKA_KERNELS", "OMP_NUM_THREADS"}
+    return {name: value for name, value in os.environ.items() if name not in unset}
+
+
+@pytest.fixture
+def call() -> Callable[..., Any]:
+    """Call the command in this process: ``call("cka", a, b)`` -> exit_code, stdout, stderr."""
+
+    def run(*arguments: object) -> Any:
+        result = CliRunner().invoke(app, list(map(str, arguments)), env={"FASTCKA_DEBUG": None})
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def run_in_a_shell(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Call the command in a process of its own, stdout and stderr apart, no terminal."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment() | variables,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def shell() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call the command in a process of its own: ``shell("plan", path, VARIABLE="value")``."""
+    return run_in_a_shell
+
+
+@pytest.fixture
+def strict_json() -> Callable[[str], Any]:
+    """Parse one JSON document as other languages do: NaN and Infinity are errors."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    return lambda text: json.loads(text, parse_constant=refuse)

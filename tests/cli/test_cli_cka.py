@@ -1,0 +1,155 @@
+"""``fastcka cka``: the number, the formats, and what it says when there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+
+def by_definition(x: NDArray[np.float64], y: NDArray[np.float64], estimator: str) -> float:
+    """CKA in float64: tr(KHLH) with an explicit H, or Song et al. 2012, equation 5."""
+    n = len(x)
+
+    def hsic(k: NDArray[np.float64], m: NDArray[np.float64]) -> float:
+        if estimator == "biased":
+            h = np.eye(n) - 1 / n
+            return float(np.trace(k @ h @ m @ h)) / (n - 1) ** 2
+        k, m = k * (1 - np.eye(n)), m * (1 - np.eye(n))
+        one = np.ones(n)
+        total = np.trace(k @ m) + (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+        return float(total - 2 / (n - 2) * (one @ k @ m @ one)) / (n * (n - 3))
+
+    k, m = x @ x.T, y @ y.T
+    return hsic(k, m) / np.sqrt(hsic(k, k) * hsic(m, m))
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path, NDArray[np.float64], NDArray[np.float64]]:
+    rng = np.random.default_rng(7)
+    x = rng.normal(2.0, 1.0, size=(60, 12)).astype(np.float32)
+    y = (x[:, :5] @ rng.normal(size=(5, 9)) + rng.normal(size=(60, 9))).astype(np.float32)
+    np.save(tmp_path / "a.npy", x)
+    np.save(tmp_path / "b.npy", y)
+    return tmp_path / "a.npy", tmp_path / "b.npy", x.astype(np.float64), y.astype(np.float64)
+
+
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+def test_json_in_a_process_of_its_own(shell, strict_json, pair, estimator):
+    a, b, x, y = pair
+    done = shell("cka", a, b, "--estimator", estimator, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = strict_json(done.stdout)
+    assert answer["cka"] == pytest.approx(by_definition(x, y, estimator), abs=1e-6)
+    assert answer["cka_biased"] == pytest.approx(by_definition(x, y, "biased"), abs=1e-6)
+    assert answer["cka_unbiased"] == pytest.approx(by_definition(x, y, "unbiased"), abs=1e-6)
+    assert answer["estimator"] == estimator
+    assert (answer["n_examples"], answer["n_features_a"], answer["n_features_b"]) == (60, 12, 9)
+    assert (answer["device"], answer["precision"]) == ("cpu", "high")
+    assert answer["route"] in {"G", "F"}
+    assert answer["undefined"] == {}
+
+
+def test_unbiased_is_the_default_and_stands_first(call, pair):
+    a, b, x, y = pair
+    shown = call("cka", a, b)
+    assert shown.exit_code == 0
+    lines = shown.stdout.splitlines()
+    assert lines[0].split() == ["CKA,", "unbiased", f"{by_definition(x, y, 'unbiased'):.6f}"]
+    assert lines[1].split() == ["CKA,", "biased", f"{by_definition(x, y, 'biased'):.6f}"]
+
+
+def test_options_reach_the_pass(call, strict_json, pair):
+    a, b, x, y = pair
+    done = call("cka", a, b, "--precision", "float64", "--device", "cpu", "--json")
+    answer = strict_json(done.stdout)
+    assert answer["precision"] == "float64"
+    assert answer["cka"] == pytest.approx(by_definition(x, y, "unbiased"), abs=1e-12)
+
+
+def test_the_number_of_threads_reaches_the_pass(call, strict_json, tmp_path):
+    path = tmp_path / "large.npy"  # enough work that threads are worth starting
+    np.save(path, np.random.default_rng(0).normal(size=(600, 300)).astype(np.float32))
+    for threads in (1, 3):
+        answer = strict_json(call("cka", path, path, "--threads", threads, "--json").stdout)
+        assert answer["threads"] == threads
+
+
+def test_names_inside_files_and_more_than_two_axes(call, strict_json, pair, tmp_path):
+    a, _, x, y = pair
+    np.savez(tmp_path / "many.npz", other=x, maps=y.reshape(60, 3, 3))
+    done = call("cka", a, f"{tmp_path / 'many.npz'}:maps", "--estimator", "biased", "--json")
+    answer = strict_json(done.stdout)
+    assert answer["cka"] == pytest.approx(by_definition(x, y, "biased"), abs=1e-6)
+    assert answer["n_features_b"] == 9
+
+
+def test_an_undefined_number_is_null_with_its_reason(shell, strict_json, pair, tmp_path):
+    a = pair[0]
+    np.save(tmp_path / "constant.npy", np.ones((60, 4), np.float32))
+    done = shell("cka", a, tmp_path / "constant.npy", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = strict_json(done.stdout)
+    assert answer["cka"] is answer["cka_biased"] is answer["cka_unbiased"] is None
+    assert set(answer["undefined"]) == {"cka", "cka_biased", "cka_unbiased"}
+    for reason in answer["undefined"].values():
+        assert "constant.npy" in reason
+    shown = shell("cka", a, tmp_path / "constant.npy")
+    assert "undefined: " in shown.stdout.splitlines()[0]
+    assert "nan" not in shown.stdout
+
+
+def test_three_examples_have_a_biased_cka_alone(call, strict_json, tmp_path):
+    x = np.random.default_rng(0).normal(size=(3, 5))
+    np.save(tmp_path / "three.npy", x)
+    path = tmp_path / "three.npy"
+    answer = strict_json(call("cka", path, path, "--estimator", "biased", "--json").stdout)
+    assert answer["cka"] == pytest.approx(1.0)
+    assert answer["cka_unbiased"] is None
+    assert "at least 4 examples" in answer["undefined"]["cka_unbiased"]
+    refused = call("cka", path, path)
+    assert refused.exit_code == 2
+    assert "4" in refused.stderr
+    assert "biased" in refused.stderr
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A current directory with sound and broken inputs."""
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(1).normal(size=(20, 3))
+    np.save("x.npy", x)
+    np.save("short.npy", x[:15])
+    np.savez("many.npz", first=x, second=x)
+    x[7, 2] = np.nan
+    np.save("nan.npy", x)
+    Path("table.csv").write_text("1,2\n")
+
+
+@pytest.mark.usefixtures("inputs")
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["x.npy", "absent.npy"], 2, ["absent.npy"]),
+        (["x.npy", "many.npz:third"], 2, ["many.npz", "third", "first", "second"]),
+        (["x.npy", "many.npz"], 2, ["many.npz", "first", "second"]),
+        (["x.npy", "table.csv"], 2, ["table.csv", ".npy"]),
+        (["x.npy", "short.npy"], 2, ["20", "15", "short.npy"]),
+        (["x.npy", "nan.npy"], 2, ["nan.npy", "7", "2"]),
+        (["x.npy", "x.npy", "--estimator", "hsic"], 2, ["hsic", "unbiased"]),
+        (["x.npy", "x.npy", "--threads", "0"], 2, ["threads"]),
+        (["x.npy", "x.npy", "--device", "cuda"], 1, ["cuda"]),
+        (["x.npy", "x.npy", "--device", "gpu"], 2, ["gpu", "cpu"]),
+        (["x.npy"], 2, ["B"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_fault_is_a_readable_message(call, arguments, status, words):
+    done = call("cka", *arguments, "--json")
+    assert done.exit_code == status, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr

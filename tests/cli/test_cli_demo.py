@@ -1,0 +1,86 @@
+"""``fastcka demo``, a shorter one, from the command line to the files."""
+
+from __future__ import annotations
+
+import csv
+import math
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fastcka.store import open_store
+
+pytest.importorskip("torch")
+pytest.importorskip("sklearn")
+
+SHORT = ("--steps", "0,20", "--seeds", "2")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, shell) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    directory = tmp_path_factory.mktemp("demo") / "here"
+    return directory, shell("demo", directory, *SHORT)
+
+
+def test_it_succeeds_and_prints_a_table(demo):
+    directory, done = demo
+    assert (done.returncode, done.stderr) == (0, "")
+    for text in ("two seeds, same layer", "step 0", "step 20", "fastcka run", str(directory)):
+        assert text in done.stdout
+
+
+def test_the_files_are_there(demo):
+    directory, _ = demo
+    for name in ("sweep.yaml", "results/results.csv", "results/run.json", "results/ledger.sqlite"):
+        assert (directory / name).stat().st_size > 0
+    pictures = [directory / "overview.png", *(directory / "results").rglob("*.png")]
+    assert len(pictures) == 1 + 2  # a heatmap for each step
+    for picture in pictures:
+        assert picture.read_bytes().startswith(PNG)
+
+
+def test_every_pair_of_a_step_is_compared(demo):
+    directory, _ = demo
+    with open_store(directory / "store") as store:
+        keys = store.keys()
+        assert len({key.model for key in keys}) == 3 * 2
+        wanted = {frozenset((a, b)) for a in keys for b in keys if a != b and a.step == b.step}
+    with (directory / "results" / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {
+        frozenset((row[f"model_{s}"], int(row[f"step_{s}"]), row[f"layer_{s}"]) for s in "ab")
+        for row in rows
+    }
+    assert found == wanted
+    assert len(rows) == len(wanted)
+    for row in rows:
+        assert int(row["n_examples"]) >= 500
+        assert math.isfinite(float(row["cka"]))
+        assert float(row["cka"]) == float(row["cka_unbiased"])
+
+
+def test_again_it_takes_up_what_is_there(demo, shell):
+    directory, _ = demo
+    before = (directory / "results" / "results.csv").read_bytes()
+    done = shell("demo", directory, *SHORT)
+    assert done.returncode == 0
+    assert "6 networks reused" in done.stdout
+    assert "2 groups reused" in done.stdout
+    assert (directory / "results" / "results.csv").read_bytes() == before
+
+
+def test_other_settings_in_the_same_place_are_refused(demo, call):
+    directory, _ = demo
+    done = call("demo", directory, "--steps", "0,10", "--seeds", "2")
+    assert done.exit_code == 2
+    assert str(directory) in done.stderr
+
+
+def test_steps_that_are_no_numbers(call, tmp_path):
+    done = call("demo", tmp_path / "new", "--steps", "early,late")
+    assert done.exit_code == 2
+    assert "--steps" in done.stderr
+    assert "early,late" in done.stderr
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,54 @@
+"""``fastcka doctor``: what it says is what is there."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+
+
+def test_json(shell, strict_json):
+    done = shell("doctor", "--json")
+    assert done.returncode == 0
+    report = strict_json(done.stdout)
+    assert report["libraries"]["numpy"] == version("numpy")
+    assert report["libraries"]["h5py"] == version("h5py")
+    assert report["extras"]["torch"]["torch"] == version("torch")
+    cpu = report["cpu"]
+    assert cpu["kernel"] in cpu["kernels"]
+    assert cpu["threads"] == len(os.sched_getaffinity(0))
+    assert report["cuda"] == {"built": False, "reason": report["cuda"]["reason"]}
+
+
+def test_threads_and_where_the_count_came_from(shell, strict_json):
+    report = strict_json(shell("doctor", "--json", OMP_NUM_THREADS="3").stdout)
+    assert report["cpu"]["threads"] == 3
+    assert "OMP_NUM_THREADS" in report["cpu"]["threads_source"]
+
+
+def test_kernels_and_why_these(shell, strict_json):
+    chosen = strict_json(shell("doctor", "--json").stdout)["cpu"]
+    assert chosen["kernel"] == chosen["kernels"][0]
+    last = chosen["kernels"][-1]
+    forced = strict_json(shell("doctor", "--json", FASTCKA_KERNELS=last).stdout)["cpu"]
+    assert (forced["kernel"], forced["kernel_source"]) == (last, "FASTCKA_KERNELS")
+
+
+def test_an_hdf5_with_open_vulnerabilities_is_a_warning(call, strict_json, monkeypatch):
+    cases = (((2, 0, 0), True), ((1, 14, 6), True), ((2, 2, 0), False), ((2, 10, 0), False))
+    for found, warned in cases:
+        monkeypatch.setattr("fastcka.cli.doctor._hdf5_version", lambda found=found: found)
+        done = call("doctor")
+        assert done.exit_code == 0
+        dotted = ".".join(map(str, found))
+        assert (f"warning: HDF5 {dotted} has" in done.stderr) is warned
+        assert len(strict_json(call("doctor", "--json").stdout)["warnings"]) == warned
+
+
+def test_a_missing_library_names_the_extra(call, monkeypatch):
+    def installed(distribution: str) -> str | None:
+        return None if distribution == "pandas" else "1.2.3"
+
+    monkeypatch.setattr("fastcka.cli.doctor._version", installed)
+    done = call("doctor")
+    assert 'without pandas: pip install "fastcka[report]"' in done.stdout
+    assert "matplotlib 1.2.3" in done.stdout

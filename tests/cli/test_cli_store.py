@@ -1,0 +1,110 @@
+"""``fastcka store``: what it lists is what was written; damage is found and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastcka.store import create_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Two models at two steps; [cnn] is a name that rich would take for markup."""
+    path = tmp_path / "store"
+    rng = np.random.default_rng(3)
+    with create_store(path) as created:
+        for model, seed in (("mlp", 0), ("[cnn] a/b", 1)):
+            for step in (0, 500):
+                created.write(
+                    model=model,
+                    step=step,
+                    layers={
+                        "fc1": rng.normal(size=(30, 8)).astype(np.float32),
+                        "fc2": rng.normal(size=(30, 4)),
+                    },
+                    example_ids=[f"e{i}" for i in range(30)],
+                    factors={"seed": seed, "tasks": ["angle", "distance"]},
+                )
+    return path
+
+
+def test_ls(call, strict_json, store):
+    done = call("store", "ls", store, "--json")
+    assert done.exit_code == 0
+    listed = strict_json(done.stdout)
+    assert listed["representations"] == 8
+    assert {model["model"] for model in listed["models"]} == {"mlp", "[cnn] a/b"}
+    mlp = next(model for model in listed["models"] if model["model"] == "mlp")
+    assert mlp["factors"] == {"seed": 0, "tasks": ["angle", "distance"]}
+    both = ["fc1", "fc2"]
+    assert mlp["steps"] == [{"step": 0, "layers": both}, {"step": 500, "layers": both}]
+    shown = call("store", "ls", store).stdout
+    for text in ("mlp", "[cnn] a/b", "2: 0, 500", "2: fc1, fc2", "tasks=angle+distance"):
+        assert text in shown
+    assert "2 models, 8 representations" in shown
+
+
+def test_info(call, strict_json, store):
+    done = call("store", "info", store, "mlp", "--json")
+    assert done.exit_code == 0
+    rows = strict_json(done.stdout)["representations"]
+    assert [(row["step"], row["layer"]) for row in rows] == [
+        (0, "fc1"),
+        (0, "fc2"),
+        (500, "fc1"),
+        (500, "fc2"),
+    ]
+    assert {row["n_examples"] for row in rows} == {30}
+    assert [row["n_features"] for row in rows] == [8, 4, 8, 4]
+    assert [row["dtype"] for row in rows] == ["float32", "float64"] * 2
+    assert len({row["digest"] for row in rows}) == 4
+    one = strict_json(call("store", "info", store, "mlp", 500, "--json").stdout)
+    assert one["representations"] == rows[2:]
+    assert "float32" in call("store", "info", store, "[cnn] a/b", 500).stdout
+
+
+def test_a_model_or_step_that_is_not_there_lists_those_that_are(call, store):
+    done = call("store", "info", store, "resnet")
+    assert done.exit_code == 2
+    assert "'resnet'" in done.stderr
+    assert "mlp" in done.stderr
+    assert "[cnn] a/b" in done.stderr
+    done = call("store", "info", store, "mlp", 7)
+    assert done.exit_code == 2
+    assert "0, 500" in done.stderr
+
+
+def test_a_folder_that_is_no_store(call, tmp_path):
+    for path in (tmp_path, tmp_path / "absent"):
+        for command in (["ls"], ["verify"]):
+            done = call("store", *command, path)
+            assert done.exit_code == 1
+            assert str(path) in done.stderr
+            assert done.stdout == ""
+
+
+def test_verify_a_sound_store(call, strict_json, store):
+    done = call("store", "verify", store, "--json")
+    assert done.exit_code == 0
+    answer = strict_json(done.stdout)
+    assert (answer["files"], answer["findings"]) == (4, [])
+    assert "4 files read, nothing found" in call("store", "verify", store).stdout
+
+
+def test_verify_finds_a_changed_value(call, strict_json, store):
+    path = sorted(store.rglob("500.h5"))[0]
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(byte ^ 0xFF for byte in data[middle : middle + 64])
+    path.write_bytes(data)
+    done = call("store", "verify", store, "--json")
+    assert done.exit_code == 1
+    findings = strict_json(done.stdout)["findings"]
+    assert findings
+    assert str(path.relative_to(store)) in str(findings)
+    shown = call("store", "verify", store)
+    assert shown.exit_code == 1
+    assert path.name in shown.stdout

@@ -1,0 +1,256 @@
+"""The code base itself: who imports what, how heavy the import is, what has a docstring."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "python" / "fastcka"
+FILES = sorted(PACKAGE.rglob("*.py"))
+LONGEST_FILE = 400
+
+# Package -> the packages of fastcka that it may import.
+BELOW = {
+    "errors": set(),
+    "core": {"errors"},
+    "store": {"errors"},
+    "capture": {"errors", "core", "store"},
+    "sweep": {"errors", "core", "store"},
+    "demo": {"errors", "core", "store", "capture", "sweep"},
+    "cli": {"errors", "core", "store", "capture", "sweep", "demo"},
+    "__init__": {"errors", "core", "store", "sweep"},
+}
+# Library -> the only places that may import it.
+HOME = {
+    "_core": {"core/backend.py"},
+    "h5py": {"store/", "cli/doctor.py"},  # doctor asks for its version, no more
+    "pydantic": {"sweep/"},
+    "rich": {"cli/", "demo/"},
+    "torch": {"capture/", "demo/", "store/foreign.py"},
+    "typer": {"cli/"},
+    "yaml": {"sweep/"},
+}
+# Optional libraries: imported only when a function that needs them is called.
+INSIDE_FUNCTIONS = {"matplotlib", "pandas", "safetensors", "sklearn", "xarray"}
+NEVER = {"matplotlib.pyplot"}  # keeps global state and picks a window system
+HEAVY = {"cupy", "dask", "h5py", "matplotlib", "pandas", "pydantic", "torch"}
+
+
+class Import(NamedTuple):
+    """One imported module, as a dotted name."""
+
+    file: str  # relative to the package
+    line: int
+    module: str
+    inside_function: bool
+    typing_only: bool
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.module}"
+
+
+def imports_of(path: Path) -> list[Import]:
+    found: list[Import] = []
+    file = path.relative_to(PACKAGE).as_posix()
+
+    def visit(node: ast.AST, inside_function: bool, typing_only: bool) -> None:
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: a relative import"
+            assert node.module is not None
+            # `from fastcka import store` and `from fastcka.core import _core` name modules too.
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        found.extend(
+            Import(file, node.lineno, module, inside_function, typing_only) for module in modules
+        )
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.body:
+                visit(child, inside_function, True)
+            for child in node.orelse:
+                visit(child, inside_function, typing_only)
+            return
+        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            visit(child, inside_function or function, typing_only)
+
+    visit(ast.parse(path.read_text("utf-8")), False, False)
+    return found
+
+
+IMPORTS = [found for path in FILES for found in imports_of(path)]
+
+
+def package_of(file: str) -> str:
+    return file.split("/")[0].removesuffix(".py")
+
+
+def library_of(module: str) -> str:
+    return "_core" if module.startswith("fastcka._core") else module.split(".")[0]
+
+
+def test_imports_run_one_way() -> None:
+    wrong = []
+    for found in IMPORTS:
+        parts = found.module.split(".")
+        if parts[0] != "fastcka" or parts[1:2] in (["_core"], ["__version__"]):
+            continue
+        # `import fastcka` and `from fastcka import compare` run into the package from above.
+        here = package_of(found.file)
+        if len(parts) == 1 or (parts[1] != here and parts[1] not in BELOW[here]):
+            wrong.append(str(found))
+    assert not wrong
+
+
+def test_every_package_has_its_place_in_the_direction() -> None:
+    packages = {package_of(path.relative_to(PACKAGE).as_posix()) for path in FILES}
+    assert packages == set(BELOW)
+
+
+@pytest.mark.parametrize("library", sorted(HOME))
+def test_a_library_is_imported_only_at_home(library: str) -> None:
+    users = [found for found in IMPORTS if library_of(found.module) == library]
+    assert users, f"nothing imports {library}: take it off the list"
+    strangers = [
+        str(found)
+        for found in users
+        if not any(found.file.startswith(home) for home in HOME[library])
+    ]
+    assert not strangers
+
+
+def test_optional_libraries_are_imported_inside_functions() -> None:
+    early = [
+        str(found)
+        for found in IMPORTS
+        if not (found.inside_function or found.typing_only)
+        and (
+            library_of(found.module) in INSIDE_FUNCTIONS
+            or (library_of(found.module) == "torch" and found.file.startswith("store/"))
+        )
+    ]
+    assert not early
+    assert not [str(found) for found in IMPORTS for name in NEVER if found.module.startswith(name)]
+
+
+def test_files_are_short() -> None:
+    long = {
+        path.relative_to(PACKAGE).as_posix(): lines
+        for path in FILES
+        if (lines := len(path.read_text("utf-8").splitlines())) > LONGEST_FILE
+    }
+    assert not long
+
+
+def declared_names(path: Path) -> list[str]:
+    """Return what `__all__` lists in the file."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return [str(name) for name in ast.literal_eval(node.value)]
+    return []
+
+
+PUBLIC = [
+    (".".join(["fastcka", *path.relative_to(PACKAGE).with_suffix("").parts]), name)
+    for path in FILES
+    for name in declared_names(path)
+]
+
+
+@pytest.mark.parametrize("package", ["", *sorted(set(BELOW) - {"errors", "__init__"})])
+def test_packages_declare_their_public_names(package: str) -> None:
+    assert declared_names(PACKAGE / package / "__init__.py")
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC)
+def test_public_names_have_docstrings(module: str, name: str) -> None:
+    value = getattr(importlib.import_module(module.removesuffix(".__init__")), name)
+    if not (inspect.isclass(value) or inspect.isfunction(value)):
+        return  # a constant or a type alias
+    # From the source: a dataclass or a NamedTuple without a docstring is given one at run time.
+    definitions = {
+        node.name: node
+        for node in ast.walk(ast.parse(inspect.getsource(sys.modules[value.__module__])))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    assert ast.get_docstring(definitions[value.__name__]), f"{module}.{name} has no docstring"
+
+
+def python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout
+
+
+def test_import_is_light() -> None:
+    code = """
+import sys, time
+import numpy
+start = time.perf_counter()
+import fastcka
+print(time.perf_counter() - start, *{name.split(".")[0] for name in sys.modules})
+"""
+    runs = [python(code).split() for _ in range(3)]
+    loaded = set(runs[0][1:])
+    assert "fastcka" in loaded
+    assert not loaded & HEAVY
+    seconds = min(float(run[0]) for run in runs)
+    print(f"\nimport fastcka: {seconds:.3f} s beyond numpy (best of 3)")
+    assert seconds < 0.3
+
+
+def test_blas_thread_counts_stay_as_they_were() -> None:
+    pytest.importorskip("threadpoolctl")
+    code = """
+import json
+import numpy
+from threadpoolctl import threadpool_info, threadpool_limits
+numpy.ones((8, 8)) @ numpy.ones((8, 8))
+threadpool_limits(2, user_api="blas")  # neither 1 nor necessarily the default
+def counts():
+    return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+before = counts()
+import fastcka
+imported = counts()
+x = numpy.random.default_rng(0).normal(size=(64, 8))
+fastcka.cka(x, x + 1, estimator="biased")
+print(json.dumps([before, imported, counts()]))
+"""
+    before, imported, computed = json.loads(python(code))
+    assert before
+    for later in (imported, computed):
+        assert {path: later[path] for path in before} == before
+
+
+def test_the_version_stands_in_one_place() -> None:
+    import fastcka
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert fastcka.__version__ == project["version"]
+    number = re.compile(rf"(?<![\d.]){re.escape(project['version'])}(?![\d.])")
+    sources = [
+        *FILES,
+        *(ROOT / "csrc").rglob("*.[ch]pp"),
+        ROOT / "CMakeLists.txt",
+        ROOT / "CITATION.cff",
+        ROOT / "README.md",
+    ]
+    repeats = [
+        path.relative_to(ROOT).as_posix()
+        for path in sources
+        if number.search(path.read_text("utf-8"))
+    ]
+    assert not repeats
