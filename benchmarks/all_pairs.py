@@ -1,11 +1,11 @@
 """All pairs of M representations: the fused pass beside NumPy written as well as one can.
 
-NumPy's way: every centred Gram matrix formed once by one matrix product (NumPy uses the symmetric one,
-at half the flops), all of them kept, then one M x M product. Both answers are checked against float64
-before anything is timed; then the two alternate in one process and the medians are compared. Peak
-memory is that of a process of its own, above its inputs.
+NumPy's way: every centred Gram matrix formed once by one matrix product (NumPy uses the symmetric
+one, at half the flops), all of them kept, then one M x M product. Both answers are checked against
+float64 before anything is timed; then the two alternate in one process and the medians are
+compared. Peak memory is that of a process of its own, above its inputs.
 
-    python benchmarks/all_pairs.py [--m 21] [--n 2000] [--d 512] [--threads 2] [--repeats 5] [--json]
+    python benchmarks/all_pairs.py [--m 21] [--n 2000] [--d 512] [--threads 2] [--json]
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def sgemm_rate():
 
 
 def seconds(call):
-    """Wall time of one call, begun when the threads of the call before (OpenBLAS's spin) are idle."""
+    """Wall time of one call, begun when the spinning threads of an earlier OpenBLAS call rest."""
     time.sleep(0.2)
     start = time.perf_counter()
     call()

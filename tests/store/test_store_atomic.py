@@ -154,7 +154,7 @@ def test_ctrl_c_during_a_write_leaves_no_trace(store: Store, values: np.ndarray)
 def test_readers_ignore_a_temporary_and_verify_reports_it(store: Store, values: np.ndarray) -> None:
     store.write(model="m", step=0, layers={"a": values})
     folder = store.info(Key("m", 0, "a")).path.parent
-    (folder / ".1.h5.00ff.tmp").write_bytes(b"half a file")
+    (folder / ".tmp-00ff-1.h5").write_bytes(b"half a file")
     (folder / "notes.txt").write_text("mine")
     (store.path / "models" / "stray.h5").touch()
     assert store.steps("m") == [0]
@@ -162,8 +162,8 @@ def test_readers_ignore_a_temporary_and_verify_reports_it(store: Store, values: 
     assert len(store.iter_verify()) == 4
     assert {name: f.kind for name, f in findings.items()} == {
         "0.h5": "ok",
-        ".1.h5.00ff.tmp": "leftover",
+        ".tmp-00ff-1.h5": "leftover",
         "notes.txt": "unexpected",
         "stray.h5": "unexpected",
     }
-    assert "delete it unless a write is under way" in findings[".1.h5.00ff.tmp"].message
+    assert "delete it unless a write is under way" in findings[".tmp-00ff-1.h5"].message

@@ -14,7 +14,6 @@ from fastcka.errors import LedgerError, SweepError
 from fastcka.store import create_store
 from fastcka.sweep import run_sweep
 from fastcka.sweep.exports import undefined_reasons
-from fastcka.sweep.folder import replaced_file
 from fastcka.sweep.ledger import GroupValues
 from fastcka.sweep.table import cell
 
@@ -89,7 +88,7 @@ def test_two_runs_into_two_folders_write_the_same_bytes(trained, config_for, tmp
 def test_files_of_groups_that_are_gone_are_removed(trained, config_for):
     first = run_sweep(config_for(within=["layer", "step"]))
     (first.output / "figures" / "mine.png").write_bytes(b"kept")
-    (first.output / "matrices" / ".new-0009_x.npz").write_bytes(b"of a killed run")
+    (first.output / "matrices" / ".tmp-00ff-0009_x.npz").write_bytes(b"of a killed run")
     second = run_sweep(config_for(within=["layer"], steps="final_each"))
     record = json.loads(second.run_path.read_text(encoding="utf-8"))
     found = {
@@ -146,21 +145,6 @@ def test_two_runs_do_not_write_in_one_folder(trained, config_for, tmp_path):
         os.close(handle)
     # The lock file alone is nobody's result: what a run leaves that was killed at once.
     assert run_sweep(config_for(within=["layer"])).groups_computed == 2
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "results.csv"
-    path.write_text("old", encoding="utf-8")
-
-    def fail():
-        with replaced_file(path) as beside:
-            beside.write_text("half", encoding="utf-8")
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        fail()
-    assert path.read_text(encoding="utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_why_a_similarity_is_undefined_depends_on_the_estimator():

@@ -12,6 +12,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from fastcka.files import is_temporary
 from fastcka.store import create_store
 from fastcka.sweep import run_sweep
 
@@ -94,7 +95,7 @@ def test_a_killed_run_is_finished_by_the_next(world, moment, no_figures):
     assert result.groups_computed == GROUPS - len(finished)
     assert result.results_path.read_bytes() == table
     assert json.loads(result.run_path.read_text("utf-8"))["groups_reused"] == len(finished)
-    leftovers = [path.name for path in output.rglob("*") if ".new-" in path.name]
+    leftovers = [path.name for path in output.rglob("*") if is_temporary(path.name)]
     assert leftovers == []
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastcka.capture.atomic import write_atomically
 from fastcka.errors import InputError, MissingExtraError
+from fastcka.files import replaced_file
 
 if TYPE_CHECKING:
     import os
@@ -88,7 +88,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; ``path`` holds its old content or the whole new one, never a part."""
     torch = _torch()
     content = {field: getattr(checkpoint, field) for field in _TYPES}
-    write_atomically(path, lambda file: torch.save(content, file))
+    # An open file, not a path: torch would report a full disk as a RuntimeError.
+    with replaced_file(path) as beside, beside.open("wb") as file:
+        torch.save(content, file)
 
 
 def _torch() -> ModuleType:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastcka.core.estimators import Estimator
 from fastcka.errors import FastckaError, InputError, MissingExtraError
+from fastcka.files import replaced_file
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -167,8 +168,7 @@ class Comparison:
             text = json.dumps(header)
         except TypeError as error:
             raise InputError(f"to be saved, labels must be JSON values: {error}") from error
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
+        with replaced_file(path) as beside, beside.open("wb") as file:
             np.savez(
                 file,
                 allow_pickle=False,
@@ -176,9 +176,6 @@ class Comparison:
                 pairs=self.pairs,
                 **{name: getattr(self, name) for name in _MATRICES},
             )
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:

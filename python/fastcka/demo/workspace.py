@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from fastcka.capture.atomic import write_atomically
 from fastcka.errors import InputError
+from fastcka.files import replaced_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +86,8 @@ class Workspace:
             self.directory.mkdir(parents=True, exist_ok=True)
             for path, text in ((marker, json.dumps(settings, indent=2)), (self.sweep, SWEEP_YAML)):
                 if not path.exists():
-                    write_atomically(path, partial(_write, text))
+                    with replaced_file(path) as beside:
+                        beside.write_text(text, encoding="utf-8")
         except OSError as error:
             raise InputError(f"the demo cannot write in {self.directory}: {error}") from error
 
@@ -107,7 +107,3 @@ class Workspace:
                 f"{self.directory} holds a demo with other settings ({'; '.join(differ)}); "
                 "name another directory, or delete this one"
             )
-
-
-def _write(text: str, file: IO[bytes]) -> None:
-    file.write(text.encode())

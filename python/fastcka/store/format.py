@@ -17,7 +17,6 @@ FORMAT_VERSION: Final = "1.0"
 MARKER: Final = "store.json"
 INDEX: Final = "index.sqlite"
 MODELS: Final = "models"
-TEMPORARY_SUFFIX: Final = ".tmp"
 MAX_STEP: Final = 2**63 - 1
 MAX_NAME_BYTES: Final = 1024
 DIGEST_BYTES: Final = 32
@@ -78,11 +77,6 @@ def step_of_name(name: str) -> int | None:
         return None
     step = int(name.removesuffix(".h5"))
     return step if step <= MAX_STEP else None
-
-
-def is_temporary(name: str) -> bool:
-    """Return whether a file name is that of an unfinished write."""
-    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
 
 
 def is_column_name(name: str) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import StoreError, UnsafeFileError
-from fastcka.store.format import INDEX, MARKER, MODELS, is_temporary, safe_id, step_of_name
+from fastcka.files import is_temporary
+from fastcka.store.format import INDEX, MARKER, MODELS, safe_id, step_of_name
 from fastcka.store.index import Signature
 
 if TYPE_CHECKING:

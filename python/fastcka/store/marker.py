@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError
+from fastcka.files import replaced_file
 from fastcka.store.format import FORMAT, FORMAT_VERSION, MARKER, check_version
 from fastcka.store.jsontext import parse_object
-from fastcka.store.writer import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,13 @@ _MAX_BYTES: Final = 64 << 10
 def write_marker(root: Path) -> None:
     """Make a folder a store of this format version."""
     text = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION})
-    write_text(root / MARKER, text + "\n")
+    try:
+        with replaced_file(root / MARKER) as beside:
+            beside.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{root / MARKER}: cannot be written: {error.strerror or error}"
+        ) from error
 
 
 def check_marker(root: Path) -> None:

@@ -98,7 +98,6 @@ class Sink(io.FileIO):
         if errors:
             raise errors[0]
         self.check()
-        os.fsync(self.fileno())
 
     def _interrupt(self, error: BaseException, errors: list[BaseException]) -> None:
         """Let the writing function stop at its next check, and the error go first."""

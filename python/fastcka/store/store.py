@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyError
+from fastcka.files import is_temporary, make_folder
 from fastcka.store.contents import checked_content
 from fastcka.store.dtypes import STORED_DTYPES
-from fastcka.store.format import MARKER, FileHeader, is_temporary, step_path
+from fastcka.store.format import MARKER, FileHeader, step_path
 from fastcka.store.headers import HeaderCache
 from fastcka.store.jsontext import factor_difference
 from fastcka.store.key import Examples, Key, LayerInfo
@@ -21,7 +22,7 @@ from fastcka.store.listing import step_files
 from fastcka.store.marker import check_marker, write_marker
 from fastcka.store.reader import StepReader, open_step
 from fastcka.store.verify import Finding, Verification
-from fastcka.store.writer import make_directory, write_file
+from fastcka.store.writer import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,8 +140,11 @@ class Store:
 
         refuse_existing()
         self._check_factors(content.model, content.step, content.factors)
-        make_directory(path.parent.parent)
-        make_directory(path.parent)
+        try:
+            make_folder(path.parent.parent)
+            make_folder(path.parent)
+        except OSError as error:
+            raise StoreError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
         write_file(path, content, before_rename=refuse_existing)
 
     def keys(self) -> list[Key]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,8 +11,9 @@ import numpy as np
 from h5py import h5f, h5fd, h5g, h5p
 
 from fastcka.errors import StoreError
+from fastcka.files import replaced_file
 from fastcka.store.dtypes import STORED_DTYPES
-from fastcka.store.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION, TEMPORARY_SUFFIX
+from fastcka.store.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION
 from fastcka.store.jsontext import dump_attribute
 from fastcka.store.sink import Sink
 
@@ -62,56 +61,13 @@ def write_file(path: Path, content: FileContent, *, before_rename: Callable[[], 
     StoreError
         If the file cannot be written: no space, no permission, a disk error.
     """
-    # Random, not from the process: two machines on one file system may share process numbers.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
     try:
-        try:
-            with Sink(temporary) as sink:
+        with replaced_file(path) as beside:
+            with Sink(beside) as sink:
                 sink.fill(lambda: _write_hdf5(sink, content))
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        before_rename()
-        replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def replace(temporary: Path, path: Path) -> None:
-    """Give a complete, fsynced temporary its final name, and bring that to the disk."""
-    try:
-        temporary.replace(path)
-        _fsync(path.parent)
+            before_rename()
     except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file with the same guarantee."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
-    try:
-        try:
-            with temporary.open("x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def make_directory(path: Path) -> None:
-    """Make a folder (its parent exists) and bring its name to the disk; one there is left alone."""
-    try:
-        path.mkdir()
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be made: {error.strerror or error}") from error
-    _fsync(path.parent)
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def chunk_rows(n_rows: int, row_bytes: int) -> int:
@@ -208,15 +164,3 @@ def _put_values(group: h5py.Group, source: LayerSource, sink: Sink) -> str:
         digest.update(block.data)
         values[start:stop] = block
     return digest.hexdigest()
-
-
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"{path}: cannot be written: {error.strerror or error}")
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

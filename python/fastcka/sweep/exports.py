@@ -13,7 +13,8 @@ import numpy as np
 
 from fastcka.core import Comparison
 from fastcka.errors import LedgerError, MissingExtraError
-from fastcka.sweep.folder import FIGURES, MATRICES, RESULTS, replaced_file
+from fastcka.files import replaced_file
+from fastcka.sweep.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.labels import KEY_FIELDS
 from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
 from fastcka.sweep.table import group_rows, header
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fastcka.sweep.group import GroupPlan
     from fastcka.sweep.plan import SweepPlan
 
-_OURS = re.compile(r"(\.new-)?\d{4,}_.*\.(npz|png)(\.part)?", re.DOTALL)
+_OURS = re.compile(r"\d{4,}_.*\.(npz|png)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fastcka.errors import LedgerError
+from fastcka.files import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +51,8 @@ def claimed_folder(output: Path, store: Path) -> Iterator[Path]:
                 f"another run is writing in {output} (it holds {_LOCK}); wait for it, or give this "
                 "sweep another output"
             ) from error
+        for leftover in output.rglob(f"{TEMPORARY_PREFIX}*"):  # of a killed run: nobody else writes
+            leftover.unlink()
         yield output
     finally:
         os.close(handle)
@@ -64,25 +67,3 @@ def _require_ours(output: Path) -> None:
             f"output {output} holds something else than a sweep's results ({shown}, and no "
             f"{LEDGER}); choose an empty or a new folder"
         )
-
-
-@contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; on success it takes its place, all or nothing.
-
-    Data, then name, then folder are flushed: after a crash the old file stands there or the new.
-    """
-    # The suffix stays, for writers that go by it; the folder is claimed, so one name is enough.
-    beside = path.with_name(f".new-{path.name}")
-    try:
-        yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcka.core.backend import version
-from fastcka.sweep.folder import RESULTS, replaced_file
+from fastcka.files import replaced_file
+from fastcka.sweep.folder import RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
