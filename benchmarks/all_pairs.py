@@ -155,7 +155,7 @@ def measure(m, n, d, repeats):
         "machine": platform.processor() or platform.machine(),
         "numpy": np.__version__,
         "fastcka": fastcka.__version__,
-        "kernels": plan["kernels"],
+        "implementation": plan["implementation"],
         "route": plan["route"],
         "threads": plan["threads"],
         "seconds": times,
@@ -173,7 +173,7 @@ def report(result):
     """The figures, a contestant a line."""
     print(
         f"{result['m']} representations, n={result['n']}, d={result['d']}, float32, "
-        f"{result['threads']} threads, kernels {result['kernels']}, route {result['route']}"
+        f"{result['threads']} threads, {result['implementation']}, route {result['route']}"
     )
     for name in CONTESTANTS:
         print(

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "cpu/kernels.hpp"
+#include "cpu/implementation.hpp"
 #include "cpu/pass.hpp"
 #include "hsic.hpp"
 
@@ -48,7 +48,7 @@ py::array_t<T> to_array(const std::vector<T>& values, std::vector<py::ssize_t> s
 }
 
 py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std::int64_t tile, std::int64_t chunk,
-             bool float64, int threads, const std::string& kernels, const py::object& progress) {
+             bool float64, int threads, const std::string& implementation, const py::object& progress) {
   std::vector<fastcka::View> views;
   for (const ViewTuple& tuple : tuples) {
     views.push_back(view_of(tuple));
@@ -58,7 +58,7 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
   if (route != "G" && route != "F") throw std::invalid_argument("route must be G or F");
   if (threads < 1) throw std::invalid_argument("threads must be at least 1");
-  const fastcka::cpu::Kernels& table = fastcka::cpu::find_kernels(kernels);
+  const fastcka::cpu::Implementation& table = fastcka::cpu::find_implementation(implementation);
   const std::int64_t lanes = float64 ? table.float64.lanes : table.float32.lanes;
   const std::int64_t step = lanes * (float64 ? table.float64.panels : table.float32.panels);
   if (tile < 1 || tile % step != 0) {
@@ -67,11 +67,11 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
   if (chunk < 1) throw std::invalid_argument("chunk must be positive");
   for (const fastcka::View& view : views) {
     if (view.staged && lanes != fastcka::staging_lanes) {
-      throw std::invalid_argument("kernels " + kernels + " take no staged view");
+      throw std::invalid_argument("implementation " + implementation + " takes no staged view");
     }
   }
   const fastcka::Request request{
-      route == "G" ? fastcka::Route::gram : fastcka::Route::features, tile, chunk, float64, threads, kernels};
+      route == "G" ? fastcka::Route::gram : fastcka::Route::features, tile, chunk, float64, threads, implementation};
   // Called by the pass on this thread, between pieces of work of some milliseconds.
   const fastcka::Poll poll = [&progress](std::int64_t done, std::int64_t total) {
     const py::gil_scoped_acquire hold;
@@ -101,9 +101,9 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
   return result;
 }
 
-py::list kernels() {
+py::list implementations() {
   py::list tables;
-  for (const fastcka::cpu::Kernels* table : fastcka::cpu::available_kernels()) {
+  for (const fastcka::cpu::Implementation* table : fastcka::cpu::available_implementations()) {
     py::dict entry;
     entry["name"] = table->name;
     // (lanes, step of a tile) of the float32 and the float64 products
@@ -122,8 +122,9 @@ PYBIND11_MODULE(_core, module) {
   module.attr("version") = FASTCKA_VERSION;
   module.attr("compiler") = FASTCKA_COMPILER;
   module.attr("staging_lanes") = fastcka::staging_lanes;
-  module.def("kernels", &kernels, "The tables of inner loops that this processor can run, the preferred one first.");
+  module.def("implementations", &implementations,
+             "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("run", &run, py::arg("views"), py::kw_only(), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-             py::arg("float64"), py::arg("threads"), py::arg("kernels"), py::arg("progress"),
+             py::arg("float64"), py::arg("threads"), py::arg("implementation"), py::arg("progress"),
              "S0 and k of all representations; see csrc/hsic.hpp.");
 }

@@ -48,7 +48,7 @@ struct Request {
   std::int64_t chunk;  // examples between float64 sums (features)
   bool float64;        // products in float64
   int threads;
-  std::string kernels;  // name of the kernels to use, from available_kernels()
+  std::string implementation;  // of the inner loops, by name: one of available_implementations()
 };
 
 struct NonFinite {

@@ -13,8 +13,8 @@ def rng():
     return np.random.default_rng(20261121)
 
 
-@pytest.fixture(params=[table["name"] for table in backend._core.kernels()])
-def kernels(request, monkeypatch):
-    """Every set of kernels that this processor can run, one after another."""
-    monkeypatch.setenv(backend.KERNELS_VARIABLE, request.param)
+@pytest.fixture(params=[table["name"] for table in backend._core.implementations()])
+def implementation(request, monkeypatch):
+    """Every implementation that this processor can run, one after another."""
+    monkeypatch.setenv(backend.IMPLEMENTATION_VARIABLE, request.param)
     return request.param

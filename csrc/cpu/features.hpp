@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "kernels.hpp"
+#include "implementation.hpp"
 #include "prepare.hpp"
 
 namespace fastcka::cpu {

@@ -2,7 +2,7 @@
 
 #include "features.hpp"
 #include "gram.hpp"
-#include "kernels.hpp"
+#include "implementation.hpp"
 #include "pool.hpp"
 #include "prepare.hpp"
 
@@ -11,13 +11,13 @@ namespace {
 
 template <class T>
 Sums run_as(const std::vector<View>& views, const Request& request, const Poll& poll) {
-  const Kernels& kernels = find_kernels(request.kernels);
-  const Products<T>& products = kernels.products<T>();
+  const Implementation& implementation = find_implementation(request.implementation);
+  const Products<T>& products = implementation.products<T>();
   Pool pool(request.threads, poll);
 
   Sums sums;
   const Panels panels{request.route == Route::gram ? products.lanes : request.chunk, products.lanes, request.route};
-  const Prepared<T> prepared = prepare<T>(views, panels, kernels, pool, sums);
+  const Prepared<T> prepared = prepare<T>(views, panels, implementation, pool, sums);
   if (!sums.non_finite.empty()) return sums;
 
   sums.s0 = request.route == Route::gram ? gram_sums(prepared, request.tile, products, pool)

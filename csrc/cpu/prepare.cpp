@@ -142,8 +142,8 @@ struct Items {
 }  // namespace
 
 template <class T>
-Prepared<T> prepare(const std::vector<View>& views, const Panels& panels, const Kernels& kernels, Pool& pool,
-                    Sums& sums) {
+Prepared<T> prepare(const std::vector<View>& views, const Panels& panels, const Implementation& implementation,
+                    Pool& pool, Sums& sums) {
   const std::size_t m = views.size();
   const std::int64_t n = views.front().n;
   Prepared<T> prepared{n, panels, {}, nullptr};
@@ -163,7 +163,7 @@ Prepared<T> prepare(const std::vector<View>& views, const Panels& panels, const 
     const std::int64_t block = item % blocks;
     const std::int64_t begin = block * block_rows;
     const std::int64_t at = block * views[i].d;
-    kernels.column_statistics(
+    implementation.column_statistics(
         views[i], begin, std::min(n, begin + block_rows),
         {&columns[i].sum[static_cast<std::size_t>(at)], &columns[i].min[static_cast<std::size_t>(at)],
          &columns[i].max[static_cast<std::size_t>(at)]});
@@ -182,7 +182,7 @@ Prepared<T> prepare(const std::vector<View>& views, const Panels& panels, const 
   const std::int64_t widest =
       std::max_element(views.begin(), views.end(), [](const View& a, const View& b) { return a.d < b.d; })->d;
   std::vector<Block<T>> scratch(static_cast<std::size_t>(pool.threads()));
-  const Products<T>& products = kernels.products<T>();
+  const Products<T>& products = implementation.products<T>();
   pool.run(static_cast<std::int64_t>(m) * chunks, Pool::Progress::silent, [&](std::int64_t item, int worker) {
     const auto i = static_cast<std::size_t>(item / chunks);
     const std::int64_t begin = item % chunks * panels.chunk;
@@ -199,7 +199,7 @@ Prepared<T> prepare(const std::vector<View>& views, const Panels& panels, const 
   return prepared;
 }
 
-template Prepared<float> prepare(const std::vector<View>&, const Panels&, const Kernels&, Pool&, Sums&);
-template Prepared<double> prepare(const std::vector<View>&, const Panels&, const Kernels&, Pool&, Sums&);
+template Prepared<float> prepare(const std::vector<View>&, const Panels&, const Implementation&, Pool&, Sums&);
+template Prepared<double> prepare(const std::vector<View>&, const Panels&, const Implementation&, Pool&, Sums&);
 
 }  // namespace fastcka::cpu

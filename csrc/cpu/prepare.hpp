@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../hsic.hpp"
-#include "kernels.hpp"
+#include "implementation.hpp"
 #include "memory.hpp"
 #include "pool.hpp"
 
@@ -40,7 +40,7 @@ struct Prepared {
 
 // Fills k, exponent, constant and non_finite of sums. If there are non-finite values, nothing is centred.
 template <class T>
-Prepared<T> prepare(const std::vector<View>& views, const Panels& panels, const Kernels& kernels, Pool& pool,
-                    Sums& sums);
+Prepared<T> prepare(const std::vector<View>& views, const Panels& panels, const Implementation& implementation,
+                    Pool& pool, Sums& sums);
 
 }  // namespace fastcka::cpu

@@ -1,7 +1,7 @@
-// Column statistics and centring of any dtype and stride, for the translation units named in kernels_simd.hpp.
+// Column statistics and centring of any dtype and stride, for the translation units named in implementation_simd.hpp.
 #pragma once
 
-#include "kernels.hpp"
+#include "implementation.hpp"
 
 namespace fastcka::cpu {
 namespace {

@@ -1,7 +1,7 @@
-// Products of panels and the rank update of a tile, for the translation units named in kernels_simd.hpp.
+// Products of panels and the rank update of a tile, for the translation units named in implementation_simd.hpp.
 #pragma once
 
-#include "kernels.hpp"
+#include "implementation.hpp"
 
 namespace fastcka::cpu {
 namespace {
@@ -28,8 +28,8 @@ inline void store(T* to, V value) {
 // ROWS x COLUMNS registers of the output stay in registers over the whole depth; b[v] points at the v-th register's
 // lanes. With AVX-512, 8 x 3 runs at 0.97 of the multiply-add peak for depths from 64 on (measured on Zen 5).
 template <class T, int BYTES, int ROWS, int COLUMNS>
-inline void multiply_block(std::int64_t depth, const T* a, const T* const* b, T* c, std::int64_t pitch,
-                           bool accumulate, const T* ahead) {
+inline void multiply_block(std::int64_t depth, const T* a, const T* const* b, T* c, std::int64_t pitch, bool accumulate,
+                           const T* ahead) {
   using V = Vector<T, BYTES>;
   constexpr std::int64_t lanes = 64 / sizeof(T);
   constexpr std::int64_t width = BYTES / sizeof(T);

@@ -7,7 +7,7 @@ version: str
 compiler: str
 staging_lanes: int
 
-def kernels() -> list[dict[str, Any]]: ...
+def implementations() -> list[dict[str, Any]]: ...
 def run(
     views: Sequence[tuple[int, int, int, int, int, str, bool]],
     *,
@@ -16,6 +16,6 @@ def run(
     chunk: int,
     float64: bool,
     threads: int,
-    kernels: str,
+    implementation: str,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Any]: ...

@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-c", "from fastcka.cli import main; main()"]
 
 def environment() -> dict[str, str]:
     """Return this process's environment without what would change the command's output."""
-    unset = {"FASTCKA_DEBUG", "COLUMNS", "FORCE_COLOR", "FASTCKA_KERNELS", "OMP_NUM_THREADS"}
+    unset = {"FASTCKA_DEBUG", "COLUMNS", "FORCE_COLOR", "FASTCKA_IMPLEMENTATION", "OMP_NUM_THREADS"}
     return {name: value for name, value in os.environ.items() if name not in unset}
 
 

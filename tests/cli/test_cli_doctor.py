@@ -14,7 +14,7 @@ def test_json(shell, strict_json):
     assert report["libraries"]["h5py"] == version("h5py")
     assert report["extras"]["torch"]["torch"] == version("torch")
     cpu = report["cpu"]
-    assert cpu["kernel"] in cpu["kernels"]
+    assert cpu["implementation"] in cpu["implementations"]
     assert cpu["threads"] == len(os.sched_getaffinity(0))
     assert report["cuda"] == {"built": False, "reason": report["cuda"]["reason"]}
 
@@ -25,12 +25,15 @@ def test_threads_and_where_the_count_came_from(shell, strict_json):
     assert "OMP_NUM_THREADS" in report["cpu"]["threads_source"]
 
 
-def test_kernels_and_why_these(shell, strict_json):
+def test_the_implementation_and_why_this_one(shell, strict_json):
     chosen = strict_json(shell("doctor", "--json").stdout)["cpu"]
-    assert chosen["kernel"] == chosen["kernels"][0]
-    last = chosen["kernels"][-1]
-    forced = strict_json(shell("doctor", "--json", FASTCKA_KERNELS=last).stdout)["cpu"]
-    assert (forced["kernel"], forced["kernel_source"]) == (last, "FASTCKA_KERNELS")
+    assert chosen["implementation"] == chosen["implementations"][0]
+    last = chosen["implementations"][-1]
+    forced = strict_json(shell("doctor", "--json", FASTCKA_IMPLEMENTATION=last).stdout)["cpu"]
+    assert (forced["implementation"], forced["implementation_source"]) == (
+        last,
+        "FASTCKA_IMPLEMENTATION",
+    )
 
 
 def test_an_hdf5_with_open_vulnerabilities_is_a_warning(call, strict_json, monkeypatch):

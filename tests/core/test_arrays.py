@@ -29,7 +29,7 @@ def agrees(a, b, exact_a, exact_b):
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", ">f8", ">f2", "g"])
-def test_float_dtypes(kernels, x, y, dtype):
+def test_float_dtypes(implementation, x, y, dtype):
     a = x.astype(dtype)
     agrees(a, y, a.astype(np.float64), y)
 
@@ -64,7 +64,7 @@ def layouts(x):
 
 @pytest.mark.parametrize("layout", layouts(np.zeros((4, 12), "f")))
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
-def test_layouts(kernels, x, y, layout, dtype):
+def test_layouts(implementation, x, y, layout, dtype):
     a = x.astype(dtype)
     agrees(layouts(a)[layout], y, a.astype(np.float64), y)
 
@@ -82,7 +82,7 @@ def test_input_is_not_written_to(x, y):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_torch(kernels, x, y, dtype):
+def test_torch(implementation, x, y, dtype):
     a = torch.from_numpy(x).to(dtype)
     agrees(a, torch.from_numpy(y), a.double().numpy(), y)
 

@@ -1,4 +1,4 @@
-"""The compiled pass against the definitions, over kernels, routes, tiles and precisions."""
+"""The compiled pass against the definitions, over implementations, routes, tiles and precisions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import oracle
 from fastcka.core import StagedRepresentation, compare
 from fastcka.core.arrays import as_view
-from fastcka.core.backend import _core, resolve_kernels, run_pass
+from fastcka.core.backend import _core, resolve_implementation, run_pass
 from fastcka.core.estimators import estimate
 from fastcka.core.plan import make_plan
 from fastcka.errors import InputError
@@ -20,16 +20,16 @@ from samples import related
 def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chunk=256):
     """Both CKA matrices by a pass whose route and tile are forced."""
     views = [as_view(x, f"x{i}") for i, x in enumerate(representations)]
-    kernels = resolve_kernels()
+    implementation = resolve_implementation()
     plan = make_plan(
         views[0].n_examples,
         [view.n_features for view in views],
         itemsizes=[4] * len(views),
-        kernels=kernels,
+        implementation=implementation,
         threads=threads,
         precision=precision,
     )
-    step = getattr(kernels, plan.products).step
+    step = getattr(implementation, plan.products).step
     plan = replace(plan, route=route, tile=tiles * step, threads=threads, chunk=chunk)
     sums = run_pass(views, [str(i) for i in range(len(views))], plan)
     return {name: estimate(sums, name).cka for name in ("biased", "unbiased")}
@@ -47,28 +47,28 @@ def check(representations, expected_of=None, *, tolerance=2e-7, **how):
 @pytest.mark.parametrize("route", ["G", "F"])
 @pytest.mark.parametrize("tiles", [1, 2, 4])
 @pytest.mark.parametrize("n", [4, 17, 65, 79, 97, 193, 400])
-def test_agrees_with_definition(kernels, rng, route, tiles, n):
+def test_agrees_with_definition(implementation, rng, route, tiles, n):
     check(related(rng, n, (1, 5, 16, 33, 130)), route=route, tiles=tiles, tolerance=1e-6)
 
 
 @pytest.mark.parametrize("route", ["G", "F"])
-def test_float64_precision(kernels, rng, route):
+def test_float64_precision(implementation, rng, route):
     xs = [x.astype(float) for x in related(rng, 150, (3, 20, 70))]
     check(xs, route=route, precision="float64", tolerance=1e-13)
 
 
 @pytest.mark.parametrize("route", ["G", "F"])
 @pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 8, 11])
-def test_any_number_of_representations(kernels, rng, route, m):
+def test_any_number_of_representations(implementation, rng, route, m):
     check(related(rng, 100, range(3, 3 + m)), route=route)
 
 
 @pytest.mark.parametrize("chunk", [16, 100, 256])
-def test_chunks_of_the_features_route(kernels, rng, chunk):
+def test_chunks_of_the_features_route(implementation, rng, chunk):
     check(related(rng, 333, (4, 40)), route="F", chunk=chunk)
 
 
-def test_more_depth_than_one_step(kernels, rng):
+def test_more_depth_than_one_step(implementation, rng):
     check(related(rng, 70, (128, 129, 1500)), route="G")
 
 
@@ -76,7 +76,7 @@ def test_more_depth_than_one_step(kernels, rng):
 @pytest.mark.parametrize(
     ("n", "widths"), [(80, (16, 32)), (79, (5, 17)), (300, (1, 100)), (20, (8, 30))]
 )
-def test_staged_in_place(kernels, rng, route, n, widths):
+def test_staged_in_place(implementation, rng, route, n, widths):
     xs = related(rng, n, widths)
     staged = []
     for x in xs:
@@ -98,23 +98,25 @@ def test_staged_and_plain_give_the_same_bits(rng, route):
         np.testing.assert_array_equal(plain[estimator], in_place[estimator])
 
 
-def test_kernels_agree_with_each_other(rng, monkeypatch):
+def test_implementations_agree_with_each_other(rng, monkeypatch):
     xs = related(rng, 500, (40, 64, 200))
     found = {}
-    for table in _core.kernels():
-        monkeypatch.setenv("FASTCKA_KERNELS", table["name"])
+    for table in _core.implementations():
+        monkeypatch.setenv("FASTCKA_IMPLEMENTATION", table["name"])
         found[table["name"]] = cka_by(xs, route="G")["unbiased"]
     for matrix in found.values():
         np.testing.assert_allclose(matrix, found["blas"], atol=1e-7, rtol=0)
 
 
-def test_unknown_kernels_are_refused(rng, monkeypatch):
-    monkeypatch.setenv("FASTCKA_KERNELS", "abacus")
-    with pytest.raises(InputError, match="FASTCKA_KERNELS is 'abacus', and this processor has"):
+def test_an_unknown_implementation_is_refused(rng, monkeypatch):
+    monkeypatch.setenv("FASTCKA_IMPLEMENTATION", "abacus")
+    with pytest.raises(
+        InputError, match="FASTCKA_IMPLEMENTATION is 'abacus', and this processor has"
+    ):
         cka_by(related(rng, 100, (3, 4)), route="G")
 
 
-def test_staged_buffers_live_until_the_pass_has_ended(kernels, rng):
+def test_staged_buffers_live_until_the_pass_has_ended(implementation, rng):
     # The caller keeps no reference; large enough that freed memory would go back to the system.
     xs = related(rng, 600, [64, 10, 1024, 512, 128] * 3)
     staged = []

@@ -7,14 +7,19 @@ import pytest
 
 import fastcka
 from fastcka.core import plan_pass
-from fastcka.core.plan import MIB, WORKSPACE_LIMIT, Granularity, KernelSet, make_plan
+from fastcka.core.plan import MIB, WORKSPACE_LIMIT, Granularity, Implementation, make_plan
 from fastcka.errors import InputError
 
-KERNELS = KernelSet("test", Granularity(16, 48), Granularity(8, 24))
+IMPLEMENTATION = Implementation("test", Granularity(16, 48), Granularity(8, 24))
 
 
 def plan(n, widths, **options):
-    options = {"itemsizes": [4] * len(widths), "kernels": KERNELS, "threads": 2, **options}
+    options = {
+        "itemsizes": [4] * len(widths),
+        "implementation": IMPLEMENTATION,
+        "threads": 2,
+        **options,
+    }
     return make_plan(n, widths, **options)
 
 
@@ -61,7 +66,7 @@ def test_threads_given_up_are_said():
 def test_nothing_that_changes_bits_depends_on_threads(threads):
     for n, widths in ((2000, [512] * 21), (20000, [64] * 24), (300, [7, 9])):
         one, many = plan(n, widths, threads=1), plan(n, widths, threads=threads)
-        for name in ("route", "tile", "chunk", "products", "kernels", "in_place"):
+        for name in ("route", "tile", "chunk", "products", "implementation", "in_place"):
             assert getattr(one, name) == getattr(many, name)
 
 
@@ -99,7 +104,7 @@ def test_what_ran_is_in_the_provenance(rng):
     x = rng.standard_normal((100, 5)).astype(np.float32)
     result = fastcka.compare([x, x * 2], threads=1)
     made = plan_pass(100, [5, 5], threads=1)
-    for name in ("route", "tile", "chunk", "precision", "products", "kernels", "threads"):
+    for name in ("route", "tile", "chunk", "precision", "products", "implementation", "threads"):
         assert result.provenance[name] == getattr(made, name)
     assert result.provenance["device"] == "cpu"
     assert result.provenance["plan"] == made.explain()

@@ -74,7 +74,7 @@ def _answer(result: Comparison) -> dict[str, Any]:
         for name, value in values.items()
         if math.isnan(value)
     }
-    recorded = ("device", "route", "precision", "threads", "kernels", "seconds")
+    recorded = ("device", "route", "precision", "threads", "implementation", "seconds")
     return {
         **values,
         "undefined": undefined,
@@ -114,7 +114,7 @@ def _print_facts(answer: dict[str, Any]) -> None:
                 "examples": f"{answer['n_examples']:,}",
                 "features": f"{answer['n_features_a']:,} in A, {answer['n_features_b']:,} in B",
                 "computed": (
-                    f"on {answer['device']} ({answer['kernels']}), route {answer['route']}, "
+                    f"on {answer['device']} ({answer['implementation']}), route {answer['route']}, "
                     f"precision {answer['precision']}, "
                     f"{output.counted(answer['threads'], 'thread')}, {answer['seconds']:.3f} s"
                 ),

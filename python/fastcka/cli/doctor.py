@@ -20,7 +20,7 @@ SAFE_HDF5 = (2, 2, 0)
 def doctor(
     json: arguments.Json = False,
 ) -> None:
-    """Say what was built, which CPU kernel and how many threads are used, what is missing."""
+    """Say what was built, which CPU implementation and how many threads are used, what is missing."""
     report = _examine()
     if json:
         output.print_json(report)
@@ -30,7 +30,7 @@ def doctor(
 
 def _examine() -> dict[str, Any]:
     from fastcka import __version__
-    from fastcka.core.backend import KERNELS_VARIABLE, describe
+    from fastcka.core.backend import IMPLEMENTATION_VARIABLE, describe
 
     hdf5 = _hdf5_version()
     warnings = []
@@ -45,8 +45,8 @@ def _examine() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": describe()
         | {
-            "kernel_source": KERNELS_VARIABLE
-            if os.environ.get(KERNELS_VARIABLE)
+            "implementation_source": IMPLEMENTATION_VARIABLE
+            if os.environ.get(IMPLEMENTATION_VARIABLE)
             else "the first that this processor supports"
         },
         "cuda": {
@@ -85,7 +85,7 @@ def _print_report(report: dict[str, Any]) -> None:
     rows: dict[str, object] = {
         "fastcka": f"{report['fastcka']}, compiled by {cpu['compiler']}",
         "Python": f"{report['python']} on {report['platform']}",
-        "CPU kernels": f"{cpu['kernel']} ({cpu['kernel_source']}) of {', '.join(cpu['kernels'])}",
+        "CPU implementation": f"{cpu['implementation']} ({cpu['implementation_source']}) of {', '.join(cpu['implementations'])}",
         "threads": f"{cpu['threads']} (from {cpu['threads_source']})",
         "CUDA": f"not built: {report['cuda']['reason']}",
         "libraries": ", ".join(f"{name} {found}" for name, found in report["libraries"].items()),

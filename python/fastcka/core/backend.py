@@ -15,7 +15,7 @@ from fastcka.core.plan import (
     PRECISIONS,
     STAGING_LANES,
     Granularity,
-    KernelSet,
+    Implementation,
     PassPlan,
     Precision,
     make_plan,
@@ -26,8 +26,8 @@ Progress = Callable[[int, int], None]
 
 version: str = _core.version
 
-#: Forces a set of kernels, for tests and comparisons.
-KERNELS_VARIABLE = "FASTCKA_KERNELS"
+#: Forces an implementation of the inner loops, for tests and comparisons.
+IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
 ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 if _core.staging_lanes != STAGING_LANES:
@@ -60,16 +60,16 @@ def resolve_threads(threads: int | None = None) -> tuple[int, str]:
     return len(os.sched_getaffinity(0)), "affinity"
 
 
-def resolve_kernels() -> KernelSet:
-    """The preferred kernels of this processor, or those that FASTCKA_KERNELS names."""
-    tables = {table["name"]: table for table in _core.kernels()}
-    wanted = os.environ.get(KERNELS_VARIABLE) or next(iter(tables))
+def resolve_implementation() -> Implementation:
+    """The preferred implementation here, or the one that FASTCKA_IMPLEMENTATION names."""
+    tables = {table["name"]: table for table in _core.implementations()}
+    wanted = os.environ.get(IMPLEMENTATION_VARIABLE) or next(iter(tables))
     if wanted not in tables:
         raise InputError(
-            f"{KERNELS_VARIABLE} is {wanted!r}, and this processor has {', '.join(tables)}"
+            f"{IMPLEMENTATION_VARIABLE} is {wanted!r}, and this processor has {', '.join(tables)}"
         )
     grains = [Granularity(*grain) for grain in tables[wanted]["granularity"]]
-    return KernelSet(wanted, *grains)
+    return Implementation(wanted, *grains)
 
 
 def plan_pass(
@@ -110,7 +110,7 @@ def plan_pass(
         n_examples,
         n_features,
         itemsizes=[ITEMSIZE[name] for name in dtypes],
-        kernels=resolve_kernels(),
+        implementation=resolve_implementation(),
         threads=resolve_threads(threads)[0],
         precision=precision,
         staged=staged,
@@ -149,7 +149,7 @@ def run_pass(
         chunk=plan.chunk,
         float64=plan.products == "float64",
         threads=plan.threads,
-        kernels=plan.kernels,
+        implementation=plan.implementation,
         progress=progress,
     )
     if result["non_finite"]:
@@ -178,8 +178,8 @@ def describe() -> dict[str, Any]:
     return {
         "version": version,
         "compiler": _core.compiler,
-        "kernels": [table["name"] for table in _core.kernels()],
-        "kernel": resolve_kernels().name,
+        "implementations": [table["name"] for table in _core.implementations()],
+        "implementation": resolve_implementation().name,
         "threads": threads,
         "threads_source": source,
     }

@@ -14,7 +14,7 @@ from fastcka.core.backend import (
     ITEMSIZE,
     Progress,
     resolve_device,
-    resolve_kernels,
+    resolve_implementation,
     resolve_threads,
     run_pass,
     version,
@@ -116,7 +116,7 @@ def compare(
         views[0].n_examples,
         [view.n_features for view in views],
         itemsizes=[ITEMSIZE[view.dtype] for view in views],
-        kernels=resolve_kernels(),
+        implementation=resolve_implementation(),
         threads=available,
         precision=precision,
         staged=all(view.staged for view in views),
@@ -197,14 +197,14 @@ def _check_examples(views: Sequence[ArrayView], names: Sequence[str], estimator:
         )
 
 
-_PLANNED = ("route", "tile", "chunk", "precision", "products", "kernels", "threads", "flops")
+_PLANNED = ("route", "tile", "chunk", "precision", "products", "implementation", "threads", "flops")
 
 
 def _provenance(plan: PassPlan, device: str, seconds: float) -> dict[str, Any]:
     return {
         "fastcka": version,
         "device": device,
-        "kernel": "linear",
+        "kernel_function": "linear",
         "seconds": seconds,
         "plan": plan.explain(),
         **{name: value for name, value in plan.to_dict().items() if name in _PLANNED},

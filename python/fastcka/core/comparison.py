@@ -48,7 +48,7 @@ class Comparison:
     pairs
         (P, 2) int: the positions that were asked for, a < b; the matrices hold all.
     provenance
-        What ran: version, device, route, tile, precision, kernels, threads, seconds.
+        What ran: version, device, route, tile, precision, implementation, threads, seconds.
     undefined
         Position -> why the chosen estimator's row and column are NaN.
     """

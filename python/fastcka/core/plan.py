@@ -1,7 +1,7 @@
 """From shapes to a plan of the pass: route, tile, memory, predicted flops. Pure.
 
 Nothing here depends on the number of threads that changes a bit of the result: tiles and chunks are
-fixed by the problem and the kernels.
+fixed by the problem and the implementation of the inner loops.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Granularity:
 
 
 @dataclass(frozen=True)
-class KernelSet:
-    """A set of kernels as the planner sees it."""
+class Implementation:
+    """An implementation of the inner loops as the planner sees it."""
 
     name: str
     float32: Granularity
@@ -67,7 +67,7 @@ class PassPlan:
     precision: Precision
     products: Products
     in_place: bool
-    kernels: str
+    implementation: str
     threads: int
     n_examples: int
     n_features: tuple[int, ...]
@@ -90,7 +90,7 @@ class PassPlan:
                 f"route {self.route} ({names[self.route]}), tile {self.tile}: {self.reason}",
                 f"{self.flops / 1e9:.3g} Gflop (route G {self.flops_gram / 1e9:.3g}, "
                 f"route F {self.flops_features / 1e9:.3g}), "
-                f"{self.products} products, {self.kernels} kernels, {threads}",
+                f"{self.products} products, {self.implementation}, {threads}",
                 f"memory: inputs {self.bytes_inputs / MIB:.1f} MiB, "
                 f"centred copy {self.bytes_centered / MIB:.1f} MiB, "
                 f"workspace {self.bytes_workspace / MIB:.1f} MiB",
@@ -107,7 +107,7 @@ def make_plan(
     n_features: Sequence[int],
     *,
     itemsizes: Sequence[int],
-    kernels: KernelSet,
+    implementation: Implementation,
     threads: int,
     precision: Precision = "high",
     staged: bool = False,
@@ -122,13 +122,13 @@ def make_plan(
         Threads to be had; fewer are planned for tiny passes, and where each thread's workspace
         would break `WORKSPACE_LIMIT`.
     staged
-        All representations lie in staged buffers, which float32 kernels with panels of one cache
-        line centre in place.
+        All representations lie in staged buffers, which float32 panels of one cache line
+        can be centred in.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
     wide = precision == "float64" or n <= FEW_EXAMPLES
     item = 8 if wide else 4
-    grain = kernels.float64 if wide else kernels.float32
+    grain = implementation.float64 if wide else implementation.float32
     in_place = not wide and grain.lanes == STAGING_LANES
     padded = [math.ceil(d / grain.lanes) * grain.lanes for d in n_features]
     rows = math.ceil(n / grain.lanes) * grain.lanes
@@ -165,7 +165,7 @@ def make_plan(
         precision=precision,
         products="float64" if wide else "float32",
         in_place=in_place,
-        kernels=kernels.name,
+        implementation=implementation.name,
         threads=used,
         n_examples=n,
         n_features=tuple(n_features),

@@ -44,7 +44,7 @@ struct ColumnStatistics {
   double* max;
 };
 
-struct Kernels {
+struct Implementation {
   const char* name;
   bool (*supported)();
   // Of rows [begin, end); the output is overwritten. Min and max are meaningful only where the sum is finite.
@@ -63,9 +63,9 @@ struct Kernels {
 };
 
 // The tables that were built and that this processor can run, the preferred one first.
-const std::vector<const Kernels*>& available_kernels();
+const std::vector<const Implementation*>& available_implementations();
 
 // Throws std::invalid_argument for a name that is not available.
-const Kernels& find_kernels(const std::string& name);
+const Implementation& find_implementation(const std::string& name);
 
 }  // namespace fastcka::cpu

@@ -1,5 +1,5 @@
 // Compiled with AVX-512 F, BW, DQ, VL and FMA; called only where the processor has them.
-#include "kernels_simd.hpp"
+#include "implementation_simd.hpp"
 
 namespace fastcka::cpu {
 namespace {
@@ -12,8 +12,8 @@ bool supported() {
 
 }  // namespace
 
-extern const Kernels avx512_kernels;
-const Kernels avx512_kernels{"avx512", supported, column_statistics, simd_products<float, 64, 8>(),
-                             simd_products<double, 64, 8>()};
+extern const Implementation avx512_implementation;
+const Implementation avx512_implementation{"avx512", supported, column_statistics, simd_products<float, 64, 8>(),
+                                           simd_products<double, 64, 8>()};
 
 }  // namespace fastcka::cpu

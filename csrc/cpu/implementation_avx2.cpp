@@ -1,5 +1,5 @@
 // Compiled with AVX2, FMA and F16C; called only where the processor has them.
-#include "kernels_simd.hpp"
+#include "implementation_simd.hpp"
 
 namespace fastcka::cpu {
 namespace {
@@ -12,8 +12,8 @@ bool supported() {
 
 }  // namespace
 
-extern const Kernels avx2_kernels;
-const Kernels avx2_kernels{"avx2", supported, column_statistics, simd_products<float, 32, 4>(),
-                           simd_products<double, 32, 4>()};
+extern const Implementation avx2_implementation;
+const Implementation avx2_implementation{"avx2", supported, column_statistics, simd_products<float, 32, 4>(),
+                                         simd_products<double, 32, 4>()};
 
 }  // namespace fastcka::cpu

@@ -1,9 +1,9 @@
-// Products by the vendored OpenBLAS, for processors that the vector kernels do not cover; preparation by the portable
-// build of the same source. OpenBLAS runs at one thread: its results change bits with its thread count, and the pass
-// has its own threads.
+// Products by the vendored OpenBLAS, for processors that the vector implementations do not cover; preparation by the
+// portable build of the same source. OpenBLAS runs at one thread: its results change bits with its thread count, and
+// the pass has its own threads.
 #include <cblas.h>
 
-#include "kernels_simd.hpp"
+#include "implementation_simd.hpp"
 
 extern "C" void scipy_openblas_set_num_threads(int);
 
@@ -28,8 +28,8 @@ void multiply_f32(std::int64_t depth, const float* a, const float* const* b, std
                     edge, accumulate ? 1.0F : 0.0F, c, edge);
 }
 
-void multiply_f64(std::int64_t depth, const double* a, const double* const* b, std::int64_t, double* c,
-                  bool accumulate, const double*) {
+void multiply_f64(std::int64_t depth, const double* a, const double* const* b, std::int64_t, double* c, bool accumulate,
+                  const double*) {
   use_one_thread();
   scipy_cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, edge, edge, static_cast<int>(depth), 1.0, a, edge, *b,
                     edge, accumulate ? 1.0 : 0.0, c, edge);
@@ -37,11 +37,12 @@ void multiply_f64(std::int64_t depth, const double* a, const double* const* b, s
 
 }  // namespace
 
-extern const Kernels blas_kernels;
-const Kernels blas_kernels{"blas",
-                           supported,
-                           column_statistics,
-                           {edge, edge, 1, multiply_f32, rank_update<float, 16>, add<float>, center<float>},
-                           {edge, edge, 1, multiply_f64, rank_update<double, 16>, add<double>, center<double>}};
+extern const Implementation blas_implementation;
+const Implementation blas_implementation{
+    "blas",
+    supported,
+    column_statistics,
+    {edge, edge, 1, multiply_f32, rank_update<float, 16>, add<float>, center<float>},
+    {edge, edge, 1, multiply_f64, rank_update<double, 16>, add<double>, center<double>}};
 
 }  // namespace fastcka::cpu

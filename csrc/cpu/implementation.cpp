@@ -1,0 +1,34 @@
+#include "implementation.hpp"
+
+#include <stdexcept>
+
+namespace fastcka::cpu {
+
+#ifdef FASTCKA_X86_64
+extern const Implementation avx512_implementation;
+extern const Implementation avx2_implementation;
+#endif
+extern const Implementation blas_implementation;
+
+const std::vector<const Implementation*>& available_implementations() {
+  static const std::vector<const Implementation*> available = [] {
+    std::vector<const Implementation*> tables;
+#ifdef FASTCKA_X86_64
+    for (const Implementation* table : {&avx512_implementation, &avx2_implementation}) {
+      if (table->supported()) tables.push_back(table);
+    }
+#endif
+    tables.push_back(&blas_implementation);
+    return tables;
+  }();
+  return available;
+}
+
+const Implementation& find_implementation(const std::string& name) {
+  for (const Implementation* table : available_implementations()) {
+    if (name == table->name) return *table;
+  }
+  throw std::invalid_argument("implementation '" + name + "' is not available on this processor");
+}
+
+}  // namespace fastcka::cpu
