@@ -85,15 +85,9 @@ NonFinite locate(const View& view, std::int64_t representation) {
 template <class T>
 void write_example_panel(const T* rows, std::int64_t count, std::int64_t d, std::int64_t pitch, std::int64_t lanes,
                          T* out) {
-  constexpr std::int64_t block = 16;  // rows of `lanes` that stay in the L1 cache while their columns are filled
-  for (std::int64_t k0 = 0; k0 < d; k0 += block) {
-    const std::int64_t k1 = std::min(d, k0 + block);
-    for (std::int64_t lane = 0; lane < count; ++lane) {
-      for (std::int64_t k = k0; k < k1; ++k) out[k * lanes + lane] = rows[lane * pitch + k];
-    }
-    for (std::int64_t lane = count; lane < lanes; ++lane) {
-      for (std::int64_t k = k0; k < k1; ++k) out[k * lanes + lane] = T{0};
-    }
+  for (std::int64_t k = 0; k < d; ++k, out += lanes) {
+    for (std::int64_t lane = 0; lane < count; ++lane) out[lane] = rows[lane * pitch + k];
+    std::fill(out + count, out + lanes, T{0});
   }
 }
 

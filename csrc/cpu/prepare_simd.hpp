@@ -2,6 +2,7 @@
 #pragma once
 
 #include "implementation.hpp"
+#include "vector_simd.hpp"
 
 namespace fastcka::cpu {
 namespace {
@@ -45,24 +46,39 @@ inline void widen_row(const View& view, std::int64_t row, std::int64_t begin, st
 // Columns that are worked on together: their float64 values and statistics stay in the L1 cache.
 constexpr std::int64_t strip = 256;
 
+// ROWS rows at once, so that the statistics are read and written once for them; added in the order of the rows.
+template <class S, int ROWS>
+inline void add_rows(const View& view, std::int64_t row, std::int64_t begin, std::int64_t count, double* sum,
+                     double* min, double* max) {
+  double x[ROWS][strip];
+  for (int r = 0; r < ROWS; ++r) widen_row<S>(view, row + r, begin, count, x[r]);
+  for (std::int64_t j = 0; j < count; ++j) {
+    double s = sum[j];
+    double low = min[j];
+    double high = max[j];
+    for (int r = 0; r < ROWS; ++r) {
+      s += x[r][j];
+      low = x[r][j] < low ? x[r][j] : low;
+      high = x[r][j] > high ? x[r][j] : high;
+    }
+    sum[j] = s;
+    min[j] = low;
+    max[j] = high;
+  }
+}
+
 template <class S>
 void column_statistics_of(const View& view, std::int64_t begin, std::int64_t end, ColumnStatistics out) {
-  double x[strip];
   for (std::int64_t j0 = 0; j0 < view.d; j0 += strip) {
     const std::int64_t count = view.d - j0 < strip ? view.d - j0 : strip;
     double* sum = out.sum + j0;
     double* min = out.min + j0;
     double* max = out.max + j0;
-    widen_row<S>(view, begin, j0, count, x);
-    for (std::int64_t j = 0; j < count; ++j) sum[j] = min[j] = max[j] = x[j];
-    for (std::int64_t row = begin + 1; row < end; ++row) {
-      widen_row<S>(view, row, j0, count, x);
-      for (std::int64_t j = 0; j < count; ++j) {
-        sum[j] += x[j];
-        min[j] = x[j] < min[j] ? x[j] : min[j];
-        max[j] = x[j] > max[j] ? x[j] : max[j];
-      }
-    }
+    widen_row<S>(view, begin, j0, count, sum);
+    for (std::int64_t j = 0; j < count; ++j) min[j] = max[j] = sum[j];
+    std::int64_t row = begin + 1;
+    for (; row + 8 <= end; row += 8) add_rows<S, 8>(view, row, j0, count, sum, min, max);
+    for (; row < end; ++row) add_rows<S, 1>(view, row, j0, count, sum, min, max);
   }
 }
 
@@ -82,26 +98,32 @@ void column_statistics(const View& view, std::int64_t begin, std::int64_t end, C
 template <class S, class T>
 void center_from(const View& view, std::int64_t begin, std::int64_t end, const double* mean, double scale, T* out,
                  std::int64_t pitch, double* k) {
+  using V = Vector<double, 64>;
   constexpr std::int64_t lanes = 8;
+  typedef T Narrow __attribute__((vector_size(lanes * sizeof(T))));
   double x[strip];
   for (std::int64_t row = begin; row < end; ++row, out += pitch) {
-    double squares[lanes] = {};
+    V squares{};
+    double rest = 0;
     for (std::int64_t j0 = 0; j0 < view.d; j0 += strip) {
       const std::int64_t count = view.d - j0 < strip ? view.d - j0 : strip;
       widen_row<S>(view, row, j0, count, x);
-      for (std::int64_t j = 0; j < count; ++j) out[j0 + j] = static_cast<T>((x[j] - mean[j0 + j]) * scale);
       std::int64_t j = 0;
       for (; j + lanes <= count; j += lanes) {
-        for (int lane = 0; lane < lanes; ++lane) {
-          const auto value = static_cast<double>(out[j0 + j + lane]);
-          squares[lane] += value * value;
-        }
+        const V centered = (load<V>(x + j) - load<V>(mean + j0 + j)) * scale;
+        const Narrow rounded = __builtin_convertvector(centered, Narrow);
+        const V value = __builtin_convertvector(rounded, V);
+        store(out + j0 + j, rounded);
+        squares += value * value;
       }
-      for (; j < count; ++j) squares[0] += static_cast<double>(out[j0 + j]) * static_cast<double>(out[j0 + j]);
+      for (; j < count; ++j) {
+        const T rounded = static_cast<T>((x[j] - mean[j0 + j]) * scale);
+        out[j0 + j] = rounded;
+        rest += static_cast<double>(rounded) * static_cast<double>(rounded);
+      }
     }
-    double total = 0;
-    for (double square : squares) total += square;
-    *k++ = total;
+    for (int lane = 0; lane < lanes; ++lane) rest += squares[lane];
+    *k++ = rest;
   }
 }
 

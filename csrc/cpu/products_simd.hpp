@@ -2,28 +2,10 @@
 #pragma once
 
 #include "implementation.hpp"
+#include "vector_simd.hpp"
 
 namespace fastcka::cpu {
 namespace {
-
-template <class T, int BYTES>
-struct VectorOf {
-  typedef T type __attribute__((vector_size(BYTES)));
-};
-template <class T, int BYTES>
-using Vector = typename VectorOf<T, BYTES>::type;
-
-template <class V, class T>
-inline V load(const T* from) {
-  V value;
-  __builtin_memcpy(&value, from, sizeof value);
-  return value;
-}
-
-template <class V, class T>
-inline void store(T* to, V value) {
-  __builtin_memcpy(to, &value, sizeof value);
-}
 
 // ROWS x COLUMNS registers of the output stay in registers over the whole depth; b[v] points at the v-th register's
 // lanes. With AVX-512, 8 x 3 runs at 0.97 of the multiply-add peak for depths from 64 on (measured on Zen 5).

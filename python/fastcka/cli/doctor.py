@@ -20,7 +20,7 @@ SAFE_HDF5 = (2, 2, 0)
 def doctor(
     json: arguments.Json = False,
 ) -> None:
-    """Say what was built, which CPU implementation and how many threads are used, what is missing."""
+    """Say what was built, which CPU implementation and threads are used, what is missing."""
     report = _examine()
     if json:
         output.print_json(report)
@@ -85,7 +85,10 @@ def _print_report(report: dict[str, Any]) -> None:
     rows: dict[str, object] = {
         "fastcka": f"{report['fastcka']}, compiled by {cpu['compiler']}",
         "Python": f"{report['python']} on {report['platform']}",
-        "CPU implementation": f"{cpu['implementation']} ({cpu['implementation_source']}) of {', '.join(cpu['implementations'])}",
+        "CPU implementation": (
+            f"{cpu['implementation']} ({cpu['implementation_source']}) "
+            f"of {', '.join(cpu['implementations'])}"
+        ),
         "threads": f"{cpu['threads']} (from {cpu['threads_source']})",
         "CUDA": f"not built: {report['cuda']['reason']}",
         "libraries": ", ".join(f"{name} {found}" for name, found in report["libraries"].items()),
