@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ordered_sum.hpp"
+#include "triangle.hpp"
 
 namespace fastcka::cpu {
 namespace {
@@ -13,40 +14,13 @@ struct Panel {
   std::int64_t index;  // within its representation
 };
 
-struct Micro {
-  std::int64_t row;     // feature, counted over the stacked panels
-  std::int64_t panel;   // first panel of columns
-  std::int64_t panels;  // of columns
-  std::int64_t offset;  // place in the tile's sums
-};
-
-struct Tile {
-  std::int64_t row, column;  // first panels
-};
-
 // Longest chain of float32 additions. A representation of few features has few sums, whose errors do not average out:
 // chains of 256 gave CKA errors of 6e-7, chains of 64 give 1e-7.
 constexpr std::int64_t depth_step = 64;
 
-std::vector<Micro> micro_tiles(const Tile& tile, std::int64_t edge, std::int64_t total, std::int64_t rows,
-                               std::int64_t lanes, std::int64_t most_panels) {
-  std::vector<Micro> micros;
-  std::int64_t offset = 0;
-  const std::int64_t last_column = std::min(tile.column + edge, total);
-  const std::int64_t last_row = std::min(tile.row + edge, total);
-  for (std::int64_t panel = tile.column; panel < last_column; panel += most_panels) {
-    const std::int64_t panels = std::min(most_panels, last_column - panel);
-    for (std::int64_t row = tile.row * lanes; row < last_row * lanes && row < (panel + panels) * lanes; row += rows) {
-      micros.push_back({row, panel, panels, offset});
-      offset += rows * panels * lanes;
-    }
-  }
-  return micros;
-}
-
 // Squares of one micro-tile's sums, added to the blocks of its representations. Below the diagonal nothing counts;
 // above it, within one representation, an entry stands for itself and its mirror image.
-void add_squares(const Micro& micro, const std::vector<Panel>& panels, std::int64_t rows, std::int64_t lanes,
+void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::int64_t rows, std::int64_t lanes,
                  const double* c, Partial& partial) {
   const std::int64_t i = panels[static_cast<std::size_t>(micro.row / lanes)].representation;
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -66,11 +40,29 @@ void add_squares(const Micro& micro, const std::vector<Panel>& panels, std::int6
   }
 }
 
+// k_i.k_j for i <= j.
+std::vector<double> norm_products(const std::vector<double>& k, std::int64_t m, std::int64_t n,
+                                  const Products<double>& products) {
+  std::vector<double> sums(static_cast<std::size_t>(m * m), 0.0);
+  const std::int64_t whole = n / 16 * 16;
+  products.rank_update(m, whole, k.data(), n, sums.data());
+  for (std::int64_t i = 0; i < m; ++i) {
+    for (std::int64_t j = i; j < m; ++j) {
+      for (std::int64_t a = whole; a < n; ++a) {
+        sums[static_cast<std::size_t>(i * m + j)] +=
+            k[static_cast<std::size_t>(i * n + a)] * k[static_cast<std::size_t>(j * n + a)];
+      }
+    }
+  }
+  return sums;
+}
+
 }  // namespace
 
 template <class T>
-std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_edge, const Products<T>& products,
-                                 const std::vector<double>& k, Pool& pool) {
+std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_edge,
+                                 const Implementation& implementation, const std::vector<double>& k, Pool& pool) {
+  const Products<T>& products = implementation.products<T>();
   const auto m = static_cast<std::int64_t>(prepared.x.size());
   const std::int64_t n = prepared.n;
   const std::int64_t chunk = prepared.panels.chunk;
@@ -80,24 +72,18 @@ std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_
     for (std::int64_t q = 0; q * lanes < prepared.x[static_cast<std::size_t>(i)].d; ++q) panels.push_back({i, q});
   }
   const auto total = static_cast<std::int64_t>(panels.size());
-  const std::int64_t edge = tile_edge / lanes;
-  std::vector<Tile> tiles;
-  for (std::int64_t row = 0; row < total; row += edge) {
-    for (std::int64_t column = row; column < total; column += edge) tiles.push_back({row, column});
-  }
+  const Triangle triangle(total, tile_edge / lanes);
   std::vector<Block<double>> buffers(static_cast<std::size_t>(pool.threads()));
   std::vector<Block<T>> products_of(static_cast<std::size_t>(pool.threads()));
   OrderedSum sum(m, pool);
 
-  pool.run(static_cast<std::int64_t>(tiles.size()), Pool::Progress::reported, [&](std::int64_t item, int worker) {
+  pool.run(triangle.count(), Pool::Progress::reported, [&](std::int64_t item, int worker) {
     Partial partial = sum.acquire(item, worker);
-    const Tile& tile = tiles[static_cast<std::size_t>(item)];
-    const auto owner = [&](std::int64_t panel) {
-      return panels[static_cast<std::size_t>(std::min(panel, total - 1))].representation;
-    };
-    partial.reset(owner(tile.row), owner(tile.row + edge - 1) + 1, owner(tile.column),
-                  owner(tile.column + edge - 1) + 1);
-    const std::vector<Micro> micros = micro_tiles(tile, edge, total, products.rows, lanes, products.panels);
+    const Tile tile = triangle.tile(item);
+    const auto owner = [&](std::int64_t panel) { return panels[static_cast<std::size_t>(panel)].representation; };
+    partial.reset(owner(tile.row), owner(triangle.end(tile.row) - 1) + 1, owner(tile.column),
+                  owner(triangle.end(tile.column) - 1) + 1);
+    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, products.rows, lanes, products.panels);
     const std::int64_t room = products.rows * products.panels * lanes;
     Block<double>& sums = buffers[static_cast<std::size_t>(worker)];
     Block<T>& c = products_of[static_cast<std::size_t>(worker)];
@@ -113,8 +99,8 @@ std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_
         const Centered<T>& x = prepared.x[static_cast<std::size_t>(place.representation)];
         return x.data + begin * x.pitch + place.index * lanes * depth;
       };
-      for (const Micro& micro : micros) {
-        const T* columns[4];
+      for (const MicroTile& micro : micros) {
+        const T* columns[max_panels];
         for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] = operand(micro.panel + p);
         const T* rows = operand(micro.row / lanes) + micro.row % lanes;
         for (std::int64_t step = 0; step < depth; step += depth_step) {
@@ -125,29 +111,26 @@ std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_
         products.add(products.rows * micro.panels * lanes, c.get(), sums.get() + micro.offset);
       }
     }
-    for (const Micro& micro : micros) {
+    for (const MicroTile& micro : micros) {
       add_squares(micro, panels, products.rows, lanes, sums.get() + micro.offset, partial);
     }
     sum.commit(item, std::move(partial));
   });
 
   std::vector<double> s0 = sum.take();
+  const std::vector<double> diagonal = norm_products(k, m, n, implementation.float64);
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = i; j < m; ++j) {
-      double diagonal = 0;
-      for (std::int64_t a = 0; a < n; ++a) {
-        diagonal += k[static_cast<std::size_t>(i * n + a)] * k[static_cast<std::size_t>(j * n + a)];
-      }
-      const double off_diagonal = s0[static_cast<std::size_t>(i * m + j)] - diagonal;
-      s0[static_cast<std::size_t>(i * m + j)] = s0[static_cast<std::size_t>(j * m + i)] = off_diagonal;
+      const auto at = static_cast<std::size_t>(i * m + j);
+      s0[at] = s0[static_cast<std::size_t>(j * m + i)] = s0[at] - diagonal[at];
     }
   }
   return s0;
 }
 
-template std::vector<double> feature_sums(const Prepared<float>&, std::int64_t, const Products<float>&,
+template std::vector<double> feature_sums(const Prepared<float>&, std::int64_t, const Implementation&,
                                           const std::vector<double>&, Pool&);
-template std::vector<double> feature_sums(const Prepared<double>&, std::int64_t, const Products<double>&,
+template std::vector<double> feature_sums(const Prepared<double>&, std::int64_t, const Implementation&,
                                           const std::vector<double>&, Pool&);
 
 }  // namespace fastcka::cpu

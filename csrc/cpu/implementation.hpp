@@ -13,11 +13,14 @@
 
 namespace fastcka::cpu {
 
+// Most panels of columns of a micro-tile in any implementation.
+inline constexpr std::int64_t max_panels = 3;
+
 template <class T>
 struct Products {
   std::int64_t lanes;   // vectors in a panel
   std::int64_t rows;    // of a micro-tile; divides lanes
-  std::int64_t panels;  // most panels that the columns of a micro-tile span
+  std::int64_t panels;  // of columns of a micro-tile, at most; up to max_panels
 
   // c (rows x count*lanes, row-major) = sum over k of a[k][0..rows) b[.][k][0..lanes); with `accumulate`, c += that
   // sum, which is formed on its own first: the steps of a long depth are a two-level sum. a points at its first vector

@@ -21,7 +21,7 @@ Sums run_as(const std::vector<View>& views, const Request& request, const Poll& 
   if (!sums.non_finite.empty()) return sums;
 
   sums.s0 = request.route == Route::gram ? gram_sums(prepared, request.tile, products, pool)
-                                         : feature_sums(prepared, request.tile, products, sums.k, pool);
+                                         : feature_sums(prepared, request.tile, implementation, sums.k, pool);
   return sums;
 }
 

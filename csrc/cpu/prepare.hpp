@@ -28,6 +28,9 @@ struct Centered {
   T* data;
   std::int64_t d;
   std::int64_t pitch;  // elements from one example's place to the next
+
+  // A panel of examples (gram).
+  const T* panel(std::int64_t index, std::int64_t lanes) const { return data + index * lanes * pitch; }
 };
 
 template <class T>

@@ -48,7 +48,7 @@ inline void multiply_block(std::int64_t depth, const T* a, const T* const* b, T*
 }
 
 constexpr int micro_rows = 8;
-constexpr int micro_panels = 3;
+constexpr int micro_panels = max_panels;
 
 // REGISTER_ROWS: how many of the 8 rows fit the register file at once (8 of 32 registers, 4 of 16).
 template <class T, int BYTES, int REGISTER_ROWS>
