@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "cpu/implementation.hpp"
 #include "cpu/pass.hpp"
@@ -40,11 +41,38 @@ fastcka::View view_of(const ViewTuple& tuple) {
   return view;
 }
 
+// A NumPy array that owns the vector's memory.
 template <class T>
-py::array_t<T> to_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
-  py::array_t<T> array(std::move(shape));
-  std::copy(values.begin(), values.end(), array.mutable_data());
-  return array;
+py::array_t<T> to_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
+  auto* owned = new std::vector<T>(std::move(values));
+  const py::capsule owner(owned, [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
+  return py::array_t<T>(std::move(shape), owned->data(), owner);
+}
+
+// The first and one past the last byte of a view.
+std::pair<std::intptr_t, std::intptr_t> bytes_of(const fastcka::View& view) {
+  const std::int64_t item = view.dtype == DType::float64 ? 8 : view.dtype == DType::float32 ? 4 : 2;
+  const std::int64_t rows = (view.n - 1) * view.row_stride;
+  const std::int64_t columns = (view.d - 1) * view.column_stride;
+  const auto address = reinterpret_cast<std::intptr_t>(view.data);
+  return {address + std::min<std::int64_t>(rows, 0) + std::min<std::int64_t>(columns, 0),
+          address + std::max<std::int64_t>(rows, 0) + std::max<std::int64_t>(columns, 0) + item};
+}
+
+// A staged view is overwritten while the others are read.
+void refuse_shared_memory(const std::vector<fastcka::View>& views) {
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    if (!views[i].staged) continue;
+    const auto [begin, end] = bytes_of(views[i]);
+    for (std::size_t j = 0; j < views.size(); ++j) {
+      const auto [other_begin, other_end] = bytes_of(views[j]);
+      if (i != j && begin < other_end && other_begin < end) {
+        throw std::invalid_argument("representations " + std::to_string(std::min(i, j)) + " and " +
+                                    std::to_string(std::max(i, j)) +
+                                    " share memory, and a staged representation is overwritten");
+      }
+    }
+  }
 }
 
 py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std::int64_t tile, std::int64_t chunk,
@@ -56,11 +84,12 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
     if (views.back().staged && float64) throw std::invalid_argument("a float64 pass takes no staged view");
   }
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
+  refuse_shared_memory(views);
   if (route != "G" && route != "F") throw std::invalid_argument("route must be G or F");
-  if (threads < 1) throw std::invalid_argument("threads must be at least 1");
+  if (threads < 1 || threads > 4096) throw std::invalid_argument("threads must be from 1 to 4096");
   const fastcka::cpu::Implementation& table = fastcka::cpu::find_implementation(implementation);
   const std::int64_t lanes = float64 ? table.float64.lanes : table.float32.lanes;
-  const std::int64_t step = lanes * (float64 ? table.float64.panels : table.float32.panels);
+  const std::int64_t step = lanes * (float64 ? table.float64.most_panels : table.float32.most_panels);
   if (tile < 1 || tile % step != 0) {
     throw std::invalid_argument("tile must be a positive multiple of " + std::to_string(step));
   }
@@ -73,7 +102,14 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
   const fastcka::Request request{
       route == "G" ? fastcka::Route::gram : fastcka::Route::features, tile, chunk, float64, threads, implementation};
   // Called by the pass on this thread, between pieces of work of some milliseconds.
-  const fastcka::Poll poll = [&progress](std::int64_t done, std::int64_t total) {
+  // Signals are the main thread's. Another thread takes the GIL only to report: a daemon thread that waits for it while
+  // the interpreter goes down would be ended there, and the process with it.
+  const bool poll_signals = py::module_::import("threading")
+                                .attr("current_thread")()
+                                .is(py::module_::import("threading").attr("main_thread")());
+  const fastcka::Poll poll = [&progress, wanted = poll_signals || !progress.is_none()](std::int64_t done,
+                                                                                       std::int64_t total) {
+    if (!wanted) return;
     const py::gil_scoped_acquire hold;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     if (total > 0 && !progress.is_none()) progress(done, total);
@@ -94,9 +130,10 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
   result["non_finite"] = non_finite;
   if (!sums.non_finite.empty()) return result;
   const auto m = static_cast<py::ssize_t>(views.size());
-  result["s0"] = to_array(sums.s0, {m, m});
-  result["k"] = to_array(sums.k, {m, static_cast<py::ssize_t>(views.front().n)});
-  result["exponent"] = to_array(sums.exponent, {m});
+  result["s0"] = to_array(std::move(sums.s0), {m, m});
+  result["k"] = to_array(std::move(sums.k), {m, static_cast<py::ssize_t>(views.front().n)});
+  result["norms"] = to_array(std::move(sums.norms), {m, m});
+  result["exponent"] = to_array(std::move(sums.exponent), {m});
   result["constant"] = sums.constant;
   return result;
 }
@@ -108,8 +145,8 @@ py::list implementations() {
     entry["name"] = table->name;
     // (lanes, step of a tile) of the float32 and the float64 products
     const auto& [single, twice] = std::tie(table->float32, table->float64);
-    entry["granularity"] = py::make_tuple(py::make_tuple(single.lanes, single.lanes * single.panels),
-                                          py::make_tuple(twice.lanes, twice.lanes * twice.panels));
+    entry["granularity"] = py::make_tuple(py::make_tuple(single.lanes, single.lanes * single.most_panels),
+                                          py::make_tuple(twice.lanes, twice.lanes * twice.most_panels));
     tables.append(entry);
   }
   return tables;

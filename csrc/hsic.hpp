@@ -12,7 +12,7 @@
 //     gram      tiles of the upper triangle of the n x n plane: all M Gram tiles at once, then V V^T (V is M x tile^2)
 //     features  the symmetric product of the stacked features, reduced at once to sums of squares of its (i, j)
 //               blocks, which are S0_ij + k_i.k_j
-// Products run in float32 (or float64 on request); means, k, and every sum longer than a tile run in float64.
+// Products run in float32 (or float64 on request); means, k, and the sums over tiles and examples run in float64.
 #pragma once
 
 #include <cstdint>
@@ -61,8 +61,9 @@ struct NonFinite {
 // S0 and k are those of X_i * 2^-exponent[i]: a power of two changes no bit of a CKA and keeps float32 products in
 // range whatever the scale of the data. HSIC in the caller's units is ldexp(value, 2 * (exponent[i] + exponent[j])).
 struct Sums {
-  std::vector<double> s0;  // (m, m)
-  std::vector<double> k;   // (m, n)
+  std::vector<double> s0;     // (m, m)
+  std::vector<double> k;      // (m, n)
+  std::vector<double> norms;  // (m, m): k_i.k_j
   std::vector<int> exponent;
   std::vector<bool> constant;         // no feature varies
   std::vector<NonFinite> non_finite;  // if any, nothing else was computed and no staged buffer was touched

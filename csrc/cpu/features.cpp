@@ -40,32 +40,14 @@ void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::
   }
 }
 
-// k_i.k_j for i <= j.
-std::vector<double> norm_products(const std::vector<double>& k, std::int64_t m, std::int64_t n,
-                                  const Products<double>& products) {
-  std::vector<double> sums(static_cast<std::size_t>(m * m), 0.0);
-  const std::int64_t whole = n / 16 * 16;
-  products.rank_update(m, whole, k.data(), n, sums.data());
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t j = i; j < m; ++j) {
-      for (std::int64_t a = whole; a < n; ++a) {
-        sums[static_cast<std::size_t>(i * m + j)] +=
-            k[static_cast<std::size_t>(i * n + a)] * k[static_cast<std::size_t>(j * n + a)];
-      }
-    }
-  }
-  return sums;
-}
-
 }  // namespace
 
 template <class T>
-std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_edge,
-                                 const Implementation& implementation, const std::vector<double>& k, Pool& pool) {
-  const Products<T>& products = implementation.products<T>();
+std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_edge, const Products<T>& products,
+                                 const std::vector<double>& norms, Pool& pool) {
   const auto m = static_cast<std::int64_t>(prepared.x.size());
   const std::int64_t n = prepared.n;
-  const std::int64_t chunk = prepared.panels.chunk;
+  const std::int64_t chunk = prepared.layout.chunk;
   const std::int64_t lanes = products.lanes;
   std::vector<Panel> panels;
   for (std::int64_t i = 0; i < m; ++i) {
@@ -83,8 +65,8 @@ std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_
     const auto owner = [&](std::int64_t panel) { return panels[static_cast<std::size_t>(panel)].representation; };
     partial.reset(owner(tile.row), owner(triangle.end(tile.row) - 1) + 1, owner(tile.column),
                   owner(triangle.end(tile.column) - 1) + 1);
-    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, products.rows, lanes, products.panels);
-    const std::int64_t room = products.rows * products.panels * lanes;
+    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, products.rows, lanes, products.most_panels);
+    const std::int64_t room = products.rows * products.most_panels * lanes;
     Block<double>& sums = buffers[static_cast<std::size_t>(worker)];
     Block<T>& c = products_of[static_cast<std::size_t>(worker)];
     if (!sums) sums = allocate<double>(tile_edge * tile_edge);
@@ -117,20 +99,14 @@ std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile_
     sum.commit(item, std::move(partial));
   });
 
-  std::vector<double> s0 = sum.take();
-  const std::vector<double> diagonal = norm_products(k, m, n, implementation.float64);
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t j = i; j < m; ++j) {
-      const auto at = static_cast<std::size_t>(i * m + j);
-      s0[at] = s0[static_cast<std::size_t>(j * m + i)] = s0[at] - diagonal[at];
-    }
-  }
+  std::vector<double> s0 = sum.take_symmetric();
+  for (std::size_t at = 0; at < s0.size(); ++at) s0[at] -= norms[at];
   return s0;
 }
 
-template std::vector<double> feature_sums(const Prepared<float>&, std::int64_t, const Implementation&,
+template std::vector<double> feature_sums(const Prepared<float>&, std::int64_t, const Products<float>&,
                                           const std::vector<double>&, Pool&);
-template std::vector<double> feature_sums(const Prepared<double>&, std::int64_t, const Implementation&,
+template std::vector<double> feature_sums(const Prepared<double>&, std::int64_t, const Products<double>&,
                                           const std::vector<double>&, Pool&);
 
 }  // namespace fastcka::cpu

@@ -8,10 +8,10 @@
 
 namespace fastcka::cpu {
 
-// S0 (m, m), symmetric, from panels of features; k (m, n) are the squared norms. `tile` is a multiple of micro-tile
-// columns.
+// S0 (m, m), symmetric, from panels of features; norms (m, m) are the products of the squared norms. `tile` is a
+// multiple of micro-tile columns.
 template <class T>
-std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile, const Implementation& implementation,
-                                 const std::vector<double>& k, Pool& pool);
+std::vector<double> feature_sums(const Prepared<T>& prepared, std::int64_t tile, const Products<T>& products,
+                                 const std::vector<double>& norms, Pool& pool);
 
 }  // namespace fastcka::cpu

@@ -9,7 +9,7 @@ namespace fastcka::cpu {
 namespace {
 
 // Depth of one product: a micro-tile's columns over it (3 panels of 64 bytes a step) stay in the L1 cache while the
-// rows of the tile pass by, and no chain of float32 additions is longer.
+// rows of the tile pass by. A sum over d features is one of d / 128 sums of 128.
 constexpr std::int64_t depth_step = 128;
 
 // The operands of the next representation, handed out piece by piece while this one is multiplied: they come from the
@@ -63,7 +63,7 @@ std::vector<double> gram_sums(const Prepared<T>& prepared, std::int64_t edge, co
     Partial partial = sum.acquire(item, worker);
     partial.reset(0, m, 0, m);
     const Tile tile = triangle.tile(item);
-    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, products.rows, lanes, products.panels);
+    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, products.rows, lanes, products.most_panels);
     Block<T>& v = buffers[static_cast<std::size_t>(worker)];
     if (!v) v = allocate<T>(m * room);
 
@@ -92,13 +92,8 @@ std::vector<double> gram_sums(const Prepared<T>& prepared, std::int64_t edge, co
     sum.commit(item, std::move(partial));
   });
 
-  std::vector<double> s0 = sum.take();
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t j = i; j < m; ++j) {
-      const double both_orders = 2 * s0[static_cast<std::size_t>(i * m + j)];
-      s0[static_cast<std::size_t>(i * m + j)] = s0[static_cast<std::size_t>(j * m + i)] = both_orders;
-    }
-  }
+  std::vector<double> s0 = sum.take_symmetric();
+  for (double& value : s0) value *= 2;  // (a, b) stands for (b, a) too
   return s0;
 }
 

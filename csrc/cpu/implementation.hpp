@@ -13,14 +13,19 @@
 
 namespace fastcka::cpu {
 
+// [begin, end) of rows or columns.
+struct Range {
+  std::int64_t begin, end;
+};
+
 // Most panels of columns of a micro-tile in any implementation.
 inline constexpr std::int64_t max_panels = 3;
 
 template <class T>
 struct Products {
-  std::int64_t lanes;   // vectors in a panel
-  std::int64_t rows;    // of a micro-tile; divides lanes
-  std::int64_t panels;  // of columns of a micro-tile, at most; up to max_panels
+  std::int64_t lanes;        // vectors in a panel
+  std::int64_t rows;         // of a micro-tile; divides lanes
+  std::int64_t most_panels;  // of columns of a micro-tile; up to max_panels
 
   // c (rows x count*lanes, row-major) = sum over k of a[k][0..rows) b[.][k][0..lanes); with `accumulate`, c += that
   // sum, which is formed on its own first: the steps of a long depth are a two-level sum. a points at its first vector
@@ -29,15 +34,15 @@ struct Products {
   void (*multiply)(std::int64_t depth, const T* a, const T* const* b, std::int64_t count, T* c, bool accumulate,
                    const T* ahead);
 
-  // s (m x m, upper triangle) += V V^T, V the m rows of `length` at distance `stride`; length a multiple of 16.
+  // s (m x m, upper triangle) += V V^T, V the m rows of `length` at distance `stride`.
   void (*rank_update)(std::int64_t m, std::int64_t length, const T* v, std::int64_t stride, double* s);
 
   // total += c, elementwise.
   void (*add)(std::int64_t count, const T* c, double* total);
 
-  // Rows [begin, end) of a view, centred, times scale, rounded to T: out (rows x pitch, row-major) and k, the squared
-  // norms of the rounded rows.
-  void (*center)(const View& view, std::int64_t begin, std::int64_t end, const double* mean, double scale, T* out,
+  // A part of a view, centred, times scale, rounded to T: out (rows x pitch, row-major); the squared norms of the
+  // rounded rows are added to k. mean holds the means of all columns.
+  void (*center)(const View& view, Range rows, Range columns, const double* mean, double scale, T* out,
                  std::int64_t pitch, double* k);
 };
 
@@ -50,8 +55,9 @@ struct ColumnStatistics {
 struct Implementation {
   const char* name;
   bool (*supported)();
-  // Of rows [begin, end); the output is overwritten. Min and max are meaningful only where the sum is finite.
-  void (*column_statistics)(const View& view, std::int64_t begin, std::int64_t end, ColumnStatistics out);
+  // Of a part of a view; the output, one value a column of the part, is overwritten. Min and max mean something only
+  // where the sum is finite.
+  void (*column_statistics)(const View& view, Range rows, Range columns, ColumnStatistics out);
   Products<float> float32;
   Products<double> float64;
 

@@ -1,4 +1,4 @@
-// Compiled with AVX2, FMA and F16C; called only where the processor has them.
+// Compiled with AVX2 and FMA; called only where the processor has them.
 #include "implementation_simd.hpp"
 
 namespace fastcka::cpu {
@@ -6,14 +6,14 @@ namespace {
 
 bool supported() {
   __builtin_cpu_init();
-  // Every processor with AVX2 has F16C, which older compilers cannot ask for by name.
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 }  // namespace
 
 extern const Implementation avx2_implementation;
-const Implementation avx2_implementation{"avx2", supported, column_statistics, simd_products<float, 32, 4>(),
-                                         simd_products<double, 32, 4>()};
+// Constant: a dynamic initialiser would run this unit's instructions at import.
+constexpr Implementation avx2_implementation{"avx2", supported, column_statistics, simd_products<float, 32, 4>(),
+                                             simd_products<double, 32, 4>()};
 
 }  // namespace fastcka::cpu

@@ -13,7 +13,8 @@ bool supported() {
 }  // namespace
 
 extern const Implementation avx512_implementation;
-const Implementation avx512_implementation{"avx512", supported, column_statistics, simd_products<float, 64, 8>(),
-                                           simd_products<double, 64, 8>()};
+// Constant: a dynamic initialiser would run this unit's instructions at import.
+constexpr Implementation avx512_implementation{"avx512", supported, column_statistics, simd_products<float, 64, 8>(),
+                                               simd_products<double, 64, 8>()};
 
 }  // namespace fastcka::cpu

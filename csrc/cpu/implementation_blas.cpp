@@ -38,7 +38,7 @@ void multiply_f64(std::int64_t depth, const double* a, const double* const* b, s
 }  // namespace
 
 extern const Implementation blas_implementation;
-const Implementation blas_implementation{
+constexpr Implementation blas_implementation{
     "blas",
     supported,
     column_statistics,

@@ -58,7 +58,15 @@ class OrderedSum {
     moved_.notify_all();
   }
 
-  std::vector<double> take() { return std::move(total_); }
+  // The sum of the upper triangle, mirrored.
+  std::vector<double> take_symmetric() {
+    for (std::int64_t i = 0; i < m_; ++i) {
+      for (std::int64_t j = 0; j < i; ++j) {
+        total_[static_cast<std::size_t>(i * m_ + j)] = total_[static_cast<std::size_t>(j * m_ + i)];
+      }
+    }
+    return std::move(total_);
+  }
 
  private:
   void add(const Partial& partial) {

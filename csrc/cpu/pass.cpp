@@ -3,6 +3,7 @@
 #include "features.hpp"
 #include "gram.hpp"
 #include "implementation.hpp"
+#include "norms.hpp"
 #include "pool.hpp"
 #include "prepare.hpp"
 
@@ -16,12 +17,14 @@ Sums run_as(const std::vector<View>& views, const Request& request, const Poll& 
   Pool pool(request.threads, poll);
 
   Sums sums;
-  const Panels panels{request.route == Route::gram ? products.lanes : request.chunk, products.lanes, request.route};
-  const Prepared<T> prepared = prepare<T>(views, panels, implementation, pool, sums);
+  const Layout layout{request.route == Route::gram ? products.lanes : request.chunk, products.lanes, request.route};
+  const Prepared<T> prepared = prepare<T>(views, layout, implementation, pool, sums);
   if (!sums.non_finite.empty()) return sums;
 
+  const auto m = static_cast<std::int64_t>(views.size());
+  sums.norms = norm_products(sums.k, m, prepared.n, implementation.float64, pool);
   sums.s0 = request.route == Route::gram ? gram_sums(prepared, request.tile, products, pool)
-                                         : feature_sums(prepared, request.tile, implementation, sums.k, pool);
+                                         : feature_sums(prepared, request.tile, products, sums.norms, pool);
   return sums;
 }
 

@@ -1,6 +1,9 @@
 #include "pool.hpp"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -22,12 +25,16 @@ void Pool::run(std::int64_t items, Progress progress, const std::function<void(s
     for (int worker = 1; worker < workers; ++worker) {
       others.emplace_back([this, worker, items, &body] { work(worker, items, body); });
     }
-  } catch (...) {  // no more threads to be had: stop those that run, then say so
-    if (!failed_.exchange(true)) error_ = std::current_exception();
+  } catch (const std::system_error& error) {  // stop those that run, then say so
+    if (!failed_.exchange(true)) {
+      error_ = std::make_exception_ptr(std::runtime_error("could not start " + std::to_string(threads_) + " threads (" +
+                                                          error.what() + "); ask for fewer"));
+    }
   }
   work(0, items, body);
   for (std::thread& other : others) other.join();
   if (error_) std::rethrow_exception(error_);
+  if (total_ > 0) poll_(total_, total_);
 }
 
 void Pool::work(int worker, std::int64_t items, const std::function<void(std::int64_t, int)>& body) {

@@ -16,7 +16,7 @@ namespace fastcka::cpu {
 //     features  ceil(d / lanes) panels of features, each [examples of the chunk][lanes]
 // Absent lanes are zero. Either way a chunk takes no more room than its rows padded to `lanes`, so that a staged buffer
 // is rearranged within itself.
-struct Panels {
+struct Layout {
   std::int64_t chunk;
   std::int64_t lanes;
   Route route;
@@ -36,14 +36,14 @@ struct Centered {
 template <class T>
 struct Prepared {
   std::int64_t n;
-  Panels panels;
+  Layout layout;
   std::vector<Centered<T>> x;
   Block<T> copy;  // of those that were not staged
 };
 
 // Fills k, exponent, constant and non_finite of sums. If there are non-finite values, nothing is centred.
 template <class T>
-Prepared<T> prepare(const std::vector<View>& views, const Panels& panels, const Implementation& implementation,
+Prepared<T> prepare(const std::vector<View>& views, const Layout& layout, const Implementation& implementation,
                     Pool& pool, Sums& sums);
 
 }  // namespace fastcka::cpu

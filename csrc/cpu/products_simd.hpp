@@ -122,11 +122,20 @@ constexpr std::int64_t stretch = 1024;
 
 template <class T, int BYTES>
 void rank_update(std::int64_t m, std::int64_t length, const T* v, std::int64_t stride, double* s) {
-  for (std::int64_t begin = 0; begin < length; begin += stretch) {
-    const std::int64_t part = length - begin < stretch ? length - begin : stretch;
+  constexpr std::int64_t width = BYTES / sizeof(T);
+  const std::int64_t whole = length / width * width;
+  for (std::int64_t begin = 0; begin < whole; begin += stretch) {
+    const std::int64_t part = whole - begin < stretch ? whole - begin : stretch;
     std::int64_t i = 0;
     for (; i + 4 <= m; i += 4) dot_rows<T, BYTES, 4>(m, i, part, v + begin, stride, s);
     for (; i < m; ++i) dot_rows<T, BYTES, 1>(m, i, part, v + begin, stride, s);
+  }
+  for (std::int64_t k = whole; k < length; ++k) {
+    for (std::int64_t i = 0; i < m; ++i) {
+      for (std::int64_t j = i; j < m; ++j) {
+        s[i * m + j] += static_cast<double>(v[i * stride + k]) * static_cast<double>(v[j * stride + k]);
+      }
+    }
   }
 }
 

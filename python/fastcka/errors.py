@@ -16,7 +16,15 @@ class DeviceError(FastckaError, RuntimeError):
 
 
 class MissingExtraError(FastckaError, ImportError):
-    """An optional library is needed; the message names the extra that installs it."""
+    """An optional library is needed; the message names it and the extra that installs it."""
+
+    @classmethod
+    def of(cls, what: str, library: str, extra: str) -> MissingExtraError:
+        """Say that ``what`` needs ``library``, which comes with the extra."""
+        return cls(
+            f"{what} needs {library}, which is not installed: install it, or fastcka with its "
+            f"[{extra}] extra"
+        )
 
 
 class StoreError(FastckaError):
@@ -61,3 +69,25 @@ class UnsafeFileError(StoreError):
 
 class FormatVersionError(StoreError):
     """A store or file was written in a version of the format that this fastcka cannot read."""
+
+
+class FilterError(InputError):
+    """An example filter cannot be read, names an unknown field, or takes too long."""
+
+
+class ModelsFileError(InputError):
+    """A models.yaml, or an entry in it, is not what it must be."""
+
+
+class ImportRefusedError(InputError):
+    """A layer or step of a tree cannot be imported as it is.
+
+    Attributes
+    ----------
+    reason
+        A few words, the same for all refusals of a kind, to count them by.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason

@@ -102,24 +102,27 @@ def test_save_keeps_reasons(tmp_path, xs):
 
 
 def test_labels_that_json_cannot_hold(xs, tmp_path):
-    result = fastcka.compare(xs, labels=[{"x": object()}] * 3)
+    result = fastcka.compare(xs, labels=[{"x": object()} for _ in xs])
     with pytest.raises(InputError, match="labels must be JSON values"):
         result.save(tmp_path / "r.npz")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_loading_something_else(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match=r"absent\.npz: No such file"):
         Comparison.load(tmp_path / "absent.npz")
     for name, write in (
         ("text.npz", lambda p: p.write_text("no")),
         ("other.npz", lambda p: np.savez(p, x=np.eye(2))),
+        ("short.npz", lambda p: p.write_bytes(b"PK\x03\x04 and no more")),
         ("array.npy", lambda p: np.save(p, np.eye(2))),
         ("pickle.npy", lambda p: np.save(p, np.array([object()]), allow_pickle=True)),
     ):
         write(tmp_path / name)
-        with pytest.raises(InputError, match="is not a saved comparison"):
+        with pytest.raises(InputError, match=f"{name} is not a saved comparison") as error:
             Comparison.load(tmp_path / name)
+        assert "unpickl" not in str(error.value)
+        assert "allow_pickle" not in str(error.value)
     np.savez(
         tmp_path / "new.npz",
         header=np.array('{"format": "fastcka.comparison", "version": 99}'),
@@ -129,7 +132,34 @@ def test_loading_something_else(tmp_path):
         Comparison.load(tmp_path / "new.npz")
 
 
+def test_places_that_cannot_be_written(comparison, tmp_path):
+    for name, message in (
+        ("nodir/r.npz", r"nodir/r\.npz: cannot be written: No such file"),
+        ("r.csv", r"saved to a file \*\.npz, got '.*r\.csv'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            comparison.save(tmp_path / name)
+    for name in ("nodir/a.png", "a.xyz"):
+        with pytest.raises(InputError, match=f"{name}: cannot be written"):
+            comparison.plot(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_must_differ(xs):
+    with pytest.raises(InputError, match="positions 0 and 2 are both 'a'"):
+        fastcka.compare(xs, labels=["a", "b", "a"])
+
+
+def test_tuple_labels(xs):
+    names = fastcka.compare(dict(zip([("m", 0), ("m", 1), "x"], xs, strict=True))).names
+    assert names == ["m 0", "m 1", "x"]
+
+
 def test_plot_writes_a_picture(comparison, tmp_path):
     figure = comparison.plot(tmp_path / "cka.png", title="A title")
     assert (tmp_path / "cka.png").read_bytes().startswith(b"\x89PNG")
-    assert figure.axes[0].get_images()[0].get_clim() == (0, 1)
+    image = figure.axes[0].get_images()[0]
+    assert image.get_clim() == (0, 1)
+    np.testing.assert_array_equal(image.get_array(), comparison.unbiased)
+    image = comparison.plot(estimator="biased").axes[0].get_images()[0]
+    np.testing.assert_array_equal(image.get_array(), comparison.biased)

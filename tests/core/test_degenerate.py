@@ -54,6 +54,8 @@ def test_zero_variance_is_nan_with_a_reason(x):
     assert np.isnan(result.cka[:, 1]).all()
     assert np.isfinite(result.cka[np.ix_([0, 2], [0, 2])]).all()
     assert fastcka.hsic(x, constant) == 0
+    with pytest.warns(DegenerateWarning, match=r"CKA with representations\[1\] is NaN"):
+        fastcka.cka_matrix([x, constant])
 
 
 def test_one_constant_feature_changes_nothing(x):
@@ -109,7 +111,8 @@ def test_non_finite_leaves_a_staged_buffer_alone(rng):
     view[...] = x
     with pytest.raises(InputError, match="example 50, feature 2"):
         fastcka.compare([staged, x])
-    np.testing.assert_array_equal(view, x)
+    np.testing.assert_array_equal(staged.array, x)
+    assert np.shares_memory(staged.array, view)
 
 
 def test_a_staged_representation_is_used_once(rng):
@@ -118,6 +121,15 @@ def test_a_staged_representation_is_used_once(rng):
     fastcka.compare([staged, np.eye(100)])
     with pytest.raises(InputError, match="used up by an earlier pass"):
         fastcka.compare([staged, np.eye(100)])
+
+
+def test_a_staged_representation_shares_its_memory_with_no_other(rng):
+    staged = StagedRepresentation.empty(100, 5)
+    array = staged.array
+    array[...] = rng.standard_normal((100, 5))
+    for others in ([staged], [array], [array[:, ::-1]]):
+        with pytest.raises(InputError, match="representations 0 and 1 share memory"):
+            fastcka.compare([staged, *others], labels=["a", "b"])
 
 
 def test_different_numbers_of_examples(x):
@@ -137,6 +149,7 @@ def test_different_numbers_of_examples(x):
         (np.ma.masked_less(np.arange(40.0).reshape(20, 2), 3), "is a masked array"),
         ([[1.0, 2.0], [3.0]], "must be an array of shape"),
         (None, "array"),
+        ("a.npy", r"must be an array, got 'a\.npy'; fastcka\.store\.read_array reads one"),
     ],
 )
 def test_not_a_representation(x, bad, message):
@@ -150,6 +163,7 @@ def test_not_a_representation(x, bad, message):
     [
         ({"estimator": "debiased"}, InputError, "estimator must be one of biased, unbiased"),
         ({"precision": "double"}, InputError, "precision must be one of high, float64"),
+        ({"threads": 1.5}, InputError, "threads must be a positive integer"),
         ({"device": "tpu"}, InputError, "device must be 'auto' or 'cpu', got 'tpu'"),
         ({"device": "cuda"}, DeviceError, "no CUDA part"),
         ({"device": "cuda:1"}, DeviceError, "no CUDA part"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +142,10 @@ def _of_torch(x: Any, name: str) -> ArrayView:
 
 
 def _to_numpy(x: Any, name: str) -> NDArray[Any]:
+    if isinstance(x, str | bytes | os.PathLike):
+        raise InputError(
+            f"{name} must be an array, got {x!r}; fastcka.store.read_array reads one from a file"
+        )
     if isinstance(x, np.ma.MaskedArray):
         raise InputError(f"{name} is a masked array: fill or drop its masked values first")
     if isinstance(x, np.ndarray):

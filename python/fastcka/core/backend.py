@@ -129,35 +129,40 @@ def run_pass(
     Raises
     ------
     InputError
-        For NaN or infinite values, with the representation, their number and the first position.
+        For NaN or infinite values, with the representation, their number and the first position;
+        or if a staged representation shares memory with another.
     """
-    result: dict[str, Any] = _core.run(
-        [
-            (
-                view.address,
-                view.n_examples,
-                view.n_features,
-                view.row_stride,
-                view.column_stride,
-                view.dtype,
-                view.staged and plan.in_place,
-            )
-            for view in views
-        ],
-        route=plan.route,
-        tile=plan.tile,
-        chunk=plan.chunk,
-        float64=plan.products == "float64",
-        threads=plan.threads,
-        implementation=plan.implementation,
-        progress=progress,
-    )
+    try:
+        result: dict[str, Any] = _core.run(
+            [
+                (
+                    view.address,
+                    view.n_examples,
+                    view.n_features,
+                    view.row_stride,
+                    view.column_stride,
+                    view.dtype,
+                    view.staged and plan.in_place,
+                )
+                for view in views
+            ],
+            route=plan.route,
+            tile=plan.tile,
+            chunk=plan.chunk,
+            float64=plan.products == "float64",
+            threads=plan.threads,
+            implementation=plan.implementation,
+            progress=progress,
+        )
+    except ValueError as error:  # what only the compiled side can see: shared memory
+        raise InputError(str(error)) from error
     if result["non_finite"]:
         raise InputError("; ".join(_non_finite(names, *found) for found in result["non_finite"]))
     return Sums(
-        np.asarray(result["s0"]),
-        np.asarray(result["k"]),
-        np.asarray(result["exponent"]),
+        result["s0"],
+        result["k"],
+        result["norms"],
+        result["exponent"],
         tuple(result["constant"]),
         float(np.finfo(plan.products).eps),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def cka(
     1.0
     """
     result = _compare_two(x, y, estimator, device, precision, threads)
-    _warn_undefined(result)
+    _warn_undefined(result, result.names)
     return float(result.cka[0, 1])
 
 
@@ -90,7 +90,7 @@ def hsic(
 
 
 def cka_matrix(
-    representations: Sequence[Any],
+    representations: Sequence[Any] | Mapping[Any, Any],
     *,
     estimator: Estimator = "unbiased",
     device: str = "auto",
@@ -120,7 +120,10 @@ def cka_matrix(
     result = compare(
         representations, estimator=estimator, device=device, precision=precision, threads=threads
     )
-    _warn_undefined(result)
+    names = result.names
+    if not isinstance(representations, Mapping):
+        names = [f"representations[{i}]" for i in range(len(names))]
+    _warn_undefined(result, names)
     return result.cka
 
 
@@ -132,8 +135,8 @@ def _compare_two(
     )
 
 
-def _warn_undefined(result: Comparison) -> None:
+def _warn_undefined(result: Comparison, names: Sequence[str]) -> None:
     for position, reason in result.undefined.items():
         warnings.warn(
-            f"CKA with {result.names[position]} is NaN: {reason}", DegenerateWarning, stacklevel=3
+            f"CKA with {names[position]} is NaN: {reason}", DegenerateWarning, stacklevel=3
         )

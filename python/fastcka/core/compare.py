@@ -92,6 +92,8 @@ def compare(
     """
     if estimator not in ESTIMATORS:
         raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress must be callable or None, got {progress!r}")
     if precision not in PRECISIONS:
         raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     resolved = resolve_device(device)
@@ -121,11 +123,17 @@ def compare(
         precision=precision,
         staged=all(view.staged for view in views),
     )
-    for x in arrays:
-        if isinstance(x, StagedRepresentation):
-            x.consume()
     start = time.perf_counter()
-    sums = run_pass(views, names, plan, progress=progress)
+    overwritten = True
+    try:
+        sums = run_pass(views, names, plan, progress=progress)
+    except InputError:
+        overwritten = False  # such errors come before anything is written
+        raise
+    finally:
+        for x in arrays:
+            if overwritten and isinstance(x, StagedRepresentation):
+                x.consume()
     seconds = time.perf_counter() - start
 
     biased, unbiased = estimate(sums, "biased"), estimate(sums, "unbiased")
@@ -156,6 +164,13 @@ def _records(labels: Sequence[Any] | None, m: int) -> tuple[dict[str, Any], ...]
             records.append(dict(label._asdict()))
         else:
             records.append({"label": label})
+    first: dict[str, int] = {}
+    for position, record in enumerate(records):
+        if first.setdefault(repr(record), position) != position:
+            raise InputError(
+                f"labels must differ from each other; positions {first[repr(record)]} and "
+                f"{position} are both '{label_text(record)}'"
+            )
     return tuple(records)
 
 

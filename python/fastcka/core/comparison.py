@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.estimators import Estimator
-from fastcka.errors import FastckaError, InputError, MissingExtraError
+from fastcka.errors import InputError, MissingExtraError
 from fastcka.files import replaced_file
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Comparison:
         try:
             import pandas as pd
         except ImportError as error:
-            raise _missing("pandas", "to_dataframe") from error
+            raise MissingExtraError.of("to_dataframe", "pandas", "report") from error
         fields = list(dict.fromkeys(name for label in self.labels for name in label))
         a, b = self.pairs[:, 0], self.pairs[:, 1]
         columns: dict[str, Any] = {}
@@ -111,7 +112,7 @@ class Comparison:
         try:
             import xarray as xr
         except ImportError as error:
-            raise _missing("xarray", "to_xarray") from error
+            raise MissingExtraError.of("to_xarray", "xarray", "report") from error
         coordinates: dict[str, Any] = {}
         fields = list(dict.fromkeys(name for label in self.labels for name in label))
         for side in ("a", "b"):
@@ -133,28 +134,47 @@ class Comparison:
         )
 
     def plot(
-        self, path: str | os.PathLike[str] | None = None, *, title: str | None = None
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        title: str | None = None,
+        estimator: Estimator | None = None,
     ) -> matplotlib.figure.Figure:
-        """A heatmap of `cka`, written to ``path`` if given (the suffix chooses the format)."""
+        """A heatmap of CKA, written to ``path`` if given (the suffix chooses the format).
+
+        All cells are drawn, whatever `pairs` lists. ``estimator`` defaults to the chosen one.
+        """
         from fastcka.core.heatmap import draw_heatmap
 
+        estimator = self.estimator if estimator is None else estimator
         figure = draw_heatmap(
-            self.cka,
+            self.biased if estimator == "biased" else self.unbiased,
             self.names,
             title=title,
-            estimator=self.estimator,
+            estimator=estimator,
             n_examples=self.n_examples,
         )
         if path is not None:
-            figure.savefig(path)
+            try:
+                figure.savefig(path)
+            except (OSError, ValueError) as error:
+                raise InputError(f"{os.fspath(path)}: cannot be written: {error}") from error
         return figure
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one .npz file, which `numpy.load` reads too (nothing is pickled).
 
         The file appears under its name only when it is complete.
+
+        Raises
+        ------
+        InputError
+            If the name does not end in .npz, the file cannot be written, or a label is no JSON
+            value.
         """
         path = Path(path)
+        if path.suffix != ".npz":
+            raise InputError(f"a comparison is saved to a file *.npz, got '{path}'")
         header = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -168,14 +188,17 @@ class Comparison:
             text = json.dumps(header)
         except TypeError as error:
             raise InputError(f"to be saved, labels must be JSON values: {error}") from error
-        with replaced_file(path) as beside, beside.open("wb") as file:
-            np.savez(
-                file,
-                allow_pickle=False,
-                header=np.array(text),
-                pairs=self.pairs,
-                **{name: getattr(self, name) for name in _MATRICES},
-            )
+        try:
+            with replaced_file(path) as beside, beside.open("wb") as file:
+                np.savez(
+                    file,
+                    allow_pickle=False,
+                    header=np.array(text),
+                    pairs=self.pairs,
+                    **{name: getattr(self, name) for name in _MATRICES},
+                )
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
@@ -187,12 +210,16 @@ class Comparison:
             If the file is not a saved comparison, or one of a newer format.
         """
         try:
+            # Of anything else than a zip file, np.load would say that it may be unpickled.
+            if not zipfile.is_zipfile(path):
+                Path(path).open("rb").close()  # says why it cannot be read
+                raise InputError(f"{os.fspath(path)} is not a saved comparison: not an .npz file")
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 arrays = {name: file[name] for name in (*_MATRICES, "pairs")}
-        except FileNotFoundError as error:
-            raise InputError(f"{os.fspath(path)}: no such file") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        except OSError as error:
+            raise InputError(f"{os.fspath(path)}: {error.strerror or error}") from error
+        except (ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{os.fspath(path)} is not a saved comparison: {error}") from error
         if header.get("format") != _FORMAT or header.get("version") != _VERSION:
             raise InputError(
@@ -210,14 +237,11 @@ class Comparison:
 
 
 def label_text(label: Mapping[str, Any]) -> str:
-    """The values of a label on one line."""
-    return " ".join(
-        "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        for value in label.values()
-    )
+    """The values of a label on one line; those of a list are joined by "+"."""
 
+    def text(value: Any) -> str:
+        if isinstance(value, tuple):
+            return " ".join(map(text, value))
+        return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
-def _missing(library: str, what: str) -> FastckaError:
-    return MissingExtraError(
-        f'{what} needs {library}, which is not installed: pip install "fastcka[report]"'
-    )
+    return " ".join(map(text, label.values()))

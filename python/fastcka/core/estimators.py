@@ -40,10 +40,11 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sums:
-    """What a pass returns: S0 (M, M) and k (M, n) of each representation times 2**-exponent."""
+    """What a pass returns: S0 (M, M), k (M, n) and k k' (M, M), of the data times 2**-exponent."""
 
     s0: Matrix
     k: Matrix
+    norms: Matrix
     exponent: NDArray[np.int32]
     constant: tuple[bool, ...]
     epsilon: float  # spacing of the floating-point numbers that were multiplied
@@ -91,7 +92,7 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
 
 def _biased(sums: Sums) -> Matrix:
     n = sums.k.shape[1]
-    hsic: Matrix = (sums.s0 + sums.k @ sums.k.T) / (n - 1) ** 2
+    hsic: Matrix = (sums.s0 + sums.norms) / (n - 1) ** 2
     return hsic
 
 
@@ -99,6 +100,6 @@ def _unbiased(sums: Sums) -> Matrix:
     n = sums.k.shape[1]
     total = sums.k.sum(axis=1)
     hsic: Matrix = (
-        sums.s0 - 2 / (n - 2) * (sums.k @ sums.k.T) + np.outer(total, total) / ((n - 1) * (n - 2))
+        sums.s0 - 2 / (n - 2) * sums.norms + np.outer(total, total) / ((n - 1) * (n - 2))
     ) / (n * (n - 3))
     return hsic

@@ -31,7 +31,12 @@ def draw_heatmap(
     *,
     title: str | None,
     estimator: str,
-    n_examples: int,
+    n_examples: int | None,
+    blocks: Sequence[int] | None = None,
+    blank: NDArray[np.bool_] | None = None,
+    texts: Sequence[Sequence[str]] | None = None,
+    notes: Sequence[str] = (),
+    cell_inches: float = _CELL_INCHES,
 ) -> Figure:
     """Draw a CKA matrix with a colour scale that is fixed from 0 to 1, so that figures compare.
 
@@ -47,8 +52,18 @@ def draw_heatmap(
     estimator
         Names the colour bar.
     n_examples
-        Stands in the caption. The caption also tells of values outside 0 to 1, of hatched cells
-        and of labels left out for want of room.
+        Stands in the caption, unless None. The caption also tells of values outside 0 to 1, of
+        hatched cells and of labels left out for want of room.
+    blocks
+        Positions before which a line is drawn, in place of what the labels' first words say.
+    blank
+        (M, M) cells that have no value and miss none: grey in place of hatched.
+    texts
+        (M, M) texts for the cells, in place of the values.
+    notes
+        Further lines of the caption.
+    cell_inches
+        Size of a cell where there are few.
 
     Raises
     ------
@@ -61,30 +76,30 @@ def draw_heatmap(
         from matplotlib.figure import Figure
         from matplotlib.patches import Patch
     except ImportError as error:
-        raise MissingExtraError(
-            'drawing needs matplotlib: pip install "fastcka[report]"'
-        ) from error
+        raise MissingExtraError.of("drawing", "matplotlib", "report") from error
 
     count = len(labels)
     if matrix.shape != (count, count):
         raise InputError(
             f"matrix: expected the shape ({count}, {count}) for {count} labels; came {matrix.shape}"
         )
-    starts = _block_starts(labels)
+    starts = _block_starts(labels) if blocks is None else [0, *(at for at in blocks if at > 0)]
     shown = _shown_labels(count, starts)
     font = 9.0 if count <= 16 else 7.0
-    side = min(max(count * _CELL_INCHES, 3.2), _MOST_LABELS * _CELL_INCHES)
+    side = min(max(count * cell_inches, 3.2), _MOST_LABELS * _CELL_INCHES)
     # 0.6 of the font size is the mean advance of a letter; 72 points make an inch.
     names = [_shortened(labels[at]) for at in shown]
     text = max(map(len, names)) * font * 0.6 / 72
     width, height = side + text + 1.6, side + text + 1.5
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_facecolor("white")
+    axes.set_facecolor("white" if blank is None else "0.88")
     missing = ~np.isfinite(matrix)
     image = axes.imshow(
         np.ma.masked_array(matrix, missing), cmap="viridis", vmin=0, vmax=1, interpolation="nearest"
     )
+    if blank is not None:
+        missing &= ~blank
     if missing.any():
         _hatch(axes, missing)
         axes.legend(
@@ -101,8 +116,8 @@ def draw_heatmap(
     axes.set_xticks(shown, [_plain(name) for name in names], rotation=90, fontsize=font)
     axes.set_yticks(shown, [_plain(name) for name in names], fontsize=font)
     axes.tick_params(length=2)
-    if count <= _NUMBERS_UP_TO:
-        _write_values(axes, matrix, font=font if count <= 6 else 7.0)
+    if texts is not None or count <= _NUMBERS_UP_TO:
+        _write_values(axes, matrix, texts, font=font if count <= 6 else 7.0)
     bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, shrink=0.8)
     bar.set_label(f"CKA ({estimator})", fontsize=9)
     bar.ax.tick_params(labelsize=8)
@@ -110,7 +125,7 @@ def draw_heatmap(
         axes.set_title(
             _plain(_shortened(title)), fontsize=11, pad=18 if missing.any() else 6, loc="left"
         )
-    caption = _caption(matrix, missing, n_examples, left_out=count - len(shown))
+    caption = _caption(matrix, missing, n_examples, notes, left_out=count - len(shown))
     figure.supxlabel(caption, fontsize=8, x=0.01, ha="left")
     return figure
 
@@ -153,20 +168,33 @@ def _hatch(axes: Axes, missing: NDArray[np.bool_]) -> None:
     )
 
 
-def _write_values(axes: Axes, matrix: NDArray[np.float64], *, font: float) -> None:
+def _write_values(
+    axes: Axes,
+    matrix: NDArray[np.float64],
+    texts: Sequence[Sequence[str]] | None,
+    *,
+    font: float,
+) -> None:
     options: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": font}
     for row, column in np.argwhere(np.isfinite(matrix)):
         value = matrix[row, column]
         # viridis is dark below about 0.6.
         color = "black" if value > 0.6 else "white"
-        axes.text(column, row, f"{value:.2f}", color=color, **options)
+        text = f"{value:.2f}" if texts is None else _plain(texts[row][column])
+        axes.text(column, row, text, color=color, **options)
 
 
 def _caption(
-    matrix: NDArray[np.float64], missing: NDArray[np.bool_], n_examples: int, *, left_out: int
+    matrix: NDArray[np.float64],
+    missing: NDArray[np.bool_],
+    n_examples: int | None,
+    notes: Sequence[str],
+    *,
+    left_out: int,
 ) -> str:
-    parts = [f"n = {n_examples:,} examples"]
-    finite = matrix[~missing]
+    parts = [] if n_examples is None else [f"n = {n_examples:,} examples"]
+    parts += [_plain(note) for note in notes]
+    finite = matrix[np.isfinite(matrix)]
     # A self-similarity computed as 1 may end in 1 + 2e-16.
     outside = finite[(finite < 0) | (finite > 1 + 1e-9)]
     if outside.size:

@@ -21,7 +21,8 @@ MIB = 1 << 20
 #: Float32 values in a cache line; both extents of a staged buffer are multiples of it.
 STAGING_LANES = 16
 
-#: Bytes beyond the inputs and their centred copy; threads are given up to stay within it.
+#: Bytes of all threads' workspaces; threads are given up to stay within it, or within an eighth of
+#: the centred copy, where that is more.
 WORKSPACE_LIMIT = 64 * MIB
 #: All Gram tiles of one step together should stay in a core's L2 cache.
 TILE_BYTES = 1 * MIB
@@ -30,8 +31,12 @@ CHUNK = 256
 #: Up to so many examples, products run in float64 at any precision: the sums are short, so the
 #: rounding of the data shows (with 4 to 8 examples, float32 gives unbiased CKA errors of 2e-5).
 FEW_EXAMPLES = 64
+#: From so many features on, a float32 sum over them is too long (errors of 1e-6 at 3 million).
+MANY_FEATURES = 1_000_000
 #: A chunk of the widest representation, before it is rearranged.
 CHUNK_BYTES = 4 * MIB
+#: Panels that are centred at once, where they are not centred in place.
+STRIP_PANELS = 64
 #: Below this many flops, starting threads costs more than it saves.
 SERIAL_FLOPS = 2e7
 #: Cost of a flop of the rank update against one of a Gram product: it waits for memory.
@@ -77,6 +82,7 @@ class PassPlan:
     bytes_inputs: int
     bytes_centered: int
     bytes_workspace: int
+    bytes_results: int
     reason: str
 
     def explain(self) -> str:
@@ -93,7 +99,8 @@ class PassPlan:
                 f"{self.products} products, {self.implementation}, {threads}",
                 f"memory: inputs {self.bytes_inputs / MIB:.1f} MiB, "
                 f"centred copy {self.bytes_centered / MIB:.1f} MiB, "
-                f"workspace {self.bytes_workspace / MIB:.1f} MiB",
+                f"workspace {self.bytes_workspace / MIB:.1f} MiB, "
+                f"S0 and k {self.bytes_results / MIB:.1f} MiB",
             )
         )
 
@@ -126,7 +133,7 @@ def make_plan(
         can be centred in.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
-    wide = precision == "float64" or n <= FEW_EXAMPLES
+    wide = precision == "float64" or n <= FEW_EXAMPLES or max(n_features) > MANY_FEATURES
     item = 8 if wide else 4
     grain = implementation.float64 if wide else implementation.float32
     in_place = not wide and grain.lanes == STAGING_LANES
@@ -140,24 +147,27 @@ def make_plan(
     flops = flops_gram if route == "G" else flops_features
 
     chunk = max(grain.lanes, min(CHUNK, CHUNK_BYTES // (item * max(n_features))))
+    strip = max(n_features) if staged and in_place else STRIP_PANELS * grain.lanes
+    strip = min(strip, max(n_features))
     if route == "G":
         tile = _tile(rows, m * item, grain.step)
         centered = sum(rows * d for d in n_features) * item
-        per_thread = m * tile**2 * item + grain.lanes * max(n_features) * item
+        per_thread = (m * tile**2 + grain.lanes * strip) * item
     else:
         tile = _tile(sum(padded), 8, grain.step)
         centered = sum(n * d for d in padded) * item
-        per_thread = tile**2 * 8 + chunk * max(n_features) * item
-    per_thread += 3 * m * m * 8  # partial sums: one in work, two waiting
-    statistics = min(math.ceil(n / 1024), 64) * total * 3 * 8
-    allowed = max(1, (WORKSPACE_LIMIT - statistics) // per_thread)
-    used = 1 if flops < SERIAL_FLOPS else min(threads, allowed)
+        per_thread = tile**2 * 8 + (grain.step * 8 + chunk * strip) * item
+    limit = max(WORKSPACE_LIMIT, centered // 8)
+    used = 1 if flops < SERIAL_FLOPS else min(threads, max(1, limit // per_thread))
+    # Partial sums (one in work and two waiting, a thread) and the column statistics, which end
+    # before the products begin.
+    workspace = max(used * (per_thread + 3 * m * m * 8), _statistics_bytes(n, total))
 
     cheaper, dearer = sorted((FEATURE_COST * flops_features, cost_gram))
     other = "F" if route == "G" else "G"
     reason = f"route {other} would cost {dearer / cheaper:.3g} times as much"
     if used < threads and flops >= SERIAL_FLOPS:
-        reason += f"; {used} of {threads} threads, to stay within {WORKSPACE_LIMIT // MIB} MiB"
+        reason += f"; {used} of {threads} threads, to stay within {limit // MIB} MiB"
     return PassPlan(
         route=route,
         tile=tile,
@@ -174,9 +184,17 @@ def make_plan(
         flops_features=flops_features,
         bytes_inputs=sum(n * d * size for d, size in zip(n_features, itemsizes, strict=True)),
         bytes_centered=0 if staged and in_place else centered,
-        bytes_workspace=used * per_thread + statistics,
+        bytes_workspace=workspace,
+        bytes_results=m * n * 8 + 2 * m * m * 8,
         reason=reason,
     )
+
+
+def _statistics_bytes(n_examples: int, total: int) -> int:
+    """Sum, minimum and maximum of each column of each block of rows; see csrc/cpu/columns.cpp."""
+    most = min(max((16 * MIB) // (24 * total), 1), 64)
+    block_rows = max(1024, math.ceil(n_examples / most))
+    return math.ceil(n_examples / block_rows) * total * 24
 
 
 def _tile(extent: int, bytes_per_entry: int, step: int) -> int:

@@ -1,0 +1,23 @@
+// What a pass must know of each column before it can centre: one read of the data.
+#pragma once
+
+#include <vector>
+
+#include "../hsic.hpp"
+#include "implementation.hpp"
+#include "pool.hpp"
+
+namespace fastcka::cpu {
+
+// Of one representation.
+struct Columns {
+  std::vector<double> mean;  // (d)
+  int exponent;              // the centred values times 2^-exponent lie in [-1, 1]
+  bool constant;             // no column varies
+};
+
+// Fills `non_finite` with what holds NaN or infinities, or values too large to sum (a count of 0).
+std::vector<Columns> describe_columns(const std::vector<View>& views, const Implementation& implementation, Pool& pool,
+                                      std::vector<NonFinite>& non_finite);
+
+}  // namespace fastcka::cpu

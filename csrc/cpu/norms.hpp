@@ -1,0 +1,15 @@
+// Products of the squared norms.
+#pragma once
+
+#include <vector>
+
+#include "implementation.hpp"
+#include "pool.hpp"
+
+namespace fastcka::cpu {
+
+// k_i.k_j (m, m), symmetric, of k (m, n).
+std::vector<double> norm_products(const std::vector<double>& k, std::int64_t m, std::int64_t n,
+                                  const Products<double>& products, Pool& pool);
+
+}  // namespace fastcka::cpu

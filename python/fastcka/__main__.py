@@ -1,0 +1,5 @@
+"""``python -m fastcka``: the command line."""
+
+from fastcka.cli import main
+
+main()
