@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastcka.cli.app import app
+from fastcka.cli.app import FAILED, INTERRUPTED, WRONG_CALL, app
 from fastcka.errors import DeviceError, InputError, LedgerError, StoreError, SweepError
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_start_up_is_quick_and_light(shell):
     assert min(seconds) < 0.4 + 2 * numpy_alone
     code = """
 import sys
-from fastcka.cli.app import app
+from fastcka.cli.app import FAILED, INTERRUPTED, WRONG_CALL, app
 heavy = {"torch", "matplotlib", "pandas", "pydantic", "h5py", "yaml", "xarray", "sklearn"}
 print(*sorted(heavy & set(sys.modules)))
 """
@@ -88,6 +88,23 @@ def test_an_error_is_one_message_and_a_status(call, monkeypatch, error, status):
     assert done.stdout == ""
     expected = "interrupted\n" if status == 130 else "error: layer [bold]x[/] is not\nthere\n"
     assert done.stderr == expected
+
+
+def test_a_stopped_demo_says_that_it_can_be_taken_up(call, monkeypatch, tmp_path):
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastcka.demo.run_demo", stopped)
+    done = call("demo", tmp_path / "demo")
+    expected = "interrupted; the same command takes up where it stopped\n"
+    assert (done.exit_code, done.stderr) == (130, expected)
+
+
+def test_help_tells_the_exit_statuses(call):
+    shown = " ".join(call("--help").stdout.split())
+    assert "Exit status: 0 if all" in shown
+    for status in (INTERRUPTED, WRONG_CALL, FAILED):
+        assert f"{status} " in shown
 
 
 @pytest.mark.parametrize("how", ["--debug", "FASTCKA_DEBUG"])

@@ -39,7 +39,7 @@ def test_the_implementation_and_why_this_one(shell, strict_json):
 def test_an_hdf5_with_open_vulnerabilities_is_a_warning(call, strict_json, monkeypatch):
     cases = (((2, 0, 0), True), ((1, 14, 6), True), ((2, 2, 0), False), ((2, 10, 0), False))
     for found, warned in cases:
-        monkeypatch.setattr("fastcka.cli.doctor._hdf5_version", lambda found=found: found)
+        monkeypatch.setattr("fastcka.store.HDF5_VERSION", found)
         done = call("doctor")
         assert done.exit_code == 0
         dotted = ".".join(map(str, found))

@@ -84,6 +84,36 @@ def test_a_folder_that_is_no_store(call, tmp_path):
             assert done.exit_code == 1
             assert str(path) in done.stderr
             assert done.stdout == ""
+    done = call("store", "ls", tmp_path / "absent")
+    assert "no such store; check the path" in done.stderr
+    (tmp_path / "file").touch()
+    assert "file: a file; a store is a folder" in call("store", "ls", tmp_path / "file").stderr
+
+
+def test_a_damaged_file_is_named_and_the_rest_listed(call, strict_json, store):
+    (path,) = store.rglob("mlp-*/500.h5")
+    path.write_bytes(path.read_bytes()[:1000])
+    done = call("store", "ls", store)
+    assert done.exit_code == 1
+    assert "2 models, 6 representations" in done.stdout
+    assert f"{path}: damaged: the file is cut off after 1,000 of its" in done.stderr
+    done = call("store", "ls", store, "--json")
+    assert done.exit_code == 1
+    listed = strict_json(done.stdout)
+    assert listed["representations"] == 6
+    assert [file["path"] for file in listed["unreadable"]] == [str(path)]
+
+    done = call("store", "info", store, "mlp", "--json")
+    assert done.exit_code == 1
+    answer = strict_json(done.stdout)
+    assert [row["step"] for row in answer["representations"]] == [0, 0]
+    assert answer["factors"] == {"seed": 0, "tasks": ["angle", "distance"]}
+    assert [file["path"] for file in answer["unreadable"]] == [str(path)]
+    assert call("store", "info", store, "mlp", 500).exit_code == 1
+    for arguments in (["mlp", 0], ["[cnn] a/b"]):  # not concerned
+        done = call("store", "info", store, *arguments)
+        assert (done.exit_code, done.stderr) == (0, "")
+    assert call("store", "info", store, "resnet").exit_code == 2
 
 
 def test_verify_a_sound_store(call, strict_json, store):
@@ -91,7 +121,7 @@ def test_verify_a_sound_store(call, strict_json, store):
     assert done.exit_code == 0
     answer = strict_json(done.stdout)
     assert (answer["files"], answer["findings"]) == (4, [])
-    assert "4 files read, nothing found" in call("store", "verify", store).stdout
+    assert "4 files read, no damage found" in call("store", "verify", store).stdout
 
 
 def test_verify_finds_a_changed_value(call, strict_json, store):

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import os
 import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +18,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import oracle
+from fastcka.errors import DeviceError, InputError, LedgerError
 from fastcka.store import create_store
+from fastcka.sweep.steps import POLICIES
 
 STEPS = range(0, 800, 100)
 LAYERS = ("fc1", "fc2", "out")
@@ -72,13 +76,6 @@ def sweep_file(folder: Path, name: str, **fields: str) -> Path:
     return path
 
 
-def biased_cka(x: np.ndarray, y: np.ndarray) -> float:
-    n = len(x)
-    h = np.eye(n) - 1 / n
-    k, m = h @ x @ x.T @ h, h @ y @ y.T @ h
-    return float((k * m).sum() / np.sqrt((k * k).sum() * (m * m).sum()))
-
-
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -93,8 +90,10 @@ def test_plan_counts_and_computes_nothing(call, strict_json, folder):
     assert (plan["representations"], plan["groups"], plan["comparisons"]) == (72, 24, 72)
     assert plan["dropped"] == {}
     shown = call("plan", path).stdout
-    assert "72 comparisons of 72 representations in 24 groups" in shown
-    assert "and 12 more groups" in shown
+    for name, count in (("comparisons", 72), ("representations", 72), ("groups", 24)):
+        assert re.search(rf"^{name} +{count}\b", shown, re.MULTILINE)
+    assert "and 14 more; --json has all" in shown
+    assert shown.count("layer=") == 10
     assert not (folder / "out-planned").exists()
 
 
@@ -103,9 +102,109 @@ def test_plan_says_what_it_leaves_out(call, strict_json, folder):
     plan = strict_json(call("plan", path, "--json").stdout)
     assert (plan["representations"], plan["groups"], plan["comparisons"]) == (16, 8, 8)
     assert sum(plan["dropped"].values()) == 72 - 16
+    assert plan["dropped_examples"].keys() == plan["dropped"].keys()
     shown = call("plan", path).stdout
-    for reason in plan["dropped"]:
+    for reason, examples in plan["dropped_examples"].items():
         assert reason.split()[0] in shown
+        assert 1 <= len(examples) <= 3
+        assert all(example in shown for example in examples)
+
+
+def test_plan_says_what_the_ledger_holds(call, strict_json, folder):
+    part = sweep_file(folder, "partial", select="{step: [0]}")
+    assert call("run", part).exit_code == 0
+    path = sweep_file(folder, "partial", select="{step: [0, 100]}")
+    plan = strict_json(call("plan", path, "--json").stdout)
+    assert (plan["comparisons_in_ledger"], plan["comparisons_to_compute"]) == (9, 9)
+    assert "18: 9 in the ledger, 9 to compute" in call("plan", path).stdout
+    with sqlite3.connect(folder / "out-partial" / "ledger.sqlite") as database:
+        database.execute("UPDATE similarities SET cka_biased = 0.5 WHERE group_id = 1")
+    database.close()
+    plan = strict_json(call("plan", path, "--json").stdout)
+    assert (plan["comparisons_in_ledger"], plan["comparisons_to_compute"]) == (6, 12)
+
+
+def test_the_table_of_a_plan_fits_80_columns(shell, folder):
+    path = sweep_file(folder, "narrow", select="{step: [0]}")
+    lines = shell("plan", path, COLUMNS="80").stdout.splitlines()
+    assert any(line.startswith("step=0, layer=fc1 ") for line in lines)
+    (head,) = (line for line in lines if line.startswith("group "))
+    assert head.split() == ["group", "members", "comparisons", "examples", "features"]
+
+
+def test_a_run_that_replaces_another_sweep_says_so(call, folder):
+    path = sweep_file(folder, "shared", select="{step: [0]}")
+    assert call("run", path).stderr == ""
+    sweep_file(folder, "shared", select="{step: [100]}")
+    done = call("run", path)
+    expected = (
+        "replaced the results of another sweep (9 comparisons); its values stay in the ledger"
+    )
+    assert (done.exit_code, done.stderr) == (0, f"warning: {expected}\n")
+    assert expected in (folder / "out-shared" / "run.json").read_text("utf-8")
+    assert committed(folder / "out-shared" / "ledger.sqlite") == 6
+    assert call("run", path).stderr == ""
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_help_explains_the_sweep_file(call, command):
+    shown = call(command, "--help").stdout
+    for field in ("store", "output", "select", "within", "differ", "estimator", "device"):
+        assert field in shown
+    for policy in POLICIES:
+        assert policy in shown
+
+
+def test_plan_notices_an_output_that_is_a_file(call, folder):
+    (folder / "a-file").write_text("")
+    done = call("plan", sweep_file(folder, "onto-file", output="a-file"))
+    assert done.exit_code == 2
+    assert "a-file is a file; expected a folder" in done.stderr
+
+
+def test_one_damaged_file_disables_only_the_sweeps_that_select_it(call, tmp_path):
+    with create_store(tmp_path / "store") as store:
+        for model in range(3):
+            for step in (0, 100):
+                x = values(model, step, 0)
+                store.write(model=f"m{model}", step=step, layers={"l": x}, factors={"seed": model})
+        store.write(model="lone", step=0, layers={"l": x}, factors={"seed": 9})
+    compare = "{within: [step, layer]}"
+    (damaged,) = (tmp_path / "store").rglob("m2-*/100.h5")
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    done = call("plan", sweep_file(tmp_path, "all", compare=compare))
+    assert done.exit_code == 1
+    for words in ("m2-", "cut off after 2,000 of its", "overwrite=True, or delete", "store verify"):
+        assert words in done.stderr
+    for select in ("{model: [m0, m1]}", "{seed: [0, 1]}", "{step: 0}"):
+        done = call("plan", sweep_file(tmp_path, "part", compare=compare, select=select))
+        assert done.exit_code == 0, done.stderr
+        assert "1 unreadable file outside select" in done.stdout
+    # Of a model whose only file is cut off, nothing but its folder is known.
+    (only,) = (tmp_path / "store").rglob("lone-*/0.h5")
+    only.write_bytes(only.read_bytes()[:2000])
+    done = call("run", sweep_file(tmp_path, "part", compare=compare, select="{seed: [0, 1]}"))
+    assert done.exit_code == 1
+    assert "of which model it is cannot be known" in done.stderr
+    done = call("run", sweep_file(tmp_path, "part", compare=compare, select="{model: [m0, m1]}"))
+    assert done.exit_code == 0, done.stderr
+    done = call("plan", sweep_file(tmp_path, "part", compare=compare, select="{model: lone}"))
+    assert (done.exit_code, "cut off" in done.stderr) == (1, True)
+
+
+def test_a_value_that_fails_its_checksum_ends_the_run_with_the_remedy(call, tmp_path):
+    with create_store(tmp_path / "store") as store:
+        for model in range(2):
+            x = values(model, 0, 0)
+            store.write(model=f"m{model}", step=0, layers={"l": x}, factors={"seed": model})
+    (path,) = (tmp_path / "store").rglob("m1-*/0.h5")
+    data = bytearray(path.read_bytes())
+    data[data.index(x.tobytes())] ^= 1
+    path.write_bytes(data)
+    done = call("run", sweep_file(tmp_path, "damaged"))
+    assert done.exit_code == 1
+    assert "the checksum of /layers/0/x does not match" in done.stderr
+    assert "write model 'm1', step 0, again with overwrite=True, or delete the file" in done.stderr
 
 
 def test_run_writes_the_table(shell, strict_json, folder):
@@ -124,7 +223,7 @@ def test_run_writes_the_table(shell, strict_json, folder):
             values(int(row[side][1:]), int(row["step_a"]), layer) for side in ("model_a", "model_b")
         ]
         assert float(row["cka"]) == float(row["cka_biased"])
-        assert float(row["cka"]) == pytest.approx(biased_cka(*sides), abs=1e-6)
+        assert float(row["cka"]) == pytest.approx(oracle.cka(*sides, "biased"), abs=1e-6)
         assert row["n_examples"] == "40"
     again = strict_json(shell("run", path, "--json").stdout)
     assert (again["groups_computed"], again["groups_reused"]) == (0, 6)
@@ -178,6 +277,8 @@ def stop_halfway(path: Path, ledger: Path, how: signal.Signals) -> tuple[int, st
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # Else a child of a background job, for which shells ignore SIGINT, would ignore it too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while committed(ledger) < 2:
@@ -199,7 +300,10 @@ def undisturbed(shell, folder) -> bytes:
 
 @pytest.mark.parametrize(
     ("how", "status", "message"),
-    [(signal.SIGKILL, -signal.SIGKILL, ""), (signal.SIGINT, 130, "interrupted\n")],
+    [
+        (signal.SIGKILL, -signal.SIGKILL, ""),
+        (signal.SIGINT, 130, "interrupted; the same command takes up where it stopped\n"),
+    ],
     ids=["kill -9", "Ctrl-C"],
 )
 def test_a_stopped_run_is_taken_up(shell, strict_json, folder, undisturbed, how, status, message):
@@ -237,6 +341,19 @@ def test_a_wrong_sweep_is_a_readable_message(call, folder, command, fields, word
     for word in words:
         assert word in done.stderr
     assert not (folder / "out-wrong").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [InputError("a NaN"), DeviceError("no device"), LedgerError("locked")]
+)
+def test_a_run_that_fails_is_no_wrong_call(call, folder, monkeypatch, error):
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("fastcka.sweep.run.compare", fails)
+    done = call("run", sweep_file(folder, f"failed-{type(error).__name__}"))
+    assert done.exit_code == 1
+    assert str(error) in done.stderr
 
 
 def test_a_sweep_that_is_not_there(call, tmp_path):

@@ -18,8 +18,9 @@ from rich.progress import Progress
 from sklearn.datasets import load_digits
 
 import fastcka.demo.pipeline
+import oracle
 from fastcka.capture import checkpoint_path, read_checkpoint
-from fastcka.demo import DemoResult, run_demo
+from fastcka.demo import DemoResult, print_report, run_demo
 from fastcka.errors import InputError, MissingExtraError
 from fastcka.store import Key, open_store
 
@@ -48,24 +49,6 @@ def copy(demo: DemoResult, tmp_path: Path) -> Path:
 def rows(demo: DemoResult) -> list[dict[str, str]]:
     with (demo.results / "results.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _textbook_cka(x: np.ndarray, y: np.ndarray, estimator: str) -> float:
-    n = len(x)
-    gram_x, gram_y = (m.astype(np.float64) @ m.astype(np.float64).T for m in (x, y))
-
-    def biased(a: np.ndarray, b: np.ndarray) -> float:
-        h = np.eye(n) - 1 / n
-        return np.sum((h @ a @ h) * b) / (n - 1) ** 2
-
-    def unbiased(a: np.ndarray, b: np.ndarray) -> float:
-        # Song et al. 2012: of the Gram matrices without their diagonals.
-        a, b = a - np.diag(np.diag(a)), b - np.diag(np.diag(b))
-        total = np.sum(a * b) + a.sum() * b.sum() / ((n - 1) * (n - 2))
-        return (total - 2 / (n - 2) * (a.sum(0) @ b.sum(1))) / (n * (n - 3))
-
-    hsic = {"biased": biased, "unbiased": unbiased}[estimator]
-    return hsic(gram_x, gram_y) / np.sqrt(hsic(gram_x, gram_x) * hsic(gram_y, gram_y))
 
 
 def _files(directory: Path) -> dict[str, tuple[int, int]]:
@@ -164,7 +147,7 @@ def test_cka_values_are_the_textbooks(demo: DemoResult, rows: list[dict[str, str
                 for s in "ab"
             )
             for estimator in ("biased", "unbiased"):
-                expected = _textbook_cka(x, y, estimator)
+                expected = oracle.cka(x, y, estimator)
                 assert abs(float(row[f"cka_{estimator}"]) - expected) <= 1e-6, (row, estimator)
             assert row["cka"] == row["cka_unbiased"]
 
@@ -274,10 +257,15 @@ def test_checkpoint_of_another_run_is_refused(copy: Path) -> None:
         run_demo(copy, steps=STEPS, seeds=SEEDS)
 
 
-def test_callers_random_states_and_threads_are_left_alone(tmp_path: Path) -> None:
+def test_callers_random_states_and_threads_are_left_alone_and_paths_are_as_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
-    run_demo(tmp_path / "demo", steps=(0, 1), seeds=(0,))
+    result = run_demo("demo", steps=(0, 1), seeds=(0,))
+    for path in (result.store, result.sweep, result.results, result.overview):
+        assert path.parent == Path("demo")
     assert torch.equal(torch.get_rng_state(), before[0])
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
     assert random.getstate() == before[2]
@@ -293,7 +281,7 @@ def test_report_and_progress(demo: DemoResult, capsys: pytest.CaptureFixture[str
     assert (out.out, out.err) == ("", "")
 
     file = io.StringIO()
-    again = run_demo(demo.directory, steps=STEPS, seeds=SEEDS, report=Console(file=file, width=80))
+    print_report(Console(file=file, width=80), again)
     text = file.getvalue()
     for line in again.summary:
         for mean in line.means:
@@ -356,7 +344,7 @@ def test_missing_libraries_name_the_extras(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingExtraError, match=rf"{library}.*fastcka\[torch,report\]"):
+    with pytest.raises(MissingExtraError, match=rf"{library}.*\[torch,report\] extra"):
         run_demo(tmp_path / "demo")
     assert not (tmp_path / "demo").exists()
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from fastcka.demo.figures import cka_matrix_at
-from fastcka.demo.summary import Mean, Pair, Place, read_pairs, summarize
+from fastcka.demo.summary import (
+    Mean,
+    Pair,
+    Place,
+    accuracy_table,
+    read_pairs,
+    summarize,
+)
 
 A0, A4, B0 = Place("cnn", 0, 0), Place("cnn", 0, 4), Place("cnn", 1, 0)
 M0 = Place("mlp", 0, 0)
@@ -66,3 +75,11 @@ def test_heatmap_orders_by_family_depth_and_seed_and_has_no_diagonal() -> None:
         [0.2, nan, 0.3, nan],
     ]
     np.testing.assert_array_equal(matrix, expected)
+
+
+def test_the_range_of_accuracies_has_one_decimal() -> None:
+    accuracy = {("mlp", 0): {5: 0.9125}, ("mlp", 1): {5: 0.95}}
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(accuracy_table(accuracy, 600))
+    assert "93.1 (91.2-95.0)" in capture.get()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,8 @@ from fastcka.errors import InputError, KeyExistsError, StoreError
 from fastcka.store import Key, Store, create_store, open_store
 from fastcka.store import store as store_module
 from fastcka.store.writer import chunk_rows
+from fastcka.sweep import SweepConfig, plan_sweep
+from fastcka.sweep.table import header
 
 KEY = Key("m", 0, "a")
 
@@ -258,7 +261,8 @@ def test_default_ids(store: Store, values: np.ndarray) -> None:
     [
         ({"example_ids": ["a", "b"]}, "example_ids: expected 7 values, .* got 2"),
         ({"example_ids": list("abcdefa")}, "'a' stands at 0 and at 6"),
-        ({"example_ids": list(range(7))}, r"example_ids\[0\]: .* got 0; .*str"),
+        ({"example_ids": [True] * 7}, r"example_ids\[0\]: .* or an integer, got True"),
+        ({"example_ids": [1, "1", *"abcde"]}, "'1' stands at 0 and at 1"),
         ({"example_ids": "abcdefg"}, "expected a sequence, got str"),
         ({"example_ids": [*"abcdef", "g\0"]}, "without NUL"),
         ({"example_ids": [*"abcdef", ""]}, "non-empty"),
@@ -468,3 +472,28 @@ def test_create_store_refuses_what_is_there(tmp_path: Path, values: np.ndarray) 
         open_store(tmp_path / "nowhere")
     with pytest.raises(StoreError, match=r"holds no store\.json"):
         open_store(tmp_path)
+
+
+def test_integers_as_ids_are_stored_as_their_text(store: Store, values: np.ndarray) -> None:
+    for ids in (range(-3, 4), np.arange(-3, 4), [2**70 + at for at in range(7)]):
+        write(store, values, example_ids=list(ids), overwrite=True)
+        assert store.examples(KEY).ids.tolist() == [str(int(i)) for i in ids]
+
+
+def test_wide_integers_are_refused_with_the_remedy(store: Store) -> None:
+    with pytest.raises(InputError, match=re.escape('x.astype("float32") or x.astype("float64")')):
+        write(store, np.zeros((3, 2), np.int64))
+
+
+def test_no_factor_hides_the_key_or_a_column_of_the_results(store: Store) -> None:
+    """Every column of a table without factors, and each part of the key."""
+    for model in "ab":
+        store.write(model=model, step=0, layers={"l": np.random.default_rng(0).normal(size=(8, 2))})
+    config = SweepConfig.model_validate(
+        {"store": store.path, "output": store.path.parent / "out", "compare": {}}
+    )
+    columns = header(plan_sweep(config, store))
+    for name in ["model", "step", "layer", *columns]:
+        with pytest.raises(InputError, match=f"factors: '{name}' names a part of the key or a col"):
+            store.write(model="m", step=0, layers={"l": np.zeros((3, 2))}, factors={name: 1})
+    store.write(model="m", step=0, layers={"l": np.zeros((3, 2))}, factors={"group_name": 1})

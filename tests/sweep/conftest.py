@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastcka.core import Comparison
 from fastcka.store import create_store
 from fastcka.sweep import SweepConfig
 
@@ -21,19 +20,21 @@ class LabelledStore:
     def keys(self):
         return self._keys
 
-    def models(self):
-        return sorted({key.model for key in self._keys})
+    def inventory(self):
+        return self._keys, []
 
     def factors(self, model):
         return self._factors[model]
 
     def info(self, key):
         return SimpleNamespace(
-            n_examples=self._n, n_features=4, dtype="float32", digest=f"digest of {tuple(key)}"
+            key=key,
+            n_examples=self._n,
+            examples_digest="",
+            n_features=4,
+            dtype="float32",
+            digest=f"digest of {tuple(key)}",
         )
-
-    def examples(self, key):
-        return SimpleNamespace(ids=np.array([str(row) for row in range(self._n)]))
 
 
 @pytest.fixture
@@ -62,11 +63,10 @@ def config_for(tmp_path):
 def no_figures(monkeypatch):
     """Write a few bytes for each heatmap: drawing takes most of a small run's time."""
 
-    def plot(self, path, *, title):
-        with open(path, "wb") as file:
-            file.write(b"\x89PNG" + title.encode())
+    def draw(matrix, labels, *, title, **options):
+        return SimpleNamespace(savefig=lambda path: path.write_bytes(b"\x89PNG" + title.encode()))
 
-    monkeypatch.setattr(Comparison, "plot", plot)
+    monkeypatch.setattr("fastcka.sweep.exports.draw_heatmap", draw)
 
 
 @pytest.fixture

@@ -79,8 +79,8 @@ def test_a_single_value_selects_like_a_list_of_it(tmp_path):
         (MINIMAL + "select: {seed: [.inf]}", "select.seed[0]: expected a text, a finite number"),
         (MINIMAL + "select: {day: [2024-05-06]}", "came `2024-05-06`, which YAML reads as a date"),
         (
-            "store: s\noutput: o\ncompare: {within: layer}",
-            "compare.within: expected a list of field",
+            "store: s\noutput: o\ncompare: {within: 3}",
+            "compare.within: expected field names",
         ),
         ("store: s\noutput: o\ncompare: {within: [layer, layer]}", "expected each field once"),
         ("store: s\noutput: o\ncompare: [layer]", "compare: expected a mapping; came the list"),
@@ -129,3 +129,19 @@ def test_a_config_made_in_python_is_as_strict():
         SweepConfig(store="s", output="o", compare={"within": ["layer"]}, estimator="x")
     config = SweepConfig(store="s", output="o", compare={"within": ["layer"], "steps": (0, 1)})
     assert config.compare.steps == (0, 1)
+
+
+def test_a_single_field_or_step_stands_for_a_list_of_it(tmp_path):
+    text = "store: s\noutput: o\ncompare: {within: layer, differ: seed, steps: 100}\n"
+    (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
+    compare = load_sweep(tmp_path / "sweep.yaml").compare
+    assert (compare.within, compare.differ, compare.steps) == (("layer",), ("seed",), (100,))
+    assert "compare.steps: expected" in _refusal(tmp_path, text.replace("100", "true"))
+    assert "compare.steps: expected" in _refusal(tmp_path, text.replace("100", "-1"))
+
+
+def test_paths_are_normalised(tmp_path):
+    text = f"store: ../{tmp_path.name}/s\noutput: ./x/../o\ncompare: {{}}\n"
+    (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
+    config = load_sweep(tmp_path / "sweep.yaml")
+    assert (str(config.store), str(config.output)) == (f"{tmp_path}/s", f"{tmp_path}/o")

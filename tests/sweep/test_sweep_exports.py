@@ -10,9 +10,9 @@ import os
 import numpy as np
 import pytest
 
-from fastcka.errors import LedgerError, SweepError
+from fastcka.errors import LedgerError, SweepConfigError, SweepError
 from fastcka.store import create_store
-from fastcka.sweep import run_sweep
+from fastcka.sweep import plan_sweep, run_sweep
 from fastcka.sweep.exports import undefined_reasons
 from fastcka.sweep.ledger import GroupValues
 from fastcka.sweep.table import cell
@@ -104,9 +104,11 @@ def test_a_column_that_would_stand_twice_is_refused(tmp_path, config_for):
     with create_store(tmp_path / "store") as store:
         for model in "ab":
             x = np.random.default_rng(0).normal(size=(8, 2))
-            store.write(model=model, step=0, layers={"l": x}, factors={"device": "x"})
-    with pytest.raises(SweepError, match="two columns 'device'"):
-        run_sweep(config_for(within=["device"]))
+            factors = {"seed": 0, "seed_a": 0}
+            store.write(model=model, step=0, layers={"l": x}, factors=factors)
+    with pytest.raises(SweepError, match="two columns 'seed_a'"):
+        run_sweep(config_for(within=["seed_a"]))
+    assert not (tmp_path / "out").exists()  # refused before anything was computed
 
 
 # --- the folder --------------------------------------------------------------------------------
@@ -116,20 +118,28 @@ def test_a_folder_that_holds_something_else_is_refused(trained, config_for, tmp_
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work", encoding="utf-8")
-    with pytest.raises(LedgerError, match=r"something else than a sweep's results \(thesis\.tex"):
+    with pytest.raises(SweepConfigError, match=r"something else .* \(thesis\.tex"):
         run_sweep(config_for(within=["layer"]))
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 
 def test_a_file_for_a_folder_is_refused(trained, config_for, tmp_path):
     (tmp_path / "out").write_text("", encoding="utf-8")
-    with pytest.raises(LedgerError, match=r"out.*File exists"):
-        run_sweep(config_for(within=["layer"]))
+    for output in (tmp_path / "out", tmp_path / "out" / "below"):
+        config = config_for(within=["layer"], output=output)
+        for begin in (run_sweep, plan_sweep):
+            with pytest.raises(SweepConfigError, match=r"output: .*out is a file; expected a fol"):
+                begin(config)
+
+
+def test_a_folder_that_cannot_be_made_is_said(trained, config_for):
+    with pytest.raises(LedgerError, match="output: the folder /proc/out cannot be made or written"):
+        run_sweep(config_for(within=["layer"], output="/proc/out"))
 
 
 @pytest.mark.parametrize("where", ["store", "store/results"])
 def test_results_in_the_store_are_refused(trained, config_for, tmp_path, where):
-    with pytest.raises(LedgerError, match="lies in the store"):
+    with pytest.raises(SweepConfigError, match="lies in the store"):
         run_sweep(config_for(within=["layer"], output=tmp_path / where))
 
 
@@ -160,6 +170,6 @@ def test_why_a_similarity_is_undefined_depends_on_the_estimator():
     constant = "zero variance: no feature varies over the examples"
     assert undefined_reasons(values, "biased") == {2: constant}
     assert undefined_reasons(values, "unbiased") == {
-        1: "its unbiased self-HSIC is -0.25, not positive",
+        1: "its unbiased self-HSIC (-0.25) is not above rounding",
         2: constant,
     }

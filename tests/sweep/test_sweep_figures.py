@@ -11,6 +11,7 @@ from matplotlib.collections import PolyCollection
 
 from fastcka.core.heatmap import draw_heatmap
 from fastcka.errors import InputError
+from fastcka.sweep import run_sweep
 
 
 def _draw(matrix, labels=None, **options):
@@ -92,3 +93,27 @@ def test_a_matrix_of_another_shape_is_refused():
         InputError, match=r"expected the shape \(3, 3\) for 3 labels; came \(2, 2\)"
     ):
         _draw(np.ones((2, 2)), ["a", "b", "c"])
+
+
+def test_cells_that_are_no_comparison_are_blank_and_said(trained, config_for, monkeypatch):
+    drawn = []
+
+    def draw(*arguments, **options):
+        drawn.append((arguments, options, draw_heatmap(*arguments, **options)))
+        return drawn[-1][-1]
+
+    monkeypatch.setattr("fastcka.sweep.exports.draw_heatmap", draw)
+    run_sweep(config_for(within=["layer"], differ=["seed"], steps="final_each"))
+    (matrix, labels), options, figure = drawn[0]
+    seeds = [label.split()[0].split("_")[1] for label in labels]
+    assert sorted(seeds) == ["1", "1", "2", "2", "orig", "orig"]
+    for a, b in itertools.product(range(6), repeat=2):
+        compared = a == b or seeds[a] != seeds[b]
+        assert np.isfinite(matrix[a, b]) == compared
+        assert options["blank"][a, b] == (not compared)
+    assert "grey: not compared in this sweep (compare.differ)" in figure.get_supxlabel()
+    assert "without a value" not in figure.get_supxlabel()
+    drawn.clear()
+    run_sweep(config_for(within=["layer"], steps="final_each"))
+    assert np.isfinite(drawn[0][0][0]).all()
+    assert "grey" not in drawn[0][2].get_supxlabel()

@@ -11,6 +11,7 @@ import pytest
 from fastcka.errors import SweepError
 from fastcka.store import Key, create_store
 from fastcka.sweep import plan_sweep
+from fastcka.sweep.dropped import left_out_text
 
 
 def _grid(models, *, steps=(0,), layers=("l",)):
@@ -185,8 +186,8 @@ def test_seven_variants_of_three_seeds_give_all_their_cross_seed_pairs(config_fo
     assert len(plan.groups) == 4
     # Same-seed pairs of different variants: 21 x 3 x 4; equal variant: 7 x 3 x 4.
     assert plan.dropped == {
-        "pairs of a group that are equal in 'variant' (compare.differ)": 84,
-        "pairs of a group that are equal in 'seed' (compare.differ)": 252,
+        "pairs in a group with equal 'variant' (compare.differ)": 84,
+        "pairs in a group with equal 'seed' (compare.differ)": 252,
     }
 
 
@@ -289,7 +290,7 @@ def test_representations_without_a_comparison_are_not_read(config_for, labelled_
     plan = plan_sweep(config, labelled_store(_grid(factors), factors))
     assert [r.key.model for r in plan.representations] == ["m1", "m2"]
     assert plan.groups[0].pairs.tolist() == [[0, 1]]
-    reason = "representations that take part in no comparison of their group"
+    reason = "representations without a partner in the group"
     assert plan.dropped[reason] == 1
 
 
@@ -304,9 +305,10 @@ def test_representations_without_a_comparison_are_not_read(config_for, labelled_
         ({"select": {"varient": 1}}, "select: unknown field 'varient'; did you mean variant?"),
         ({"select": {"seed": "orgi"}}, "has the text 'orgi'; did you mean \"orig\"?"),
         ({"select": {"seed": "1"}}, "has the text '1'"),
+        ({"select": {"layer": "nope"}}, "has the text 'nope' (allowed: \"dense\")"),
         ({"select": {"step": 7}}, "select.step: no representation in"),
         ({"within": ["model"]}, "no two representations are equal in model"),
-        ({"differ": ["layer"]}, "'layer' must differ, and all have the value l"),
+        ({"differ": ["layer"]}, "'layer' must differ, and all have the value dense"),
         ({"select": {"model": "1_orig"}}, "the sweep is empty: 1 representation(s)"),
         ({"within": ["seed"], "differ": ["seed"]}, "stands in within and in differ"),
         ({"within": ["note"]}, "model '1_1' has no factor 'note' (it has: model, step, layer,"),
@@ -317,14 +319,22 @@ def test_representations_without_a_comparison_are_not_read(config_for, labelled_
 def test_refusals(config_for, labelled_store, fields, expected):
     factors = _seeds_of_two_variants()
     factors["2_orig"]["note"] = "failed"
+    store = labelled_store(_grid(factors, layers=["dense"]), factors)
     with pytest.raises(SweepError) as caught:
-        plan_sweep(config_for(**fields), labelled_store(_grid(factors), factors))
+        plan_sweep(config_for(**fields), store)
     assert expected in str(caught.value)
 
 
-def test_a_factor_that_hides_the_key_is_refused(config_for, labelled_store):
-    with pytest.raises(SweepError, match="a factor named 'step' hides the step of the key"):
-        plan_sweep(config_for(), labelled_store([Key("a", 0, "l")], {"a": {"step": 3}}))
+def test_a_factor_that_hides_the_key_is_refused_where_its_model_is_selected(
+    config_for, labelled_store
+):
+    """As stores hold it that were written before `Store.write` refused it."""
+    keys = [Key(model, 0, "l") for model in "abc"]
+    store = labelled_store(keys, {"a": {"step": 3}, "b": {}, "c": {}})
+    with pytest.raises(SweepError, match="model 'a': a factor named 'step' hides the step of the"):
+        plan_sweep(config_for(), store)
+    plan = plan_sweep(config_for(select={"model": ["b", "c"]}), store)
+    assert _pairs(plan) == [frozenset(keys[1:])]
 
 
 def test_an_empty_store_is_refused(config_for, labelled_store):
@@ -377,7 +387,8 @@ def test_the_plan_as_json_and_in_words(config_for, trained):
     assert (conv["name"], fc["name"]) == ("layer=conv, step=90", "layer=fc, step=90")
     assert conv["route"] in ("F", "G")
     words = plan.explain()
-    assert "6 of 24 representations in 2 group(s): 6 comparisons" in words
+    assert "(24 representations)\n" in words
+    assert "\ncomparisons: 6\nrepresentations: 6\ngroups: 2\n" in words
     assert "left out: 12 representations outside select.variant" in words
 
 
@@ -392,3 +403,61 @@ def test_a_plan_is_the_same_every_time(config_for, trained):
         "0002_layer=conv_variant=b",
         "0003_layer=fc_variant=b",
     ]
+
+
+def test_what_is_left_out_is_named_and_counted_in_words(config_for, labelled_store):
+    factors = {
+        "m1": {"family": "mlp", "seed": 1},
+        "m2": {"family": "mlp", "seed": 2},
+        "m3": {"family": "mlp", "seed": 2},
+        "lone": {"family": "lone", "seed": 1},
+    }
+    config = config_for(within=["family", "layer", "step"], differ=["seed"])
+    plan = plan_sweep(config, labelled_store(_grid(factors, layers=["a"]), factors))
+    assert plan.dropped_examples == {
+        "groups without a comparison": ["family=lone, layer=a, step=0: one member"],
+        "representations of groups without a comparison": ["model=lone, step=0, layer=a"],
+        "pairs in a group with equal 'seed' (compare.differ)": [
+            "model=m2, step=0, layer=a and model=m3, step=0, layer=a"
+        ],
+    }
+    left_out = plan.facts()["left out"]
+    for words in (
+        "1 group without a comparison\n  family=lone, layer=a, step=0: one member\n",
+        "1 representation of groups without a comparison\n",
+        "1 pair in a group with equal 'seed'",
+    ):
+        assert words in left_out
+    assert plan.to_dict()["dropped_examples"] == plan.dropped_examples
+
+
+def test_three_examples_are_enough(config_for, labelled_store):
+    factors = {f"m{number}": {} for number in range(9)}
+    config = config_for(within=["layer"], select={"model": ["m0", "m1"]})
+    plan = plan_sweep(config, labelled_store(_grid(factors), factors))
+    assert plan.dropped == {"representations outside select.model": 7}
+    assert plan.dropped_examples["representations outside select.model"] == [
+        f"model=m{number}, step=0, layer=l" for number in (2, 3, 4)
+    ]
+
+
+def test_many_reasons_are_folded():
+    counts = {f"groups of kind {number}": 2 for number in range(12)}
+    assert left_out_text(counts).splitlines()[-2:] == [
+        "2 groups of kind 9",
+        "and 2 more reasons; --json has all",
+    ]
+
+
+def test_final_each_within_step_is_hinted_at(config_for, labelled_store):
+    factors = {model: {} for model in LASTS}
+    store = labelled_store(_grid(factors, steps=LASTS), factors)
+    with pytest.raises(SweepError, match=r"is empty: .*these differ \(328125, 328132, 328146\)"):
+        plan_sweep(config_for(within=["layer", "step"], steps="final_each"), store)
+    steps = LASTS | {"two": LASTS["one"]}
+    store = labelled_store(_grid(factors, steps=steps), factors)
+    plan = plan_sweep(config_for(within=["layer", "step"], steps="final_each"), store)
+    assert plan.comparisons == 1
+    assert "these differ (328132, 328146); `step` in compare.within" in plan.facts()["hint"]
+    assert plan_sweep(config_for(within=["layer"], steps="final_each"), store).hint == ""
+    assert plan_sweep(config_for(within=["step"], steps="final_common"), store).hint == ""

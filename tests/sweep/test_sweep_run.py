@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+import oracle
 from fastcka.core import Comparison
 from fastcka.errors import FastckaError, SweepError
 from fastcka.store import create_store
@@ -17,23 +18,10 @@ from fastcka.sweep import load_sweep, run_sweep
 
 
 def _textbook(x, y):
-    """CKA of two (n, d) arrays by its definitions in float64: {estimator: (cka, hsic)}."""
-    n = len(x)
-    k, m = (a.astype(np.float64) @ a.astype(np.float64).T for a in (x, y))
-    center = np.eye(n) - np.ones((n, n)) / n
-
-    def biased(k, m):
-        return np.trace(k @ center @ m @ center) / (n - 1) ** 2
-
-    def unbiased(k, m):
-        k, m = k - np.diag(np.diag(k)), m - np.diag(np.diag(m))
-        ones = np.ones(n)
-        total = np.trace(k @ m) + (ones @ k @ ones) * (ones @ m @ ones) / ((n - 1) * (n - 2))
-        return (total - 2 / (n - 2) * ones @ k @ m @ ones) / (n * (n - 3))
-
+    """{estimator: (cka, hsic)} by the definitions."""
     return {
-        name: (hsic(k, m) / np.sqrt(hsic(k, k) * hsic(m, m)), hsic(k, m))
-        for name, hsic in (("biased", biased), ("unbiased", unbiased))
+        "biased": (oracle.cka(x, y, "biased"), oracle.hsic_biased(x, y)),
+        "unbiased": (oracle.cka(x, y, "unbiased"), oracle.hsic_unbiased(x, y)),
     }
 
 
@@ -303,7 +291,13 @@ def test_a_group_that_cannot_be_computed_is_named(trained, config_for, run, monk
         run(config_for(within=["layer"]))
 
 
-def test_a_store_that_changes_under_the_run_is_noticed(trained, config_for, run, monkeypatch):
+@pytest.mark.parametrize(
+    ("n_examples", "message"),
+    [(40, "the store has changed since the plan was made"), (30, r"expected shape \(30, 5\)")],
+)
+def test_a_store_that_changes_under_the_run_is_noticed(
+    trained, config_for, run, monkeypatch, n_examples, message
+):
     """The values of new data must not enter the ledger under the digest of the old."""
     from fastcka.sweep.plan import plan_sweep
 
@@ -313,15 +307,19 @@ def test_a_store_that_changes_under_the_run_is_noticed(trained, config_for, run,
             writable.write(
                 model="a_1",
                 step=100,
-                layers={"conv": np.zeros((40, 5), np.float32), "fc": np.zeros((40, 9), np.float32)},
+                layers={
+                    "conv": np.zeros((n_examples, 5), np.float32),
+                    "fc": np.zeros((n_examples, 9), np.float32),
+                },
                 factors={"variant": "a", "seed": 1, "tasks": ["a", "shared"]},
                 overwrite=True,
             )
         return plan
 
     monkeypatch.setattr("fastcka.sweep.run.plan_sweep", plan_then_change)
-    with pytest.raises(SweepError, match="the store has changed since the plan was made"):
+    with pytest.raises(SweepError, match=f"group 'layer=conv': .*{message}") as raised:
         run(config_for(within=["layer"], steps="final_each"))
+    assert raised.value.__cause__ is not None  # by which the command line knows: no wrong call
 
 
 def test_without_matplotlib_a_run_succeeds_and_says_so(
@@ -334,9 +332,9 @@ def test_without_matplotlib_a_run_succeeds_and_says_so(
     result = run(config)
     assert result.figures == ()
     assert "no_figures" in _kinds(events)
-    assert 'pip install "fastcka[report]"' in result.notes[-1]
+    assert "matplotlib, which is not installed" in result.notes[-1]
     record = json.loads(result.run_path.read_text(encoding="utf-8"))
-    assert 'pip install "fastcka[report]"' in record["figures_left_out"]
+    assert "matplotlib, which is not installed" in record["figures_left_out"]
     assert len(_rows(result)) == result.comparisons
     monkeypatch.undo()
     assert len(run(config).figures) == 2

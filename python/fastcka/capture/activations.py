@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcka.errors import InputError, MissingExtraError
+from fastcka.capture.checkpoints import require_torch
+from fastcka.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,13 +66,7 @@ def capture_activations(
     >>> capture_activations(model, torch.tensor([[-1.0, 2.0]]), ["0", "1"])
     {'0': array([[-1.,  2.]], dtype=float32), '1': array([[0., 2.]], dtype=float32)}
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError(
-            'capture_activations needs PyTorch: pip install "fastcka[torch]"'
-        ) from error
-
+    torch = require_torch()
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InputError(f"batch_size must be an integer of at least 1, not {batch_size!r}")
     if not isinstance(inputs, torch.Tensor | np.ndarray):

@@ -62,7 +62,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     MissingExtraError
         If PyTorch is not installed.
     """
-    torch = _torch()
+    torch = require_torch()
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is not a file; a checkpoint was expected there")
@@ -86,16 +86,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; ``path`` holds its old content or the whole new one, never a part."""
-    torch = _torch()
+    torch = require_torch()
     content = {field: getattr(checkpoint, field) for field in _TYPES}
     # An open file, not a path: torch would report a full disk as a RuntimeError.
     with replaced_file(path) as beside, beside.open("wb") as file:
         torch.save(content, file)
 
 
-def _torch() -> ModuleType:
+def require_torch() -> ModuleType:
+    """Return PyTorch, or say which extra installs it."""
     try:
         import torch
     except ImportError as error:
-        raise MissingExtraError('checkpoints need PyTorch: pip install "fastcka[torch]"') from error
+        raise MissingExtraError.of("fastcka.capture", "torch", "torch") from error
     return torch

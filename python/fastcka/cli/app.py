@@ -10,10 +10,12 @@ import typer
 from typer.core import TyperGroup
 
 from fastcka.cli import output
+from fastcka.cli.arguments import SWEEP_FIELDS
 from fastcka.cli.cka import cka
 from fastcka.cli.demo import demo
 from fastcka.cli.doctor import doctor
 from fastcka.cli.plan import plan
+from fastcka.cli.report import report
 from fastcka.cli.run import run
 from fastcka.cli.store import store
 from fastcka.errors import (
@@ -28,6 +30,14 @@ WRONG_CALL = 2
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+RESUMED = {"run", "demo"}
+"""Commands that take up what they did before they were stopped."""
+
+STATUSES = (
+    "Exit status: 0 if all that was asked for was done, 1 if it failed or damage was found, 2 for "
+    "a wrong call or sweep file, 130 after Ctrl-C."
+)
+
 
 class ErrorsAsMessages(TyperGroup):
     """Runs a command; its errors become messages on stderr."""
@@ -39,7 +49,9 @@ class ErrorsAsMessages(TyperGroup):
         except BrokenPipeError:
             raise  # the reader of our pipe has gone (`| head`): typer ends in silence
         except KeyboardInterrupt:
-            output.stderr().print("interrupted")
+            again = "; the same command takes up where it stopped"
+            resumes = ctx.invoked_subcommand in RESUMED
+            output.stderr().print(f"interrupted{again if resumes else ''}")
             raise typer.Exit(INTERRUPTED) from None
         except (FastckaError, OSError) as error:
             _fail(error, debug=bool(ctx.params["debug"]))
@@ -53,7 +65,7 @@ def _fail(error: FastckaError | OSError, *, debug: bool) -> NoReturn:
 
 
 def _is_wrong_call(error: FastckaError | OSError) -> bool:
-    # A plain SweepError is the configuration's, unless something in the store is its cause.
+    # A plain SweepError is the configuration's, unless what failed in the run is its cause.
     return isinstance(error, InputError | SweepConfigError | UnknownKeyError) or (
         type(error) is SweepError and error.__cause__ is None
     )
@@ -74,6 +86,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=STATUSES,
 )
 
 
@@ -96,8 +109,9 @@ def options(
 app.command()(demo)
 app.command()(cka)
 app.add_typer(store, name="store")
-app.command()(plan)
-app.command()(run)
+app.command(epilog=SWEEP_FIELDS)(plan)
+app.command(epilog=SWEEP_FIELDS)(run)
+app.command()(report)
 app.command()(doctor)
 
 

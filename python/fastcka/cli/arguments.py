@@ -7,6 +7,18 @@ from typing import Annotated
 
 import typer
 
+SWEEP_FIELDS = """\
+Fields of SWEEP.yaml (paths are relative to the file):
+
+store, output: folders of the representations and of the results.
+select: {FIELD: VALUE or LIST}; what takes part. FIELD: model, step, layer or a factor.
+compare.within: fields that are equal in a group. Groups are not compared with each other.
+compare.differ: fields that differ in every pair.
+compare.steps: all (default), every stored step; final_each, each model's own last step; \
+final_common, the last step that all models have; all_common, every step that all models have; \
+or a list of steps, which every model must have.
+estimator: unbiased (default) or biased. device: auto or cpu. precision: high or float64."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object on stdout.")]
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep's file.")]

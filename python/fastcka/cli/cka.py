@@ -8,22 +8,49 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fastcka.cli import arguments, output
+from fastcka.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
     from fastcka.core import Comparison
 
 SOURCES = "x.npy, x.npz:name, x.pt:name, x.safetensors:name or x.h5:/path."
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    """Return a check of an option's value; typer's own says "Value error" on top."""
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise typer.BadParameter(f"expected {' or '.join(names)}; came {value!r}")
+        return value
+
+    return check
 
 
 def cka(
     a: Annotated[str, typer.Argument(metavar="A", help=f"An array: {SOURCES}")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another array of the same examples.")],
     estimator: Annotated[
-        Literal["unbiased", "biased"], typer.Option(help="Which estimator of HSIC.")
+        Literal["unbiased", "biased"],
+        typer.Option(
+            parser=str,
+            metavar="unbiased|biased",
+            callback=one_of("unbiased", "biased"),
+            help="Which estimator of HSIC.",
+        ),
     ] = "unbiased",
     precision: Annotated[
         Literal["high", "float64"],
-        typer.Option(help="Of the products; high: float32, errors up to 1e-6."),
+        typer.Option(
+            parser=str,
+            metavar="high|float64",
+            callback=one_of("high", "float64"),
+            help="Of the products; high: float32, errors up to 1e-6.",
+        ),
     ] = "high",
     threads: arguments.Threads = None,
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
@@ -34,17 +61,21 @@ def cka(
     Each array has a row for each example; axes after the first are flattened into features.
     """
     from fastcka.core import compare
-    from fastcka.store import read_array
 
-    x, y = read_array(a), read_array(b)
-    result = compare(
-        [x, y],
-        labels=[{"source": a}, {"source": b}],
-        estimator=estimator,
-        device=device,
-        precision=precision,
-        threads=threads,
-    )
+    x, y = _read(a), _read(b)
+    try:
+        result = compare(
+            [x, y],
+            labels=[{"side": "A", "source": a}, {"side": "B", "source": b}],
+            estimator=estimator,
+            device=device,
+            precision=precision,
+            threads=threads,
+        )
+    except DeviceError as error:
+        raise DeviceError(
+            f"--device {device}: this build computes on the CPU only; leave --device out"
+        ) from error
     answer = {
         "a": a,
         "b": b,
@@ -57,22 +88,27 @@ def cka(
         _print_facts(answer)
 
 
+def _read(source: str) -> NDArray[Any]:
+    from fastcka.store import read_array
+
+    array = read_array(source)
+    if array.ndim < 2:
+        raise InputError(
+            f"{source}: the array has the shape {array.shape}; expected a row for each example and "
+            "a column for each feature (a single feature of n examples has the shape (n, 1))"
+        )
+    return array
+
+
 def _answer(result: Comparison) -> dict[str, Any]:
     """Return the pair's numbers; ``undefined`` gives, for each that is NaN, the reason."""
-    values = {
-        "cka": float(result.cka[0, 1]),
-        "cka_biased": float(result.biased[0, 1]),
-        "cka_unbiased": float(result.unbiased[0, 1]),
-    }
-    estimators = {
-        "cka": result.estimator,
-        "cka_biased": "biased",
-        "cka_unbiased": "unbiased",
-    }
+    both = {"biased": float(result.biased[0, 1]), "unbiased": float(result.unbiased[0, 1])}
+    estimators = {"cka": result.estimator} | {f"cka_{name}": name for name in both}
+    values = {name: both[estimator] for name, estimator in estimators.items()}
     undefined = {
-        name: _reason(result, estimators[name])
-        for name, value in values.items()
-        if math.isnan(value)
+        name: _reason(result, estimator)
+        for name, estimator in estimators.items()
+        if math.isnan(both[estimator])
     }
     recorded = ("device", "route", "precision", "threads", "implementation", "seconds")
     return {
@@ -85,14 +121,17 @@ def _answer(result: Comparison) -> dict[str, Any]:
 
 
 def _reason(result: Comparison, estimator: str) -> str:
-    if estimator == "unbiased" and result.n_examples < 4:
-        return f"the unbiased estimator needs at least 4 examples, there are {result.n_examples}"
+    from fastcka.core.estimators import MIN_EXAMPLES
+
+    needed, n = MIN_EXAMPLES[estimator], result.n_examples
+    if n < needed:
+        return f"the {estimator} estimator needs at least {needed} examples, there are {n}"
     if result.undefined:
         return "; ".join(
             f"{result.labels[position]['source']}: {reason}"
             for position, reason in result.undefined.items()
         )
-    return f"the {estimator} HSIC of a representation with itself is not above zero"
+    return f"the {estimator} HSIC of a representation with itself is not above rounding"
 
 
 def _print_facts(answer: dict[str, Any]) -> None:

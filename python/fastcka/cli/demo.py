@@ -29,9 +29,7 @@ def demo(
 
     Takes a minute or so. Run again, it takes up what is already in DIR.
     """
-    from fastcka.demo import DEFAULT_SEEDS, DEFAULT_STEPS, run_demo
-    from fastcka.demo.data import N_PROBE
-    from fastcka.demo.report import print_report
+    from fastcka.demo import DEFAULT_SEEDS, DEFAULT_STEPS, print_report, run_demo
 
     with output.progress_bars() as bars:
         result = run_demo(
@@ -40,7 +38,7 @@ def demo(
             seeds=DEFAULT_SEEDS if seeds is None else tuple(range(seeds)),
             progress=bars,
         )
-    print_report(output.stdout(), result, n_examples=N_PROBE)
+    print_report(output.stdout(), result)
 
 
 def _whole_numbers(text: str) -> list[int]:

@@ -31,13 +31,14 @@ def doctor(
 def _examine() -> dict[str, Any]:
     from fastcka import __version__
     from fastcka.core.backend import IMPLEMENTATION_VARIABLE, describe
+    from fastcka.store import HDF5_VERSION
 
-    hdf5 = _hdf5_version()
     warnings = []
-    if hdf5 < SAFE_HDF5:
+    if HDF5_VERSION < SAFE_HDF5:
         warnings.append(
-            f"HDF5 {_dotted(hdf5)} has published vulnerabilities that {_dotted(SAFE_HDF5)} closes: "
-            "open only HDF5 files whose origin you trust, and update h5py once it brings that"
+            f"HDF5 {_dotted(HDF5_VERSION)} has published vulnerabilities that "
+            f"{_dotted(SAFE_HDF5)} closes: open only HDF5 files whose origin you trust, "
+            "and update h5py once it brings that"
         )
     return {
         "fastcka": __version__,
@@ -54,19 +55,12 @@ def _examine() -> dict[str, Any]:
             "reason": "this version of fastcka computes on the CPU only",
         },
         "libraries": {name: version(name) for name in ("numpy", "h5py", "pydantic")}
-        | {"HDF5": _dotted(hdf5)},
+        | {"HDF5": _dotted(HDF5_VERSION)},
         "extras": {
             extra: {name: _version(name) for name in names} for extra, names in EXTRAS.items()
         },
         "warnings": warnings,
     }
-
-
-def _hdf5_version() -> tuple[int, ...]:
-    import h5py
-
-    found: tuple[int, ...] = h5py.version.hdf5_version_tuple
-    return found
 
 
 def _dotted(numbers: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,20 +24,20 @@ _PIPE_WIDTH = 10_000
 
 def stdout() -> Console:
     """Return a console for answers."""
-    from rich.console import Console
-
-    narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, markup=False, width=None if narrow else _PIPE_WIDTH)
+    return _console(sys.stdout)
 
 
 def stderr() -> Console:
     """Return a console for messages and progress."""
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    narrow = sys.stderr.isatty() or "COLUMNS" in os.environ
-    return Console(
-        stderr=True, highlight=False, markup=False, width=None if narrow else _PIPE_WIDTH
-    )
+    narrow = stream.isatty() or "COLUMNS" in os.environ
+    width = None if narrow else _PIPE_WIDTH
+    return Console(file=stream, highlight=False, markup=False, width=width)
 
 
 def note(kind: str, message: object) -> None:
@@ -94,9 +94,9 @@ def columns(*names: str, numbers: Sequence[str] = ()) -> Table:
     return table
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
+def counted(number: int, noun: str) -> str:
     """Return "1 group" or "12,345 groups"."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @contextmanager

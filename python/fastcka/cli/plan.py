@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastcka.cli import arguments, output
 
-if TYPE_CHECKING:
-    from fastcka.sweep import SweepPlan
-
-SHOWN_GROUPS = 12
+SHOWN_GROUPS = 10
 
 
 def plan(
@@ -17,48 +14,30 @@ def plan(
     json: arguments.Json = False,
 ) -> None:
     """Count what a sweep compares, and say what it leaves out; nothing is computed."""
-    from fastcka.sweep import load_sweep, plan_sweep
+    from fastcka.sweep import comparisons_held, load_sweep, plan_sweep
 
     planned = plan_sweep(load_sweep(sweep))
+    held = comparisons_held(planned)
+    to_compute = planned.comparisons - held
     if json:
-        output.print_json(planned.to_dict())
+        counts = {"comparisons_in_ledger": held, "comparisons_to_compute": to_compute}
+        output.print_json(planned.to_dict() | counts)
         return
     console = output.stdout()
-    console.print(output.facts(_summary(planned)))
+    facts: dict[str, object] = dict(planned.facts())
+    facts["comparisons"] = (
+        f"{facts['comparisons']}: {held:,} in the ledger, {to_compute:,} to compute"
+    )
+    console.print(output.facts(facts))
     console.print()
-    numbers = ("representations", "comparisons", "examples", "features", "route", "memory")
+    numbers = ("members", "comparisons", "examples", "features")
     table = output.columns("group", *numbers, numbers=numbers)
     groups = [group.to_dict() for group in planned.groups]
     for group in groups[:SHOWN_GROUPS]:
         table.add_row(*_row(group))
     console.print(table)
     if len(groups) > SHOWN_GROUPS:
-        more = output.counted(len(groups) - SHOWN_GROUPS, "more group")
-        console.print(f"and {more}: --json lists all")
-
-
-def _summary(planned: SweepPlan) -> dict[str, object]:
-    compare = planned.config.compare
-    steps = compare.steps if isinstance(compare.steps, str) else ", ".join(map(str, compare.steps))
-    rows: dict[str, object] = {
-        "store": planned.config.store,
-        "results": planned.config.output,
-        "to compute": (
-            f"{output.counted(planned.comparisons, 'comparison')} of "
-            f"{output.counted(len(planned.representations), 'representation')} "
-            f"in "
-            f"{output.counted(len(planned.groups), 'group')}; the store holds {planned.stored:,}"
-        ),
-        "equal in a group": ", ".join(compare.within) or "nothing: one group",
-        "different in a pair": ", ".join(compare.differ) or "the representation alone",
-        "steps": steps,
-        "estimator": planned.config.estimator,
-    }
-    left_out = [f"{count:,} {reason}" for reason, count in planned.dropped.items()]
-    rows["left out"] = "\n".join(left_out) or "nothing"
-    rows["reads"] = _size(planned.bytes_to_read)
-    rows["memory"] = f"about {_size(planned.bytes_memory)}"
-    return rows
+        console.print(f"and {len(groups) - SHOWN_GROUPS:,} more; --json has all")
 
 
 def _row(group: dict[str, Any]) -> list[str]:
@@ -69,10 +48,4 @@ def _row(group: dict[str, Any]) -> list[str]:
         f"{group['comparisons']:,}",
         f"{group['n_examples']:,}",
         f"{least:,}" if least == most else f"{least:,}-{most:,}",
-        group["route"],
-        _size(group["bytes_memory"]),
     ]
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**20:,.1f} MiB"

@@ -52,6 +52,8 @@ def _so_far(computed: int, reused: int) -> str:
 
 
 def _summary(result: SweepResult) -> dict[str, object]:
+    from fastcka.sweep.dropped import left_out_text
+
     rows: dict[str, object] = {
         "groups": f"{result.groups_computed:,} computed, {result.groups_reused:,} in the ledger",
         "comparisons": (
@@ -61,8 +63,7 @@ def _summary(result: SweepResult) -> dict[str, object]:
     if result.undefined:
         rows["undefined"] = f"{result.undefined:,}, with the reason in the table"
     if result.dropped:
-        left_out = [f"{count:,} {reason}" for reason, count in result.dropped.items()]
-        rows["left out"] = "\n".join(left_out)
+        rows["left out"] = left_out_text(result.dropped)
     rows["table"] = result.results_path
     if result.figures:
         number = output.counted(len(result.figures), "heatmap")

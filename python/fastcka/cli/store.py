@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,13 @@ from fastcka.cli import arguments, output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastcka.store import Key, Store
+    from fastcka.store import ImportReport, Key, Store, UnreadableFile
+
+IMPORT_STATUS = (
+    "Exit status: 0 if all of the tree is in the store, and every model of models.yaml that is not "
+    "marked as failed or replaced; 1 if anything was skipped or is missing. Doubtful things are "
+    "listed and do not count."
+)
 
 store = typer.Typer(no_args_is_help=True, help="Look into a representation store, or check it.")
 
@@ -22,16 +29,28 @@ def list_models(path: arguments.StoreFolder, json: arguments.Json = False) -> No
     from fastcka.store import open_store
 
     with open_store(path) as opened:
-        keys = opened.keys()
-        models = [_model(opened, name, keys) for name in opened.models()]
+        keys, unreadable = opened.inventory()
+        layers: dict[str, dict[int, list[str]]] = {}
+        for key in keys:
+            layers.setdefault(key.model, {}).setdefault(key.step, []).append(key.layer)
+        models: list[dict[str, Any]] = [
+            {
+                "model": model,
+                "factors": opened.factors(model),
+                "steps": [{"step": step, "layers": names} for step, names in steps.items()],
+            }
+            for model, steps in layers.items()
+        ]
     if json:
-        output.print_json({"store": path, "representations": len(keys), "models": models})
+        answer = {"store": path, "representations": len(keys), "models": models}
+        output.print_json(answer | _unreadable(unreadable))
+        _refuse(unreadable)
         return
     table = output.columns("model", "steps", "layers", "factors")
-    for model in models:
-        steps = [entry["step"] for entry in model["steps"]]
-        layers = [entry["layers"] for entry in model["steps"]]
-        table.add_row(model["model"], _steps(steps), _layers(layers), _factors(model["factors"]))
+    for entry in models:
+        steps = layers[entry["model"]]
+        factors = _factors(entry["factors"])
+        table.add_row(entry["model"], _steps([*steps]), _layers([*steps.values()]), factors)
     console = output.stdout()
     console.print(table)
     console.print(
@@ -39,6 +58,7 @@ def list_models(path: arguments.StoreFolder, json: arguments.Json = False) -> No
         f"{output.counted(len(keys), 'representation')} in {path}",
         soft_wrap=True,
     )
+    _refuse(unreadable)
 
 
 @store.command()
@@ -54,20 +74,21 @@ def info(
     from fastcka.store import open_store
 
     with open_store(path) as opened:
-        steps = opened.steps(model) if step is None else [step]
-        keys = opened.keys()
+        every, files = opened.inventory()
+        keys = [key for key in every if key.model == model and step in (None, key.step)]
+        unreadable = [file for file in files if file.is_of(model) and step in (None, file.step)]
+        steps = list(dict.fromkeys(key.step for key in keys))
+        if not keys and not unreadable:  # says which there are
+            steps = opened.steps(model) if step is None else [step]
         answer: dict[str, Any] = {
             "model": model,
-            "factors": opened.factors(model),
+            "factors": opened.factors(model) if keys else {},
             "provenance": {at: opened.provenance(model, at) for at in steps},
-            "representations": [
-                _representation(opened, key)
-                for key in keys
-                if key.model == model and key.step in steps
-            ],
+            "representations": [_representation(opened, key) for key in keys],
         }
     if json:
-        output.print_json(answer)
+        output.print_json(answer | _unreadable(unreadable))
+        _refuse(unreadable)
         return
     numbers = ("step", "examples", "features")
     table = output.columns(
@@ -83,9 +104,11 @@ def info(
             row["digest"][:12],
         )
     console = output.stdout()
-    console.print(output.facts({"model": model, "factors": _factors(answer["factors"])}))
-    console.print()
-    console.print(table)
+    if keys:
+        console.print(output.facts({"model": model, "factors": _factors(answer["factors"])}))
+        console.print()
+        console.print(table)
+    _refuse(unreadable)
 
 
 @store.command()
@@ -95,11 +118,7 @@ def verify(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
 
     with open_store(path) as opened, output.progress_bars() as bars:
         checks = opened.iter_verify()
-        task = bars.add_task("checking", total=len(checks))
-        results = []
-        for finding in checks:
-            results.append(finding)
-            bars.advance(task)
+        results = list(bars.track(checks, total=len(checks), description="checking"))
     findings = [finding for finding in results if not finding.ok]
     if json:
         output.print_json(
@@ -116,10 +135,82 @@ def verify(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
         console = output.stdout()
         for found in findings:
             console.print(f"{found.kind}: {found.message}", soft_wrap=True, markup=False)
-        found_text = output.counted(len(findings), "finding") if findings else "nothing found"
+        found_text = output.counted(len(findings), "finding") if findings else "no damage found"
         console.print(f"{output.counted(len(results), 'file')} read, {found_text}")
     if findings:
         raise typer.Exit(1)
+
+
+@store.command("import", epilog=IMPORT_STATUS)
+def import_files(
+    tree: Annotated[Path, typer.Argument(metavar="TREE", help="The folder to read.")],
+    path: Annotated[
+        Path, typer.Option("--store", metavar="STORE", help="The store's folder; made at need.")
+    ],
+    models: Annotated[
+        Path | None,
+        typer.Option(metavar="models.yaml", help="Each model's name: its factors."),
+    ] = None,
+    allow_unlisted: Annotated[
+        bool, typer.Option("--allow-unlisted", help="Import models that models.yaml lacks, too.")
+    ] = False,
+    only: Annotated[
+        str, typer.Option(metavar="PATTERN", help="Take the folders <prompt>_l<layer> like this.")
+    ] = "*",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace steps whose files have changed.")
+    ] = False,
+    json: arguments.Json = False,
+) -> None:
+    """Read checkpoint trees, or folders of arrays, into a store; goes on where it was stopped.
+
+    TREE holds <model>/analysis_higher/<prompt>_l<layer>/representations/checkpoint-<step>/ with
+    representations.pt and metadata.json, or <model>/<step>/<layer>.npy, or <model>/<step>.npz
+    (.pt, .safetensors and .h5 as well), at any depth.
+    """
+    from fastcka.store import import_tree
+
+    with output.progress_bars() as bars:
+        task = bars.add_task("importing", total=None)
+        report = import_tree(
+            tree,
+            path,
+            models=models,
+            allow_unlisted=allow_unlisted,
+            only=only,
+            overwrite=overwrite,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    if json:
+        output.print_json(report.to_dict())
+    else:
+        _show_import(report)
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+def _show_import(report: ImportReport) -> None:
+    console = output.stdout()
+    if report.findings:
+        table = output.columns("", "reason", "model", "step", "layer", "detail", numbers=("step",))
+        for found in report.findings:
+            where = (found.model, found.step, found.layer)
+            cells = ("" if part is None else str(part) for part in where)
+            table.add_row(found.kind, found.reason, *cells, found.detail)
+        console.print(table)
+        console.print()
+    rows: dict[str, object] = {
+        "imported": f"{output.counted(len(report.imported), 'step')} into {report.store}",
+        "already there": output.counted(len(report.already_there), "step"),
+    }
+    for (kind, reason), count in report.counts.items():
+        rows[f"{kind}: {reason}"] = f"{count:,}"
+    for field, count in report.id_fields.items():
+        rows[f"rows named by {field}"] = f"in {output.counted(count, 'step')}"
+    if report.layers_reordered:
+        rows["rows reordered by id"] = f"in {output.counted(report.layers_reordered, 'layer')}"
+    rows["took"] = f"{report.seconds:.1f} s"
+    console.print(output.facts(rows))
 
 
 def _representation(opened: Store, key: Key) -> dict[str, Any]:
@@ -137,16 +228,16 @@ def _representation(opened: Store, key: Key) -> dict[str, Any]:
     }
 
 
-def _model(opened: Store, name: str, keys: Sequence[Key]) -> dict[str, Any]:
-    layers: dict[int, list[str]] = {}
-    for key in keys:
-        if key.model == name:
-            layers.setdefault(key.step, []).append(key.layer)
-    return {
-        "model": name,
-        "factors": opened.factors(name),
-        "steps": [{"step": step, "layers": names} for step, names in layers.items()],
-    }
+def _unreadable(files: Sequence[UnreadableFile]) -> dict[str, Any]:
+    return {"unreadable": [{"path": file.path, "message": str(file.error)} for file in files]}
+
+
+def _refuse(files: Sequence[UnreadableFile]) -> None:
+    """Name the files that could not be listed; exit with status 1 if there are any."""
+    for file in files:
+        output.note("error", file.error)
+    if files:
+        raise typer.Exit(1)
 
 
 def _steps(steps: Sequence[int]) -> str:

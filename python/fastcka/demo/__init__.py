@@ -9,5 +9,6 @@ held-out images go into a store at four steps, and one sweep compares all layers
 """
 
 from fastcka.demo.pipeline import DEFAULT_SEEDS, DEFAULT_STEPS, DemoResult, run_demo
+from fastcka.demo.report import print_report
 
-__all__ = ["DEFAULT_SEEDS", "DEFAULT_STEPS", "DemoResult", "run_demo"]
+__all__ = ["DEFAULT_SEEDS", "DEFAULT_STEPS", "DemoResult", "print_report", "run_demo"]

@@ -14,7 +14,6 @@ from fastcka.demo.capturing import capture_run, probe_accuracy
 from fastcka.demo.data import load_split
 from fastcka.demo.figures import draw_overview
 from fastcka.demo.networks import FAMILIES, LAYERS
-from fastcka.demo.report import print_report
 from fastcka.demo.summary import Place, SummaryRow, read_pairs, summarize
 from fastcka.demo.training import BATCH_SIZE, LEARNING_RATE, Run, is_trained, train
 from fastcka.demo.workspace import Workspace
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from rich.console import Console
     from rich.progress import Progress
 
 DEFAULT_STEPS = (0, 30, 120, 600)
@@ -51,6 +49,8 @@ class DemoResult:
         Mean CKA and number of pairs by kind of pair and step.
     accuracy : dict of (family, seed) to dict of step to float
         Share of the probe images that the network names rightly, 0 to 1.
+    n_examples : int
+        How many probe images there are.
     seconds : dict of str to float
         Wall time of "train", "capture", "sweep" and "report".
     """
@@ -69,6 +69,7 @@ class DemoResult:
     comparisons: int
     summary: tuple[SummaryRow, ...]
     accuracy: dict[tuple[str, int], dict[int, float]]
+    n_examples: int
     seconds: dict[str, float]
 
 
@@ -77,7 +78,6 @@ def run_demo(
     *,
     steps: Sequence[int] = DEFAULT_STEPS,
     seeds: Sequence[int] = DEFAULT_SEEDS,
-    report: Console | None = None,
     progress: Progress | None = None,
 ) -> DemoResult:
     """Train small networks on real digits, compare all their layers, and summarize.
@@ -94,8 +94,6 @@ def run_demo(
         Steps (completed updates) at which each network is saved; training ends with the last.
     seeds : sequence of int
         One network of each family a seed.
-    report : rich.console.Console, optional
-        Receives the tables at the end; nothing is printed without it.
     progress : rich.progress.Progress, optional
         Running bars; one task is added for each part.
 
@@ -124,11 +122,7 @@ def run_demo(
         }
     )
     training, probe = load_split()
-    runs = [
-        Run(family, seed, steps, place.checkpoints / f"{family}-seed{seed}")
-        for family in FAMILIES
-        for seed in seeds
-    ]
+    runs = [Run(family, seed, steps, place.checkpoints) for family in FAMILIES for seed in seeds]
     seconds: dict[str, float] = {}
 
     with _timed(seconds, "train"):
@@ -176,11 +170,11 @@ def run_demo(
         summary = summarize(pairs, steps)
         draw_overview(place.overview, pairs)
 
-    result = DemoResult(
+    return DemoResult(
         directory=place.directory,
         store=place.store,
         sweep=place.sweep,
-        results=swept.results_path.parent,
+        results=place.results,  # as the others: below the directory as it was given
         overview=place.overview,
         runs_trained=trained,
         runs_reused=len(runs) - trained,
@@ -191,11 +185,9 @@ def run_demo(
         comparisons=swept.comparisons,
         summary=summary,
         accuracy=accuracy,
+        n_examples=len(probe.ids),
         seconds=seconds,
     )
-    if report is not None:
-        print_report(report, result, n_examples=len(probe.ids))
-    return result
 
 
 def _is_seed(seed: object) -> bool:
@@ -207,9 +199,7 @@ def _require(*modules: str) -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise MissingExtraError(
-                f'the demo needs {name}: pip install "fastcka[torch,report]"'
-            ) from error
+            raise MissingExtraError.of("the demo", name, "torch,report") from error
 
 
 def _no_bars() -> Progress:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from fastcka.demo.pipeline import DemoResult
 
 
-def print_report(console: Console, result: DemoResult, *, n_examples: int) -> None:
+def print_report(console: Console, result: DemoResult) -> None:
     """Print the tables, where the files lie, and how long each part took."""
     from rich.table import Table
     from rich.text import Text
 
     for table in (
-        cka_table(result.summary, "unbiased", n_examples),
-        accuracy_table(result.accuracy, n_examples),
+        cka_table(result.summary, result.n_examples),
+        accuracy_table(result.accuracy, result.n_examples),
     ):
         console.print()
         console.print(table)

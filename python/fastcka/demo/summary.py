@@ -105,7 +105,7 @@ def read_pairs(results: Path, places: Mapping[tuple[str, str], Place]) -> list[P
                 step=int(row["step_a"]),
                 a=places[row["model_a"], row["layer_a"]],
                 b=places[row["model_b"], row["layer_b"]],
-                cka=float(row["cka"]) if row["cka"] else math.nan,
+                cka=float(row["cka"]),
             )
             for row in csv.DictReader(file)
         ]
@@ -131,9 +131,9 @@ def summarize(pairs: Sequence[Pair], steps: Sequence[int]) -> tuple[SummaryRow, 
     return tuple(row for row in rows if any(mean.n for mean in row.means))
 
 
-def cka_table(rows: Sequence[SummaryRow], estimator: str, n_examples: int) -> RenderableType:
+def cka_table(rows: Sequence[SummaryRow], n_examples: int) -> RenderableType:
     """Mean CKA with the number of pairs beside each mean."""
-    table = _table(f"Mean {estimator} CKA over {n_examples} held-out images (number of pairs)")
+    table = _table(f"Mean unbiased CKA over {n_examples} held-out images (number of pairs)")
     table.add_column("pairs of layers", no_wrap=True)
     for mean in rows[0].means:
         table.add_column(f"step {mean.step}", justify="right", no_wrap=True)
@@ -160,7 +160,7 @@ def accuracy_table(
 
 
 def _spread(values: Sequence[float]) -> str:
-    return f"{100 * np.mean(values):.1f} ({100 * min(values):.0f}-{100 * max(values):.0f})"
+    return f"{100 * np.mean(values):.1f} ({100 * min(values):.1f}-{100 * max(values):.1f})"
 
 
 def _table(title: str) -> Table:

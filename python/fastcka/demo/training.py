@@ -26,17 +26,22 @@ LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Run:
-    """One network to train: what it is, and where its checkpoints lie."""
+    """One network to train: what it is, and below which folder its checkpoints lie."""
 
     family: Family
     seed: int
     steps: tuple[int, ...]
-    directory: Path
+    checkpoints: Path
 
     @property
     def model(self) -> str:
         """The name in the store: ``cnn-seed1``."""
         return f"{self.family}-seed{self.seed}"
+
+    @property
+    def directory(self) -> Path:
+        """The folder of its checkpoints."""
+        return self.checkpoints / self.model
 
     def identity(self, training: Digits) -> dict[str, Any]:
         """All that decides the weights; two runs with the same identity are the same run."""

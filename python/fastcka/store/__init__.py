@@ -29,27 +29,41 @@ leading zeros. A file holds:
   library version bounds ("v110", "v110"), which put checksums on all metadata.
 - Links other than hard ones, external storage, virtual datasets, data of variable length and object
   references MUST NOT occur; a reader MUST refuse them, and a file without ``complete``.
-- Values MUST be finite. All steps of a model MUST have the same factors.
+- Values MUST be finite. All steps of a model MUST have the same factors, none of them named as a
+  part of the key or as a column of every table of results (`RESERVED_FACTORS` in format.py).
 - A reader MUST refuse another major version, and MUST ignore attributes and groups that it does not
   know in a higher minor version.
 """
 
 from __future__ import annotations
 
+from fastcka.store.dtypes import STORED_DTYPES
+from fastcka.store.filters import ExampleFilter, Filtered
 from fastcka.store.foreign import read_array
+from fastcka.store.hdf5_safety import HDF5_VERSION
+from fastcka.store.headers import UnreadableFile
+from fastcka.store.importing import ImportFinding, ImportReport, import_tree
 from fastcka.store.key import Examples, Key, LayerInfo
 from fastcka.store.prefetch import prefetch
 from fastcka.store.store import Store, create_store, open_store
 from fastcka.store.verify import Finding, Verification
 
 __all__ = [
+    "HDF5_VERSION",
+    "STORED_DTYPES",
+    "ExampleFilter",
     "Examples",
+    "Filtered",
     "Finding",
+    "ImportFinding",
+    "ImportReport",
     "Key",
     "LayerInfo",
     "Store",
+    "UnreadableFile",
     "Verification",
     "create_store",
+    "import_tree",
     "open_store",
     "prefetch",
     "read_array",

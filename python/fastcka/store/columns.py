@@ -17,23 +17,27 @@ MAX_TEXT_BYTES: Final = 4096
 """Longest example id or text in a column, in UTF-8."""
 
 
-def encoded_ids(example_ids: Sequence[str] | None, n_examples: int) -> NDArray[np.bytes_]:
+def encoded_ids(
+    example_ids: Sequence[str] | Sequence[int] | None, n_examples: int
+) -> NDArray[np.bytes_]:
     """Return example ids as fixed-length UTF-8; "0" to "n-1" when none are given.
+
+    Integers become their decimal text, by ``str``.
 
     Raises
     ------
     InputError
-        If they are not n unique, non-empty strings.
+        If they are not n unique, non-empty strings or integers.
     """
     if example_ids is None:
         return np.array([str(i).encode("ascii") for i in range(n_examples)])
-    ids = _as_list("example_ids", example_ids, n_examples)
+    given = _as_list("example_ids", example_ids, n_examples)
+    ids = [str(item) if type(item) is int else item for item in given]  # a boolean is no id
     seen: dict[object, int] = {}
     for position, name in enumerate(ids):
         if not isinstance(name, str) or not name:
             raise InputError(
-                f"example_ids[{position}]: expected a non-empty string, got {name!r}; "
-                "integers become strings by str()"
+                f"example_ids[{position}]: expected a non-empty string or an integer, got {name!r}"
             )
         if name in seen:
             raise InputError(

@@ -8,7 +8,12 @@ from typing import Any
 
 from fastcka.errors import InputError
 from fastcka.store.columns import encoded_columns, encoded_ids
-from fastcka.store.format import LAYER_ATTRIBUTES, MAX_NAME_BYTES, MAX_STEP
+from fastcka.store.format import (
+    LAYER_ATTRIBUTES,
+    MAX_NAME_BYTES,
+    MAX_STEP,
+    RESERVED_FACTORS,
+)
 from fastcka.store.jsontext import checked_factors, dump_attribute
 from fastcka.store.source import LayerSource, layer_source
 from fastcka.store.writer import FileContent
@@ -19,7 +24,7 @@ def checked_content(
     model: str,
     step: int,
     layers: Mapping[str, Any],
-    example_ids: Sequence[str] | None,
+    example_ids: Sequence[str] | Sequence[int] | None,
     example_columns: Mapping[str, Sequence[Any]] | None,
     factors: Mapping[str, Any] | None,
     provenance: Mapping[str, Any] | None,
@@ -36,6 +41,12 @@ def checked_content(
     sources = _sources(layers)
     n_examples = sources[0].n_examples
     plain_factors = checked_factors(factors)
+    for name in plain_factors:
+        if name in RESERVED_FACTORS:
+            raise InputError(
+                f"factors: {name!r} names a part of the key or a column of results.csv; expected "
+                f"another name, such as {'model_' + name!r} or {name + '_name'!r}"
+            )
     plain_provenance = _mapping("provenance", provenance)
     dump_attribute("factors", plain_factors)
     dump_attribute("provenance", plain_provenance)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
+from fastcka.errors import CorruptFileError, InputError, MissingExtraError
 from fastcka.store.dtypes import float32_of_bfloat16
-from fastcka.store.foreign_hdf5 import read_hdf5
-from fastcka.store.foreign_numpy import check_zip, numeric, read_npy, read_npz
+from fastcka.store.foreign_hdf5 import hdf5_names, read_hdf5
+from fastcka.store.foreign_numpy import npz_names, numeric, read_npy, read_npz
+from fastcka.store.foreign_torch import pt_names, read_pt
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _ENDS_OF_FILES: Final = re.compile(
     r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5)(?=:|$)", re.IGNORECASE
 )
-_MAX_DEPTH: Final = 16
 
 
 def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
@@ -55,12 +54,24 @@ def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
     MissingExtraError
         If PyTorch or safetensors is needed and not installed.
     """
-    path, name = split_source(os.fspath(source))
+    return read_member(*split_source(os.fspath(source)))
+
+
+def read_member(path: Path, name: str | None) -> NDArray[Any]:
+    """Read one array of a file; `read_array` with the file and the name apart."""
     if not path.is_file():
         kind = "not a plain file" if path.exists() else "no such file"
         raise InputError(f"{path}: {kind}")
     try:
         return _READERS[path.suffix.lower()](path, name)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def array_names(path: Path) -> list[str]:
+    """Return the names of the arrays in a file, in its order; "" for one without a name."""
+    try:
+        return _NAMES[path.suffix.lower()](path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -80,21 +91,32 @@ def split_source(source: str) -> tuple[Path, str | None]:
     return Path(source[:end]), source[end + 1 :] or None
 
 
-def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
+def _safetensors_names(path: Path) -> list[str]:
+    safetensors = _safetensors(path)
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return list(file.keys())
+    except safetensors.SafetensorError as error:
+        raise CorruptFileError(f"{path}: damaged, cannot be read: {error}") from error
+
+
+def _safetensors(path: Path) -> Any:
     try:
         import safetensors
     except ImportError as error:
-        raise MissingExtraError(
-            f'{path}: reading it needs safetensors: pip install "fastcka[torch]"'
-        ) from error
+        raise MissingExtraError.of(f"reading {path}", "safetensors", "torch") from error
+    return safetensors
+
+
+def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
+    safetensors = _safetensors(path)
     try:
         with safetensors.safe_open(path, framework="np") as file:
             chosen = choose(path, name, list(file.keys()))
             if file.get_slice(chosen).get_dtype() != "BF16":
                 return numeric(f"{path}:{chosen}", file.get_tensor(chosen))
         # NumPy has no bfloat16; the bytes of the whole file are the one way to them.
-        deserialize: Any = safetensors.deserialize
-        tensors = dict(deserialize(path.read_bytes()))
+        tensors = dict(safetensors.deserialize(path.read_bytes()))
         tensor = tensors[chosen]
         bits = np.frombuffer(tensor["data"], dtype="<u2").reshape(tensor["shape"])
         return float32_of_bfloat16(bits)
@@ -104,82 +126,19 @@ def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
         raise CorruptFileError(f"{path}: damaged, or of a format NumPy lacks: {error}") from error
 
 
-def _read_pt(path: Path, name: str | None) -> NDArray[Any]:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError(
-            f'{path}: reading it needs PyTorch: pip install "fastcka[torch]"'
-        ) from error
-    if zipfile.is_zipfile(path):
-        check_zip(path)
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # of every kind, on damaged files
-        message = str(error).strip().partition("\n")[0]
-        if "weights" in message.lower() or "unsupported" in message.lower():
-            raise UnsafeFileError(
-                f"{path}: holds more than tensors in dicts and lists; loading it could run code: "
-                f"{message}"
-            ) from error
-        raise CorruptFileError(f"{path}: damaged, cannot be read: {message}") from error
-    tensors: dict[str, Any] = {}
-    _collect(path, loaded, "", tensors, 0, lambda value: isinstance(value, torch.Tensor))
-    bare = list(tensors) == [""]
-    if bare and name is not None:
-        raise InputError(f"{path}: holds one tensor without a name; drop ':{name}'")
-    chosen = "" if bare else choose(path, name, list(tensors))
-    where = f"{path}:{chosen}".rstrip(":")
-    tensor = tensors[chosen].detach()
-    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-        raise InputError(f"{where}: expected a dense tensor, got {tensor.layout} {tensor.dtype}")
-    # A few bytes with strides of 0 can declare any size.
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise UnsafeFileError(
-            f"{where}: shape {tuple(tensor.shape)} declared, {tensor.untyped_storage().nbytes()} "
-            "bytes stored; save it after .clone() if it was an expanded view"
-        )
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.to(torch.float32)
-    try:
-        return numeric(where, tensor.resolve_conj().resolve_neg().numpy().copy())
-    except TypeError as error:
-        raise InputError(f"{where}: {tensor.dtype} has no NumPy format") from error
-
-
-def _collect(
-    path: Path,
-    value: object,
-    name: str,
-    tensors: dict[str, Any],
-    depth: int,
-    is_tensor: Callable[[object], bool],
-) -> None:
-    """Gather the tensors in nested dicts and lists under dotted names."""
-    if is_tensor(value):
-        if name in tensors:
-            raise InputError(f"{path}: two tensors are called {name!r} once keys are joined by '.'")
-        tensors[name] = value
-        return
-    items: list[tuple[object, object]] = []
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list | tuple):
-        items = list(enumerate(value))
-    if items and depth == _MAX_DEPTH:  # pickles can hold themselves
-        raise UnsafeFileError(f"{path}: nested more than {_MAX_DEPTH} deep")
-    for key, item in items:
-        inner = f"{name}.{key}" if name else str(key)
-        _collect(path, item, inner, tensors, depth + 1, is_tensor)
-
-
 _READERS: Final[dict[str, Callable[[Path, str | None], NDArray[Any]]]] = {
     ".npy": read_npy,
     ".npz": read_npz,
-    ".pt": _read_pt,
+    ".pt": read_pt,
     ".safetensors": _read_safetensors,
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
+}
+_NAMES: Final[dict[str, Callable[[Path], list[str]]]] = {
+    ".npy": lambda _: [""],
+    ".npz": npz_names,
+    ".pt": pt_names,
+    ".safetensors": _safetensors_names,
+    ".h5": hdf5_names,
+    ".hdf5": hdf5_names,
 }

@@ -49,6 +49,12 @@ def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
         return _values(path, _find(path, file, name))
 
 
+def hdf5_names(path: Path) -> list[str]:
+    """Return the paths of all datasets, sorted, and of links, which are refused when read."""
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        return _dataset_names(path, file)
+
+
 def _find(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     parts = [part for part in name.split("/") if part]
     current: h5py.Group | h5py.Dataset = file

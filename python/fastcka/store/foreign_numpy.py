@@ -67,6 +67,11 @@ def read_npz(path: Path, name: str | None) -> NDArray[Any]:
         raise CorruptFileError(f"{where}: damaged, cannot be read: {error}") from error
 
 
+def npz_names(path: Path) -> list[str]:
+    """Return the names of a .npz file's arrays, in its order."""
+    return [info.filename.removesuffix(".npy") for info in check_zip(path)]
+
+
 def check_zip(path: Path) -> list[zipfile.ZipInfo]:
     """Return the members of a zip file once their declared sizes are found credible."""
     try:

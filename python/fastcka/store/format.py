@@ -21,6 +21,13 @@ MAX_STEP: Final = 2**63 - 1
 MAX_NAME_BYTES: Final = 1024
 DIGEST_BYTES: Final = 32
 LAYER_ATTRIBUTES: Final = ("pooling", "io")
+RESERVED_FACTORS: Final = {
+    *("model", "step", "layer"),
+    *("model_a", "step_a", "layer_a", "model_b", "step_b", "layer_b"),
+    *("group", "n_examples", "estimator", "device", "route", "precision", "undefined"),
+    *("cka", "cka_biased", "cka_unbiased", "hsic_biased", "hsic_unbiased"),
+}
+"""Parts of a key, and the columns that every table of results has: no factor may hide them."""
 
 _STEP_FILE: Final = re.compile(r"(0|[1-9][0-9]{0,18})\.h5")
 _COLUMN: Final = re.compile(r"\w[\w .-]{0,63}")
@@ -40,13 +47,14 @@ class LayerHeader:
 
 @dataclass(frozen=True, slots=True)
 class FileHeader:
-    """What a file says of itself: all but the values and the examples."""
+    """What a file says of itself: all but the values and the examples, of which it has a digest."""
 
     model: str
     step: int
     factors: dict[str, Any]
     provenance: dict[str, Any]
     n_examples: int
+    examples_digest: str
     columns: tuple[str, ...]
     layers: tuple[LayerHeader, ...]
 

@@ -8,6 +8,7 @@ and a dataset's declared size is held against what the file stores.
 
 from __future__ import annotations
 
+import re
 import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+HDF5_VERSION: Final[tuple[int, ...]] = h5py.version.hdf5_version_tuple
 
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _MAX_ATTRIBUTE_BYTES: Final = 64 << 10
@@ -51,7 +54,21 @@ def named_errors(path: Path, name: str = "/") -> Iterator[None]:
     except StoreError:
         raise
     except _HDF5_ERRORS as error:
-        raise CorruptFileError(f"{path}: {name}: damaged, cannot be read: {error}") from error
+        where = str(path) if name == "/" else f"{path}: {name}"
+        raise CorruptFileError(f"{where}: damaged: {_in_words(name, error)}") from error
+
+
+def _in_words(name: str, error: BaseException) -> str:
+    """Return what HDF5 said of the usual damages as a person would say it."""
+    text = str(error)
+    if "filter returned failure" in text:
+        return f"the checksum of {name} does not match"
+    if "metadata checksum" in text:
+        return "the checksum of its structure does not match"
+    cut = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", text)
+    if cut is not None:
+        return f"the file is cut off after {int(cut[1]):,} of its {int(cut[2]):,} bytes"
+    return f"it cannot be read: {text}"
 
 
 @contextmanager
@@ -77,6 +94,8 @@ def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror or error}") from error
     if start != _SIGNATURE:
+        if _SIGNATURE.startswith(start):
+            raise CorruptFileError(f"{path}: damaged: the file is cut off after {len(start)} bytes")
         raise CorruptFileError(f"{path}: not an HDF5 file (it starts with {start!r})")
     with named_errors(path):
         file = h5py.File(path, "r", locking="best-effort")

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import StoreError
 from fastcka.store import index
-from fastcka.store.format import INDEX, FileHeader
+from fastcka.store.format import INDEX, FileHeader, safe_id
 from fastcka.store.index import Record, Signature
-from fastcka.store.listing import StepFile, step_files
+from fastcka.store.listing import StepFile, relative_name, step_files
 from fastcka.store.reader import open_step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _INDEX_FROM_FILES: Final = 64
 """Opening fewer files than this takes no time that anyone would notice: no index is kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnreadableFile:
+    """A file of a store that cannot be read, and what is known of it all the same.
+
+    Attributes
+    ----------
+    path, step
+        The file, and the step that its name stands for.
+    model, factors
+        What the file or the model's other files say; None where nothing does.
+    error
+        Why it cannot be read, and the remedy.
+    """
+
+    path: Path
+    step: int
+    model: str | None
+    factors: Mapping[str, Any] | None
+    error: StoreError
+
+    def is_of(self, model: str) -> bool:
+        """Whether it is a file of this model, which its folder tells even if nothing else does."""
+        return self.path.parent.name == safe_id(model)
 
 
 class HeaderCache:
@@ -29,17 +55,21 @@ class HeaderCache:
         self._records: dict[str, Record] | None = None
         self._indexed: set[str] = set()
 
-    def all(self) -> list[FileHeader]:
-        """Return the headers of all files, by model and step; brings the index up to date."""
+    def scan(self) -> tuple[list[FileHeader], list[UnreadableFile]]:
+        """Return all headers, by model and step, and the other files; updates the index."""
         files = step_files(self._root)
-        headers = self._of_files(files)
+        headers, errors = self._of_files(files)
         self._save(files)
-        return sorted(headers, key=lambda header: (header.model, header.step))
+        folders = {safe_id(header.model): header for header in headers}
+        unreadable = [
+            _unreadable(file, error, folders.get(file.path.parent.name)) for file, error in errors
+        ]
+        return sorted(headers, key=lambda header: (header.model, header.step)), unreadable
 
-    def of_model(self, model: str, *, but_step: int | None = None) -> list[FileHeader]:
-        """Return the headers of a model's files by step, perhaps leaving out one step."""
-        files = step_files(self._root, model)
-        return self._of_files([file for file in files if file.step != but_step])
+    def of_model(self, model: str) -> tuple[list[FileHeader], list[StoreError]]:
+        """Return the headers of a model's files by step, and why the others cannot be read."""
+        headers, errors = self._of_files(step_files(self._root, model))
+        return headers, [error for _, error in errors]
 
     def of_file(self, path: Path) -> FileHeader:
         """Return the header of one file."""
@@ -47,28 +77,36 @@ class HeaderCache:
             signature = Signature.of(path.lstat())
         except OSError as error:
             raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
-        return self._of_files([StepFile(path, 0, signature)])[0]
+        return self._of_file(StepFile(path, signature))
 
     def hint(self, path: Path, layer: str) -> int:
         """Return where a layer stood in its file when last looked at; 0 if that is not known."""
         with self._lock:
-            record = self._loaded().get(StepFile(path, 0, Signature(0, 0, 0)).relative)
+            record = self._loaded().get(relative_name(path))
         names = [known.name for known in record[1].layers] if record is not None else []
         return names.index(layer) if layer in names else 0
 
-    def _of_files(self, files: Sequence[StepFile]) -> list[FileHeader]:
-        headers = []
+    def _of_files(
+        self, files: Sequence[StepFile]
+    ) -> tuple[list[FileHeader], list[tuple[StepFile, StoreError]]]:
+        headers, errors = [], []
         for file in files:
+            try:
+                headers.append(self._of_file(file))
+            except StoreError as error:
+                errors.append((file, error))
+        return headers, errors
+
+    def _of_file(self, file: StepFile) -> FileHeader:
+        with self._lock:
+            record = self._loaded().get(file.relative)
+        if record is None or record[0] != file.signature:
+            with open_step(file.path) as reader:
+                record = (file.signature, reader.header())
             with self._lock:
-                record = self._loaded().get(file.relative)
-            if record is None or record[0] != file.signature:
-                with open_step(file.path) as reader:
-                    record = (file.signature, reader.header())
-                with self._lock:
-                    self._loaded()[file.relative] = record
-                    self._indexed.discard(file.relative)
-            headers.append(record[1])
-        return headers
+                self._loaded()[file.relative] = record
+                self._indexed.discard(file.relative)
+        return record[1]
 
     def _save(self, files: Sequence[StepFile]) -> None:
         present = {file.relative for file in files}
@@ -88,3 +126,15 @@ class HeaderCache:
             self._records = index.load(self._root / INDEX)
             self._indexed = set(self._records)
         return self._records
+
+
+def _unreadable(file: StepFile, error: StoreError, other: FileHeader | None) -> UnreadableFile:
+    """Return what the file itself, or else another one of its model, says of whose it is."""
+    model, factors = (None, None) if other is None else (other.model, other.factors)
+    if other is None:
+        try:
+            with open_step(file.path) as reader:
+                model, factors = reader.model, reader.factors
+        except StoreError:
+            pass
+    return UnreadableFile(file.path, file.step, model, factors, error)

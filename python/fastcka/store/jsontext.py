@@ -98,15 +98,6 @@ def factor_difference(
     return None
 
 
-def is_factors(value: Mapping[str, Any]) -> bool:
-    """Return whether a parsed object is made of scalars and lists of scalars."""
-    return all(
-        not isinstance(item, dict)
-        and not (isinstance(item, list) and any(isinstance(x, dict | list) for x in item))
-        for item in value.values()
-    )
-
-
 def _scalar(name: str, value: object) -> object:
     plain = value.item() if isinstance(value, np.generic) else value
     if plain is None or isinstance(plain, bool | int | str):

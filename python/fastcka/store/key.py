@@ -30,7 +30,7 @@ class Key(NamedTuple):
     layer: str
 
     def __str__(self) -> str:
-        return f"{self.model} @ {self.step} : {self.layer}"
+        return f"model '{self.model}', step {self.step}, layer '{self.layer}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class LayerInfo:
         Name of the representation.
     n_examples, n_features
         Its shape.
+    examples_digest
+        Equal for two representations only if they have the same example ids in the same order.
     dtype
         "float16", "bfloat16", "float32" or "float64", as stored.
     digest
@@ -55,6 +57,7 @@ class LayerInfo:
 
     key: Key
     n_examples: int
+    examples_digest: str
     n_features: int
     dtype: str
     digest: str

@@ -23,13 +23,22 @@ class StepFile:
     """A file whose name is that of a model's step."""
 
     path: Path
-    step: int
     signature: Signature
+
+    @property
+    def step(self) -> int:
+        """The step that its name stands for."""
+        return int(self.path.stem)
 
     @property
     def relative(self) -> str:
         """Path below the store's folder, for the index."""
-        return f"{MODELS}/{self.path.parent.name}/{self.path.name}"
+        return relative_name(self.path)
+
+
+def relative_name(path: Path) -> str:
+    """Return the path of a step's file below the store's folder."""
+    return f"{MODELS}/{path.parent.name}/{path.name}"
 
 
 def step_files(root: Path, model: str | None = None) -> list[StepFile]:
@@ -67,13 +76,12 @@ def files_in(folder: Path, root: Path) -> list[StepFile]:
     """Return the files of one model's folder by step; see `step_files`."""
     files = []
     for entry in _entries(folder, root):
-        step = step_of_name(entry.name)
-        if step is not None:
+        if step_of_name(entry.name) is not None:
             try:
                 signature = Signature.of(entry.stat(follow_symlinks=False))
             except OSError as error:
                 raise StoreError(f"{entry.path}: {error.strerror or error}") from error
-            files.append(StepFile(Path(entry.path), step, signature))
+            files.append(StepFile(Path(entry.path), signature))
     return sorted(files, key=lambda file: file.step)
 
 

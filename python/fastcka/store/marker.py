@@ -37,8 +37,10 @@ def check_marker(root: Path) -> None:
         If there is no such folder, it has no marker, or the marker is not of this format.
     """
     path = root / MARKER
+    if root.is_file():
+        raise StoreError(f"{root}: a file; a store is a folder")
     if not root.is_dir():
-        raise StoreError(f"{root}: no such store; create_store makes one")
+        raise StoreError(f"{root}: no such store; check the path (create_store makes a new store)")
     if path.is_symlink():
         raise UnsafeFileError(f"{path}: a symbolic link; a store holds plain files")
     if not path.is_file():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
@@ -17,7 +17,7 @@ Loaded = TypeVar("Loaded")
 
 def prefetch(
     items: Iterable[Item], load: Callable[[Item], Loaded], *, ahead: int = 1
-) -> Iterator[tuple[Item, Loaded]]:
+) -> Generator[tuple[Item, Loaded]]:
     """Yield ``(item, load(item))`` for each item, loading the next ones meanwhile.
 
     `items` and `load` run in one background thread, started by the first `next`. No result is
@@ -42,7 +42,7 @@ def prefetch(
     ------
     Exception
         What `load` raised for an item, in that item's place; nothing is loaded after it. Closing
-        the iterator waits for the load under way and loads nothing more.
+        the generator waits for the load under way and loads nothing more.
     """
     if isinstance(ahead, bool) or not isinstance(ahead, int) or ahead < 1:
         raise InputError(f"ahead: expected an integer of at least 1, got {ahead!r}")
@@ -51,7 +51,7 @@ def prefetch(
 
 def _prefetch(
     items: Iterable[Item], load: Callable[[Item], Loaded], ahead: int
-) -> Iterator[tuple[Item, Loaded]]:
+) -> Generator[tuple[Item, Loaded]]:
     # Each message is a list, emptied as it is yielded: neither frame then refers to a result.
     ready: SimpleQueue[list[tuple[Item, Loaded]] | BaseException | None] = SimpleQueue()
     free = threading.Semaphore(ahead)
@@ -68,7 +68,7 @@ def _prefetch(
         except BaseException as error:  # raised again by the consumer
             ready.put(error)
 
-    # A daemon: an iterator that is never closed must not keep the interpreter from exiting.
+    # A daemon: a generator that is never closed must not keep the interpreter from exiting.
     thread = threading.Thread(target=work, name="fastcka-prefetch", daemon=True)
     thread.start()
     try:

@@ -25,7 +25,7 @@ from fastcka.store.format import (
     safe_id,
     step_of_name,
 )
-from fastcka.store.jsontext import is_factors, parse_object
+from fastcka.store.jsontext import checked_factors, parse_object
 from fastcka.store.key import Examples
 
 if TYPE_CHECKING:
@@ -66,10 +66,12 @@ class StepReader:
         self._root = file
         self._check_format()
         self.model, self.step = self._identity()
-        self.factors = self._json("factors")
-        if not is_factors(self.factors):
-            raise CorruptFileError(f"{path}: factors: expected scalars and lists of scalars")
+        try:
+            self.factors = checked_factors(self._json("factors"))
+        except InputError as error:
+            raise CorruptFileError(f"{path}: {error}") from error
         self.provenance = self._json("provenance")
+        self._checked: dict[int, tuple[h5py.Dataset, str, h5py.Group]] = {}
         self._examples = safe.subgroup(path, file, "examples")
         self._layers = safe.subgroup(path, file, "layers")
         ids = safe.dataset(path, self._examples, "id")
@@ -79,7 +81,7 @@ class StepReader:
         self.n_examples = shape[0]
 
     def header(self) -> FileHeader:
-        """Return all that the file says but the values; checks each layer and column."""
+        """Return all that the file says but the values; checks ids, columns and layers."""
         columns = self._column_names()
         for name in columns:
             self._column(name)
@@ -92,6 +94,7 @@ class StepReader:
             self.factors,
             self.provenance,
             self.n_examples,
+            self._examples_digest(),
             tuple(columns),
             layers,
         )
@@ -158,9 +161,7 @@ class StepReader:
 
     def examples(self) -> Examples:
         """Return the ids and columns of the examples."""
-        ids = self._read_text("id")
-        if len(set(ids.tolist())) != len(ids):
-            raise CorruptFileError(f"{self.path}: /examples/id: ids are not unique")
+        ids = self._ids()
         columns: dict[str, NDArray[Any]] = {}
         for name in self._column_names():
             data, kind = self._column(name)
@@ -215,6 +216,12 @@ class StepReader:
         return model, step
 
     def _layer_values(self, position: int) -> tuple[h5py.Dataset, str, h5py.Group]:
+        """Return a layer's dataset, format and group; they are checked once an open file."""
+        if position not in self._checked:
+            self._checked[position] = self._checked_layer(position)
+        return self._checked[position]
+
+    def _checked_layer(self, position: int) -> tuple[h5py.Dataset, str, h5py.Group]:
         group = safe.subgroup(self.path, self._layers, str(position))
         data = safe.dataset(self.path, group, "x")
         where = f"{self.path}: {data.name}"
@@ -279,6 +286,17 @@ class StepReader:
         self._check_storage(data)
         return data, found
 
+    def _ids(self) -> NDArray[np.str_]:
+        ids = self._read_text("id")
+        if len(set(ids.tolist())) != len(ids):
+            raise CorruptFileError(f"{self.path}: /examples/id: ids are not unique")
+        return ids
+
+    def _examples_digest(self) -> str:
+        # Equal ids have equal bytes: `decoded` makes the array as wide as the longest of them.
+        ids = self._ids().astype("<U")
+        return hashlib.blake2b(ids.dtype.str.encode() + ids.tobytes(), digest_size=16).hexdigest()
+
     def _read_text(self, name: str) -> NDArray[np.str_]:
         data, kind = self._column(name)
         if kind != "text":
@@ -332,7 +350,16 @@ def open_step(path: Path) -> Iterator[StepReader]:
     Raises
     ------
     StoreError
-        If it is not there, not safe to read, damaged, or of another format or version.
+        If it is not there, not safe to read, damaged, or of another format or version. Of a
+        damaged file the message says how it is mended.
     """
-    with safe.open_hdf5(path) as file:
-        yield StepReader(path, file)
+    which = f"the model's step {path.stem}"
+    try:
+        with safe.open_hdf5(path) as file:
+            reader = StepReader(path, file)
+            which = f"model {reader.model!r}, step {reader.step},"
+            yield reader
+    except CorruptFileError as error:
+        raise CorruptFileError(
+            f"{error}; write {which} again with overwrite=True, or delete the file"
+        ) from error

@@ -140,7 +140,7 @@ def _numpy_format(where: str, array: NDArray[Any]) -> tuple[NDArray[Any], str]:
     if name in _EXACT_IN_FLOAT32:
         return array, "float32"
     integers = array.dtype.kind in "iu"
-    remedy = "; convert them, for example by .astype(numpy.float64)" if integers else ""
+    remedy = '; convert them by x.astype("float32") or x.astype("float64")' if integers else ""
     raise InputError(
         f"{where}: expected float16, bfloat16, float32 or float64 values (booleans and integers "
         f"of 16 bits or fewer become float32), got {name}{remedy}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,10 +11,11 @@ import numpy as np
 
 from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyError
 from fastcka.files import is_temporary, make_folder
+from fastcka.near_misses import near_misses
 from fastcka.store.contents import checked_content
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.format import MARKER, FileHeader, step_path
-from fastcka.store.headers import HeaderCache
+from fastcka.store.headers import HeaderCache, UnreadableFile
 from fastcka.store.jsontext import factor_difference
 from fastcka.store.key import Examples, Key, LayerInfo
 from fastcka.store.listing import step_files
@@ -73,7 +73,7 @@ class Store:
         model: str,
         step: int,
         layers: Mapping[str, Any],
-        example_ids: Sequence[str] | None = None,
+        example_ids: Sequence[str] | Sequence[int] | None = None,
         example_columns: Mapping[str, Sequence[Any]] | None = None,
         factors: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
@@ -94,12 +94,13 @@ class Store:
             DLPack. float16, bfloat16, float32 and float64 are stored as they are; booleans and
             integers of up to 16 bits as float32.
         example_ids
-            One unique name a row; "0" to "n-1" by default.
+            One unique name a row; "0" to "n-1" by default. Integers are stored as their text.
         example_columns
             Further columns for filters: name -> n strings, booleans, integers or floats.
         factors
             What tells this model from others (family, variant, seed, tasks ...): scalars or
-            lists of scalars, the same at every step of the model.
+            lists of scalars, the same at every step of the model. A part of the key (model, step,
+            layer) and a column of every table of results (group, estimator ...) name no factor.
         provenance
             Where the representations come from; anything that JSON holds.
         layer_attributes
@@ -153,31 +154,45 @@ class Store:
         Raises
         ------
         StoreError
-            If a file is damaged; `verify` lists all that are.
+            If a file is damaged; `verify` lists all that are, `inventory` goes on without them.
         """
-        return [
-            Key(header.model, header.step, layer.name)
-            for header in self._headers.all()
-            for layer in header.layers
-        ]
+        keys, unreadable = self.inventory()
+        if unreadable:
+            raise unreadable[0].error
+        return keys
+
+    def inventory(self) -> tuple[list[Key], list[UnreadableFile]]:
+        """Return the keys of all representations in readable files, and the unreadable files."""
+        headers, unreadable = self._headers.scan()
+        return [Key(own.model, own.step, layer.name) for own in headers for layer in own.layers], (
+            unreadable
+        )
 
     def models(self) -> list[str]:
         """Return the names of all models, sorted."""
-        return sorted({header.model for header in self._headers.all()})
+        return list(dict.fromkeys(key.model for key in self.keys()))
 
     def steps(self, model: str) -> list[int]:
         """Return the steps of a model, in increasing order."""
-        return [header.step for header in self._of_model(model)]
+        headers, errors = self._of_model(model)
+        if errors:
+            raise errors[0]
+        return [header.step for header in headers]
 
     def factors(self, model: str) -> dict[str, Any]:
         """Return the factors of a model: name -> scalar or list of scalars.
 
+        They are the same at all its steps, so that one readable file is enough.
+
         Raises
         ------
         StoreError
-            If the files of the model do not agree on them.
+            If the files of the model do not agree on them, or none can be read.
         """
-        first, *others = self._of_model(model)
+        headers, errors = self._of_model(model)
+        if not headers:
+            raise errors[0]
+        first, *others = headers
         for header in others:
             difference = factor_difference(first.factors, header.factors)
             if difference is not None:
@@ -201,6 +216,7 @@ class Store:
                 return LayerInfo(
                     Key(*key),
                     header.n_examples,
+                    header.examples_digest,
                     layer.n_features,
                     layer.dtype,
                     layer.digest,
@@ -265,11 +281,11 @@ class Store:
         """Return the checks of `verify` as an iterable with a length, for a progress bar."""
         return Verification(self.path)
 
-    def _of_model(self, model: str) -> list[FileHeader]:
-        headers = self._headers.of_model(model)
-        if not headers:
+    def _of_model(self, model: str) -> tuple[list[FileHeader], list[StoreError]]:
+        headers, errors = self._headers.of_model(model)
+        if not headers and not errors:
             raise self._unknown_model(model)
-        return headers
+        return headers, errors
 
     def _existing(self, model: str, step: int) -> Path:
         path = step_path(self.path, model, step)
@@ -285,10 +301,9 @@ class Store:
         )
 
     def _unknown_model(self, model: str) -> UnknownKeyError:
-        models = self.models()
-        near = difflib.get_close_matches(model, models, cutoff=0.4) or models[:5]
+        models = list(dict.fromkeys(key.model for key in self.inventory()[0]))
         return UnknownKeyError(
-            f"{self.path}: no model {model!r}; of its {len(models)} models the nearest are {near}"
+            f"{self.path}: no model {model!r}{near_misses(model, models, heading='it has')}"
         )
 
     def _position(self, reader: StepReader, key: Key) -> int:
@@ -299,9 +314,9 @@ class Store:
 
     def _check_factors(self, model: str, step: int, factors: Mapping[str, Any]) -> None:
         """Refuse factors that differ from those at the model's other steps."""
-        for header in self._headers.of_model(model, but_step=step):
+        for header in self._headers.of_model(model)[0]:
             difference = factor_difference(factors, header.factors)
-            if difference is not None:
+            if header.step != step and difference is not None:
                 name, new, old = difference
                 raise InputError(
                     f"factors[{name!r}]: got {new}, but model {model!r} has {old} at step "
@@ -357,10 +372,9 @@ def open_store(path: str | os.PathLike[str]) -> Store:
 
 
 def _unknown_layer(key: Key, names: Sequence[str]) -> UnknownKeyError:
-    near = difflib.get_close_matches(key.layer, names, cutoff=0.4) or list(names[:5])
     return UnknownKeyError(
-        f"model {key.model!r} at step {key.step} has no layer {key.layer!r}; of its {len(names)} "
-        f"layers the nearest are {near}"
+        f"model {key.model!r} at step {key.step} has no layer {key.layer!r}"
+        f"{near_misses(key.layer, names, heading='it has')}"
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from fastcka.sweep.config import CompareConfig, SweepConfig, load_sweep
 from fastcka.sweep.group import GroupPlan, Representation
+from fastcka.sweep.ledger import comparisons_held
 from fastcka.sweep.plan import SweepPlan, plan_sweep
 from fastcka.sweep.result import SweepEvent, SweepResult
 from fastcka.sweep.run import run_sweep
@@ -23,6 +24,7 @@ __all__ = [
     "SweepEvent",
     "SweepPlan",
     "SweepResult",
+    "comparisons_held",
     "load_sweep",
     "plan_sweep",
     "run_sweep",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -20,11 +19,12 @@ from pydantic import (
 from fastcka.core.estimators import Estimator
 from fastcka.core.plan import Precision
 from fastcka.errors import SweepConfigError
+from fastcka.near_misses import near_misses
 from fastcka.sweep.steps import POLICIES, StepsPolicy
-from fastcka.sweep.yaml_file import FieldPath, describe, field_text, read_yaml
+from fastcka.yaml_file import FieldPath, describe, field_text, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -55,8 +55,10 @@ def _allowed_values(value: object) -> object:
 
 
 def _fields(value: object) -> object:
+    if isinstance(value, str):
+        value = (value,)
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        raise ValueError("expected a list of field names (model, step, layer or a factor)")
+        raise ValueError("expected field names (model, step, layer or a factor)")
     if len(set(value)) != len(value):
         raise ValueError("expected each field once")
     return tuple(value)
@@ -65,6 +67,8 @@ def _fields(value: object) -> object:
 def _steps(value: object) -> object:
     if isinstance(value, str) and value in POLICIES:
         return value
+    if isinstance(value, int):
+        value = (value,)
     if isinstance(value, list | tuple) and value:
         whole = [step for step in value if isinstance(step, int) and not isinstance(step, bool)]
         if len(whole) == len(value) == len(set(whole)) and min(whole) >= 0:
@@ -155,7 +159,7 @@ def load_sweep(path: str | os.PathLike[str]) -> SweepConfig:
         message names the file and each field, what came, and what is allowed.
     """
     file = Path(path)
-    document = read_yaml(file)
+    document = read_yaml(file, error=SweepConfigError)
     try:
         config = SweepConfig.model_validate(document.data)
     except ValidationError as error:
@@ -163,7 +167,10 @@ def load_sweep(path: str | os.PathLike[str]) -> SweepConfig:
         raise SweepConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
     folder = file.resolve().parent
     config = config.model_copy(
-        update={"store": folder / config.store, "output": folder / config.output}
+        update={
+            "store": (folder / config.store).resolve(),
+            "output": (folder / config.output).resolve(),
+        }
     )
     config._written = document.written
     return config
@@ -207,11 +214,3 @@ _MEANINGS = {
 def _known_fields(path: FieldPath) -> list[str]:
     model: type[BaseModel] = CompareConfig if path == ("compare",) else SweepConfig
     return list(model.model_fields)
-
-
-def near_misses(name: str, known: Sequence[str]) -> str:
-    """Return "; did you mean 'x'? (allowed: ...)" for a misspelt ``name``."""
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-    return f"{hint} (allowed: {shown})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -12,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcka.core import Comparison
+from fastcka.core.heatmap import draw_heatmap
 from fastcka.errors import LedgerError, MissingExtraError
 from fastcka.files import replaced_file
 from fastcka.sweep.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.labels import KEY_FIELDS
-from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
+from fastcka.sweep.ledger import GroupValues, Ledger, content_digest, group_identity
 from fastcka.sweep.table import group_rows, header
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from fastcka.core.estimators import Estimator
     from fastcka.sweep.group import GroupPlan
@@ -97,7 +99,7 @@ def undefined_reasons(values: GroupValues, estimator: Estimator) -> dict[int, st
         if values.hsic_biased[at, at] == 0:
             reasons[at] = "zero variance: no feature varies over the examples"
         else:
-            reasons[at] = f"its {estimator} self-HSIC is {hsic[at, at]:.3g}, not positive"
+            reasons[at] = f"its {estimator} self-HSIC ({hsic[at, at]:.3g}) is not above rounding"
     return reasons
 
 
@@ -150,29 +152,29 @@ def _write_group(
     exports: Exports,
 ) -> GroupFiles:
     matrix = f"{MATRICES}/{group.file_stem}.npz"
-    figure: str | None = f"{FIGURES}/{group.file_stem}.png"
-    fingerprint = _fingerprint(identity, comparison)
+    figure = f"{FIGURES}/{group.file_stem}.png"
+    pairs = comparison.pairs.tolist()
+    fingerprint = content_digest(
+        [identity, comparison.estimator, comparison.labels, comparison.provenance, pairs]
+    )
 
-    def stands(name: str | None) -> bool:
-        return name is not None and before.get(name) == fingerprint and (output / name).is_file()
+    def stands(name: str) -> bool:
+        return before.get(name) == fingerprint and (output / name).is_file()
 
     if not stands(matrix):
         comparison.save(output / matrix)  # all or nothing by itself
-    if not stands(figure):
-        if exports.figures_left_out is None:
-            try:
-                _draw(group, comparison, output / FIGURES / f"{group.file_stem}.png")
-            except MissingExtraError as error:
-                exports.figures_left_out = str(error)
-        if exports.figures_left_out is not None:
-            figure = None
+    if not stands(figure) and exports.figures_left_out is None:
+        try:
+            _draw(group, comparison, output / figure)
+        except MissingExtraError as error:
+            exports.figures_left_out = str(error)
     cka = comparison.cka[group.pairs[:, 0], group.pairs[:, 1]]
     return GroupFiles(
         identity=identity,
         provenance=comparison.provenance,
         fingerprint=fingerprint,
         matrix=matrix,
-        figure=figure,
+        figure=figure if stands(figure) or exports.figures_left_out is None else None,
         undefined=int(np.isnan(cka).sum()),
     )
 
@@ -183,15 +185,30 @@ def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
     keys = [r.key for r in group.representations]
     varying = [at for at in range(3) if len({key[at] for key in keys}) > 1]
     labels = tuple({KEY_FIELDS[at]: key[at] for at in varying} for key in keys)
+    blank = not_compared(group)
+    figure = draw_heatmap(
+        np.where(blank, np.nan, comparison.cka),
+        replace(comparison, labels=labels).names,
+        title=group.name,
+        estimator=comparison.estimator,
+        n_examples=comparison.n_examples,
+        blank=blank if blank.any() else None,
+        notes=["grey: not compared in this sweep (compare.differ)"] if blank.any() else (),
+    )
     with replaced_file(path) as beside:
-        replace(comparison, labels=labels).plot(beside, title=group.name)
+        figure.savefig(beside)
 
 
-def _fingerprint(identity: str, comparison: Comparison) -> str:
-    told: list[Any] = [identity, comparison.estimator, comparison.labels, comparison.provenance]
-    digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16)
-    digest.update(comparison.pairs.astype("<i8").tobytes())
-    return digest.hexdigest()
+def not_compared(group: GroupPlan) -> NDArray[np.bool_]:
+    """Return the cells, (M, M), that are no comparison of the sweep; the diagonal is none of them.
+
+    A group is computed whole, so that the ledger has values for these as well.
+    """
+    count = len(group.representations)
+    blank = ~np.eye(count, dtype=bool)
+    first, second = group.pairs.T
+    blank[first, second] = blank[second, first] = False
+    return blank
 
 
 def _remove_stale(output: Path, exports: Exports) -> None:

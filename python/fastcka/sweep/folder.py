@@ -1,4 +1,4 @@
-"""The folder of a sweep's results: whose it is, who writes in it, and how files appear in it."""
+"""The folder of a sweep's results: whose it is, and who writes in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fastcka.errors import LedgerError
+from fastcka.errors import LedgerError, SweepConfigError
 from fastcka.files import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
@@ -30,19 +30,21 @@ def claimed_folder(output: Path, store: Path) -> Iterator[Path]:
 
     Raises
     ------
+    SweepConfigError
+        It is a file, lies in the store, or holds something else than a sweep's results.
     LedgerError
-        It is no folder, lies in the store, holds something else than a sweep's results, or
-        another run writes in it.
+        It cannot be made or written, or another run writes in it.
     """
-    output, store = output.resolve(), store.resolve()
-    if output == store or store in output.parents:
-        raise LedgerError(f"output {output} lies in the store {store}; choose a folder outside it")
+    require_usable(output, store)
+    output = output.resolve()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        _require_ours(output)
         handle = os.open(output / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise LedgerError(f"output {output}: {error.strerror}") from error
+        raise LedgerError(
+            f"output: the folder {output} cannot be made or written ({error.strerror}); choose "
+            "another one"
+        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,12 +60,33 @@ def claimed_folder(output: Path, store: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def _require_ours(output: Path) -> None:
-    # A run makes the lock before the ledger, and may be killed between the two.
-    found = sorted(entry.name for entry in output.iterdir() if entry.name != _LOCK)
+def require_usable(output: Path, store: Path) -> None:
+    """Refuse an output folder that a run would refuse; nothing is made.
+
+    Raises
+    ------
+    SweepConfigError
+        As `claimed_folder`.
+    LedgerError
+        The folder cannot be read.
+    """
+    output, store = output.resolve(), store.resolve()
+    if output == store or store in output.parents:
+        raise SweepConfigError(
+            f"output: {output} lies in the store {store}; choose a folder outside it"
+        )
+    file = next((path for path in (output, *output.parents) if path.is_file()), None)
+    if file is not None:
+        raise SweepConfigError(f"output: {file} is a file; expected a folder, or a new name")
+    try:
+        # A run makes the lock before the ledger, and may be killed between the two.
+        names = os.listdir(output) if output.exists() else []
+    except OSError as error:
+        raise LedgerError(f"output: {output} cannot be read: {error.strerror}") from error
+    found = sorted(name for name in names if name != _LOCK)
     if found and LEDGER not in found:
         shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-        raise LedgerError(
-            f"output {output} holds something else than a sweep's results ({shown}, and no "
+        raise SweepConfigError(
+            f"output: {output} holds something else than a sweep's results ({shown}, and no "
             f"{LEDGER}); choose an empty or a new folder"
         )

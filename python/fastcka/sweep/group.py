@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core import PassPlan
-from fastcka.store import Key
-from fastcka.sweep.labels import Labels, value_text
-
-_ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
-_LOADED_BYTES = _ITEM_BYTES | {"bfloat16": 4}  # NumPy has none: it becomes float32
+from fastcka.store import STORED_DTYPES, Key
+from fastcka.sweep.labels import Labels, group_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ class GroupPlan:
     pairs
         (P, 2) positions in `representations`, first < second, in lexicographic order.
     n_examples, examples_digest
-        The examples, the same ids in the same order for all.
+        Of the examples, which are the same in the same order for all.
     pass_plan
         What the core will do with it.
     """
@@ -86,14 +82,18 @@ class GroupPlan:
     def bytes_to_read(self) -> int:
         """Bytes of data that the store holds of it (before any compression)."""
         return sum(
-            self.n_examples * r.n_features * _ITEM_BYTES[r.dtype] for r in self.representations
+            self.n_examples * r.n_features * STORED_DTYPES[r.dtype].itemsize
+            for r in self.representations
         )
 
     @property
     def bytes_loaded(self) -> int:
         """Bytes of its arrays once read."""
+        # NumPy has no bfloat16: it becomes float32.
         return sum(
-            self.n_examples * r.n_features * (4 if r.staged else _LOADED_BYTES[r.dtype])
+            self.n_examples
+            * r.n_features
+            * (4 if r.staged or r.dtype == "bfloat16" else STORED_DTYPES[r.dtype].itemsize)
             for r in self.representations
         )
 
@@ -117,8 +117,3 @@ class GroupPlan:
             "bytes_to_read": self.bytes_to_read,
             "bytes_memory": self.bytes_loaded + self.bytes_of_pass,
         }
-
-
-def group_name(fields: Mapping[str, Any]) -> str:
-    """Return a group's fields in words, ``layer=fc1, step=100``; "all" where there are none."""
-    return ", ".join(f"{field}={value_text(value)}" for field, value in fields.items()) or "all"

@@ -6,10 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fastcka.errors import SweepError
-from fastcka.sweep.config import SweepConfig, near_misses
+from fastcka.near_misses import near_misses
+from fastcka.sweep.config import SweepConfig
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+    from fastcka.store import Key
 
 KEY_FIELDS = ("model", "step", "layer")
 
@@ -17,15 +20,30 @@ Labels = dict[str, Any]
 """A representation's model, step, layer and every factor of its model, in this order."""
 
 
-def labels_of(model: str, step: int, layer: str, factors: Mapping[str, Any]) -> Labels:
-    """Return the labels of a representation; a factor may not bear a name of the key."""
-    for name in KEY_FIELDS:
-        if name in factors:
-            raise SweepError(
-                f"model '{model}': a factor named '{name}' hides the {name} of the key; write the "
-                "model into the store with that factor renamed"
-            )
-    return {"model": model, "step": step, "layer": layer, **factors}
+def labels_of(key: Key, factors: Mapping[str, Any]) -> Labels:
+    """Return the labels of a representation; where a factor bears a name of the key, the key's."""
+    return {**key._asdict(), **factors, **key._asdict()}
+
+
+def require_visible_keys(models: Iterable[str], factors: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a model with a factor that bears a name of the key: which is meant is not clear."""
+    for model in models:
+        for name in KEY_FIELDS:
+            if name in factors[model]:
+                raise SweepError(
+                    f"model '{model}': a factor named '{name}' hides the {name} of the key; write "
+                    "the model into the store with that factor renamed, or leave it out by `select`"
+                )
+
+
+def key_text(own: Labels) -> str:
+    """Return the key of a representation for a list of them."""
+    return group_name({field: own[field] for field in KEY_FIELDS})
+
+
+def group_name(fields: Mapping[str, Any]) -> str:
+    """Return fields in words, ``layer=fc1, step=100``; "all" where there are none."""
+    return ", ".join(f"{field}={value_text(value)}" for field, value in fields.items()) or "all"
 
 
 def identity_of(value: object) -> Hashable:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastcka.errors import DamagedGroupError, LedgerError
+from fastcka.sweep.folder import LEDGER
 from fastcka.sweep.ledger_schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.sweep.group import GroupPlan
+    from fastcka.sweep.plan import SweepPlan
 
 VALUES_VERSION = 1
 """Part of every group's identity: raise it when the pass would give other values for equal data."""
@@ -59,7 +61,7 @@ def group_identity(group: GroupPlan, precision: str) -> str:
     Neither the estimator (both are kept), nor the pairs (all are kept), nor the labels, nor any
     path: a sweep that asks another question of the same data computes nothing.
     """
-    return _digest(
+    return content_digest(
         [
             VALUES_VERSION,
             precision,
@@ -156,6 +158,13 @@ class Ledger:
             hsic_unbiased=matrices[3],
             provenance=told,
         )
+
+    def holds(self, group: GroupPlan, plan: SweepPlan) -> bool:
+        """Tell whether it has validated values of a group."""
+        try:
+            return self.read(group_identity(group, plan.config.precision)) is not None
+        except DamagedGroupError:
+            return False
 
     def has_other_data(self, group: GroupPlan, precision: str) -> bool:
         """Tell whether it holds the same keys at this precision, computed from other data."""
@@ -262,8 +271,23 @@ class Ledger:
             ) from error
 
 
+def comparisons_held(plan: SweepPlan) -> int:
+    """Return how many comparisons of ``plan`` its ledger has validated values for.
+
+    Raises
+    ------
+    LedgerError
+        What stands in the ledger's place is none, or it cannot be read.
+    """
+    path = plan.config.output / LEDGER
+    if not path.is_file():
+        return 0
+    with Ledger(path) as ledger:
+        return sum(len(group.pairs) for group in plan.groups if ledger.holds(group, plan))
+
+
 def _keys_digest(group: GroupPlan, precision: str) -> str:
-    return _digest([precision, [list(r.key) for r in group.representations]])
+    return content_digest([precision, [list(r.key) for r in group.representations]])
 
 
 def _checksum(
@@ -276,11 +300,12 @@ def _checksum(
 ) -> str:
     # NaN has many bit patterns and comes back from NULL as one of them.
     bits = np.where(np.isnan(cells), np.nan, cells).astype("<f8").tobytes()
-    told = _digest([identity, n_examples, precision, provenance, [list(row) for row in rows]])
+    told = content_digest([identity, n_examples, precision, provenance, rows])
     return hashlib.blake2b(told.encode() + bits, digest_size=16).hexdigest()
 
 
-def _digest(content: object) -> str:
+def content_digest(content: object) -> str:
+    """Return a digest of what JSON can hold."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

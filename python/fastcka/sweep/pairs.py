@@ -7,14 +7,14 @@ two comparisons of four different models, though both read "orig against seed1".
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastcka.errors import SweepError
-from fastcka.sweep.labels import Labels, identity_of, value_text
+from fastcka.sweep.dropped import MOST_EXAMPLES, Dropped
+from fastcka.sweep.labels import Labels, group_name, identity_of, key_text, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -40,7 +40,7 @@ class LabelGroup:
 
 def form_groups(
     labels: Sequence[Labels], within: Sequence[str], differ: Sequence[str]
-) -> tuple[list[LabelGroup], Counter[str]]:
+) -> tuple[list[LabelGroup], Dropped]:
     """Return the groups that hold comparisons, in the order of their first member, and the drops.
 
     Raises
@@ -54,25 +54,39 @@ def form_groups(
         _require(own, differ, "differ")
         groups.setdefault(tuple(identity_of(own[field]) for field in within), []).append(position)
 
-    dropped: Counter[str] = Counter()
+    dropped = Dropped()
     formed = []
     for members in groups.values():
         pairs = _all_pairs(len(members))
         for field in differ:
             unequal = _unequal([labels[position][field] for position in members], pairs)
-            equal = len(pairs) - int(unequal.sum())
-            if equal:
-                dropped[f"pairs of a group that are equal in '{field}' (compare.differ)"] += equal
+            equal = np.flatnonzero(~unequal)
+            if len(equal):
+                dropped.add(
+                    f"pairs in a group with equal '{field}' (compare.differ)",
+                    *(
+                        " and ".join(key_text(labels[members[at]]) for at in pair)
+                        for pair in pairs[equal[:MOST_EXAMPLES]].tolist()
+                    ),
+                    count=len(equal),
+                )
             pairs = pairs[unequal]
         if not len(pairs):
-            dropped["groups without a comparison"] += 1
-            dropped["representations of groups without a comparison"] += len(members)
+            name = group_name({field: labels[members[0]][field] for field in within})
+            size = "one member" if len(members) == 1 else f"{len(members)} members"
+            dropped.add("groups without a comparison", f"{name}: {size}")
+            dropped.add(
+                "representations of groups without a comparison",
+                *(key_text(labels[position]) for position in members[:MOST_EXAMPLES]),
+                count=len(members),
+            )
             continue
         used = np.unique(pairs)
-        if len(used) < len(members):
-            dropped["representations that take part in no comparison of their group"] += len(
-                members
-            ) - len(used)
+        for position in sorted(set(range(len(members))).difference(used.tolist())):
+            dropped.add(
+                "representations without a partner in the group",
+                key_text(labels[members[position]]),
+            )
         formed.append(
             LabelGroup(
                 members=tuple(members[position] for position in used),

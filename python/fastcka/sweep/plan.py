@@ -10,14 +10,23 @@ from fastcka.core import plan_pass
 from fastcka.core.estimators import MIN_EXAMPLES
 from fastcka.errors import SweepError
 from fastcka.store import Key, Store, open_store
-from fastcka.sweep.examples import ExampleIds, key_text
-from fastcka.sweep.group import GroupPlan, Representation, group_name
-from fastcka.sweep.labels import Labels, labels_of, require_fields
+from fastcka.sweep.dropped import left_out_text
+from fastcka.sweep.examples import require_same_examples
+from fastcka.sweep.folder import require_usable
+from fastcka.sweep.group import GroupPlan, Representation
+from fastcka.sweep.labels import (
+    KEY_FIELDS,
+    Labels,
+    group_name,
+    labels_of,
+    require_fields,
+    require_visible_keys,
+)
 from fastcka.sweep.pairs import LabelGroup, form_groups
-from fastcka.sweep.selection import known_fields, select_labels
+from fastcka.sweep.selection import known_fields, require_readable, select_labels
+from fastcka.sweep.table import header
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterator, Sequence
 
     from fastcka.sweep.config import SweepConfig
@@ -39,14 +48,20 @@ class SweepPlan:
     dropped
         Reason -> count of what the store holds and the sweep leaves out (representations, groups
         and pairs; each reason says which).
+    dropped_examples
+        Reason -> up to three of them by name.
     stored
         Number of representations in the store.
+    hint
+        What the person who wrote the sweep may have meant otherwise; empty for nothing.
     """
 
     config: SweepConfig
     groups: tuple[GroupPlan, ...]
     dropped: dict[str, int]
+    dropped_examples: dict[str, list[str]]
     stored: int
+    hint: str
 
     @cached_property
     def representations(self) -> tuple[Representation, ...]:
@@ -58,11 +73,11 @@ class SweepPlan:
         """Number of comparisons: unordered pairs of different representations."""
         return sum(len(group.pairs) for group in self.groups)
 
-    @property
+    @cached_property
     def factors(self) -> list[str]:
         """Every factor of the representations, sorted."""
         fields = {field for r in self.representations for field in r.labels}
-        return sorted(fields - {"model", "step", "layer"})
+        return sorted(fields.difference(KEY_FIELDS))
 
     @property
     def bytes_to_read(self) -> int:
@@ -97,6 +112,8 @@ class SweepPlan:
             "groups": len(self.groups),
             "comparisons": self.comparisons,
             "dropped": dict(self.dropped),
+            "dropped_examples": dict(self.dropped_examples),
+            "hint": self.hint,
             "bytes_to_read": self.bytes_to_read,
             "bytes_memory": self.bytes_memory,
             "group_plans": [group.to_dict() for group in self.groups],
@@ -104,22 +121,29 @@ class SweepPlan:
 
     def explain(self) -> str:
         """Return the plan in words: what is compared, what is left out and why, what it costs."""
+        first = self.groups[0]
+        lines = [f"{name}: {text}" for name, text in self.facts().items()]
+        return "\n".join([*lines, f"first group: {first.name}", first.pass_plan.explain()])
+
+    def facts(self) -> dict[str, str]:
+        """Return what a person wants to know before it runs: name -> text, in reading order."""
         compare = self.config.compare
-        steps = compare.steps if isinstance(compare.steps, str) else list(compare.steps)
-        lines = [
-            f"{len(self.representations)} of {self.stored} representations in {len(self.groups)} "
-            f"group(s): {self.comparisons} comparisons",
-            f"equal within a group: {', '.join(compare.within) or 'nothing (one group)'}",
-            f"must differ in a pair: {', '.join(compare.differ) or 'the representation alone'}",
-            f"steps: {steps}",
-        ]
-        lines += [f"left out: {count} {reason}" for reason, count in self.dropped.items()]
-        lines += [
-            f"reads {_mib(self.bytes_to_read)}; needs about {_mib(self.bytes_memory)} of memory",
-            "first group: " + self.groups[0].name,
-            self.groups[0].pass_plan.explain(),
-        ]
-        return "\n".join(lines)
+        steps = compare.steps
+        return {
+            "store": f"{self.config.store} ({self.stored:,} representations)",
+            "results": str(self.config.output),
+            "comparisons": f"{self.comparisons:,}",
+            "representations": f"{len(self.representations):,}",
+            "groups": f"{len(self.groups):,}",
+            "equal in a group": ", ".join(compare.within) or "nothing: one group",
+            "different in a pair": ", ".join(compare.differ) or "the representation alone",
+            "steps": steps if isinstance(steps, str) else ", ".join(map(str, steps)),
+            "estimator": self.config.estimator,
+            "left out": left_out_text(self.dropped, self.dropped_examples),
+            **({"hint": self.hint} if self.hint else {}),
+            "reads": mib(self.bytes_to_read),
+            "memory": f"about {mib(self.bytes_memory)}",
+        }
 
 
 def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
@@ -135,18 +159,21 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
     Raises
     ------
     SweepError
-        A field or value is unknown, a step is missing, the sweep is empty, or the representations
-        of a group are not of the same examples in the same order.
+        A field or value is unknown, a step is missing, the sweep is empty, the representations
+        of a group are not of the same examples in the same order, or the output cannot be used.
     StoreError
-        The store cannot be read.
+        The store cannot be read, or a file of a model that is selected.
     """
     if store is None:
         with open_store(config.store) as opened:
             return plan_sweep(config, opened)
-    keys = store.keys()
-    factors = {model: store.factors(model) for model in store.models()}
-    labels = [labels_of(key.model, key.step, key.layer, factors[key.model]) for key in keys]
+    require_usable(config.output, config.store)
+    keys, unreadable = store.inventory()
+    outside = require_readable(unreadable, config)
+    factors = {model: store.factors(model) for model in dict.fromkeys(key.model for key in keys)}
+    labels = [labels_of(key, factors[key.model]) for key in keys]
     selection = select_labels(labels, config)
+    require_visible_keys(dict.fromkeys(own["model"] for own in selection.labels), factors)
     known = known_fields(labels)
     within, differ = config.compare.within, config.compare.differ
     require_fields(within, known, "compare.within")
@@ -156,14 +183,38 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
         raise SweepError(
             f"compare: '{both[0]}' stands in within and in differ: it cannot be equal and differ"
         )
-    formed, dropped = form_groups(selection.labels, within, differ)
-    examples = ExampleIds(store)
+    hint = _hint(config, selection.labels)
+    try:
+        formed, dropped = form_groups(selection.labels, within, differ)
+    except SweepError as error:
+        raise SweepError(f"{error}; {hint}" if hint else str(error)) from None
     groups = tuple(
-        _plan_group(position, group, selection.labels, within, store, examples, config)
+        _plan_group(position, group, selection.labels, within, store, config)
         for position, group in enumerate(formed)
     )
-    all_dropped: Counter[str] = selection.dropped + dropped
-    return SweepPlan(config=config, groups=groups, dropped=dict(all_dropped), stored=len(keys))
+    every = (outside, selection.dropped, dropped)
+    plan = SweepPlan(
+        config=config,
+        groups=groups,
+        dropped={reason: count for own in every for reason, count in own.counts.items()},
+        dropped_examples={reason: names for own in every for reason, names in own.examples.items()},
+        stored=len(keys),
+        hint=hint,
+    )
+    header(plan)  # a table with two columns of one name is refused before anything is computed
+    return plan
+
+
+def _hint(config: SweepConfig, labels: Sequence[Labels]) -> str:
+    steps = sorted({own["step"] for own in labels})
+    if config.compare.steps != "final_each" or "step" not in config.compare.within or not steps[1:]:
+        return ""
+    shown = ", ".join(map(str, steps[:4])) + (", ..." if len(steps) > 4 else "")
+    return (
+        f"steps: final_each takes each model's own last step, and these differ ({shown}); `step` "
+        "in compare.within keeps them apart, so that they are not compared: leave it out of "
+        "within, or take final_common"
+    )
 
 
 def _plan_group(
@@ -172,47 +223,40 @@ def _plan_group(
     labels: Sequence[Labels],
     within: Sequence[str],
     store: Store,
-    examples: ExampleIds,
     config: SweepConfig,
 ) -> GroupPlan:
     members = [labels[member] for member in group.members]
-    keys = [Key(own["model"], own["step"], own["layer"]) for own in members]
-    infos = [store.info(key) for key in keys]
-    for key, info in zip(keys[1:], infos[1:], strict=True):
-        if info.n_examples != infos[0].n_examples:
-            raise SweepError(
-                f"{key_text(keys[0])} has {infos[0].n_examples} examples and {key_text(key)} has "
-                f"{info.n_examples}: a group must hold the same examples (add a field to "
-                "compare.within that separates them, or write them with the same examples)"
-            )
-        examples.require_same(keys[0], key)
+    infos = [store.info(Key(own["model"], own["step"], own["layer"])) for own in members]
+    first = infos[0]
+    for info in infos[1:]:
+        require_same_examples(store, first, info)
     fields = {field: members[0][field] for field in within}
     needed = MIN_EXAMPLES[config.estimator]
-    if infos[0].n_examples < needed:
+    if first.n_examples < needed:
         raise SweepError(
             f"estimator: '{config.estimator}' needs at least {needed} examples, and group "
-            f"'{group_name(fields)}' has {infos[0].n_examples}"
+            f"'{group_name(fields)}' has {first.n_examples}"
         )
     representations = tuple(
         Representation(
-            key,
+            info.key,
             own,
             info.n_features,
             info.dtype,
             info.digest,
             staged=config.precision == "high" and info.dtype != "float64",
         )
-        for key, own, info in zip(keys, members, infos, strict=True)
+        for own, info in zip(members, infos, strict=True)
     )
     return GroupPlan(
         position=position,
         fields=fields,
         representations=representations,
         pairs=group.pairs,
-        n_examples=infos[0].n_examples,
-        examples_digest=examples.digest(keys[0]),
+        n_examples=first.n_examples,
+        examples_digest=first.examples_digest,
         pass_plan=plan_pass(
-            infos[0].n_examples,
+            first.n_examples,
             [info.n_features for info in infos],
             dtype=["float32" if r.staged else r.dtype for r in representations],
             precision=config.precision,
@@ -221,5 +265,6 @@ def _plan_group(
     )
 
 
-def _mib(count: int) -> str:
+def mib(count: int) -> str:
+    """Return a number of bytes in words."""
     return f"{count / 2**20:,.1f} MiB"

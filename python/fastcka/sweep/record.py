@@ -84,18 +84,43 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
         beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def files_before(path: Path) -> dict[str, str]:
-    """Return file -> fingerprint of the matrices and figures that an earlier run recorded.
+def read_record(path: Path) -> Any:
+    """Return the record of an earlier run; None where there is none, or none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
-    A record that cannot be read only means that they are made again.
+
+def replaced_comparisons(record: Any, plan: SweepPlan) -> int | None:
+    """Return how many comparisons a record of *another* sweep has; None for the same or none."""
+    try:
+        if _question(record["config"]) == _question(plan.config.model_dump(mode="json")):
+            return None
+        return int(record["plan"]["comparisons"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _question(config: Mapping[str, Any]) -> list[Any]:
+    """Return what decides the rows of a table; the same if store and output move together."""
+    return [
+        os.path.relpath(config["store"], config["output"]),
+        *(config[name] for name in ("select", "compare", "estimator", "precision")),
+    ]
+
+
+def files_before(record: Any) -> dict[str, str]:
+    """Return file -> fingerprint of the matrices and figures in the record of an earlier run.
+
+    A record that is none only means that they are made again.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         return {
             name: group["fingerprint"]
             for group in record["groups"]
             for name in (group["matrix"], group["figure"])
             if name is not None
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return {}

@@ -16,14 +16,16 @@ class SweepEvent:
     kind
         ``planned``; ``reused`` and ``computed`` once a group; ``recomputing`` where the ledger's
         values of a group are damaged or of other data; ``undefined`` for a representation without
-        a similarity; ``no_figures``.
+        a similarity; ``no_figures``; ``replaced`` where the results of another sweep stood.
     message
         It in words.
     group
         The name of the group, where it is about one.
     """
 
-    kind: Literal["planned", "reused", "computed", "recomputing", "undefined", "no_figures"]
+    kind: Literal[
+        "planned", "reused", "computed", "recomputing", "undefined", "no_figures", "replaced"
+    ]
     message: str
     group: str | None = None
 
@@ -48,7 +50,8 @@ class SweepResult:
     dropped
         Reason -> count of what the plan left out.
     notes
-        What a person should know: recomputed groups, undefined similarities, missing figures.
+        What a person should know: recomputed groups, undefined similarities, missing figures,
+        replaced results.
     seconds
         The whole of it, by the wall clock.
     """

@@ -5,29 +5,29 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fastcka.core import Comparison, StagedRepresentation, compare
-from fastcka.errors import (
-    DamagedGroupError,
-    InputError,
-    StoreError,
-    SweepError,
-)
+from fastcka.errors import DamagedGroupError, InputError, StoreError, SweepError
 from fastcka.store import Store, open_store, prefetch
 from fastcka.sweep.config import SweepConfig, load_sweep
-from fastcka.sweep.examples import key_text
 from fastcka.sweep.exports import Exports, write_exports
 from fastcka.sweep.folder import LEDGER, RESULTS, RUN, claimed_folder
 from fastcka.sweep.group import GroupPlan
 from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
-from fastcka.sweep.plan import SweepPlan, plan_sweep
-from fastcka.sweep.record import files_before, run_record, write_record
+from fastcka.sweep.plan import GROUPS_IN_MEMORY, SweepPlan, plan_sweep
+from fastcka.sweep.record import (
+    files_before,
+    read_record,
+    replaced_comparisons,
+    run_record,
+    write_record,
+)
 from fastcka.sweep.result import SweepEvent, SweepResult
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -73,7 +73,7 @@ def run_sweep(
     notes: list[str] = []
 
     def tell(event: SweepEvent) -> None:
-        if event.kind in ("recomputing", "undefined", "no_figures"):
+        if event.kind in ("recomputing", "undefined", "no_figures", "replaced"):
             notes.append(event.message)
         if on_event is not None:
             on_event(event)
@@ -89,7 +89,15 @@ def run_sweep(
             wanted = [group for group in plan.groups if not _is_done(group, plan, ledger, tell)]
             seconds = _compute(wanted, plan, store, ledger, threads, progress, tell)
             computed = time.perf_counter()
-            exports = write_exports(plan, ledger, output, files_before(output / RUN))
+            before = read_record(output / RUN)
+            exports = write_exports(plan, ledger, output, files_before(before))
+            replaced = replaced_comparisons(before, plan)
+            if replaced is not None:
+                message = (
+                    f"replaced the results of another sweep ({replaced:,} "
+                    f"comparison{'' if replaced == 1 else 's'}); its values stay in the ledger"
+                )
+                tell(SweepEvent("replaced", message))
             if exports.figures_left_out is not None:
                 tell(SweepEvent("no_figures", f"figures left out: {exports.figures_left_out}"))
             timings = {
@@ -159,12 +167,8 @@ def _compute(
     total = sum(_units(group) for group in wanted)
     before = 0
     seconds: dict[int, float] = {}
-    # A generator, though its signature promises less: closing it stops the thread.
-    loading = cast(
-        "Generator[tuple[GroupPlan, Loaded]]",
-        prefetch(wanted, lambda group: _load(group, store), ahead=1),
-    )
-    with closing(loading):
+    ahead = GROUPS_IN_MEMORY - 1
+    with closing(prefetch(wanted, lambda group: _load(group, store), ahead=ahead)) as loading:
         clock = time.perf_counter()
         for group, arrays in loading:
             units = _units(group)
@@ -187,7 +191,7 @@ def _compute(
                 ),
             )
             for at, reason in comparison.undefined.items():
-                message = f"{key_text(group.representations[at].key)}: {reason}"
+                message = f"{group.representations[at].key}: {reason}"
                 tell(SweepEvent("undefined", message, group.name))
             tell(SweepEvent("computed", f"'{group.name}' is computed", group.name))
             before += units
@@ -229,12 +233,13 @@ def _load(group: GroupPlan, store: Store) -> Loaded:
                 arrays.append(staged)
             else:
                 arrays.append(store.read(planned.key))
-            if store.info(planned.key).digest != planned.digest:
-                raise SweepError(
-                    f"group '{group.name}': the store has changed since the plan was made "
-                    f"({key_text(planned.key)}); run again"
+            # After the reading: what was read is then no newer than what was planned.
+            info = store.info(planned.key)
+            if (info.digest, info.examples_digest) != (planned.digest, group.examples_digest):
+                raise StoreError(
+                    f"the store has changed since the plan was made ({planned.key}); run again"
                 )
-    except StoreError as error:
+    except (StoreError, InputError) as error:  # InputError: another shape than was planned
         raise SweepError(f"group '{group.name}': {error}") from error
     return arrays
 

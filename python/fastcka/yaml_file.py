@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from fastcka.errors import SweepConfigError
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fastcka.errors import FastckaError
+
 MAX_BYTES = 1 << 20
-"""A sweep is a page of text; a file over 1 MiB is a wrong path or an attack."""
+"""What a person writes is pages of text; a file over 1 MiB is a wrong path or an attack."""
 
 FieldPath = tuple[str | int, ...]
 
@@ -30,6 +30,10 @@ class YamlDocument:
     written: dict[FieldPath, str]
 
 
+class _RefusedError(ValueError):
+    """Something in the text is not allowed; the message does not name the file yet."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """The safe loader, without anchors and aliases (which make exponential documents possible)."""
 
@@ -38,41 +42,40 @@ class _StrictLoader(yaml.SafeLoader):
         if getattr(event, "anchor", None) is not None:
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
             line = event.start_mark.line + 1
-            raise SweepConfigError(
+            raise _RefusedError(
                 f"line {line}: `{sign}{event.anchor}`: anchors and aliases are not allowed; "
                 "write the value out"
             )
         return super().compose_node(parent, index)
 
 
-def read_yaml(path: Path) -> YamlDocument:
+def read_yaml(path: Path, *, error: type[FastckaError]) -> YamlDocument:
     """Read ``path``, a YAML file that holds one mapping with text keys.
 
     Raises
     ------
-    SweepConfigError
-        The file cannot be read, is over 1 MiB, is not UTF-8 or not YAML, or holds an anchor, an
-        alias, a duplicate key, a key that is not text, or no mapping. The message names the file.
+    FastckaError
+        Of the class ``error``: the file cannot be read, is over 1 MiB, is not UTF-8 or not YAML, or
+        holds an anchor, an alias, a duplicate key, a key that is not text, or no mapping. The
+        message names the file.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SweepConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except OSError as cause:
+        raise error(f"{path}: cannot be read: {cause.strerror}") from cause
     if len(raw) > MAX_BYTES:
-        raise SweepConfigError(f"{path}: larger than {MAX_BYTES} bytes: not a sweep")
+        raise error(f"{path}: larger than {MAX_BYTES} bytes: not a file that a person wrote")
     try:
         return _parse(raw.decode("utf-8"))
-    except SweepConfigError as error:
-        raise SweepConfigError(f"{path}: {error}") from None
-    except UnicodeDecodeError as error:
-        raise SweepConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except yaml.YAMLError as error:
-        raise SweepConfigError(f"{path}: not valid YAML: {error}") from error
+    except _RefusedError as cause:
+        raise error(f"{path}: {cause}") from None
+    except UnicodeDecodeError as cause:
+        raise error(f"{path}: not UTF-8 text (byte {cause.start})") from cause
     except RecursionError:
-        raise SweepConfigError(f"{path}: nested too deeply to be a sweep") from None
-    except ValueError as error:  # 2024-13-45, which YAML takes for a date
-        raise SweepConfigError(f"{path}: not valid YAML: {error}") from error
+        raise error(f"{path}: nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as cause:  # 2024-13-45, which YAML takes for a date
+        raise error(f"{path}: not valid YAML: {cause}") from cause
 
 
 def _parse(text: str) -> YamlDocument:
@@ -82,7 +85,7 @@ def _parse(text: str) -> YamlDocument:
         if not isinstance(node, yaml.MappingNode):
             kind = "a list" if isinstance(node, yaml.SequenceNode) else "one value"
             what = kind if node is not None else "an empty file"
-            raise SweepConfigError(f"expected a mapping (field: value lines), came {what}")
+            raise _RefusedError(f"expected a mapping (field: value lines), came {what}")
         written: dict[FieldPath, str] = {}
         _inspect(loader, node, (), written)
         data: dict[str, Any] = loader.construct_document(node)
@@ -107,13 +110,13 @@ def _inspect(
             line = key_node.start_mark.line + 1
             where = f"{field_text(path)}: " if path else ""
             if key_node.tag == "tag:yaml.org,2002:merge":
-                raise SweepConfigError(f"line {line}: {where}`<<` is not allowed; write it out")
+                raise _RefusedError(f"line {line}: {where}`<<` is not allowed; write it out")
             key = loader.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 came = describe(key, getattr(key_node, "value", None))
-                raise SweepConfigError(f"line {line}: {where}a key must be text, came {came}")
+                raise _RefusedError(f"line {line}: {where}a key must be text, came {came}")
             if key in seen:
-                raise SweepConfigError(f"line {line}: {where}the key '{key}' stands twice")
+                raise _RefusedError(f"line {line}: {where}the key '{key}' stands twice")
             seen.add(key)
             _inspect(loader, child, (*path, key), written)
 

@@ -1,0 +1,21 @@
+"""What a misspelt name may have meant."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def near_misses(name: str, known: Sequence[str], *, heading: str = "allowed") -> str:
+    """Return "; did you mean x? (allowed: x, ...)" for a misspelt ``name``.
+
+    Quotes around names are shown, and do not make two names alike.
+    """
+    bare = {text.strip('"'): text for text in known}
+    close = [bare[text] for text in difflib.get_close_matches(name.strip('"'), bare, n=2)]
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+    return f"{hint} ({heading}: {shown or 'none'})"

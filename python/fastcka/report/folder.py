@@ -1,0 +1,72 @@
+"""The folder of a report: whose it is, and which files in it are the report's."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from fastcka.errors import InputError, MissingExtraError
+from fastcka.files import replaced_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = "fastcka.report/1"
+RECORD = "report.json"
+
+
+def claim(folder: Path) -> list[str]:
+    """Make the folder; return the files of an earlier report in it.
+
+    Raises
+    ------
+    InputError
+        It is no folder, or holds something else than a report.
+    MissingExtraError
+        matplotlib or jinja2 is not installed.
+    """
+    for library in ("matplotlib", "jinja2"):
+        _require(library)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"out: {folder} is a file; a report needs a folder")
+    before: list[str] = []
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            ours = record["format"] == FORMAT
+            before = [str(name) for name in record["files"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            ours = False
+        if not ours:
+            raise InputError(
+                f"out: {folder} holds something else than a report (no valid {RECORD}); name a "
+                "new or an empty folder"
+            )
+    for name in ("figures", "tables"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    if not (folder / RECORD).exists():  # a killed report may be written again
+        _write_record(folder, [])
+    return before
+
+
+def finish(folder: Path, files: list[str], before: list[str]) -> None:
+    """Record ``files``, and remove those of an earlier report that are no longer made."""
+    _write_record(folder, files)
+    for name in set(before) - set(files):
+        # The record is a file that anyone can edit: nothing outside our two folders is removed.
+        if re.fullmatch(r"(figures|tables)/[A-Za-z0-9._]+", name):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _write_record(folder: Path, files: list[str]) -> None:
+    with replaced_file(folder / RECORD) as beside:
+        text = json.dumps({"format": FORMAT, "files": files}, indent=1)
+        beside.write_text(text + "\n", encoding="utf-8")
+
+
+def _require(library: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(library) is None:
+        raise MissingExtraError(f'a report needs {library}: pip install "fastcka[report]"')

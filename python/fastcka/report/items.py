@@ -1,0 +1,54 @@
+"""What a view yields: figures, tables, and reasons why something is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure; ``stem`` names its files, ``about`` says in words what it shows."""
+
+    stem: str
+    title: str
+    figure: Figure
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table for a CSV file; None and NaN become empty cells.
+
+    ``on_page`` also puts it into the page.
+    """
+
+    stem: str
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    on_page: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotDrawn:
+    """Something that the report does not show, and why; ``where`` names the places."""
+
+    what: str
+    reason: str
+    where: tuple[str, ...] = ()
+
+
+Item = Drawing | Sheet | NotDrawn
+
+
+def gathered(items: Sequence[NotDrawn]) -> list[NotDrawn]:
+    """Return one item for each thing and reason, with all its places."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for item in items:
+        places.setdefault((item.what, item.reason), []).extend(item.where)
+    return [NotDrawn(what, reason, tuple(own)) for (what, reason), own in places.items()]

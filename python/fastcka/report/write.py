@@ -1,0 +1,259 @@
+"""The folder of a report: every view drawn, every table written, and the page over them."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastcka.errors import InputError
+from fastcka.files import replaced_file
+from fastcka.report.blocks import blocks
+from fastcka.report.comparisons import comparisons
+from fastcka.report.facts import read_facts
+from fastcka.report.folder import claim, finish
+from fastcka.report.items import Drawing, Item, NotDrawn, Sheet, gathered
+from fastcka.report.matrices import matrices
+from fastcka.report.page import Picture, page_text
+from fastcka.report.roles import find_roles
+from fastcka.report.slices import cut
+from fastcka.report.source import Source
+from fastcka.report.timelines import timelines
+from fastcka.report.trends import trends
+from fastcka.stats import read_results
+from fastcka.stats.compare import PERMUTATIONS
+from fastcka.sweep.folder import RESULTS
+from fastcka.sweep.table import cell
+
+if TYPE_CHECKING:
+    from fastcka.stats import PairTable
+
+PAGE = "index.html"
+_MOST_DRAWN_STEPS = 3
+_VIEWS: tuple[Callable[[Source], Iterator[Item]], ...] = (
+    comparisons,
+    trends,
+    timelines,
+    blocks,
+    matrices,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """What a report holds.
+
+    Attributes
+    ----------
+    folder, page
+        The folder and its ``index.html``.
+    figures, tables
+        PNG files (a PDF stands beside each) and CSV files.
+    not_drawn
+        What is not shown, with the reason.
+    """
+
+    folder: Path
+    page: Path
+    figures: tuple[Path, ...]
+    tables: tuple[Path, ...]
+    not_drawn: tuple[NotDrawn, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return {
+            "folder": str(self.folder),
+            "page": str(self.page),
+            "figures": [str(path) for path in self.figures],
+            "tables": [str(path) for path in self.tables],
+            "not_drawn": [
+                {"what": own.what, "reason": own.reason, "where": list(own.where)}
+                for own in self.not_drawn
+            ],
+        }
+
+
+def write_report(
+    results: str | Path,
+    *,
+    out: str | Path | None = None,
+    variant: str | None = None,
+    seed: str | None = None,
+    family: str | None = None,
+    all_steps: bool = False,
+    permutations: int = PERMUTATIONS,
+    progress: Callable[[str], None] | None = None,
+) -> ReportResult:
+    """Draw and write everything that a sweep's table shows.
+
+    Parameters
+    ----------
+    results
+        The folder that a sweep wrote.
+    out
+        Where the report goes; else ``report/`` in ``results``. A folder that holds something else
+        than a report is refused. Files of an earlier report that are no longer made are removed.
+    variant, seed, family
+        The factors that play these parts; else the factors of these names.
+    all_steps
+        Draw matrices, block means and comparisons at every step; else, where there are more than
+        three, at the last. Tables of means and matrices hold every step in any case.
+    permutations
+        Of each comparison.
+    progress
+        Called with the name of each file.
+
+    Raises
+    ------
+    InputError
+        ``results`` holds no table, a field is unknown, or ``out`` holds something else.
+    MissingExtraError
+        matplotlib or jinja2 is not installed.
+    """
+    results = Path(results)
+    home = results if results.is_dir() else results.parent
+    facts = read_facts(home)
+    table = read_results(results, order=facts.order)
+    roles = find_roles(table, variant=variant, seed=seed, family=family)
+    if not len(table):
+        raise InputError(f"{results}: {RESULTS} has no row: there is nothing to report")
+    folder = Path(out) if out is not None else home / "report"
+    before = claim(folder)
+    parts = cut(table, roles)
+    drawn = parts.moments
+    missing = [
+        NotDrawn(f"{count:,} pairs {reason}", "no view here is about them; they are in results.csv")
+        for reason, count in parts.left_out.items()
+    ]
+    if facts.problem is not None:
+        missing.append(NotDrawn("The filter, d and the order of labels", facts.problem))
+    if len(drawn) > _MOST_DRAWN_STEPS and not all_steps:
+        missing.append(
+            NotDrawn(
+                f"Matrices, block means, comparisons and trends at {len(drawn) - 1} earlier steps",
+                f"only step {drawn[-1]} is drawn; --all-steps draws all, and the tables of "
+                "matrices, block means and trends hold them",
+            )
+        )
+        drawn = drawn[-1:]
+    source = Source(parts, roles, facts, frozenset(drawn), permutations)
+    writer = _Writer(folder, progress)
+    for view in _VIEWS:
+        for item in view(source):
+            if isinstance(item, NotDrawn):
+                missing.append(item)
+            elif isinstance(item, Drawing):
+                writer.drawing(item)
+            else:
+                writer.sheet(item)
+    missing = gathered(missing)
+    text = page_text(
+        title=f"fastcka: {results.resolve().name}",
+        summary=_summary(table, source, len(parts.usable)),
+        pictures=writer.pictures,
+        sheets=writer.sheets,
+        not_drawn=missing,
+    )
+    writer.text(PAGE, text)
+    finish(folder, writer.files, before)
+    return ReportResult(
+        folder=folder,
+        page=folder / PAGE,
+        figures=tuple(folder / name for name in writer.files if name.endswith(".png")),
+        tables=tuple(folder / name for name in writer.files if name.endswith(".csv")),
+        not_drawn=tuple(missing),
+    )
+
+
+class _Writer:
+    """Writes items into the folder, each under a name of its own."""
+
+    def __init__(self, folder: Path, progress: Callable[[str], None] | None) -> None:
+        self._folder = folder
+        self._progress = progress
+        self.files: list[str] = []
+        self.pictures: list[Picture] = []
+        self.sheets: list[tuple[str, Sheet]] = []
+
+    def drawing(self, item: Drawing) -> None:
+        """Write a figure as PNG and PDF."""
+        stem = self._free("figures", item.stem, ".png")
+        for suffix in (".png", ".pdf"):
+            # Dates in the files would change them from run to run.
+            dates = {"CreationDate": None} if suffix == ".pdf" else {}
+            with replaced_file(self._folder / f"{stem}{suffix}") as beside:
+                item.figure.savefig(beside, metadata=dates)
+            self._wrote(f"{stem}{suffix}")
+        data = (self._folder / f"{stem}.png").read_bytes()
+        self.pictures.append(
+            Picture(
+                title=item.title,
+                about=item.about,
+                data=f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}",
+                files=(f"{stem}.png", f"{stem}.pdf"),
+            )
+        )
+
+    def sheet(self, item: Sheet) -> None:
+        """Write a table as CSV, safe to open in a spreadsheet."""
+        name = self._free("tables", item.stem, ".csv") + ".csv"
+        with io.StringIO(newline="") as text:
+            rows = csv.writer(text, lineterminator="\n")
+            rows.writerow(csv_cell(header) for header in item.header)
+            rows.writerows([csv_cell(value) for value in row] for row in item.rows)
+            self.text(name, text.getvalue())
+        self.sheets.append((name, item))
+
+    def text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        with replaced_file(self._folder / name) as beside:
+            beside.write_text(text, encoding="utf-8", newline="")
+        self._wrote(name)
+
+    def _free(self, folder: str, stem: str, suffix: str) -> str:
+        safe = re.sub(r"[^A-Za-z0-9.]+", "_", stem).strip("_.")[:100] or "view"
+        name, number = f"{folder}/{safe}", 2
+        while name + suffix in self.files:
+            name, number = f"{folder}/{safe}_{number}", number + 1
+        return name
+
+    def _wrote(self, name: str) -> None:
+        self.files.append(name)
+        if self._progress is not None:
+            self._progress(name)
+
+
+def csv_cell(value: object) -> str:
+    """Return a cell: nothing for None and NaN, else as results.csv writes it."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    item = getattr(value, "item", None)  # NumPy's scalars
+    return cell(item() if callable(item) else value)
+
+
+def _summary(table: PairTable, source: Source, used: int) -> dict[str, str]:
+    roles = source.roles
+    models = table.models()
+    undefined = int(sum(value != value for value in table.cka.tolist()))
+    rows = {
+        "pairs of representations": f"{len(table):,}, of {len(models):,} models",
+        "used here": f"{used:,} pairs of two models at one layer and step",
+        "undefined similarities": f"{undefined:,}",
+        "examples and features": source.facts.caption(table),
+        "layers": ", ".join(str(name) for name in table.labels("layer")),
+        "steps": ", ".join(str(name) for name in table.labels("step")),
+    }
+    for role in ("variant", "seed", "family"):
+        field = getattr(roles, role)
+        if field is None:
+            rows[role] = "no factor plays this part"
+        else:
+            names = ", ".join("(none)" if own is None else own for own in table.labels(field))
+            rows[role] = names if field == role else f"{field}: {names}"
+    return rows | source.facts.rows

@@ -1,0 +1,104 @@
+"""Means of the blocks of a similarity matrix: variants against variants, by label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.stats.table import PairTable
+
+
+@dataclass(frozen=True, eq=False)
+class BlockMeans:
+    """Mean similarity between every two labels of a field.
+
+    Attributes
+    ----------
+    by
+        The field.
+    labels
+        K labels, in the order of the rows.
+    mean
+        (K, K) float64, symmetric; NaN where no pair has a value.
+    sem
+        (K, K) float64: standard deviation of the pairs (ddof 1) over the root of their number; NaN
+        for fewer than two. It describes scatter. Pairs share models, so it is no ground for a test:
+        for that see `compare_pairs`.
+    n
+        (K, K) int64: number of pairs in each mean.
+    left_out
+        Reason -> number of pairs that are in no block.
+    """
+
+    by: str
+    labels: tuple[str, ...]
+    mean: NDArray[np.float64]
+    sem: NDArray[np.float64]
+    n: NDArray[np.int64]
+    left_out: dict[str, int]
+
+
+def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "seed") -> BlockMeans:
+    """Average the pairs of models in each block of two labels.
+
+    Parameters
+    ----------
+    table
+        Pairs; those of one model with itself and those without a value are left out.
+    by
+        The field whose labels make the blocks.
+    cross
+        In the blocks on the diagonal only pairs that differ in this field count: two seeds of one
+        variant, never the same seed under two names. None: every pair of two models.
+
+    Raises
+    ------
+    InputError
+        The table lacks a field.
+    """
+    table.require(by, *([] if cross is None else [cross]))
+    usable = table.defined()
+    labels = [label for label in usable.labels(by) if label is not None]
+    position = {label: at for at, label in enumerate(labels)}
+    row, column = (
+        np.array([position.get(label, -1) for label in side[by]], np.int64)
+        for side in (usable.a, usable.b)
+    )
+    labelled = (row >= 0) & (column >= 0)
+    counted = labelled.copy()
+    if cross is not None:
+        counted &= (row != column) | usable.differ(cross)
+    # One cell for each unordered pair of labels.
+    low, high = np.minimum(row, column)[counted], np.maximum(row, column)[counted]
+    flat = low * len(labels) + high
+    values = usable.cka[counted]
+    n = np.bincount(flat, minlength=len(labels) ** 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(flat, values, len(labels) ** 2) / n
+        squares = np.bincount(flat, (values - mean[flat]) ** 2, len(labels) ** 2)
+        sem = np.where(n > 1, np.sqrt(squares / (n - 1) / n), np.nan)
+    reasons = {
+        "a model with itself": int((table.a["model"] == table.b["model"]).sum()),
+        "without a value": int(
+            (~np.isfinite(table.cka) & (table.a["model"] != table.b["model"])).sum()
+        ),
+        f"without a '{by}'": int((~labelled).sum()),
+        f"one {by} and no two values of '{cross}'": int((labelled & ~counted).sum()),
+    }
+    return BlockMeans(
+        by=by,
+        labels=tuple(labels),
+        mean=_symmetric(mean, len(labels)),
+        sem=_symmetric(sem, len(labels)),
+        n=_symmetric(n, len(labels)).astype(np.int64),
+        left_out={reason: count for reason, count in reasons.items() if count},
+    )
+
+
+def _symmetric(flat: NDArray[Any], count: int) -> NDArray[np.float64]:
+    """Return the (count, count) matrix whose upper triangle ``flat`` holds."""
+    upper = np.triu(flat.reshape(count, count).astype(np.float64))
+    return np.where(np.tri(count, k=-1, dtype=bool), upper.T, upper)

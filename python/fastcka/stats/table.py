@@ -1,0 +1,278 @@
+"""The tidy table of a sweep: one row for each pair of representations, columns taken by name."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.errors import InputError
+from fastcka.near_misses import near_misses
+from fastcka.stats.order import ordered
+from fastcka.sweep.folder import RESULTS
+from fastcka.sweep.labels import KEY_FIELDS
+from fastcka.sweep.table import cell
+
+Labels = NDArray[np.object_]
+"""(n_pairs,) texts, None where a model lacks the factor."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairTable:
+    """Pairs of representations with their labels and one similarity each.
+
+    Attributes
+    ----------
+    a, b
+        Field -> (n_pairs,) labels of either side: model, step, layer and every factor. A label is
+        a text, as results.csv shows it; a list is JSON with its members sorted; None is absent.
+    cka
+        (n_pairs,) float64; NaN where the similarity is undefined.
+    n_examples
+        (n_pairs,) int64.
+    estimator
+        Of ``cka``: "biased", "unbiased", or "" where the rows do not say.
+    order
+        Field -> its labels in the order wanted; others follow (see `ordered`).
+    """
+
+    a: Mapping[str, Labels]
+    b: Mapping[str, Labels]
+    cka: NDArray[np.float64]
+    n_examples: NDArray[np.int64]
+    estimator: str = ""
+    order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def from_columns(
+        cls,
+        columns: Mapping[str, Iterable[Any]],
+        *,
+        order: Mapping[str, Iterable[Any]] | None = None,
+        source: str = "columns",
+    ) -> PairTable:
+        """Build a table from columns by name: a dict of sequences, or a pandas DataFrame.
+
+        Parameters
+        ----------
+        columns
+            At least model_a, model_b, step_a, step_b, layer_a, layer_b and cka. Every other
+            ``<field>_a`` that has its ``<field>_b`` is a factor.
+        order
+            Field -> its labels in the order wanted.
+        source
+            Names the table in errors.
+
+        Raises
+        ------
+        InputError
+            A column is missing or of another length, a number is none, a pair stands there twice,
+            a model has two values of one factor, or the rows have different estimators.
+        """
+        names = [str(name) for name in columns.keys()]
+        fields = [n[:-2] for n in names if n.endswith("_a") and f"{n[:-2]}_b" in names]
+        for name in (*(f"{key}_{side}" for side in "ab" for key in KEY_FIELDS), "cka"):
+            if name not in names:
+                raise InputError(f"{source}: no column '{name}'{near_misses(name, names)}")
+        sides = [{key: _labels(columns[f"{key}_{side}"]) for key in fields} for side in ("a", "b")]
+        cka = _numbers(columns["cka"], "cka", source)
+        examples = (
+            _numbers(columns["n_examples"], "n_examples", source)
+            if "n_examples" in names
+            else np.zeros(len(cka))
+        )
+        lengths = {len(cka), len(examples), *(len(c) for side in sides for c in side.values())}
+        if len(lengths) > 1:
+            raise InputError(f"{source}: the columns have different lengths: {sorted(lengths)}")
+        estimators = {str(e) for e in columns["estimator"]} if "estimator" in names else {""}
+        if len(estimators) > 1:
+            raise InputError(
+                f"{source}: rows of different estimators ({', '.join(sorted(estimators))}) cannot "
+                "be averaged; keep those of one"
+            )
+        table = cls(
+            a=sides[0],
+            b=sides[1],
+            cka=cka,
+            n_examples=np.nan_to_num(examples).astype(np.int64),
+            estimator=next(iter(estimators), ""),
+            order={key: tuple(map(str, labels)) for key, labels in (order or {}).items()},
+        )
+        table._check(source)
+        return table
+
+    def __len__(self) -> int:
+        return len(self.cka)
+
+    @property
+    def fields(self) -> list[str]:
+        """Names of the labels: model, step, layer, then the factors."""
+        return [*KEY_FIELDS, *(name for name in self.a if name not in KEY_FIELDS)]
+
+    def require(self, *fields: str) -> None:
+        """Raise `InputError` unless every one of ``fields`` is a label."""
+        for name in fields:
+            if name not in self.a:
+                raise InputError(f"the table has no field '{name}'{near_misses(name, self.fields)}")
+
+    def keep(self, rows: NDArray[np.bool_]) -> PairTable:
+        """Return the table of the rows where ``rows``, (n_pairs,), is true."""
+        return PairTable(
+            a={name: labels[rows] for name, labels in self.a.items()},
+            b={name: labels[rows] for name, labels in self.b.items()},
+            cka=self.cka[rows],
+            n_examples=self.n_examples[rows],
+            estimator=self.estimator,
+            order=self.order,
+        )
+
+    def where(self, **labels: object) -> PairTable:
+        """Return the pairs whose two sides have these labels: ``where(layer=3, family="PT2")``."""
+        self.require(*labels)
+        rows = np.ones(len(self), bool)
+        for name, value in labels.items():
+            text = label_text(value)
+            rows &= (self.a[name] == text) & (self.b[name] == text)
+        return self.keep(rows)
+
+    def same(self, name: str) -> NDArray[np.bool_]:
+        """Return (n_pairs,): whether both sides have the label, and the same."""
+        self.require(name)
+        return np.asarray((self.a[name] == self.b[name]) & ~is_absent(self.a[name]), bool)
+
+    def differ(self, name: str) -> NDArray[np.bool_]:
+        """Return (n_pairs,): whether both sides have the label, and different ones."""
+        self.require(name)
+        absent = is_absent(self.a[name]) | is_absent(self.b[name])
+        return np.asarray((self.a[name] != self.b[name]) & ~absent, bool)
+
+    def defined(self) -> PairTable:
+        """Return the pairs of different models that have a similarity."""
+        return self.keep(np.isfinite(self.cka) & (self.a["model"] != self.b["model"]))
+
+    def labels(self, name: str) -> list[str | None]:
+        """Return the different labels of a field, in their order."""
+        self.require(name)
+        return ordered({*self.a[name], *self.b[name]}, self.order.get(name, ()))
+
+    def models(self) -> dict[str, dict[str, str | None]]:
+        """Return model -> its factors."""
+        factors = [name for name in self.a if name not in KEY_FIELDS]
+        return {
+            side["model"][at]: {name: side[name][at] for name in factors}
+            for side in (self.a, self.b)
+            for at in range(len(self))
+        }
+
+    def _check(self, source: str) -> None:
+        factors = [name for name in self.a if name not in KEY_FIELDS]
+        known: dict[tuple[str, str], str | None] = {}
+        for side in (self.a, self.b):
+            for name in factors:
+                for model, label in zip(side["model"], side[name], strict=True):
+                    if known.setdefault((model, name), label) != label:
+                        raise InputError(
+                            f"{source}: model '{model}' has two values of '{name}': "
+                            f"{known[model, name]!r} and {label!r}"
+                        )
+        keys_a = zip(*(self.a[key] for key in KEY_FIELDS), strict=True)
+        keys_b = zip(*(self.b[key] for key in KEY_FIELDS), strict=True)
+        seen = set()
+        for pair in map(frozenset, zip(keys_a, keys_b, strict=True)):
+            if pair in seen:
+                names = " and ".join("/".join(map(str, key)) for key in sorted(pair, key=str))
+                raise InputError(
+                    f"{source}: the pair {names} stands there twice and would count twice"
+                )
+            seen.add(pair)
+
+
+def read_results(
+    path: str | Path, *, order: Mapping[str, Iterable[Any]] | None = None
+) -> PairTable:
+    """Read the table that a sweep wrote.
+
+    Parameters
+    ----------
+    path
+        ``results.csv``, or the folder that holds it.
+    order
+        Field -> its labels in the order wanted.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is no such table.
+    """
+    path = Path(path)
+    file_path = path / RESULTS if path.is_dir() else path
+    if not file_path.is_file():
+        raise InputError(f"{file_path} is missing: expected a sweep's {RESULTS} or its folder")
+    try:
+        with file_path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file, strict=True)
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{file_path} is not a table of a sweep: {error}") from error
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise InputError(
+                f"{file_path}, row {line}: {len(row)} cells under {len(header)} columns; "
+                "was the file cut off?"
+            )
+    cells = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
+    columns = {name: [_uncell(text) for text in column] for name, column in cells.items()}
+    return PairTable.from_columns(columns, order=order, source=str(file_path))
+
+
+def label_text(value: object) -> str | None:
+    """Return a label as the table holds it: a text, or None for what is absent."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple):  # tasks [a, b] are tasks [b, a]
+        return json.dumps(sorted(value, key=repr), ensure_ascii=False)
+    if isinstance(value, np.generic):
+        return label_text(value.item())
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # pandas makes 1.0 of a 1 beside an empty cell
+    return json.dumps(value, ensure_ascii=False)
+
+
+def is_absent(labels: Labels) -> NDArray[np.bool_]:
+    """Return where ``labels`` are None."""
+    return np.array([label is None for label in labels], bool)
+
+
+def _uncell(text: str) -> Any:
+    if text == "":
+        return None
+    if text[0] == "'" and cell(text[1:]) == text:  # guarded against spreadsheets
+        return text[1:]
+    if text[0] == "[":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _labels(values: Iterable[Any]) -> Labels:
+    labels = [label_text(value) for value in values]
+    result = np.empty(len(labels), object)
+    result[:] = labels
+    return result
+
+
+def _numbers(values: Iterable[Any], name: str, source: str) -> NDArray[np.float64]:
+    try:
+        return np.array([math.nan if v is None else float(v) for v in values], np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{source}: column '{name}': {error}") from error

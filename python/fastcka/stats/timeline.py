@@ -1,0 +1,94 @@
+"""Similarity over training steps, with the spread between seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastcka.stats.table import PairTable
+from fastcka.stats.trend import mean_and_sem
+
+
+@dataclass(frozen=True, slots=True)
+class TimePoint:
+    """One step of one line.
+
+    Attributes
+    ----------
+    line, step
+        Its label in the field of the lines, and the step of both sides.
+    mean, sem, n
+        Over all pairs; ``sem`` is NaN for fewer than two.
+    low, high
+        The band: lowest and highest of the means of the combinations of two seeds. NaN where there
+        are fewer than two combinations.
+    combinations
+        Number of combinations of two seeds.
+    """
+
+    line: str
+    step: int
+    mean: float
+    sem: float
+    n: int
+    low: float
+    high: float
+    combinations: int
+
+
+def timeline(
+    table: PairTable, *, lines: str = "layer", seed: str | None = "seed"
+) -> list[TimePoint]:
+    """Return the points of each line in the order of its labels, then of the steps.
+
+    A pair counts where both sides have the same step and the same label of the line. Pairs of one
+    model with itself and those without a value are left out.
+
+    Parameters
+    ----------
+    table
+        Pairs at any number of steps.
+    lines
+        The field that makes the lines.
+    seed
+        The field whose combinations make the band: the pairs of seeds 1 and 2 have one mean at a
+        step, those of 1 and 3 another. None: no band.
+
+    Raises
+    ------
+    InputError
+        The table lacks a field.
+    """
+    table.require(lines, *([] if seed is None else [seed]))
+    usable = table.defined()
+    usable = usable.keep(usable.same("step") & usable.same(lines))
+    points = []
+    for line in usable.labels(lines):
+        for step in usable.labels("step"):
+            rows = (usable.a[lines] == line) & (usable.a["step"] == step)
+            if line is None or step is None or not rows.any():
+                continue
+            here = usable.keep(rows)
+            means = [] if seed is None else _means_of_combinations(here, seed)
+            band = len(means) > 1
+            points.append(
+                TimePoint(
+                    line,
+                    int(step),
+                    *mean_and_sem(here.cka),
+                    n=len(here),
+                    low=min(means) if band else float("nan"),
+                    high=max(means) if band else float("nan"),
+                    combinations=len(means),
+                )
+            )
+    return points
+
+
+def _means_of_combinations(table: PairTable, seed: str) -> list[float]:
+    sums: dict[frozenset[str], list[float]] = {}
+    for a, b, value in zip(table.a[seed], table.b[seed], table.cka, strict=True):
+        if a is not None and b is not None:
+            sums.setdefault(frozenset((a, b)), []).append(float(value))
+    return [float(np.mean(values)) for values in sums.values()]

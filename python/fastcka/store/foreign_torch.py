@@ -1,0 +1,123 @@
+"""Tensors in .pt files, without running what a pickle may ask for."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from typing import TYPE_CHECKING, Any, Final
+
+from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
+from fastcka.store.foreign_numpy import check_zip, numeric
+from fastcka.store.naming import choose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_MAX_DEPTH: Final = 16
+
+
+def load_pt(path: Path) -> Any:
+    """Return what a .pt file holds: tensors on the CPU in dicts and lists, mapped into memory.
+
+    A tensor's values are read from the file when they are used, so that those which are not cost
+    nothing; the file must stay as it is meanwhile. Files older than PyTorch 1.6 are read whole.
+
+    Raises
+    ------
+    CorruptFileError, UnsafeFileError
+        If the file is damaged, or holds more than tensors and plain values.
+    MissingExtraError
+        If PyTorch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError.of(f"reading {path}", "PyTorch", "torch") from error
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
+        check_zip(path)
+    try:
+        return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=zipped)
+    except OSError:
+        raise
+    except Exception as error:  # of every kind, on damaged files
+        message = str(error).strip().partition("\n")[0]
+        if "weights" in message.lower() or "unsupported" in message.lower():
+            raise UnsafeFileError(
+                f"{path}: holds more than tensors in dicts and lists; loading it could run code: "
+                f"{message}"
+            ) from error
+        raise CorruptFileError(f"{path}: damaged, cannot be read: {message}") from error
+
+
+def checked_tensor(where: str, value: Any) -> Any:
+    """Return a tensor that is dense and whose values are all stored.
+
+    Raises
+    ------
+    InputError, UnsafeFileError
+        If it is no such tensor; the message begins with ``where``.
+    """
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise InputError(f"{where}: expected a tensor, got {type(value).__name__}")
+    tensor = value.detach()
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        raise InputError(f"{where}: expected a dense tensor, got {tensor.layout} {tensor.dtype}")
+    # A few bytes with strides of 0 can declare any size.
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise UnsafeFileError(
+            f"{where}: shape {tuple(tensor.shape)} declared, {tensor.untyped_storage().nbytes()} "
+            "bytes stored; save it after .clone() if it was an expanded view"
+        )
+    return tensor
+
+
+def read_pt(path: Path, name: str | None) -> NDArray[Any]:
+    """Read a tensor of a .pt file, found by its dotted name or as the only one."""
+    tensors = _tensors(path)
+    bare = list(tensors) == [""]
+    if bare and name is not None:
+        raise InputError(f"{path}: holds one tensor without a name; drop ':{name}'")
+    chosen = "" if bare else choose(path, name, list(tensors))
+    where = f"{path}:{chosen}".rstrip(":")
+    tensor = checked_tensor(where, tensors[chosen])
+    if str(tensor.dtype) == "torch.bfloat16":
+        tensor = tensor.float()
+    try:
+        return numeric(where, tensor.resolve_conj().resolve_neg().numpy().copy())
+    except TypeError as error:
+        raise InputError(f"{where}: {tensor.dtype} has no NumPy format") from error
+
+
+def pt_names(path: Path) -> list[str]:
+    """Return the dotted names of a .pt file's tensors, in its order; "" for a bare tensor."""
+    return list(_tensors(path))
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    tensors: dict[str, Any] = {}
+    _collect(path, load_pt(path), "", tensors, 0)
+    return tensors
+
+
+def _collect(path: Path, value: Any, name: str, tensors: dict[str, Any], depth: int) -> None:
+    """Gather the tensors in nested dicts and lists under dotted names."""
+    if hasattr(value, "untyped_storage"):  # of all that weights_only lets in, tensors alone
+        if name in tensors:
+            raise InputError(f"{path}: two tensors are called {name!r} once keys are joined by '.'")
+        tensors[name] = value
+        return
+    items: list[tuple[object, object]] = []
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list | tuple):
+        items = list(enumerate(value))
+    if items and depth == _MAX_DEPTH:  # pickles can hold themselves
+        raise UnsafeFileError(f"{path}: nested more than {_MAX_DEPTH} deep")
+    for key, item in items:
+        inner = f"{name}.{key}" if name else str(key)
+        _collect(path, item, inner, tensors, depth + 1)

@@ -1,0 +1,80 @@
+"""Which models a tree should hold, which it does, and which are the same under two names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastcka.near_misses import near_misses
+from fastcka.store.importing.finding import ImportFinding
+from fastcka.store.importing.models_file import may_be_missing
+from fastcka.store.importing.report import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastcka.store.importing.found import FoundTree
+    from fastcka.store.store import Store
+
+_STATUS: Final = ("status", "replaced_by", "note")
+
+
+def unlisted_models(
+    found: FoundTree, listed: Mapping[str, Mapping[str, Any]]
+) -> list[ImportFinding]:
+    """Return the models that the tree holds and models.yaml does not list."""
+    return [
+        ImportFinding(
+            "doubtful",
+            "not in models.yaml",
+            f"{model} ({folder}): not listed{near_misses(model, list(listed))}",
+            model,
+        )
+        for model, folder in found.models.items()
+        if model not in listed
+    ]
+
+
+def missing_models(
+    found: FoundTree, listed: Mapping[str, Mapping[str, Any]], store: Store
+) -> list[ImportFinding]:
+    """Return the models of models.yaml that the tree does not hold, and what is known of each.
+
+    A model that failed by models.yaml, and stands in the tree all the same, is doubtful.
+    """
+    stored = set(store.models())
+    findings = []
+    for model, factors in listed.items():
+        said = [f"{name}: {factors[name]}" for name in _STATUS if factors.get(name) is not None]
+        detail = "; ".join([f"{model}: not in the tree", *said])
+        if model in found.models:
+            if may_be_missing(factors):
+                detail = "; ".join([f"{model}: in the tree all the same", *said])
+                findings.append(ImportFinding("doubtful", "said to be missing", detail, model))
+        elif may_be_missing(factors):
+            findings.append(ImportFinding("missing", "missing, as listed", detail, model))
+        elif model in stored:
+            findings.append(ImportFinding("missing", "in the store already", detail, model))
+        else:
+            findings.append(ImportFinding("missing", MISSING, detail, model))
+    return findings
+
+
+def twin_models(found: FoundTree, store: Store) -> list[ImportFinding]:
+    """Return the models of the tree whose values are the same in all layers at all steps."""
+    values: dict[str, list[tuple[int, str, str]]] = {}
+    for key in store.keys():
+        if key.model in found.models:
+            values.setdefault(key.model, []).append((key.step, key.layer, store.info(key).digest))
+    same: dict[tuple[tuple[int, str, str], ...], list[str]] = {}
+    for model, own in values.items():
+        same.setdefault(tuple(sorted(own)), []).append(model)
+    return [
+        ImportFinding(
+            "doubtful",
+            "same model under two names",
+            f"{', '.join(models)}: equal in all {len(own)} representations",
+            models[0],
+        )
+        for own, models in same.items()
+        if len(models) > 1
+    ]

@@ -1,0 +1,190 @@
+"""One checkpoint folder of a tree: representations.pt and metadata.json, held against each other.
+
+`representations.pt` is a dict with `representations` (n, tokens, layers, hidden) and the same
+numbers flattened as `representations_flat`; `metadata.json` describes it, with a list `city_info`
+of one object for each row. It was written with ``default=str``, so that any number may be a text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+from fastcka.errors import ImportRefusedError, InputError, StoreError
+from fastcka.store.foreign_torch import checked_tensor, load_pt
+from fastcka.store.importing.example_table import ExampleTable, example_table, positions
+from fastcka.store.importing.jsonfile import UNREADABLE, read_json, whole_number, whole_numbers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VALUES: Final = "representations.pt"
+METADATA: Final = "metadata.json"
+ID_FIELDS: Final = ("city_id", "row_id")
+
+_SHAPE: Final = "shape contradicts metadata"
+
+
+class CityTables:
+    """Example tables of `city_info`; the one made last is remembered, as it is mostly the next."""
+
+    def __init__(self) -> None:
+        self._last: tuple[list[Any], ExampleTable] | None = None
+
+    def of_rows(self, rows: list[Any]) -> ExampleTable:
+        """Return the table of a `city_info`.
+
+        Ids are `city_id`, else `row_id`, else the position in the list. The column `city_id` holds
+        them in any case: it is what filters are written with.
+        """
+        if self._last is None or self._last[0] != rows:
+            self._last = rows, example_table(rows, ID_FIELDS, id_column="city_id")
+        return self._last[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """What a checkpoint folder holds.
+
+    Attributes
+    ----------
+    values
+        (n_examples, ...) tensor, mapped from the file.
+    table
+        Its examples.
+    prompt_format
+        The field of this name, if it is there.
+    """
+
+    values: Any
+    table: ExampleTable
+    prompt_format: str | None
+
+
+def incomplete(folder: Path) -> str | None:
+    """Return what a checkpoint folder lacks, or None."""
+    absent = [name for name in (VALUES, METADATA) if not (folder / name).is_file()]
+    if len(absent) == 2:
+        return f"{folder}: holds neither {VALUES} nor {METADATA}"
+    return f"{folder}: {absent[0]} is not there" if absent else None
+
+
+def read_checkpoint(folder: Path, *, layer: int, step: int, tables: CityTables) -> Checkpoint:
+    """Read a checkpoint of one layer at one step.
+
+    Raises
+    ------
+    ImportRefusedError
+        If a file is missing or damaged, or the two contradict each other or the folder's name.
+    MissingExtraError
+        If PyTorch is not installed.
+    """
+    lacking = incomplete(folder)
+    if lacking is not None:
+        raise ImportRefusedError("incomplete checkpoint", lacking)
+    metadata = read_json(folder / METADATA)
+    if not isinstance(metadata, dict):
+        raise ImportRefusedError(UNREADABLE, f"{folder / METADATA}: expected an object")
+    try:
+        saved = load_pt(folder / VALUES)
+    except (InputError, StoreError, OSError) as error:
+        raise ImportRefusedError(UNREADABLE, str(error)) from error
+    if not isinstance(saved, dict):
+        raise ImportRefusedError(UNREADABLE, f"{folder / VALUES}: expected a dict of tensors")
+    for where, fields in ((folder / METADATA, metadata), (folder / VALUES, saved)):
+        _check_name(f"{where}: layers", fields.get("layers"), layer, "layer")
+        _check_name(f"{where}: step", fields.get("step"), step, "step")
+    values = _values(folder, saved)
+    _check_shape(folder, metadata, values)
+    table = _table(folder, metadata, len(values), tables)
+    prompt = metadata.get("prompt_format")
+    return Checkpoint(values, table, prompt if isinstance(prompt, str) else None)
+
+
+def _check_name(where: str, field: Any, expected: int, noun: str) -> None:
+    """Hold a field against the number in the folder's name."""
+    if hasattr(field, "tolist"):  # a tensor
+        field = field.tolist()
+    came = whole_numbers(where, field)
+    if came is not None and came != (expected,):
+        raise ImportRefusedError(
+            f"{noun} contradicts the folder",
+            f"{where}: {', '.join(map(str, came)) or 'none'}, but the folder is of {noun} "
+            f"{expected}",
+        )
+
+
+def _values(folder: Path, saved: dict[Any, Any]) -> Any:
+    """Return the flat tensor, or the other if that is not there; their shapes must agree."""
+    found = {}
+    for name in ("representations_flat", "representations"):
+        if name in saved:
+            try:
+                found[name] = checked_tensor(f"{folder / VALUES}:{name}", saved[name])
+            except (InputError, StoreError) as error:
+                raise ImportRefusedError(UNREADABLE, str(error)) from error
+    if not found:
+        raise ImportRefusedError(
+            UNREADABLE,
+            f"{folder / VALUES}: holds neither representations_flat nor representations; it has "
+            f"{', '.join(map(str, list(saved)[:8])) or 'nothing'}",
+        )
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    flat = {(shape[:1], prod(shape[1:])) for shape in shapes.values()}
+    if len(flat) > 1 or any(len(shape) < 2 for shape in shapes.values()):
+        raise ImportRefusedError(_SHAPE, f"{folder / VALUES}: shapes {shapes} do not agree")
+    return next(iter(found.values()))
+
+
+def _check_shape(folder: Path, metadata: dict[str, Any], values: Any) -> None:
+    n_examples, n_features = len(values), prod(values.shape[1:])
+    where = folder / METADATA
+    factors = [
+        whole_number(f"{where}: {name}", metadata.get(name))
+        for name in ("n_tokens", "n_layers", "hidden_dim")
+    ]
+    expected: dict[str, tuple[object, object]] = {
+        "n_cities": (
+            whole_number(f"{where}: n_cities", metadata.get("n_cities")),
+            n_examples,
+        ),
+        "representation_flat_dim": (
+            whole_number(
+                f"{where}: representation_flat_dim", metadata.get("representation_flat_dim")
+            ),
+            n_features,
+        ),
+        "n_tokens * n_layers * hidden_dim": (
+            None if None in factors else prod(number or 0 for number in factors),
+            n_features,
+        ),
+    }
+    shape = whole_numbers(f"{where}: representation_shape", metadata.get("representation_shape"))
+    if shape:
+        said = (shape[0], prod(shape[1:]))
+        expected["representation_shape"] = (said, (n_examples, n_features))
+    for name, (said_there, found) in expected.items():
+        if said_there is not None and said_there != found:
+            raise ImportRefusedError(
+                _SHAPE, f"{where}: {name}: {said_there}, but {VALUES} holds {found}"
+            )
+
+
+def _table(
+    folder: Path, metadata: dict[str, Any], n_examples: int, tables: CityTables
+) -> ExampleTable:
+    rows = metadata.get("city_info")
+    if rows is None:
+        return positions(n_examples)
+    where = f"{folder / METADATA}: city_info"
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ImportRefusedError(UNREADABLE, f"{where}: expected a list of objects")
+    if len(rows) != n_examples:
+        raise ImportRefusedError(
+            "row counts differ", f"{where}: {len(rows)} rows, but {VALUES} holds {n_examples}"
+        )
+    try:
+        return tables.of_rows(rows)
+    except ImportRefusedError as error:
+        raise ImportRefusedError(error.reason, f"{where}: {error}") from None

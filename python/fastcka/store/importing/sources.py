@@ -1,0 +1,77 @@
+"""What a step in the store was made of, so that a second import knows whether that has changed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from fastcka.store.importing.finding import ImportFinding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from fastcka.store.importing.found import FoundStep
+
+_FIELD: Final = "import"
+_KEPT: Final = ("kind", "reason", "detail", "layer")
+
+Fingerprint = dict[str, list[int]]
+"""File, relative to the model's folder -> [size in bytes, mtime in nanoseconds]."""
+
+
+def fingerprint(found: FoundStep) -> Fingerprint:
+    """Return the sizes and times of a step's files.
+
+    Raises
+    ------
+    OSError
+        If one has gone.
+    """
+    marks: Fingerprint = {}
+    for path in found.files:
+        status = path.stat()
+        # examples.json may stand above the model's folder.
+        marks[os.path.relpath(path, found.folder)] = [status.st_size, status.st_mtime_ns]
+    return marks
+
+
+def provenance(
+    tree: Path, found: FoundStep, marks: Fingerprint, findings: Sequence[ImportFinding]
+) -> dict[str, Any]:
+    """Return what is written beside a step's representations."""
+    return {
+        _FIELD: {
+            "tree": str(tree.resolve()),
+            "folder": str(found.folder.relative_to(tree)),
+            "files": marks,
+            # Said again by each later import: what was left out must not be forgotten.
+            "findings": [
+                {name: value for name, value in found_.to_dict().items() if name in _KEPT}
+                for found_ in findings
+            ],
+        }
+    }
+
+
+def difference(provenance: Mapping[str, Any], marks: Fingerprint) -> str | None:
+    """Return how a step's files differ from those that the store's step was made of, or None."""
+    record = provenance.get(_FIELD)
+    if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
+        return "was not written by an import"
+    old = record["files"]
+    changes = {
+        "are new": marks.keys() - old.keys(),
+        "have gone": old.keys() - marks.keys(),
+        "have changed": {name for name in marks.keys() & old.keys() if marks[name] != old[name]},
+    }
+    said = [f"{', '.join(sorted(names)[:3])} {what}" for what, names in changes.items() if names]
+    return f"was made of other files: {'; '.join(said)}" if said else None
+
+
+def findings_of(provenance: Mapping[str, Any], found: FoundStep) -> list[ImportFinding]:
+    """Return what the import that wrote a step had to say of it."""
+    return [
+        ImportFinding(model=found.model, step=found.step, **kept)
+        for kept in provenance[_FIELD]["findings"]
+    ]

@@ -1,0 +1,55 @@
+"""What a sweep leaves out, counted by reason, with a few examples of each."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MOST_EXAMPLES = 3
+MOST_REASONS = 10
+
+
+class Dropped:
+    """Reasons, each a noun in the plural with what is wrong: "groups without a comparison".
+
+    Attributes
+    ----------
+    counts
+        Reason -> how many.
+    examples
+        Reason -> the first `MOST_EXAMPLES` of them by name.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.examples: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, reason: str, *examples: str, count: int = 1) -> None:
+        """Count for ``reason``, with the names of some of what is counted."""
+        self.counts[reason] += count
+        known = self.examples[reason]
+        known.extend(examples[: MOST_EXAMPLES - len(known)])
+
+
+def counted_reason(count: int, reason: str) -> str:
+    """Return "1 group without a comparison" or "12 groups without a comparison"."""
+    if count == 1:
+        reason = re.sub(r"\b(representation|group|pair|file)s\b", r"\1", reason, count=1)
+    return f"{count:,} {reason}"
+
+
+def left_out_text(
+    counts: Mapping[str, int], examples: Mapping[str, Sequence[str]] | None = None
+) -> str:
+    """Return a line for each reason, and one for each example below it; "nothing" for none."""
+    lines = []
+    for reason, count in list(counts.items())[:MOST_REASONS]:
+        lines.append(counted_reason(count, reason))
+        lines += [f"  {example}" for example in (examples or {}).get(reason, ())]
+    if len(counts) > MOST_REASONS:
+        lines.append(f"and {len(counts) - MOST_REASONS} more reasons; --json has all")
+    return "\n".join(lines) or "nothing"

@@ -1,0 +1,72 @@
+"""Results folders as a sweep writes them, made by hand."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+
+import pytest
+
+from fastcka.sweep.table import cell
+
+
+@pytest.fixture
+def results_folder(tmp_path):
+    """Write results.csv and run.json for all pairs of models; return the folder."""
+
+    def make(models, value, *, name="results", layers=("3",), steps=(100,), keep=None, config=None):
+        folder = tmp_path / name
+        folder.mkdir()
+        factors = sorted({factor for own in models.values() for factor in own})
+        header = [f"{key}_{side}" for side in "ab" for key in ("model", "step", "layer")]
+        header += [f"{factor}_{side}" for factor in factors for side in "ab"]
+        header += ["n_examples", "n_dropped", "estimator", "cka", "undefined", "seconds"]
+        groups = []
+        with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(header)
+            for layer, step in itertools.product(layers, steps):
+                for a, b in itertools.combinations(models, 2):
+                    if keep is not None and not keep(models[a], models[b]):
+                        continue
+                    own = [a, step, layer, b, step, layer]
+                    own += [models[m].get(factor, "") for factor in factors for m in (a, b)]
+                    own += [4413, 87, "unbiased", float(value(a, b, layer, step)), "", 0.5]
+                    rows.writerow([cell(item) for item in own])
+                keys = [[model, step, layer, "digest"] for model in models]
+                groups.append({"keys": keys, "n_features": [256] * len(keys)})
+        record = {
+            "config": {"store": "a store", "compare": {}, **(config or {})},
+            "versions": {"fastcka": "0"},
+            "finished": "2026-11-21T00:00:00+00:00",
+            "plan": {"dropped": {"models without a last step": 2}},
+            "groups": groups,
+        }
+        (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def models():
+    """Three variants of three seeds in two families; in one variant seed 3 stands in for seed 2."""
+    return {
+        f"{family}-{variant}-{seed}": {"family": family, "variant": variant, "seed": seed}
+        for family in ("PT2", "PT3")
+        for variant in ("a", "b", "c")
+        for seed in (("orig", 1, 3) if variant == "b" else ("orig", 1, 2))
+    }
+
+
+@pytest.fixture
+def planted():
+    """0.8 within a variant, 0.3 between two, and a little that is each pair's own."""
+
+    def value(a, b, layer, step):
+        own = (sum(map(ord, a)) * sum(map(ord, b)) % 97) / 970
+        same = a.rsplit("-", 1)[0] == b.rsplit("-", 1)[0]
+        return (0.8 if same else 0.3) + own
+
+    return value

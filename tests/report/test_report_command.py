@@ -1,0 +1,39 @@
+"""``fastcka report``: its answer, and its exit status."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from fastcka.cli.app import app
+
+
+@pytest.fixture
+def call():
+    def run(*arguments):
+        return CliRunner().invoke(app, ["report", *map(str, arguments)])
+
+    return run
+
+
+def test_it_says_what_it_wrote(call, results_folder, models, planted, tmp_path):
+    folder = results_folder(models, planted)
+    done = call(folder, "--out", tmp_path / "out", "--permutations", 99, "--json")
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert told["page"] == str(tmp_path / "out" / "index.html")
+    assert {"what": "Timelines", "reason": "pairs stand at one step only (100)", "where": []} in (
+        told["not_drawn"]
+    )
+    words = call(folder, "--out", tmp_path / "out", "--permutations", 99)
+    assert "Timelines: pairs stand at one step only (100)" in words.stdout
+
+
+def test_a_wrong_call_exits_with_2(call, results_folder, models, planted, tmp_path):
+    folder = results_folder(models, planted)
+    assert call(folder, "--variant", "nothing").exit_code == 2
+    assert call(tmp_path / "nowhere").exit_code == 2
+    assert not (folder / "report").exists()
+    assert not (tmp_path / "nowhere").exists()

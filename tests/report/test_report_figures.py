@@ -1,0 +1,118 @@
+"""The figures as objects: what stands on them."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastcka.report.blocks import blocks
+from fastcka.report.comparisons import comparisons
+from fastcka.report.facts import read_facts
+from fastcka.report.items import Drawing
+from fastcka.report.matrices import matrices
+from fastcka.report.roles import find_roles
+from fastcka.report.slices import cut
+from fastcka.report.source import Source
+from fastcka.report.timelines import timelines
+from fastcka.report.trends import trends
+from fastcka.stats import read_results
+
+CAPTION = "n = 4,413 examples · d = 256 · unbiased CKA · filter: region:^(?!Atlantis).*"
+
+
+@pytest.fixture
+def draw(results_folder, models, planted):
+    def make(view, **options):
+        options.setdefault("layers", ("3", "4"))
+        value = options.pop("value", planted)
+        folder = results_folder(
+            models, value, config={"examples": "region:^(?!Atlantis).*"}, **options
+        )
+        table = read_results(folder)
+        roles = find_roles(table)
+        parts = cut(table, roles)
+        source = Source(parts, roles, read_facts(folder), frozenset(parts.moments), 99)
+        return [item for item in view(source) if isinstance(item, Drawing)]
+
+    return make
+
+
+def texts(axis_labels):
+    return [label.get_text() for label in axis_labels]
+
+
+@pytest.mark.parametrize("view", [matrices, blocks, comparisons, trends, timelines])
+def test_n_d_estimator_and_filter_stand_on_every_figure(draw, view):
+    drawings = draw(view, steps=(10, 100))
+    assert drawings
+    for drawing in drawings:
+        assert CAPTION in drawing.figure.get_supxlabel()
+
+
+def test_the_matrix_has_every_label_and_a_fixed_scale(draw):
+    drawing = draw(matrices, keep=lambda a, b: a["seed"] != b["seed"])[0]
+    axes, bar = drawing.figure.axes
+    names = [
+        f"{v} / {s}" for v, third in (("a", 2), ("b", 3), ("c", 2)) for s in (1, third, "orig")
+    ]
+    assert texts(axes.get_xticklabels()) == texts(axes.get_yticklabels()) == names
+    assert axes.images[0].get_clim() == (0, 1)
+    assert bar.get_ylabel() == "CKA (unbiased)"
+    # Hatched: the 9 x 9 cells but the diagonal, less the pairs that were compared.
+    compared = 2 * (36 - 3 - 3 - 1)
+    assert len(axes.collections[0].get_paths()) == 81 - 9 - compared
+    assert f"{81 - 9 - compared} cells without a value" in drawing.figure.get_supxlabel()
+    shown = axes.images[0].get_array()
+    assert shown.mask.sum() == 81 - compared
+
+
+def test_block_means_show_mean_sem_and_n(draw):
+    drawing = draw(blocks, value=lambda a, b, *_: 0.75)[0]
+    cells = [text.get_text() for text in drawing.figure.axes[0].texts]
+    assert cells[0] == "0.75\n±0.000\n(3)"
+    assert cells[1] == "0.75\n±0.000\n(9)"
+    assert texts(drawing.figure.axes[0].get_xticklabels()) == ["a", "b", "c"]
+
+
+def test_comparisons_show_every_pair(draw):
+    drawing = draw(comparisons)[0]
+    upper, lower = drawing.figure.axes
+    counts = [len(collection.get_offsets()) for collection in upper.collections]
+    assert counts == [9, 20, 9, 20]  # cross-seed pairs, at two layers
+    assert upper.get_ylim() == pytest.approx((-0.02, 1.02))
+    assert texts(upper.get_legend().get_texts()) == ["same variant", "different variant"]
+    labels = texts(lower.get_xticklabels())
+    assert [label.split("\n")[0] for label in labels] == ["layer 3", "layer 4"]
+    assert all("\np = " in label for label in labels)
+    assert texts(upper.get_xticklabels())[1].endswith("n = 20")
+
+
+def test_the_trend_has_a_line_for_each_layer_and_the_pairs_as_points(draw):
+    (drawing,) = draw(trends)
+    same, different = drawing.figure.axes
+    assert texts(different.get_legend().get_texts()) == ["layer 3", "layer 4"]
+    assert texts(same.get_xticklabels()) == ["PT2\nn = 9", "PT3\nn = 9"]
+    points = [len(c.get_offsets()) for c in different.collections if len(c.get_offsets()) > 2]
+    assert points == [20, 20, 20, 20]
+
+
+def test_a_timeline_has_a_band(draw):
+    drawing = draw(timelines, steps=(0, 50, 100))[0]
+    same, different = drawing.figure.axes
+    assert len(same.collections) == 2  # a band for each layer
+    assert list(same.lines[0].get_xdata()) == [0, 50, 100]
+    assert "band: lowest and highest" in drawing.figure.get_supxlabel()
+    assert different.get_title(loc="left").startswith("different variant")
+
+
+def test_a_dollar_in_a_name_is_no_mathematics(results_folder, planted):
+    names = {f"$x_{{{v}}}$-{v}-{s}": {"variant": f"$v_{v}$", "seed": s} for v in "ab" for s in "12"}
+    folder = results_folder(names, planted)
+    table = read_results(folder)
+    roles = find_roles(table)
+    source = Source(cut(table, roles), roles, read_facts(folder), frozenset({"100"}), 99)
+    for view in (matrices, blocks, comparisons):
+        for item in view(source):
+            if isinstance(item, Drawing):
+                item.figure.canvas.draw()
+                labels = texts(item.figure.axes[0].get_yticklabels())
+                assert not [text for text in labels if "$" in text.replace(r"\$", "")]

@@ -1,0 +1,203 @@
+"""The folder of a report: tables against the rows they come from, and what is never silent."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from fastcka.errors import InputError
+from fastcka.report import write_report
+
+ONE_FAMILY = {"family": lambda a, b: a["family"] == b["family"]}
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_block_means_equal_those_of_the_rows(results_folder, models, planted):
+    folder = results_folder(models, planted, layers=("3", "4"), keep=ONE_FAMILY["family"])
+    write_report(folder, permutations=99)
+    expected = defaultdict(list)
+    for row in rows_of(folder / "results.csv"):
+        both = tuple(sorted((row["variant_a"], row["variant_b"])))
+        expected[row["family_a"], row["layer_a"], *both].append(float(row["cka"]))
+    found = rows_of(folder / "report" / "tables" / "block_means.csv")
+    assert len(found) == 2 * 2 * 6
+    for row in found:
+        values = expected[row["family"], row["layer"], row["variant_1"], row["variant_2"]]
+        assert int(row["n"]) == len(values) == (3 if row["variant_1"] == row["variant_2"] else 9)
+        assert float(row["mean"]) == pytest.approx(sum(values) / len(values), abs=1e-12)
+        assert float(row["sem"]) == pytest.approx(
+            np.std(values, ddof=1) / len(values) ** 0.5, abs=1e-12
+        )
+
+
+def test_the_matrix_is_variant_major_and_empty_where_nothing_was_compared(
+    results_folder, models, planted
+):
+    folder = results_folder(
+        models,
+        planted,
+        keep=lambda a, b: a["family"] == b["family"] and a["seed"] != b["seed"],
+        config={"compare": {"order": {"seed": ["orig", 1, 2]}}},
+    )
+    write_report(folder, permutations=99)
+    rows = rows_of(folder / "report" / "tables" / "matrix_PT2_layer3_step100.csv")
+    names = [row["name"] for row in rows]
+    assert names == [f"a / {s}" for s in ("orig", 1, 2)] + [f"b / {s}" for s in ("orig", 1, 3)] + [
+        f"c / {s}" for s in ("orig", 1, 2)
+    ]
+    for one in rows:
+        for other in rows:
+            text = one[other["name"]]
+            if one is other or one["seed"] == other["seed"]:
+                assert text == ""  # not 0
+            else:
+                value = planted(*sorted((one["model"], other["model"])), "3", 100)
+                assert float(text) == pytest.approx(value, abs=1e-15)
+
+
+def test_comparisons_are_of_like_with_like(results_folder, models, planted):
+    folder = results_folder(models, planted)
+    write_report(folder, permutations=199)
+    rows = rows_of(folder / "report" / "tables" / "comparisons.csv")
+    by = {(row["question"], row["family"]): row for row in rows}
+    variant = by["same against different variant", "PT2"]
+    values = defaultdict(list)
+    for row in rows_of(folder / "results.csv"):
+        if row["family_a"] == row["family_b"] == "PT2" and row["seed_a"] != row["seed_b"]:
+            values[row["variant_a"] == row["variant_b"]].append(float(row["cka"]))
+    assert (int(variant["pairs_first"]), int(variant["pairs_second"])) == (9, len(values[False]))
+    difference = np.mean(values[True]) - np.mean(values[False])
+    assert float(variant["difference"]) == pytest.approx(difference, abs=1e-12)
+    assert float(variant["low"]) < difference < float(variant["high"])
+    assert float(variant["p"]) <= 0.05
+    seed = by["same against different seed", "PT2"]
+    assert int(seed["pairs_first"]) + int(seed["pairs_second"]) == 27  # of two variants
+    family = by["within one family against within another", "PT2, PT3"]
+    assert float(family["p"]) > 0.05
+    assert int(family["models"]) == 18
+
+
+def test_every_view_that_is_missing_has_its_reason(results_folder, planted):
+    models = {f"m-{at}": {"task": at % 2} for at in range(5)}
+    result = write_report(results_folder(models, planted), permutations=99)
+    told = {item.what: item.reason for item in result.not_drawn}
+    assert "--variant FIELD (there are: task)" in told["Block means"]
+    assert "--family FIELD" in told["Trend over families"]
+    assert "one step only (100)" in told["Timelines"]
+    assert "Same against different variant" in told
+    assert "Same against different seed" in told
+    page = result.page.read_text(encoding="utf-8")
+    for what in told:
+        assert what in page
+
+
+def test_factors_are_named_by_options(results_folder, planted):
+    models = {f"m-{v}-{s}": {"task": v, "run": s} for v in range(3) for s in range(3)}
+    folder = results_folder(models, planted)
+    result = write_report(folder, variant="task", seed="run", permutations=99)
+    rows = rows_of(result.folder / "tables" / "block_means.csv")
+    assert {(row["task_1"], row["task_2"]): int(row["n"]) for row in rows}["0", "0"] == 3
+    with pytest.raises(InputError, match="did you mean task"):
+        write_report(folder, variant="tusk")
+
+
+def test_pairs_that_are_in_no_view_are_counted(results_folder, models, planted):
+    folder = results_folder(models, planted)
+    text = (folder / "results.csv").read_text(encoding="utf-8").splitlines()
+    cells = text[1].split(",")
+    cells[2] = "4"  # one side at another layer
+    (folder / "results.csv").write_text("\n".join([text[0], ",".join(cells), *text[2:]]) + "\n")
+    result = write_report(folder, permutations=99)
+    assert "1 pairs of two different layers" in {item.what for item in result.not_drawn}
+
+
+def test_many_steps_are_all_in_the_tables_and_the_last_is_drawn(results_folder, planted):
+    models = {f"m-{v}-{s}": {"variant": v, "seed": s} for v in range(2) for s in range(3)}
+    folder = results_folder(models, planted, steps=(0, 10, 20, 100))
+    result = write_report(folder, permutations=99)
+    drawn = [path.name for path in result.figures if path.name.startswith("matrix")]
+    assert drawn == ["matrix_layer3_step100.png"]
+    assert any("at 3 earlier steps" in item.what for item in result.not_drawn)
+    assert len([path for path in result.tables if path.name.startswith("matrix")]) == 4
+    steps = {row["step"] for row in rows_of(result.folder / "tables" / "timeline.csv")}
+    assert steps == {"0", "10", "20", "100"}
+    everything = write_report(folder, all_steps=True, permutations=99)
+    assert len([path for path in everything.figures if path.name.startswith("matrix")]) == 4
+
+
+def test_final_steps_of_their_own_make_one_slice(results_folder, models, planted):
+    folder = results_folder(models, planted)
+    text = (folder / "results.csv").read_text(encoding="utf-8")
+    rows = list(csv.reader(text.splitlines()))
+    header = rows[0]
+    for row in rows[1:]:
+        for side in "ab":
+            family = row[header.index(f"family_{side}")]
+            row[header.index(f"step_{side}")] = {"PT2": "328125", "PT3": "328132"}[family]
+    with (folder / "results.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    result = write_report(folder, permutations=99)
+    names = {path.name for path in result.tables}
+    assert "matrix_PT2_layer3_stepfinal.csv" in names
+    assert "matrix_all_layer3_stepfinal.csv" in names
+
+
+def test_a_report_is_replaced_and_nothing_else(results_folder, models, planted, tmp_path):
+    folder = results_folder(models, planted)
+    first = write_report(folder, permutations=99)
+    stray = first.folder / "figures" / "mine.txt"
+    stray.write_text("mine")
+    one_family = folder / "results.csv"
+    kept = [
+        line for line in one_family.read_text(encoding="utf-8").splitlines() if "PT3" not in line
+    ]
+    one_family.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    second = write_report(folder, permutations=99)
+    assert stray.exists()
+    assert not [path for path in (second.folder / "figures").iterdir() if "PT3" in path.name]
+    assert {path.name for path in second.folder.iterdir()} == {
+        "index.html",
+        "report.json",
+        "figures",
+        "tables",
+    }
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("years")
+    with pytest.raises(InputError, match="something else than a report"):
+        write_report(folder, out=other)
+    assert write_report(folder, out=tmp_path / "new" / "one", permutations=99).page.is_file()
+
+
+def test_an_edited_record_removes_no_file_elsewhere(results_folder, models, planted, tmp_path):
+    folder = results_folder(models, planted)
+    report = write_report(folder, permutations=99).folder
+    (tmp_path / "precious.csv").write_text("1")
+    record = json.loads((report / "report.json").read_text())
+    record["files"] += ["../../precious.csv", "tables/../../../precious.csv"]
+    (report / "report.json").write_text(json.dumps(record))
+    write_report(folder, permutations=99)
+    assert (tmp_path / "precious.csv").exists()
+
+
+def test_without_run_json_the_report_says_what_is_unknown(results_folder, models, planted):
+    folder = results_folder(models, planted)
+    (folder / "run.json").write_text("{}")
+    result = write_report(folder, permutations=99)
+    assert any("run.json could not be read" in item.reason for item in result.not_drawn)
+    assert "d unknown" in result.page.read_text(encoding="utf-8")
+
+
+def test_an_empty_table_is_refused(results_folder, models, planted):
+    folder = results_folder(models, planted, keep=lambda *_: False)
+    with pytest.raises(InputError, match="nothing to report"):
+        write_report(folder)
+    assert not (folder / "report").exists()

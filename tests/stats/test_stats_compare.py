@@ -1,0 +1,173 @@
+"""Comparisons of groups of pairs: exact permutations by brute force, chance by simulation."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+
+from fastcka.errors import InputError
+from fastcka.stats import PairTable, compare_pairs, compare_values
+from fastcka.stats.permutation import exchangeable_classes
+
+
+def by_hand(models, values, field):
+    """Difference of means for one labelling, pair by pair."""
+    same = [v for (a, b), v in values.items() if models[a][field] == models[b][field]]
+    other = [v for (a, b), v in values.items() if models[a][field] != models[b][field]]
+    return np.mean(same) - np.mean(other)
+
+
+def test_the_exact_p_value_equals_brute_force(grid, pair_table, rng):
+    models = grid(2, 3)
+    values = {pair: float(rng.normal()) for pair in itertools.combinations(models, 2)}
+    result = compare_pairs(
+        pair_table(models, lambda a, b, *_: values.get((a, b), values.get((b, a)))), same="variant"
+    )
+    observed = by_hand(models, values, "variant")
+    assert result.effect == pytest.approx(observed, abs=1e-12)
+    labels = [f["variant"] for f in models.values()]
+    all_of_them = [
+        by_hand(dict(zip(models, ({"variant": v} for v in order), strict=True)), values, "variant")
+        for order in itertools.permutations(labels)
+    ]
+    center = np.mean(all_of_them)
+    extreme = [abs(d - center) >= abs(observed - center) - 1e-9 for d in all_of_them]
+    assert result.p == pytest.approx(np.mean(extreme), abs=1e-12)
+    assert (result.exact, result.permutations) == (True, 20)  # 6! / (3! 3!)
+    assert (result.first.n_pairs, result.second.n_pairs, result.n_models) == (6, 9, 6)
+
+
+def test_a_planted_difference_is_found(grid, pair_table, rng):
+    noise = rng.normal(scale=0.03, size=1000).tolist()
+    table = pair_table(grid(7, 3), lambda a, b, *_: 0.3 + 0.2 * (a[:3] == b[:3]) + noise.pop())
+    result = compare_pairs(table, same="variant")
+    assert result.p == pytest.approx(1e-4, abs=1e-9)  # (0 + 1) / (9999 + 1)
+    assert result.low < 0.2 < result.high
+    assert 0.02 < result.high - result.low < 0.06
+    assert (result.n_pairs, result.first.n_pairs, result.permutations) == (210, 21, 9_999)
+    assert compare_pairs(table, same="variant") == result  # the same seed, the same numbers
+    assert compare_pairs(table, same="variant", seed=1).low != result.low
+
+
+def test_labels_move_only_where_every_permuted_pair_was_measured():
+    ends = np.array(list(itertools.combinations(range(6), 2))).T
+    free = np.zeros(6, int)
+    assert exchangeable_classes(6, ends, free).tolist() == [0] * 6
+    seed = np.array([0, 1, 2, 0, 1, 2])
+    cross = ends[:, seed[ends[0]] != seed[ends[1]]]
+    assert exchangeable_classes(6, cross, free).tolist() == seed.tolist()
+    family = np.array([0, 0, 0, 1, 1, 1])
+    inside = ends[:, family[ends[0]] == family[ends[1]]]
+    assert exchangeable_classes(6, inside, free).tolist() == family.tolist()
+    without_one = ends[:, (ends != [[0], [1]]).any(axis=0)]
+    assert exchangeable_classes(6, without_one, free).tolist() == [0, 0, 1, 1, 1, 1]
+    assert exchangeable_classes(6, ends, family).tolist() == family.tolist()
+
+
+def test_cross_seed_pairs_keep_labels_within_seeds(grid, pair_table, rng):
+    models = grid(3, 2)
+    values = rng.normal(size=100).tolist()
+    table = pair_table(models, lambda *_: values.pop(), keep=lambda a, b: a["seed"] != b["seed"])
+    result = compare_pairs(table, same="variant")
+    assert (result.exact, result.permutations) == (True, 36)  # 3! for each of the two seeds
+
+
+def test_families_that_were_never_compared_have_an_interval_but_no_p(grid, pair_table, rng):
+    values = rng.normal(size=1000).tolist()
+    models = grid(3, 3, families=("cnn", "mlp"))
+    everything = pair_table(models, lambda *_: values.pop())
+    apart = everything.keep(everything.same("family"))
+    result = compare_values(apart, field="family", first="cnn", second="mlp")
+    assert np.isnan(result.p)
+    assert result.low < result.effect < result.high
+    assert "no p-value" in result.notes[0]
+    assert result.first.n_pairs == result.second.n_pairs == 36
+    both = compare_values(everything, field="family", first="cnn", second="mlp")
+    assert 0 < both.p <= 1
+    assert both.effect == pytest.approx(result.effect)
+    turned = compare_values(everything, field="family", first="mlp", second="cnn")
+    assert turned.effect == pytest.approx(-both.effect)
+
+
+def test_what_a_model_does_to_all_its_pairs_is_no_difference(grid, pair_table, rng):
+    # Exactly additive: same and different variants have the same mean, and the interval knows it.
+    own = dict.fromkeys(grid(5, 3), 0.0) | {
+        m: float(v) for m, v in zip(grid(5, 3), rng.normal(size=15), strict=True)
+    }
+    table = pair_table(grid(5, 3), lambda a, b, *_: own[a] + own[b])
+    result = compare_pairs(table, same="variant")
+    assert abs(result.effect) < 1e-12
+    assert max(abs(result.low), abs(result.high)) < 1e-9
+
+
+def test_too_few_models_for_an_interval(pair_table):
+    models = {name: {"variant": name[0]} for name in ("a1", "a2", "b1")}
+    result = compare_pairs(pair_table(models, lambda a, b, *_: 0.1 * (a[0] == b[0])))
+    assert np.isnan(result.low)
+    assert any("no interval: 3 models" in note for note in result.notes)
+    assert result.p == pytest.approx(1 / 3)  # 0.1, -0.05, -0.05: one labelling of three
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"same": "task"}, "no field 'task'"),
+        ({"same": "layer"}, "no pair of models is of 'different layer'"),
+        ({"permutations": 0}, "permutations, draws, confidence"),
+        ({"confidence": 95}, "permutations, draws, confidence"),
+        ({"permute_within": "famly"}, "did you mean family"),
+    ],
+)
+def test_wrong_questions_are_refused(grid, pair_table, options, message):
+    table = pair_table(grid(3, 3), lambda *_: 0.5)
+    with pytest.raises(InputError, match=message):
+        compare_pairs(table, **options)
+
+
+def test_two_layers_at_once_are_refused(grid, pair_table):
+    table = pair_table(grid(3, 3), lambda *_: 0.5, layers=("3", "4"))
+    with pytest.raises(InputError, match="more than once"):
+        compare_pairs(table)
+
+
+def test_ten_thousand_permutations_of_63_models_take_seconds(grid, pair_table, rng):
+    values = rng.normal(size=2000).tolist()
+    table = pair_table(grid(21, 3), lambda *_: values.pop())
+    started = time.perf_counter()
+    result = compare_pairs(table, permutations=10_000)
+    assert (result.n_models, result.n_pairs) == (63, 1953)
+    assert time.perf_counter() - started < 10
+
+
+def simulated(table, ends, own, noise, rng, datasets, question):
+    """Shares of data sets without any difference: called different; inside the interval."""
+    found = covered = 0
+    for _ in range(datasets):
+        u = own * rng.standard_normal(int(ends.max()) + 1)
+        table.cka[:] = 0.5 + u[ends[0]] + u[ends[1]] + noise * rng.standard_normal(ends.shape[1])
+        result = question(table, int(rng.integers(2**31)))
+        found += result.p <= 0.05
+        covered += result.low <= 0 <= result.high
+    return found / datasets, covered / datasets
+
+
+@pytest.mark.parametrize("asked", ["variant", "family"])
+def test_without_a_difference_five_percent_are_found(columns, grid, rng, asked):
+    # benchmarks/null_simulation.py does this at length; here 4 standard errors of 400 data sets.
+    models = grid(4, 3) if asked == "variant" else grid(2, 3, families=("f", "g"))
+    table = PairTable.from_columns(columns(models, lambda *_: 0.5))
+    place = {name: at for at, name in enumerate(models)}
+    ends = np.array([[place[m] for m in side["model"]] for side in (table.a, table.b)])
+
+    def question(table, seed):
+        options = {"permutations": 199, "draws": 400, "seed": seed}
+        if asked == "variant":
+            return compare_pairs(table, same="variant", **options)
+        return compare_values(table, field="family", first="f", second="g", **options)
+
+    found, covered = simulated(table, ends, 0.1, 0.1, rng, 400, question)
+    assert 0.01 < found < 0.095
+    assert 0.90 < covered <= 0.99

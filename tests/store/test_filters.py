@@ -1,0 +1,179 @@
+"""The filter language, against Python's own `re` row by row; patterns that would never end."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import numpy as np
+import pytest
+
+from fastcka.errors import FilterError, InputError
+from fastcka.store import ExampleFilter, Examples
+
+N = 200
+RNG = np.random.default_rng(2)
+
+
+@pytest.fixture
+def examples() -> Examples:
+    regions = np.array(["Europe", "Asia", "Atlantis", "New Atlantis", "a&b: c", ""])
+    return Examples(
+        np.array([str(row) for row in range(900, 900 + N)]),
+        {
+            "region": regions[RNG.integers(0, 6, N)],
+            "population": RNG.integers(-50, 5000, N),
+            "x": np.where(np.arange(N) % 9 == 0, np.nan, RNG.normal(size=N).round(2)),
+            "coast": RNG.random(N) < 0.5,
+        },
+    )
+
+
+def texts(examples: Examples, field: str) -> list[str]:
+    column = examples.ids if field == "id" else examples.columns[field]
+    return [repr(value) if isinstance(value, float) else str(value) for value in column.tolist()]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        [("region", r"^(?!Atlantis).*")],
+        [("region", r"^(?!Atlantis).*"), ("id", r"^[1-9][0-9]{3,}$")],
+        [("region", "A")],
+        [("region", "Atlantis")],  # from the start: New Atlantis is not one
+        [("region", "$")],
+        [("region", "a&b: c")],
+        [("population", r"\d{3}$"), ("x", "-"), ("coast", "True")],
+        [("population", r"17$|18|-\d$")],
+        [("x", r"nan|0\.\d$")],
+        [("region", "(?i)EUROPE|asia")],
+        [("id", "never")],
+    ],
+)
+def test_a_filter_keeps_what_re_matches(examples, terms):
+    chosen = ExampleFilter.parse("  &&  ".join(f"{field} :  {pattern}" for field, pattern in terms))
+    assert [(term.field, term.pattern) for term in chosen.terms] == terms
+    kept = [True] * N
+    dropped = []
+    for field, pattern in terms:
+        now = [
+            before and re.match(pattern, text) is not None
+            for before, text in zip(kept, texts(examples, field), strict=True)
+        ]
+        dropped.append(sum(kept) - sum(now))
+        kept = now
+    result = chosen.apply(examples)
+    assert result.mask.dtype == np.bool_
+    assert result.mask.tolist() == kept
+    assert result.dropped == tuple(dropped)
+    assert result.n_kept == sum(kept) == N - sum(dropped)
+    assert chosen.mask(examples).tolist() == kept
+
+
+def test_numbers_are_matched_as_their_decimal_text():
+    examples = Examples(
+        np.array(["a", "b", "c"]),
+        {"count": np.array([17, 1700, -3]), "size": np.array([17.0, 1e-5, np.nan])},
+    )
+    assert ExampleFilter.parse("count:17$").mask(examples).tolist() == [True, False, False]
+    assert ExampleFilter.parse(r"size:17\.0$").mask(examples).tolist() == [True, False, False]
+    assert ExampleFilter.parse("size:1e-05$|nan$").mask(examples).tolist() == [False, True, True]
+
+
+def test_an_unknown_field_names_the_known_ones(examples):
+    with pytest.raises(FilterError, match="unknown field 'regoin'; did you mean region") as caught:
+        ExampleFilter.parse("id:9 && regoin:^A").mask(examples)
+    for text in ("regoin:^A", "id, region, population, x, coast"):
+        assert text in str(caught.value)
+    assert isinstance(caught.value, InputError)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected field:pattern"),
+        ("region", "expected field:pattern .* got 'region'"),
+        ("region:", "expected field:pattern"),
+        (":a", "expected field:pattern"),
+        ("region:a &&", "expected field:pattern .* got ''"),
+        ("region:(", r"'region:\(': not a regular expression: missing \)"),
+        ("region:" + "a" * 513, "a pattern of 513 characters; at most 512"),
+        ("region:(?:a{1000}){1000}", "come to 1,004,003 elements; at most 20,000"),
+        ("region:" + "(" * 60 + "a" + "+)" * 60, r"come to [\d,]{23,} elements"),
+        ("region:" + "(?:" * 20 + "a" + "){2,3}" * 20, r"come to [\d,]{13,} elements"),
+        ("region:(?:[a-z]{99999})+", "elements"),
+        # What `regex` reads in another way than `re`, or `re` does not have.
+        ("region:(?R)?a", "unknown extension"),
+        ("region:(?:ab){e<=1}", r"'region:\(\?:ab\)\{e<=1\}': a '\{' that is no repeat"),
+        ("region:[[:alpha:]]", "not a regular expression"),
+        ("region:[a&&b]", r"'region:\[a': not a regular expression"),
+        ("region:(?x)a{1 000}", "x flag"),
+        ("region:(?ix:a)", "x flag"),
+    ],
+)
+def test_a_text_that_is_no_filter_is_refused(text, message):
+    with pytest.raises(FilterError, match=message):
+        ExampleFilter.parse(text)
+
+
+def test_braces_and_backslashes_that_are_text(examples):
+    for pattern in (
+        r"\{e<=1\}",
+        r"\(?1",
+        r"a\\{2}",
+        "(?P<x>a)(?P=x)",
+        "[1-9][0-9]{3,}$",
+        "a{,3}",
+        "[a-z]+ [a-z]+ " * 20,
+        r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}",
+        "[^])]+[])+{9999999}]",
+    ):
+        ExampleFilter.parse(f"region:{pattern}").mask(examples)
+
+
+# Each is `re`'s grammar, at most 512 characters, and slow, deep or large for some engine.
+PATHOLOGICAL = [
+    *(f"{body}{end}" for body in (
+        "(a+)+", "(a*)*", "(a|a)*", "(a|aa)+", "(?:a?a?)*", "(a+a+)+", "(?:a|b|ab)*", "(.*)*",
+        "(.*.*)*", r"(\w+\s?)+", "((a+)+)+", "(?:a{1,9}){1,999}", "((a{1,99}){1,99}){1,99}",
+        "(a+?)+?", "(?:(?:a*)*)*", "(?=(a+)+)a*", "(?:(a)|(a)|(a))*", r"(?:[a-z]+\d*!?)*",
+        r"(?P<x>a+)+(?P=x)*", "(?!(a+)+b)a*", "(?:a*?){9}", "(?:.+?){2,9}", "(a?(a?(a?)*)*)*",
+        "(?i:(A|a|aA)+)",
+    ) for end in ("$", "b")),
+    "a?" * 80 + "a{80}$",
+    "(" * 8 + "a" + "+)" * 8 + "$",
+]  # fmt: skip
+
+
+def test_patterns_that_would_never_end_are_stopped():
+    assert len(PATHOLOGICAL) == 50
+    n = 100_000
+    texts = np.array([f"{'a' * (20 + row % 11)}!{row}" for row in range(n)])
+    examples = Examples(texts, {})
+    took: list[tuple[float, float, str, str]] = []
+    messages: list[tuple[str, str]] = []
+    for pattern in PATHOLOGICAL:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        try:
+            outcome = f"keeps {ExampleFilter.parse(f'id:{pattern}').apply(examples).n_kept}"
+        except FilterError as error:
+            outcome = "stopped"
+            messages.append((pattern, str(error)))
+        took.append((time.thread_time() - cpu, time.perf_counter() - wall, pattern, outcome))
+    worst = max(took)
+    stopped = sum(outcome == "stopped" for *_, outcome in took)
+    print(
+        f"\n{len(took)} patterns on {n} values: {stopped} stopped; the worst took "
+        f"{worst[0]:.2f} s of CPU, {worst[1]:.2f} s in all: {worst[2][:40]} ({worst[3]})"
+    )
+    assert worst[0] <= 2.0  # of this thread: other processes may slow the wall clock
+    for pattern, message in messages:
+        assert f"'id:{pattern}': the pattern takes too much time" in message
+    assert stopped >= 10  # else they were not pathological
+
+
+def test_each_distinct_value_is_matched_once():
+    n = 1_000_000
+    examples = Examples(np.arange(n).astype(str), {"region": np.array(["a" * 12 + "!"]).repeat(n)})
+    # 2 ms a value: at once, or half an hour.
+    assert not ExampleFilter.parse("region:(a|aa)+$").mask(examples).any()
