@@ -53,5 +53,5 @@ def test_a_missing_library_names_the_extra(call, monkeypatch):
 
     monkeypatch.setattr("fastcka.cli.doctor._version", installed)
     done = call("doctor")
-    assert 'without pandas: pip install "fastcka[report]"' in done.stdout
+    assert "without pandas (fastcka's [report] extra brings it)" in done.stdout
     assert "matplotlib 1.2.3" in done.stdout

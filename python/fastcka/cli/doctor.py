@@ -91,7 +91,7 @@ def _print_report(report: dict[str, Any]) -> None:
         found = [f"{name} {number}" for name, number in libraries.items() if number]
         missing = [name for name, number in libraries.items() if not number]
         if missing:
-            found.append(f'without {", ".join(missing)}: pip install "fastcka[{extra}]"')
+            found.append(f"without {', '.join(missing)} (fastcka's [{extra}] extra brings it)")
         rows[f"[{extra}]"] = ", ".join(found)
     output.stdout().print(output.facts(rows))
     for warning in report["warnings"]:

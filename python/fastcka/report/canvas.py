@@ -21,9 +21,7 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError(
-            'drawing needs matplotlib: pip install "fastcka[report]"'
-        ) from error
+        raise MissingExtraError.of("drawing", "matplotlib", "report") from error
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 

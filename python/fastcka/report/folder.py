@@ -69,4 +69,4 @@ def _require(library: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(library) is None:
-        raise MissingExtraError(f'a report needs {library}: pip install "fastcka[report]"')
+        raise MissingExtraError.of("a report", library, "report")

@@ -36,7 +36,7 @@ def page_text(
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
-        raise MissingExtraError('the page needs jinja2: pip install "fastcka[report]"') from error
+        raise MissingExtraError.of("the page", "jinja2", "report") from error
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # for every template, whatever its suffix
