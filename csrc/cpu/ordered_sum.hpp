@@ -1,5 +1,5 @@
 // Float64 partial sums, computed by any thread in any order, added in the order of their tiles: the result has the
-// same bits for any number of threads. At most two unfinished partial sums a thread are held.
+// same bits for any number of threads. Beside the one in work, at most two partial sums a thread wait for their turn.
 #pragma once
 
 #include <chrono>

@@ -30,6 +30,8 @@ void Pool::run(std::int64_t items, Progress progress, const std::function<void(s
       error_ = std::make_exception_ptr(std::runtime_error("could not start " + std::to_string(threads_) + " threads (" +
                                                           error.what() + "); ask for fewer"));
     }
+  } catch (...) {  // no memory for a thread: those that run must be joined all the same
+    if (!failed_.exchange(true)) error_ = std::current_exception();
   }
   work(0, items, body);
   for (std::thread& other : others) other.join();
