@@ -99,7 +99,7 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
       throw std::invalid_argument("implementation " + implementation + " takes no staged view");
     }
   }
-  const fastcka::Request request{
+  const fastcka::cpu::Request request{
       route == "G" ? fastcka::Route::gram : fastcka::Route::features, tile, chunk, float64, threads, implementation};
   // Called by the pass on this thread, between pieces of work of some milliseconds.
   // Signals are the main thread's. Another thread takes the GIL only to report: a daemon thread that waits for it while

@@ -17,7 +17,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
 #include <vector>
 
 namespace fastcka {
@@ -40,16 +39,6 @@ struct View {
 inline constexpr std::int64_t staging_lanes = 16;
 
 enum class Route { gram, features };
-
-// What the planner decided; the pass only carries it out.
-struct Request {
-  Route route;
-  std::int64_t tile;   // edge of a tile: examples (gram) or features (features)
-  std::int64_t chunk;  // examples between float64 sums (features)
-  bool float64;        // products in float64
-  int threads;
-  std::string implementation;  // of the inner loops, by name: one of available_implementations()
-};
 
 struct NonFinite {
   std::int64_t representation;

@@ -1,0 +1,100 @@
+// The arithmetic of the kernels: numbers of all kinds to float64, and rounded to what is multiplied.
+#pragma once
+
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace fastcka::cuda {
+
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+
+__host__ __device__ inline double widen(double value) { return value; }
+__host__ __device__ inline double widen(float value) { return value; }
+__host__ __device__ inline double widen(__half value) { return __half2float(value); }
+__host__ __device__ inline double widen(Bfloat16 value) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
+  float wide;
+  memcpy(&wide, &bits, sizeof wide);
+  return wide;
+}
+
+__host__ __device__ inline bool is_finite(double value) { return value - value == 0; }
+
+__host__ __device__ inline double square(double value) { return value * value; }
+
+// Two values that are stored at once.
+template <class T>
+struct alignas(2 * sizeof(T)) Pair {
+  T first, second;
+};
+
+// Four values that are stored at once.
+template <class T>
+struct alignas(4 * sizeof(T)) Quad {
+  T value[4];
+};
+
+// A value as the sum of two fp16 numbers, to 22 bits where the second is not subnormal.
+struct Split {
+  __half high, low;
+};
+
+__host__ __device__ inline Split split(float value) {
+  const __half high = __float2half_rn(value);
+  return {high, __float2half_rn(value - __half2float(high))};
+}
+
+__host__ __device__ inline double widen(Split value) { return widen(value.high) + widen(value.low); }
+
+// How centred rows are stored for the products. `slabs` copies lie `step` apart; store() takes two neighbours and
+// returns the squares, summed, of what was stored. `headroom`: values lie in [-2^headroom, 2^headroom].
+
+template <class T>
+struct Whole {
+  using Item = T;
+  static constexpr int slabs = 1;
+  static constexpr int headroom = 0;
+  __host__ __device__ static double store(T* at, std::int64_t, double first, double second) {
+    const Pair<T> pair{static_cast<T>(first), static_cast<T>(second)};
+    *reinterpret_cast<Pair<T>*>(at) = pair;
+    return square(pair.first) + square(pair.second);
+  }
+};
+
+// 2^14 leaves fp16 (up to 65504) room, and its subnormals (from 2^-24) as far below the data as they can lie.
+struct Half {
+  using Item = __half;
+  static constexpr int slabs = 1;
+  static constexpr int headroom = 14;
+  __host__ __device__ static double store(__half* at, std::int64_t, double first, double second) {
+    const Pair<__half> pair{__float2half_rn(static_cast<float>(first)), __float2half_rn(static_cast<float>(second))};
+    *reinterpret_cast<Pair<__half>*>(at) = pair;
+    return square(widen(pair.first)) + square(widen(pair.second));
+  }
+};
+
+// Slabs [high | high | low | high]: the windows of three slabs that begin at slab 0 and at slab 1 multiply to
+// high high + high low + low high, so that one product of threefold depth does the work of three.
+struct HighLow {
+  using Item = __half;
+  static constexpr int slabs = 4;
+  static constexpr int headroom = 14;
+  __host__ __device__ static double store(__half* at, std::int64_t step, double first, double second) {
+    const Split a = split(static_cast<float>(first));
+    const Split b = split(static_cast<float>(second));
+    const Pair<__half> high{a.high, b.high};
+    *reinterpret_cast<Pair<__half>*>(at) = high;
+    *reinterpret_cast<Pair<__half>*>(at + step) = high;
+    *reinterpret_cast<Pair<__half>*>(at + 2 * step) = {a.low, b.low};
+    *reinterpret_cast<Pair<__half>*>(at + 3 * step) = high;
+    return square(widen(a)) + square(widen(b));
+  }
+};
+
+}  // namespace fastcka::cuda

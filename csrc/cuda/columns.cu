@@ -1,0 +1,153 @@
+#include <algorithm>
+#include <limits>
+
+#include "arithmetic.cuh"
+#include "columns.hpp"
+#include "launch.cuh"
+#include "reduce.cuh"
+
+namespace fastcka::cuda {
+namespace {
+
+constexpr int row_threads = 8;
+constexpr int block_threads = row_threads * static_cast<int>(strip_columns);
+constexpr std::int64_t nowhere = std::numeric_limits<std::int64_t>::max();
+
+// A block of threads takes a strip of columns over a block of rows: neighbours in a warp read neighbours in a row.
+template <class In>
+__global__ void __launch_bounds__(block_threads)
+    statistics_kernel(Batch batch, std::int64_t n, std::int64_t blocks, Statistics out) {
+  const Source& x = batch.items[blockIdx.y];
+  const std::int64_t strips = (x.d + strip_columns - 1) / strip_columns;
+  const std::int64_t block = blockIdx.x % blocks;
+  const std::int64_t strip = blockIdx.x / blocks;
+  if (strip >= strips) return;
+  const std::int64_t column = strip * strip_columns + threadIdx.x;
+  const std::int64_t begin = block * block_rows;
+  const std::int64_t end = begin + block_rows < n ? begin + block_rows : n;
+
+  double sum = 0, least = INFINITY, most = -INFINITY;
+  std::int64_t count = 0, first = nowhere;
+  if (column < x.d) {
+    const char* at = x.data + column * x.column_stride + (begin + threadIdx.y) * x.row_stride;
+#pragma unroll 4
+    for (std::int64_t row = begin + threadIdx.y; row < end; row += row_threads) {
+      const double value = widen(*reinterpret_cast<const In*>(at));
+      at += row_threads * x.row_stride;
+      sum += value;
+      least = value < least ? value : least;
+      most = value > most ? value : most;
+      if (!is_finite(value)) {
+        const std::int64_t position = row * x.d + column;
+        ++count;
+        first = position < first ? position : first;
+      }
+    }
+  }
+
+  __shared__ double shared[3][row_threads][strip_columns];
+  shared[0][threadIdx.y][threadIdx.x] = sum;
+  shared[1][threadIdx.y][threadIdx.x] = least;
+  shared[2][threadIdx.y][threadIdx.x] = most;
+  __syncthreads();
+  if (threadIdx.y == 0 && column < x.d) {
+    for (int y = 1; y < row_threads; ++y) {
+      sum += shared[0][y][threadIdx.x];
+      least = Smaller()(least, shared[1][y][threadIdx.x]);
+      most = Larger()(most, shared[2][y][threadIdx.x]);
+    }
+    const std::int64_t to = x.column * blocks + block * x.d + column;
+    out.sum[to] = sum;
+    out.least[to] = least;
+    out.most[to] = most;
+  }
+  count = reduce_block<block_threads>(count, Add());
+  first = reduce_block<block_threads>(first, Smaller());
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
+    const std::int64_t to = x.strip * blocks + block * strips + strip;
+    out.count[to] = count;
+    out.first[to] = first;
+  }
+}
+
+// One block of threads for a representation.
+__global__ void __launch_bounds__(block_threads)
+    summary_kernel(Batch batch, std::int64_t n, std::int64_t m, std::int64_t blocks, int headroom, Statistics s) {
+  const Source& x = batch.items[blockIdx.x];
+  const std::int64_t strips = (x.d + strip_columns - 1) / strip_columns;
+  double largest = 0;
+  std::int64_t unbounded = 0;
+  for (std::int64_t j = threadIdx.x; j < x.d; j += block_threads) {
+    const std::int64_t at = x.column * blocks + j;
+    double sum = s.sum[at], least = s.least[at], most = s.most[at];
+    for (std::int64_t block = 1; block < blocks; ++block) {
+      sum += s.sum[at + block * x.d];
+      least = Smaller()(least, s.least[at + block * x.d]);
+      most = Larger()(most, s.most[at + block * x.d]);
+    }
+    // A feature that never varies has exactly its value as mean, so that it is centred to exactly zero.
+    const double mean = least == most ? least : sum / static_cast<double>(n);
+    const double reach = Larger()(most - mean, mean - least);
+    if (!is_finite(sum) || !is_finite(reach)) ++unbounded;
+    largest = Larger()(largest, reach);
+    s.mean[x.column + j] = mean;
+  }
+  std::int64_t count = 0, first = nowhere;
+  for (std::int64_t at = threadIdx.x; at < blocks * strips; at += block_threads) {
+    count += s.count[x.strip * blocks + at];
+    first = Smaller()(first, s.first[x.strip * blocks + at]);
+  }
+  largest = reduce_block<block_threads>(largest, Larger());
+  unbounded = reduce_block<block_threads>(unbounded, Add());
+  count = reduce_block<block_threads>(count, Add());
+  first = reduce_block<block_threads>(first, Smaller());
+  if (threadIdx.x != 0) return;
+
+  int exponent = 0;
+  if (unbounded == 0 && largest > 0) {
+    // 2^-exponent must itself be a float64, which it would not be for subnormal data.
+    exponent = ilogb(largest) + 1;
+    exponent = (exponent < -1000 ? -1000 : exponent) - headroom;
+  }
+  s.status[exponent_field * m + x.index] = exponent;
+  s.status[constant_field * m + x.index] = largest == 0;
+  s.status[count_field * m + x.index] = count;
+  s.status[first_field * m + x.index] = count > 0 ? first : unbounded > 0 ? too_large : none_found;
+  if (s.start != nullptr) {
+    s.start[x.index] = x.start;
+    if (x.index == m - 1) s.start[m] = x.start + x.width;
+  }
+}
+
+template <class In>
+void launch_statistics(const Batch& batch, int count, const Layout& layout, const Statistics& statistics,
+                       cudaStream_t stream) {
+  std::int64_t strips = 0;
+  for (int i = 0; i < count; ++i) strips = std::max(strips, divide_up(batch.items[i].d, strip_columns));
+  launch(&statistics_kernel<In>, dim3(extent(layout.blocks * strips), extent(count)), dim3(strip_columns, row_threads),
+         stream, batch, layout.n, layout.blocks, statistics);
+}
+
+}  // namespace
+
+void describe_columns(const Batch& batch, int count, DType dtype, const Layout& layout, int headroom,
+                      const Statistics& statistics, cudaStream_t stream) {
+  switch (dtype) {
+    case DType::float16:
+      launch_statistics<__half>(batch, count, layout, statistics, stream);
+      break;
+    case DType::bfloat16:
+      launch_statistics<Bfloat16>(batch, count, layout, statistics, stream);
+      break;
+    case DType::float32:
+      launch_statistics<float>(batch, count, layout, statistics, stream);
+      break;
+    case DType::float64:
+      launch_statistics<double>(batch, count, layout, statistics, stream);
+      break;
+  }
+  launch(&summary_kernel, dim3(extent(count)), dim3(block_threads), stream, batch, layout.n, layout.m, layout.blocks,
+         headroom, statistics);
+}
+
+}  // namespace fastcka::cuda

@@ -1,0 +1,36 @@
+// Mirrors cpu/columns: what a pass must know of each column before it can centre. One read of the data.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "../hsic.hpp"
+#include "layout.hpp"
+#include "source.hpp"
+
+namespace fastcka::cuda {
+
+// Status of a representation in the results, each an array of m.
+enum StatusField { exponent_field, constant_field, count_field, first_field };
+
+// Where the first non-finite value would stand: nothing was found, or the values are too large to sum.
+inline constexpr std::int64_t none_found = -1;
+inline constexpr std::int64_t too_large = -2;
+
+// Device addresses.
+struct Statistics {
+  double* sum;  // (blocks, d) of each representation, one after another
+  double* least;
+  double* most;
+  std::int64_t* count;  // of non-finite values, (blocks, strips) of each representation
+  std::int64_t* first;  // row-major position of the first of them
+  double* mean;         // (d) of each representation
+  std::int64_t* status;
+  std::int64_t* start;  // padded columns before each representation; or null
+};
+
+// Means, exponents and the status of the first `count` representations of a batch, all of one dtype. Centred values
+// times 2^-exponent lie in [-2^headroom, 2^headroom].
+void describe_columns(const Batch& batch, int count, DType dtype, const Layout& layout, int headroom,
+                      const Statistics& statistics, cudaStream_t stream);
+
+}  // namespace fastcka::cuda

@@ -1,0 +1,119 @@
+#include <algorithm>
+
+#include "arithmetic.cuh"
+#include "features.hpp"
+#include "launch.cuh"
+#include "reduce.cuh"
+
+namespace fastcka::cuda {
+namespace {
+
+constexpr int edge = static_cast<int>(feature_block);
+constexpr int row_threads = 8;
+constexpr int block_threads = edge * row_threads;
+constexpr int fold_threads = 128;
+
+// How often an entry of the upper triangle of blocks counts in S_ij: one off the diagonal of its own representation
+// stands for its mirror image too. `row` and `column` number blocks of features.
+__host__ __device__ inline double weight_of(std::int64_t i, std::int64_t j, std::int64_t row, std::int64_t column) {
+  if (column < row) return 0;
+  return i == j && column > row ? 2 : 1;
+}
+
+// The sum of squares of each block of features of a panel (rows x columns, the panel's own columns first).
+template <class T>
+__global__ void __launch_bounds__(block_threads) squares_kernel(std::int64_t columns, const T* panel, double* squares) {
+  double sum = 0;
+  if (blockIdx.x >= blockIdx.y) {  // below the diagonal nothing counts
+    const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * edge + threadIdx.x;
+    for (int row = static_cast<int>(threadIdx.y); row < edge; row += row_threads) {
+      const std::int64_t at = (static_cast<std::int64_t>(blockIdx.y) * edge + row) * columns + column;
+      sum += square(static_cast<double>(panel[at]));
+    }
+  }
+  sum = reduce_block<block_threads>(sum, Add());
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
+    squares[static_cast<std::int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = sum;
+  }
+}
+
+// One block of threads for each (i, j): total_ij += the blocks of i's rows in the panel and j's columns. The panel is
+// of the features from `begin` to `end`.
+__global__ void __launch_bounds__(fold_threads)
+    fold_kernel(std::int64_t m, std::int64_t first, std::int64_t begin, std::int64_t end, std::int64_t pitch,
+                const std::int64_t* start, const double* squares, double* total) {
+  const std::int64_t i = first + blockIdx.y;
+  const std::int64_t j = blockIdx.x;
+  if (j < i) return;
+  const std::int64_t row_begin = Larger()(start[i], begin) / edge;
+  const std::int64_t row_end = Smaller()(start[i + 1], end) / edge;
+  const std::int64_t column_begin = Larger()(start[j], begin) / edge;
+  const std::int64_t columns = start[j + 1] / edge - column_begin;
+  double sum = 0;
+  for (std::int64_t at = threadIdx.x; at < (row_end - row_begin) * columns; at += fold_threads) {
+    const std::int64_t row = row_begin + at / columns;
+    const std::int64_t column = column_begin + at % columns;
+    const double weight = weight_of(i, j, row, column);
+    if (weight != 0) sum += weight * squares[(row - begin / edge) * pitch + column - begin / edge];
+  }
+  sum = reduce_block<fold_threads>(sum, Add());
+  if (threadIdx.x == 0) total[i * m + j] += sum;
+}
+
+__global__ void __launch_bounds__(block_threads)
+    features_finish_kernel(std::int64_t m, const double* total, const double* norms, double* s0) {
+  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
+  if (at >= m * m) return;
+  const std::int64_t i = Smaller()(at / m, at % m);
+  const std::int64_t j = Larger()(at / m, at % m);
+  s0[at] = total[i * m + j] - norms[i * m + j];
+}
+
+// (X' X) for the features [begin, begin + height) against all from `begin` on, over all examples.
+void multiply_panel(const Shape& shape, const Layout& layout, std::int64_t begin, std::int64_t height, char* base,
+                    Cublas& cublas) {
+  const std::int64_t total = layout.start.back();
+  for (std::int64_t row = 0; row < layout.rows; row += shape.chunk) {
+    const std::int64_t rows = std::min(shape.chunk, layout.rows - row);
+    char* x = base + layout.x + (row * layout.slabs * total + begin) * layout.item;
+    // Of split rows three of the four slabs are a window; the windows of the two sides begin one slab apart.
+    const std::int64_t depth = layout.slabs == 1 ? rows : 3 * rows;
+    char* shifted = layout.slabs == 1 ? x : x + rows * total * layout.item;
+    cublas.multiply(shape.products, Depth::rows, height, total - begin, depth, {x, total}, {shifted, total}, row > 0,
+                    {base + layout.panel, total - begin});
+  }
+}
+
+}  // namespace
+
+void feature_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, const double* norms, double* s0,
+                  cudaStream_t stream) {
+  const std::int64_t m = layout.m;
+  const std::int64_t all = layout.start.back();
+  auto* squares = reinterpret_cast<double*>(base + layout.squares);
+  auto* total = reinterpret_cast<double*>(base + layout.total);
+  check(cudaMemsetAsync(total, 0, static_cast<std::size_t>(m * m * 8), stream), "cudaMemsetAsync");
+  std::int64_t first = 0;  // representation whose features the panel begins with
+  for (std::int64_t begin = 0; begin < all; begin += layout.edge) {
+    const std::int64_t height = std::min(layout.edge, all - begin);
+    multiply_panel(shape, layout, begin, height, base, cublas);
+    const dim3 blocks(extent((all - begin) / feature_block), extent(height / feature_block));
+    if (shape.products == Products::float64) {
+      launch(&squares_kernel<double>, blocks, dim3(edge, row_threads), stream, all - begin,
+             reinterpret_cast<const double*>(base + layout.panel), squares);
+    } else {
+      launch(&squares_kernel<float>, blocks, dim3(edge, row_threads), stream, all - begin,
+             reinterpret_cast<const float*>(base + layout.panel), squares);
+    }
+    while (layout.start[static_cast<std::size_t>(first + 1)] <= begin) ++first;
+    std::int64_t last = first;
+    while (layout.start[static_cast<std::size_t>(last + 1)] < begin + height) ++last;
+    launch(&fold_kernel, dim3(extent(m), extent(last + 1 - first)), dim3(fold_threads), stream, m, first, begin,
+           begin + height, (all - begin) / feature_block, reinterpret_cast<const std::int64_t*>(base + layout.starts),
+           squares, total);
+  }
+  launch(&features_finish_kernel, dim3(extent(divide_up(m * m, block_threads))), dim3(block_threads), stream, m, total,
+         norms, s0);
+}
+
+}  // namespace fastcka::cuda

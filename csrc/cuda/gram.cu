@@ -1,0 +1,175 @@
+#include <algorithm>
+
+#include "arithmetic.cuh"
+#include "gram.hpp"
+#include "launch.cuh"
+
+namespace fastcka::cuda {
+namespace {
+
+constexpr int threads = 256;
+constexpr int rank_threads = 32;
+// Depth of one product at most. A float32 sum over many features is one of sums of so many.
+constexpr std::int64_t depth_step = 12288;
+
+// A tile of `rows` x `columns` of one representation, in V a row of `padded` entries.
+struct TileShape {
+  std::int64_t rows, columns, padded;
+  bool diagonal;  // its diagonal is that of the plane
+};
+
+// The entry is one of an example with itself, or beyond the tile.
+__host__ __device__ inline bool is_left_out(std::int64_t entry, const TileShape& tile) {
+  if (entry >= tile.rows * tile.columns) return true;
+  return tile.diagonal && entry / tile.columns == entry % tile.columns;
+}
+
+// In place: the entries that are left out become zero.
+template <class T>
+__global__ void __launch_bounds__(threads) clear_kernel(TileShape tile, std::int64_t room, T* v) {
+  const std::int64_t diagonal = tile.diagonal ? tile.rows : 0;
+  const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
+  T* own = v + blockIdx.y * room;
+  if (thread < diagonal) {
+    own[thread * (tile.columns + 1)] = 0;
+  } else if (tile.rows * tile.columns + thread - diagonal < tile.padded) {
+    own[tile.rows * tile.columns + thread - diagonal] = 0;
+  }
+}
+
+// From float32 to fp16 high and low parts, scaled by a power of two; the entries that are left out become zero.
+__global__ void __launch_bounds__(threads)
+    split_kernel(TileShape tile, const float* from, const int* exponent, __half* high, __half* low) {
+  const std::int64_t entry = 4 * (static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x);
+  if (entry >= tile.padded) return;
+  const float scale = ldexpf(1.0F, -*exponent);
+  Quad<__half> above, below;
+  Quad<float> values{};
+  if (entry < tile.rows * tile.columns) values = *reinterpret_cast<const Quad<float>*>(from + entry);
+  for (int at = 0; at < 4; ++at) {
+    const Split parts = split(is_left_out(entry + at, tile) ? 0.0F : values.value[at] * scale);
+    above.value[at] = parts.high;
+    below.value[at] = parts.low;
+  }
+  *reinterpret_cast<Quad<__half>*>(high + entry) = above;
+  *reinterpret_cast<Quad<__half>*>(low + entry) = below;
+}
+
+// total (height, width) += weight * the sum of `count` partial products, in their order.
+template <class T>
+__global__ void __launch_bounds__(rank_threads* rank_threads)
+    add_partial_kernel(std::int64_t width, std::int64_t size, std::int64_t count, const T* partial, double weight,
+                       double* total) {
+  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * rank_threads + threadIdx.x;
+  const std::int64_t at = blockIdx.y * width + column;
+  double sum = 0;
+  if (column < width) {
+    for (std::int64_t chunk = threadIdx.y; chunk < count; chunk += rank_threads) {
+      sum += static_cast<double>(partial[chunk * size + at]);
+    }
+  }
+  __shared__ double shared[rank_threads][rank_threads];
+  shared[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y != 0 || column >= width) return;
+  for (int y = 1; y < rank_threads; ++y) sum += shared[y][threadIdx.x];
+  total[at] += weight * sum;
+}
+
+// s0 from the totals: V V', or where V is split [H; L], H [H; L]' in the units of V.
+__global__ void __launch_bounds__(threads)
+    gram_finish_kernel(std::int64_t m, std::int64_t planes, const double* total, const int* exponent, double* s0) {
+  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
+  if (at >= m * m) return;
+  const std::int64_t i = at / m < at % m ? at / m : at % m;
+  const std::int64_t j = at / m < at % m ? at % m : at / m;
+  double sum = total[i * planes + j];
+  if (planes > m) {
+    sum += total[i * planes + m + j] + total[j * planes + m + i];
+    sum = ldexp(sum, exponent[i] + exponent[j]);
+  }
+  s0[at] = sum;
+}
+
+template <class T>
+void rank_update(const Shape& shape, const Layout& layout, const TileShape& tile, char* base, Cublas& cublas,
+                 cudaStream_t stream) {
+  const std::int64_t m = layout.m;
+  const std::int64_t chunks = tile.padded / shape.rank_chunk;
+  const std::int64_t size = m * layout.planes;
+  auto* partial = reinterpret_cast<T*>(base + layout.partial);
+  for (std::int64_t begin = 0; begin < chunks; begin += layout.rank_batch) {
+    const std::int64_t count = std::min(layout.rank_batch, chunks - begin);
+    const Matrix v{base + layout.v + begin * shape.rank_chunk * layout.item, layout.room, shape.rank_chunk};
+    cublas.multiply(shape.products, Depth::columns, m, layout.planes, shape.rank_chunk, v, v, false,
+                    {partial, layout.planes, size}, count);
+    launch(&add_partial_kernel<T>, dim3(extent(divide_up(layout.planes, rank_threads)), extent(m)),
+           dim3(rank_threads, rank_threads), stream, layout.planes, size, count, partial, tile.diagonal ? 1.0 : 2.0,
+           reinterpret_cast<double*>(base + layout.total));
+  }
+}
+
+// One representation's tile of its Gram matrix, in the order of the layout.
+void gram_tile(const Shape& shape, const Layout& layout, std::int64_t i, std::int64_t row, std::int64_t column,
+               const TileShape& tile, char* base, void* out, Cublas& cublas) {
+  const auto at = static_cast<std::size_t>(i);
+  const std::int64_t pitch = layout.width[at] * layout.slabs;
+  char* x = base + layout.x + layout.start[at] * layout.rows * layout.slabs * layout.item;
+  // Of split rows three of the four slabs are a window; the windows of the two sides begin one slab apart.
+  const std::int64_t depth = layout.slabs == 1 ? layout.width[at] : 3 * layout.width[at];
+  const std::int64_t shift = layout.slabs == 1 ? 0 : layout.width[at];
+  for (std::int64_t k = 0; k < depth; k += depth_step) {
+    const Matrix a{x + (row * pitch + k) * layout.item, pitch};
+    const Matrix b{x + (column * pitch + shift + k) * layout.item, pitch};
+    cublas.multiply(shape.products, Depth::columns, tile.rows, tile.columns, std::min(depth_step, depth - k), a, b,
+                    k > 0, {out, tile.columns});
+  }
+}
+
+}  // namespace
+
+void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, double* s0, cudaStream_t stream) {
+  const std::int64_t m = layout.m;
+  const bool split = layout.planes > m;
+  auto* exponent = reinterpret_cast<int*>(base + layout.v_exponent);
+  check(cudaMemsetAsync(base + layout.total, 0, static_cast<std::size_t>(m * layout.planes * 8), stream),
+        "cudaMemsetAsync");
+  for (std::int64_t row = 0; row < layout.rows; row += layout.edge) {
+    for (std::int64_t column = row; column < layout.rows; column += layout.edge) {
+      TileShape tile{std::min(layout.edge, layout.rows - row), std::min(layout.edge, layout.rows - column), 0,
+                     row == column};
+      tile.padded = round_up(tile.rows * tile.columns, shape.rank_chunk);
+      for (std::int64_t i = 0; i < m; ++i) {
+        char* v = base + layout.v + i * layout.room * layout.item;
+        if (!split) {
+          gram_tile(shape, layout, i, row, column, tile, base, v, cublas);
+          continue;
+        }
+        // Through one scratch tile, which stays in the L2 cache, so that V goes to memory once.
+        auto* scratch = reinterpret_cast<float*>(base + layout.scratch);
+        gram_tile(shape, layout, i, row, column, tile, base, scratch, cublas);
+        launch(&split_kernel, dim3(extent(divide_up(tile.padded, 4 * threads))), dim3(threads), stream, tile, scratch,
+               exponent + i, reinterpret_cast<__half*>(v), reinterpret_cast<__half*>(v) + m * layout.room);
+      }
+      const std::int64_t left_out = tile.padded - tile.rows * tile.columns + (tile.diagonal ? tile.rows : 0);
+      const dim3 clear(extent(divide_up(left_out, threads)), extent(m));
+      if (shape.products == Products::float64) {
+        if (left_out > 0) {
+          launch(&clear_kernel<double>, clear, dim3(threads), stream, tile, layout.room,
+                 reinterpret_cast<double*>(base + layout.v));
+        }
+        rank_update<double>(shape, layout, tile, base, cublas, stream);
+      } else {
+        if (!split && left_out > 0) {
+          launch(&clear_kernel<float>, clear, dim3(threads), stream, tile, layout.room,
+                 reinterpret_cast<float*>(base + layout.v));
+        }
+        rank_update<float>(shape, layout, tile, base, cublas, stream);
+      }
+    }
+  }
+  launch(&gram_finish_kernel, dim3(extent(divide_up(m * m, threads))), dim3(threads), stream, m, layout.planes,
+         reinterpret_cast<const double*>(base + layout.total), exponent, s0);
+}
+
+}  // namespace fastcka::cuda

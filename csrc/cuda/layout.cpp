@@ -1,0 +1,80 @@
+#include "layout.hpp"
+
+#include <algorithm>
+
+namespace fastcka::cuda {
+namespace {
+
+// Hands out places one after another.
+class Places {
+ public:
+  std::int64_t take(std::int64_t bytes) {
+    const std::int64_t here = end_;
+    end_ = round_up(end_ + bytes, 256);
+    return here;
+  }
+  std::int64_t end() const { return end_; }
+
+ private:
+  std::int64_t end_ = 0;
+};
+
+}  // namespace
+
+Layout::Layout(const Shape& shape) {
+  const bool gram = shape.route == Route::gram;
+  const bool split = shape.products == Products::float16x3;
+  const bool half = split || shape.products == Products::float16;
+  m = static_cast<std::int64_t>(shape.widths.size());
+  n = shape.n;
+  rows = round_up(n, grain);
+  blocks = divide_up(n, block_rows);
+  slabs = split ? 4 : 1;
+  item = shape.products == Products::float64 ? 8 : half ? 2 : 4;
+  sum = shape.products == Products::float64 ? 8 : 4;
+
+  start.push_back(0);
+  column.push_back(0);
+  strip.push_back(0);
+  for (const std::int64_t d : shape.widths) {
+    width.push_back(round_up(d, gram ? grain : feature_block));
+    start.push_back(start.back() + width.back());
+    column.push_back(column.back() + d);
+    strip.push_back(strip.back() + divide_up(d, strip_columns));
+  }
+
+  Places places;
+  x = places.take(rows * start.back() * slabs * item);
+  mean = places.take(column.back() * 8);
+  sums = places.take(blocks * column.back() * 8);
+  least = places.take(blocks * column.back() * 8);
+  most = places.take(blocks * column.back() * 8);
+  counts = places.take(blocks * strip.back() * 8);
+  firsts = places.take(blocks * strip.back() * 8);
+  k = places.take(m * n * 8);
+
+  edge = room = planes = rank_batch = 0;
+  v_exponent = scratch = v = partial = panel = squares = starts = places.end();
+  if (gram) {
+    edge = std::min(shape.tile, rows);
+    room = round_up(edge * edge, shape.rank_chunk);
+    planes = half ? 2 * m : m;
+    rank_batch = std::clamp<std::int64_t>(rank_bytes / (m * planes * sum), 1, room / shape.rank_chunk);
+    v_exponent = places.take(m * 4);
+    scratch = half ? places.take(edge * edge * sum) : places.end();
+    v = places.take(planes * room * item);
+    partial = places.take(rank_batch * m * planes * sum);
+    total = places.take(m * planes * 8);
+  } else {
+    edge = std::min(shape.tile, start.back());
+    panel = places.take(edge * start.back() * sum);
+    squares = places.take(divide_up(edge, feature_block) * divide_up(start.back(), feature_block) * 8);
+    starts = places.take((m + 1) * 8);
+    total = places.take(m * m * 8);
+  }
+  cublas = places.take(cublas_bytes);
+  results = places.take((2 * m * m + m + 4 * m) * 8);
+  end = results + (2 * m * m + m + 4 * m) * 8;
+}
+
+}  // namespace fastcka::cuda

@@ -1,0 +1,75 @@
+// What a pass is of, and where everything lies in its one allocation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "../hsic.hpp"
+
+namespace fastcka::cuda {
+
+// What is multiplied: IEEE float32; fp16 high and low parts in three products; one fp16 product; float64.
+enum class Products { float32, float16x3, float16, float64 };
+
+struct Shape {
+  std::int64_t n;
+  std::vector<std::int64_t> widths;
+  Route route;
+  Products products;
+  std::int64_t tile;        // edge of a tile in examples (gram), of a panel in features (features)
+  std::int64_t chunk;       // examples of one product (features)
+  std::int64_t rank_chunk;  // entries of a Gram tile in one float32 sum (gram)
+};
+
+inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+inline std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }
+
+// Examples are padded to it with zero rows, widths in the gram route with zero features: tensor cores want it, and
+// zeros change no sum.
+inline constexpr std::int64_t grain = 16;
+// Widths in the features route are padded to it, so that no block of the product is of two representations.
+inline constexpr std::int64_t feature_block = 32;
+// Columns and rows of one partial sum of the column statistics.
+inline constexpr std::int64_t strip_columns = 32;
+inline constexpr std::int64_t block_rows = 1024;
+// Of cuBLAS, as its documentation recommends for Hopper. Its own, per stream, would be allocated while a graph is
+// captured.
+inline constexpr std::int64_t cublas_bytes = std::int64_t{32} << 20;
+// Of the partial products of the rank update at a time.
+inline constexpr std::int64_t rank_bytes = std::int64_t{64} << 20;
+
+// Offsets in bytes from the beginning of the allocation; each is a multiple of 256.
+class Layout {
+ public:
+  explicit Layout(const Shape& shape);
+
+  std::int64_t m, n;
+  std::int64_t rows;    // n, padded
+  std::int64_t blocks;  // of rows, in the column statistics
+  int slabs;            // copies of a row or chunk
+  std::int64_t item;    // bytes of a value that is multiplied
+  std::int64_t sum;     // bytes of a value of a product
+
+  std::vector<std::int64_t> width;   // padded
+  std::vector<std::int64_t> start;   // padded columns before each representation; then their number
+  std::vector<std::int64_t> column;  // columns before each representation; then their number
+  std::vector<std::int64_t> strip;   // strips before each representation; then their number
+
+  std::int64_t edge;        // gram: of a tile, padded; features: of a panel
+  std::int64_t room;        // gram: entries of a tile, padded to whole chunks
+  std::int64_t planes;      // gram: rows of V: M, or 2M where it is split into high and low
+  std::int64_t rank_batch;  // gram: chunks whose partial products are there at a time
+
+  // prepared
+  std::int64_t x, mean, sums, least, most, counts, firsts, k;
+  // workspace
+  std::int64_t v_exponent, scratch, v, partial, panel, squares, starts, total, cublas;
+  // results: s0, norms, traces, status
+  std::int64_t results;
+  std::int64_t end;
+
+  std::int64_t result_bytes() const { return end - results; }
+};
+
+}  // namespace fastcka::cuda

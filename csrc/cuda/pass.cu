@@ -1,0 +1,115 @@
+#include <utility>
+
+#include "arithmetic.cuh"
+#include "check.hpp"
+#include "columns.hpp"
+#include "features.hpp"
+#include "gram.hpp"
+#include "norms.hpp"
+#include "pass.hpp"
+#include "prepare.hpp"
+
+namespace fastcka::cuda {
+namespace {
+
+int headroom_of(Products products) {
+  return products == Products::float16 || products == Products::float16x3 ? Half::headroom : 0;
+}
+
+}  // namespace
+
+Pass::Pass(std::shared_ptr<Cublas> cublas, int device, Shape shape, char* memory)
+    : cublas_(std::move(cublas)), device_(device), shape_(std::move(shape)), layout_(shape_), memory_(memory) {}
+
+Pass::~Pass() {
+  if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
+}
+
+void Pass::prepare(std::int64_t first, const std::vector<View>& views, cudaStream_t stream) {
+  const OnDevice guard(device_);
+  const auto address = [this](std::int64_t offset) { return memory_ + offset; };
+  const auto doubles = [&](std::int64_t offset) { return reinterpret_cast<double*>(address(offset)); };
+  const auto integers = [&](std::int64_t offset) { return reinterpret_cast<std::int64_t*>(address(offset)); };
+  std::int64_t* status = integers(layout_.results + (2 * layout_.m * layout_.m + layout_.m) * 8);
+  const Statistics statistics{doubles(layout_.sums),
+                              doubles(layout_.least),
+                              doubles(layout_.most),
+                              integers(layout_.counts),
+                              integers(layout_.firsts),
+                              doubles(layout_.mean),
+                              status,
+                              shape_.route == Route::features ? integers(layout_.starts) : nullptr};
+  const Centered centered{address(layout_.x), doubles(layout_.k), doubles(layout_.mean), status};
+
+  std::size_t begin = 0;
+  while (begin < views.size()) {
+    const DType dtype = views[begin].dtype;
+    Batch batch{};
+    int count = 0;
+    for (; begin < views.size() && count < most_sources && views[begin].dtype == dtype; ++begin, ++count) {
+      const View& view = views[begin];
+      const std::int64_t index = first + static_cast<std::int64_t>(begin);
+      const auto i = static_cast<std::size_t>(index);
+      batch.items[count] = {static_cast<const char*>(view.data),
+                            view.row_stride,
+                            view.column_stride,
+                            index,
+                            view.d,
+                            layout_.width[i],
+                            layout_.start[i],
+                            layout_.column[i],
+                            layout_.strip[i]};
+    }
+    describe_columns(batch, count, dtype, layout_, headroom_of(shape_.products), statistics, stream);
+    center(batch, count, dtype, shape_, layout_, centered, stream);
+  }
+}
+
+void Pass::sums(cudaStream_t stream) {
+  const OnDevice guard(device_);
+  // The first call is not captured: cuBLAS loads its kernels in it.
+  if (calls_++ == 0) return enqueue(stream);
+  if (graph_ == nullptr) capture();
+  check(cudaGraphLaunch(graph_, stream), "cudaGraphLaunch");
+}
+
+void Pass::enqueue(cudaStream_t stream) {
+  const std::int64_t m = layout_.m;
+  const auto lock = cublas_->use(stream, memory_ + layout_.cublas, cublas_bytes);
+  auto* s0 = reinterpret_cast<double*>(results());
+  double* norms = s0 + m * m;
+  const bool scaled = layout_.planes > m;  // Gram tiles that are split
+  norm_products(m, layout_.n, reinterpret_cast<double*>(memory_ + layout_.k), norms, norms + m * m,
+                scaled ? reinterpret_cast<int*>(memory_ + layout_.v_exponent) : nullptr, *cublas_, stream);
+  if (shape_.route == Route::gram) {
+    gram_sums(shape_, layout_, memory_, *cublas_, s0, stream);
+  } else {
+    feature_sums(shape_, layout_, memory_, *cublas_, norms, s0, stream);
+  }
+}
+
+void Pass::capture() {
+  // A stream of its own: the caller's may be the legacy stream, which cannot be captured.
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  cudaGraph_t graph = nullptr;
+  try {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    try {
+      enqueue(stream);
+    } catch (...) {
+      cudaStreamEndCapture(stream, &graph);
+      throw;
+    }
+    check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+    check(cudaGraphInstantiate(&graph_, graph, 0), "cudaGraphInstantiate");
+  } catch (...) {
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    cudaStreamDestroy(stream);
+    throw;
+  }
+  check(cudaGraphDestroy(graph), "cudaGraphDestroy");
+  check(cudaStreamDestroy(stream), "cudaStreamDestroy");
+}
+
+}  // namespace fastcka::cuda

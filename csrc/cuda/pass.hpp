@@ -1,0 +1,48 @@
+// Mirrors cpu/pass: one pass of a given shape in memory that the caller gives. Everything is enqueued on the caller's
+// streams, and nothing waits.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <vector>
+
+#include "../hsic.hpp"
+#include "cublas.hpp"
+#include "layout.hpp"
+
+namespace fastcka::cuda {
+
+class Pass {
+ public:
+  // `memory`: device memory of Layout(shape).end bytes, 256-byte aligned, which the caller keeps as long as the pass.
+  Pass(std::shared_ptr<Cublas> cublas, int device, Shape shape, char* memory);
+  ~Pass();
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+
+  const Layout& layout() const { return layout_; }
+  int device() const { return device_; }
+  char* results() const { return memory_ + layout_.results; }
+
+  // Enqueues statistics and centring of the representations first, first + 1, ... whose data lie on the device.
+  void prepare(std::int64_t first, const std::vector<View>& views, cudaStream_t stream);
+
+  // Enqueues everything else; the results are there when the stream has come so far. From the second call on, a CUDA
+  // graph of the work is launched in place of its hundreds of pieces.
+  void sums(cudaStream_t stream);
+
+ private:
+  void enqueue(cudaStream_t stream);
+  void capture();
+
+  std::shared_ptr<Cublas> cublas_;
+  const int device_;
+  const Shape shape_;
+  const Layout layout_;
+  char* const memory_;
+  int calls_ = 0;
+  cudaGraphExec_t graph_ = nullptr;
+};
+
+}  // namespace fastcka::cuda

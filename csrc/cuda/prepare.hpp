@@ -1,0 +1,29 @@
+// Mirrors cpu/prepare: from views to centred rows as the products want them, with their squared norms. One read, one
+// write.
+//
+// The rows of the gram route lie one representation after another, each (rows, slabs * width): the slabs of a row side
+// by side. Those of the features route lie side by side, (rows * slabs, all widths): the slabs of a chunk of examples
+// below each other. Either way the slabs follow each other along the depth of the products. Padding is zero.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "../hsic.hpp"
+#include "layout.hpp"
+#include "source.hpp"
+
+namespace fastcka::cuda {
+
+// Device addresses.
+struct Centered {
+  void* x;
+  double* k;                   // (m, n)
+  const double* mean;          // (d) of each representation
+  const std::int64_t* status;  // whose exponents scale
+};
+
+// The first `count` representations of a batch, all of one dtype, after describe_columns.
+void center(const Batch& batch, int count, DType dtype, const Shape& shape, const Layout& layout, const Centered& out,
+            cudaStream_t stream);
+
+}  // namespace fastcka::cuda
