@@ -39,20 +39,21 @@ __global__ void __launch_bounds__(threads) clear_kernel(TileShape tile, std::int
 
 // From float32 to fp16 high and low parts, scaled by a power of two; the entries that are left out become zero.
 __global__ void __launch_bounds__(threads)
-    split_kernel(TileShape tile, const float* from, const int* exponent, __half* high, __half* low) {
+    split_kernel(TileShape tile, std::int64_t room, const float* from, const int* exponent, __half* high, __half* low) {
   const std::int64_t entry = 4 * (static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x);
   if (entry >= tile.padded) return;
-  const float scale = ldexpf(1.0F, -*exponent);
-  Quad<__half> above, below;
+  const std::int64_t size = tile.rows * tile.columns;
+  const float scale = ldexpf(1.0F, -exponent[blockIdx.y]);
   Quad<float> values{};
-  if (entry < tile.rows * tile.columns) values = *reinterpret_cast<const Quad<float>*>(from + entry);
+  if (entry < size) values = *reinterpret_cast<const Quad<float>*>(from + blockIdx.y * size + entry);
+  Quad<__half> above, below;
   for (int at = 0; at < 4; ++at) {
     const Split parts = split(is_left_out(entry + at, tile) ? 0.0F : values.value[at] * scale);
     above.value[at] = parts.high;
     below.value[at] = parts.low;
   }
-  *reinterpret_cast<Quad<__half>*>(high + entry) = above;
-  *reinterpret_cast<Quad<__half>*>(low + entry) = below;
+  *reinterpret_cast<Quad<__half>*>(high + blockIdx.y * room + entry) = above;
+  *reinterpret_cast<Quad<__half>*>(low + blockIdx.y * room + entry) = below;
 }
 
 // total (height, width) += weight * the sum of `count` partial products, in their order.
@@ -109,29 +110,60 @@ void rank_update(const Shape& shape, const Layout& layout, const TileShape& tile
   }
 }
 
-// One representation's tile of its Gram matrix, in the order of the layout.
-void gram_tile(const Shape& shape, const Layout& layout, std::int64_t i, std::int64_t row, std::int64_t column,
-               const TileShape& tile, char* base, void* out, Cublas& cublas) {
-  const auto at = static_cast<std::size_t>(i);
-  const std::int64_t pitch = layout.width[at] * layout.slabs;
-  char* x = base + layout.x + layout.start[at] * layout.rows * layout.slabs * layout.item;
+// The tiles at (row, column) of the Gram matrices of `count` representations of one width, from the i-th on, to `out`
+// and every `step` items after it.
+void gram_tiles(const Shape& shape, const Layout& layout, std::int64_t i, std::int64_t count, std::int64_t row,
+                std::int64_t column, const TileShape& tile, char* base, void* out, std::int64_t step, Cublas& cublas) {
+  const std::int64_t width = layout.width[static_cast<std::size_t>(i)];
+  const std::int64_t pitch = width * layout.slabs;
+  const std::int64_t size = layout.rows * pitch;
+  char* x = base + layout.x + layout.start[static_cast<std::size_t>(i)] * layout.rows * layout.slabs * layout.item;
   // Of split rows three of the four slabs are a window; the windows of the two sides begin one slab apart.
-  const std::int64_t depth = layout.slabs == 1 ? layout.width[at] : 3 * layout.width[at];
-  const std::int64_t shift = layout.slabs == 1 ? 0 : layout.width[at];
+  const std::int64_t depth = layout.slabs == 1 ? width : 3 * width;
+  const std::int64_t shift = layout.slabs == 1 ? 0 : width;
   for (std::int64_t k = 0; k < depth; k += depth_step) {
-    const Matrix a{x + (row * pitch + k) * layout.item, pitch};
-    const Matrix b{x + (column * pitch + shift + k) * layout.item, pitch};
+    const Matrix a{x + (row * pitch + k) * layout.item, pitch, size};
+    const Matrix b{x + (column * pitch + shift + k) * layout.item, pitch, size};
     cublas.multiply(shape.products, Depth::columns, tile.rows, tile.columns, std::min(depth_step, depth - k), a, b,
-                    k > 0, {out, tile.columns});
+                    k > 0, {out, tile.columns, step}, count);
   }
+}
+
+// V for a tile of the plane: the tiles of all representations.
+void fill_v(const Shape& shape, const Layout& layout, std::int64_t row, std::int64_t column, const TileShape& tile,
+            char* base, Cublas& cublas, cudaStream_t stream) {
+  const bool split = layout.planes > layout.m;
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < layout.m; i += count) {
+    const std::int64_t most = std::min(layout.tile_batch, layout.m - i);
+    const auto of = [&](std::int64_t at) { return layout.width[static_cast<std::size_t>(at)]; };
+    for (count = 1; count < most && of(i + count) == of(i);) ++count;
+    char* v = base + layout.v + i * layout.room * layout.item;
+    if (!split) {
+      gram_tiles(shape, layout, i, count, row, column, tile, base, v, layout.room, cublas);
+      continue;
+    }
+    auto* scratch = reinterpret_cast<float*>(base + layout.scratch);
+    gram_tiles(shape, layout, i, count, row, column, tile, base, scratch, tile.rows * tile.columns, cublas);
+    launch(&split_kernel, dim3(extent(divide_up(tile.padded, 4 * threads)), extent(count)), dim3(threads), stream, tile,
+           layout.room, scratch, reinterpret_cast<const int*>(base + layout.v_exponent) + i,
+           reinterpret_cast<__half*>(v), reinterpret_cast<__half*>(v) + layout.m * layout.room);
+  }
+}
+
+// In place of splitting, which leaves out what must be left out on the way.
+template <class T>
+void clear(const Layout& layout, const TileShape& tile, char* base, cudaStream_t stream) {
+  const std::int64_t left_out = tile.padded - tile.rows * tile.columns + (tile.diagonal ? tile.rows : 0);
+  if (left_out == 0) return;
+  launch(&clear_kernel<T>, dim3(extent(divide_up(left_out, threads)), extent(layout.m)), dim3(threads), stream, tile,
+         layout.room, reinterpret_cast<T*>(base + layout.v));
 }
 
 }  // namespace
 
 void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, double* s0, cudaStream_t stream) {
   const std::int64_t m = layout.m;
-  const bool split = layout.planes > m;
-  auto* exponent = reinterpret_cast<int*>(base + layout.v_exponent);
   check(cudaMemsetAsync(base + layout.total, 0, static_cast<std::size_t>(m * layout.planes * 8), stream),
         "cudaMemsetAsync");
   for (std::int64_t row = 0; row < layout.rows; row += layout.edge) {
@@ -139,37 +171,19 @@ void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cub
       TileShape tile{std::min(layout.edge, layout.rows - row), std::min(layout.edge, layout.rows - column), 0,
                      row == column};
       tile.padded = round_up(tile.rows * tile.columns, shape.rank_chunk);
-      for (std::int64_t i = 0; i < m; ++i) {
-        char* v = base + layout.v + i * layout.room * layout.item;
-        if (!split) {
-          gram_tile(shape, layout, i, row, column, tile, base, v, cublas);
-          continue;
-        }
-        // Through one scratch tile, which stays in the L2 cache, so that V goes to memory once.
-        auto* scratch = reinterpret_cast<float*>(base + layout.scratch);
-        gram_tile(shape, layout, i, row, column, tile, base, scratch, cublas);
-        launch(&split_kernel, dim3(extent(divide_up(tile.padded, 4 * threads))), dim3(threads), stream, tile, scratch,
-               exponent + i, reinterpret_cast<__half*>(v), reinterpret_cast<__half*>(v) + m * layout.room);
-      }
-      const std::int64_t left_out = tile.padded - tile.rows * tile.columns + (tile.diagonal ? tile.rows : 0);
-      const dim3 clear(extent(divide_up(left_out, threads)), extent(m));
+      fill_v(shape, layout, row, column, tile, base, cublas, stream);
       if (shape.products == Products::float64) {
-        if (left_out > 0) {
-          launch(&clear_kernel<double>, clear, dim3(threads), stream, tile, layout.room,
-                 reinterpret_cast<double*>(base + layout.v));
-        }
+        clear<double>(layout, tile, base, stream);
         rank_update<double>(shape, layout, tile, base, cublas, stream);
       } else {
-        if (!split && left_out > 0) {
-          launch(&clear_kernel<float>, clear, dim3(threads), stream, tile, layout.room,
-                 reinterpret_cast<float*>(base + layout.v));
-        }
+        if (shape.products == Products::float32) clear<float>(layout, tile, base, stream);
         rank_update<float>(shape, layout, tile, base, cublas, stream);
       }
     }
   }
   launch(&gram_finish_kernel, dim3(extent(divide_up(m * m, threads))), dim3(threads), stream, m, layout.planes,
-         reinterpret_cast<const double*>(base + layout.total), exponent, s0);
+         reinterpret_cast<const double*>(base + layout.total), reinterpret_cast<const int*>(base + layout.v_exponent),
+         s0);
 }
 
 }  // namespace fastcka::cuda

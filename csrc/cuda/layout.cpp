@@ -53,15 +53,16 @@ Layout::Layout(const Shape& shape) {
   firsts = places.take(blocks * strip.back() * 8);
   k = places.take(m * n * 8);
 
-  edge = room = planes = rank_batch = 0;
+  edge = room = planes = rank_batch = tile_batch = 0;
   v_exponent = scratch = v = partial = panel = squares = starts = places.end();
   if (gram) {
     edge = std::min(shape.tile, rows);
     room = round_up(edge * edge, shape.rank_chunk);
     planes = half ? 2 * m : m;
+    tile_batch = half ? std::clamp<std::int64_t>(scratch_bytes / (edge * edge * sum), 1, m) : m;
     rank_batch = std::clamp<std::int64_t>(rank_bytes / (m * planes * sum), 1, room / shape.rank_chunk);
     v_exponent = places.take(m * 4);
-    scratch = half ? places.take(edge * edge * sum) : places.end();
+    scratch = half ? places.take(tile_batch * edge * edge * sum) : places.end();
     v = places.take(planes * room * item);
     partial = places.take(rank_batch * m * planes * sum);
     total = places.take(m * planes * 8);

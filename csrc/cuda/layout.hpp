@@ -36,6 +36,8 @@ inline constexpr std::int64_t block_rows = 1024;
 // Of cuBLAS, as its documentation recommends for Hopper. Its own, per stream, would be allocated while a graph is
 // captured.
 inline constexpr std::int64_t cublas_bytes = std::int64_t{32} << 20;
+// Of the float32 Gram tiles that wait to be split: they stay in the L2 cache of a large GPU.
+inline constexpr std::int64_t scratch_bytes = std::int64_t{32} << 20;
 // Of the partial products of the rank update at a time.
 inline constexpr std::int64_t rank_bytes = std::int64_t{64} << 20;
 
@@ -60,6 +62,7 @@ class Layout {
   std::int64_t room;        // gram: entries of a tile, padded to whole chunks
   std::int64_t planes;      // gram: rows of V: M, or 2M where it is split into high and low
   std::int64_t rank_batch;  // gram: chunks whose partial products are there at a time
+  std::int64_t tile_batch;  // gram: most representations of equal width whose tiles are one batch of products
 
   // prepared
   std::int64_t x, mean, sums, least, most, counts, firsts, k;
