@@ -160,7 +160,9 @@ PYBIND11_MODULE(_cuda, module) {
                                               "cuBLAS, opened from the first candidate that can be.")
       .def(py::init<const std::vector<std::string>&>(), py::arg("candidates"))
       .def_property_readonly("path", &Cublas::path)
-      .def_property_readonly("version", &Cublas::version);
+      .def_property_readonly("version", &Cublas::version)
+      .def("start", &Cublas::start, py::arg("device"), py::call_guard<py::gil_scoped_release>(),
+           "Make the handle of a device, before passes take its memory.");
   py::class_<Pass>(module, "Pass", py::module_local(),
                    "A pass of one shape in device memory that the caller gives and keeps.")
       .def(py::init(&make_pass), py::arg("cublas"), py::arg("device"), py::arg("n"), py::arg("widths"), py::kw_only(),
@@ -179,5 +181,6 @@ PYBIND11_MODULE(_cuda, module) {
             const py::gil_scoped_release release;
             pass.sums(reinterpret_cast<cudaStream_t>(stream));
           },
-          py::arg("stream"), "Enqueue the products and reductions; from the second call on, as a CUDA graph.");
+          py::arg("stream"),
+          "Enqueue the products and reductions; from the second call on as a CUDA graph, if they are few.");
 }

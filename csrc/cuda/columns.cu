@@ -16,7 +16,7 @@ constexpr std::int64_t nowhere = std::numeric_limits<std::int64_t>::max();
 // A block of threads takes a strip of columns over a block of rows: neighbours in a warp read neighbours in a row.
 template <class In>
 __global__ void __launch_bounds__(block_threads)
-    statistics_kernel(Batch batch, std::int64_t n, std::int64_t blocks, Statistics out) {
+    statistics_kernel(Batch batch, std::int64_t n, std::int64_t block_rows, std::int64_t blocks, Statistics out) {
   const Source& x = batch.items[blockIdx.y];
   const std::int64_t strips = (x.d + strip_columns - 1) / strip_columns;
   const std::int64_t block = blockIdx.x % blocks;
@@ -30,14 +30,28 @@ __global__ void __launch_bounds__(block_threads)
   std::int64_t count = 0, first = nowhere;
   if (column < x.d) {
     const char* at = x.data + column * x.column_stride + (begin + threadIdx.y) * x.row_stride;
-#pragma unroll 4
-    for (std::int64_t row = begin + threadIdx.y; row < end; row += row_threads) {
-      const double value = widen(*reinterpret_cast<const In*>(at));
-      at += row_threads * x.row_stride;
-      sum += value;
-      least = value < least ? value : least;
-      most = value > most ? value : most;
-      if (!is_finite(value)) {
+    constexpr int ahead = 8;
+    for (std::int64_t row = begin + threadIdx.y; row < end; row += ahead * row_threads) {
+      In next[ahead];
+#pragma unroll
+      for (int i = 0; i < ahead; ++i) {
+        // Beyond the end the last of its rows again: it changes neither bound.
+        const std::int64_t here = row + i * row_threads < end ? i : 0;
+        next[i] = *reinterpret_cast<const In*>(at + here * row_threads * x.row_stride);
+      }
+#pragma unroll
+      for (int i = 0; i < ahead; ++i) {
+        const double value = widen(next[i]);
+        sum += row + i * row_threads < end ? value : 0.0;
+        least = value < least ? value : least;
+        most = value > most ? value : most;
+      }
+      at += ahead * row_threads * x.row_stride;
+    }
+    if (!is_finite(sum)) {
+      at = x.data + column * x.column_stride + (begin + threadIdx.y) * x.row_stride;
+      for (std::int64_t row = begin + threadIdx.y; row < end; row += row_threads, at += row_threads * x.row_stride) {
+        if (is_finite(widen(*reinterpret_cast<const In*>(at)))) continue;
         const std::int64_t position = row * x.d + column;
         ++count;
         first = position < first ? position : first;
@@ -125,7 +139,7 @@ void launch_statistics(const Batch& batch, int count, const Layout& layout, cons
   std::int64_t strips = 0;
   for (int i = 0; i < count; ++i) strips = std::max(strips, divide_up(batch.items[i].d, strip_columns));
   launch(&statistics_kernel<In>, dim3(extent(layout.blocks * strips), extent(count)), dim3(strip_columns, row_threads),
-         stream, batch, layout.n, layout.blocks, statistics);
+         stream, batch, layout.n, layout.block_rows, layout.blocks, statistics);
 }
 
 }  // namespace

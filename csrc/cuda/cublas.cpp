@@ -1,7 +1,6 @@
 #include "cublas.hpp"
 
 #include <dlfcn.h>
-#include <library_types.h>
 
 #include <memory>
 #include <stdexcept>
@@ -14,23 +13,6 @@
 
 namespace fastcka::cuda {
 
-// What cublas_v2.h and cublas_api.h declare, as far as it is used: the headers need not be there to build.
-struct CublasCalls {
-  int (*create)(void** handle);
-  int (*destroy)(void* handle);
-  int (*get_version)(void* handle, int* version);
-  int (*set_stream)(void* handle, cudaStream_t stream);
-  int (*set_workspace)(void* handle, void* workspace, std::size_t bytes);
-  const char* (*status_string)(int status);
-  int (*gemm)(void* handle, int op_a, int op_b, int m, int n, int k, const void* alpha, const void* a,
-              cudaDataType type_a, int pitch_a, const void* b, cudaDataType type_b, int pitch_b, const void* beta,
-              void* c, cudaDataType type_c, int pitch_c, int compute, int algorithm);
-  int (*gemm_batched)(void* handle, int op_a, int op_b, int m, int n, int k, const void* alpha, const void* a,
-                      cudaDataType type_a, int pitch_a, long long step_a, const void* b, cudaDataType type_b,
-                      int pitch_b, long long step_b, const void* beta, void* c, cudaDataType type_c, int pitch_c,
-                      long long step_c, int batch, int compute, int algorithm);
-};
-
 namespace {
 
 constexpr int op_n = 0;
@@ -39,11 +21,12 @@ constexpr int compute_float32 = 68;
 constexpr int compute_float32_pedantic = 69;
 constexpr int compute_float64 = 70;
 constexpr int default_algorithm = -1;
+constexpr int status_alloc_failed = 3;
 
 #if __has_include(<cublas_v2.h>)
 static_assert(CUBLAS_OP_N == op_n && CUBLAS_OP_T == op_t && CUBLAS_COMPUTE_32F == compute_float32 &&
               CUBLAS_COMPUTE_32F_PEDANTIC == compute_float32_pedantic && CUBLAS_COMPUTE_64F == compute_float64 &&
-              CUBLAS_GEMM_DEFAULT == default_algorithm);
+              CUBLAS_GEMM_DEFAULT == default_algorithm && CUBLAS_STATUS_ALLOC_FAILED == status_alloc_failed);
 #endif
 
 std::string reason() {
@@ -65,10 +48,9 @@ void find(void* library, const char* name, Call& call) {
   if (call == nullptr) throw std::runtime_error(reason());
 }
 
-std::unique_ptr<CublasCalls> find_calls(void* library) {
+std::unique_ptr<const CublasCalls> find_calls(void* library) {
   auto calls = std::make_unique<CublasCalls>();
   find(library, "cublasCreate_v2", calls->create);
-  find(library, "cublasDestroy_v2", calls->destroy);
   find(library, "cublasGetVersion_v2", calls->get_version);
   find(library, "cublasSetStream_v2", calls->set_stream);
   find(library, "cublasSetWorkspace_v2", calls->set_workspace);
@@ -95,7 +77,7 @@ Cublas::Cublas(const std::vector<std::string>& candidates) {
       continue;
     }
     try {
-      calls_ = find_calls(library_).release();
+      calls_ = find_calls(library_);
       path_ = candidate;
       return;
     } catch (const std::runtime_error& error) {
@@ -106,22 +88,18 @@ Cublas::Cublas(const std::vector<std::string>& candidates) {
   throw std::runtime_error("cuBLAS cannot be opened" + reasons);
 }
 
-// The library stays open: it keeps threads and device state that do not survive being unmapped.
-Cublas::~Cublas() {
-  for (const auto& [device, handle] : handles_) {
-    if (cudaSetDevice(device) == cudaSuccess) calls_->destroy(handle);
-  }
-  delete calls_;
-}
-
-int Cublas::version() {
-  const std::lock_guard lock(mutex_);
+int Cublas::version() const {
   int version = 0;
-  check(calls_->get_version(handle_here(), &version), "cublasGetVersion");
+  check(calls_->get_version(nullptr, &version), "cublasGetVersion");  // needs no handle, and no device
   return version;
 }
 
-// Made when it is first asked for: that takes memory on the device.
+void Cublas::start(int device) {
+  const std::lock_guard lock(mutex_);
+  const OnDevice guard(device);
+  handle_here();
+}
+
 void* Cublas::handle_here() {
   int device = 0;
   cuda::check(cudaGetDevice(&device), "cudaGetDevice");
@@ -138,6 +116,7 @@ std::unique_lock<std::mutex> Cublas::use(cudaStream_t stream, void* workspace, s
   // In this order: a stream brings a workspace of its own.
   check(calls_->set_stream(handle_, stream), "cublasSetStream");
   check(calls_->set_workspace(handle_, workspace, static_cast<std::size_t>(bytes)), "cublasSetWorkspace");
+  multiplied_ = 0;
   return lock;
 }
 
@@ -154,6 +133,7 @@ void Cublas::multiply(Products products, Depth depth_over, std::int64_t height, 
   const void* beta = twice        ? static_cast<const void*>(accumulate ? &one : &zero)
                      : accumulate ? &one_single
                                   : &zero_single;
+  ++multiplied_;
   // cuBLAS is column-major: what it takes for c is our c transposed, b a' or b' a.
   const int op_b = depth_over == Depth::columns ? op_t : op_n;
   const int op_a = depth_over == Depth::columns ? op_n : op_t;
@@ -171,7 +151,10 @@ void Cublas::multiply(Products products, Depth depth_over, std::int64_t height, 
 }
 
 void Cublas::check(int status, const char* what) const {
-  if (status != 0) throw std::runtime_error(std::string(what) + ": " + calls_->status_string(status));
+  if (status == 0) return;
+  const std::string text = std::string(what) + ": " + calls_->status_string(status);
+  if (status == status_alloc_failed) throw OutOfMemory(text);
+  throw std::runtime_error(text);
 }
 
 }  // namespace fastcka::cuda

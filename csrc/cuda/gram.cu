@@ -8,7 +8,8 @@ namespace fastcka::cuda {
 namespace {
 
 constexpr int threads = 256;
-constexpr int rank_threads = 32;
+constexpr int rank_columns = 32;
+constexpr int most_rank_rows = 32;
 // Depth of one product at most. A float32 sum over many features is one of sums of so many.
 constexpr std::int64_t depth_step = 12288;
 
@@ -18,13 +19,7 @@ struct TileShape {
   bool diagonal;  // its diagonal is that of the plane
 };
 
-// The entry is one of an example with itself, or beyond the tile.
-__host__ __device__ inline bool is_left_out(std::int64_t entry, const TileShape& tile) {
-  if (entry >= tile.rows * tile.columns) return true;
-  return tile.diagonal && entry / tile.columns == entry % tile.columns;
-}
-
-// In place: the entries that are left out become zero.
+// In place: the entries of an example with itself, and those beyond the tile, become zero.
 template <class T>
 __global__ void __launch_bounds__(threads) clear_kernel(TileShape tile, std::int64_t room, T* v) {
   const std::int64_t diagonal = tile.diagonal ? tile.rows : 0;
@@ -37,7 +32,8 @@ __global__ void __launch_bounds__(threads) clear_kernel(TileShape tile, std::int
   }
 }
 
-// From float32 to fp16 high and low parts, scaled by a power of two; the entries that are left out become zero.
+// From float32 to fp16 high and low parts, scaled by a power of two, with the same zeros. Extents are
+// multiples of `grain`, so that four neighbours lie in one row.
 __global__ void __launch_bounds__(threads)
     split_kernel(TileShape tile, std::int64_t room, const float* from, const int* exponent, __half* high, __half* low) {
   const std::int64_t entry = 4 * (static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x);
@@ -46,35 +42,42 @@ __global__ void __launch_bounds__(threads)
   const float scale = ldexpf(1.0F, -exponent[blockIdx.y]);
   Quad<float> values{};
   if (entry < size) values = *reinterpret_cast<const Quad<float>*>(from + blockIdx.y * size + entry);
+  if (tile.diagonal && entry < size) {
+    const std::int64_t row = entry / tile.columns;
+    const std::int64_t own = row - (entry - row * tile.columns);
+    for (int at = 0; at < 4; ++at) {
+      if (at == own) values.value[at] = 0;
+    }
+  }
   Quad<__half> above, below;
   for (int at = 0; at < 4; ++at) {
-    const Split parts = split(is_left_out(entry + at, tile) ? 0.0F : values.value[at] * scale);
+    const Split parts = split(values.value[at] * scale);
     above.value[at] = parts.high;
     below.value[at] = parts.low;
   }
-  *reinterpret_cast<Quad<__half>*>(high + blockIdx.y * room + entry) = above;
-  *reinterpret_cast<Quad<__half>*>(low + blockIdx.y * room + entry) = below;
+  store_whole<std::uint64_t>(high + blockIdx.y * room + entry, above);
+  store_whole<std::uint64_t>(low + blockIdx.y * room + entry, below);
 }
 
-// total (height, width) += weight * the sum of `count` partial products, in their order.
+// total (height, width) += weight * the sum of `count` partial products (height, pitch), in an order that the number of
+// rows of threads fixes.
 template <class T>
-__global__ void __launch_bounds__(rank_threads* rank_threads)
-    add_partial_kernel(std::int64_t width, std::int64_t size, std::int64_t count, const T* partial, double weight,
-                       double* total) {
-  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * rank_threads + threadIdx.x;
-  const std::int64_t at = blockIdx.y * width + column;
+__global__ void __launch_bounds__(rank_columns* most_rank_rows)
+    add_partial_kernel(std::int64_t width, std::int64_t pitch, std::int64_t size, std::int64_t count, const T* partial,
+                       double weight, double* total) {
+  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * rank_columns + threadIdx.x;
   double sum = 0;
   if (column < width) {
-    for (std::int64_t chunk = threadIdx.y; chunk < count; chunk += rank_threads) {
-      sum += static_cast<double>(partial[chunk * size + at]);
+    for (std::int64_t chunk = threadIdx.y; chunk < count; chunk += blockDim.y) {
+      sum += static_cast<double>(partial[chunk * size + blockIdx.y * pitch + column]);
     }
   }
-  __shared__ double shared[rank_threads][rank_threads];
+  __shared__ double shared[most_rank_rows][rank_columns];
   shared[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y != 0 || column >= width) return;
-  for (int y = 1; y < rank_threads; ++y) sum += shared[y][threadIdx.x];
-  total[at] += weight * sum;
+  for (unsigned y = 1; y < blockDim.y; ++y) sum += shared[y][threadIdx.x];
+  total[blockIdx.y * width + column] += weight * sum;
 }
 
 // s0 from the totals: V V', or where V is split [H; L], H [H; L]' in the units of V.
@@ -97,16 +100,18 @@ void rank_update(const Shape& shape, const Layout& layout, const TileShape& tile
                  cudaStream_t stream) {
   const std::int64_t m = layout.m;
   const std::int64_t chunks = tile.padded / shape.rank_chunk;
-  const std::int64_t size = m * layout.planes;
+  const std::int64_t size = m * layout.partial_pitch;
   auto* partial = reinterpret_cast<T*>(base + layout.partial);
   for (std::int64_t begin = 0; begin < chunks; begin += layout.rank_batch) {
     const std::int64_t count = std::min(layout.rank_batch, chunks - begin);
     const Matrix v{base + layout.v + begin * shape.rank_chunk * layout.item, layout.room, shape.rank_chunk};
     cublas.multiply(shape.products, Depth::columns, m, layout.planes, shape.rank_chunk, v, v, false,
-                    {partial, layout.planes, size}, count);
-    launch(&add_partial_kernel<T>, dim3(extent(divide_up(layout.planes, rank_threads)), extent(m)),
-           dim3(rank_threads, rank_threads), stream, layout.planes, size, count, partial, tile.diagonal ? 1.0 : 2.0,
-           reinterpret_cast<double*>(base + layout.total));
+                    {partial, layout.partial_pitch, size}, count);
+    unsigned rows = 1;  // of threads: no more than there are partial products
+    while (rows < most_rank_rows && rows < count) rows *= 2;
+    launch(&add_partial_kernel<T>, dim3(extent(divide_up(layout.planes, rank_columns)), extent(m)),
+           dim3(rank_columns, rows), stream, layout.planes, layout.partial_pitch, size, count, partial,
+           tile.diagonal ? 1.0 : 2.0, reinterpret_cast<double*>(base + layout.total));
   }
 }
 
@@ -133,9 +138,10 @@ void gram_tiles(const Shape& shape, const Layout& layout, std::int64_t i, std::i
 void fill_v(const Shape& shape, const Layout& layout, std::int64_t row, std::int64_t column, const TileShape& tile,
             char* base, Cublas& cublas, cudaStream_t stream) {
   const bool split = layout.planes > layout.m;
+  const std::int64_t batch = split ? layout.scratch_room / (tile.rows * tile.columns) : layout.m;
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < layout.m; i += count) {
-    const std::int64_t most = std::min(layout.tile_batch, layout.m - i);
+    const std::int64_t most = std::min(batch, layout.m - i);
     const auto of = [&](std::int64_t at) { return layout.width[static_cast<std::size_t>(at)]; };
     for (count = 1; count < most && of(i + count) == of(i);) ++count;
     char* v = base + layout.v + i * layout.room * layout.item;

@@ -28,6 +28,7 @@ Layout::Layout(const Shape& shape) {
   m = static_cast<std::int64_t>(shape.widths.size());
   n = shape.n;
   rows = round_up(n, grain);
+  block_rows = std::max(least_block_rows, round_up(divide_up(n, most_blocks), least_block_rows));
   blocks = divide_up(n, block_rows);
   slabs = split ? 4 : 1;
   item = shape.products == Products::float64 ? 8 : half ? 2 : 4;
@@ -51,20 +52,22 @@ Layout::Layout(const Shape& shape) {
   most = places.take(blocks * column.back() * 8);
   counts = places.take(blocks * strip.back() * 8);
   firsts = places.take(blocks * strip.back() * 8);
-  k = places.take(m * n * 8);
+  k = places.take(m * rows * 8);
 
-  edge = room = planes = rank_batch = tile_batch = 0;
+  edge = room = planes = rank_batch = partial_pitch = scratch_room = 0;
   v_exponent = scratch = v = partial = panel = squares = starts = places.end();
   if (gram) {
     edge = std::min(shape.tile, rows);
     room = round_up(edge * edge, shape.rank_chunk);
     planes = half ? 2 * m : m;
-    tile_batch = half ? std::clamp<std::int64_t>(scratch_bytes / (edge * edge * sum), 1, m) : m;
-    rank_batch = std::clamp<std::int64_t>(rank_bytes / (m * planes * sum), 1, room / shape.rank_chunk);
+    partial_pitch = round_up(planes, 8);  // whole vectors of 16 bytes, whatever M
+    rank_batch = std::clamp<std::int64_t>(rank_bytes / (m * partial_pitch * sum), 1,
+                                          std::min(most_rank_batch, room / shape.rank_chunk));
+    if (half) scratch_room = std::clamp<std::int64_t>(scratch_bytes / sum, edge * edge, m * edge * edge);
     v_exponent = places.take(m * 4);
-    scratch = half ? places.take(tile_batch * edge * edge * sum) : places.end();
+    scratch = places.take(scratch_room * sum);
     v = places.take(planes * room * item);
-    partial = places.take(rank_batch * m * planes * sum);
+    partial = places.take(rank_batch * m * partial_pitch * sum);
     total = places.take(m * planes * 8);
   } else {
     edge = std::min(shape.tile, start.back());

@@ -30,16 +30,18 @@ inline std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(
 inline constexpr std::int64_t grain = 16;
 // Widths in the features route are padded to it, so that no block of the product is of two representations.
 inline constexpr std::int64_t feature_block = 32;
-// Columns and rows of one partial sum of the column statistics.
+// Columns of one partial sum of the column statistics, and its rows where there are not too many blocks of them.
 inline constexpr std::int64_t strip_columns = 32;
-inline constexpr std::int64_t block_rows = 1024;
+inline constexpr std::int64_t least_block_rows = 1024;
+inline constexpr std::int64_t most_blocks = 64;
 // Of cuBLAS, as its documentation recommends for Hopper. Its own, per stream, would be allocated while a graph is
 // captured.
 inline constexpr std::int64_t cublas_bytes = std::int64_t{32} << 20;
 // Of the float32 Gram tiles that wait to be split: they stay in the L2 cache of a large GPU.
 inline constexpr std::int64_t scratch_bytes = std::int64_t{32} << 20;
-// Of the partial products of the rank update at a time.
+// Of the partial products of the rank update at a time, and their number: cuBLAS has had limits of 65,535 for batches.
 inline constexpr std::int64_t rank_bytes = std::int64_t{64} << 20;
+inline constexpr std::int64_t most_rank_batch = 32768;
 
 // Offsets in bytes from the beginning of the allocation; each is a multiple of 256.
 class Layout {
@@ -47,25 +49,27 @@ class Layout {
   explicit Layout(const Shape& shape);
 
   std::int64_t m, n;
-  std::int64_t rows;    // n, padded
-  std::int64_t blocks;  // of rows, in the column statistics
-  int slabs;            // copies of a row or chunk
-  std::int64_t item;    // bytes of a value that is multiplied
-  std::int64_t sum;     // bytes of a value of a product
+  std::int64_t rows;                // n, padded
+  std::int64_t block_rows, blocks;  // of the column statistics: rows of one, and their number
+  int slabs;                        // copies of a row or chunk
+  std::int64_t item;                // bytes of a value that is multiplied
+  std::int64_t sum;                 // bytes of a value of a product
 
   std::vector<std::int64_t> width;   // padded
   std::vector<std::int64_t> start;   // padded columns before each representation; then their number
   std::vector<std::int64_t> column;  // columns before each representation; then their number
   std::vector<std::int64_t> strip;   // strips before each representation; then their number
 
-  std::int64_t edge;        // gram: of a tile, padded; features: of a panel
-  std::int64_t room;        // gram: entries of a tile, padded to whole chunks
-  std::int64_t planes;      // gram: rows of V: M, or 2M where it is split into high and low
-  std::int64_t rank_batch;  // gram: chunks whose partial products are there at a time
-  std::int64_t tile_batch;  // gram: most representations of equal width whose tiles are one batch of products
+  std::int64_t edge;           // gram: of a tile, padded; features: of a panel
+  std::int64_t room;           // gram: entries of a tile, padded to whole chunks
+  std::int64_t planes;         // gram: rows of V: M, or 2M where it is split into high and low
+  std::int64_t rank_batch;     // gram: chunks whose partial products are there at a time
+  std::int64_t partial_pitch;  // gram: of a partial product
+  std::int64_t scratch_room;   // gram: entries of Gram tiles that wait to be split
 
   // prepared
-  std::int64_t x, mean, sums, least, most, counts, firsts, k;
+  std::int64_t x, mean, sums, least, most, counts, firsts;
+  std::int64_t k;  // (m, rows), zero where the rows are padding
   // workspace
   std::int64_t v_exponent, scratch, v, partial, panel, squares, starts, total, cublas;
   // results: s0, norms, traces, status

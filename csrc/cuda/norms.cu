@@ -12,10 +12,10 @@ constexpr int gram_headroom = 15;
 
 // One block of threads for a representation.
 __global__ void __launch_bounds__(threads)
-    traces_kernel(std::int64_t n, const double* k, double* traces, int* exponent) {
-  const double* own = k + blockIdx.x * n;
+    traces_kernel(std::int64_t rows, const double* k, double* traces, int* exponent) {
+  const double* own = k + blockIdx.x * rows;
   double sum = 0, largest = 0;
-  for (std::int64_t a = threadIdx.x; a < n; a += threads) {
+  for (std::int64_t a = threadIdx.x; a < rows; a += threads) {
     sum += own[a];
     largest = Larger()(largest, own[a]);
   }
@@ -29,10 +29,10 @@ __global__ void __launch_bounds__(threads)
 
 }  // namespace
 
-void norm_products(std::int64_t m, std::int64_t n, double* k, double* norms, double* traces, int* exponent,
+void norm_products(std::int64_t m, std::int64_t rows, double* k, double* norms, double* traces, int* exponent,
                    Cublas& cublas, cudaStream_t stream) {
-  launch(&traces_kernel, dim3(extent(m)), dim3(threads), stream, n, k, traces, exponent);
-  cublas.multiply(Products::float64, Depth::columns, m, m, n, {k, n}, {k, n}, false, {norms, m});
+  launch(&traces_kernel, dim3(extent(m)), dim3(threads), stream, rows, k, traces, exponent);
+  cublas.multiply(Products::float64, Depth::columns, m, m, rows, {k, rows}, {k, rows}, false, {norms, m});
 }
 
 }  // namespace fastcka::cuda

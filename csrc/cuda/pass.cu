@@ -12,6 +12,10 @@
 namespace fastcka::cuda {
 namespace {
 
+// Products of a pass that is captured. One of thousands has large products, whose launches hide behind each other,
+// and its graph would take device memory and a second to make.
+constexpr std::int64_t most_captured = 250;
+
 int headroom_of(Products products) {
   return products == Products::float16 || products == Products::float16x3 ? Half::headroom : 0;
 }
@@ -67,8 +71,9 @@ void Pass::prepare(std::int64_t first, const std::vector<View>& views, cudaStrea
 
 void Pass::sums(cudaStream_t stream) {
   const OnDevice guard(device_);
-  // The first call is not captured: cuBLAS loads its kernels in it.
-  if (calls_++ == 0) return enqueue(stream);
+  const std::lock_guard lock(mutex_);
+  // The first call is not captured: cuBLAS makes its handle and loads its kernels in it.
+  if (products_ == 0 || products_ > most_captured) return enqueue(stream);
   if (graph_ == nullptr) capture();
   check(cudaGraphLaunch(graph_, stream), "cudaGraphLaunch");
 }
@@ -79,13 +84,14 @@ void Pass::enqueue(cudaStream_t stream) {
   auto* s0 = reinterpret_cast<double*>(results());
   double* norms = s0 + m * m;
   const bool scaled = layout_.planes > m;  // Gram tiles that are split
-  norm_products(m, layout_.n, reinterpret_cast<double*>(memory_ + layout_.k), norms, norms + m * m,
+  norm_products(m, layout_.rows, reinterpret_cast<double*>(memory_ + layout_.k), norms, norms + m * m,
                 scaled ? reinterpret_cast<int*>(memory_ + layout_.v_exponent) : nullptr, *cublas_, stream);
   if (shape_.route == Route::gram) {
     gram_sums(shape_, layout_, memory_, *cublas_, s0, stream);
   } else {
     feature_sums(shape_, layout_, memory_, *cublas_, norms, s0, stream);
   }
+  products_ = cublas_->multiplied();
 }
 
 void Pass::capture() {

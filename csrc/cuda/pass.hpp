@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "../hsic.hpp"
@@ -29,7 +30,8 @@ class Pass {
   void prepare(std::int64_t first, const std::vector<View>& views, cudaStream_t stream);
 
   // Enqueues everything else; the results are there when the stream has come so far. From the second call on, a CUDA
-  // graph of the work is launched in place of its hundreds of pieces.
+  // graph is launched in place of the pieces of a pass, where these are so few that launching them takes a part of the
+  // time that counts.
   void sums(cudaStream_t stream);
 
  private:
@@ -41,7 +43,8 @@ class Pass {
   const Shape shape_;
   const Layout layout_;
   char* const memory_;
-  int calls_ = 0;
+  std::mutex mutex_;
+  std::int64_t products_ = 0;  // of cuBLAS in one pass; 0 before the first
   cudaGraphExec_t graph_ = nullptr;
 };
 

@@ -37,13 +37,23 @@ __global__ void __launch_bounds__(row_threads* column_threads)
     auto* at = static_cast<typename Out::Item*>(out.x) + to;
     const double scale = ldexp(1.0, -static_cast<int>(out.status[x.index]));
     const double* mean = out.mean + x.column;
-    const char* from = x.data + row * x.row_stride;
-    const auto value = [&](std::int64_t column) {
-      if (row >= n || column >= x.d) return 0.0;
-      return (widen(*reinterpret_cast<const In*>(from + column * x.column_stride)) - mean[column]) * scale;
+    const char* from = x.data + (row < n ? row : 0) * x.row_stride;
+    // Of what is padding another column's value is read, and not used: the loads need not wait for each other.
+    struct Loaded {
+      In value;
+      double mean;
     };
+    const auto load = [&](std::int64_t column) {
+      const std::int64_t there = column < x.d ? column : 0;
+      return Loaded{*reinterpret_cast<const In*>(from + there * x.column_stride), mean[there]};
+    };
+    const auto value = [&](const Loaded& loaded, std::int64_t column) {
+      return row < n && column < x.d ? (widen(loaded.value) - loaded.mean) * scale : 0.0;
+    };
+#pragma unroll 2
     for (std::int64_t column = 2 * threadIdx.x; column < x.width; column += 2 * column_threads) {
-      squares += Out::store(at + column, step, value(column), value(column + 1));
+      const Loaded first = load(column), second = load(column + 1);
+      squares += Out::store(at + column, step, value(first, column), value(second, column + 1));
     }
   }
 
@@ -53,7 +63,7 @@ __global__ void __launch_bounds__(row_threads* column_threads)
     __syncthreads();
     if (threadIdx.x < half) shared[threadIdx.y][threadIdx.x] += shared[threadIdx.y][threadIdx.x + half];
   }
-  if (threadIdx.x == 0 && row < n) out.k[x.index * n + row] = shared[threadIdx.y][0];
+  if (threadIdx.x == 0 && row < target.rows) out.k[x.index * target.rows + row] = shared[threadIdx.y][0];
 }
 
 template <class In, class Out>

@@ -17,7 +17,7 @@ namespace fastcka::cuda {
 // Device addresses.
 struct Centered {
   void* x;
-  double* k;                   // (m, n)
+  double* k;                   // (m, rows)
   const double* mean;          // (d) of each representation
   const std::int64_t* status;  // whose exponents scale
 };
