@@ -1,11 +1,59 @@
-"""Fixtures of the whole suite."""
+"""Fixtures of the whole suite, and the option that runs it on another device."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from fastcka.core import backend
+from fastcka.core import backend, cuda_status
+
+IMPLEMENTATIONS = [table["name"] for table in backend._core.implementations()]
+
+
+class Emulation(NamedTuple):
+    """csrc/cuda compiled for the processor, and a stand-in for cupy on the same memory."""
+
+    path: Path
+    module: ModuleType
+    cupy: ModuleType
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        default="cpu",
+        choices=("cpu", "cuda", "emulated"),
+        help="where tests with the `device` fixture compute; other than cpu they are marked gpu",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    device = config.getoption("--device")
+    chosen = [item for item in items if "device" in item.fixturenames]
+    if device == "cpu" or not chosen:
+        return
+    reason = cuda_status().reason if device == "cuda" else None
+    for item in chosen:
+        item.add_marker(pytest.mark.gpu)
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=f"CUDA cannot be used: {reason}"))
+
+
+def pytest_generate_tests(metafunc):
+    if "implementation" in metafunc.fixturenames:
+        # Of the inner loops on the CPU; on another device there is nothing to choose.
+        elsewhere = metafunc.config.getoption("--device") != "cpu"
+        if elsewhere and "device" in metafunc.fixturenames:
+            metafunc.parametrize("implementation", IMPLEMENTATIONS[:1], indirect=True)
+        else:
+            metafunc.parametrize("implementation", IMPLEMENTATIONS, indirect=True)
 
 
 @pytest.fixture
@@ -13,8 +61,63 @@ def rng():
     return np.random.default_rng(20261121)
 
 
-@pytest.fixture(params=[table["name"] for table in backend._core.implementations()])
+@pytest.fixture
 def implementation(request, monkeypatch):
     """Every implementation that this processor can run, one after another."""
     monkeypatch.setenv(backend.IMPLEMENTATION_VARIABLE, request.param)
     return request.param
+
+
+@pytest.fixture(scope="session")
+def device(request) -> Iterator[str]:
+    """The ``device`` to pass to fastcka: what --device names."""
+    if request.config.getoption("--device") == "emulated":
+        with installed(request.getfixturevalue("emulation")):
+            yield "cuda"
+    else:
+        yield request.config.getoption("--device")
+
+
+@pytest.fixture(scope="session")
+def emulation_folder(tmp_path_factory) -> Path:
+    """Where what is compiled for the emulation lies."""
+    import cuda_emulation
+
+    return cuda_emulation.build_folder(tmp_path_factory.mktemp("emulation"))
+
+
+@pytest.fixture(scope="session")
+def emulation(emulation_folder) -> Emulation:
+    """The emulated device, compiled once; not what fastcka computes on."""
+    import cuda_emulation
+
+    path = cuda_emulation.build_emulation(emulation_folder)
+    fake = cuda_emulation.load_fake_cupy(path)
+    return Emulation(path, cuda_emulation.load_emulation(path), fake)
+
+
+@pytest.fixture
+def emulated(emulation) -> Iterator[Emulation]:
+    """The emulated device as what fastcka computes on for device "cuda"."""
+    with installed(emulation):
+        yield emulation
+
+
+@pytest.fixture
+def fresh_cuda() -> Iterator[None]:
+    """What fastcka found out about CUDA is forgotten, here and after the test."""
+    backend.cuda_runtime.cache_clear()
+    yield
+    backend.cuda_runtime.cache_clear()
+
+
+@contextmanager
+def installed(emulation: Emulation) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "fastcka._cuda", emulation.module)
+        patch.setitem(sys.modules, "cupy", emulation.cupy)
+        patch.setattr("fastcka.core.cuda.runtime.cublas_candidates", lambda: [str(emulation.path)])
+        backend.cuda_runtime.cache_clear()
+        yield
+        backend.cuda_runtime().close()
+        backend.cuda_runtime.cache_clear()

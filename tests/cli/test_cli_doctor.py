@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from importlib.metadata import version
 
 
@@ -16,7 +18,10 @@ def test_json(shell, strict_json):
     cpu = report["cpu"]
     assert cpu["implementation"] in cpu["implementations"]
     assert cpu["threads"] == len(os.sched_getaffinity(0))
-    assert report["cuda"] == {"built": False, "reason": report["cuda"]["reason"]}
+    cuda = report["cuda"]
+    assert cuda["built"] is (importlib.util.find_spec("fastcka._cuda") is not None)
+    assert cuda["usable"] is (cuda["reason"] is None)
+    assert cuda["usable"] <= cuda["built"]
 
 
 def test_threads_and_where_the_count_came_from(shell, strict_json):
@@ -55,3 +60,31 @@ def test_a_missing_library_names_the_extra(call, monkeypatch):
     done = call("doctor")
     assert "without pandas (fastcka's [report] extra brings it)" in done.stdout
     assert "matplotlib 1.2.3" in done.stdout
+
+
+def test_a_build_without_cuda_says_so(call, strict_json, monkeypatch, fresh_cuda):
+    monkeypatch.setitem(sys.modules, "fastcka._cuda", None)
+    assert "not built: this build of fastcka has no CUDA part" in call("doctor").stdout
+    cuda = strict_json(call("doctor", "--json").stdout)["cuda"]
+    assert (cuda["built"], cuda["usable"], cuda["devices"]) == (False, False, [])
+
+
+def test_a_usable_gpu(emulated, call, strict_json):
+    told = call("doctor").stdout
+    assert "usable: device='cuda'" in told
+    assert "compiled by emulated" in told
+    assert "CUDA 13.0, runtime 13.0" in told
+    assert f"99.99.99 at {emulated.path}" in told.replace("\n", "").replace("  ", "")
+    assert "emulated device 0, compute capability 9.0, 132 multiprocessors, 1.0 GiB" in told
+    cuda = strict_json(call("doctor", "--json").stdout)["cuda"]
+    assert cuda["usable"]
+    assert cuda["devices"][0]["total_bytes"] == 2**30
+
+
+def test_a_gpu_that_cannot_be_used(emulated, call, strict_json, monkeypatch, fresh_cuda):
+    monkeypatch.setenv("FASTCKA_EMULATION_DRIVER", "0")
+    told = call("doctor").stdout
+    assert "not usable: there is no CUDA driver here" in told
+    assert "cuBLAS" in told
+    assert "not opened" in told
+    assert strict_json(call("doctor", "--json").stdout)["cuda"]["built"]

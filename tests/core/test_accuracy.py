@@ -35,22 +35,22 @@ def case(seed):
     return kind, offset, xs
 
 
-def worst_error(xs):
+def worst_error(xs, device):
     worst = 0.0
     for estimator in ("biased", "unbiased"):
         expected = oracle.cka_matrix(xs, estimator)[0, 1]
         # A self-HSIC near zero (n of 4 or 5) makes the ratio, not the sums, ill-conditioned.
         if not abs(expected) < 1.5:
             continue
-        worst = max(worst, abs(fastcka.cka(*xs, estimator=estimator) - expected))
+        worst = max(worst, abs(fastcka.cka(*xs, estimator=estimator, device=device) - expected))
     return worst
 
 
-def test_300_random_cases(capsys):
+def test_300_random_cases(device, capsys):
     errors = {}
     for seed in range(300):
         kind, offset, xs = case(seed)
-        errors[seed, kind, offset, xs[0].shape] = worst_error(xs)
+        errors[seed, kind, offset, xs[0].shape] = worst_error(xs, device)
     near = {key: error for key, error in errors.items() if key[2] <= 10}
     with capsys.disabled():
         for title, group in (("all", errors), ("mean <= 10 sd", near)):
@@ -59,12 +59,13 @@ def test_300_random_cases(capsys):
                 f"\n  worst CKA error, {title}, {len(group)} cases: {group[key]:.2e} at {key}",
                 end="",
             )
-    assert max(errors.values()) <= 1e-6
-    assert max(near.values()) <= 2e-7
+    # On a GPU, sums of thousands of terms stay in float32, in cuBLAS.
+    assert max(errors.values()) <= (1e-6 if device == "cpu" else 5e-6)
+    assert max(near.values()) <= (2e-7 if device == "cpu" else 2e-6)
 
 
 @pytest.mark.parametrize("shape", [(100, 10), (1000, 300), (200, 2000)])
-def test_offset_of_ten_thousand_standard_deviations(shape):
+def test_offset_of_ten_thousand_standard_deviations(device, shape):
     rng = np.random.default_rng(3)
     shared = rng.standard_normal((shape[0], 4))
     xs = [
@@ -73,21 +74,22 @@ def test_offset_of_ten_thousand_standard_deviations(shape):
         ).astype(np.float32)
         for _ in range(2)
     ]
-    assert worst_error(xs) <= 1e-6
+    assert worst_error(xs, device) <= (1e-6 if device == "cpu" else 5e-6)
 
 
 @pytest.mark.parametrize("exponent", [-300, -60, 60, 300])
-def test_float64_of_any_scale(exponent):
+def test_float64_of_any_scale(device, exponent):
     # Squares of float32, and of float64, would overflow or vanish.
     rng = np.random.default_rng(4)
     x, y = rng.standard_normal((50, 6)), rng.standard_normal((50, 9))
     expected = oracle.cka(x, y, "unbiased")
-    assert fastcka.cka(x * 2.0**exponent, y * 2.0**-exponent) == pytest.approx(expected, abs=2e-7)
+    scaled = x * 2.0**exponent, y * 2.0**-exponent
+    assert fastcka.cka(*scaled, device=device) == pytest.approx(expected, abs=2e-7)
 
 
-def test_float64_far_from_the_origin():
+def test_float64_far_from_the_origin(device):
     rng = np.random.default_rng(5)
     x, y = rng.standard_normal((80, 5)), rng.standard_normal((80, 5))
     x = x.round(6) + 1e9  # 1e9 + x is exact to 1e-7
     expected = oracle.cka(x, y, "unbiased")
-    assert fastcka.cka(x, y) == pytest.approx(expected, abs=2e-7)
+    assert fastcka.cka(x, y, device=device) == pytest.approx(expected, abs=2e-7)

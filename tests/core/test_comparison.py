@@ -24,12 +24,12 @@ def xs(rng):
 
 
 @pytest.fixture
-def comparison(xs):
+def comparison(device, xs):
     labels = [Key("a", 0), {"model": "b", "step": 10, "tasks": ["t", "u"]}, "c"]
-    return fastcka.compare(xs, labels=labels, pairs=[(2, 0), (0, 1)])
+    return fastcka.compare(xs, labels=labels, pairs=[(2, 0), (0, 1)], device=device)
 
 
-def test_both_estimators_are_there(xs, comparison):
+def test_both_estimators_are_there(device, xs, comparison):
     for estimator in ("biased", "unbiased"):
         expected = oracle.cka_matrix(xs, estimator)
         np.testing.assert_allclose(getattr(comparison, estimator), expected, atol=1e-12)
@@ -37,7 +37,7 @@ def test_both_estimators_are_there(xs, comparison):
     np.testing.assert_array_equal(comparison.hsic, comparison.hsic_unbiased)
     expected = oracle.hsic_unbiased(xs[0], xs[2])
     assert comparison.hsic[0, 2] == pytest.approx(expected, rel=1e-10)
-    biased = fastcka.compare(xs, estimator="biased")
+    biased = fastcka.compare(xs, estimator="biased", device=device)
     np.testing.assert_array_equal(biased.cka, comparison.biased)
     assert biased.hsic[0, 1] == pytest.approx(oracle.hsic_biased(xs[0], xs[1]), rel=1e-10)
 

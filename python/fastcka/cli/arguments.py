@@ -31,3 +31,7 @@ Threads = Annotated[
         min=1, help="Number of threads; else OMP_NUM_THREADS, else every CPU of this process."
     ),
 ]
+
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:<number>; auto takes what is predicted faster.")
+]

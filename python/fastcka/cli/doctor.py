@@ -15,12 +15,14 @@ EXTRAS = {
     "report": ("matplotlib", "pandas", "xarray"),
 }
 SAFE_HDF5 = (2, 2, 0)
+# What a usable GPU multiplies, in the order of precision.
+PRODUCTS = ("float64", "float32", "float16x3", "float16")
 
 
 def doctor(
     json: arguments.Json = False,
 ) -> None:
-    """Say what was built, which CPU implementation and threads are used, what is missing."""
+    """Say what was built, which CPU implementation, threads and GPU are used, what is missing."""
     report = _examine()
     if json:
         output.print_json(report)
@@ -30,6 +32,7 @@ def doctor(
 
 def _examine() -> dict[str, Any]:
     from fastcka import __version__
+    from fastcka.core import cuda_status
     from fastcka.core.backend import IMPLEMENTATION_VARIABLE, describe
     from fastcka.store import HDF5_VERSION
 
@@ -50,10 +53,7 @@ def _examine() -> dict[str, Any]:
             if os.environ.get(IMPLEMENTATION_VARIABLE)
             else "the first that this processor supports"
         },
-        "cuda": {
-            "built": False,
-            "reason": "this version of fastcka computes on the CPU only",
-        },
+        "cuda": cuda_status().to_dict(),
         "libraries": {name: version(name) for name in ("numpy", "h5py", "pydantic")}
         | {"HDF5": _dotted(HDF5_VERSION)},
         "extras": {
@@ -74,6 +74,34 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+def _cuda_rows(cuda: dict[str, Any]) -> dict[str, object]:
+    from fastcka.core.cuda.status import cublas_version_text, cuda_version_text
+
+    if not cuda["built"]:
+        return {"CUDA": f"not built: {cuda['reason']}"}
+    rows: dict[str, object] = {
+        "CUDA": f"usable: device='cuda', or 'auto' where it is faster ({', '.join(PRODUCTS)})"
+        if cuda["usable"]
+        else f"not usable: {cuda['reason']}",
+        "CUDA part": f"compiled by {cuda['compiler']} for {cuda['architectures']}",
+        "CUDA driver": (
+            f"up to CUDA {cuda_version_text(cuda['driver'])}" if cuda["driver"] else "none"
+        )
+        + f", runtime {cuda_version_text(cuda['runtime'])}",
+        "cupy": cuda["cupy"] or "none",
+        "cuBLAS": f"{cublas_version_text(cuda['cublas_version'])} at {cuda['cublas_path']}"
+        if cuda["cublas_path"]
+        else "not opened",
+    }
+    for device in cuda["devices"]:
+        major, minor = device["capability"]
+        rows[f"cuda:{device['index']}"] = (
+            f"{device['name']}, compute capability {major}.{minor}, "
+            f"{device['multiprocessors']} multiprocessors, {device['total_bytes'] / 2**30:.1f} GiB"
+        )
+    return rows
+
+
 def _print_report(report: dict[str, Any]) -> None:
     cpu = report["cpu"]
     rows: dict[str, object] = {
@@ -84,7 +112,7 @@ def _print_report(report: dict[str, Any]) -> None:
             f"of {', '.join(cpu['implementations'])}"
         ),
         "threads": f"{cpu['threads']} (from {cpu['threads_source']})",
-        "CUDA": f"not built: {report['cuda']['reason']}",
+        **_cuda_rows(report["cuda"]),
         "libraries": ", ".join(f"{name} {found}" for name, found in report["libraries"].items()),
     }
     for extra, libraries in report["extras"].items():

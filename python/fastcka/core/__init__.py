@@ -2,28 +2,40 @@
 
 arrays      what the caller has -> views (address, shape, strides, dtype), no copy if it can be
 plan        shapes -> route, tile, memory, flops; pure
-backend     views + plan -> S0 and k, by the compiled pass
-estimators  S0, k, n -> HSIC and CKA, both estimators
-compare     the four together -> Comparison (labels, matrices, provenance)
+device      on the CPU or on a GPU, and why
+backend     views + plan -> sums, by the compiled pass on the CPU
+cuda/       the same on a CUDA device
+estimators  sums -> HSIC and CKA, both estimators
+compare     these together -> Comparison (labels, matrices, provenance), for one group or many
 cka         the one-line functions on top
 """
 
 from __future__ import annotations
 
 from fastcka.core.arrays import StagedRepresentation
-from fastcka.core.backend import plan_pass
+from fastcka.core.backend import cuda_status
 from fastcka.core.cka import cka, cka_matrix, hsic
-from fastcka.core.compare import compare
+from fastcka.core.compare import compare, compare_each, compare_groups
 from fastcka.core.comparison import Comparison
+from fastcka.core.cuda.plan import CudaPlan
+from fastcka.core.cuda.status import CudaStatus
+from fastcka.core.device import plan_pass
 from fastcka.core.plan import PassPlan
+from fastcka.core.request import Group
 
 __all__ = [
     "Comparison",
+    "CudaPlan",
+    "CudaStatus",
+    "Group",
     "PassPlan",
     "StagedRepresentation",
     "cka",
     "cka_matrix",
     "compare",
+    "compare_each",
+    "compare_groups",
+    "cuda_status",
     "hsic",
     "plan_pass",
 ]

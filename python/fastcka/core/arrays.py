@@ -5,32 +5,17 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.device_arrays import device_view, on_device
 from fastcka.core.plan import STAGING_LANES
+from fastcka.core.views import ITEMSIZE, ArrayView, View, check_shape, check_torch_dtype
 from fastcka.errors import DeviceError, InputError
 
-DTYPES = ("float16", "bfloat16", "float32", "float64")
-
 _DLPACK_CPU = 1
-
-
-@dataclass(frozen=True)
-class ArrayView:
-    """A representation where it lies: strides in bytes, and the object that keeps it alive."""
-
-    owner: object
-    address: int
-    n_examples: int
-    n_features: int
-    row_stride: int
-    column_stride: int
-    dtype: str
-    staged: bool = False
 
 
 class StagedRepresentation:
@@ -82,15 +67,16 @@ def _padded(extent: int) -> int:
     return math.ceil(extent / STAGING_LANES) * STAGING_LANES
 
 
-def as_view(x: Any, name: str) -> ArrayView:
+def as_view(x: Any, name: str) -> View:
     """View an array of shape (n_examples, ...) as (n_examples, n_features), in place if it can be.
 
     Parameters
     ----------
     x
-        A NumPy array, a torch tensor on the CPU, a `StagedRepresentation`, or anything that speaks
-        DLPack (on the CPU) or the array protocol. Axes after the first are flattened. Integers and
-        booleans become float32 where that is exact by type, else float64.
+        A NumPy array, a `StagedRepresentation`, a torch tensor, a cupy array, or anything that
+        speaks DLPack or the array protocol, on the CPU or on a CUDA device. Axes after the first
+        are flattened. Integers and booleans become float32 where that is exact by type, else
+        float64.
     name
         What error messages call it.
 
@@ -99,41 +85,32 @@ def as_view(x: Any, name: str) -> ArrayView:
     InputError
         For fewer than two axes, an empty axis, or values that are not real numbers.
     DeviceError
-        For an array that is not in the memory of the CPU.
+        For an array that is neither in the memory of the CPU nor on a CUDA device.
     """
     if isinstance(x, StagedRepresentation):
         return x.view()
+    if on_device(x):
+        return device_view(x, name)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return _of_torch(x, name)
     return _of_numpy(_to_numpy(x, name), name)
 
 
-def _check_shape(shape: tuple[int, ...], name: str) -> None:
-    if len(shape) < 2:
-        hint = " (a single feature is x[:, None])" if len(shape) == 1 else ""
-        raise InputError(
-            f"{name} must have shape (n_examples, n_features), got {tuple(shape)}{hint}"
-        )
-    if 0 in shape:
-        raise InputError(f"{name} is empty: its shape is {tuple(shape)}")
-
-
 def _of_torch(x: Any, name: str) -> ArrayView:
     if x.device.type != "cpu":
         raise DeviceError(
-            f"{name} is a torch tensor on {x.device}, and this build computes on the CPU: "
-            f"pass {name}.cpu()"
+            f"{name} is a torch tensor on {x.device}, which is neither the CPU nor a CUDA device: "
+            f"move it to one of them"
         )
     if x.layout != sys.modules["torch"].strided or x.is_quantized:
         raise InputError(f"{name} must be a dense torch tensor, got layout {x.layout}")
     x = x.detach().resolve_neg()
     dtype = str(x.dtype).removeprefix("torch.")
-    if dtype not in DTYPES:
-        if dtype.startswith(("complex", "float8", "float4")):
-            raise InputError(f"{name} must hold real numbers of at least 16 bits, got {dtype}")
+    check_torch_dtype(dtype, name)
+    if dtype not in ITEMSIZE:
         return _of_numpy(_widened(x.numpy(), name), name)
-    _check_shape(tuple(x.shape), name)
+    check_shape(tuple(x.shape), name)
     x = x.reshape(x.shape[0], -1)
     size = x.element_size()
     return ArrayView(
@@ -154,8 +131,8 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
         kind, index = x.__dlpack_device__()
         if int(kind) != _DLPACK_CPU:
             raise DeviceError(
-                f"{name} lies on a device (DLPack type {int(kind)}, index {index}), and this build "
-                f"computes on the CPU: copy it to the host first"
+                f"{name} lies on a device (DLPack type {int(kind)}, index {index}) that is neither "
+                f"the CPU nor a CUDA device: copy it to the host first"
             )
         try:
             return np.from_dlpack(x)
@@ -176,7 +153,7 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
 
 
 def _of_numpy(x: NDArray[Any], name: str) -> ArrayView:
-    _check_shape(x.shape, name)
+    check_shape(x.shape, name)
     x = _widened(x, name)
     x = x.reshape(x.shape[0], -1)
     return ArrayView(
@@ -191,8 +168,8 @@ def _of_numpy(x: NDArray[Any], name: str) -> ArrayView:
 
 
 def _widened(x: NDArray[Any], name: str) -> NDArray[Any]:
-    """In native byte order and one of `DTYPES`; a copy only if it was not."""
-    if x.dtype.name in DTYPES:
+    """In native byte order and one of the dtypes of `ITEMSIZE`; a copy only if it was not."""
+    if x.dtype.name in ITEMSIZE:
         return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
     if x.dtype.kind in "biu":
         return x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)

@@ -1,26 +1,24 @@
-"""The one place that imports the compiled pass."""
+"""The one place that imports the compiled passes."""
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastcka import _core
-from fastcka.core.arrays import ArrayView
-from fastcka.core.estimators import Sums
-from fastcka.core.plan import (
-    PRECISIONS,
-    STAGING_LANES,
-    Granularity,
-    Implementation,
-    PassPlan,
-    Precision,
-    make_plan,
-)
-from fastcka.errors import DeviceError, InputError
+from fastcka.core.cuda.status import CudaStatus
+from fastcka.core.estimators import Sums, non_finite_text
+from fastcka.core.plan import STAGING_LANES, Granularity, Implementation, PassPlan
+from fastcka.core.views import ArrayView
+from fastcka.errors import InputError
+
+if TYPE_CHECKING:
+    from fastcka.core.cuda.runtime import CudaRuntime
 
 Progress = Callable[[int, int], None]
 
@@ -28,22 +26,9 @@ version: str = _core.version
 
 #: Forces an implementation of the inner loops, for tests and comparisons.
 IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
-ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 if _core.staging_lanes != STAGING_LANES:
     raise ImportError("fastcka's Python files and its compiled module are of different versions")
-
-
-def resolve_device(device: str) -> str:
-    """The device that ``device`` stands for; "auto" is the CPU in this build."""
-    if device in ("auto", "cpu"):
-        return "cpu"
-    if device == "cuda" or device.startswith("cuda:"):
-        raise DeviceError(
-            f"device {device!r} cannot be used: this build of fastcka has no CUDA part; "
-            f"use device='cpu' or 'auto'"
-        )
-    raise InputError(f"device must be 'auto' or 'cpu', got {device!r}")
 
 
 def resolve_threads(threads: int | None = None) -> tuple[int, str]:
@@ -72,51 +57,6 @@ def resolve_implementation() -> Implementation:
     return Implementation(wanted, *grains)
 
 
-def plan_pass(
-    n_examples: int,
-    n_features: Sequence[int],
-    *,
-    dtype: str | Sequence[str] = "float32",
-    precision: Precision = "high",
-    threads: int | None = None,
-    staged: bool = False,
-) -> PassPlan:
-    """Plan a pass on this machine without running it.
-
-    Parameters
-    ----------
-    n_examples
-        Rows of every representation.
-    n_features
-        Columns of each representation.
-    dtype
-        Of all, or of each: "float16", "bfloat16", "float32" or "float64".
-    precision
-        "high" or "float64", as in `fastcka.compare`.
-    threads
-        None: OMP_NUM_THREADS, else the processors that this process may use.
-    staged
-        The representations are read into buffers that the pass centres in place.
-    """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if n_examples < 1 or not n_features or min(n_features) < 1:
-        raise InputError(
-            f"a pass needs at least one example, representation and feature, "
-            f"got n_examples={n_examples}, n_features={list(n_features)}"
-        )
-    dtypes = [dtype] * len(n_features) if isinstance(dtype, str) else list(dtype)
-    return make_plan(
-        n_examples,
-        n_features,
-        itemsizes=[ITEMSIZE[name] for name in dtypes],
-        implementation=resolve_implementation(),
-        threads=resolve_threads(threads)[0],
-        precision=precision,
-        staged=staged,
-    )
-
-
 def run_pass(
     views: Sequence[ArrayView],
     names: Sequence[str],
@@ -124,7 +64,7 @@ def run_pass(
     *,
     progress: Progress | None = None,
 ) -> Sums:
-    """S0 and k of all representations; staged ones are centred in place if the plan says so.
+    """The sums of all representations; staged ones are centred in place if the plan says so.
 
     Raises
     ------
@@ -157,24 +97,46 @@ def run_pass(
     except ValueError as error:  # what only the compiled side can see: shared memory
         raise InputError(str(error)) from error
     if result["non_finite"]:
-        raise InputError("; ".join(_non_finite(names, *found) for found in result["non_finite"]))
+        raise InputError(
+            "; ".join(
+                non_finite_text(names[which], *found) for which, *found in result["non_finite"]
+            )
+        )
     return Sums(
-        result["s0"],
-        result["k"],
-        result["norms"],
-        result["exponent"],
-        tuple(result["constant"]),
-        float(np.finfo(plan.products).eps),
+        n_examples=plan.n_examples,
+        s0=result["s0"],
+        norms=result["norms"],
+        traces=result["k"].sum(axis=1),
+        exponent=result["exponent"],
+        constant=tuple(result["constant"]),
+        epsilon=float(np.finfo(plan.products).eps),
     )
 
 
-def _non_finite(names: Sequence[str], which: int, count: int, row: int, column: int) -> str:
-    if count == 0:
-        return f"{names[which]} holds values too large to sum in float64"
-    return (
-        f"{names[which]} holds {count} NaN or infinite value{'s' * (count != 1)}, "
-        f"the first at example {row}, feature {column}"
-    )
+@cache
+def cuda_runtime() -> CudaRuntime:
+    """The CUDA part of this build, imported on the first call; it knows what may be missing."""
+    from fastcka.core.cuda.runtime import CudaRuntime
+
+    name = "fastcka._cuda"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return CudaRuntime(None, "this build of fastcka has no CUDA part: no nvcc was found for it")
+    except ImportError as error:
+        return CudaRuntime(None, f"fastcka's CUDA part cannot be imported: {error}")
+    if module.version != version:
+        return CudaRuntime(
+            None, f"fastcka's CUDA part is of version {module.version}, the rest of {version}"
+        )
+    return CudaRuntime(module, None)
+
+
+def cuda_status() -> CudaStatus:
+    """What was built for CUDA, what was found, and the reason if no device can be used."""
+    return cuda_runtime().status()
 
 
 def describe() -> dict[str, Any]:

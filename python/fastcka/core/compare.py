@@ -1,28 +1,35 @@
-"""All pairs of representations in one fused pass."""
+"""All pairs of representations in one fused pass, for one group or many."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastcka.core.arrays import ArrayView, StagedRepresentation, as_view
-from fastcka.core.backend import (
-    ITEMSIZE,
-    Progress,
-    resolve_device,
-    resolve_implementation,
-    resolve_threads,
-    run_pass,
-    version,
+from fastcka.core.backend import Progress, resolve_threads, run_pass
+from fastcka.core.comparison import Comparison
+from fastcka.core.device import (
+    OnCpu,
+    OnCuda,
+    Problem,
+    check_device,
+    check_precision,
+    choose_device,
+    open_session,
 )
-from fastcka.core.comparison import Comparison, label_text
-from fastcka.core.estimators import ESTIMATORS, MIN_EXAMPLES, Estimator, estimate
-from fastcka.core.plan import PRECISIONS, PassPlan, Precision, make_plan
+from fastcka.core.estimators import ESTIMATORS, Estimator, Sums, estimate
+from fastcka.core.plan import Precision
+from fastcka.core.provenance import provenance_of
+from fastcka.core.request import Group, Request
+from fastcka.core.views import ArrayView
 from fastcka.errors import InputError
+
+if TYPE_CHECKING:
+    from fastcka.core.cuda.session import CudaSession
 
 
 def compare(
@@ -47,8 +54,9 @@ def compare(
         M arrays of shape (n_examples, n_features_i), or a mapping from label to array: the same
         examples, in the same order, in each; the numbers of features may differ. Axes after the
         first are flattened. float16, bfloat16, float32, float64 or integers, any strides; NumPy,
-        torch on the CPU, or anything with DLPack. `StagedRepresentation` is centred in place and
-        used up.
+        torch, cupy, or anything with DLPack, on the CPU or on a CUDA device (where they are read as
+        they lie, after the work on their library's current stream). `StagedRepresentation` is
+        centred in place and used up.
     labels
         What each representation is called: a string, a mapping or a NamedTuple. Default: the keys
         of a mapping, else "0", "1", ...
@@ -58,13 +66,17 @@ def compare(
     estimator
         "unbiased" (n_examples >= 4) or "biased" (>= 2): the one that `Comparison.cka` gives.
     device
-        "auto" or "cpu".
+        "cpu", "cuda" (the device of the arrays, else the first), "cuda:1", or "auto": the device
+        that the arrays lie on; for arrays on the CPU the one that is predicted to be faster.
+        `Comparison.provenance` has the device, the reason and the plan.
     precision
-        "high": products in float32 (in float64 for 64 examples or fewer), everything longer than a
-        tile in float64; errors of CKA are below 1e-6. "float64": products in float64.
+        "high": products as exact as in float32 (in float64 for 64 examples or fewer), everything
+        longer than a tile in float64; errors of CKA are below 1e-6. "fast": on a GPU products of
+        fp16 numbers, with errors of CKA up to 2e-4; on the CPU the same as "high". "float64":
+        products in float64. TF32 is never used.
     threads
-        Default: OMP_NUM_THREADS, else the processors that this process may use. The result has the
-        same bits for any number.
+        Of the CPU. Default: OMP_NUM_THREADS, else the processors that this process may use. The
+        result has the same bits for any number.
     progress
         Called with (units done, units in all) a few times a second, from the calling thread.
 
@@ -80,7 +92,7 @@ def compare(
         For fewer examples than the estimator needs, representations with different numbers of
         examples, NaN or infinite values, or arguments that are not what they must be.
     DeviceError
-        For a device that cannot be used.
+        For a device that cannot be used, with the reason, or whose memory does not suffice.
 
     Examples
     --------
@@ -90,137 +102,243 @@ def compare(
     >>> round(float(result.cka[0, 1]), 6)
     1.0
     """
-    if estimator not in ESTIMATORS:
-        raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
-    if progress is not None and not callable(progress):
-        raise InputError(f"progress must be callable or None, got {progress!r}")
-    if precision not in PRECISIONS:
-        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    resolved = resolve_device(device)
-    available, _ = resolve_threads(threads)
+    options = _Options(estimator, device, precision, threads, progress)
+    return _begin(Group(representations, labels, pairs), options).finish()
 
-    if isinstance(representations, Mapping):
-        labels = list(representations) if labels is None else labels
-        arrays = list(representations.values())
-    else:
-        arrays = list(representations)
-    if not arrays:
-        raise InputError("representations is empty: at least one is needed")
-    records = _records(labels, len(arrays))
-    names = [f"representation {i} ({label_text(record)})" for i, record in enumerate(records)]
-    if labels is None:
-        names = [f"representations[{i}]" for i in range(len(arrays))]
-    wanted = _pairs(pairs, len(arrays))
-    views = [as_view(x, name) for x, name in zip(arrays, names, strict=True)]
-    _check_examples(views, names, estimator)
 
-    plan = make_plan(
-        views[0].n_examples,
-        [view.n_features for view in views],
-        itemsizes=[ITEMSIZE[view.dtype] for view in views],
-        implementation=resolve_implementation(),
-        threads=available,
-        precision=precision,
-        staged=all(view.staged for view in views),
-    )
-    start = time.perf_counter()
-    overwritten = True
+def compare_groups(
+    groups: Iterable[Group | Sequence[Any] | Mapping[Any, Any]],
+    *,
+    estimator: Estimator = "unbiased",
+    device: str = "auto",
+    precision: Precision = "high",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Comparison]:
+    """A `Comparison` of each group, in order, while the next group is already on its way.
+
+    On a GPU a group is taken from ``groups``, copied there and centred while the one before it is
+    computed; so at most two are there at a time. On the CPU each is taken when it is computed.
+
+    Parameters
+    ----------
+    groups
+        Each is a `Group` (representations with labels and pairs), or what `compare` takes as
+        representations. Arrays on a GPU must not be written to before their result is there,
+        except by work on the stream that was current when the group was taken.
+    estimator, device, precision, threads
+        As in `compare`; "auto" chooses for each group.
+    progress
+        As in `compare`, for the group that is worked on. On a GPU that is the next one while the
+        result of the last is still to come.
+
+    Raises
+    ------
+    InputError, DeviceError
+        As `compare`, in place of the group's result: those of all groups before it come first.
+    """
+    options = _Options(estimator, device, precision, threads, progress)
+    return _raising(_outcomes(groups, options))
+
+
+def compare_each(
+    groups: Iterable[Group | Sequence[Any] | Mapping[Any, Any]],
+    *,
+    estimator: Estimator = "unbiased",
+    device: str = "auto",
+    precision: Precision = "high",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Comparison | InputError]:
+    """As `compare_groups`, but a group that cannot be compared ends nothing.
+
+    Its `InputError` stands in the place of its result. What is wrong with a device is raised.
+    """
+    return _outcomes(groups, _Options(estimator, device, precision, threads, progress))
+
+
+def _raising(outcomes: Iterator[Comparison | InputError]) -> Iterator[Comparison]:
+    for outcome in outcomes:
+        if isinstance(outcome, InputError):
+            raise outcome
+        yield outcome
+
+
+def _outcomes(
+    groups: Iterable[Group | Sequence[Any] | Mapping[Any, Any]], options: _Options
+) -> Iterator[Comparison | InputError]:
+    ahead: _CudaWork | None = None
+    for work in _works(groups, options):
+        if ahead is not None:
+            yield ahead.outcome()
+            ahead = None
+        if isinstance(work, _Ended):
+            raise work.error
+        if isinstance(work, _CudaWork):
+            ahead = work
+        elif isinstance(work, InputError):
+            yield work
+        else:
+            yield work.outcome()
+        del work  # its arrays, before the next group is taken
+    if ahead is not None:
+        yield ahead.outcome()
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """What ends the groups, when all before it have had their turn."""
+
+    error: Exception
+
+
+def _works(
+    groups: Iterable[Group | Sequence[Any] | Mapping[Any, Any]], options: _Options
+) -> Iterator[_CpuWork | _CudaWork | InputError | _Ended]:
+    """Each group begun, or why it cannot be."""
     try:
-        sums = run_pass(views, names, plan, progress=progress)
-    except InputError:
-        overwritten = False  # such errors come before anything is written
-        raise
-    finally:
-        for x in arrays:
-            if overwritten and isinstance(x, StagedRepresentation):
-                x.consume()
-    seconds = time.perf_counter() - start
+        for group in groups:
+            try:
+                work: _CpuWork | _CudaWork | InputError = _begin(
+                    group if isinstance(group, Group) else Group(group), options
+                )
+            except InputError as error:
+                work = error
+            yield work
+            del group, work
+    except Exception as error:
+        yield _Ended(error)
 
+
+class _Options:
+    """The options that groups share, checked."""
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        device: str,
+        precision: Precision,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        if estimator not in ESTIMATORS:
+            raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+        if progress is not None and not callable(progress):
+            raise InputError(f"progress must be callable or None, got {progress!r}")
+        check_precision(precision)
+        check_device(device)
+        self.estimator = estimator
+        self.device = device
+        self.precision = precision
+        self.threads, _ = resolve_threads(threads)
+        self.progress = progress
+
+
+def _begin(group: Group, options: _Options) -> _CpuWork | _CudaWork:
+    """Everything up to the pass; on a GPU the pass is on its way."""
+    request = Request.of_group(group, options.estimator)
+    choice = choose_device(
+        options.device, request.views, request.names, options.precision, options.threads
+    )
+    if isinstance(choice, OnCuda):
+        problem = Problem.of_views(request.views)
+        opened = open_session(choice, problem, options.precision, options.threads)
+        if not isinstance(opened, OnCpu):
+            return _CudaWork(request, choice, opened, options)
+        choice = opened
+    return _CpuWork(request, choice, options)
+
+
+class _Work:
+    """A group whose result can be had once."""
+
+    def finish(self) -> Comparison:
+        raise NotImplementedError
+
+    def outcome(self) -> Comparison | InputError:
+        """The result, or why there is none."""
+        try:
+            return self.finish()
+        except InputError as error:
+            return error
+
+
+class _CpuWork(_Work):
+    """A group whose pass runs when it is finished."""
+
+    def __init__(self, request: Request, choice: OnCpu, options: _Options) -> None:
+        self._request = request
+        self._choice = choice
+        self._options = options
+
+    def finish(self) -> Comparison:
+        plan, request = self._choice.plan, self._request
+        views = [view for view in request.views if isinstance(view, ArrayView)]
+        start = time.perf_counter()
+        try:
+            sums = run_pass(views, request.names, plan, progress=self._options.progress)
+        except InputError:
+            raise  # such errors come before anything is written
+        except BaseException:
+            request.consume()
+            raise
+        request.consume()
+        seconds = time.perf_counter() - start
+        told = provenance_of(plan, reason=self._choice.reason, seconds=seconds)
+        return _comparison(request.labels, request.pairs, self._options.estimator, sums, told)
+
+
+class _CudaWork(_Work):
+    """A group whose pass is on its way; nothing of the host's memory is held."""
+
+    def __init__(
+        self, request: Request, choice: OnCuda, session: CudaSession, options: _Options
+    ) -> None:
+        self._labels = request.labels
+        self._pairs = request.pairs
+        self._reason = choice.reason
+        self._options = options
+        self._cublas_version = session.cublas.version
+        self._start = time.perf_counter()
+        self._units = len(request.views) + 1
+        try:
+            self._pending = session.submit(
+                request.views, request.names, choice.plan, progress=options.progress
+            )
+        finally:
+            request.consume()
+
+    def finish(self) -> Comparison:
+        sums = self._pending.result()
+        seconds = time.perf_counter() - self._start
+        if self._options.progress is not None:
+            self._options.progress(self._units, self._units)
+        told = provenance_of(
+            self._pending.plan,
+            reason=self._reason,
+            seconds=seconds,
+            cublas_version=self._cublas_version,
+        )
+        return _comparison(self._labels, self._pairs, self._options.estimator, sums, told)
+
+
+def _comparison(
+    labels: tuple[dict[str, Any], ...],
+    pairs: NDArray[np.int64],
+    estimator: Estimator,
+    sums: Sums,
+    provenance: dict[str, Any],
+) -> Comparison:
     biased, unbiased = estimate(sums, "biased"), estimate(sums, "unbiased")
     return Comparison(
-        labels=records,
+        labels=labels,
         estimator=estimator,
-        n_examples=plan.n_examples,
+        n_examples=sums.n_examples,
         biased=biased.cka,
         unbiased=unbiased.cka,
         hsic_biased=biased.hsic,
         hsic_unbiased=unbiased.hsic,
-        pairs=wanted,
-        provenance=_provenance(plan, resolved, seconds),
+        pairs=pairs,
+        provenance=provenance,
         undefined=(biased if estimator == "biased" else unbiased).undefined,
     )
-
-
-def _records(labels: Sequence[Any] | None, m: int) -> tuple[dict[str, Any], ...]:
-    if labels is None:
-        labels = [str(i) for i in range(m)]
-    if isinstance(labels, str) or len(labels) != m:
-        raise InputError(f"labels must be a sequence of {m}, one for each representation")
-    records = []
-    for label in labels:
-        if isinstance(label, Mapping):
-            records.append(dict(label))
-        elif hasattr(label, "_asdict"):
-            records.append(dict(label._asdict()))
-        else:
-            records.append({"label": label})
-    first: dict[str, int] = {}
-    for position, record in enumerate(records):
-        if first.setdefault(repr(record), position) != position:
-            raise InputError(
-                f"labels must differ from each other; positions {first[repr(record)]} and "
-                f"{position} are both '{label_text(record)}'"
-            )
-    return tuple(records)
-
-
-def _pairs(pairs: ArrayLike | None, m: int) -> NDArray[np.int64]:
-    if pairs is None:
-        return np.stack(np.triu_indices(m, 1), axis=1).astype(np.int64)
-    wanted = np.asarray(pairs)
-    if wanted.size == 0:
-        return np.empty((0, 2), np.int64)
-    if wanted.ndim != 2 or wanted.shape[1] != 2 or wanted.dtype.kind not in "iu":
-        raise InputError(
-            f"pairs must be integers of shape (P, 2), got {wanted.dtype} of shape {wanted.shape}"
-        )
-    if wanted.min() < 0 or wanted.max() >= m:
-        raise InputError(
-            f"pairs must be positions from 0 to {m - 1}, got {wanted.min()} to {wanted.max()}"
-        )
-    wanted = np.sort(wanted.astype(np.int64), axis=1)
-    if (wanted[:, 0] == wanted[:, 1]).any():
-        raise InputError("pairs must be of two different representations")
-    if len(np.unique(wanted, axis=0)) != len(wanted):
-        raise InputError("pairs must be unique; (a, b) and (b, a) are the same pair")
-    return wanted
-
-
-def _check_examples(views: Sequence[ArrayView], names: Sequence[str], estimator: Estimator) -> None:
-    n = views[0].n_examples
-    for view, name in zip(views, names, strict=True):
-        if view.n_examples != n:
-            raise InputError(
-                f"{name} has {view.n_examples} examples and {names[0]} has {n}: "
-                f"all must have the same examples in the same order"
-            )
-    if n < MIN_EXAMPLES[estimator]:
-        hint = "; estimator='biased' needs 2" if estimator == "unbiased" else ""
-        raise InputError(
-            f"the {estimator} estimator needs at least {MIN_EXAMPLES[estimator]} examples, "
-            f"got {n}{hint}"
-        )
-
-
-_PLANNED = ("route", "tile", "chunk", "precision", "products", "implementation", "threads", "flops")
-
-
-def _provenance(plan: PassPlan, device: str, seconds: float) -> dict[str, Any]:
-    return {
-        "fastcka": version,
-        "device": device,
-        "kernel_function": "linear",
-        "seconds": seconds,
-        "plan": plan.explain(),
-        **{name: value for name, value in plan.to_dict().items() if name in _PLANNED},
-    }

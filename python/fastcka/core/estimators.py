@@ -40,11 +40,12 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sums:
-    """What a pass returns: S0 (M, M), k (M, n) and k k' (M, M), of the data times 2**-exponent."""
+    """What a pass returns, of the data times 2**-exponent: S0, k_i.k_j (M, M) and sum k_i (M,)."""
 
+    n_examples: int
     s0: Matrix
-    k: Matrix
     norms: Matrix
+    traces: NDArray[np.float64]
     exponent: NDArray[np.int32]
     constant: tuple[bool, ...]
     epsilon: float  # spacing of the floating-point numbers that were multiplied
@@ -65,7 +66,7 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
     CKA is NaN, with a reason, for a representation whose self-HSIC is zero (within rounding);
     everything is NaN below `MIN_EXAMPLES`.
     """
-    m, n = sums.k.shape
+    m, n = len(sums.traces), sums.n_examples
     if n < MIN_EXAMPLES[estimator]:
         nothing = np.full((m, m), np.nan)
         reason = (
@@ -91,15 +92,25 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
 
 
 def _biased(sums: Sums) -> Matrix:
-    n = sums.k.shape[1]
+    n = sums.n_examples
     hsic: Matrix = (sums.s0 + sums.norms) / (n - 1) ** 2
     return hsic
 
 
 def _unbiased(sums: Sums) -> Matrix:
-    n = sums.k.shape[1]
-    total = sums.k.sum(axis=1)
+    n = sums.n_examples
+    total = sums.traces
     hsic: Matrix = (
         sums.s0 - 2 / (n - 2) * sums.norms + np.outer(total, total) / ((n - 1) * (n - 2))
     ) / (n * (n - 3))
     return hsic
+
+
+def non_finite_text(name: str, count: int, row: int, column: int) -> str:
+    """What is wrong with a representation that no pass can sum; a count of 0: its values."""
+    if count == 0:
+        return f"{name} holds values too large to sum in float64"
+    return (
+        f"{name} holds {count} NaN or infinite value{'s' * (count != 1)}, "
+        f"the first at example {row}, feature {column}"
+    )

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 Route = Literal["G", "F"]
-Precision = Literal["high", "float64"]
+Precision = Literal["high", "fast", "float64"]
 Products = Literal["float32", "float64"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
@@ -43,6 +43,8 @@ SERIAL_FLOPS = 2e7
 RANK_COST = 2.0
 #: Cost of a flop of the features route, against one of a Gram product (float64 sums of each chunk).
 FEATURE_COST = 1.05
+#: Flops a second of one thread, for predictions; vectors hold half as many float64.
+FLOPS_PER_SECOND: dict[Products, float] = {"float32": 1e11, "float64": 5e10}
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ class Implementation:
 
 @dataclass(frozen=True)
 class PassPlan:
-    """How one pass will run, and what it will cost. Flops count a multiply-add as two."""
+    """How one pass will run on the CPU, and what it will cost.
+
+    Flops count a multiply-add as two; seconds are a prediction (see `FLOPS_PER_SECOND`).
+    """
 
     route: Route
     tile: int
@@ -83,6 +88,7 @@ class PassPlan:
     bytes_centered: int
     bytes_workspace: int
     bytes_results: int
+    seconds: float
     reason: str
 
     def explain(self) -> str:
@@ -97,6 +103,8 @@ class PassPlan:
                 f"{self.flops / 1e9:.3g} Gflop (route G {self.flops_gram / 1e9:.3g}, "
                 f"route F {self.flops_features / 1e9:.3g}), "
                 f"{self.products} products, {self.implementation}, {threads}",
+                f"{self.seconds:.2g} s predicted, "
+                f"at {FLOPS_PER_SECOND[self.products]:.0e} flop/s a thread",
                 f"memory: inputs {self.bytes_inputs / MIB:.1f} MiB, "
                 f"centred copy {self.bytes_centered / MIB:.1f} MiB, "
                 f"workspace {self.bytes_workspace / MIB:.1f} MiB, "
@@ -163,17 +171,20 @@ def make_plan(
     # before the products begin.
     workspace = max(used * (per_thread + 3 * m * m * 8), _statistics_bytes(n, total))
 
+    products: Products = "float64" if wide else "float32"
     cheaper, dearer = sorted((FEATURE_COST * flops_features, cost_gram))
     other = "F" if route == "G" else "G"
     reason = f"route {other} would cost {dearer / cheaper:.3g} times as much"
     if used < threads and flops >= SERIAL_FLOPS:
         reason += f"; {used} of {threads} threads, to stay within {limit // MIB} MiB"
+    if precision == "fast":
+        reason += "; precision fast is high here: nothing on the CPU is faster than float32"
     return PassPlan(
         route=route,
         tile=tile,
         chunk=chunk,
         precision=precision,
-        products="float64" if wide else "float32",
+        products=products,
         in_place=in_place,
         implementation=implementation.name,
         threads=used,
@@ -186,6 +197,7 @@ def make_plan(
         bytes_centered=0 if staged and in_place else centered,
         bytes_workspace=workspace,
         bytes_results=m * n * 8 + 2 * m * m * 8,
+        seconds=flops / (used * FLOPS_PER_SECOND[products]),
         reason=reason,
     )
 

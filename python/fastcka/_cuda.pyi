@@ -1,0 +1,48 @@
+"""The compiled pass on CUDA devices; see csrc/cuda/bindings.cpp. Not in every build."""
+
+from collections.abc import Sequence
+from typing import Any
+
+version: str
+architectures: str
+compiler: str
+
+def status() -> dict[str, Any]: ...
+def bytes_needed(
+    n: int,
+    widths: Sequence[int],
+    *,
+    route: str,
+    tile: int,
+    chunk: int,
+    rank_chunk: int,
+    products: str,
+) -> dict[str, int]: ...
+
+class Cublas:
+    path: str
+    version: int
+    def __init__(self, candidates: Sequence[str]) -> None: ...
+    def start(self, device: int) -> None: ...
+
+class Pass:
+    results: tuple[int, int]
+    def __init__(
+        self,
+        cublas: Cublas,
+        device: int,
+        n: int,
+        widths: Sequence[int],
+        *,
+        route: str,
+        tile: int,
+        chunk: int,
+        rank_chunk: int,
+        products: str,
+        memory: int,
+        bytes: int,  # noqa: A002
+    ) -> None: ...
+    def prepare(
+        self, first: int, views: Sequence[tuple[int, int, int, str]], stream: int
+    ) -> None: ...
+    def sums(self, stream: int) -> None: ...

@@ -1,0 +1,272 @@
+"""From shapes to a plan of the pass on a CUDA device, by the model of its cost. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from fastcka.core.cuda.cost import (
+    CHUNK,
+    FEATURE_GRAIN,
+    FEATURE_PANEL,
+    GRAM_TILE,
+    HOST_BYTES_PER_SECOND,
+    PREPARED_BYTES,
+    Cost,
+    CudaProducts,
+    predict_cost,
+    round_up,
+)
+from fastcka.core.plan import FEW_EXAMPLES, MANY_FEATURES, MIB, Precision, Route
+
+SMALLEST_TILE = 256
+#: All Gram tiles of a step take at most this part of the device's memory. Of all of it, not of what
+#: is free: the tile changes the last bits of a result.
+TILE_SHARE = 0.4
+#: Entries of a Gram tile in one partial product of the rank update.
+RANK_CHUNK = 4096
+#: For float32 products of so few examples more, shorter partial products fill the device better.
+SHORT_RANK_CHUNK, SHORT_RANK_EXAMPLES = 1024, 2048
+#: Tensor cores truncate sums, which makes Gram entries too small by 4e-6 for 5000 features. In the
+#: unbiased CKA of d independent features that leaves d/n^2 of it (3e-5 for 64 examples of 4096
+#: features). From d = n^2/32 on, float32 products are taken, which cost little there.
+WIDE_FEATURES_PER_PAIR = 1 / 32
+#: With fewer features, a block of the features route sums so few squares that rounding shows.
+FEW_FEATURES = 16
+#: Examples are padded to it.
+EXAMPLE_GRAIN = 16
+
+
+@dataclass(frozen=True)
+class CudaDevice:
+    """A CUDA device as the planner sees it."""
+
+    index: int
+    name: str
+    capability: tuple[int, int]
+    multiprocessors: int
+    total_bytes: int
+
+    def __str__(self) -> str:
+        return f"cuda:{self.index} {self.name}"
+
+
+@dataclass(frozen=True)
+class PassBytes:
+    """Device memory of one pass, by purpose; it is one allocation."""
+
+    prepared: int
+    workspace: int
+    results: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of the allocation."""
+        return self.prepared + self.workspace + self.results
+
+
+@dataclass(frozen=True)
+class CudaPlan:
+    """How one pass will run on a CUDA device, and what it will cost.
+
+    Flops count a multiply-add as two. `seconds` (of which `transfer_seconds` copy from the host)
+    are a prediction; see `fastcka.core.cuda.cost`.
+    """
+
+    route: Route
+    tile: int
+    chunk: int
+    rank_chunk: int
+    precision: Precision
+    products: CudaProducts
+    device: CudaDevice
+    n_examples: int
+    n_features: tuple[int, ...]
+    flops: float
+    flops_gram: float
+    flops_features: float
+    bytes_inputs: int
+    bytes_centered: int
+    bytes_workspace: int
+    bytes_results: int
+    transfer_seconds: float
+    seconds: float
+    reason: str
+
+    @property
+    def implementation(self) -> str:
+        """What multiplies."""
+        return "cuBLAS"
+
+    @property
+    def threads(self) -> int:
+        """Of the host: the calling one."""
+        return 1
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """What the compiled pass must know beside the shapes."""
+        return {
+            "route": self.route,
+            "tile": self.tile,
+            "chunk": self.chunk,
+            "rank_chunk": self.rank_chunk,
+            "products": self.products,
+        }
+
+    def explain(self) -> str:
+        """The plan in words, a fact a line."""
+        m, total = len(self.n_features), sum(self.n_features)
+        names = {"G": "Gram tiles", "F": "features"}
+        return "\n".join(
+            (
+                f"{m} representations of {self.n_examples} examples, {total} features in all",
+                f"route {self.route} ({names[self.route]}), tile {self.tile}: {self.reason}",
+                f"{self.flops / 1e9:.3g} Gflop (route G {self.flops_gram / 1e9:.3g}, "
+                f"route F {self.flops_features / 1e9:.3g}), {self.products} products, "
+                f"{self.device}",
+                f"{self.seconds:.2g} s predicted, of them {self.transfer_seconds:.2g} s to copy "
+                f"from the host",
+                f"device memory: inputs {self.bytes_inputs / MIB:.1f} MiB, "
+                f"centred copy {self.bytes_centered / MIB:.1f} MiB, "
+                f"workspace {self.bytes_workspace / MIB:.1f} MiB, "
+                f"sums {self.bytes_results / MIB:.1f} MiB",
+            )
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON-able values."""
+        return {
+            **asdict(self),
+            "n_features": list(self.n_features),
+            "device": str(self.device),
+            "implementation": self.implementation,
+            "threads": self.threads,
+        }
+
+
+#: Device memory of a pass over so many examples of these widths, given `CudaPlan.layout`.
+BytesNeeded = Callable[[int, Sequence[int], dict[str, Any]], PassBytes]
+
+
+def make_cuda_plan(
+    n_examples: int,
+    n_features: Sequence[int],
+    *,
+    itemsizes: Sequence[int],
+    on_device: Sequence[bool],
+    device: CudaDevice,
+    precision: Precision,
+    bytes_needed: BytesNeeded,
+) -> CudaPlan:
+    """Plan a pass over representations of ``n_examples`` rows and the given widths.
+
+    Parameters
+    ----------
+    itemsizes
+        Bytes of one value of each representation as it lies in memory.
+    on_device
+        Whether it lies on the device already.
+    bytes_needed
+        What the compiled module says of the memory of a pass.
+    """
+    n = n_examples
+    sizes = [n * d * size for d, size in zip(n_features, itemsizes, strict=True)]
+    from_host = sum(s for s, there in zip(sizes, on_device, strict=True) if not there)
+    transfer = from_host / HOST_BYTES_PER_SECOND
+    costs: dict[CudaProducts, Cost] = {
+        products: predict_cost(n, n_features, products, sum(sizes), device.multiprocessors)
+        for products in PREPARED_BYTES
+    }
+    products, why = _choose_products(n, n_features, precision, costs, transfer)
+    cost = costs[products]
+    route = cost.route
+    if route == "F" and min(n_features) < FEW_FEATURES and products != "float64":
+        products, why = "float64", f"a representation of fewer than {FEW_FEATURES} features"
+        cost = costs[products]
+    m = len(n_features)
+    if route == "G":
+        tile = _gram_tile(n, m * (8 if products == "float64" else 4), device.total_bytes)
+    else:
+        tile = min(FEATURE_PANEL, round_up(sum(round_up(d, FEATURE_GRAIN) for d in n_features), 32))
+    short = products == "float32" and n <= SHORT_RANK_EXAMPLES
+    other: Route = "F" if route == "G" else "G"
+    times = cost.seconds[other] / cost.seconds[route]
+    plan = CudaPlan(
+        route=route,
+        tile=tile,
+        chunk=min(CHUNK, round_up(n, EXAMPLE_GRAIN)),
+        rank_chunk=SHORT_RANK_CHUNK if short else RANK_CHUNK,
+        precision=precision,
+        products=products,
+        device=device,
+        n_examples=n,
+        n_features=tuple(n_features),
+        flops=cost.flops[route],
+        flops_gram=cost.flops["G"],
+        flops_features=cost.flops["F"],
+        bytes_inputs=sum(sizes),
+        bytes_centered=0,
+        bytes_workspace=0,
+        bytes_results=0,
+        transfer_seconds=transfer,
+        seconds=transfer + cost.seconds[route],
+        reason=f"route {other} would cost {times:.3g} times as much; {products} products: {why}",
+    )
+    return with_tile(plan, tile, bytes_needed)
+
+
+def with_tile(plan: CudaPlan, tile: int, bytes_needed: BytesNeeded) -> CudaPlan:
+    """The same plan with another tile, and the memory that this takes."""
+    plan = replace(plan, tile=tile)
+    needed = bytes_needed(plan.n_examples, plan.n_features, plan.layout)
+    return replace(
+        plan,
+        bytes_centered=needed.prepared,
+        bytes_workspace=needed.workspace,
+        bytes_results=needed.results,
+    )
+
+
+def smaller_tiles(tile: int) -> list[int]:
+    """The tile, and those to try where memory is short: halves, down to `SMALLEST_TILE`."""
+    tiles = [tile]
+    while tiles[-1] > SMALLEST_TILE:
+        tiles.append(max(SMALLEST_TILE, round_up(tiles[-1] // 2, SMALLEST_TILE)))
+    return tiles
+
+
+def _choose_products(
+    n: int,
+    n_features: Sequence[int],
+    precision: Precision,
+    costs: dict[CudaProducts, Cost],
+    transfer: float,
+) -> tuple[CudaProducts, str]:
+    if precision == "float64":
+        return "float64", "precision float64"
+    if n <= FEW_EXAMPLES:
+        return "float64", f"{n} examples are too few for rounding to average out"
+    if max(n_features) > MANY_FEATURES:
+        return "float64", f"float32 sums of {max(n_features)} features are too long"
+    if precision == "fast":
+        return "float16", "precision fast"
+    if max(n_features) > n**2 * WIDE_FEATURES_PER_PAIR:
+        return "float32", f"{n} examples of {max(n_features)} features would show truncation"
+    single = costs["float32"]
+    if single.seconds[single.route] <= transfer:
+        return "float32", "they hide behind the copy from the host"
+    return "float16x3", "float32 products would take longer than the copy from the host"
+
+
+def _gram_tile(n: int, bytes_per_entry: int, total_bytes: int) -> int:
+    """Equal tiles of at most `GRAM_TILE` examples; Gram entries fit `TILE_SHARE` of the memory."""
+    edge = math.ceil(n / math.ceil(n / GRAM_TILE))
+    tile = min(round_up(edge, SMALLEST_TILE), round_up(n, EXAMPLE_GRAIN))
+    for smaller in smaller_tiles(tile):
+        tile = smaller
+        if tile**2 * bytes_per_entry <= TILE_SHARE * total_bytes:
+            break
+    return tile

@@ -1,0 +1,129 @@
+"""Arrays on a CUDA device, as views that the pass reads where they lie, without a copy.
+
+The libraries that such arrays come from are found in `sys.modules`, never imported: an array of
+torch can only be there if torch is. A producer's work may still be running when its array arrives
+here, so a view carries the stream that the array's last write is enqueued on, and the pass waits
+for that stream on the device.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastcka.core.views import ITEMSIZE, DeviceView, View, check_shape, check_torch_dtype
+from fastcka.errors import DeviceError, InputError
+
+#: DLPack's types of CUDA memory: kDLCUDA, kDLCUDAManaged.
+DLPACK_CUDA = (2, 13)
+
+
+def on_device(x: Any) -> bool:
+    """Whether ``x`` is an array of torch, cupy or a DLPack library in a CUDA device's memory."""
+    if isinstance(x, np.ndarray):
+        return False
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return bool(x.device.type == "cuda")
+    if cupy is not None and isinstance(x, cupy.ndarray):
+        return True
+    return hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) in DLPACK_CUDA
+
+
+def device_view(x: Any, name: str) -> DeviceView:
+    """View an array for which `on_device` holds as (n_examples, n_features).
+
+    Axes after the first are flattened, and integers become floating point, on the device and by the
+    array's own library; such arrays, and those that cannot be flattened as they lie, are copied.
+
+    Raises
+    ------
+    InputError
+        For fewer than two axes, an empty axis, or values that are not real numbers.
+    DeviceError
+        For an array of another library than torch and cupy where cupy cannot read it.
+    """
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return _of_torch(torch, x, name)
+    if cupy is None or not isinstance(x, cupy.ndarray):
+        from fastcka.core.cuda.session import read_dlpack
+
+        cupy, x = read_dlpack(x, name)
+    return _of_cupy(cupy, x, name)
+
+
+def common_device(views: Sequence[View], names: Sequence[str]) -> int | None:
+    """The one device that the views on a device share; None if all lie on the CPU."""
+    found = [
+        (view.device, name)
+        for view, name in zip(views, names, strict=True)
+        if isinstance(view, DeviceView)
+    ]
+    for device, name in found[1:]:
+        if device != found[0][0]:
+            raise InputError(
+                f"{found[0][1]} lies on cuda:{found[0][0]} and {name} on cuda:{device}: "
+                f"move them to one device"
+            )
+    return found[0][0] if found else None
+
+
+def _of_torch(torch: Any, x: Any, name: str) -> DeviceView:
+    if x.layout != torch.strided or x.is_quantized:
+        raise InputError(f"{name} must be a dense torch tensor, got layout {x.layout}")
+    check_shape(tuple(x.shape), name)
+    x = x.detach().resolve_neg()
+    dtype = str(x.dtype).removeprefix("torch.")
+    check_torch_dtype(dtype, name)
+    if dtype not in ITEMSIZE:
+        x = x.to(torch.float32 if x.element_size() <= 2 else torch.float64)
+        dtype = str(x.dtype).removeprefix("torch.")
+    x = x.reshape(x.shape[0], -1)
+    size = x.element_size()
+    return DeviceView(
+        owner=x,
+        address=x.data_ptr(),
+        n_examples=x.shape[0],
+        n_features=x.shape[1],
+        row_stride=x.stride(0) * size,
+        column_stride=x.stride(1) * size,
+        dtype=dtype,
+        device=x.device.index,
+        stream=torch.cuda.current_stream(x.device).cuda_stream,
+    )
+
+
+def _of_cupy(cupy: Any, x: Any, name: str) -> DeviceView:
+    check_shape(tuple(x.shape), name)
+    with cupy.cuda.Device(x.device.id):
+        stream = cupy.cuda.get_current_stream().ptr
+        if x.dtype.name not in ITEMSIZE:
+            if x.dtype.kind not in "biu":
+                raise InputError(f"{name} must hold real numbers, got dtype {x.dtype}")
+            x = x.astype("float32" if x.dtype.itemsize <= 2 else "float64")
+        x = x.reshape(x.shape[0], -1)
+    return DeviceView(
+        owner=x,
+        address=x.data.ptr,
+        n_examples=x.shape[0],
+        n_features=x.shape[1],
+        row_stride=x.strides[0],
+        column_stride=x.strides[1],
+        dtype=x.dtype.name,
+        device=x.device.id,
+        stream=stream,
+    )
+
+
+def refuse_device_views(views: Sequence[View], names: Sequence[str], why: str) -> None:
+    """Raise `DeviceError` for the first view that does not lie on the CPU."""
+    for view, name in zip(views, names, strict=True):
+        if isinstance(view, DeviceView):
+            raise DeviceError(
+                f"{name} lies on cuda:{view.device}, and {why}: copy it to the host first "
+                f"(of torch by .cpu(), of cupy by .get())"
+            )

@@ -1,0 +1,131 @@
+"""What a caller wants compared, checked: labels, pairs, and views of the arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastcka.core.arrays import StagedRepresentation, as_view
+from fastcka.core.comparison import label_text
+from fastcka.core.estimators import MIN_EXAMPLES, Estimator
+from fastcka.core.views import View
+from fastcka.errors import InputError
+
+
+@dataclass(frozen=True)
+class Group:
+    """Representations that are compared with each other.
+
+    Attributes
+    ----------
+    representations
+        M arrays of shape (n_examples, n_features_i), or a mapping from label to array.
+    labels, pairs
+        As in `fastcka.compare`.
+    """
+
+    representations: Sequence[Any] | Mapping[Any, Any]
+    labels: Sequence[Any] | None = None
+    pairs: ArrayLike | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A group as the pass takes it; `names` are what error messages call the representations."""
+
+    labels: tuple[dict[str, Any], ...]
+    names: tuple[str, ...]
+    pairs: NDArray[np.int64]
+    views: tuple[View, ...]
+    staged: tuple[StagedRepresentation, ...]
+
+    @classmethod
+    def of_group(cls, group: Group, estimator: Estimator) -> Request:
+        """Check a group; `InputError` and `DeviceError` as `fastcka.compare` says."""
+        labels = group.labels
+        if isinstance(group.representations, Mapping):
+            labels = list(group.representations) if labels is None else labels
+            arrays = list(group.representations.values())
+        else:
+            arrays = list(group.representations)
+        if not arrays:
+            raise InputError("representations is empty: at least one is needed")
+        records = _records(labels, len(arrays))
+        names = [f"representation {i} ({label_text(record)})" for i, record in enumerate(records)]
+        if labels is None:
+            names = [f"representations[{i}]" for i in range(len(arrays))]
+        pairs = _pairs(group.pairs, len(arrays))
+        views = [as_view(x, name) for x, name in zip(arrays, names, strict=True)]
+        _check_examples(views, names, estimator)
+        staged = tuple(x for x in arrays if isinstance(x, StagedRepresentation))
+        return cls(records, tuple(names), pairs, tuple(views), staged)
+
+    def consume(self) -> None:
+        """The staged representations are used up by the pass that takes them."""
+        for x in self.staged:
+            x.consume()
+
+
+def _records(labels: Sequence[Any] | None, m: int) -> tuple[dict[str, Any], ...]:
+    if labels is None:
+        labels = [str(i) for i in range(m)]
+    if isinstance(labels, str) or len(labels) != m:
+        raise InputError(f"labels must be a sequence of {m}, one for each representation")
+    records = []
+    for label in labels:
+        if isinstance(label, Mapping):
+            records.append(dict(label))
+        elif hasattr(label, "_asdict"):
+            records.append(dict(label._asdict()))
+        else:
+            records.append({"label": label})
+    first: dict[str, int] = {}
+    for position, record in enumerate(records):
+        if first.setdefault(repr(record), position) != position:
+            raise InputError(
+                f"labels must differ from each other; positions {first[repr(record)]} and "
+                f"{position} are both '{label_text(record)}'"
+            )
+    return tuple(records)
+
+
+def _pairs(pairs: ArrayLike | None, m: int) -> NDArray[np.int64]:
+    if pairs is None:
+        return np.stack(np.triu_indices(m, 1), axis=1).astype(np.int64)
+    wanted = np.asarray(pairs)
+    if wanted.size == 0:
+        return np.empty((0, 2), np.int64)
+    if wanted.ndim != 2 or wanted.shape[1] != 2 or wanted.dtype.kind not in "iu":
+        raise InputError(
+            f"pairs must be integers of shape (P, 2), got {wanted.dtype} of shape {wanted.shape}"
+        )
+    if wanted.min() < 0 or wanted.max() >= m:
+        raise InputError(
+            f"pairs must be positions from 0 to {m - 1}, got {wanted.min()} to {wanted.max()}"
+        )
+    wanted = np.sort(wanted.astype(np.int64), axis=1)
+    if (wanted[:, 0] == wanted[:, 1]).any():
+        raise InputError("pairs must be of two different representations")
+    if len(np.unique(wanted, axis=0)) != len(wanted):
+        raise InputError("pairs must be unique; (a, b) and (b, a) are the same pair")
+    return wanted
+
+
+def _check_examples(views: Sequence[View], names: Sequence[str], estimator: Estimator) -> None:
+    n = views[0].n_examples
+    for view, name in zip(views, names, strict=True):
+        if view.n_examples != n:
+            raise InputError(
+                f"{name} has {view.n_examples} examples and {names[0]} has {n}: "
+                f"all must have the same examples in the same order"
+            )
+    if n < MIN_EXAMPLES[estimator]:
+        hint = "; estimator='biased' needs 2" if estimator == "unbiased" else ""
+        raise InputError(
+            f"the {estimator} estimator needs at least {MIN_EXAMPLES[estimator]} examples, "
+            f"got {n}{hint}"
+        )

@@ -1,0 +1,59 @@
+"""A representation where it lies, in the memory of the CPU or of a CUDA device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastcka.errors import InputError
+
+#: Bytes of a value of each dtype that a pass reads.
+ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+
+
+@dataclass(frozen=True)
+class ArrayView:
+    """On the CPU: strides in bytes, and the object that keeps the memory alive."""
+
+    owner: object
+    address: int
+    n_examples: int
+    n_features: int
+    row_stride: int
+    column_stride: int
+    dtype: str
+    staged: bool = False
+
+
+@dataclass(frozen=True)
+class DeviceView:
+    """On a CUDA device; the work that writes it is enqueued on ``stream``, a handle."""
+
+    owner: object
+    address: int
+    n_examples: int
+    n_features: int
+    row_stride: int
+    column_stride: int
+    dtype: str
+    device: int
+    stream: int
+
+
+View = ArrayView | DeviceView
+
+
+def check_shape(shape: tuple[int, ...], name: str) -> None:
+    """Refuse what has no (n_examples, n_features), both at least one."""
+    if len(shape) < 2:
+        hint = " (a single feature is x[:, None])" if len(shape) == 1 else ""
+        raise InputError(
+            f"{name} must have shape (n_examples, n_features), got {tuple(shape)}{hint}"
+        )
+    if 0 in shape:
+        raise InputError(f"{name} is empty: its shape is {tuple(shape)}")
+
+
+def check_torch_dtype(dtype: str, name: str) -> None:
+    """Refuse torch's dtypes that are no real numbers of at least 16 bits."""
+    if dtype.startswith(("complex", "float8", "float4")):
+        raise InputError(f"{name} must hold real numbers of at least 16 bits, got {dtype}")

@@ -1,0 +1,109 @@
+"""Many groups in one call: the same results as one by one, in order, with errors in their place."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+from fastcka import compare
+from fastcka.core import Group, StagedRepresentation, compare_groups
+from fastcka.errors import InputError
+from samples import related
+
+
+@pytest.fixture
+def groups(rng):
+    return [related(rng, n, widths) for n in (30, 80, 50) for widths in ((5, 20), (30, 3, 8))]
+
+
+def test_the_same_as_one_by_one(device, groups):
+    results = list(compare_groups(iter(groups), device=device, estimator="biased"))
+    assert len(results) == len(groups)
+    for result, xs in zip(results, groups, strict=True):
+        alone = compare(xs, device=device, estimator="biased")
+        np.testing.assert_array_equal(result.unbiased, alone.unbiased)
+        np.testing.assert_array_equal(result.cka, alone.biased)
+        assert result.provenance["device"] == alone.provenance["device"]
+
+
+def test_labels_and_pairs_are_a_groups_own(device, groups):
+    first, second, third = compare_groups(
+        [
+            Group(groups[0], labels=["a", "b"], pairs=[]),
+            {"x": groups[1][0], "y": groups[1][1]},
+            groups[2],
+        ],
+        device=device,
+    )
+    assert (first.names, len(first.pairs)) == (["a", "b"], 0)
+    assert second.names == ["x", "y"]
+    assert third.names == ["0", "1"]
+
+
+def test_none_at_all(device):
+    assert list(compare_groups([], device=device)) == []
+
+
+def test_an_error_comes_in_its_groups_place(device, groups):
+    bad = [groups[0][0], groups[1][0][:-1]]
+    nan = [x.copy() for x in groups[2]]
+    nan[1][3, 2] = np.nan
+    for wrong, message in ((bad, "has 29 examples"), (nan, "example 3, feature 2")):
+        results = compare_groups([groups[0], wrong, groups[3]], device=device)
+        assert next(results).n_examples == 30
+        with pytest.raises(InputError, match=message):
+            next(results)
+        assert list(results) == []
+
+
+def test_an_error_of_the_source_comes_after_the_results_before_it(device, groups):
+    def source():
+        yield groups[0]
+        yield groups[1]
+        raise OSError("no more")
+
+    results = compare_groups(source(), device=device)
+    assert next(results).n_examples == next(results).n_examples == 30
+    with pytest.raises(OSError, match="no more"):
+        next(results)
+
+
+def test_bad_options_are_refused_at_once():
+    with pytest.raises(InputError, match="device must be"):
+        compare_groups([], device="tpu")
+    with pytest.raises(InputError, match="precision must be"):
+        compare_groups([], precision="double")
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_no_group_is_kept_while_the_next_is_made(device, rng, staged):
+    # Made of what a reader would make; its memory may be needed for the next.
+    alive = []
+    most = 0
+
+    def source():
+        nonlocal most
+        for _ in range(5):
+            gc.collect()
+            most = max(most, sum(ref() is not None for ref in alive))
+            group = [StagedRepresentation.empty(40, 8) for _ in range(2)]
+            for x in group:
+                x.array[...] = rng.standard_normal((40, 8))
+            alive.append(weakref.ref(group[0].array.base))
+            yield group if staged else [x.array for x in group]
+            del group, x
+
+    assert len(list(compare_groups(source(), device=device))) == 5
+    # A group is taken when the one before it has been copied to the GPU, or computed on the CPU.
+    assert most == 0
+
+
+def test_staged_groups_are_used_up(device, rng):
+    staged = StagedRepresentation.empty(40, 8)
+    staged.array[...] = rng.standard_normal((40, 8))
+    list(compare_groups([[staged, np.eye(40)]], device=device))
+    with pytest.raises(InputError, match="used up"):
+        compare([staged, np.eye(40)], device=device)

@@ -1,0 +1,9 @@
+// The element types of cuBLAS, with the values of CUDA's own header of this name.
+#pragma once
+
+enum cudaDataType_t {
+  CUDA_R_32F = 0,
+  CUDA_R_64F = 1,
+  CUDA_R_16F = 2,
+};
+using cudaDataType = cudaDataType_t;

@@ -1,0 +1,284 @@
+"""The session: order of copies and passes, memory that is short, failing devices, interrupts."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import oracle
+from fastcka.core import compare
+from fastcka.core.arrays import as_view
+from fastcka.core.backend import cuda_runtime
+from fastcka.core.cuda import ring as cuda_ring
+from fastcka.core.cuda.blocks import block_counts, unions_of_blocks
+from fastcka.core.cuda.session import KEPT_PASSES
+from fastcka.core.device import Problem
+from fastcka.core.estimators import estimate
+from fastcka.errors import DeviceError, InputError
+from samples import related
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def session(emulated):
+    return cuda_runtime().session(0)
+
+
+def planned(xs, **forced):
+    views = [as_view(x, f"x{i}") for i, x in enumerate(xs)]
+    plan = replace(Problem.of_views(views).plan_on_cuda("float64", 0), **forced)
+    return views, [f"x{i}" for i in range(len(xs))], plan
+
+
+def agrees(sums, xs, tolerance=1e-12):
+    for estimator in ("biased", "unbiased"):
+        expected = oracle.cka_matrix(xs, estimator)
+        got = estimate(sums, estimator).cka
+        np.testing.assert_allclose(got, expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("order", ["forward", "reverse", "shuffle"])
+def test_passes_in_flight_do_not_disturb_each_other(session, rng, monkeypatch, order):
+    # In the order "reverse", the emulation runs whatever it may as late or as early as it may.
+    monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
+    groups = [related(rng, n, widths) for n in (60, 90, 70) for widths in ((5, 20), (30, 3, 8))]
+    pending = [session.submit(*planned(xs)) for xs in groups]
+    assert [p.running for p in pending] == [False] * 4 + [True] * 2  # two at a time
+    for p, xs in zip(reversed(pending), reversed(groups), strict=True):
+        agrees(p.result(), xs)
+        assert not p.running
+
+
+def test_host_memory_may_be_overwritten_after_submitting(session, rng):
+    xs = related(rng, 300, (40, 50))
+    copies = [x.copy() for x in xs]
+    pending = session.submit(*planned(copies))
+    for x in copies:
+        x[:] = np.nan
+    agrees(pending.result(), xs)
+
+
+@pytest.mark.parametrize("size", [1 << 10, 96, 8])
+def test_copies_in_many_pieces(emulated, rng, monkeypatch, size):
+    # Of 30 float32 features a buffer of 1024 bytes holds eight rows, one of 96 not even one.
+    monkeypatch.setattr(cuda_ring, "BUFFER_BYTES", size)
+    xs = related(rng, 61, (30, 7))
+    xs[1] = np.asfortranarray(xs[1].astype(np.float64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTCKA_EMULATION_ORDER", "reverse")
+        agrees(cuda_runtime().session(0).submit(*planned(xs)).result(), xs)
+
+
+def test_a_graph_is_replayed_in_the_same_memory(session, rng, monkeypatch):
+    made = []
+    original = session._module.Pass
+
+    def counted(*arguments, **options):
+        made.append(options["memory"])
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(session._module, "Pass", counted)
+    for _ in range(4):
+        xs = related(rng, 50, (6, 20))
+        agrees(session.submit(*planned(xs)).result(), xs)
+    assert len(made) == 1  # from the second pass on, sums() replays its graph
+
+
+def test_only_so_many_passes_are_kept(session, rng):
+    for n in range(10, 10 + KEPT_PASSES + 3):
+        session.submit(*planned(related(rng, n, (3, 4)))).result()
+    assert len(session._passes) == KEPT_PASSES
+
+
+def pass_bytes(plan):
+    needed = cuda_runtime().bytes_needed(plan.n_examples, plan.n_features, plan.layout)
+    return needed.total
+
+
+def test_short_memory_waits_for_the_pass_before(session, rng, monkeypatch):
+    first, second = related(rng, 80, (20, 30)), related(rng, 90, (20, 30))
+    room = pass_bytes(planned(second)[2]) * 3 // 2
+    monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(room))
+    one = session.submit(*planned(first))
+    two = session.submit(*planned(second))
+    assert not one.running
+    assert "short" not in two.plan.reason
+    agrees(one.result(), first)
+    agrees(two.result(), second)
+
+
+def test_short_memory_takes_smaller_tiles(session, rng, monkeypatch):
+    xs = related(rng, 600, (20,) * 8)
+    views, names, plan = planned(xs, route="G", tile=608)
+    room = pass_bytes(replace(plan, tile=256)) + MIB
+    assert pass_bytes(replace(plan, tile=512)) > room
+    monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(room))
+    pending = session.submit(views, names, plan)
+    agrees(pending.result(), xs)
+    assert pending.plan.tile == 256
+    assert "tile 256 instead of 608: device memory is short" in pending.plan.explain()
+
+
+@pytest.mark.parametrize("m", [5, 8])
+def test_shorter_memory_takes_blocks_of_representations(session, rng, monkeypatch, m):
+    xs = related(rng, 1000, (60,) * m)
+    views, names, plan = planned(xs, route="F", tile=64)
+    room = pass_bytes(replace(plan, n_features=plan.n_features[:2])) + MIB
+    assert pass_bytes(plan) > room
+    monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(room))
+    told = []
+    pending = session.submit(views, names, plan, progress=lambda *call: told.append(call))
+    agrees(pending.result(), xs)
+    assert "blocks of representations" in pending.plan.reason
+    assert told[-1][0] == told[-1][1]
+
+
+def test_blocks_keep_what_is_said_of_each_representation(session, rng, monkeypatch):
+    xs = related(rng, 1000, (60,) * 5)
+    xs[2][:] = 3
+    xs[4] *= 2.0**20
+    views, names, plan = planned(xs, route="F", tile=64)
+    whole = session.submit(views, names, plan).result()
+    room = pass_bytes(replace(plan, n_features=plan.n_features[:2])) + MIB
+    monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(room))
+    parts = session.submit(views, names, plan).result()
+    assert parts.constant == whole.constant == (False, False, True, False, False)
+    np.testing.assert_array_equal(parts.exponent, whole.exponent)
+    np.testing.assert_array_equal(parts.traces, whole.traces)
+    np.testing.assert_allclose(parts.s0, whole.s0, rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(parts.norms, whole.norms, rtol=1e-12)
+
+
+def test_blocks_find_what_is_not_finite(session, rng, monkeypatch):
+    xs = related(rng, 1000, (60,) * 5)
+    views, names, plan = planned(xs, route="F", tile=64)
+    xs[3][7, 2] = np.inf
+    room = pass_bytes(replace(plan, n_features=plan.n_features[:2])) + MIB
+    monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(room))
+    with pytest.raises(InputError, match=r"^x3 holds 1 NaN or infinite value, .* 7, feature 2$"):
+        session.submit(views, names, plan)
+
+
+def test_too_little_memory_is_an_error_with_the_bytes(session, rng, monkeypatch):
+    xs = related(rng, 500, (60,) * 3)
+    views, names, plan = planned(xs)
+    monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(MIB))
+    with pytest.raises(DeviceError) as error:
+        session.submit(views, names, plan)
+    text = str(error.value)
+    assert f"cuda:0 emulated device 0 has {MIB} of" in text
+    assert f"asked for {pass_bytes(plan)} bytes" in text
+    smallest = pass_bytes(replace(plan, n_features=plan.n_features[:2]))
+    assert str(smallest) in text
+    assert "device='cpu'" in text
+    monkeypatch.delenv("FASTCKA_EMULATION_MEMORY")
+    agrees(session.submit(views, names, plan).result(), xs)
+
+
+@pytest.mark.parametrize("m", range(2, 30))
+def test_pairs_of_blocks_hold_every_pair(m):
+    counts = list(block_counts(m))
+    assert counts == sorted(set(counts))
+    assert counts[-1:] == ([m] if m > 2 else [])
+    for count in counts:
+        unions = unions_of_blocks(m, count)
+        assert len(unions) == count * (count - 1) // 2
+        for i in range(m):
+            for j in range(m):
+                assert any(i in union and j in union for union in unions)
+        assert max(map(len, unions)) < m or m == 2
+    if m > 2:
+        assert {len(union) for union in unions_of_blocks(m, m)} == {2}
+
+
+def test_a_device_that_fails_is_an_error_and_no_hang(session, rng, monkeypatch):
+    xs = related(rng, 50, (6, 20))
+    pending = session.submit(*planned(xs))
+    # As after an illegal access: the event never comes, and its query says why.
+    monkeypatch.setattr(session._cupy.cuda.runtime, "eventQuery", lambda event: 700)
+
+    def fail(event):
+        raise session._cupy.cuda.runtime.CUDARuntimeError(700)
+
+    monkeypatch.setattr(session._cupy.cuda.Event, "synchronize", fail)
+    for _ in range(2):
+        with pytest.raises(
+            DeviceError, match=r"^cuda:0 emulated device 0: cudaErrorIllegalAddress"
+        ):
+            pending.result()
+
+
+def test_an_interrupted_wait_leaves_the_session_usable(session, rng, monkeypatch):
+    xs = related(rng, 50, (6, 20))
+    pending = session.submit(*planned(xs))
+    query = session._cupy.cuda.runtime.eventQuery
+    monkeypatch.setattr(session._cupy.cuda.runtime, "eventQuery", lambda event: 600)
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cuda_ring.time, "sleep", nap)
+    with pytest.raises(KeyboardInterrupt):
+        pending.result()
+    assert naps == [cuda_ring.SLEEP_SECONDS]
+    monkeypatch.setattr(session._cupy.cuda.runtime, "eventQuery", query)
+    agrees(pending.result(), xs)
+    agrees(session.submit(*planned(xs)).result(), xs)
+
+
+def test_progress_may_stop_a_pass(session, rng):
+    xs = related(rng, 50, (6, 20, 7))
+    told = []
+
+    def stop(done, total):
+        told.append((done, total))
+        if done == 2:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match=r"^enough$") as error:
+        session.submit(*planned(xs), progress=stop)
+    assert type(error.value) is RuntimeError
+    assert told == [(1, 4), (2, 4)]
+    agrees(session.submit(*planned(xs)).result(), xs)
+
+
+def test_from_many_threads(session, rng):
+    groups = [related(rng, 40 + i, (6, 20)) for i in range(8)]
+    found = {}
+
+    def work(i):
+        found[i] = session.submit(*planned(groups[i])).result()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, xs in enumerate(groups):
+        agrees(found[i], xs)
+
+
+def test_closing_lets_go_of_the_device(emulated, rng):
+    xs = related(rng, 50, (6, 20))
+    before = emulated.cupy.cuda.Device(0).mem_info
+    with cuda_runtime().session(0) as session:
+        pending = session.submit(*planned(xs))
+    assert not pending.running
+    agrees(pending.result(), xs)
+    assert emulated.cupy.cuda.Device(0).mem_info == before
+
+
+def test_results_of_one_pass_do_not_depend_on_another(session, rng):
+    xs = related(rng, 120, (20, 30))
+    alone = compare(xs, device="cuda")
+    other = session.submit(*planned(related(rng, 150, (40, 50))))
+    beside = compare(xs, device="cuda")
+    other.result()
+    np.testing.assert_array_equal(alone.unbiased, beside.unbiased)

@@ -1,0 +1,251 @@
+"""Arrays on a device are read there, after their producer's work, whatever their library."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastcka
+import oracle
+from fastcka.core import compare_groups
+from fastcka.core.arrays import as_view
+from fastcka.core.backend import cuda_runtime
+from fastcka.core.views import DeviceView
+from fastcka.errors import DeviceError, InputError
+from samples import related
+
+
+@pytest.fixture
+def xs(rng):
+    return related(rng, 100, (20, 30))
+
+
+@pytest.fixture
+def cupy(emulated):
+    return emulated.cupy
+
+
+def agrees(arrays, xs, **options):
+    result = fastcka.compare(arrays, **options)
+    np.testing.assert_allclose(
+        result.unbiased, oracle.cka_matrix(xs, "unbiased"), atol=2e-6, rtol=0
+    )
+    return result.provenance
+
+
+class Tensor:
+    """As much of a torch CUDA tensor as is asked of it, on the emulated device."""
+
+    def __init__(self, array, dtype, *, layout="strided", log=None):
+        self._array = array  # of the stand-in for cupy
+        self._name = dtype
+        self._log = [] if log is None else log
+        self.layout = layout
+        self.is_quantized = False
+        self.shape = array.shape
+        self.dtype = f"torch.{dtype}"
+        self.device = SimpleNamespace(type="cuda", index=array.device.id)
+
+    def _like(self, array, dtype=None):
+        return Tensor(array, dtype or self._name, log=self._log)
+
+    def detach(self):
+        self._log.append("detach")
+        return self._like(self._array)
+
+    def resolve_neg(self):
+        return self._like(self._array)
+
+    def reshape(self, *shape):
+        return self._like(self._array.reshape(*shape))
+
+    def to(self, dtype):
+        self._log.append(f"to {dtype}")
+        return self._like(self._array.astype(dtype), dtype)
+
+    def element_size(self):
+        return self._array.dtype.itemsize
+
+    def data_ptr(self):
+        return self._array.data.ptr
+
+    def stride(self, axis):
+        return self._array.strides[axis] // self.element_size()
+
+
+@pytest.fixture
+def torch(cupy, monkeypatch):
+    """A stand-in for torch, whose current stream can be set."""
+    state = SimpleNamespace(stream=cupy.cuda.Stream(non_blocking=True))
+    module = SimpleNamespace(
+        Tensor=Tensor,
+        strided="strided",
+        float32="float32",
+        float64="float64",
+        state=state,
+        cuda=SimpleNamespace(
+            current_stream=lambda device: SimpleNamespace(cuda_stream=state.stream.ptr)
+        ),
+    )
+    monkeypatch.setitem(sys.modules, "torch", module)
+    return module
+
+
+def on_stream(torch, cupy, x):
+    """Copied to the device by torch's current stream: lazily, so that it must be waited for."""
+    with torch.state.stream:
+        return cupy.asarray(x)
+
+
+@pytest.mark.parametrize("order", ["forward", "reverse"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_torch(torch, cupy, xs, monkeypatch, order, dtype):
+    monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
+    xs = [x.astype(dtype) for x in xs]
+    tensors = [Tensor(on_stream(torch, cupy, x), dtype) for x in xs]
+    told = agrees(tensors, [x.astype(float) for x in xs])
+    assert told["device"] == "cuda:0 emulated device 0"
+    assert told["device_reason"] == "the arrays lie on it"
+    assert "of them 0 s to copy from the host" in told["plan"]
+
+
+def test_torch_is_viewed_without_a_copy(torch, cupy, xs):
+    array = on_stream(torch, cupy, xs[0])
+    log = []
+    view = as_view(Tensor(array, "float32", log=log), "x")
+    assert isinstance(view, DeviceView)
+    assert (view.address, view.device) == (array.data.ptr, 0)
+    assert view.stream == torch.state.stream.ptr
+    assert log == ["detach"]  # so requires_grad does not matter
+    strided = as_view(Tensor(array[::2, ::3], "float32"), "x")
+    assert (strided.row_stride, strided.column_stride) == (2 * 20 * 4, 3 * 4)
+
+
+def test_torch_bfloat16(torch, cupy, xs):
+    # Its values as float32: the upper half of the bits.
+    bits = [(x.view(np.uint32) >> 16).astype(np.uint16) for x in xs]
+    exact = [(b.astype(np.uint32) << 16).view(np.float32) for b in bits]
+    agrees([Tensor(on_stream(torch, cupy, b), "bfloat16") for b in bits], exact)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name", "becomes"), [("i1", "int8", "float32"), ("i8", "int64", "float64")]
+)
+def test_torch_integers(torch, cupy, rng, dtype, name, becomes):
+    xs = [rng.integers(-9, 9, (70, 20)).astype(dtype) for _ in range(2)]
+    log = []
+    torch.state.stream = cupy.cuda.ExternalStream(0)
+    agrees([Tensor(on_stream(torch, cupy, x), name, log=log) for x in xs], xs)
+    assert log == ["detach", f"to {becomes}"] * 2
+
+
+@pytest.mark.parametrize("order", ["forward", "reverse"])
+def test_cupy(cupy, xs, monkeypatch, order):
+    monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
+    with cupy.cuda.Stream(non_blocking=True):
+        a = cupy.asarray(np.asfortranarray(xs[0]).T).T
+        b = cupy.asarray(np.repeat(xs[1], 2, axis=0))[::2].reshape(100, 5, 6)
+        agrees([a, b], xs)
+        whole = cupy.asarray((xs[0] * 10).astype(np.int16))
+        agrees([whole, xs[1]], [(xs[0] * 10).astype(np.int16), xs[1]])
+    with pytest.raises(InputError, match="must hold real numbers, got dtype complex64"):
+        fastcka.cka(cupy.asarray(xs[0].astype(np.complex64)), xs[1])
+    with pytest.raises(InputError, match=r"must have shape .*, got \(100,\)"):
+        fastcka.cka(cupy.asarray(xs[0][:, 0].copy()), xs[1])
+
+
+class OnlyDLPack:
+    """Another library's array on the device: it makes the stream that it is given wait."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._array.__dlpack_device__()
+
+
+@pytest.mark.parametrize("order", ["forward", "reverse"])
+def test_dlpack(cupy, xs, monkeypatch, order):
+    monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
+    with cupy.cuda.Stream(non_blocking=True):
+        arrays = [OnlyDLPack(cupy.asarray(x)) for x in xs]
+        agrees(arrays, xs)
+
+
+def test_dlpack_without_cupy(fresh_cuda, xs, monkeypatch):
+    class Elsewhere:
+        def __dlpack_device__(self):
+            return (2, 0)
+
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(
+        DeviceError, match=r"\(y\) lies on a device \(DLPack type 2, index 0\).*cupy"
+    ):
+        fastcka.cka(xs[0], Elsewhere())
+
+
+def test_host_arrays_go_where_the_others_are(cupy, xs):
+    told = agrees([cupy.asarray(xs[0]), xs[1]], xs)
+    assert told["device"] == "cuda:0 emulated device 0"
+
+
+def test_the_producer_may_write_again_when_the_result_is_waited_for(torch, cupy, xs, monkeypatch):
+    # In the order "reverse" the newest stream runs first: before all of the session's streams.
+    monkeypatch.setenv("FASTCKA_EMULATION_ORDER", "reverse")
+    cuda_runtime().session(0)
+    torch.state.stream = cupy.cuda.Stream(non_blocking=True)
+    array = on_stream(torch, cupy, xs[0])
+    nothing = np.full_like(xs[0], np.nan)
+
+    def groups():
+        yield [Tensor(array, "float32"), xs[1]]
+        cupy.cuda.runtime.memcpyAsync(
+            array.data.ptr, nothing.ctypes.data, nothing.nbytes, 1, torch.state.stream.ptr
+        )
+        yield xs
+
+    first, _ = compare_groups(groups(), device="cuda")
+    np.testing.assert_allclose(first.unbiased, oracle.cka_matrix(xs, "unbiased"), atol=2e-6, rtol=0)
+
+
+@pytest.fixture
+def two_devices(monkeypatch):
+    monkeypatch.setenv("FASTCKA_EMULATION_DEVICES", "2")
+
+
+def test_arrays_on_two_devices(two_devices, cupy, xs):
+    with cupy.cuda.Device(1):
+        there = cupy.asarray(xs[1])
+    with pytest.raises(InputError, match=r"\(x\) lies on cuda:0 and .*\(y\) on cuda:1: move them"):
+        fastcka.cka(cupy.asarray(xs[0]), there)
+    for device in ("auto", "cuda", "cuda:1"):
+        told = agrees([xs[0], there], xs, device=device)
+        assert told["device"] == "cuda:1 emulated device 1"
+    with pytest.raises(DeviceError, match=r"\(y\) lies on cuda:1, and device is 'cuda:0'"):
+        fastcka.cka(xs[0], there, device="cuda:0")
+
+
+def test_device_arrays_on_the_cpu_are_an_error(cupy, xs):
+    with pytest.raises(DeviceError, match=r"\(y\) lies on cuda:0, and device is 'cpu': copy it"):
+        fastcka.cka(xs[0], cupy.asarray(xs[1]), device="cpu")
+
+
+def test_device_arrays_without_cuda_give_its_reason(torch, cupy, xs, monkeypatch):
+    tensor = Tensor(on_stream(torch, cupy, xs[1]), "float32")
+    monkeypatch.setenv("FASTCKA_EMULATION_DRIVER", "0")
+    with pytest.raises(DeviceError, match=r"y.* lies on cuda:0, and .*: there is no CUDA driver"):
+        fastcka.cka(xs[0], tensor)
+
+
+def test_what_is_no_dense_tensor(torch, cupy, xs):
+    array = on_stream(torch, cupy, xs[0])
+    with pytest.raises(InputError, match="dense torch tensor, got layout sparse"):
+        fastcka.cka(Tensor(array, "float32", layout="sparse"), xs[1])
+    with pytest.raises(InputError, match="real numbers of at least 16 bits, got complex64"):
+        fastcka.cka(Tensor(array, "complex64"), xs[1])

@@ -1,0 +1,122 @@
+"""Which device a comparison runs on, and what the result says of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import fastcka
+from fastcka.core import CudaPlan, PassPlan, device, plan_pass
+from fastcka.core.backend import cuda_runtime
+from fastcka.errors import DeviceError, InputError
+from samples import related
+
+
+@pytest.fixture
+def xs(rng):
+    return related(rng, 100, (20, 30))
+
+
+@pytest.fixture
+def slow_cpu(monkeypatch):
+    """The CPU is predicted to need hours."""
+    monkeypatch.setitem(fastcka.core.plan.FLOPS_PER_SECOND, "float32", 1e-3)
+
+
+def ran_on(xs, **options):
+    told = fastcka.compare(xs, **options).provenance
+    return told["device"], told["device_reason"]
+
+
+def test_asked_for(emulated, xs):
+    assert ran_on(xs, device="cpu") == ("cpu", "it was asked for")
+    for name in ("cuda", "cuda:0"):
+        assert ran_on(xs, device=name) == ("cuda:0 emulated device 0", "it was asked for")
+
+
+def test_auto_takes_the_cpu_for_small_problems(emulated, xs):
+    where, why = ran_on(xs)
+    assert where == "cpu"
+    assert "s are predicted for the CPU, and to copy the data to a GPU takes 0.005 s" in why
+    assert not cuda_runtime().started
+
+
+def test_auto_takes_the_gpu_where_it_is_predicted_to_be_faster(emulated, xs, slow_cpu):
+    where, why = ran_on(xs)
+    assert where == "cuda:0 emulated device 0"
+    assert "s are predicted for the CPU, 1 s for cuda:0 emulated" in why
+    assert "0.005 s for cuda:0" in ran_on(xs)[1]  # it is started now
+
+
+def test_auto_counts_the_start_of_cuda(emulated, xs, monkeypatch):
+    needed = plan_pass(100, [20, 30]).flops
+    monkeypatch.setitem(fastcka.core.plan.FLOPS_PER_SECOND, "float32", needed / 0.5)
+    assert plan_pass(100, [20, 30]).seconds == pytest.approx(0.5)
+    assert ran_on(xs)[0] == "cpu"
+    cuda_runtime().session(0)
+    assert ran_on(xs)[0] == "cuda:0 emulated device 0"
+
+
+def test_auto_says_why_no_gpu_was_used(emulated, xs, slow_cpu, monkeypatch):
+    monkeypatch.setenv("FASTCKA_EMULATION_DEVICES", "0")
+    where, why = ran_on(xs)
+    assert where == "cpu"
+    assert why.startswith("no GPU can be used: CUDA finds no device: cudaErrorNoDevice")
+
+
+def test_provenance_of_a_pass_on_a_device(emulated, xs, monkeypatch):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    told = fastcka.compare(xs, device="cuda", precision="fast").provenance
+    made = plan_pass(100, [20, 30], precision="fast", device="cuda")
+    assert isinstance(made, CudaPlan)
+    for name in ("route", "tile", "chunk", "rank_chunk", "precision", "products", "flops"):
+        assert told[name] == getattr(made, name)
+    assert told["implementation"] == "cuBLAS 99.99.99"
+    assert told["overrides"] == {"NVIDIA_TF32_OVERRIDE": "1"}
+    assert told["plan"] == made.explain()
+    assert told["seconds"] > 0
+
+
+def test_the_result_can_be_saved(emulated, xs, tmp_path):
+    result = fastcka.compare(xs, device="cuda")
+    result.save(tmp_path / "r.npz")
+    assert fastcka.Comparison.load(tmp_path / "r.npz").provenance == result.provenance
+
+
+def test_fast_on_the_cpu_is_high_and_says_so(xs):
+    fast, high = (fastcka.compare(xs, device="cpu", precision=p) for p in ("fast", "high"))
+    np.testing.assert_array_equal(fast.unbiased, high.unbiased)
+    assert fast.provenance["precision"] == "fast"
+    assert "precision fast is high here: nothing on the CPU is faster" in fast.provenance["plan"]
+    assert "fast" not in high.provenance["plan"]
+
+
+def test_plans_by_shape(emulated, slow_cpu):
+    assert isinstance(plan_pass(100, [20, 30]), PassPlan)
+    assert isinstance(plan_pass(100, [20, 30], device="auto"), CudaPlan)
+    made = plan_pass(100, [20, 30], device="cuda", dtype=["float64", "bfloat16"])
+    assert made.bytes_inputs == 100 * (20 * 8 + 30 * 2)
+    assert min(made.bytes_centered, made.bytes_workspace, made.bytes_results) > 0
+    with pytest.raises(DeviceError, match="no such device"):
+        plan_pass(100, [20, 30], device="cuda:7")
+    with pytest.raises(InputError, match="got 'gpu'"):
+        plan_pass(100, [20, 30], device="gpu")
+
+
+def test_nothing_of_cuda_is_imported_for_small_problems():
+    code = """
+        import sys, numpy as np, fastcka
+        x = np.random.default_rng(0).standard_normal((300, 20))
+        for device in ("auto", "cpu"):
+            fastcka.cka(x, x**3, device=device)
+        assert not {"cupy", "fastcka._cuda"} & sys.modules.keys()
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
+
+
+def test_overheads_are_small_beside_what_they_decide():
+    assert 0 < device.OVERHEAD_SECONDS < device.START_SECONDS

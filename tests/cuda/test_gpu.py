@@ -1,0 +1,110 @@
+"""What only a true GPU can show: other libraries' streams, cuBLAS' own rounding, several devices.
+
+`pytest -m gpu --device cuda` runs this beside the CPU's own tests, on the device.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastcka
+import oracle
+from fastcka.core import compare_groups, cuda_status
+from samples import related
+
+
+@pytest.fixture
+def gpu(device, request):
+    if request.config.getoption("--device") != "cuda":
+        pytest.skip("needs a GPU: pytest -m gpu --device cuda")
+    return device
+
+
+@pytest.fixture
+def cupy(gpu):
+    return pytest.importorskip("cupy")
+
+
+@pytest.fixture
+def torch(gpu):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    return torch
+
+
+def agrees(arrays, xs, tolerance=5e-6, **options):
+    result = fastcka.compare(arrays, **options)
+    for estimator in ("biased", "unbiased"):
+        expected = oracle.cka_matrix(xs, estimator)
+        np.testing.assert_allclose(getattr(result, estimator), expected, atol=tolerance, rtol=0)
+    return result
+
+
+@pytest.mark.parametrize("where", ["host", "device"])
+@pytest.mark.parametrize(
+    ("n", "widths"),
+    [(40, (3, 900)), (300, (64, 2048, 777)), (2500, (40, 512, 64)), (5000, (16, 24, 100))],
+)
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("high", 5e-6), ("fast", 2e-4), ("float64", 1e-11)]
+)
+def test_precisions(cupy, rng, where, n, widths, precision, tolerance):
+    xs = related(rng, n, widths)
+    arrays = xs if where == "host" else [cupy.asarray(x) for x in xs]
+    result = agrees(arrays, xs, tolerance, device="cuda", precision=precision)
+    again = fastcka.compare(arrays, device="cuda", precision=precision)
+    np.testing.assert_array_equal(result.hsic_unbiased, again.hsic_unbiased)
+
+
+def test_groups_give_the_bits_of_single_passes(gpu, rng):
+    groups = [related(rng, n, (20, 300)) for n in (200, 900, 200, 900, 200)]
+    for result, xs in zip(compare_groups(groups, device="cuda"), groups, strict=True):
+        alone = fastcka.compare(xs, device="cuda")
+        np.testing.assert_array_equal(result.hsic_unbiased, alone.hsic_unbiased)
+
+
+def test_cupy_on_a_stream_that_is_busy(cupy, rng):
+    xs = related(rng, 500, (100, 130))
+    with cupy.cuda.Stream(non_blocking=True):
+        square = cupy.ones((3000, 3000), dtype="float32")
+        arrays = [cupy.asarray(x) for x in xs]
+        for _ in range(20):
+            square = square @ square / 3000
+        arrays = [x + (square[0, 0] - 1) for x in arrays]
+        agrees([arrays[0].T.copy().T, arrays[1]], xs)
+
+
+def test_torch_on_a_stream_that_is_busy(torch, rng):
+    xs = related(rng, 500, (100, 130))
+    with torch.cuda.stream(torch.cuda.Stream()):
+        square = torch.ones((3000, 3000), device="cuda")
+        arrays = [torch.from_numpy(x).to("cuda") for x in xs]
+        for _ in range(20):
+            square = square @ square / 3000
+        arrays = [x + (square[0, 0] - 1) for x in arrays]
+        agrees([arrays[0].T.contiguous().T.requires_grad_(), arrays[1].reshape(500, 13, 10)], xs)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "int32"])
+def test_torch_dtypes(torch, rng, dtype):
+    tensors = [
+        (torch.from_numpy(x) * 4).to(getattr(torch, dtype)) for x in related(rng, 300, (70, 90))
+    ]
+    exact = [tensor.double().numpy() for tensor in tensors]
+    result = agrees([tensor.to("cuda") for tensor in tensors], exact)
+    assert result.provenance["device_reason"] == "the arrays lie on it"
+
+
+def test_every_device(cupy, rng):
+    xs = related(rng, 300, (70, 90))
+    devices = cuda_status().devices
+    for found in devices:
+        name = f"cuda:{found.index}"
+        assert agrees(xs, xs, device=name).provenance["device"] == str(found)
+        with cupy.cuda.Device(found.index):
+            arrays = [cupy.asarray(x) for x in xs]
+        assert agrees(arrays, xs).provenance["device"] == str(found)
+    if len(devices) < 2:
+        pytest.skip("one device: the others were not tested")

@@ -1,0 +1,74 @@
+"""On a device, the next group is on its way before the last one's result is waited for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fastcka.core import compare_groups
+from fastcka.core.backend import cuda_runtime
+from fastcka.core.device import Problem
+from samples import related
+
+
+@pytest.fixture
+def groups(rng):
+    return [related(rng, n, (5, 20)) for n in (30, 40, 50, 60)]
+
+
+def test_the_next_group_is_submitted_first(emulated, groups, monkeypatch):
+    session = cuda_runtime().session(0)
+    order = []
+    submit = session.submit
+
+    def told(views, names, plan, **options):
+        pending = submit(views, names, plan, **options)
+        order.append(f"submit {plan.n_examples}")
+        result = pending.result
+        monkeypatch.setattr(
+            pending, "result", lambda: order.append(f"wait {plan.n_examples}") or result()
+        )
+        return pending
+
+    monkeypatch.setattr(session, "submit", told)
+    results = compare_groups(groups, device="cuda")
+    order.extend(f"got {result.n_examples}" for result in results)
+    assert order == [
+        *("submit 30", "submit 40", "wait 30", "got 30"),
+        *("submit 50", "wait 40", "got 40"),
+        *("submit 60", "wait 50", "got 50"),
+        *("wait 60", "got 60"),
+    ]
+
+
+def test_a_group_on_its_way_may_be_abandoned(emulated, groups):
+    results = compare_groups(groups, device="cuda")
+    assert next(results).n_examples == 30
+    results.close()
+    assert [r.n_examples for r in compare_groups(groups, device="cuda")] == [30, 40, 50, 60]
+
+
+def test_progress_is_that_of_the_group_that_is_worked_on(emulated, groups):
+    calls = []
+    done = list(
+        compare_groups(groups[:2], device="cuda", progress=lambda *call: calls.append(call))
+    )
+    assert len(done) == 2
+    # Both groups are copied; then the results come.
+    assert calls == [(1, 3), (2, 3), (1, 3), (2, 3), (3, 3), (3, 3)]
+
+
+def test_auto_chooses_for_each_group(emulated, groups, monkeypatch):
+    chosen = iter([1e-9, 1e9, 1e-9, 1e9])
+    monkeypatch.setattr("fastcka.core.device.OVERHEAD_SECONDS", 1.0)
+    monkeypatch.setattr("fastcka.core.device.START_SECONDS", 0.0)
+    plan_on_cpu = Problem.plan_on_cpu
+
+    def alternating(self, precision, threads):
+        return replace(plan_on_cpu(self, precision, threads), seconds=next(chosen))
+
+    monkeypatch.setattr(Problem, "plan_on_cpu", alternating)
+    results = list(compare_groups(groups))
+    assert [r.n_examples for r in results] == [30, 40, 50, 60]
+    assert [r.provenance["device"][:4] for r in results] == ["cpu", "cuda", "cpu", "cuda"]

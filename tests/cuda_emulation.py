@@ -1,0 +1,124 @@
+"""Compiles CUDA sources for the processor, with the emulation of CUDA in tests/cuda/emulation."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shlex
+import subprocess
+import sysconfig
+import tomllib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import pybind11
+
+ROOT = Path(__file__).parents[1]
+EMULATION = ROOT / "tests" / "cuda" / "emulation"
+CSRC = ROOT / "csrc"
+KERNELS = CSRC / "cuda"
+#: A folder for what is compiled, so that it outlasts the test session.
+BUILD_VARIABLE = "FASTCKA_EMULATION_BUILD"
+FLAGS = [
+    *["-std=c++17", "-O2", "-ftree-vectorize", "-march=native", "-fPIC", "-fvisibility=hidden"],
+    *["-U_FORTIFY_SOURCE", "-Wno-unknown-pragmas", "-x", "c++"],
+]
+
+
+def build_folder(scratch: Path) -> Path:
+    """The folder that FASTCKA_EMULATION_BUILD names, or else ``scratch``."""
+    return Path(os.environ.get(BUILD_VARIABLE) or scratch)
+
+
+def compiler() -> list[str]:
+    return shlex.split(os.environ.get("CXX", "g++"))
+
+
+def headers_in(*folders: Path) -> list[Path]:
+    return [
+        path
+        for folder in dict.fromkeys(folders)
+        for pattern in ("*.h", "*.hpp", "*.cuh")
+        for path in sorted(folder.glob(pattern))
+    ]
+
+
+def digest_of(command: Sequence[str], files: Sequence[Path] = ()) -> str:
+    parts = [shlex.join(command).encode(), *(path.read_bytes() for path in files)]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def make(target: Path, command: Sequence[str]) -> Path:
+    """Run the command, if the target is not there, so that it appears whole or not at all."""
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        command = [*command, "-o", str(part)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
+        part.replace(target)
+    return target
+
+
+def build_module(
+    folder: Path, name: str, sources: Sequence[Path], definitions: Sequence[str] = ()
+) -> Path:
+    """Compile the sources and the emulation into the extension module ``name`` in ``folder``.
+
+    What is in the folder is used again: an object's name is a digest of all that it is made from.
+    """
+    includes = [EMULATION, pybind11.get_include(), sysconfig.get_paths()["include"], CSRC]
+    compile_command = [*compiler(), *FLAGS, *(f"-I{place}" for place in includes)]
+
+    def compile_one(source: Path) -> Path:
+        own = source.parent == EMULATION
+        command = [*compile_command, *([] if own else definitions)]
+        headers = headers_in(EMULATION) if own else headers_in(EMULATION, source.parent, CSRC)
+        digest = digest_of(command, [source, *headers])
+        return make(folder / f"{source.name}.{digest}.o", [*command, "-c", str(source)])
+
+    with ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(compile_one, [*sources, *sorted(EMULATION.glob("*.cpp"))]))
+    # Symbolic: a process that has a GPU may hold the true libraries too, with the same names.
+    command = [*compiler(), "-shared", "-Wl,-Bsymbolic", *map(str, objects), "-ldl"]
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    return make(folder / digest_of(command) / f"{name}{suffix}", command)
+
+
+def build_emulation(folder: Path) -> Path:
+    """Compile csrc/cuda into the module ``_cuda`` and return its path."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    facts = {
+        "VERSION": project["version"],
+        "CUDA_ARCHITECTURES": "emulated",
+        "CUDA_COMPILER": "emulated",
+    }
+    definitions = [f'-DFASTCKA_{name}="{value}"' for name, value in facts.items()]
+    sources = sorted([*KERNELS.glob("*.cu"), *KERNELS.glob("*.cpp")])
+    return build_module(folder, "_cuda", sources, definitions)
+
+
+def load_module(path: Path, name: str) -> ModuleType:
+    """Import a compiled module from its path; it is not put into ``sys.modules``."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load_emulation(path: Path) -> ModuleType:
+    """Import what `build_emulation` has built, as ``fastcka._cuda``."""
+    return load_module(path, "fastcka._cuda")
+
+
+def load_fake_cupy(path: Path) -> ModuleType:
+    """Import a stand-in for cupy, on the device that the module at ``path`` holds."""
+    fake = load_module(EMULATION / "fake_cupy.py", "fake_cupy")
+    fake.connect(path)
+    return fake
