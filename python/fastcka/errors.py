@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class FastckaError(Exception):
     """Base of all errors raised by fastcka; ``except FastckaError`` catches them all."""
@@ -43,8 +45,26 @@ class LedgerError(SweepError):
     """A sweep's ledger, or the folder that holds it, cannot be used; the message says why."""
 
 
+class BusyFolderError(LedgerError):
+    """Another run is writing in the output folder."""
+
+
 class DamagedGroupError(LedgerError):
     """The values of one group in a ledger do not agree with their checksum."""
+
+
+class FailedGroupsError(SweepError):
+    """Some groups of a sweep could not be computed; the others were, and their results stand.
+
+    Attributes
+    ----------
+    result
+        The `fastcka.sweep.SweepResult` of the run; its `failed` says which, and why.
+    """
+
+    def __init__(self, message: str, result: Any) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class DegenerateWarning(UserWarning):
@@ -77,6 +97,10 @@ class FilterError(InputError):
 
 class ModelsFileError(InputError):
     """A models.yaml, or an entry in it, is not what it must be."""
+
+
+class PairConfigError(InputError):
+    """The configuration of a pair, or a key in it, is not what it must be."""
 
 
 class ImportRefusedError(InputError):

@@ -1,4 +1,4 @@
-"""A YAML file read strictly: one mapping, no aliases, no duplicate keys."""
+"""A YAML file read strictly (one mapping, no aliases, no duplicate keys), and one written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from fastcka.errors import FastckaError
@@ -76,6 +77,24 @@ def read_yaml(path: Path, *, error: type[FastckaError]) -> YamlDocument:
         raise error(f"{path}: nested too deeply") from None
     except (yaml.YAMLError, ValueError) as cause:  # 2024-13-45, which YAML takes for a date
         raise error(f"{path}: not valid YAML: {cause}") from cause
+
+
+def yaml_text(data: Mapping[str, Any]) -> str:
+    """Return a mapping as YAML, in its order: a line for each scalar and for each list."""
+    # Paths and patterns are long; folded over lines they would be hard to search for.
+    return yaml.dump(dict(data), Dumper=_Writer, sort_keys=False, allow_unicode=True, width=10**6)
+
+
+class _Writer(yaml.SafeDumper):
+    """The safe dumper, with lists in brackets."""
+
+
+_Writer.add_representer(
+    list,
+    lambda writer, items: writer.represent_sequence(
+        "tag:yaml.org,2002:seq", items, flow_style=True
+    ),
+)
 
 
 def _parse(text: str) -> YamlDocument:

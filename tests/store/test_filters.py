@@ -177,3 +177,31 @@ def test_each_distinct_value_is_matched_once():
     examples = Examples(np.arange(n).astype(str), {"region": np.array(["a" * 12 + "!"]).repeat(n)})
     # 2 ms a value: at once, or half an hour.
     assert not ExampleFilter.parse("region:(a|aa)+$").mask(examples).any()
+
+
+def test_a_value_that_was_judged_before_is_not_matched_again(monkeypatch):
+    """Files of the same values in other orders, and one that has a value more."""
+    from fastcka.store import filters
+
+    matched = []
+    real = filters._matches
+
+    def recorded(term, texts):
+        matched.append((term.field, sorted(texts)))
+        return real(term, texts)
+
+    monkeypatch.setattr(filters, "_matches", recorded)
+    chosen = ExampleFilter.parse("region:A && id:.*[02]$")
+    verdicts = {}
+    kept = []
+    for regions in (["Asia", "Europe", "Africa"], ["Africa", "Asia", "Asia"], ["Oz", "Asia", "A"]):
+        examples = Examples(np.array(["0", "1", "2"]), {"region": np.array(regions)})
+        kept.append(chosen.apply(examples, verdicts).mask.tolist())
+        assert chosen.mask(examples).tolist() == kept[-1]
+        del matched[-2:]  # of the second call, which remembers nothing
+    assert kept == [[True, False, True], [True, False, True], [False, False, True]]
+    assert matched == [
+        *[("region", ["Africa", "Asia", "Europe"]), ("id", ["0", "2"])],
+        *[("region", []), ("id", ["1"])],
+        *[("region", ["A", "Oz"]), ("id", [])],
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +68,22 @@ def no_figures(monkeypatch):
         return SimpleNamespace(savefig=lambda path: path.write_bytes(b"\x89PNG" + title.encode()))
 
     monkeypatch.setattr("fastcka.sweep.exports.draw_heatmap", draw)
+
+
+@pytest.fixture(scope="session")
+def but_for_seconds():
+    """Return a function: the cells of a table without the column ``seconds``.
+
+    How long the pass of a group took differs between two runs that each compute it.
+    """
+
+    def cells(path):
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        at = header.index("seconds")
+        return [row[:at] + row[at + 1 :] for row in (header, *rows)]
+
+    return cells
 
 
 @pytest.fixture

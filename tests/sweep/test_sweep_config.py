@@ -60,7 +60,7 @@ def test_a_single_value_selects_like_a_list_of_it(tmp_path):
         ),
         (
             "store: s\noutput: o\ncompare: {withn: [layer]}",
-            "compare.withn: unknown field; did you mean within? (allowed: within, differ, steps)",
+            "compare.withn: unknown field; did you mean within? (allowed: within, differ, same, ",
         ),
         ("output: o\ncompare: {}", "store: missing; expected the folder of the representation"),
         ("store: s\noutput: o", "compare: missing; expected a mapping with within"),
@@ -78,13 +78,31 @@ def test_a_single_value_selects_like_a_list_of_it(tmp_path):
         ),
         (MINIMAL + "select: {seed: [.inf]}", "select.seed[0]: expected a text, a finite number"),
         (MINIMAL + "select: {day: [2024-05-06]}", "came `2024-05-06`, which YAML reads as a date"),
+        (MINIMAL + "exclude: {seed: []}", "exclude.seed: expected one value or a list of values"),
+        (MINIMAL + "exclude: [seed]", "exclude: expected a mapping; came the list ['seed']"),
+        (MINIMAL + "examples: region", "examples: filter 'region': expected field:pattern terms"),
+        (MINIMAL + "examples: 'id:('", "not a regular expression"),
+        (MINIMAL + "examples: [id:a]", "examples: expected a filter, field:pattern terms joined"),
+        (MINIMAL + "export: csv", "export: expected 'pairs'; came the text 'csv'"),
+        (
+            "store: s\noutput: o\ncompare: {order: [1, 2]}",
+            "compare.order: expected a mapping; came the list [1, 2]",
+        ),
+        ("store: s\noutput: o\ncompare: {order: {seed: []}}", "compare.order.seed: expected one"),
+        ("store: s\noutput: o\ncompare: {left: seed}", "compare.left: expected a mapping; came"),
+        ("store: s\noutput: o\ncompare: {disjoint: 3}", "compare.disjoint: expected field names"),
+        (
+            "store: s\noutput: o\ncompare: {steps: {nearest: {step: 1}}}",
+            "compare.steps: expected 'all', 'final_each', 'final_common', 'all_common', a list of",
+        ),
+        ("store: s\noutput: o\ncompare: {steps: {fraction: 2}}", "{fraction: F} with F from 0 to"),
         (
             "store: s\noutput: o\ncompare: {within: 3}",
             "compare.within: expected field names",
         ),
         ("store: s\noutput: o\ncompare: {within: [layer, layer]}", "expected each field once"),
         ("store: s\noutput: o\ncompare: [layer]", "compare: expected a mapping; came the list"),
-        ("store: s\noutput: o\ncompare: {steps: last}", "'final_common', 'all_common' or a list"),
+        ("store: s\noutput: o\ncompare: {steps: last}", "'final_common', 'all_common', a list"),
         ("store: s\noutput: o\ncompare: {steps: [1, 1]}", "distinct whole numbers >= 0"),
         ("store: s\noutput: o\ncompare: {steps: [-1]}", "distinct whole numbers >= 0"),
         ("store: s\noutput: o\ncompare: {steps: [true]}", "distinct whole numbers >= 0"),
@@ -138,6 +156,47 @@ def test_a_single_field_or_step_stands_for_a_list_of_it(tmp_path):
     assert (compare.within, compare.differ, compare.steps) == (("layer",), ("seed",), (100,))
     assert "compare.steps: expected" in _refusal(tmp_path, text.replace("100", "true"))
     assert "compare.steps: expected" in _refusal(tmp_path, text.replace("100", "-1"))
+
+
+def test_every_field_of_a_study(tmp_path):
+    text = """
+store: s
+output: o
+select: {family: [pt2, pt3]}
+exclude: {variant: 3, seed: 2}
+examples: region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$
+compare:
+  within: [family, layer]
+  same: status
+  differ: [seed]
+  disjoint: [tasks]
+  overlapping: [countries]
+  ascending: [variant, seed]
+  order: {seed: [orig, 1, 2]}
+  left: {variant: 1}
+  right: {}
+  steps: {nearest: {step: 328130, tolerance: 16}}
+export: pairs
+"""
+    (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
+    config = load_sweep(tmp_path / "sweep.yaml")
+    assert config.exclude == {"variant": [3], "seed": [2]}
+    assert config.examples == "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
+    assert config.export == "pairs"
+    compare = config.compare
+    assert (compare.same, compare.disjoint, compare.overlapping) == (
+        ("status",),
+        ("tasks",),
+        ("countries",),
+    )
+    assert (compare.ascending, compare.order) == (("variant", "seed"), {"seed": ["orig", 1, 2]})
+    assert (compare.left, compare.right) == ({"variant": [1]}, {})
+    assert compare.model_dump(mode="json")["steps"] == {
+        "nearest": {"step": 328130, "tolerance": 16}
+    }
+    plain = SweepConfig(store="s", output="o", compare={})
+    assert (plain.exclude, plain.examples, plain.export) == ({}, None, None)
+    assert (plain.compare.left, plain.compare.right, plain.compare.order) == (None, None, {})
 
 
 def test_paths_are_normalised(tmp_path):

@@ -74,11 +74,11 @@ def _is_number(text):
     return True
 
 
-def test_two_runs_into_two_folders_write_the_same_bytes(trained, config_for, tmp_path):
+def test_two_runs_into_two_folders_write_the_same(trained, config_for, tmp_path, but_for_seconds):
     fields = {"within": ["layer"], "differ": ["seed"], "steps": "final_each"}
     one = run_sweep(config_for(**fields, output=tmp_path / "one"), threads=1)
     two = run_sweep(config_for(**fields, output=tmp_path / "two"), threads=2)
-    assert one.results_path.read_bytes() == two.results_path.read_bytes()
+    assert but_for_seconds(one.results_path) == but_for_seconds(two.results_path)
     assert [p.name for p in one.figures] == [p.name for p in two.figures]
     for a, b in zip(one.figures, two.figures, strict=True):
         assert a.read_bytes() == b.read_bytes()

@@ -48,8 +48,8 @@ def _damage(path, table, change, which):
         assert db.execute(f"{verb} WHERE {of_group}").rowcount > 0
 
 
-def test_a_damaged_group_is_computed_again_and_said(done, config):
-    table = done.results_path.read_bytes()
+def test_a_damaged_group_is_computed_again_and_said(done, config, but_for_seconds):
+    table = but_for_seconds(done.results_path)
     for damage, where in DAMAGES.items():
         _damage(done.ledger_path, *where)
         events = []
@@ -57,7 +57,7 @@ def test_a_damaged_group_is_computed_again_and_said(done, config):
         assert (result.groups_computed, result.groups_reused) == (1, 3), damage
         assert [e.group for e in events if e.kind == "recomputing"] == ["layer=fc, variant=a"]
         assert "computed again" in result.notes[0]
-        assert result.results_path.read_bytes() == table
+        assert but_for_seconds(result.results_path) == table
     assert run_sweep(config).groups_computed == 0
 
 
@@ -125,6 +125,25 @@ def test_an_empty_file_is_a_new_ledger(trained, config, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "ledger.sqlite").touch()
     assert run_sweep(config).groups_computed == 4
+
+
+def test_a_ledger_that_another_process_makes_meanwhile(tmp_path, monkeypatch):
+    """Two open a new file at once: the second sees no tables, and then waits for the first."""
+    path = tmp_path / "ledger.sqlite"
+    count = Ledger._count_tables
+    seen = []
+
+    def count_and_let_the_other_in(self):
+        seen.append(count(self))
+        if len(seen) == 1:
+            monkeypatch.setattr(Ledger, "_count_tables", count)
+            Ledger(path).__exit__(None, None, None)
+        return seen[-1]
+
+    monkeypatch.setattr(Ledger, "_count_tables", count_and_let_the_other_in)
+    with Ledger(path) as ledger:
+        assert seen == [0]
+        assert ledger.read("unknown") is None
 
 
 def test_a_failed_commit_leaves_nothing_of_the_group(trained, config, monkeypatch):

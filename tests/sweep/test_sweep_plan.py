@@ -349,21 +349,14 @@ def test_unbiased_needs_four_examples(config_for, labelled_store):
     assert plan_sweep(config_for(estimator="biased"), store).comparisons == 1
 
 
-@pytest.mark.parametrize(
-    ("ids", "expected"),
-    [
-        (["r0", "r2", "r1", "r3"], r"in another order: at position 1 \(from 0\).*'r1' and 'r2'"),
-        (["r0", "r1", "r2", "r9"], r"other examples: at position 3 .* are 'r3' and 'r9'"),
-        (["r0", "r1", "r2", "r3", "r4"], "has 4 examples and model 'b', step 0, layer 'l' has 5"),
-    ],
-)
-def test_rows_that_are_not_the_same_examples(config_for, tmp_path, ids, expected):
+def test_too_few_examples_in_common(config_for, tmp_path):
     with create_store(tmp_path / "store") as store:
-        for model, own in (("a", ["r0", "r1", "r2", "r3"]), ("b", ids)):
-            x = np.random.default_rng(0).normal(size=(len(own), 2))
-            store.write(model=model, step=0, layers={"l": x}, example_ids=own)
-    with pytest.raises(SweepError, match=expected):
+        for model, ids in (("a", "wxyz"), ("b", "xyzv")):
+            x = np.random.default_rng(0).normal(size=(4, 2))
+            store.write(model=model, step=0, layers={"l": x}, example_ids=list(ids))
+    with pytest.raises(SweepError, match="needs at least 4 examples, and group 'layer=l' has 3"):
         plan_sweep(config_for(within=["layer"]))
+    assert plan_sweep(config_for(within=["layer"], estimator="biased")).comparisons == 1
 
 
 # --- what a plan tells -------------------------------------------------------------------------
@@ -386,10 +379,45 @@ def test_the_plan_as_json_and_in_words(config_for, trained):
     conv, fc = told["group_plans"]
     assert (conv["name"], fc["name"]) == ("layer=conv, step=90", "layer=fc, step=90")
     assert conv["route"] in ("F", "G")
+    assert 0 < told["seconds"] < 1
+    # conv and fc hold 3 seeds each.
+    assert (told["pairs_before_rules"], told["dropped_by_rule"]) == (6, {"differ seed": 0})
     words = plan.explain()
     assert "(24 representations)\n" in words
     assert "\ncomparisons: 6\nrepresentations: 6\ngroups: 2\n" in words
     assert "left out: 12 representations outside select.variant" in words
+
+
+def test_the_rules_of_a_plan_in_words(config_for, trained):
+    compare = {
+        "within": ["layer"],
+        "same": ["step"],
+        "differ": ["model"],
+        "overlapping": ["tasks"],
+        "ascending": ["variant", "seed"],
+        "order": {"variant": ["a", "b"], "seed": ["orig", 1, 2]},
+        "left": {"variant": "a", "seed": ["orig", 1]},
+        "right": {},
+    }
+    facts = plan_sweep(config_for(compare=compare, select={"step": 0})).facts()
+    assert list(facts.items())[5:15] == [
+        ("examples", facts["examples"]),
+        ("equal in a group", "layer"),
+        ("different in a pair", "model"),
+        ("equal in a pair", "step"),
+        ("something shared in a pair", "tasks"),
+        ("rising together in a pair", "variant, seed"),
+        ("left", 'variant=["a"], seed=["orig", 1]'),
+        ("right", "all"),
+        ("steps", "all: 0"),
+        ("derivation", facts["derivation"]),
+    ]
+    # A layer has 6 models, so 15 pairs. 4 models are not on the left: 6 pairs. Of the other 9, 3
+    # are of two seeds of a, 2 of one seed, and (a 1, b orig) falls: 3 remain.
+    assert facts["derivation"].splitlines()[0] == (
+        "30 within the groups, less 12 by left and right, less 0 by same step, less 0 by "
+        "overlapping tasks, less 0 by differ model, less 12 by ascending variant, seed: 6"
+    )
 
 
 def test_a_plan_is_the_same_every_time(config_for, trained):

@@ -7,12 +7,13 @@ import json
 import sqlite3
 import sys
 
+import h5py
 import numpy as np
 import pytest
 
 import oracle
 from fastcka.core import Comparison
-from fastcka.errors import FastckaError, SweepError
+from fastcka.errors import DeviceError, FailedGroupsError, FastckaError, InputError
 from fastcka.store import create_store
 from fastcka.sweep import load_sweep, run_sweep
 
@@ -75,7 +76,8 @@ def test_every_value_equals_the_definition(trained, config_for, run, estimator, 
         assert row["cka"] == row[f"cka_{estimator}"]
         assert row["estimator"] == estimator
         assert row["precision"] == precision
-        assert row["n_examples"] == "40"
+        assert (row["n_examples"], row["n_dropped"], row["dropped"]) == ("40", "0", "")
+        assert float(row["seconds"]) > 0
         assert row["undefined"] == ""
         assert row["device"] == "cpu"
         assert row["route"] in ("F", "G")
@@ -96,8 +98,9 @@ def test_the_columns_of_the_table(trained, config_for, run):
         *["group", "step", "layer"],
         *["model_a", "step_a", "layer_a", "model_b", "step_b", "layer_b"],
         *["seed_a", "seed_b", "tasks_a", "tasks_b", "variant_a", "variant_b"],
-        *["n_examples", "estimator", "cka", "cka_biased", "cka_unbiased"],
-        *["hsic_biased", "hsic_unbiased", "undefined", "device", "route", "precision"],
+        *["n_examples", "n_dropped", "dropped"],
+        *["estimator", "cka", "cka_biased", "cka_unbiased", "hsic_biased", "hsic_unbiased"],
+        *["undefined", "device", "route", "precision", "seconds"],
     ]
 
 
@@ -165,7 +168,7 @@ def test_changed_data_are_computed_again_and_said(trained, config_for, run, even
     changed = [
         (old["model_a"], old["model_b"], old["layer"])
         for old, now in zip(before, _rows(result), strict=True)
-        if old != now
+        if old["cka"] != now["cka"]
     ]
     assert len(changed) == 2
     assert all("b_1" in row and row[2] == "fc" for row in changed)
@@ -280,15 +283,86 @@ def test_ctrl_c_keeps_what_is_finished(trained, config_for, run, events):
     assert (result.groups_computed, result.groups_reused) == (len(result.figures) - 2, 2)
 
 
-def test_a_group_that_cannot_be_computed_is_named(trained, config_for, run, monkeypatch):
-    from fastcka.errors import InputError
+@pytest.mark.usefixtures("no_figures")
+def test_a_group_that_fails_does_not_stop_the_others(tmp_path, config_for, run, events):
+    """NaN in one model's layer "b", a flipped bit in another's "c": "a" and "d" are computed."""
+    rng = np.random.default_rng(2)
+    arrays = {(model, layer): rng.normal(size=(30, 4)) for model in "xyz" for layer in "abcd"}
+    with create_store(tmp_path / "store") as store:
+        for model in "xyz":
+            layers = {layer: arrays[model, layer] for layer in "abcd"}
+            store.write(model=model, step=0, layers=layers)
+    for model, layer, change in (("y", "b", _not_a_number), ("z", "c", _flip)):
+        change(tmp_path / "store", model, arrays[model, layer])
+    config = config_for(within=["layer"])
+    for _ in range(2):  # the second run tries again, and finds the others in the ledger
+        with pytest.raises(
+            FailedGroupsError, match=r"(?s)2 groups .*'layer=b'.*'layer=c'"
+        ) as raised:
+            run(config)
+        result = raised.value.result
+        assert [e.group for e in events if e.kind == "failed"] == ["layer=b", "layer=c"]
+        assert list(result.failed) == ["layer=b", "layer=c"]
+        assert "1 NaN" in result.failed["layer=b"]
+        assert "checksum" in result.failed["layer=c"]
+        record = json.loads(result.run_path.read_text(encoding="utf-8"))
+        assert record["failed"] == result.failed
+        assert [group["name"] for group in record["groups"]] == ["layer=a", "layer=d"]
+        rows = _rows(result)
+        assert len(rows) == 6
+        for row in rows:
+            sides = (arrays[row["model_a"], row["layer"]], arrays[row["model_b"], row["layer"]])
+            assert row["layer"] in "ad"
+            assert float(row["cka"]) == pytest.approx(oracle.cka(*sides, "unbiased"), abs=1e-6)
+    assert (result.groups_computed, result.groups_reused) == (0, 2)
+    with create_store(tmp_path / "store", exist_ok=True) as store:
+        for model in "yz":
+            layers = {layer: arrays[model, layer] for layer in "abcd"}
+            store.write(model=model, step=0, layers=layers, overwrite=True)
+    mended = run(config)
+    assert (mended.groups_computed, mended.groups_reused, mended.failed) == (2, 2, {})
+    assert len(_rows(mended)) == 12
 
+
+def _not_a_number(store, model, x):
+    """Write NaN with valid checksums, as a program that is none of ours might."""
+    with h5py.File(next(store.rglob(f"{model}-*/0.h5")), "r+") as file:
+        for layer in file["layers"].values():
+            if np.array_equal(layer["x"][...], x):
+                layer["x"][3, 1] = np.nan
+
+
+def _flip(store, model, x):
+    path = next(store.rglob(f"{model}-*/0.h5"))
+    data = bytearray(path.read_bytes())
+    data[data.index(x.tobytes())] ^= 1
+    path.write_bytes(data)
+
+
+def test_failed_groups_of_one_name_are_two(tmp_path, config_for, run, monkeypatch):
+    """The text "1" and the number 1 are two values, and read alike."""
+    with create_store(tmp_path / "store") as store:
+        for model, seed in (("a", 1), ("b", 1), ("c", "1"), ("d", "1")):
+            x = np.random.default_rng(ord(model)).normal(size=(8, 2))
+            store.write(model=model, step=0, layers={"l": x}, factors={"seed": seed})
+
+    def refuse(arrays, *, labels, **options):
+        raise InputError(f"no {labels[0]['model']}")
+
+    monkeypatch.setattr("fastcka.sweep.compute.compare", refuse)
+    with pytest.raises(FailedGroupsError, match="2 groups could not") as raised:
+        run(config_for(within=["seed"]))
+    assert raised.value.result.failed == {"seed=1 (group 0)": "no a", "seed=1 (group 1)": "no c"}
+
+
+def test_what_is_wrong_with_everything_stops_the_run(trained, config_for, run, monkeypatch, events):
     def refuse(arrays, **options):
-        raise InputError("representation 0 (m) holds 1 NaN")
+        raise DeviceError("no device")
 
-    monkeypatch.setattr("fastcka.sweep.run.compare", refuse)
-    with pytest.raises(SweepError, match="group 'layer=conv': representation 0"):
+    monkeypatch.setattr("fastcka.sweep.compute.compare", refuse)
+    with pytest.raises(DeviceError, match="no device"):
         run(config_for(within=["layer"]))
+    assert _kinds(events) == ["planned"]
 
 
 @pytest.mark.parametrize(
@@ -317,9 +391,8 @@ def test_a_store_that_changes_under_the_run_is_noticed(
         return plan
 
     monkeypatch.setattr("fastcka.sweep.run.plan_sweep", plan_then_change)
-    with pytest.raises(SweepError, match=f"group 'layer=conv': .*{message}") as raised:
+    with pytest.raises(FailedGroupsError, match=f"group 'layer=conv': .*{message}"):
         run(config_for(within=["layer"], steps="final_each"))
-    assert raised.value.__cause__ is not None  # by which the command line knows: no wrong call
 
 
 def test_without_matplotlib_a_run_succeeds_and_says_so(

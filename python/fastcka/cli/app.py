@@ -14,6 +14,7 @@ from fastcka.cli.arguments import SWEEP_FIELDS
 from fastcka.cli.cka import cka
 from fastcka.cli.demo import demo
 from fastcka.cli.doctor import doctor
+from fastcka.cli.pair import PAIR_KEYS, pair
 from fastcka.cli.plan import plan
 from fastcka.cli.report import report
 from fastcka.cli.run import run
@@ -111,6 +112,7 @@ app.command()(cka)
 app.add_typer(store, name="store")
 app.command(epilog=SWEEP_FIELDS)(plan)
 app.command(epilog=SWEEP_FIELDS)(run)
+app.command(epilog=PAIR_KEYS)(pair)
 app.command()(report)
 app.command()(doctor)
 

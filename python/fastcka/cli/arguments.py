@@ -12,12 +12,20 @@ Fields of SWEEP.yaml (paths are relative to the file):
 
 store, output: folders of the representations and of the results.
 select: {FIELD: VALUE or LIST}; what takes part. FIELD: model, step, layer or a factor.
+exclude: the same; leaves out what fits all of its fields.
+examples: a filter, FIELD:REGEX && FIELD:REGEX, on the examples' columns or id.
 compare.within: fields that are equal in a group. Groups are not compared with each other.
-compare.differ: fields that differ in every pair.
+compare.differ, same: fields that differ, or are equal, in every pair.
+compare.disjoint, overlapping: list-valued fields that share no member, or some member, in a pair.
+compare.ascending: fields that rise together in a pair, from one side to the other. \
+compare.order: {FIELD: LIST}; their values from the lowest, where they are no numbers.
+compare.left, right: like select; one side of each pair is in left, the other in right.
 compare.steps: all (default), every stored step; final_each, each model's own last step; \
 final_common, the last step that all models have; all_common, every step that all models have; \
-or a list of steps, which every model must have.
-estimator: unbiased (default) or biased. device: auto or cpu. precision: high or float64."""
+a list of steps, which every model must have; {nearest: {step: S, tolerance: T}}; or \
+{fraction: F or LIST} of each model's last step, the nearest stored one.
+estimator: unbiased (default) or biased. device: auto or cpu. precision: high or float64. \
+export: pairs, for a folder for each pair beside the table."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object on stdout.")]
 

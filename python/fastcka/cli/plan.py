@@ -2,32 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from fastcka.cli import arguments, output
+from fastcka.errors import InputError
+
+if TYPE_CHECKING:
+    from fastcka.sweep.pair_emit import Emitted
 
 SHOWN_GROUPS = 10
 
 
 def plan(
     sweep: arguments.SweepFile,
+    emit_configs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write a configuration for `fastcka pair` of each pair into a new folder.",
+        ),
+    ] = None,
+    emit_scripts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write shell scripts into a new folder, which run such configurations.",
+        ),
+    ] = None,
+    chunks: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Of --emit-scripts: divide the pairs evenly into N."),
+    ] = None,
     json: arguments.Json = False,
 ) -> None:
     """Count what a sweep compares, and say what it leaves out; nothing is computed."""
     from fastcka.sweep import comparisons_held, load_sweep, plan_sweep
+    from fastcka.sweep.pair_emit import emit_pairs
 
+    if (emit_scripts is None) != (chunks is None):
+        raise InputError("--emit-scripts DIR and --chunks N: expected both or none")
     planned = plan_sweep(load_sweep(sweep))
     held = comparisons_held(planned)
     to_compute = planned.comparisons - held
+    configs = emit_configs or (emit_scripts and emit_scripts / "configs")
+    emitted = None
+    if configs is not None:
+        emitted = emit_pairs(
+            planned, configs, scripts=emit_scripts, chunks=chunks or 1, name=sweep.stem
+        )
     if json:
-        counts = {"comparisons_in_ledger": held, "comparisons_to_compute": to_compute}
-        output.print_json(planned.to_dict() | counts)
+        answer = planned.to_dict()
+        answer |= {"comparisons_in_ledger": held, "comparisons_to_compute": to_compute}
+        output.print_json(answer if emitted is None else answer | {"emitted": asdict(emitted)})
         return
     console = output.stdout()
     facts: dict[str, object] = dict(planned.facts())
     facts["comparisons"] = (
         f"{facts['comparisons']}: {held:,} in the ledger, {to_compute:,} to compute"
     )
+    if emitted is not None:
+        facts |= _emitted_facts(emitted)
     console.print(output.facts(facts))
     console.print()
     numbers = ("members", "comparisons", "examples", "features")
@@ -38,6 +76,14 @@ def plan(
     console.print(table)
     if len(groups) > SHOWN_GROUPS:
         console.print(f"and {len(groups) - SHOWN_GROUPS:,} more; --json has all")
+
+
+def _emitted_facts(emitted: Emitted) -> dict[str, str]:
+    of_store = f", {emitted.n_from_store:,} of the store" if emitted.n_from_store else ""
+    facts = {"configurations": f"{emitted.configs} ({emitted.n_pairs:,}{of_store})"}
+    if emitted.scripts:
+        facts["scripts"] = "\n".join(map(str, emitted.scripts))
+    return facts
 
 
 def _row(group: dict[str, Any]) -> list[str]:

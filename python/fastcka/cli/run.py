@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from fastcka.cli import arguments, output
+from fastcka.errors import FailedGroupsError
 
 if TYPE_CHECKING:
     from fastcka.sweep import SweepEvent, SweepResult
@@ -14,11 +17,22 @@ SHOWN_NOTES = 10
 
 def run(
     sweep: arguments.SweepFile,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Compute part I of N alone; the parts may run at once. The last one to end, or a "
+            "later run without this, writes the results.",
+        ),
+    ] = None,
     threads: arguments.Threads = None,
     json: arguments.Json = False,
 ) -> None:
     """Compute the comparisons of a sweep; those in its ledger are not computed again."""
-    from fastcka.sweep import run_sweep
+    from fastcka.sweep import Shard, run_sweep
+
+    part = None if shard is None else Shard.parse(shard)
+    failed: FailedGroupsError | None = None
 
     with output.progress_bars() as bars:
         task = bars.add_task("planning", total=None)
@@ -34,16 +48,24 @@ def run(
             if done == total:  # heatmaps take longer than most passes
                 bars.update(task, description="writing the results")
 
-        result = run_sweep(sweep, threads=threads, progress=show_progress, on_event=show_event)
+        try:
+            result = run_sweep(
+                sweep, shard=part, threads=threads, progress=show_progress, on_event=show_event
+            )
+        except FailedGroupsError as error:  # what was done is shown all the same
+            failed, result = error, error.result
     for message in result.notes[:SHOWN_NOTES]:
         output.note("warning", message)
     if len(result.notes) > SHOWN_NOTES:
         more = len(result.notes) - SHOWN_NOTES
-        output.note("warning", f"and {more} more; {result.run_path} has all of them")
+        where = f"; {result.run_path} has all of them" if result.written else ""
+        output.note("warning", f"and {more} more{where}")
     if json:
         output.print_json(result.to_dict())
     else:
         output.stdout().print(output.facts(_summary(result)))
+    if failed is not None:
+        raise failed
 
 
 def _so_far(computed: int, reused: int) -> str:
@@ -55,6 +77,7 @@ def _summary(result: SweepResult) -> dict[str, object]:
     from fastcka.sweep.dropped import left_out_text
 
     rows: dict[str, object] = {
+        **({} if result.shard is None else {"shard": result.shard}),
         "groups": f"{result.groups_computed:,} computed, {result.groups_reused:,} in the ledger",
         "comparisons": (
             f"{result.comparisons:,} of {output.counted(result.representations, 'representation')}"
@@ -64,10 +87,18 @@ def _summary(result: SweepResult) -> dict[str, object]:
         rows["undefined"] = f"{result.undefined:,}, with the reason in the table"
     if result.dropped:
         rows["left out"] = left_out_text(result.dropped)
-    rows["table"] = result.results_path
+    if result.failed:
+        rows["failed"] = output.counted(len(result.failed), "group")
+    if result.groups_waiting:
+        waiting = output.counted(result.groups_waiting, "group")
+        rows["waiting"] = f"{waiting} of other shards; the last of them writes the table"
+    rows["table" if result.written else "ledger"] = (
+        result.results_path if result.written else result.ledger_path
+    )
     if result.figures:
         number = output.counted(len(result.figures), "heatmap")
         rows["pictures"] = f"{result.figures[0].parent} ({number})"
-    rows["record"] = result.run_path
+    if result.written:
+        rows["record"] = result.run_path
     rows["took"] = f"{result.seconds:.1f} s"
     return rows

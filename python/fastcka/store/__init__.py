@@ -37,6 +37,7 @@ leading zeros. A file holds:
 
 from __future__ import annotations
 
+from fastcka.store.columns import ids_digest
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.filters import ExampleFilter, Filtered
 from fastcka.store.foreign import read_array
@@ -63,6 +64,7 @@ __all__ = [
     "UnreadableFile",
     "Verification",
     "create_store",
+    "ids_digest",
     "import_tree",
     "open_store",
     "prefetch",

@@ -16,7 +16,6 @@ import re
 import time
 import warnings
 from dataclasses import dataclass
-from itertools import compress
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -58,6 +57,10 @@ class FilterTerm:
 
     def __str__(self) -> str:
         return f"{self.field}:{self.pattern}"
+
+
+Verdicts = dict[FilterTerm, dict[str, bool]]
+"""For each term, whether it keeps a value with this text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,8 +136,16 @@ class ExampleFilter:
         """Return which examples are kept, (n_examples,); see `apply`."""
         return self.apply(examples).mask
 
-    def apply(self, examples: Examples) -> Filtered:
+    def apply(self, examples: Examples, verdicts: Verdicts | None = None) -> Filtered:
         """Return which examples are kept and how many each term drops.
+
+        Parameters
+        ----------
+        examples
+            Their ids and columns.
+        verdicts
+            What the terms said of values before; what they say now is added. With one for all the
+            files of a store, a value that stands in each of them is matched once.
 
         Raises
         ------
@@ -148,23 +159,26 @@ class ExampleFilter:
                     f"filter term '{term}': unknown field '{term.field}'"
                     f"{near_misses(term.field, known)}"
                 )
+        seen = {} if verdicts is None else verdicts
         mask = np.ones(len(examples.ids), dtype=np.bool_)
         dropped = []
         for term in self.terms:
             values = examples.ids if term.field == "id" else examples.columns[term.field]
             left = np.flatnonzero(mask)
-            matched = _matched(term, values[left])
+            matched = _matched(term, values[left], seen.setdefault(term, {}))
             mask[left] = matched
             dropped.append(len(left) - int(np.count_nonzero(matched)))
         return Filtered(mask, tuple(dropped))
 
 
-def _matched(term: FilterTerm, values: NDArray[np.generic]) -> NDArray[np.bool_]:
+def _matched(
+    term: FilterTerm, values: NDArray[np.generic], seen: dict[str, bool]
+) -> NDArray[np.bool_]:
     """Return which values the term's pattern matches; each distinct value is matched once."""
     texts = [str(value) for value in values.tolist()]
-    distinct = list(dict.fromkeys(texts))
-    found = set(compress(distinct, _matches(term, distinct)))
-    return np.fromiter((text in found for text in texts), dtype=np.bool_, count=len(texts))
+    new = [text for text in dict.fromkeys(texts) if text not in seen]
+    seen.update(zip(new, _matches(term, new), strict=True))
+    return np.fromiter((seen[text] for text in texts), dtype=np.bool_, count=len(texts))
 
 
 def _matches(term: FilterTerm, texts: list[str]) -> Iterable[bool]:

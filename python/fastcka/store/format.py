@@ -24,7 +24,8 @@ LAYER_ATTRIBUTES: Final = ("pooling", "io")
 RESERVED_FACTORS: Final = {
     *("model", "step", "layer"),
     *("model_a", "step_a", "layer_a", "model_b", "step_b", "layer_b"),
-    *("group", "n_examples", "estimator", "device", "route", "precision", "undefined"),
+    *("group", "n_examples", "n_dropped", "dropped", "estimator", "undefined"),
+    *("device", "route", "precision", "seconds"),
     *("cka", "cka_biased", "cka_unbiased", "hsic_biased", "hsic_unbiased"),
 }
 """Parts of a key, and the columns that every table of results has: no factor may hide them."""

@@ -12,7 +12,7 @@ from h5py import h5s, h5t, h5z
 
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
 from fastcka.store import hdf5_safety as safe
-from fastcka.store.columns import MAX_TEXT_BYTES, decoded
+from fastcka.store.columns import MAX_TEXT_BYTES, decoded, ids_digest
 from fastcka.store.dtypes import STORED_DTYPES, float32_of_bfloat16, non_finite
 from fastcka.store.format import (
     DIGEST_BYTES,
@@ -27,9 +27,10 @@ from fastcka.store.format import (
 )
 from fastcka.store.jsontext import checked_factors, parse_object
 from fastcka.store.key import Examples
+from fastcka.store.target import WantedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -94,7 +95,7 @@ class StepReader:
             self.factors,
             self.provenance,
             self.n_examples,
-            self._examples_digest(),
+            ids_digest(self._ids().tolist()),
             tuple(columns),
             layers,
         )
@@ -145,14 +146,23 @@ class StepReader:
                 data.id.read(h5s.create_simple(block.shape), selection, block)
             yield slice(start, stop), block
 
-    def read(self, position: int, out: NDArray[Any]) -> None:
-        """Copy a layer's values into an array of its shape, a chunk at a time."""
+    def read(
+        self, position: int, out: NDArray[Any], rows: NDArray[np.integer[Any]] | None = None
+    ) -> None:
+        """Copy a layer's rows, all or those at ``rows`` in that order, into an array.
+
+        A chunk is read at a time, whatever the order: memory does not grow with the layer.
+        """
         _, dtype, group = self._layer_values(position)
-        for rows, block in self.blocks(position):
+        wanted = None if rows is None else WantedRows(rows)
+        for block_rows, block in self.blocks(position):
+            target: slice | NDArray[np.intp] = block_rows
+            if wanted is not None:
+                target, block = wanted.of(block_rows, block)
             values = float32_of_bfloat16(block) if dtype == "bfloat16" else block
             try:
                 with np.errstate(over="raise"):
-                    out[rows] = values
+                    out[target] = values
             except FloatingPointError:
                 raise InputError(
                     f"out: values of {self.path}: {group.name}/x are too large for {out.dtype}; "
@@ -173,6 +183,20 @@ class StepReader:
                 raise CorruptFileError(f"{self.path}: {data.name}: expected 0 and 1 as booleans")
             columns[name] = values.astype(np.bool_) if kind == "bool" else values
         return Examples(ids, columns)
+
+    def columns_digest(self, names: Sequence[str]) -> str:
+        """Return a digest of columns as they are stored; those that are not there are named."""
+        present = self._column_names()
+        digest = hashlib.blake2b(digest_size=16)
+        for name in names:
+            said = [name, "absent"]
+            if name in present:
+                data, kind = self._column(name)
+                values = safe.read_all(self.path, data)
+                said = [name, kind, values.dtype.str]
+                digest.update(values.tobytes())
+            digest.update(repr(said).encode())
+        return digest.hexdigest()
 
     def check_values(self, position: int, layer: LayerHeader) -> None:
         """Read a layer in full and hold it against its digest.
@@ -291,11 +315,6 @@ class StepReader:
         if len(set(ids.tolist())) != len(ids):
             raise CorruptFileError(f"{self.path}: /examples/id: ids are not unique")
         return ids
-
-    def _examples_digest(self) -> str:
-        # Equal ids have equal bytes: `decoded` makes the array as wide as the longest of them.
-        ids = self._ids().astype("<U")
-        return hashlib.blake2b(ids.dtype.str.encode() + ids.tobytes(), digest_size=16).hexdigest()
 
     def _read_text(self, name: str) -> NDArray[np.str_]:
         data, kind = self._column(name)

@@ -7,13 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyError
 from fastcka.files import is_temporary, make_folder
 from fastcka.near_misses import near_misses
 from fastcka.store.contents import checked_content
-from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.format import MARKER, FileHeader, step_path
 from fastcka.store.headers import HeaderCache, UnreadableFile
 from fastcka.store.jsontext import factor_difference
@@ -21,6 +18,7 @@ from fastcka.store.key import Examples, Key, LayerInfo
 from fastcka.store.listing import step_files
 from fastcka.store.marker import check_marker, write_marker
 from fastcka.store.reader import StepReader, open_step
+from fastcka.store.target import check_rows, checked_target
 from fastcka.store.verify import Finding, Verification
 from fastcka.store.writer import write_file
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -226,7 +225,13 @@ class Store:
                 )
         raise _unknown_layer(key, [layer.name for layer in header.layers])
 
-    def read(self, key: Key, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def read(
+        self,
+        key: Key,
+        *,
+        out: NDArray[Any] | None = None,
+        rows: NDArray[np.integer[Any]] | None = None,
+    ) -> NDArray[Any]:
         """Return the values of a representation.
 
         Parameters
@@ -236,17 +241,20 @@ class Store:
         out
             A writable float32 or float64 array of shape (n_examples, n_features), any strides, to
             fill instead of making a new one. Values are converted to its format.
+        rows
+            Positions of the examples to read, (n_rows,), in the order wanted; all as stored by
+            default. `out` then has n_rows rows.
 
         Returns
         -------
         ndarray
-            `out` if given, else a new (n_examples, n_features) array: float32 for bfloat16, which
-            is exact, and else of the stored format.
+            `out` if given, else a new array of this shape: float32 for bfloat16, which is exact,
+            and else of the stored format.
 
         Raises
         ------
         InputError
-            If `out` does not fit, or a float64 value overflows its float32.
+            If `out` or `rows` does not fit, or a float64 value overflows its float32.
         UnknownKeyError
             If the store holds no such representation.
         CorruptFileError, UnsafeFileError, FormatVersionError
@@ -257,13 +265,11 @@ class Store:
         with open_step(path) as reader:
             position = self._position(reader, key)
             layer = reader.layer(position)
-            shape = (reader.n_examples, layer.n_features)
-            if out is None:
-                name = "float32" if layer.dtype == "bfloat16" else layer.dtype
-                out = np.empty(shape, dtype=STORED_DTYPES[name].newbyteorder("="))
-            else:
-                _check_out(out, shape, key)
-            reader.read(position, out)
+            if rows is not None:
+                check_rows(rows, reader.n_examples, key)
+            n_rows = reader.n_examples if rows is None else len(rows)
+            out = checked_target(out, (n_rows, layer.n_features), layer.dtype, key)
+            reader.read(position, out, rows)
         return out
 
     def examples(self, key: Key) -> Examples:
@@ -272,6 +278,19 @@ class Store:
         with open_step(path) as reader:
             self._position(reader, key)
             return reader.examples()
+
+    def examples_fingerprint(self, key: Key, columns: Sequence[str]) -> str:
+        """Return a digest of the examples' ids and of some columns, without decoding them.
+
+        Equal only for the same ids in the same order with the same values in ``columns``, of which
+        a column that is not there is one value.
+        """
+        path = self._existing(key.model, key.step)
+        ids = self._headers.of_file(path).examples_digest
+        if not columns:
+            return ids
+        with open_step(path) as reader:
+            return f"{ids}-{reader.columns_digest(columns)}"
 
     def verify(self) -> list[Finding]:
         """Read every file in full and return what was found: one finding a file, at least."""
@@ -376,13 +395,3 @@ def _unknown_layer(key: Key, names: Sequence[str]) -> UnknownKeyError:
         f"model {key.model!r} at step {key.step} has no layer {key.layer!r}"
         f"{near_misses(key.layer, names, heading='it has')}"
     )
-
-
-def _check_out(out: object, shape: tuple[int, int], key: Key) -> None:
-    if not isinstance(out, np.ndarray) or out.dtype not in (np.float32, np.float64):
-        got = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
-        raise InputError(f"out: expected a float32 or float64 array, got {got}")
-    if out.shape != shape:
-        raise InputError(f"out: expected shape {shape} for {key}, got {out.shape}")
-    if not out.flags.writeable:
-        raise InputError("out: expected a writable array")

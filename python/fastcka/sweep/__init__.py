@@ -2,24 +2,29 @@
 
 Three steps, each usable alone::
 
-    load_sweep (sweep.yaml) -> plan_sweep (labels, groups, pairs; reads no data) -> run_sweep:
-        for each group that the ledger lacks:  store --read ahead--> one pass --commit--> ledger
-        then, from the ledger alone:           results.csv, matrices/, figures/, run.json
+    load_sweep (sweep.yaml) -> plan_sweep (labels, groups, pairs; no values are read) -> run_sweep:
+        for each group that no ledger holds:  store --read ahead--> one pass --commit--> ledger
+        then, from the ledger alone:          results.csv, matrices/, figures/, run.json
+
+A shard does the second line for its groups, into a ledger of its own; the last of them, or a run
+without a shard, brings the ledgers together and does the third.
 """
 
 from __future__ import annotations
 
 from fastcka.sweep.config import CompareConfig, SweepConfig, load_sweep
 from fastcka.sweep.group import GroupPlan, Representation
-from fastcka.sweep.ledger import comparisons_held
+from fastcka.sweep.ledgers import comparisons_held
 from fastcka.sweep.plan import SweepPlan, plan_sweep
 from fastcka.sweep.result import SweepEvent, SweepResult
 from fastcka.sweep.run import run_sweep
+from fastcka.sweep.shards import Shard
 
 __all__ = [
     "CompareConfig",
     "GroupPlan",
     "Representation",
+    "Shard",
     "SweepConfig",
     "SweepEvent",
     "SweepPlan",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,8 @@ from fastcka.core.estimators import Estimator
 from fastcka.core.plan import Precision
 from fastcka.errors import SweepConfigError
 from fastcka.near_misses import near_misses
-from fastcka.sweep.steps import POLICIES, StepsPolicy
+from fastcka.store import ExampleFilter
+from fastcka.sweep.steps import StepsPolicy, parse_steps
 from fastcka.yaml_file import FieldPath, describe, field_text, read_yaml
 
 if TYPE_CHECKING:
@@ -64,17 +65,11 @@ def _fields(value: object) -> object:
     return tuple(value)
 
 
-def _steps(value: object) -> object:
-    if isinstance(value, str) and value in POLICIES:
-        return value
-    if isinstance(value, int):
-        value = (value,)
-    if isinstance(value, list | tuple) and value:
-        whole = [step for step in value if isinstance(step, int) and not isinstance(step, bool)]
-        if len(whole) == len(value) == len(set(whole)) and min(whole) >= 0:
-            return tuple(whole)
-    names = ", ".join(repr(name) for name in POLICIES)
-    raise ValueError(f"expected {names} or a list of distinct whole numbers >= 0")
+def _filter(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("expected a filter, field:pattern terms joined by '&&'")
+    ExampleFilter.parse(value)  # its error names the term
+    return value
 
 
 def _device(value: object) -> object:
@@ -89,29 +84,56 @@ AllowedValues = Annotated[
 ]
 
 
+ByField = dict[str, AllowedValues]
+
+
 class CompareConfig(BaseModel):
-    """Which representations are compared.
+    """Which representations are compared, and at which steps.
+
+    A pair is an unordered pair of representations of one group. It is compared if every rule
+    allows it; rules look at labels alone. See :mod:`fastcka.sweep.rules`.
 
     Attributes
     ----------
     within
         Fields that are equal in a group; representations of different groups are never compared.
-    differ
-        Fields that must all differ between the two representations of a comparison.
+    differ, same
+        Fields that must all differ, or all be equal, between the two sides of a pair.
+    disjoint, overlapping
+        Set-valued fields of which the two sides share no member, or at least one. A single value
+        is a set of one.
+    ascending
+        Fields that must all rise from one side of the pair to the other, whichever comes first.
+        Two or more leave out pairs that no other pair stands for; the plan says how many.
+    order
+        Field of `ascending` -> its values, the lowest first; some may be those of no
+        representation. Numbers, and texts that are numbered (``v2`` before ``v10``), have their
+        order without it.
+    left, right
+        Field -> allowed values, as in `select`: one side of a pair must be in `left`, the other in
+        `right`. Both or none; ``{}`` allows everything. A pair that fits both ways is one pair.
     steps
         Which of each model's steps take part: ``"all"``, ``"final_each"``, ``"final_common"``,
-        ``"all_common"``, or the steps themselves. See :mod:`fastcka.sweep.steps`.
+        ``"all_common"``, the steps themselves, ``{nearest: {step, tolerance}}`` or
+        ``{fraction: ...}``. See :mod:`fastcka.sweep.steps`.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     within: Fields = ()
     differ: Fields = ()
-    steps: Annotated[StepsPolicy, BeforeValidator(_steps)] = "all"
+    same: Fields = ()
+    disjoint: Fields = ()
+    overlapping: Fields = ()
+    ascending: Fields = ()
+    order: ByField = Field(default_factory=dict)
+    left: ByField | None = None
+    right: ByField | None = None
+    steps: Annotated[StepsPolicy, BeforeValidator(parse_steps)] = "all"
 
 
 class SweepConfig(BaseModel):
-    """A sweep: a store, what to select from it, what to compare, and where the results go.
+    """A sweep: a store, what to take from it, what to compare, and where the results go.
 
     Attributes
     ----------
@@ -122,6 +144,10 @@ class SweepConfig(BaseModel):
     select
         Field (model, step, layer or a factor) to its allowed values. A representation takes part
         if every named field has one of them; a list-valued factor if it contains one of them.
+    exclude
+        The same, for what takes no part: exactly what such a `select` would take is left out.
+    examples
+        Which examples take part, as the text of an `ExampleFilter`; None for all.
     compare
         Which pairs: see :class:`CompareConfig`.
     estimator
@@ -130,17 +156,22 @@ class SweepConfig(BaseModel):
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
     precision
         ``"high"`` (error <= 1e-6) or ``"float64"``.
+    export
+        ``"pairs"`` for a folder for each pair beside the table; None for the table alone.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     store: Annotated[Path, BeforeValidator(_path)]
     output: Annotated[Path, BeforeValidator(_path)]
-    select: dict[str, AllowedValues] = Field(default_factory=dict)
+    select: ByField = Field(default_factory=dict)
+    exclude: ByField = Field(default_factory=dict)
+    examples: Annotated[str, BeforeValidator(_filter)] | None = None
     compare: CompareConfig
     estimator: Estimator = "unbiased"
     device: Annotated[str, BeforeValidator(_device)] = "auto"
     precision: Precision = "high"
+    export: Literal["pairs"] | None = None
 
     _written: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
 
@@ -207,7 +238,7 @@ def _problem(detail: ErrorDetails, written: Mapping[FieldPath, str]) -> str:
 _MEANINGS = {
     "store": "expected the folder of the representation store",
     "output": "expected the folder for the results",
-    "compare": "expected a mapping with within, differ and steps",
+    "compare": "expected a mapping with within, differ, steps or other rules",
 }
 
 

@@ -20,6 +20,7 @@ from fastcka.sweep.ledger import GroupValues, Ledger, content_digest, group_iden
 from fastcka.sweep.table import group_rows, header
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -55,17 +56,19 @@ class GroupFiles:
 
 @dataclass(slots=True)
 class Exports:
-    """What was written: the files of each group in the order of the plan.
+    """What was written.
 
     Attributes
     ----------
+    groups
+        The files of each group by its position in the plan; a group that failed has none.
     results_digest
         BLAKE2b of ``results.csv``.
     figures_left_out
         Why there are no figures, or None.
     """
 
-    groups: list[GroupFiles] = field(default_factory=list)
+    groups: dict[int, GroupFiles] = field(default_factory=dict)
     results_digest: str = ""
     figures_left_out: str | None = None
 
@@ -103,8 +106,14 @@ def undefined_reasons(values: GroupValues, estimator: Estimator) -> dict[int, st
     return reasons
 
 
-def write_exports(plan: SweepPlan, ledger: Ledger, output: Path, before: dict[str, str]) -> Exports:
-    """Write every file from the ledger, which must hold every group of ``plan``.
+def write_exports(
+    plan: SweepPlan,
+    ledger: Ledger,
+    output: Path,
+    before: dict[str, str],
+    failed: Container[int] = (),
+) -> Exports:
+    """Write every file from the ledger, which must hold every group of ``plan`` that did not fail.
 
     Parameters
     ----------
@@ -112,6 +121,8 @@ def write_exports(plan: SweepPlan, ledger: Ledger, output: Path, before: dict[st
         What was asked for, the values, and the (claimed) folder.
     before
         File -> fingerprint of an earlier run: such files are kept where nothing has changed.
+    failed
+        Positions of the groups that have no values and are left out.
 
     Raises
     ------
@@ -128,14 +139,16 @@ def write_exports(plan: SweepPlan, ledger: Ledger, output: Path, before: dict[st
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header(plan))
         for group in plan.groups:
+            if group.position in failed:
+                continue
             identity = group_identity(group, plan.config.precision)
             values = ledger.read(identity)
             if values is None:
                 raise LedgerError(f"{ledger.path} does not hold the group '{group.name}'")
             comparison = to_comparison(group, values, plan.config.estimator)
             writer.writerows(group_rows(group, comparison, plan.factors))
-            exports.groups.append(
-                _write_group(group, comparison, identity, output, before, exports)
+            exports.groups[group.position] = _write_group(
+                group, comparison, identity, output, before, exports
             )
     with (output / RESULTS).open("rb") as file_bytes:
         exports.results_digest = hashlib.file_digest(file_bytes, hashlib.blake2b).hexdigest()
@@ -213,7 +226,8 @@ def not_compared(group: GroupPlan) -> NDArray[np.bool_]:
 
 def _remove_stale(output: Path, exports: Exports) -> None:
     """Remove the matrices and figures of groups that are no longer in the plan."""
-    current = {name for files in exports.groups for name in (files.matrix, files.figure)}
+    written = exports.groups.values()
+    current = {name for files in written for name in (files.matrix, files.figure)}
     for folder in (MATRICES, FIGURES):
         for file in (output / folder).iterdir():
             if _OURS.fullmatch(file.name) and f"{folder}/{file.name}" not in current:

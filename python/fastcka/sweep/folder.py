@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fastcka.errors import LedgerError, SweepConfigError
+from fastcka.errors import BusyFolderError, LedgerError, SweepConfigError
 from fastcka.files import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ RESULTS = "results.csv"
 RUN = "run.json"
 MATRICES = "matrices"
 FIGURES = "figures"
+PAIRS = "pairs"
 _LOCK = ".lock"
+_SHARD_LEDGER = re.compile(r"ledger\.[1-9]\d*-of-[1-9]\d*\.sqlite")
 
 
 @contextmanager
@@ -32,32 +35,43 @@ def claimed_folder(output: Path, store: Path) -> Iterator[Path]:
     ------
     SweepConfigError
         It is a file, lies in the store, or holds something else than a sweep's results.
+    BusyFolderError
+        Another run, or a shard, writes in it.
     LedgerError
-        It cannot be made or written, or another run writes in it.
+        It cannot be made or written.
     """
-    require_usable(output, store)
-    output = output.resolve()
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        handle = os.open(output / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise LedgerError(
-            f"output: the folder {output} cannot be made or written ({error.strerror}); choose "
-            "another one"
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LedgerError(
-                f"another run is writing in {output} (it holds {_LOCK}); wait for it, or give this "
-                "sweep another output"
-            ) from error
+    output = _made(output, store)
+    with _locked(output, _LOCK, fcntl.LOCK_EX):
         for leftover in output.rglob(f"{TEMPORARY_PREFIX}*"):  # of a killed run: nobody else writes
             leftover.unlink()
         yield output
-    finally:
-        os.close(handle)
+
+
+@contextmanager
+def shared_folder(output: Path, store: Path, shard: str) -> Iterator[Path]:
+    """Make ``output`` where it is missing, and hold it for one shard: others may write beside it.
+
+    Only ledgers may be written meanwhile, each shard its own.
+
+    Raises
+    ------
+    SweepConfigError, BusyFolderError, LedgerError
+        As `claimed_folder`; of shards only another run of the same one is in the way.
+    """
+    output = _made(output, store)
+    with _locked(output, _LOCK, fcntl.LOCK_SH), _locked(output, f"{_LOCK}.{shard}", fcntl.LOCK_EX):
+        yield output
+
+
+def ledger_of_shard(shard: str) -> str:
+    """Return the name of the ledger of a shard."""
+    return f"ledger.{shard}.sqlite"
+
+
+def shard_ledgers(output: Path) -> list[Path]:
+    """Return the ledgers that shards have left in ``output``."""
+    names = sorted(os.listdir(output)) if output.is_dir() else []
+    return [output / name for name in names if _SHARD_LEDGER.fullmatch(name)]
 
 
 def require_usable(output: Path, store: Path) -> None:
@@ -83,10 +97,47 @@ def require_usable(output: Path, store: Path) -> None:
         names = os.listdir(output) if output.exists() else []
     except OSError as error:
         raise LedgerError(f"output: {output} cannot be read: {error.strerror}") from error
-    found = sorted(name for name in names if name != _LOCK)
-    if found and LEDGER not in found:
+    # `fastcka pair` writes below PAIRS by the configurations that the plan emits, before any run.
+    found = sorted(name for name in names if not name.startswith(_LOCK) and name != PAIRS)
+    if found and not any(name == LEDGER or _SHARD_LEDGER.fullmatch(name) for name in found):
         shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
         raise SweepConfigError(
             f"output: {output} holds something else than a sweep's results ({shown}, and no "
             f"{LEDGER}); choose an empty or a new folder"
         )
+
+
+def _made(output: Path, store: Path) -> Path:
+    require_usable(output, store)
+    output = output.resolve()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(output, error) from error
+    return output
+
+
+@contextmanager
+def _locked(output: Path, name: str, kind: int) -> Iterator[None]:
+    try:
+        handle = os.open(output / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _unusable(output, error) from error
+    try:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BusyFolderError(
+                f"another run is writing in {output} (it holds {name}); wait for it, or give this "
+                "sweep another output"
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _unusable(output: Path, error: OSError) -> LedgerError:
+    return LedgerError(
+        f"output: the folder {output} cannot be made or written ({error.strerror}); choose another "
+        "one"
+    )

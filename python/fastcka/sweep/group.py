@@ -1,4 +1,4 @@
-"""A group of a sweep: representations of the same examples that are compared in one pass."""
+"""A group of a sweep: representations that are compared in one pass, over the same examples."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastcka.core import PassPlan
 from fastcka.store import STORED_DTYPES, Key
+from fastcka.sweep.examples import GroupExamples
 from fastcka.sweep.labels import Labels, group_name
 
 
@@ -26,6 +27,8 @@ class Representation:
         Model, step, layer and every factor of the model.
     n_features, dtype, digest
         What the store says of its data; `digest` is that of the content.
+    n_examples, examples_digest
+        Of all its examples as they are stored.
     staged
         Whether it is read into float32 that the pass centres in place. float64 data, and all data
         of a sweep in float64, go in as they are stored, so that nothing is rounded.
@@ -36,12 +39,14 @@ class Representation:
     n_features: int
     dtype: str
     digest: str
+    n_examples: int
+    examples_digest: str
     staged: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupPlan:
-    """Representations of the same examples, compared in one pass.
+    """Representations that are compared in one pass, over the examples that all have.
 
     Attributes
     ----------
@@ -53,8 +58,8 @@ class GroupPlan:
         In the order of the store: that of the rows of its matrices.
     pairs
         (P, 2) positions in `representations`, first < second, in lexicographic order.
-    n_examples, examples_digest
-        Of the examples, which are the same in the same order for all.
+    examples
+        Which examples it uses, and where each representation has them.
     pass_plan
         What the core will do with it.
     """
@@ -63,9 +68,13 @@ class GroupPlan:
     fields: dict[str, Any]
     representations: tuple[Representation, ...]
     pairs: NDArray[np.int64]
-    n_examples: int
-    examples_digest: str
+    examples: GroupExamples
     pass_plan: PassPlan
+
+    @property
+    def n_examples(self) -> int:
+        """Number of examples that it uses."""
+        return self.examples.n_examples
 
     @property
     def name(self) -> str:
@@ -82,7 +91,7 @@ class GroupPlan:
     def bytes_to_read(self) -> int:
         """Bytes of data that the store holds of it (before any compression)."""
         return sum(
-            self.n_examples * r.n_features * STORED_DTYPES[r.dtype].itemsize
+            r.n_examples * r.n_features * STORED_DTYPES[r.dtype].itemsize
             for r in self.representations
         )
 
@@ -110,6 +119,8 @@ class GroupPlan:
             "representations": len(self.representations),
             "comparisons": len(self.pairs),
             "n_examples": self.n_examples,
+            "examples_dropped": dict(self.examples.dropped),
+            "rows_dropped": list(self.examples.n_dropped),
             "n_features": [r.n_features for r in self.representations],
             "route": self.pass_plan.route,
             "tile": self.pass_plan.tile,

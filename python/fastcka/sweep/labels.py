@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from fastcka.errors import SweepError
 from fastcka.near_misses import near_misses
-from fastcka.sweep.config import SweepConfig
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from fastcka.store import Key
+    from fastcka.sweep.config import SweepConfig
 
 KEY_FIELDS = ("model", "step", "layer")
 
 Labels = dict[str, Any]
 """A representation's model, step, layer and every factor of its model, in this order."""
+
+Allowed = dict[str, "frozenset[Hashable]"]
+"""Field -> the identities of the values that it may have."""
+
+
+def known_fields(labels: Iterable[Labels]) -> list[str]:
+    """Return every field that some representation has: model, step, layer, then the factors."""
+    return list(dict.fromkeys(field for own in labels for field in own))
 
 
 def labels_of(key: Key, factors: Mapping[str, Any]) -> Labels:
@@ -55,8 +63,13 @@ def identity_of(value: object) -> Hashable:
     """
     if isinstance(value, list | tuple):
         return ("list", tuple(sorted((identity_of(member) for member in value), key=repr)))
-    kind = "number" if _is_number(value) else type(value).__name__
+    kind = "number" if is_number(value) else type(value).__name__
     return (kind, value)
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Tell whether ``value`` is a number, which a boolean is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_selected(value: object, allowed: Iterable[Hashable]) -> bool:
@@ -65,10 +78,22 @@ def is_selected(value: object, allowed: Iterable[Hashable]) -> bool:
     return any(identity_of(member) in allowed for member in members)
 
 
+def fits(own: Labels, allowed: Allowed) -> bool:
+    """Tell whether a representation has an allowed value of every field that is named."""
+    return all(
+        field in own and is_selected(own[field], values) for field, values in allowed.items()
+    )
+
+
 def value_text(value: object) -> str:
     """Return a label's value as a cell or a name shows it: texts bare, the rest as JSON."""
     if isinstance(value, str):
         return value
+    return json_text(value)
+
+
+def json_text(value: object) -> str:
+    """Return a label's value as it would be written in YAML, texts in quotes."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -79,31 +104,36 @@ def require_fields(names: Sequence[str], known: Sequence[str], where: str) -> No
             raise SweepError(f"{where}: unknown field '{name}'{near_misses(name, known)}")
 
 
-def require_selectable(
-    config: SweepConfig, field: str, labels: Sequence[Labels]
-) -> frozenset[Hashable]:
-    """Return the identities that ``select`` allows for ``field``; each must occur in the store.
+def required_values(
+    wanted: Mapping[str, Sequence[object]],
+    where: tuple[str, ...],
+    stored: Sequence[Labels],
+    config: SweepConfig,
+) -> Allowed:
+    """Return what a mapping of the configuration such as ``select`` allows.
 
-    A value that nothing has is a misspelling or a YAML trap, and would select nothing in silence.
+    Each field and value must occur in the store: one that nothing has is a misspelling or a YAML
+    trap, and would select nothing in silence.
     """
-    present: dict[Hashable, object] = {}
-    for own in labels:
-        value = own.get(field, ())
-        for member in value if isinstance(value, list | tuple) else [value]:
-            present.setdefault(identity_of(member), member)
-    for position, value in enumerate(config.select[field]):
-        if identity_of(value) not in present:
-            came = config.describe(("select", field, position), value)
-            shown = sorted((json.dumps(v, ensure_ascii=False) for v in present.values()), key=_size)
-            raise SweepError(
-                f"select.{field}: no representation in {config.store} has {came}"
-                f"{near_misses(json.dumps(value, ensure_ascii=False), shown)}"
-            )
-    return frozenset(identity_of(value) for value in config.select[field])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    name = ".".join(where)
+    require_fields(list(wanted), known_fields(stored), name)
+    allowed: Allowed = {}
+    for field, values in wanted.items():
+        present: dict[Hashable, object] = {}
+        for own in stored:
+            value = own.get(field, ())
+            for member in value if isinstance(value, list | tuple) else [value]:
+                present.setdefault(identity_of(member), member)
+        for position, value in enumerate(values):
+            if identity_of(value) not in present:
+                came = config.describe((*where, field, position), value)
+                shown = sorted((json_text(one) for one in present.values()), key=_size)
+                raise SweepError(
+                    f"{name}.{field}: no representation in {config.store} has {came}"
+                    f"{near_misses(json_text(value), shown)}"
+                )
+        allowed[field] = frozenset(identity_of(value) for value in values)
+    return allowed
 
 
 def _size(text: str) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """The ledger: what a sweep has computed, in SQLite, each group whole and validated or not there.
 
-One file, ``ledger.sqlite``. A group enters in one transaction (journal DELETE, synchronous FULL:
+One file for each process that may write at a time: ``ledger.sqlite``, and one for each shard (see
+`fastcka.sweep.ledgers`). A group enters in one transaction (journal DELETE, synchronous FULL:
 measured, 0 of 27,978 commits lost under 100 kill -9, 0.37 ms each), with a checksum over all that
 was stored of it. "Done" means that the values read back agree with the checksum.
 """
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastcka.errors import DamagedGroupError, LedgerError
-from fastcka.sweep.folder import LEDGER
 from fastcka.sweep.ledger_schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.sweep.group import GroupPlan
-    from fastcka.sweep.plan import SweepPlan
 
 VALUES_VERSION = 1
 """Part of every group's identity: raise it when the pass would give other values for equal data."""
@@ -59,15 +58,23 @@ def group_identity(group: GroupPlan, precision: str) -> str:
     """Return a digest of everything that the values of ``group`` depend on.
 
     Neither the estimator (both are kept), nor the pairs (all are kept), nor the labels, nor any
-    path: a sweep that asks another question of the same data computes nothing.
+    path: a sweep that asks another question of the same data computes nothing. Of the filter only
+    what it keeps. Where rows are gathered, all ids of the file count: other ids beside the same
+    data are other rows under the same examples.
     """
     return content_digest(
         [
             VALUES_VERSION,
             precision,
             group.n_examples,
-            group.examples_digest,
-            [[*r.key, r.n_features, r.dtype, r.digest] for r in group.representations],
+            group.examples.digest,
+            [
+                [
+                    *(*r.key, r.n_features, r.dtype, r.digest),
+                    *([] if rows is None else [r.examples_digest]),
+                ]
+                for r, rows in zip(group.representations, group.examples.rows, strict=True)
+            ],
         ]
     )
 
@@ -159,13 +166,6 @@ class Ledger:
             provenance=told,
         )
 
-    def holds(self, group: GroupPlan, plan: SweepPlan) -> bool:
-        """Tell whether it has validated values of a group."""
-        try:
-            return self.read(group_identity(group, plan.config.precision)) is not None
-        except DamagedGroupError:
-            return False
-
     def has_other_data(self, group: GroupPlan, precision: str) -> bool:
         """Tell whether it holds the same keys at this precision, computed from other data."""
         with self._named_errors():
@@ -228,22 +228,27 @@ class Ledger:
             )
 
     def _prepare(self) -> None:
+        if not self._count_tables():  # new, or killed before its first commit
+            with self._transaction():
+                # Again, now that nobody else writes: another process may have been quicker.
+                if not self._count_tables():
+                    for statement in SCHEMA.split(";\n"):
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    self._db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not tables:  # new, or killed before its first commit
-            with self._transaction():
-                for statement in SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self._db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-        elif application != APPLICATION_ID:
+        if application != APPLICATION_ID:
             raise LedgerError(f"{self.path} is an SQLite file, but no ledger of fastcka")
-        elif version != FORMAT_VERSION:
+        if version != FORMAT_VERSION:
             raise LedgerError(
                 f"{self.path} has the format version {version}; this fastcka reads and writes "
                 f"version {FORMAT_VERSION}: give the sweep a new output folder"
             )
+
+    def _count_tables(self) -> int:
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return int(tables)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -269,21 +274,6 @@ class Ledger:
                 f"{self.path} cannot be read as a ledger ({error}); move it away and run again: "
                 "everything is computed anew"
             ) from error
-
-
-def comparisons_held(plan: SweepPlan) -> int:
-    """Return how many comparisons of ``plan`` its ledger has validated values for.
-
-    Raises
-    ------
-    LedgerError
-        What stands in the ledger's place is none, or it cannot be read.
-    """
-    path = plan.config.output / LEDGER
-    if not path.is_file():
-        return 0
-    with Ledger(path) as ledger:
-        return sum(len(group.pairs) for group in plan.groups if ledger.holds(group, plan))
 
 
 def _keys_digest(group: GroupPlan, precision: str) -> str:

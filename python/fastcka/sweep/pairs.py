@@ -1,8 +1,8 @@
 """Groups of representations, and the pairs that are compared in each: pure, on labels alone.
 
-A comparison is an unordered pair of *representations*. Rules look at the two values of a field and
-never fold pairs of values: between variants 1 and 2, (1_orig, 2_seed1) and (1_seed1, 2_orig) are
-two comparisons of four different models, though both read "orig against seed1".
+A comparison is an unordered pair of *representations*, never of values: between variants 1 and 2,
+(1_orig, 2_seed1) and (1_seed1, 2_orig) are two comparisons of four different models, though both
+read "orig against seed1".
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import numpy as np
 
 from fastcka.errors import SweepError
 from fastcka.sweep.dropped import MOST_EXAMPLES, Dropped
-from fastcka.sweep.labels import Labels, group_name, identity_of, key_text, value_text
+from fastcka.sweep.labels import Labels, group_name, identity_of, key_text
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from fastcka.sweep.rules import PairRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,64 +40,91 @@ class LabelGroup:
     pairs: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FormedGroups:
+    """The groups that hold comparisons, and how all pairs came down to these.
+
+    Attributes
+    ----------
+    groups
+        In the order of their first member.
+    dropped
+        Groups, representations and pairs that are left out.
+    n_pairs
+        Pairs of representations in one group, before any rule.
+    by_rule
+        Rule with its fields -> the pairs that it left out of those that were kept before it.
+    explanations
+        What is easily misunderstood about what a rule left out.
+    """
+
+    groups: list[LabelGroup]
+    dropped: Dropped
+    n_pairs: int
+    by_rule: dict[str, int]
+    explanations: list[str]
+
+
 def form_groups(
-    labels: Sequence[Labels], within: Sequence[str], differ: Sequence[str]
-) -> tuple[list[LabelGroup], Dropped]:
-    """Return the groups that hold comparisons, in the order of their first member, and the drops.
+    labels: Sequence[Labels], within: Sequence[str], rules: Sequence[PairRule]
+) -> FormedGroups:
+    """Form the groups of ``labels``, and keep the pairs that every rule keeps.
 
     Raises
     ------
     SweepError
-        A representation lacks a field of ``within`` or ``differ``, or no comparison is left.
+        A rule cannot be applied, or no comparison is left.
     """
     groups: dict[Hashable, list[int]] = {}
     for position, own in enumerate(labels):
-        _require(own, within, "within")
-        _require(own, differ, "differ")
         groups.setdefault(tuple(identity_of(own[field]) for field in within), []).append(position)
 
     dropped = Dropped()
+    by_rule = {rule.name: 0 for rule in rules}
+    explanations: dict[str, str] = {}
     formed = []
-    for members in groups.values():
+    n_pairs = 0
+    for positions in groups.values():
+        members = [labels[position] for position in positions]
         pairs = _all_pairs(len(members))
-        for field in differ:
-            unequal = _unequal([labels[position][field] for position in members], pairs)
-            equal = np.flatnonzero(~unequal)
-            if len(equal):
-                dropped.add(
-                    f"pairs in a group with equal '{field}' (compare.differ)",
-                    *(
-                        " and ".join(key_text(labels[members[at]]) for at in pair)
-                        for pair in pairs[equal[:MOST_EXAMPLES]].tolist()
-                    ),
-                    count=len(equal),
-                )
-            pairs = pairs[unequal]
-        if not len(pairs):
-            name = group_name({field: labels[members[0]][field] for field in within})
-            size = "one member" if len(members) == 1 else f"{len(members)} members"
-            dropped.add("groups without a comparison", f"{name}: {size}")
+        n_pairs += len(pairs)
+        for rule in rules:
+            if not len(pairs):
+                break
+            kept = rule.keeps(members, pairs)
+            left_out = pairs[~kept]
+            pairs = pairs[kept]
+            if not len(left_out):
+                continue
+            by_rule[rule.name] += len(left_out)
+            shown = [[members[at] for at in pair] for pair in left_out[:MOST_EXAMPLES].tolist()]
             dropped.add(
-                "representations of groups without a comparison",
-                *(key_text(labels[position]) for position in members[:MOST_EXAMPLES]),
-                count=len(members),
+                rule.reason,
+                *(" and ".join(map(key_text, pair)) for pair in shown),
+                count=len(left_out),
             )
-            continue
+            if rule.explain is not None and rule.name not in explanations:
+                explanations[rule.name] = rule.explain(*shown[0])
         used = np.unique(pairs)
-        for position in sorted(set(range(len(members))).difference(used.tolist())):
-            dropped.add(
-                "representations without a partner in the group",
-                key_text(labels[members[position]]),
+        if len(used):
+            _count_unpaired(dropped, members, used)
+            formed.append(
+                LabelGroup(
+                    members=tuple(positions[at] for at in used),
+                    pairs=np.searchsorted(used, pairs),
+                )
             )
-        formed.append(
-            LabelGroup(
-                members=tuple(members[position] for position in used),
-                pairs=np.searchsorted(used, pairs),
-            )
-        )
+        else:
+            _count_empty(dropped, members, within)
     if not formed:
-        raise SweepError(_why_empty(labels, within, differ, n_groups=len(groups)))
-    return formed, dropped
+        raise SweepError(_why_empty(labels, within, len(groups), n_pairs, by_rule))
+    return FormedGroups(formed, dropped, n_pairs, by_rule, list(explanations.values()))
+
+
+def derivation_text(n_pairs: int, by_rule: Mapping[str, int], n_left: int) -> str:
+    """Return how all pairs come down to those that are compared, in a line."""
+    left_out = "".join(f", less {count:,} by {rule}" for rule, count in by_rule.items())
+    return f"{n_pairs:,} within the groups{left_out}: {n_left:,}"
 
 
 def _all_pairs(count: int) -> NDArray[np.int64]:
@@ -103,34 +132,35 @@ def _all_pairs(count: int) -> NDArray[np.int64]:
     return np.column_stack([first, second])
 
 
-def _unequal(values: Sequence[object], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    # Equal values get equal numbers, so that a group of thousands is compared without a loop.
-    numbers: dict[Hashable, int] = {}
-    codes = np.array([numbers.setdefault(identity_of(value), len(numbers)) for value in values])
-    return np.asarray(codes[pairs[:, 0]] != codes[pairs[:, 1]])
+def _count_unpaired(dropped: Dropped, members: Sequence[Labels], used: NDArray[np.int64]) -> None:
+    for at in sorted(set(range(len(members))).difference(used.tolist())):
+        dropped.add("representations without a partner in the group", key_text(members[at]))
 
 
-def _require(own: Labels, fields: Sequence[str], rule: str) -> None:
-    for field in fields:
-        if field not in own:
-            raise SweepError(
-                f"compare.{rule}: model '{own['model']}' has no factor '{field}' (it has: "
-                f"{', '.join(own)}); give it one, or leave the model out by `select`"
-            )
+def _count_empty(dropped: Dropped, members: Sequence[Labels], within: Sequence[str]) -> None:
+    name = group_name({field: members[0][field] for field in within})
+    size = "one member" if len(members) == 1 else f"{len(members)} members"
+    dropped.add("groups without a comparison", f"{name}: {size}")
+    dropped.add(
+        "representations of groups without a comparison",
+        *(key_text(own) for own in members[:MOST_EXAMPLES]),
+        count=len(members),
+    )
 
 
 def _why_empty(
-    labels: Sequence[Labels], within: Sequence[str], differ: Sequence[str], *, n_groups: int
+    labels: Sequence[Labels],
+    within: Sequence[str],
+    n_groups: int,
+    n_pairs: int,
+    by_rule: Mapping[str, int],
 ) -> str:
-    one_value = [f for f in differ if len({identity_of(own[f]) for own in labels}) == 1]
-    if one_value:
-        value = value_text(labels[0][one_value[0]])
-        reason = f"'{one_value[0]}' must differ, and all have the value {value}"
-    elif n_groups == len(labels):
-        shown = ", ".join(within)
-        reason = f"no two representations are equal in {shown}" if within else "there is only one"
+    if n_pairs:
+        reason = derivation_text(n_pairs, by_rule, 0)
+    elif len(labels) > 1:
+        reason = f"no two representations are equal in {', '.join(within)}"
     else:
-        reason = f"in no group do two representations differ in {', '.join(differ)}"
+        reason = "there is only one"
     return (
         f"the sweep is empty: {len(labels)} representation(s) in {n_groups} group(s) make no "
         f"comparison: {reason}"

@@ -6,30 +6,33 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core import plan_pass
-from fastcka.core.estimators import MIN_EXAMPLES
 from fastcka.errors import SweepError
 from fastcka.store import Key, Store, open_store
 from fastcka.sweep.dropped import left_out_text
-from fastcka.sweep.examples import require_same_examples
+from fastcka.sweep.examples import examples_text
 from fastcka.sweep.folder import require_usable
 from fastcka.sweep.group import GroupPlan, Representation
+from fastcka.sweep.group_plan import plan_groups
 from fastcka.sweep.labels import (
     KEY_FIELDS,
     Labels,
     group_name,
+    known_fields,
     labels_of,
-    require_fields,
     require_visible_keys,
 )
-from fastcka.sweep.pairs import LabelGroup, form_groups
-from fastcka.sweep.selection import known_fields, require_readable, select_labels
+from fastcka.sweep.pair_configs import require_pairs
+from fastcka.sweep.pairs import derivation_text, form_groups
+from fastcka.sweep.rules import pair_rules, require_consistent, require_rule_fields
+from fastcka.sweep.selection import keep_sides, require_readable, select_labels
+from fastcka.sweep.sides import Sides
+from fastcka.sweep.steps import NearestStep, RunFraction, shown_steps
 from fastcka.sweep.table import header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from fastcka.sweep.config import SweepConfig
+    from fastcka.sweep.config import CompareConfig, SweepConfig
 
 GROUPS_IN_MEMORY = 2
 """One in the pass, one read ahead."""
@@ -52,6 +55,13 @@ class SweepPlan:
         Reason -> up to three of them by name.
     stored
         Number of representations in the store.
+    steps
+        Which steps were taken, in words.
+    n_pairs, dropped_by_rule
+        Pairs of representations in one group, and how many of them each rule left out, in the
+        order in which the rules were applied; what remains is compared.
+    explanations
+        What is easily misunderstood about what a rule left out.
     hint
         What the person who wrote the sweep may have meant otherwise; empty for nothing.
     """
@@ -61,6 +71,10 @@ class SweepPlan:
     dropped: dict[str, int]
     dropped_examples: dict[str, list[str]]
     stored: int
+    steps: str
+    n_pairs: int
+    dropped_by_rule: dict[str, int]
+    explanations: list[str]
     hint: str
 
     @cached_property
@@ -94,6 +108,11 @@ class SweepPlan:
         ]
         return max(windows)
 
+    @property
+    def seconds(self) -> float:
+        """Predicted time."""
+        return predicted_seconds(self.groups)
+
     def pairs(self) -> Iterator[tuple[Key, Key]]:
         """Yield the keys of every comparison, in the order of the results."""
         for group in self.groups:
@@ -111,11 +130,16 @@ class SweepPlan:
             "representations": len(self.representations),
             "groups": len(self.groups),
             "comparisons": self.comparisons,
+            "steps": self.steps,
+            "pairs_before_rules": self.n_pairs,
+            "dropped_by_rule": dict(self.dropped_by_rule),
+            "explanations": list(self.explanations),
             "dropped": dict(self.dropped),
             "dropped_examples": dict(self.dropped_examples),
             "hint": self.hint,
             "bytes_to_read": self.bytes_to_read,
             "bytes_memory": self.bytes_memory,
+            "seconds": self.seconds,
             "group_plans": [group.to_dict() for group in self.groups],
         }
 
@@ -127,22 +151,23 @@ class SweepPlan:
 
     def facts(self) -> dict[str, str]:
         """Return what a person wants to know before it runs: name -> text, in reading order."""
-        compare = self.config.compare
-        steps = compare.steps
+        derivation = derivation_text(self.n_pairs, self.dropped_by_rule, self.comparisons)
         return {
             "store": f"{self.config.store} ({self.stored:,} representations)",
             "results": str(self.config.output),
             "comparisons": f"{self.comparisons:,}",
             "representations": f"{len(self.representations):,}",
             "groups": f"{len(self.groups):,}",
-            "equal in a group": ", ".join(compare.within) or "nothing: one group",
-            "different in a pair": ", ".join(compare.differ) or "the representation alone",
-            "steps": steps if isinstance(steps, str) else ", ".join(map(str, steps)),
+            "examples": examples_text(group.examples for group in self.groups),
+            **_rules(self.config.compare),
+            "steps": self.steps,
+            "derivation": "\n".join([derivation, *self.explanations]),
             "estimator": self.config.estimator,
             "left out": left_out_text(self.dropped, self.dropped_examples),
             **({"hint": self.hint} if self.hint else {}),
             "reads": mib(self.bytes_to_read),
             "memory": f"about {mib(self.bytes_memory)}",
+            "time": f"about {self.seconds:,.1f} s" if self.seconds >= 0.1 else "under 0.1 s",
         }
 
 
@@ -160,7 +185,7 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
     ------
     SweepError
         A field or value is unknown, a step is missing, the sweep is empty, the representations
-        of a group are not of the same examples in the same order, or the output cannot be used.
+        of a group have too few examples in common, or the output cannot be used.
     StoreError
         The store cannot be read, or a file of a model that is selected.
     """
@@ -168,100 +193,79 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
         with open_store(config.store) as opened:
             return plan_sweep(config, opened)
     require_usable(config.output, config.store)
+    require_consistent(config.compare)
     keys, unreadable = store.inventory()
     outside = require_readable(unreadable, config)
     factors = {model: store.factors(model) for model in dict.fromkeys(key.model for key in keys)}
     labels = [labels_of(key, factors[key.model]) for key in keys]
     selection = select_labels(labels, config)
+    sides = Sides.of(config, labels)
+    if sides is not None:
+        selection = keep_sides(selection, sides)
     require_visible_keys(dict.fromkeys(own["model"] for own in selection.labels), factors)
-    known = known_fields(labels)
-    within, differ = config.compare.within, config.compare.differ
-    require_fields(within, known, "compare.within")
-    require_fields(differ, known, "compare.differ")
-    both = [field for field in within if field in differ]
-    if both:
-        raise SweepError(
-            f"compare: '{both[0]}' stands in within and in differ: it cannot be equal and differ"
-        )
+    require_rule_fields(config.compare, selection.labels, known_fields(labels))
+    within = config.compare.within
     hint = _hint(config, selection.labels)
     try:
-        formed, dropped = form_groups(selection.labels, within, differ)
+        formed = form_groups(selection.labels, within, pair_rules(config.compare, sides))
     except SweepError as error:
         raise SweepError(f"{error}; {hint}" if hint else str(error)) from None
-    groups = tuple(
-        _plan_group(position, group, selection.labels, within, store, config)
-        for position, group in enumerate(formed)
-    )
-    every = (outside, selection.dropped, dropped)
+    groups = plan_groups(formed.groups, selection.labels, within, store, config)
+    every = (outside, selection.dropped, formed.dropped)
     plan = SweepPlan(
         config=config,
         groups=groups,
         dropped={reason: count for own in every for reason, count in own.counts.items()},
         dropped_examples={reason: names for own in every for reason, names in own.examples.items()},
         stored=len(keys),
+        steps=selection.steps,
+        n_pairs=formed.n_pairs,
+        dropped_by_rule=formed.by_rule,
+        explanations=formed.explanations,
         hint=hint,
     )
     header(plan)  # a table with two columns of one name is refused before anything is computed
+    if config.export == "pairs":
+        require_pairs(plan)
     return plan
+
+
+def predicted_seconds(groups: Iterable[GroupPlan]) -> float:
+    """Return about how long ``groups`` take on a machine of 1e11 operations a second."""
+    return sum(group.pass_plan.flops / 1e11 for group in groups)
+
+
+def _rules(compare: CompareConfig) -> dict[str, str]:
+    """Return the rules for pairs in words: those that are always there, then those asked for."""
+    rules = {
+        "equal in a group": ", ".join(compare.within) or "nothing: one group",
+        "different in a pair": ", ".join(compare.differ) or "the representation alone",
+        "equal in a pair": ", ".join(compare.same),
+        "nothing shared in a pair": ", ".join(compare.disjoint),
+        "something shared in a pair": ", ".join(compare.overlapping),
+        "rising together in a pair": ", ".join(compare.ascending),
+    }
+    for side, wanted in (("left", compare.left), ("right", compare.right)):
+        if wanted is not None:
+            rules[side] = group_name(wanted)
+    return {name: fields for name, fields in rules.items() if fields}
 
 
 def _hint(config: SweepConfig, labels: Sequence[Labels]) -> str:
     steps = sorted({own["step"] for own in labels})
-    if config.compare.steps != "final_each" or "step" not in config.compare.within or not steps[1:]:
+    policy = config.compare.steps
+    if "step" not in config.compare.within or len(steps) < 2:
         return ""
-    shown = ", ".join(map(str, steps[:4])) + (", ..." if len(steps) > 4 else "")
+    match policy:
+        case "final_each":
+            what = "steps: final_each takes each model's own last step"
+        case NearestStep() | RunFraction():
+            what = f"steps: what is {policy} is each model's own"
+        case _:
+            return ""
     return (
-        f"steps: final_each takes each model's own last step, and these differ ({shown}); `step` "
-        "in compare.within keeps them apart, so that they are not compared: leave it out of "
-        "within, or take final_common"
-    )
-
-
-def _plan_group(
-    position: int,
-    group: LabelGroup,
-    labels: Sequence[Labels],
-    within: Sequence[str],
-    store: Store,
-    config: SweepConfig,
-) -> GroupPlan:
-    members = [labels[member] for member in group.members]
-    infos = [store.info(Key(own["model"], own["step"], own["layer"])) for own in members]
-    first = infos[0]
-    for info in infos[1:]:
-        require_same_examples(store, first, info)
-    fields = {field: members[0][field] for field in within}
-    needed = MIN_EXAMPLES[config.estimator]
-    if first.n_examples < needed:
-        raise SweepError(
-            f"estimator: '{config.estimator}' needs at least {needed} examples, and group "
-            f"'{group_name(fields)}' has {first.n_examples}"
-        )
-    representations = tuple(
-        Representation(
-            info.key,
-            own,
-            info.n_features,
-            info.dtype,
-            info.digest,
-            staged=config.precision == "high" and info.dtype != "float64",
-        )
-        for own, info in zip(members, infos, strict=True)
-    )
-    return GroupPlan(
-        position=position,
-        fields=fields,
-        representations=representations,
-        pairs=group.pairs,
-        n_examples=first.n_examples,
-        examples_digest=first.examples_digest,
-        pass_plan=plan_pass(
-            first.n_examples,
-            [info.n_features for info in infos],
-            dtype=["float32" if r.staged else r.dtype for r in representations],
-            precision=config.precision,
-            staged=all(r.staged for r in representations),
-        ),
+        f"{what}, and these differ ({shown_steps(steps)}); `step` in compare.within keeps "
+        "them apart, so that they are not compared: leave it out of within, or take final_common"
     )
 
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from fastcka.sweep.compute import Computed
     from fastcka.sweep.exports import Exports
     from fastcka.sweep.plan import SweepPlan
 
@@ -28,29 +30,29 @@ FORMAT = "fastcka.run/1"
 def run_record(
     plan: SweepPlan,
     exports: Exports,
-    seconds: Mapping[int, float],
+    computed: Computed,
     notes: Sequence[str],
     started: datetime,
     timings: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return the record of a run; ``seconds`` holds the groups that were computed in it."""
-    groups = []
-    for group, files in zip(plan.groups, exports.groups, strict=True):
-        groups.append(
-            {
-                **group.to_dict(),
-                "identity": files.identity,
-                "examples_digest": group.examples_digest,
-                "status": "computed" if group.position in seconds else "reused",
-                "seconds": seconds.get(group.position),
-                "provenance": files.provenance,
-                "undefined": files.undefined,
-                "matrix": files.matrix,
-                "figure": files.figure,
-                "fingerprint": files.fingerprint,
-                "keys": [[*r.key, r.digest] for r in group.representations],
-            }
-        )
+    """Return the record of a run, in which ``computed`` was computed and the rest was there."""
+    seconds, failed = computed.seconds, computed.failed
+    groups = [
+        {
+            **plan.groups[at].to_dict(),
+            "identity": files.identity,
+            "examples_digest": plan.groups[at].examples.digest,
+            "status": "computed" if at in seconds else "reused",
+            "seconds": seconds.get(at),
+            "provenance": files.provenance,
+            "undefined": files.undefined,
+            "matrix": files.matrix,
+            "figure": files.figure,
+            "fingerprint": files.fingerprint,
+            "keys": [[*r.key, r.digest] for r in plan.groups[at].representations],
+        }
+        for at, files in exports.groups.items()
+    ]
     planned = plan.to_dict()
     del planned["group_plans"]
     return {
@@ -58,8 +60,9 @@ def run_record(
         "config": plan.config.model_dump(mode="json"),
         "plan": planned,
         "groups_computed": len(seconds),
-        "groups_reused": len(plan.groups) - len(seconds),
-        "undefined": sum(files.undefined for files in exports.groups),
+        "groups_reused": len(plan.groups) - len(seconds) - len(failed),
+        "failed": failures(plan, computed),
+        "undefined": sum(files.undefined for files in exports.groups.values()),
         "notes": list(notes),
         "figures_left_out": exports.figures_left_out,
         "results": {"file": RESULTS, "blake2b": exports.results_digest},
@@ -75,6 +78,17 @@ def run_record(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "timings": dict(timings),
         "groups": groups,
+    }
+
+
+def failures(plan: SweepPlan, computed: Computed) -> dict[str, str]:
+    """Return the name of each group that failed -> why."""
+    # The number 1 and the text "1" make two groups of one name.
+    named = Counter(group.name for group in plan.groups)
+    failed = [(plan.groups[at], reason) for at, reason in computed.failed.items()]
+    return {
+        group.name if named[group.name] == 1 else f"{group.name} (group {group.position})": reason
+        for group, reason in failed
     }
 
 
@@ -106,7 +120,10 @@ def _question(config: Mapping[str, Any]) -> list[Any]:
     """Return what decides the rows of a table; the same if store and output move together."""
     return [
         os.path.relpath(config["store"], config["output"]),
-        *(config[name] for name in ("select", "compare", "estimator", "precision")),
+        *(
+            config.get(name)
+            for name in ("select", "exclude", "examples", "compare", "estimator", "precision")
+        ),
     ]
 
 

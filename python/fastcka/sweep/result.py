@@ -14,9 +14,9 @@ class SweepEvent:
     Attributes
     ----------
     kind
-        ``planned``; ``reused`` and ``computed`` once a group; ``recomputing`` where the ledger's
-        values of a group are damaged or of other data; ``undefined`` for a representation without
-        a similarity; ``no_figures``; ``replaced`` where the results of another sweep stood.
+        ``planned``; ``reused``, ``computed`` or ``failed`` once a group; ``recomputing`` where the
+        ledger's values of a group are damaged or of other data; ``undefined`` for a representation
+        without a similarity; ``no_figures``; ``replaced`` where the results of another sweep stood.
     message
         It in words.
     group
@@ -24,7 +24,14 @@ class SweepEvent:
     """
 
     kind: Literal[
-        "planned", "reused", "computed", "recomputing", "undefined", "no_figures", "replaced"
+        "planned",
+        "reused",
+        "computed",
+        "failed",
+        "recomputing",
+        "undefined",
+        "no_figures",
+        "replaced",
     ]
     message: str
     group: str | None = None
@@ -37,14 +44,23 @@ class SweepResult:
     Attributes
     ----------
     output, results_path, ledger_path, run_path
-        The folder, ``results.csv``, ``ledger.sqlite``, ``run.json``.
+        The folder, ``results.csv``, the ledger that was written, ``run.json``.
+    shard
+        Which one it was, ``"2/4"``; None for a whole sweep.
+    written
+        Whether results.csv and run.json were written: after a shard only if no other has anything
+        left to do; else they are as they were.
+    groups_waiting
+        Groups of other shards that no ledger holds yet.
     figures
         The heatmaps, in the order of the groups; empty where matplotlib is missing.
     groups_computed, groups_reused
         Groups that went through the pass now, and groups whose validated values stood in the
-        ledger.
+        ledger; of a shard's groups alone.
+    failed
+        Group -> why it has no values. Only in the result that a `FailedGroupsError` carries.
     representations, comparisons
-        How many there are in the plan.
+        How many there are in the plan of the whole sweep.
     undefined
         Number of comparisons without a value (NaN, with the reason in ``results.csv``).
     dropped
@@ -61,8 +77,12 @@ class SweepResult:
     ledger_path: Path
     run_path: Path
     figures: tuple[Path, ...]
+    shard: str | None
+    written: bool
+    groups_waiting: int
     groups_computed: int
     groups_reused: int
+    failed: dict[str, str]
     representations: int
     comparisons: int
     undefined: int
@@ -78,8 +98,12 @@ class SweepResult:
             "ledger": str(self.ledger_path),
             "run": str(self.run_path),
             "figures": [str(path) for path in self.figures],
+            "shard": self.shard,
+            "written": self.written,
+            "groups_waiting": self.groups_waiting,
             "groups_computed": self.groups_computed,
             "groups_reused": self.groups_reused,
+            "failed": dict(self.failed),
             "representations": self.representations,
             "comparisons": self.comparisons,
             "undefined": self.undefined,

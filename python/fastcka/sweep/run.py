@@ -1,22 +1,33 @@
-"""Run a sweep: compute the groups that the ledger lacks, commit each at once, then export."""
+"""Run a sweep: compute the groups that the ledgers lack, commit each at once, then export."""
 
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastcka.core import Comparison, StagedRepresentation, compare
-from fastcka.errors import DamagedGroupError, InputError, StoreError, SweepError
-from fastcka.store import Store, open_store, prefetch
+from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
+from fastcka.store import Store, open_store
+from fastcka.sweep.compute import Computed, compute_groups
 from fastcka.sweep.config import SweepConfig, load_sweep
 from fastcka.sweep.exports import Exports, write_exports
-from fastcka.sweep.folder import LEDGER, RESULTS, RUN, claimed_folder
+from fastcka.sweep.folder import (
+    LEDGER,
+    RESULTS,
+    RUN,
+    claimed_folder,
+    ledger_of_shard,
+    shared_folder,
+)
 from fastcka.sweep.group import GroupPlan
-from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
-from fastcka.sweep.plan import GROUPS_IN_MEMORY, SweepPlan, plan_sweep
+from fastcka.sweep.ledger import Ledger, group_identity
+from fastcka.sweep.ledgers import adopt_shards, groups_held
+from fastcka.sweep.pair_configs import planned_pairs
+from fastcka.sweep.pair_export import write_pair_folders
+from fastcka.sweep.plan import SweepPlan, plan_sweep
 from fastcka.sweep.record import (
+    failures,
     files_before,
     read_record,
     replaced_comparisons,
@@ -27,30 +38,37 @@ from fastcka.sweep.result import SweepEvent, SweepResult
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import numpy as np
+    from fastcka.sweep.shards import Shard
 
-Loaded = list["StagedRepresentation | np.ndarray[Any, Any]"]
+SHOWN_FAILURES = 5
+_NOTED = ("recomputing", "undefined", "no_figures", "replaced")
 
 
 def run_sweep(
     config: SweepConfig | str | os.PathLike[str],
     *,
+    shard: Shard | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
 ) -> SweepResult:
-    """Compute every comparison of a sweep that its ledger lacks, and write the results.
+    """Compute every comparison of a sweep that its ledgers lack, and write the results.
 
     Each group is committed to the ledger as soon as it is computed; whatever ends the run (Ctrl-C,
-    kill -9, a full disk), a later one goes on from there and gives the same table.
+    kill -9, a full disk), a later one goes on from there and gives the same table. A group that
+    cannot be computed stops no other.
 
     Parameters
     ----------
     config
         The sweep, or the path of its YAML file.
+    shard
+        Compute this part alone, into a ledger of its own; the other parts may run at the same time
+        with the same output folder. The last of them writes the results; so does any later run
+        without a shard, which takes what the shards have and computes the rest.
     threads
         Of the pass; None lets the core decide. The values do not depend on it.
     progress
@@ -61,188 +79,187 @@ def run_sweep(
 
     Raises
     ------
+    FailedGroupsError
+        At the end, if groups could not be computed (an unreadable file, NaN, a store that changed
+        meanwhile). The others are in the results.
     SweepError
-        The sweep is wrong, its output folder or ledger cannot be used, a group cannot be computed
-        (the message names it), or the store changes meanwhile.
+        The sweep is wrong, or its output folder or ledger cannot be used.
     StoreError, DeviceError
         The store cannot be opened; the device cannot be used.
     """
     if not isinstance(config, SweepConfig):
         config = load_sweep(config)
     started, clock = datetime.now(UTC), time.perf_counter()
-    notes: list[str] = []
-
-    def tell(event: SweepEvent) -> None:
-        if event.kind in ("recomputing", "undefined", "no_figures", "replaced"):
-            notes.append(event.message)
-        if on_event is not None:
-            on_event(event)
-
     with open_store(config.store) as store:
-        plan = plan_sweep(config, store)
-        tell(SweepEvent("planned", plan.explain()))
-        planned = time.perf_counter()
+        run = _Run(plan_sweep(config, store), store, threads, progress, on_event, started, clock)
+        run.tell(SweepEvent("planned", run.plan.explain()))
+        if config.export == "pairs":
+            planned_pairs(run.plan, store)  # refuses what has no folder before it is computed
+        run.laps["plan"] = time.perf_counter() - clock
+        result = run.whole() if shard is None else run.part(shard)
+    if result.failed:
+        raise FailedGroupsError(_failed_text(result), result)
+    return result
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run: what it does, whom it tells, and what it has noted."""
+
+    plan: SweepPlan
+    store: Store
+    threads: int | None
+    progress: Callable[[int, int], None] | None
+    on_event: Callable[[SweepEvent], None] | None
+    started: datetime
+    clock: float
+    laps: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def tell(self, event: SweepEvent) -> None:
+        if event.kind in _NOTED:
+            self.notes.append(event.message)
+        if self.on_event is not None:
+            self.on_event(event)
+
+    def whole(self) -> SweepResult:
+        """Compute all that is missing, and export."""
+        config = self.plan.config
         with (
             claimed_folder(config.output, config.store) as output,
             Ledger(output / LEDGER) as ledger,
         ):
-            wanted = [group for group in plan.groups if not _is_done(group, plan, ledger, tell)]
-            seconds = _compute(wanted, plan, store, ledger, threads, progress, tell)
-            computed = time.perf_counter()
-            before = read_record(output / RUN)
-            exports = write_exports(plan, ledger, output, files_before(before))
-            replaced = replaced_comparisons(before, plan)
-            if replaced is not None:
-                message = (
-                    f"replaced the results of another sweep ({replaced:,} "
-                    f"comparison{'' if replaced == 1 else 's'}); its values stay in the ledger"
-                )
-                tell(SweepEvent("replaced", message))
-            if exports.figures_left_out is not None:
-                tell(SweepEvent("no_figures", f"figures left out: {exports.figures_left_out}"))
-            timings = {
-                "plan": planned - clock,
-                "compute": computed - planned,
-                "export": time.perf_counter() - computed,
-                "total": time.perf_counter() - clock,
-            }
-            write_record(output / RUN, run_record(plan, exports, seconds, notes, started, timings))
-    return _result(plan, exports, output, len(wanted), notes, timings["total"])
+            adopt_shards(ledger, self.plan)
+            computed = self._compute(self.plan.groups, ledger)
+            exports = self._export(ledger, computed)
+        return self._result(ledger.path, self.plan.groups, computed, exports=exports)
 
+    def part(self, shard: Shard) -> SweepResult:
+        """Compute a shard's groups; export if no other shard has anything left to do."""
+        config, own = self.plan.config, shard.groups(self.plan.groups)
+        output = config.output.resolve()
+        path = output / ledger_of_shard(shard.name)
+        if {group.position for group in own} <= groups_held(self.plan, output):
+            # Nothing to write, so that another shard, which exports just now, is not in the way.
+            computed = Computed()
+            self._tell_reused(own)
+        else:
+            with shared_folder(output, config.store, shard.name), Ledger(path) as ledger:
+                computed = self._compute(own, ledger)
+        waiting = len(self.plan.groups) - len(groups_held(self.plan, output)) - len(computed.failed)
+        exports = None
+        if not waiting and not computed.failed:
+            exports = self._export_alone()
+        return self._result(path, own, computed, exports=exports, shard=shard, waiting=waiting)
 
-def _result(
-    plan: SweepPlan,
-    exports: Exports,
-    output: Path,
-    groups_computed: int,
-    notes: list[str],
-    seconds: float,
-) -> SweepResult:
-    return SweepResult(
-        output=output,
-        results_path=output / RESULTS,
-        ledger_path=output / LEDGER,
-        run_path=output / RUN,
-        figures=tuple(output / files.figure for files in exports.groups if files.figure),
-        groups_computed=groups_computed,
-        groups_reused=len(plan.groups) - groups_computed,
-        representations=len(plan.representations),
-        comparisons=plan.comparisons,
-        undefined=sum(files.undefined for files in exports.groups),
-        dropped=plan.dropped,
-        notes=tuple(notes),
-        seconds=seconds,
-    )
-
-
-def _is_done(
-    group: GroupPlan, plan: SweepPlan, ledger: Ledger, tell: Callable[[SweepEvent], None]
-) -> bool:
-    """Tell whether the ledger holds validated values; say so where it holds others."""
-    precision = plan.config.precision
-    try:
-        values = ledger.read(group_identity(group, precision))
-    except DamagedGroupError as error:
-        tell(SweepEvent("recomputing", f"{error}: computed again", group.name))
-        return False
-    if values is not None:
-        tell(SweepEvent("reused", f"'{group.name}' stands in the ledger", group.name))
-        return True
-    if ledger.has_other_data(group, precision):
-        message = f"group '{group.name}': its data or examples have changed: computed again"
-        tell(SweepEvent("recomputing", message, group.name))
-    return False
-
-
-def _compute(
-    wanted: list[GroupPlan],
-    plan: SweepPlan,
-    store: Store,
-    ledger: Ledger,
-    threads: int | None,
-    progress: Callable[[int, int], None] | None,
-    tell: Callable[[SweepEvent], None],
-) -> dict[int, float]:
-    """Compute and commit ``wanted``; return the seconds of each by its position in the plan."""
-    total = sum(_units(group) for group in wanted)
-    before = 0
-    seconds: dict[int, float] = {}
-    ahead = GROUPS_IN_MEMORY - 1
-    with closing(prefetch(wanted, lambda group: _load(group, store), ahead=ahead)) as loading:
-        clock = time.perf_counter()
-        for group, arrays in loading:
-            units = _units(group)
-
-            def report(done: int, of: int, before: int = before, units: int = units) -> None:
-                if progress is not None:
-                    progress(before + units * done // max(of, 1), total)
-
-            comparison = _compare(group, arrays, plan.config, threads, report)
-            del arrays  # centred in place: of no use, and the next group needs the room
-            ledger.commit(
-                group,
-                plan.config.precision,
-                GroupValues(
-                    cka_biased=comparison.biased,
-                    cka_unbiased=comparison.unbiased,
-                    hsic_biased=comparison.hsic_biased,
-                    hsic_unbiased=comparison.hsic_unbiased,
-                    provenance=dict(comparison.provenance),
-                ),
-            )
-            for at, reason in comparison.undefined.items():
-                message = f"{group.representations[at].key}: {reason}"
-                tell(SweepEvent("undefined", message, group.name))
-            tell(SweepEvent("computed", f"'{group.name}' is computed", group.name))
-            before += units
-            report(0, 1, before, 0)
-            seconds[group.position] = time.perf_counter() - clock
-            clock = time.perf_counter()
-    return seconds
-
-
-def _compare(
-    group: GroupPlan,
-    arrays: Loaded,
-    config: SweepConfig,
-    threads: int | None,
-    progress: Callable[[int, int], None],
-) -> Comparison:
-    try:
-        return compare(
-            arrays,
-            labels=[r.labels for r in group.representations],
-            estimator=config.estimator,
-            device=config.device,
-            precision=config.precision,
-            threads=threads,
-            progress=progress,
+    def _compute(self, groups: Sequence[GroupPlan], ledger: Ledger) -> Computed:
+        held = groups_held(self.plan, ledger.path.parent)
+        self._tell_reused([group for group in groups if group.position in held])
+        wanted = [group for group in groups if group.position not in held]
+        for group in wanted:
+            self._say_why_again(group, ledger)
+        computed = compute_groups(
+            wanted,
+            self.plan,
+            self.store,
+            ledger,
+            threads=self.threads,
+            progress=self.progress,
+            tell=self.tell,
         )
-    except InputError as error:
-        raise SweepError(f"group '{group.name}': {error}") from error
+        self.laps["compute"] = time.perf_counter() - self.clock - sum(self.laps.values())
+        return computed
+
+    def _tell_reused(self, groups: Sequence[GroupPlan]) -> None:
+        for group in groups:
+            self.tell(SweepEvent("reused", f"'{group.name}' stands in the ledger", group.name))
+
+    def _say_why_again(self, group: GroupPlan, ledger: Ledger) -> None:
+        """Say of a group without valid values where the ledger holds others."""
+        precision = self.plan.config.precision
+        try:
+            ledger.read(group_identity(group, precision))
+        except DamagedGroupError as error:
+            self.tell(SweepEvent("recomputing", f"{error}: computed again", group.name))
+            return
+        if ledger.has_other_data(group, precision):
+            message = f"group '{group.name}': its data or examples have changed: computed again"
+            self.tell(SweepEvent("recomputing", message, group.name))
+
+    def _export_alone(self) -> Exports | None:
+        """Export what the shards have computed, unless another process is still at work."""
+        config = self.plan.config
+        try:
+            with (
+                claimed_folder(config.output, config.store) as output,
+                Ledger(output / LEDGER) as ledger,
+            ):
+                adopt_shards(ledger, self.plan)
+                return self._export(ledger, Computed())
+        except BusyFolderError:
+            return None  # a shard that has not ended yet: it will find that all is there
+
+    def _export(self, ledger: Ledger, computed: Computed) -> Exports:
+        plan, output = self.plan, ledger.path.parent
+        before = read_record(output / RUN)
+        exports = write_exports(plan, ledger, output, files_before(before), computed.failed)
+        if plan.config.export == "pairs":
+            write_pair_folders(plan, self.store, ledger, computed.failed)
+        replaced = replaced_comparisons(before, plan)
+        if replaced is not None:
+            message = (
+                f"replaced the results of another sweep ({replaced:,} "
+                f"comparison{'' if replaced == 1 else 's'}); its values stay in the ledger"
+            )
+            self.tell(SweepEvent("replaced", message))
+        if exports.figures_left_out is not None:
+            self.tell(SweepEvent("no_figures", f"figures left out: {exports.figures_left_out}"))
+        total = time.perf_counter() - self.clock
+        self.laps["export"] = total - sum(self.laps.values())
+        timings = {**self.laps, "total": total}
+        record = run_record(plan, exports, computed, self.notes, self.started, timings)
+        write_record(output / RUN, record)
+        return exports
+
+    def _result(
+        self,
+        ledger: Path,
+        groups: Sequence[GroupPlan],
+        computed: Computed,
+        *,
+        exports: Exports | None,
+        shard: Shard | None = None,
+        waiting: int = 0,
+    ) -> SweepResult:
+        plan, output = self.plan, ledger.parent
+        files = list(exports.groups.values()) if exports is not None else []
+        return SweepResult(
+            output=output,
+            results_path=output / RESULTS,
+            ledger_path=ledger,
+            run_path=output / RUN,
+            figures=tuple(output / own.figure for own in files if own.figure),
+            shard=None if shard is None else str(shard),
+            written=exports is not None,
+            groups_waiting=waiting,
+            groups_computed=len(computed.seconds),
+            groups_reused=len(groups) - len(computed.seconds) - len(computed.failed),
+            failed=failures(plan, computed),
+            representations=len(plan.representations),
+            comparisons=plan.comparisons,
+            undefined=sum(own.undefined for own in files),
+            dropped=plan.dropped,
+            notes=tuple(self.notes),
+            seconds=time.perf_counter() - self.clock,
+        )
 
 
-def _load(group: GroupPlan, store: Store) -> Loaded:
-    """Read a group's data, and make sure that it is what was planned."""
-    arrays: Loaded = []
-    try:
-        for planned in group.representations:
-            if planned.staged:
-                staged = StagedRepresentation.empty(group.n_examples, planned.n_features)
-                store.read(planned.key, out=staged.array)
-                arrays.append(staged)
-            else:
-                arrays.append(store.read(planned.key))
-            # After the reading: what was read is then no newer than what was planned.
-            info = store.info(planned.key)
-            if (info.digest, info.examples_digest) != (planned.digest, group.examples_digest):
-                raise StoreError(
-                    f"the store has changed since the plan was made ({planned.key}); run again"
-                )
-    except (StoreError, InputError) as error:  # InputError: another shape than was planned
-        raise SweepError(f"group '{group.name}': {error}") from error
-    return arrays
-
-
-def _units(group: GroupPlan) -> int:
-    return max(int(group.pass_plan.flops), 1)
+def _failed_text(result: SweepResult) -> str:
+    shown = [f"group '{name}': {why}" for name, why in list(result.failed.items())[:SHOWN_FAILURES]]
+    if len(result.failed) > SHOWN_FAILURES:
+        shown.append(f"and {len(result.failed) - SHOWN_FAILURES} more")
+    groups = f"{len(result.failed):,} group{'' if len(result.failed) == 1 else 's'}"
+    return (
+        f"{groups} could not be computed; the others are in the ledger, and the same command "
+        "computes what is missing:\n" + "\n".join(shown)
+    )

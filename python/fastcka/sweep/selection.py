@@ -1,48 +1,55 @@
-"""Which representations of a store take part: `select`, then the policy for steps."""
+"""Which representations of a store take part: `select`, `exclude`, then the policy for steps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fastcka.errors import StoreError, SweepError
 from fastcka.sweep.dropped import Dropped, counted_reason
 from fastcka.sweep.labels import (
-    KEY_FIELDS,
     Labels,
+    fits,
     identity_of,
     is_selected,
     key_text,
-    require_fields,
-    require_selectable,
+    required_values,
 )
-from fastcka.sweep.steps import chosen_steps
+from fastcka.sweep.steps import chosen_steps, furthest_text, shown_steps, steps_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fastcka.store import UnreadableFile
     from fastcka.sweep.config import SweepConfig
+    from fastcka.sweep.labels import Allowed
+    from fastcka.sweep.sides import Sides
+    from fastcka.sweep.steps import StepsByModel, StepsOfModel, StepsPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The labels that take part, in the store's order, and why the others do not."""
+    """The labels that take part, in the store's order, and why the others do not.
+
+    Attributes
+    ----------
+    labels, dropped
+        What takes part, and what does not.
+    steps
+        Which steps were taken, in words.
+    """
 
     labels: list[Labels]
     dropped: Dropped
-
-
-def known_fields(labels: Iterable[Labels]) -> list[str]:
-    """Return every field that some representation has: model, step, layer, then the factors."""
-    return list(dict.fromkeys(field for own in labels for field in own))
+    steps: str
 
 
 def select_labels(labels: Sequence[Labels], config: SweepConfig) -> Selection:
-    """Apply ``select`` and the steps policy of ``config`` to the labels of a store.
+    """Apply ``select``, ``exclude`` and the steps policy of ``config`` to the labels of a store.
 
-    The steps of a model are those at which the store holds any layer of it (within
-    ``select.step``): a checkpoint that lacks one layer does not make an earlier step the last one.
+    The steps of a model are those at which the store holds any layer of it (within ``select.step``,
+    and but for what ``exclude`` leaves out by its step): a checkpoint that lacks one layer does not
+    make an earlier step the last one.
 
     Raises
     ------
@@ -51,13 +58,17 @@ def select_labels(labels: Sequence[Labels], config: SweepConfig) -> Selection:
     """
     if not labels:
         raise SweepError(f"{config.store}: the store holds no representation: nothing to compare")
-    require_fields(list(config.select), known_fields(labels), "select")
-    allowed = {field: require_selectable(config, field, labels) for field in config.select}
-
+    allowed = required_values(config.select, ("select",), labels, config)
+    excluded = required_values(config.exclude, ("exclude",), labels, config)
+    if excluded and not any(fits(own, excluded) for own in labels):
+        raise SweepError(
+            f"exclude: no representation has such values in {' and '.join(excluded)} together, so "
+            "that nothing is excluded; one `exclude` leaves out what fits all of its fields"
+        )
     dropped = Dropped()
     kept: list[Labels] = []
     for own in labels:
-        reason = _refused_by(own, allowed)
+        reason = _refused_by(own, allowed, excluded)
         if reason is None:
             kept.append(own)
         else:
@@ -68,15 +79,17 @@ def select_labels(labels: Sequence[Labels], config: SweepConfig) -> Selection:
     models = {own["model"] for own in kept}
     stored: dict[str, dict[int, None]] = {}
     for own in labels:
-        if own["model"] in models and (
-            "step" not in allowed or is_selected(own["step"], allowed["step"])
-        ):
+        wanted = "step" not in allowed or is_selected(own["step"], allowed["step"])
+        if "step" in excluded and fits(own, excluded):
+            wanted = False
+        if wanted and own["model"] in models:
             stored.setdefault(own["model"], {})[own["step"]] = None
     policy = config.compare.steps
-    steps = chosen_steps(policy, {model: list(own) for model, own in stored.items()})
+    own_steps = {model: list(own) for model, own in stored.items()}
+    steps = chosen_steps(policy, own_steps)
 
     taking_part = [own for own in kept if own["step"] in steps[own["model"]]]
-    name = policy if isinstance(policy, str) else "the listed ones"
+    name = "the listed ones" if isinstance(policy, tuple) else steps_text(policy)
     for own in kept:
         if own["step"] not in steps[own["model"]]:
             reason = f"representations at steps that compare.steps ({name}) leaves out"
@@ -84,15 +97,42 @@ def select_labels(labels: Sequence[Labels], config: SweepConfig) -> Selection:
     _add_missing(dropped, kept, taking_part, steps)
     if not taking_part:
         raise SweepError(f"compare.steps: no representation is left: {reasons_text(dropped)}")
-    return Selection(labels=taking_part, dropped=dropped)
+    return Selection(
+        labels=taking_part,
+        dropped=dropped,
+        steps=_steps_taken(policy, own_steps, steps),
+    )
 
 
-def _refused_by(own: Labels, allowed: Mapping[str, frozenset[object]]) -> str | None:
+def _steps_taken(policy: StepsPolicy, stored: StepsByModel, taken: StepsOfModel) -> str:
+    text = steps_text(policy)
+    if not isinstance(policy, tuple):
+        text += f": {shown_steps(set().union(*taken.values()))}"
+    return text + furthest_text(policy, stored, taken)
+
+
+def keep_sides(selection: Selection, sides: Sides) -> Selection:
+    """Leave out what stands on neither side of any pair; both sides must hold something."""
+    sides.require_both(selection.labels)
+    kept = []
+    for own in selection.labels:
+        if sides.holds(own):
+            kept.append(own)
+        else:
+            selection.dropped.add(
+                "representations in neither compare.left nor compare.right", key_text(own)
+            )
+    return replace(selection, labels=kept)
+
+
+def _refused_by(own: Labels, allowed: Allowed, excluded: Allowed) -> str | None:
     for field, values in allowed.items():
         if field not in own:
             return f"representations without the field '{field}' of select"
         if not is_selected(own[field], values):
             return f"representations outside select.{field}"
+    if excluded and fits(own, excluded):
+        return f"representations left out by exclude ({', '.join(excluded)})"
     return None
 
 
@@ -116,7 +156,7 @@ def _add_missing(
 
 
 def require_readable(files: Iterable[UnreadableFile], config: SweepConfig) -> Dropped:
-    """Return what ``select`` leaves out of the files that cannot be read; refuse the others.
+    """Return what ``select`` and ``exclude`` leave out of the unreadable files; refuse the others.
 
     Raises
     ------
@@ -125,12 +165,18 @@ def require_readable(files: Iterable[UnreadableFile], config: SweepConfig) -> Dr
     """
     dropped = Dropped()
     for file in files:
-        if _leaves_out(config.select, file):
+        selected = [_fits(file, field, values) for field, values in config.select.items()]
+        excluded = [_fits(file, field, values) for field, values in config.exclude.items()]
+        if False in selected:
             dropped.add("unreadable files outside select", str(file.path))
             continue
+        if excluded and all(excluded):
+            dropped.add("unreadable files left out by exclude", str(file.path))
+            continue
         unknown = (
-            "; of which model it is cannot be known, nor whether `select` leaves it out"
-            if file.model is None and "model" not in config.select
+            "; of which model it is cannot be known, nor whether `select` or `exclude` leaves it "
+            "out"
+            if file.model is None and "model" not in (*config.select, *config.exclude)
             else ""
         )
         raise StoreError(
@@ -139,16 +185,14 @@ def require_readable(files: Iterable[UnreadableFile], config: SweepConfig) -> Dr
     return dropped
 
 
-def _leaves_out(select: Mapping[str, Sequence[object]], file: UnreadableFile) -> bool:
-    if "model" in select and not any(file.is_of(str(model)) for model in select["model"]):
-        return True
-    known = {"step": file.step} if file.factors is None else {**file.factors, "step": file.step}
-    for field, values in select.items():
-        if field == "step" or (field not in KEY_FIELDS and file.factors is not None):
-            allowed = {identity_of(value) for value in values}
-            if field not in known or not is_selected(known[field], allowed):
-                return True
-    return False
+def _fits(file: UnreadableFile, field: str, values: Sequence[object]) -> bool | None:
+    """Tell whether all of a file has one of the ``values``; None where that cannot be known."""
+    if field == "model":
+        return any(file.is_of(str(model)) for model in values)
+    if field == "layer" or (field != "step" and file.factors is None):
+        return None
+    known = {**(file.factors or {}), "step": file.step}
+    return field in known and is_selected(known[field], {identity_of(value) for value in values})
 
 
 def reasons_text(dropped: Dropped) -> str:

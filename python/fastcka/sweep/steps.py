@@ -2,15 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from fractions import Fraction
 from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from fastcka.errors import SweepError
 
-StepsPolicy = Literal["all", "final_each", "final_common", "all_common"] | tuple[int, ...]
+MOST_SHOWN = 6
+
+
+class Near(BaseModel):
+    """A step, and how far from it a stored one may lie."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    step: int
+    tolerance: int
+
+
+class NearestStep(BaseModel):
+    """The policy ``{nearest: {step: S, tolerance: T}}``: each model's stored step nearest to S."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    nearest: Near
+
+    def __str__(self) -> str:
+        return f"nearest to {self.nearest.step}, within {self.nearest.tolerance}"
+
+
+class RunFraction(BaseModel):
+    """The policy ``{fraction: F}``: each model's stored step nearest to F times its last one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    fraction: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"nearest to {', '.join(map(repr, self.fraction))} of each model's last step"
+
+
+StepsPolicy = (
+    Literal["all", "final_each", "final_common", "all_common"]
+    | NearestStep
+    | RunFraction
+    | tuple[int, ...]
+)
 
 StepsByModel = Mapping[str, Sequence[int]]
 """The steps that are stored of each selected model; never empty for a model."""
+
+StepsOfModel = Mapping[str, Set[int]]
 
 
 def every_step(steps: StepsByModel) -> dict[str, set[int]]:
@@ -43,10 +87,86 @@ def listed_steps(steps: StepsByModel, listed: Sequence[int]) -> dict[str, set[in
             near = min(own, key=lambda step: (abs(step - missing[0]), step))
             raise SweepError(
                 f"compare.steps: model '{model}' has no step {missing[0]}; its nearest is {near}, "
-                f"its last {max(own)} (exclude the model by `select`, or choose a policy such as "
-                "final_each)"
+                f"its last {max(own)} (leave the model out by `exclude`, or choose a policy "
+                "such as final_each)"
             )
     return {model: set(listed) for model in steps}
+
+
+def nearest_step(steps: StepsByModel, near: Near) -> dict[str, set[int]]:
+    """Return each model's step nearest to a given one; none within the tolerance is an error."""
+    chosen = {}
+    for model, own in steps.items():
+        least, closest = min((abs(step - near.step), step) for step in own)
+        if least > near.tolerance:
+            raise SweepError(
+                f"compare.steps.nearest: model '{model}' has no step within {near.tolerance} of "
+                f"{near.step}; its nearest is {closest}, {least} away (raise the tolerance, or "
+                "leave the model out by `exclude`)"
+            )
+        target = Fraction(near.step)
+        chosen[model] = {_nearest(own, target, f"model '{model}'", "compare.steps.nearest")}
+    return chosen
+
+
+def fractions_of_the_run(steps: StepsByModel, fractions: Sequence[float]) -> dict[str, set[int]]:
+    """Return each model's steps nearest to the given fractions of its own last step."""
+    chosen: dict[str, set[int]] = {}
+    for model, own in steps.items():
+        taken: dict[int, float] = {}
+        for part in fractions:
+            # Exact in the decimals that were written: in floats 0.07 of 50 is more than 3.5.
+            target = Fraction(repr(part)) * max(own)
+            what = f"model '{model}' at {part} of its last step {max(own)}"
+            found = _nearest(own, target, what, "compare.steps.fraction")
+            if found in taken:
+                raise SweepError(
+                    f"compare.steps.fraction: {taken[found]} and {part} of the run are the same "
+                    f"stored step {found} of model '{model}' (steps: {shown_steps(own)}); leave "
+                    "one out, or leave the model out by `exclude`"
+                )
+            taken[found] = part
+        chosen[model] = set(taken)
+    return chosen
+
+
+def furthest_text(policy: StepsPolicy, steps: StepsByModel, chosen: StepsOfModel) -> str:
+    """Return, for a policy that takes near steps, how far from what was asked the furthest lies."""
+    match policy:
+        case NearestStep(nearest=near):
+            targets = {model: [Fraction(near.step)] for model in steps}
+        case RunFraction(fraction=fractions):
+            targets = {
+                model: [Fraction(repr(part)) * max(own) for part in fractions]
+                for model, own in steps.items()
+            }
+        case _:
+            return ""
+    far, model, step = max(
+        min((abs(step - target), model, step) for step in chosen[model])
+        for model, own in targets.items()
+        for target in own
+    )
+    where = f"model '{model}' at step {step}, {float(far):g} away"
+    return f" (the furthest: {where})" if far else " (every one exactly)"
+
+
+def _nearest(own: Sequence[int], target: Fraction, what: str, where: str) -> int:
+    least = min(abs(step - target) for step in own)
+    found = sorted(step for step in own if abs(step - target) == least)
+    if len(found) > 1:
+        raise SweepError(
+            f"{where}: {what}: the stored steps {found[0]} and {found[1]} are equally near "
+            f"({float(least):g} away); ask for a little less or more, to say which is meant"
+        )
+    return found[0]
+
+
+def shown_steps(steps: Collection[int]) -> str:
+    """Return the first few of some steps, and how many there are if these are not all."""
+    ordered = sorted(steps)
+    more = f", ... ({len(ordered)} steps)" if len(ordered) > MOST_SHOWN else ""
+    return ", ".join(map(str, ordered[:MOST_SHOWN])) + more
 
 
 POLICIES: Mapping[str, Callable[[StepsByModel], dict[str, set[int]]]] = {
@@ -57,19 +177,72 @@ POLICIES: Mapping[str, Callable[[StepsByModel], dict[str, set[int]]]] = {
 }
 
 
+def parse_steps(value: object) -> object:
+    """Return the policy that a value of ``compare.steps`` stands for."""
+    match value:
+        case NearestStep() | RunFraction():
+            return value
+        case str() if value in POLICIES:
+            return value
+        case int() if _are_steps([value]):
+            return (value,)
+        case list() | tuple() if _are_steps(value):
+            return tuple(value)
+        case {"nearest": {"step": step, "tolerance": tolerance, **rest}, **others} if not (
+            rest or others
+        ):
+            if _are_steps([step]) and _are_steps([tolerance]):
+                return NearestStep(nearest=Near(step=step, tolerance=tolerance))
+        case {"fraction": fraction, **others} if not others:
+            parts = list(fraction) if isinstance(fraction, list | tuple) else [fraction]
+            if _are_fractions(parts):
+                return RunFraction(fraction=tuple(map(float, parts)))
+    names = ", ".join(repr(name) for name in POLICIES)
+    raise ValueError(
+        f"expected {names}, a list of distinct whole numbers >= 0, {{nearest: {{step: S, "
+        "tolerance: T}} with whole numbers >= 0, or {fraction: F} with F from 0 to 1 or a list "
+        "of such"
+    )
+
+
+def _are_steps(values: Sequence[object]) -> bool:
+    whole = [step for step in values if isinstance(step, int) and not isinstance(step, bool)]
+    return len(whole) == len(values) == len(set(whole)) > 0 and min(whole) >= 0
+
+
+def _are_fractions(values: Sequence[object]) -> bool:
+    numbers = [
+        part for part in values if isinstance(part, int | float) and not isinstance(part, bool)
+    ]
+    return len(numbers) == len(values) == len(set(numbers)) > 0 and all(
+        0 <= part <= 1 for part in numbers
+    )
+
+
 def chosen_steps(policy: StepsPolicy, steps: StepsByModel) -> dict[str, set[int]]:
     """Return the steps of each model that ``policy`` keeps, of those in ``steps``."""
-    if isinstance(policy, str):
-        return POLICIES[policy](steps)
-    return listed_steps(steps, policy)
+    match policy:
+        case str():
+            return POLICIES[policy](steps)
+        case NearestStep(nearest=near):
+            return nearest_step(steps, near)
+        case RunFraction(fraction=fractions):
+            return fractions_of_the_run(steps, fractions)
+        case _:
+            return listed_steps(steps, policy)
+
+
+def steps_text(policy: StepsPolicy) -> str:
+    """Return a policy in a few words."""
+    return ", ".join(map(str, policy)) if isinstance(policy, tuple) else str(policy)
 
 
 def _common(steps: StepsByModel) -> Set[int]:
     common = set.intersection(*(set(own) for own in steps.values()))
     if not common:
-        lasts = sorted({max(own) for own in steps.values()})
+        lasts = shown_steps({max(own) for own in steps.values()})
         raise SweepError(
             f"compare.steps: the {len(steps)} selected models have no step in common (their last "
-            f"steps: {', '.join(map(str, lasts[:8]))}); use final_each to take each one's own last"
+            f"steps: {lasts}); use final_each to take each one's own last"
         )
     return common

@@ -1,8 +1,13 @@
 """``results.csv``: one tidy row per comparison, the same bytes for the same values.
 
 Columns: ``group`` and each field of `within`; model, step and layer of both sides; every factor of
-both sides as ``<factor>_a`` and ``<factor>_b``; then the numbers and what made them. Nothing that
-differs between two runs over the same data (no seconds, no date) stands here: that is in run.json.
+both sides as ``<factor>_a`` and ``<factor>_b``; then the numbers and what made them.
+
+``n_examples`` are used by the comparison and ``n_dropped`` are not, though some representation of
+the group has them: each id counts once, so that both numbers are the same for a whole group, and
+``dropped`` says why. ``seconds`` is what the pass of the whole group took when its values entered
+the ledger. It is stored with them, so that a resumed run writes the bytes again that it wrote
+before; two runs that each compute the group differ in this column, and in no other.
 
 Cells: floats by ``repr``, so that they read back exactly; NaN as ``nan``, with the reason in
 ``undefined``; lists, booleans and nulls as JSON (``["a", "b"]``); an absent factor is empty. A
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 
 _NUMBERS = (
     "n_examples",
+    "n_dropped",
+    "dropped",
     "estimator",
     "cka",
     "cka_biased",
@@ -37,6 +44,7 @@ _NUMBERS = (
     "device",
     "route",
     "precision",
+    "seconds",
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -75,7 +83,8 @@ def group_rows(
         for r in group.representations
     ]
     made_by = [
-        cell(comparison.provenance.get(name, "")) for name in ("device", "route", "precision")
+        cell(comparison.provenance.get(name, ""))
+        for name in ("device", "route", "precision", "seconds")
     ]
     numbers = [
         comparison.cka,
@@ -84,7 +93,13 @@ def group_rows(
         comparison.hsic_biased,
         comparison.hsic_unbiased,
     ]
-    about = [cell(comparison.n_examples), cell(comparison.estimator)]
+    examples = group.examples
+    about = [
+        cell(examples.n_examples),
+        cell(sum(examples.dropped.values())),
+        cell(examples.dropped_text),
+        cell(comparison.estimator),
+    ]
     for a, b in group.pairs.tolist():
         both = [text for pair in zip(labels[a], labels[b], strict=True) for text in pair]
         values = [cell(float(matrix[a, b])) for matrix in numbers]

@@ -23,11 +23,12 @@ such thing is an `ImportFinding` with its reason, said again by every later impo
 from __future__ import annotations
 
 from fastcka.store.importing.checkpoint import CityTables, read_checkpoint
-from fastcka.store.importing.checkpoint_tree import checkpoint_folders
+from fastcka.store.importing.checkpoint_tree import checkpoint_folders, layer_of
 from fastcka.store.importing.finding import ImportFinding
 from fastcka.store.importing.importer import import_tree
 from fastcka.store.importing.models_file import read_models
 from fastcka.store.importing.report import ImportReport
+from fastcka.store.importing.sources import representations_folder
 
 __all__ = [
     "CityTables",
@@ -35,6 +36,8 @@ __all__ = [
     "ImportReport",
     "checkpoint_folders",
     "import_tree",
+    "layer_of",
     "read_checkpoint",
     "read_models",
+    "representations_folder",
 ]

@@ -41,7 +41,7 @@ def missing_models(
 
     A model that failed by models.yaml, and stands in the tree all the same, is doubtful.
     """
-    stored = set(store.models())
+    stored = {key.model for key in store.inventory()[0]}
     findings = []
     for model, factors in listed.items():
         said = [f"{name}: {factors[name]}" for name in _STATUS if factors.get(name) is not None]
@@ -62,7 +62,7 @@ def missing_models(
 def twin_models(found: FoundTree, store: Store) -> list[ImportFinding]:
     """Return the models of the tree whose values are the same in all layers at all steps."""
     values: dict[str, list[tuple[int, str, str]]] = {}
-    for key in store.keys():
+    for key in store.inventory()[0]:
         if key.model in found.models:
             values.setdefault(key.model, []).append((key.step, key.layer, store.info(key).digest))
     same: dict[tuple[tuple[int, str, str], ...], list[str]] = {}

@@ -85,6 +85,12 @@ def checkpoint_folders(representations: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def layer_of(extraction: str) -> int | None:
+    """Return the layer that stands in a folder's name ``<prompt>_l<layer>``; None in another's."""
+    match = _EXTRACTION.fullmatch(extraction)
+    return None if match is None else int(match["layer"])
+
+
 class _ModelTree:
     """One model's part of the tree."""
 

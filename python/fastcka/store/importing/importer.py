@@ -23,9 +23,11 @@ from fastcka.store.prefetch import prefetch
 from fastcka.store.store import Store, create_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping
 
+    from fastcka.store.headers import UnreadableFile
     from fastcka.store.importing.found import FoundStep, FoundTree
+    from fastcka.store.key import Key
 
 
 def import_tree(
@@ -42,7 +44,8 @@ def import_tree(
 
     Each step of a model becomes one file with all its layers; their rows are aligned by id to the
     first layer's order. A step that the store holds from the same files (by path, size and time) is
-    not read again, so that an import that was stopped goes on where it was.
+    not read again, so that an import that was stopped goes on where it was. A damaged file of the
+    store stops nothing: it is said, and replaced where that is asked for.
 
     Parameters
     ----------
@@ -57,7 +60,8 @@ def import_tree(
     only
         Of a checkpoint tree, the folders ``<prompt>_l<layer>`` to take, as a glob pattern.
     overwrite
-        Replace steps that the store holds from other files, or from files that have changed since.
+        Replace steps that the store holds from other files, or from files that have changed since,
+        and damaged ones.
     progress
         Called with the steps done and the steps in all.
 
@@ -137,9 +141,14 @@ class _Import:
         self.already_there: list[tuple[str, int]] = []
         self.id_fields: Counter[str] = Counter()
         self.layers_reordered = 0
+        self._unreadable: list[UnreadableFile] = []
 
     def all_steps(self, found: FoundTree, progress: Callable[[int, int], None] | None) -> None:
-        stored = {model: self._store.steps(model) for model in self._store.models()}
+        keys, self._unreadable = self._store.inventory()
+        stored: dict[str, dict[int, Key]] = {}
+        for key in keys:
+            stored.setdefault(key.model, {}).setdefault(key.step, key)
+        self._name_unreadable(found)
         changed = self._changed_factors(found, stored)
         waiting = [
             (step, marks)
@@ -161,7 +170,23 @@ class _Import:
                 if progress is not None:
                     progress(done, total)
 
-    def _changed_factors(self, found: FoundTree, stored: Mapping[str, list[int]]) -> set[str]:
+    def _name_unreadable(self, found: FoundTree) -> None:
+        """Say which files of the store, beside those that the tree is about, are damaged."""
+        for file in self._unreadable:
+            if not any(file.is_of(own.model) and file.step == own.step for own in found.steps):
+                self._findings.append(
+                    ImportFinding(
+                        "doubtful",
+                        "damaged file in the store",
+                        str(file.error),
+                        file.model,
+                        file.step,
+                    )
+                )
+
+    def _changed_factors(
+        self, found: FoundTree, stored: Mapping[str, Mapping[int, Key]]
+    ) -> set[str]:
         changed = set()
         for model in found.models.keys() & stored.keys():
             new = self._factors.get(model, {})
@@ -170,21 +195,26 @@ class _Import:
                 continue
             changed.add(model)
             name, now, before = difference
-            keys = [key for key in self._store.keys() if key.model == model]
+            first = next(iter(stored[model].values()))
             detail = (
                 f"factor {name!r} is {now} now, {before} in the store; remove "
-                f"{self._store.info(keys[0]).path.parent} and import again"
+                f"{self._store.info(first).path.parent} and import again"
             )
             self._findings.append(ImportFinding("skipped", "changed factors", detail, model))
         return changed
 
-    def _to_import(self, found: FoundStep, stored: Sequence[int]) -> sources.Fingerprint | None:
+    def _to_import(self, found: FoundStep, stored: Container[int]) -> sources.Fingerprint | None:
         """Return the fingerprint of a step that is to be imported; None if it is not."""
         try:
             marks = sources.fingerprint(found)
         except OSError as error:
             self._skip(found, "unreadable file", f"{error.filename}: {error.strerror}")
             return None
+        for file in self._unreadable:
+            if file.is_of(found.model) and file.step == found.step and not self._overwrite:
+                detail = f"{file.error} (--overwrite imports it again)"
+                self._skip(found, "damaged in the store", detail)
+                return None
         if found.step not in stored:
             return marks
         record = self._store.provenance(found.model, found.step)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from fastcka.store.importing.checkpoint_tree import ANALYSES, layer_of
 from fastcka.store.importing.finding import ImportFinding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from fastcka.store.importing.found import FoundStep
 
@@ -67,6 +68,22 @@ def difference(provenance: Mapping[str, Any], marks: Fingerprint) -> str | None:
     }
     said = [f"{', '.join(sorted(names)[:3])} {what}" for what, names in changes.items() if names]
     return f"was made of other files: {'; '.join(said)}" if said else None
+
+
+def representations_folder(provenance: Mapping[str, Any], layer: str) -> Path | None:
+    """Return the folder of ``checkpoint-<step>`` that a step's layer was imported from.
+
+    None where it came from elsewhere, or the folder has gone.
+    """
+    record = provenance.get(_FIELD)
+    if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
+        return None
+    for name in record["files"]:
+        parts = Path(name).parts
+        if parts[0] == ANALYSES and len(parts) > 2 and str(layer_of(parts[1])) == layer:
+            folder = Path(record["tree"], record["folder"], *parts[:3])
+            return folder if folder.is_dir() else None
+    return None
 
 
 def findings_of(provenance: Mapping[str, Any], found: FoundStep) -> list[ImportFinding]:

@@ -1,0 +1,77 @@
+"""``fastcka pair``: one pair of models at one layer, in a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastcka.cli import arguments, output
+
+if TYPE_CHECKING:
+    from fastcka.pair import PairRun
+
+PAIR_KEYS = """\
+Keys of CONFIG.yaml (paths are relative to the working directory):
+
+exp1, exp2: {name, repr_dir, task}; repr_dir holds checkpoint-<step>, or is a store with a model \
+of that name.
+layer: its number. output_dir: the folder of the results.
+checkpoint_steps: a list of steps, or null (default) for every step that both have.
+use_final_only: true takes only the last of these.
+city_filter: field:regex terms joined by &&, or null. kernel_type: linear (default) or rbf.
+center_kernels: true. use_gpu: whether a GPU may be used. save_timeline_plot: draws a PNG."""
+
+
+def pair(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", help="The configuration of the pair.")
+    ],
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace results that are there, once the new ones are complete."
+        ),
+    ] = False,
+    json: arguments.Json = False,
+) -> None:
+    """Compare two models at a layer by biased CKA; writes a timeline and a summary."""
+    from fastcka.pair import load_pair, run_pair
+
+    with output.progress_bars() as bars:
+        task = bars.add_task("comparing", total=None)
+        run = run_pair(
+            load_pair(config),
+            overwrite=overwrite,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    for message in run.summary["notes"]:
+        output.note("warning", message)
+    if json:
+        answer = {"output": str(run.output), "seconds": run.seconds, **run.summary}
+        output.print_json(answer)
+    else:
+        output.stdout().print(output.facts(_facts(run)))
+
+
+def _facts(run: PairRun) -> dict[str, object]:
+    summary = run.summary
+    steps = [point.step for point in run.result.points]
+    rows: dict[str, object] = {
+        "pair": f"{summary['exp1']} and {summary['exp2']}, layer {summary['layer']}",
+        "steps": f"{steps[0]}" if len(steps) == 1 else f"{len(steps)}, {steps[0]} to {steps[-1]}",
+        "last steps": f"{summary['exp1_last_step']} and {summary['exp2_last_step']}",
+        "examples": f"{summary['n_cities']:,}",
+    }
+    for name, dropped in summary["dropped"].items():
+        if dropped:
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+            rows[f"dropped of {name}"] = counts
+    final = summary["final_cka"]
+    rows[f"CKA at step {summary['final_step']}"] = "undefined" if final is None else f"{final:.6f}"
+    for step, reason in summary["undefined"].items():
+        rows[f"undefined at step {step}"] = reason
+    rows["results"] = run.output
+    rows["took"] = f"{run.seconds:.1f} s"
+    return rows

@@ -1,0 +1,174 @@
+"""What is asked of a pair: the keys of its YAML file, typed strictly and refused with reasons."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from fastcka.errors import FilterError, PairConfigError
+from fastcka.near_misses import near_misses
+from fastcka.store import ExampleFilter
+from fastcka.yaml_file import describe, field_text, read_yaml, yaml_text
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from fastcka.yaml_file import YamlDocument
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str | os.PathLike) and str(value).strip() and "\0" not in str(value):
+        return Path(value)
+    raise ValueError("expected a path")
+
+
+def _layer(value: object) -> object:
+    if (isinstance(value, int) and not isinstance(value, bool) and value >= 0) or (
+        isinstance(value, str) and value
+    ):
+        return value
+    raise ValueError("expected the number of a layer, or its name in a store")
+
+
+def _steps(value: object) -> object:
+    if value is None:
+        return None
+    if isinstance(value, list | tuple) and value:
+        whole = [step for step in value if isinstance(step, int) and not isinstance(step, bool)]
+        if len(whole) == len(value) == len(set(whole)) and min(whole) >= 0:
+            return tuple(sorted(whole))
+    raise ValueError("expected null (every step that both have) or a list of distinct steps >= 0")
+
+
+def _filter(value: object) -> object:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("expected null or field:pattern terms joined by '&&'")
+    try:
+        ExampleFilter.parse(value)
+    except FilterError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def _centered(value: object) -> object:
+    if value is True:
+        return value
+    raise ValueError("expected true: the kernels of CKA are centred")
+
+
+SavedPath = Annotated[Path, BeforeValidator(_path)]
+
+
+class PairSide(BaseModel):
+    """One of the two models.
+
+    Attributes
+    ----------
+    name
+        What the results call it; in a store, the model's name.
+    repr_dir
+        The folder that holds its ``checkpoint-<step>``, or a store.
+    task
+        What the model was trained for; it changes nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: str = Field(min_length=1)
+    repr_dir: SavedPath
+    task: str | None = None
+
+
+class PairConfig(BaseModel):
+    """Two models, a layer, and the steps and examples at which they are compared.
+
+    Relative paths are relative to the working directory, as in the scripts that the format is of.
+
+    Attributes
+    ----------
+    exp1, exp2
+        The models.
+    layer
+        The number of the layer; in a store, its name.
+    checkpoint_steps
+        The steps, which both must have; None for every step that both have.
+    use_final_only
+        Take only the last of these.
+    city_filter
+        Which examples: see `fastcka.store.filters`; None for all.
+    kernel_type
+        ``"linear"``, or ``"rbf"`` with the median distance as its bandwidth.
+    center_kernels
+        Always true.
+    use_gpu
+        Whether a GPU may be used. Where none can be, the results say that it was the CPU.
+    save_timeline_plot
+        Whether to draw ``cka_timeline.png``.
+    output_dir
+        The folder of the results.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    exp1: PairSide
+    exp2: PairSide
+    layer: Annotated[int | str, BeforeValidator(_layer)]
+    checkpoint_steps: Annotated[tuple[int, ...] | None, BeforeValidator(_steps)] = None
+    use_final_only: bool = False
+    city_filter: Annotated[str | None, BeforeValidator(_filter)] = None
+    kernel_type: Literal["linear", "rbf"] = "linear"
+    center_kernels: Annotated[bool, BeforeValidator(_centered)] = True
+    use_gpu: bool = False
+    save_timeline_plot: bool = False
+    output_dir: SavedPath
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML, every key written out."""
+        data: dict[str, Any] = self.model_dump(mode="json")
+        for side in (data["exp1"], data["exp2"]):
+            if side["task"] is None:
+                del side["task"]
+        return yaml_text(data)
+
+
+def load_pair(path: str | os.PathLike[str]) -> PairConfig:
+    """Read the configuration of a pair.
+
+    Raises
+    ------
+    PairConfigError
+        The file cannot be read, is not plain YAML, or a key is unknown, missing or wrong. The
+        message names the file and each key, what was expected, and what came.
+    """
+    file = Path(path)
+    document = read_yaml(file, error=PairConfigError)
+    try:
+        return PairConfig.model_validate(document.data)
+    except ValidationError as error:
+        lines = [_problem(detail, document) for detail in error.errors(include_url=False)]
+        raise PairConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
+
+
+def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
+    path = detail["loc"]
+    where = field_text(path)
+    came = describe(detail["input"], document.written.get(path))
+    match detail["type"]:
+        case "extra_forbidden":
+            model = PairConfig if len(path) == 1 else PairSide
+            return f"{where}: unknown key{near_misses(str(path[-1]), list(model.model_fields))}"
+        case "missing":
+            return f"{where}: missing; it is required"
+        case "value_error":
+            return f"{where}: {detail['ctx']['error']}; came {came}"
+        case "literal_error":
+            return f"{where}: expected {detail['ctx']['expected']}; came {came}"
+        case "model_type" | "model_attributes_type":
+            return f"{where}: expected a mapping with name, repr_dir and task; came {came}"
+        case _:
+            return f"{where}: {detail['msg']}; came {came}"

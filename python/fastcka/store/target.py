@@ -1,0 +1,62 @@
+"""The array that the values of a representation are read into, and the rows that it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastcka.errors import InputError
+from fastcka.store.dtypes import STORED_DTYPES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastcka.store.key import Key
+
+
+def checked_target(
+    out: NDArray[Any] | None, shape: tuple[int, int], dtype: str, key: Key
+) -> NDArray[Any]:
+    """Return ``out`` once it fits, or a new array for values stored as ``dtype``.
+
+    Raises
+    ------
+    InputError
+        If `out` is not a writable float32 or float64 array of this shape.
+    """
+    if out is None:
+        name = "float32" if dtype == "bfloat16" else dtype
+        return np.empty(shape, dtype=STORED_DTYPES[name].newbyteorder("="))
+    if not isinstance(out, np.ndarray) or out.dtype not in (np.float32, np.float64):
+        got = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+        raise InputError(f"out: expected a float32 or float64 array, got {got}")
+    if out.shape != shape:
+        raise InputError(f"out: expected shape {shape} for {key}, got {out.shape}")
+    if not out.flags.writeable:
+        raise InputError("out: expected a writable array")
+    return out
+
+
+def check_rows(rows: NDArray[np.integer[Any]], n_examples: int, key: Key) -> None:
+    """Refuse positions of rows that a representation of ``n_examples`` does not have."""
+    if not isinstance(rows, np.ndarray) or rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise InputError("rows: expected a one-dimensional array of whole numbers")
+    if len(rows) and not 0 <= rows.min() <= rows.max() < n_examples:
+        raise InputError(
+            f"rows: expected positions from 0 to {n_examples - 1} for {key}, got "
+            f"{rows.min()} to {rows.max()}"
+        )
+
+
+class WantedRows:
+    """Rows in the order wanted, found block by block in the order stored."""
+
+    def __init__(self, rows: NDArray[np.integer[Any]]) -> None:
+        self._targets = np.argsort(rows, kind="stable")
+        self._ascending = rows[self._targets]
+
+    def of(self, rows: slice, block: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+        """Return where the wanted ones of a block's rows go, and a copy of them."""
+        first, last = np.searchsorted(self._ascending, (rows.start, rows.stop))
+        return self._targets[first:last], block[self._ascending[first:last] - rows.start]

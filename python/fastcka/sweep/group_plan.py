@@ -1,0 +1,92 @@
+"""Plan the groups of a sweep: their examples, their data, and what the core will do with each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastcka.core import plan_pass
+from fastcka.core.estimators import MIN_EXAMPLES
+from fastcka.errors import SweepError
+from fastcka.store import Key
+from fastcka.sweep.examples import Alignment
+from fastcka.sweep.group import GroupPlan, Representation
+from fastcka.sweep.labels import group_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastcka.store import Store
+    from fastcka.sweep.config import SweepConfig
+    from fastcka.sweep.labels import Labels
+    from fastcka.sweep.pairs import LabelGroup
+
+
+def plan_groups(
+    groups: Sequence[LabelGroup],
+    labels: Sequence[Labels],
+    within: Sequence[str],
+    store: Store,
+    config: SweepConfig,
+) -> tuple[GroupPlan, ...]:
+    """Plan ``groups`` of ``labels`` from what the store says of their representations.
+
+    Raises
+    ------
+    SweepError
+        A group has too few examples that all its representations have and the filter keeps, or the
+        filter cannot be applied.
+    """
+    alignment = Alignment(store, config.examples)
+    return tuple(
+        _plan_group(position, group, labels, within, store, config, alignment)
+        for position, group in enumerate(groups)
+    )
+
+
+def _plan_group(
+    position: int,
+    group: LabelGroup,
+    labels: Sequence[Labels],
+    within: Sequence[str],
+    store: Store,
+    config: SweepConfig,
+    alignment: Alignment,
+) -> GroupPlan:
+    members = [labels[member] for member in group.members]
+    infos = [store.info(Key(own["model"], own["step"], own["layer"])) for own in members]
+    fields = {field: members[0][field] for field in within}
+    examples = alignment.of(infos, group_name(fields))
+    needed = MIN_EXAMPLES[config.estimator]
+    if examples.n_examples < needed:
+        without = f" (without {examples.dropped_text})" if examples.dropped else ""
+        raise SweepError(
+            f"estimator: '{config.estimator}' needs at least {needed} examples, and group "
+            f"'{group_name(fields)}' has {examples.n_examples}{without}"
+        )
+    representations = tuple(
+        Representation(
+            info.key,
+            own,
+            info.n_features,
+            info.dtype,
+            info.digest,
+            info.n_examples,
+            info.examples_digest,
+            staged=config.precision == "high" and info.dtype != "float64",
+        )
+        for own, info in zip(members, infos, strict=True)
+    )
+    return GroupPlan(
+        position=position,
+        fields=fields,
+        representations=representations,
+        pairs=group.pairs,
+        examples=examples,
+        pass_plan=plan_pass(
+            examples.n_examples,
+            [info.n_features for info in infos],
+            dtype=["float32" if r.staged else r.dtype for r in representations],
+            precision=config.precision,
+            staged=all(r.staged for r in representations),
+        ),
+    )

@@ -1,0 +1,77 @@
+"""The ledgers of an output folder together: the sweep's own, and those that shards have left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastcka.errors import DamagedGroupError
+from fastcka.sweep.folder import LEDGER, shard_ledgers
+from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from fastcka.sweep.group import GroupPlan
+    from fastcka.sweep.plan import SweepPlan
+
+
+def groups_held(plan: SweepPlan, output: Path) -> set[int]:
+    """Return the positions of the groups that some ledger has validated values for.
+
+    Raises
+    ------
+    LedgerError
+        What stands in a ledger's place is none, or it cannot be read.
+    """
+    held: set[int] = set()
+    for path in (output / LEDGER, *shard_ledgers(output)):
+        if path.is_file():
+            with Ledger(path) as ledger:
+                missing = (group for group in plan.groups if group.position not in held)
+                held |= {group.position for group, _ in _valid(missing, plan, ledger)}
+    return held
+
+
+def adopt_shards(ledger: Ledger, plan: SweepPlan) -> None:
+    """Take into ``ledger`` what it lacks of ``plan`` and shards have computed; theirs stay.
+
+    Raises
+    ------
+    LedgerError
+        What stands in a ledger's place is none, or it cannot be read or written.
+    """
+    wanted = {group.position: group for group in plan.groups}
+    paths = shard_ledgers(ledger.path.parent)
+    if paths:
+        for group, _ in _valid(plan.groups, plan, ledger):
+            del wanted[group.position]
+    for path in paths:
+        with Ledger(path) as shard:
+            for group, values in _valid(list(wanted.values()), plan, shard):
+                ledger.commit(group, plan.config.precision, values)
+                del wanted[group.position]
+
+
+def comparisons_held(plan: SweepPlan) -> int:
+    """Return how many comparisons of ``plan`` have validated values in the ledgers of its output.
+
+    Raises
+    ------
+    LedgerError
+        What stands in a ledger's place is none, or it cannot be read.
+    """
+    held = groups_held(plan, plan.config.output)
+    return sum(len(group.pairs) for group in plan.groups if group.position in held)
+
+
+def _valid(
+    groups: Iterable[GroupPlan], plan: SweepPlan, ledger: Ledger
+) -> Iterable[tuple[GroupPlan, GroupValues]]:
+    for group in groups:
+        try:
+            values = ledger.read(group_identity(group, plan.config.precision))
+        except DamagedGroupError:
+            continue  # as if it were not there; the run that computes it again says so
+        if values is not None:
+            yield group, values

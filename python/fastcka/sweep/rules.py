@@ -1,0 +1,254 @@
+"""The rules that say which pairs of a group are compared: each a mask over pairs, with its words.
+
+Rules look at the labels of the two representations alone, the same way round or the other; they
+never fold pairs of values together. They are applied in one order, which decides the rule that a
+pair is counted under: left and right, same, disjoint, overlapping, differ, ascending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.errors import SweepError
+from fastcka.sweep.labels import (
+    Labels,
+    group_name,
+    identity_of,
+    json_text,
+    require_fields,
+    value_text,
+)
+from fastcka.sweep.ordering import ranks
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from fastcka.sweep.config import CompareConfig
+    from fastcka.sweep.sides import Sides
+
+Pairs = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_EQUAL = ("within", "same")
+_UNEQUAL = ("differ", "disjoint", "ascending")
+_CONTRADICTIONS = (*product(_EQUAL, _UNEQUAL), ("disjoint", "overlapping"))
+_NEEDING_FIELDS = ("within", "same", "disjoint", "overlapping", "differ", "ascending")
+
+
+@dataclass(frozen=True, slots=True)
+class PairRule:
+    """A rule, which keeps some pairs of a group.
+
+    Attributes
+    ----------
+    name
+        The rule and its fields, as they stand under `compare`: ``disjoint tasks``.
+    reason
+        Of the pairs that it drops, for `Dropped`.
+    keeps
+        ``keeps(members, pairs)`` tells of each pair of positions in ``members`` if it is kept.
+    explain
+        Says of one dropped pair what is easily misunderstood about it.
+    """
+
+    name: str
+    reason: str
+    keeps: Callable[[Sequence[Labels], Pairs], Mask]
+    explain: Callable[[Labels, Labels], str] | None = None
+
+
+def require_consistent(compare: CompareConfig) -> None:
+    """Refuse rules that contradict each other, and an `order` that nothing uses.
+
+    Raises
+    ------
+    SweepError
+        The message names both rules, or the field.
+    """
+    for one, other in _CONTRADICTIONS:
+        for field in getattr(compare, one):
+            if field in getattr(compare, other):
+                raise SweepError(
+                    f"compare: '{field}' stands in {one} and in {other}, which contradict each "
+                    "other; take it out of one of them"
+                )
+    for field, values in compare.order.items():
+        if field not in compare.ascending:
+            raise SweepError(
+                f"compare.order: '{field}' is not in compare.ascending, which alone uses an order; "
+                "add it there, or take the order out"
+            )
+        if len({identity_of(value) for value in values}) < len(values):
+            raise SweepError(f"compare.order.{field}: expected each value once; came {values}")
+    for one, other in (("left", "right"), ("right", "left")):
+        if getattr(compare, one) is not None and getattr(compare, other) is None:
+            raise SweepError(
+                f"compare.{one}: expected compare.{other} beside it; write `{other}: {{}}` for "
+                "every representation"
+            )
+
+
+def require_rule_fields(
+    compare: CompareConfig, labels: Sequence[Labels], known: Sequence[str]
+) -> None:
+    """Refuse a field that does not exist, that a representation lacks, or that no rule can use."""
+    for rule in _NEEDING_FIELDS:
+        fields = getattr(compare, rule)
+        require_fields(fields, known, f"compare.{rule}")
+        for field in fields:
+            for own in labels:
+                if field not in own:
+                    raise SweepError(
+                        f"compare.{rule}: model '{own['model']}' has no factor '{field}' (it has: "
+                        f"{', '.join(own)}); give it one, or leave the model out by `exclude`"
+                    )
+                if rule in ("disjoint", "overlapping"):
+                    _require_set(own, field, rule)
+                elif rule == "ascending":
+                    _require_single(own, field)
+            values = {identity_of(own[field]) for own in labels}
+            if rule in ("differ", "ascending") and len(labels) > len(values) == 1:
+                raise SweepError(
+                    f"compare.{rule}: the sweep is empty: '{field}' must differ, and all have the "
+                    f"value {value_text(labels[0][field])}"
+                )
+
+
+def pair_rules(compare: CompareConfig, sides: Sides | None) -> list[PairRule]:
+    """Return the rules of ``compare`` in the order in which they are applied."""
+    rules = []
+    if sides is not None:
+        rules.append(
+            PairRule(
+                "left and right",
+                "pairs in a group within one side (compare.left, compare.right)",
+                sides.across,
+            )
+        )
+    for rule, fields, words, related in (
+        ("same", compare.same, "with different '{}'", _equal),
+        ("disjoint", compare.disjoint, "with a common member of '{}'", _sharing_nothing),
+        ("overlapping", compare.overlapping, "without a common member of '{}'", _sharing),
+        ("differ", compare.differ, "with equal '{}'", _unequal),
+        ("ascending", compare.ascending, "with equal '{}'", _unequal),
+    ):
+        rules += [
+            PairRule(
+                f"{rule} {', '.join(fields)}",
+                f"pairs in a group {words.format(field)} (compare.{rule})",
+                partial(_related, field, related),
+            )
+            for field in fields
+        ]
+    if compare.ascending:
+        listed = ", ".join(compare.ascending)
+        rules.append(
+            PairRule(
+                f"ascending {listed}",
+                f"pairs in a group rising in one and falling in another of {listed} "
+                "(compare.ascending): comparisons of their own, not repeats of those kept",
+                partial(_rising_together, compare),
+                partial(_no_repeat, compare),
+            )
+        )
+    return rules
+
+
+def _related(
+    field: str,
+    related: Callable[[Sequence[object]], Mask],
+    members: Sequence[Labels],
+    pairs: Pairs,
+) -> Mask:
+    # Looked up in a table of the distinct values, so that a group of thousands is no loop.
+    numbers: dict[Hashable, int] = {}
+    values: list[object] = []
+    codes = []
+    for own in members:
+        identity = identity_of(own[field])
+        if identity not in numbers:
+            numbers[identity] = len(values)
+            values.append(own[field])
+        codes.append(numbers[identity])
+    of = np.array(codes)
+    return np.asarray(related(values)[of[pairs[:, 0]], of[pairs[:, 1]]])
+
+
+def _equal(values: Sequence[object]) -> Mask:
+    return np.eye(len(values), dtype=np.bool_)
+
+
+def _unequal(values: Sequence[object]) -> Mask:
+    return ~_equal(values)
+
+
+def _sharing(values: Sequence[object]) -> Mask:
+    sets = [_members(value) for value in values]
+    every = {member: at for at, member in enumerate(set().union(*sets))}
+    holds = np.zeros((len(sets), len(every)), dtype=np.float32)
+    for row, members in enumerate(sets):
+        holds[row, [every[member] for member in members]] = 1
+    return np.asarray(holds @ holds.T > 0)
+
+
+def _sharing_nothing(values: Sequence[object]) -> Mask:
+    return ~_sharing(values)
+
+
+def _members(value: object) -> set[Hashable]:
+    members = value if isinstance(value, list | tuple) else [value]
+    return {identity_of(member) for member in members}
+
+
+def _require_set(own: Labels, field: str, rule: str) -> None:
+    """Refuse what is no set, or a text that looks like the list that was meant."""
+    value = own[field]
+    if value is None or (isinstance(value, str) and "," in value):
+        came = "null" if value is None else f"the one text '{value}'"
+        raise SweepError(
+            f"compare.{rule}: '{field}' of model '{own['model']}' is {came}: expected a list, as "
+            "in [a, b] ([] for none), or one value; give it one, or leave the model out by "
+            "`exclude`"
+        )
+
+
+def _require_single(own: Labels, field: str) -> None:
+    value = own[field]
+    if value is None or isinstance(value, list | tuple):
+        raise SweepError(
+            f"compare.ascending: '{field}' of model '{own['model']}' is {json_text(value)}: "
+            "expected a single value, which can rise; give it one, or leave the model out by "
+            "`exclude`"
+        )
+
+
+def _rising_together(compare: CompareConfig, members: Sequence[Labels], pairs: Pairs) -> Mask:
+    up = down = np.ones(len(pairs), dtype=np.bool_)
+    for field in compare.ascending:
+        rank = ranks(field, members, compare.order.get(field))
+        first, second = rank[pairs[:, 0]], rank[pairs[:, 1]]
+        up, down = up & (first < second), down & (first > second)
+    return up | down
+
+
+def _no_repeat(compare: CompareConfig, a: Labels, b: Labels) -> str:
+    """Say that a crossed pair is not the mirror image of the one that rises in all fields."""
+    lower, upper = {}, {}
+    for field in compare.ascending:
+        first, second = ranks(field, [a, b], compare.order.get(field))
+        low, high = (a, b) if first < second else (b, a)
+        lower[field], upper[field] = low[field], high[field]
+    one, other = (group_name({f: own[f] for f in compare.ascending}) for own in (a, b))
+    what = "models" if a["model"] != b["model"] else "representations"
+    return (
+        f"compare.ascending leaves out comparisons of different {what}, not repeats: ({one}) "
+        f"with ({other}) is left out, ({group_name(lower)}) with ({group_name(upper)}) is "
+        "another pair; without ascending both are compared, each once"
+    )

@@ -1,0 +1,150 @@
+"""A folder of results is replaced whole, at whatever moment the process dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from fastcka.errors import InputError
+from fastcka.pair import folder as module
+from fastcka.pair.folder import require_free, write_folder
+
+KNOWN = {"a", "b"}
+OLD = {"a": b"old", "b": b"old"}
+NEW = {"a": b"new"}
+
+
+def write(path, files, *, replace=False):
+    write_folder(path, files, replace=replace, known=KNOWN, where="output_dir")
+
+
+def content(path):
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+def test_refused_without_overwrite(tmp_path):
+    path = tmp_path / "pair" / "layer5"
+    require_free(path, replace=False, known=KNOWN, where="output_dir")
+    assert not path.parent.exists()  # nothing is made before there is something to put there
+    write(path, OLD)
+    assert content(path) == OLD
+    with pytest.raises(InputError, match="layer5 holds results already; --overwrite"):
+        require_free(path, replace=False, known=KNOWN, where="output_dir")
+    with pytest.raises(InputError, match="layer5 holds results already; --overwrite"):
+        write(path, NEW)
+    assert content(path) == OLD
+    write(path, NEW, replace=True)
+    assert content(path) == NEW
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_empty_folder_is_no_result(tmp_path):
+    path = tmp_path / "layer5"
+    path.mkdir()
+    write(path, NEW)
+    assert content(path) == NEW
+
+
+def test_what_is_not_ours_is_never_replaced(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_bytes(b"years of work")
+    with pytest.raises(InputError, match=r"something else than .* \(thesis\.tex\)"):
+        write(tmp_path / "home", NEW, replace=True)
+    assert content(tmp_path / "home") == {"thesis.tex": b"years of work"}
+    with pytest.raises(InputError, match=r"thesis\.tex is a file"):
+        write(tmp_path / "home" / "thesis.tex", NEW, replace=True)
+    path = tmp_path / "home" / "thesis.tex" / "pair" / "layer5"
+    with pytest.raises(InputError, match=r"thesis\.tex is a file"):
+        require_free(path, replace=True, known=KNOWN, where="output_dir")
+
+
+def test_a_failed_write_leaves_the_old_folder(tmp_path, monkeypatch):
+    path = tmp_path / "layer5"
+    write(path, OLD)
+    real = os.fsync
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write(path, NEW, replace=True)
+    monkeypatch.setattr(module.os, "fsync", real)
+    assert content(path) == OLD
+    write(path, NEW, replace=True)
+    assert content(path) == NEW
+    assert list(tmp_path.iterdir()) == [path]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fastcka.pair import folder
+
+calls = 0
+def dying(real):
+    def call(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return call
+
+for owner, name in [(Path, "rename"), (Path, "mkdir"), (Path, "unlink"), (os, "fsync"),
+                    (os, "open"), (os, "rmdir"), (os, "unlink"), (folder.shutil, "rmtree")]:
+    setattr(owner, name, dying(getattr(owner, name)))
+folder.write_folder(
+    Path(sys.argv[1]), {"a": b"new"}, replace=True, known={"a", "b"}, where="output_dir"
+)
+"""
+
+
+def test_kill_9_before_each_change(tmp_path):
+    """The folder is the old one or the new one, whole, once the next process has come to it."""
+    seen = []
+    for moment in range(1, 60):
+        path = tmp_path / str(moment) / "layer5"
+        write(path, OLD)
+        command = [sys.executable, "-c", KILLED, str(path), str(moment)]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        with pytest.raises(InputError, match="holds results already"):  # and not an empty place
+            require_free(path, replace=False, known=KNOWN, where="output_dir")
+        assert content(path) in (OLD, NEW)
+        assert list(path.parent.iterdir()) == [path]
+        seen.append(content(path) == NEW)
+    else:
+        pytest.fail("the writer never ended")
+    # Old until the rename, new from then on, and both were seen.
+    assert seen == sorted(seen)
+    assert set(seen) == {False, True}
+
+
+def test_writers_at_the_same_time(tmp_path):
+    path = tmp_path / "layer5"
+    outcomes = []
+
+    def one(at):
+        try:
+            write(path, {"a": bytes([at]), "b": bytes([at])})
+            outcomes.append(at)
+        except InputError:
+            outcomes.append(None)
+
+    threads = [threading.Thread(target=one, args=(at,)) for at in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = (at for at in outcomes if at is not None)
+    assert len(outcomes) == 8
+    assert content(path) == {"a": bytes([winner]), "b": bytes([winner])}
+    assert list(tmp_path.iterdir()) == [path]

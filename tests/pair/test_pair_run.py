@@ -1,0 +1,304 @@
+"""`fastcka pair` on a small tree: numbers, names and files are the document's."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import oracle
+from checkpoint_trees import checkpoint_folder, cities, values_of, write_checkpoint
+from fastcka.errors import FilterError, ImportRefusedError, InputError
+from fastcka.pair import load_pair, run_pair
+from fastcka.store import import_tree
+
+
+def strict(text):
+    def refuse(constant):
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def read_summary(folder):
+    return strict((folder / "summary.json").read_text("utf-8"))
+
+
+def test_the_document(pair_config, expected):
+    path = pair_config()
+    run = run_pair(load_pair(path))
+    assert run.output.parts[-2:] == ("pt2-1_vs_pt2-2_seed1", "layer5")
+    assert {file.name for file in run.output.iterdir()} == {
+        "cka_timeline.csv",
+        "summary.json",
+        "config.yaml",
+    }
+    assert [file.name for file in run.output.parent.iterdir()] == ["layer5"]
+    # The last step of both, which is not the last of pt2-2_seed1.
+    value, kept = expected(200)
+    with (run.output / "cka_timeline.csv").open(newline="") as file:
+        header, row = csv.reader(file)
+    assert header == ["step", "cka"]
+    assert row[0] == "200"
+    assert float(row[1]) == pytest.approx(value, abs=1e-12)
+    summary = read_summary(run.output)
+    assert summary == run.summary
+    numbers = {
+        name: summary[name] for name in ("final_cka", "mean_cka", "std_cka", "min_cka", "max_cka")
+    }
+    assert numbers == pytest.approx(
+        {"final_cka": value, "mean_cka": value, "std_cka": 0, "min_cka": value, "max_cka": value},
+        abs=1e-12,
+    )
+    about = {name: summary[name] for name in ("exp1", "exp2", "layer", "n_checkpoints", "n_cities")}
+    assert about == {
+        "exp1": "pt2-1",
+        "exp2": "pt2-2_seed1",
+        "layer": 5,
+        "n_checkpoints": 1,
+        "n_cities": kept,
+    }
+    steps = [summary[name] for name in ("final_step", "exp1_last_step", "exp2_last_step")]
+    assert steps == [200, 200, 300]
+    outside = {"outside the filter": 60 - kept}
+    assert summary["dropped"] == {"exp1": outside, "exp2": outside}
+    assert summary["notes"] == []
+    copied = yaml.safe_load((run.output / "config.yaml").read_text("utf-8"))
+    assert copied == yaml.safe_load(path.read_text("utf-8"))
+    assert load_pair(run.output / "config.yaml") == load_pair(path)
+
+
+def test_every_common_step(pair_config, expected):
+    run = run_pair(load_pair(pair_config(use_final_only=False, city_filter=None)))
+    values = [expected(step, keep=lambda city: True)[0] for step in (0, 100, 200)]
+    assert [point.step for point in run.result.points] == [0, 100, 200]
+    np.testing.assert_allclose([p.cka for p in run.result.points], values, rtol=0, atol=1e-12)
+    summary = read_summary(run.output)
+    assert (summary["n_checkpoints"], summary["n_cities"]) == (3, 60)
+    assert summary["mean_cka"] == pytest.approx(np.mean(values))
+    assert summary["std_cka"] == pytest.approx(np.std(values))  # of the population
+    assert (summary["min_cka"], summary["max_cka"]) == pytest.approx((min(values), max(values)))
+    assert summary["final_cka"] == pytest.approx(values[-1])
+
+
+def test_listed_steps_must_be_there(pair_config):
+    run = run_pair(load_pair(pair_config(checkpoint_steps=[100, 0], use_final_only=False)))
+    assert [point.step for point in run.result.points] == [0, 100]
+    with pytest.raises(InputError, match=r"exp1 has no complete step 300; .* are 0, 100, 200"):
+        run_pair(load_pair(pair_config(checkpoint_steps=[300])), overwrite=True)
+
+
+def test_a_half_written_checkpoint_is_named(pair_config, two_models, expected):
+    (checkpoint_folder(two_models, "pt2-1", 5, 200) / "representations.pt").unlink()
+    run = run_pair(load_pair(pair_config()))
+    assert run.summary["final_step"] == 100
+    assert run.summary["final_cka"] == pytest.approx(expected(100)[0], abs=1e-12)
+    (note,) = run.summary["notes"]
+    for text in ("exp1", "checkpoint-200", "representations.pt is not there"):
+        assert text in note
+
+
+def test_a_damaged_checkpoint_is_no_earlier_step(pair_config, two_models):
+    damaged = checkpoint_folder(two_models, "pt2-1", 5, 200) / "representations.pt"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    with pytest.raises(ImportRefusedError, match="checkpoint-200"):
+        run_pair(load_pair(pair_config()))
+
+
+def test_final_is_no_step(pair_config, two_models):
+    folder = checkpoint_folder(two_models, "pt2-1", 5, "final")
+    write_checkpoint(folder, values_of("other", 400, 5), cities(), layer=5, step=400)
+    run = run_pair(load_pair(pair_config()))
+    assert run.summary["final_step"] == 200
+    assert "final" in run.summary["notes"][0]
+
+
+def test_ids_that_match_in_part(pair_config, two_models):
+    folder = checkpoint_folder(two_models, "pt2-2_seed1", 5, 200)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    rows = list(range(10, 60))
+    write_checkpoint(
+        folder,
+        values_of("pt2-2_seed1", 200, 5)[rows],
+        [cities()[row] for row in rows],
+        layer=5,
+        step=200,
+    )
+    run = run_pair(load_pair(pair_config(city_filter="region:^(?!Atlantis).*")))
+    kept = [row for row in rows if cities()[row]["region"] != "Atlantis"]
+    one, other = (values_of(model, 200, 5)[kept] for model in ("pt2-1", "pt2-2_seed1"))
+    assert run.summary["final_cka"] == pytest.approx(oracle.cka(one, other, "biased"), abs=1e-12)
+    assert run.summary["n_cities"] == len(kept)
+    atlantis = [sum(city["region"] == "Atlantis" for city in cities()[a:]) for a in (0, 10)]
+    assert run.summary["dropped"] == {
+        "exp1": {
+            "outside the filter": atlantis[0],
+            "not in the other model": 10 - (atlantis[0] - atlantis[1]),
+        },
+        "exp2": {"outside the filter": atlantis[1]},
+    }
+    # A timeline of values that are of other examples at other steps is none.
+    every = pair_config(city_filter=None, use_final_only=False)
+    with pytest.raises(InputError, match=r"step 200: .* 50 examples in common, .* not the 60"):
+        run_pair(load_pair(every), overwrite=True)
+
+
+def test_duplicate_ids(pair_config, two_models):
+    metadata = checkpoint_folder(two_models, "pt2-2_seed1", 5, 200) / "metadata.json"
+    fields = json.loads(metadata.read_text())
+    fields["city_info"][7]["row_id"] = fields["city_info"][3]["row_id"]
+    metadata.write_text(json.dumps(fields))
+    with pytest.raises(ImportRefusedError, match="rows 3, 7"):
+        run_pair(load_pair(pair_config()))
+
+
+def test_ids_of_two_kinds(pair_config, two_models):
+    metadata = checkpoint_folder(two_models, "pt2-2_seed1", 5, 200) / "metadata.json"
+    fields = json.loads(metadata.read_text())
+    fields["city_info"] = [row | {"city_id": row["row_id"]} for row in fields["city_info"]]
+    metadata.write_text(json.dumps(fields))
+    with pytest.raises(InputError, match="exp1 are named by row_id, those of exp2 by city_id"):
+        run_pair(load_pair(pair_config()))
+
+
+def test_no_ids_and_half_precision(pair_config, two_models):
+    """Without ids the place in the list is the id, as in the document; and that is said."""
+    values = []
+    for model in ("pt2-1", "pt2-2_seed1"):
+        folder = checkpoint_folder(two_models, model, 5, 200)
+        metadata = json.loads((folder / "metadata.json").read_text())
+        for row in metadata["city_info"]:
+            del row["row_id"]
+        (folder / "metadata.json").write_text(json.dumps(metadata))
+        saved = torch.load(folder / "representations.pt")
+        del saved["representations"]
+        saved["representations_flat"] = saved["representations_flat"].bfloat16()
+        torch.save(saved, folder / "representations.pt")
+        values.append(saved["representations_flat"].double().numpy()[30:])
+    config = pair_config(city_filter="city_id:^[3-5][0-9]$")
+    run = run_pair(load_pair(config))
+    assert run.summary["final_cka"] == pytest.approx(oracle.cka(*values, "biased"), abs=1e-12)
+    assert run.summary["n_cities"] == 30
+    assert run.summary["notes"] == ["the examples have no ids: rows are matched by position"]
+
+
+def test_a_representation_without_variance(pair_config, two_models):
+    folder = checkpoint_folder(two_models, "pt2-1", 5, 200)
+    saved = torch.load(folder / "representations.pt")
+    for name in ("representations", "representations_flat"):
+        saved[name] = torch.full_like(saved[name], 0.1)
+    torch.save(saved, folder / "representations.pt")
+    run = run_pair(load_pair(pair_config(use_final_only=False)))
+    summary = read_summary(run.output)  # valid JSON: no NaN
+    assert summary["final_cka"] is None
+    assert list(summary["undefined"]) == ["200"]
+    assert "exp1: zero variance" in summary["undefined"]["200"]
+    assert summary["n_checkpoints"] == 3
+    assert summary["mean_cka"] == pytest.approx(np.mean([p.cka for p in run.result.points[:2]]))
+    assert (run.output / "cka_timeline.csv").read_text().splitlines()[-1] == "200,nan"
+    only = run_pair(load_pair(pair_config()), overwrite=True)
+    assert read_summary(only.output)["mean_cka"] is None
+
+
+def test_a_gaussian_kernel(pair_config, two_models):
+    run = run_pair(load_pair(pair_config(kernel_type="rbf", city_filter=None)))
+    kernels, widths = [], []
+    for model in ("pt2-1", "pt2-2_seed1"):
+        x = values_of(model, 200, 5).astype(float)
+        distances = np.array([[np.linalg.norm(a - b) for b in x] for a in x])
+        width = np.median([distances[a, b] for a in range(60) for b in range(a)])
+        h = np.eye(60) - 1 / 60
+        kernels.append(h @ np.exp(-(distances**2) / (2 * width**2)) @ h)
+        widths.append(width)
+    k, m = kernels
+    value = np.trace(k @ m) / np.sqrt(np.trace(k @ k) * np.trace(m @ m))
+    assert run.summary["final_cka"] == pytest.approx(value, abs=1e-12)
+    assert run.summary["bandwidths"] == {"200": pytest.approx(widths)}
+    assert run.summary["kernel_type"] == "rbf"
+    folder = checkpoint_folder(two_models, "pt2-1", 5, 200)
+    saved = torch.load(folder / "representations.pt")
+    saved["representations_flat"][:50] = 1  # most examples are equal: no bandwidth
+    torch.save(saved, folder / "representations.pt")
+    undefined = run_pair(load_pair(pair_config(kernel_type="rbf")), overwrite=True)
+    assert "exp1: the median distance" in read_summary(undefined.output)["undefined"]["200"]
+
+
+def test_from_a_store(pair_config, two_models, tmp_path):
+    tree = run_pair(load_pair(pair_config()))
+    import_tree(two_models, tmp_path / "store")
+    sides = {
+        f"exp{at}": {"name": name, "repr_dir": str(tmp_path / "store")}
+        for at, name in ((1, "pt2-1"), (2, "pt2-2_seed1"))
+    }
+    stored = run_pair(load_pair(pair_config(**sides)), overwrite=True)
+    different = {name for name, value in stored.summary.items() if tree.summary[name] != value}
+    assert different <= {"final_cka", "mean_cka", "min_cka", "max_cka"}  # by rounding at most
+    assert stored.summary["final_cka"] == pytest.approx(tree.summary["final_cka"], abs=1e-12)
+    sides["exp1"]["name"] = "pt2-3"
+    with pytest.raises(InputError, match="no model 'pt2-3'"):
+        run_pair(load_pair(pair_config(**sides)), overwrite=True)
+
+
+def test_what_is_said_aloud(pair_config, two_models):
+    run = run_pair(load_pair(pair_config(use_gpu=True)))
+    assert run.summary["device"] == "cpu"
+    assert run.summary["notes"] == ["use_gpu: true, but it was computed on the CPU"]
+    one = checkpoint_folder(two_models, "pt2-1", 5, 200)
+    twin = checkpoint_folder(two_models, "pt2-9", 5, 200)
+    twin.mkdir(parents=True)
+    for file in one.iterdir():
+        (twin / file.name).write_bytes(file.read_bytes())
+    same = run_pair(
+        load_pair(pair_config(exp2={"name": "pt2-9", "repr_dir": str(twin.parent)})),
+        overwrite=True,
+    )
+    assert "same values" in same.summary["notes"][0]
+
+
+def test_what_cannot_be_compared(pair_config, two_models):
+    with pytest.raises(FilterError, match="unknown field 'regoin'; did you mean region"):
+        run_pair(load_pair(pair_config(city_filter="regoin:^A")))
+    with pytest.raises(InputError, match="keeps 0 of these; at least 2"):
+        run_pair(load_pair(pair_config(city_filter="region:Nowhere")))
+    with pytest.raises(InputError, match="of layer 5, the configuration says layer: 6"):
+        run_pair(load_pair(pair_config(layer=6)))
+    folder = checkpoint_folder(two_models, "pt2-1", 5, 0).parent
+    side = {"name": "b", "repr_dir": str(folder)}
+    with pytest.raises(InputError, match="same representations"):
+        run_pair(load_pair(pair_config(exp2=side)))
+    side = {"name": "b", "repr_dir": str(folder.parent)}
+    with pytest.raises(InputError, match=r"did you mean .*/representations\?"):
+        run_pair(load_pair(pair_config(exp2=side)))
+    side = {"name": "b", "repr_dir": str(folder / "nowhere")}
+    with pytest.raises(InputError, match="nowhere cannot be read: No such file"):
+        run_pair(load_pair(pair_config(exp2=side)))
+
+
+def test_a_pattern_without_end(pair_config, two_models):
+    metadata = checkpoint_folder(two_models, "pt2-1", 5, 200) / "metadata.json"
+    fields = json.loads(metadata.read_text())
+    fields["city_info"][0]["name"] = "a" * 40 + "!"
+    metadata.write_text(json.dumps(fields))
+    with pytest.raises(FilterError, match="too much time"):
+        run_pair(load_pair(pair_config(city_filter="name:^(a|aa|a?b?a)+$")))
+
+
+def test_no_common_step(pair_config, two_models):
+    for step in (0, 100, 200):
+        checkpoint_folder(two_models, "pt2-1", 5, step).rename(
+            checkpoint_folder(two_models, "pt2-1", 5, step + 1)
+        )
+    with pytest.raises(InputError, match="no step in common: the last of exp1 is 201"):
+        run_pair(load_pair(pair_config()))
+
+
+def test_the_plot(pair_config):
+    pytest.importorskip("matplotlib")
+    run = run_pair(load_pair(pair_config(save_timeline_plot=True, use_final_only=False)))
+    assert (run.output / "cka_timeline.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,651 @@
+"""The rules for pairs: the counts of a real study, brute force, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from fastcka.errors import SweepError
+from fastcka.store import Key, create_store
+from fastcka.sweep import plan_sweep
+
+TASKS = {
+    "pt2": [
+        "distance, trianglearea",
+        "angle, compass",
+        "inside, perimeter",
+        "crossing, distance",
+        "trianglearea, angle",
+        "compass, inside",
+        "perimeter, crossing",
+    ],
+    "pt3": [
+        "distance, trianglearea, angle",
+        "compass, inside, perimeter",
+        "crossing, distance, trianglearea",
+        "angle, compass, inside",
+        "perimeter, crossing, distance",
+        "trianglearea, angle, compass",
+        "inside, perimeter, crossing",
+    ],
+}
+# As the study's own log lists them.
+DISJOINT = {
+    "pt2": ["12", "13", "16", "17", "23", "24", "27", "34", "35", "45", "46", "56", "57", "67"],
+    "pt3": ["12", "17", "23", "34", "45", "56", "67"],
+}
+SEEDS = ("orig", 1, 2)
+LAYERS = ("3", "4", "5", "6")
+LAST = {"pt2": 328125, "pt3": 328132}
+
+
+def _model(family, variant, seed):
+    return f"{family}-{variant}" + ("" if seed == "orig" else f"_seed{seed}")
+
+
+def _names(plan):
+    """Return the pairs of a plan as a list of sets of (model, layer)."""
+    return [frozenset((key.model, key.layer) for key in pair) for pair in plan.pairs()]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Write PT2 and PT3 models 1 to 7 of three seeds, four layers, two steps each."""
+    folder = tmp_path_factory.mktemp("study") / "store"
+    x = np.arange(8.0).reshape(4, 2)
+    with create_store(folder) as store:
+        for family, variant, seed in itertools.product(TASKS, range(1, 8), SEEDS):
+            for step in (0, LAST[family]):
+                store.write(
+                    model=_model(family, variant, seed),
+                    step=step,
+                    layers=dict.fromkeys(LAYERS, x),
+                    example_ids=list("abcd"),
+                    factors={
+                        "family": family,
+                        "variant": variant,
+                        "seed": seed,
+                        "tasks": TASKS[family][variant - 1].split(", "),
+                    },
+                )
+    return folder
+
+
+def _study_plan(config_for, study, **compare):
+    rules = {"within": ["family", "layer"], "disjoint": ["tasks"], "steps": "final_each"}
+    return plan_sweep(config_for(store=study, compare=rules | compare))
+
+
+def _study_pairs(seeds):
+    """Enumerate the study's pairs from the lists of its log, for pairs of (lower, upper) seeds."""
+    return {
+        frozenset({(_model(family, pair[0], one), layer), (_model(family, pair[1], other), layer)})
+        for family, pairs in DISJOINT.items()
+        for pair in pairs
+        for one, other in seeds
+        for layer in LAYERS
+    }
+
+
+# --- the study ---------------------------------------------------------------------------------
+
+
+def test_disjoint_pairs_of_all_seeds_are_756(config_for, study):
+    plan = _study_plan(config_for, study)
+    pairs = _names(plan)
+    assert len(pairs) == len(set(pairs)) == 756
+    assert set(pairs) == _study_pairs(list(itertools.product(SEEDS, repeat=2)))
+    # 8 groups of 21 models have 210 pairs each.
+    assert (len(plan.groups), plan.n_pairs) == (8, 8 * 210)
+    assert plan.dropped_by_rule == {"disjoint tasks": 8 * 210 - 756}
+
+
+def test_pairs_of_different_seeds_are_504(config_for, study):
+    pairs = _names(_study_plan(config_for, study, differ=["seed"]))
+    assert len(pairs) == len(set(pairs)) == 504
+    assert set(pairs) == _study_pairs(list(itertools.permutations(SEEDS, 2)))
+
+
+def test_ascending_seeds_are_the_252_of_the_log(config_for, study):
+    plan = _study_plan(
+        config_for,
+        study,
+        differ=["seed"],
+        ascending=["variant", "seed"],
+        order={"seed": list(SEEDS)},
+    )
+    pairs = _names(plan)
+    assert len(pairs) == len(set(pairs)) == 252
+    assert set(pairs) == _study_pairs(list(itertools.combinations(SEEDS, 2)))
+    by_family = {
+        family: sum(len(g.pairs) for g in plan.groups if g.fields["family"] == family)
+        for family in TASKS
+    }
+    assert by_family == {"pt2": 168, "pt3": 84}
+    assert {(key.model[:3], key.step) for pair in plan.pairs() for key in pair} == set(LAST.items())
+
+
+def test_the_252_without_differ_are_the_same(config_for, study):
+    plan = _study_plan(
+        config_for, study, ascending=["variant", "seed"], order={"seed": list(SEEDS)}
+    )
+    assert set(_names(plan)) == _study_pairs(list(itertools.combinations(SEEDS, 2)))
+    assert plan.dropped_by_rule == {
+        "disjoint tasks": 924,
+        "ascending variant, seed": 252 + 252,
+    }
+    assert plan.dropped["pairs in a group with equal 'seed' (compare.ascending)"] == 252
+
+
+def test_the_plan_says_what_ascending_dropped(config_for, study):
+    plan = _study_plan(
+        config_for,
+        study,
+        differ=["seed"],
+        ascending=["variant", "seed"],
+        order={"seed": list(SEEDS)},
+    )
+    reason = (
+        "pairs in a group rising in one and falling in another of variant, seed "
+        "(compare.ascending): comparisons of their own, not repeats of those kept"
+    )
+    told = json.loads(json.dumps(plan.to_dict()))
+    assert told["dropped"][reason] == 252
+    # In each group, the lowest variant of the highest seed and the highest variant of the lowest
+    # seed are in no pair: 19 of 21 models are read.
+    assert (told["representations"], told["groups"], told["comparisons"]) == (8 * 19, 8, 252)
+    assert plan.facts()["nothing shared in a pair"] == "tasks"
+    derivation = plan.facts()["derivation"]
+    assert derivation.startswith(
+        "1,680 within the groups, less 924 by disjoint tasks, less 252 by differ seed, less 252 by "
+        "ascending variant, seed: 252\n"
+    )
+    assert "leaves out comparisons of different models, not repeats" in derivation
+    [explanation] = told["explanations"]
+    left_out, kept = explanation.split(" is left out, ")
+    # The two pairs in the words are different pairs of models, with the same labels shuffled.
+    assert "(variant=1, seed=1) with (variant=2, seed=orig)" in left_out
+    assert "(variant=1, seed=orig) with (variant=2, seed=1)" in kept
+
+
+# --- the same words for every shape ------------------------------------------------------------
+
+
+def _grid(factors, *, steps=(0,), layers=("l",)):
+    return [
+        Key(model, step, layer) for model in sorted(factors) for step in steps for layer in layers
+    ]
+
+
+def _compare(config_for, labelled_store, compare, factors, *, steps=(0,), layers=("l",), **fields):
+    store = labelled_store(_grid(factors, steps=steps, layers=layers), factors)
+    return plan_sweep(config_for(compare=compare, **fields), store)
+
+
+@pytest.mark.parametrize(
+    ("compare", "equal", "count"),
+    [
+        # 2 models, 3 steps, 4 layers: 24 representations
+        ({"within": ["model", "step"]}, ("model", "step"), 2 * 3 * 6),
+        ({"within": ["model", "layer"]}, ("model", "layer"), 2 * 4 * 3),
+        ({"within": ["layer", "step"]}, ("step", "layer"), 3 * 4),
+        ({"same": ["model", "step"]}, ("model", "step"), 2 * 3 * 6),
+        ({"within": ["model"], "differ": ["layer", "step"]}, ("model",), 2 * 12 * 6 // 2),
+        ({"within": ["step"], "same": ["layer"], "differ": ["model"]}, ("step", "layer"), 12),
+        ({"within": ["layer"], "differ": ["model"]}, ("layer",), 4 * 3 * 3),
+        ({"within": ["model", "step"], "ascending": ["layer"]}, ("model", "step"), 2 * 3 * 6),
+        ({}, (), 24 * 23 // 2),
+    ],
+)
+def test_layers_steps_and_models_by_the_same_words(
+    config_for, labelled_store, compare, equal, count
+):
+    plan = _compare(
+        config_for,
+        labelled_store,
+        compare,
+        {"a": {}, "b": {}},
+        steps=(0, 10, 20),
+        layers=("l1", "l2", "l3", "l4"),
+    )
+    pairs = list(plan.pairs())
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs) == count
+    for one, other in pairs:
+        assert all(getattr(one, field) == getattr(other, field) for field in equal)
+        assert all(getattr(one, f) != getattr(other, f) for f in compare.get("differ", ()))
+
+
+def test_layers_of_one_model_against_those_of_another(config_for, labelled_store):
+    plan = _compare(
+        config_for,
+        labelled_store,
+        {"left": {"model": "a"}, "right": {"model": "b"}},
+        {"a": {}, "b": {}, "c": {}},
+        layers=("l1", "l2", "l3"),
+    )
+    assert {(a.model + a.layer, b.model + b.layer) for a, b in plan.pairs()} == {
+        (f"al{i}", f"bl{j}") for i in (1, 2, 3) for j in (1, 2, 3)
+    }
+    assert plan.dropped["representations in neither compare.left nor compare.right"] == 3
+
+
+def test_sides_that_overlap_give_each_pair_once(config_for, labelled_store):
+    factors = {name: {"set": list(name)} for name in ("x", "xy", "yx", "y", "z")}
+    plan = _compare(config_for, labelled_store, {"left": {"set": "x"}, "right": {}}, factors)
+    pairs = [frozenset((a.model, b.model)) for a, b in plan.pairs()]
+    # Every pair but those of y and z alone.
+    assert len(pairs) == len(set(pairs)) == 10 - 1
+    assert frozenset("yz") not in pairs
+    both = {"left": {"set": "x"}, "right": {"set": "y"}}
+    pairs = [
+        frozenset((a.model, b.model))
+        for a, b in _compare(config_for, labelled_store, both, factors).pairs()
+    ]
+    assert sorted(map(sorted, pairs)) == sorted(
+        map(sorted, itertools.combinations(("x", "xy", "yx", "y"), 2))
+    )
+
+
+def test_one_exclude_leaves_out_what_fits_all_of_its_fields(config_for, labelled_store):
+    factors = {f"{v}{s}": {"variant": v, "seed": s} for v in "ab" for s in (1, 2)}
+    plan = _compare(config_for, labelled_store, {}, factors, exclude={"variant": "a", "seed": [2]})
+    assert [r.key.model for r in plan.representations] == ["a1", "b1", "b2"]
+    assert plan.dropped == {"representations left out by exclude (variant, seed)": 1}
+    lacking = factors | {"c": {"seed": 2}}
+    plan = _compare(config_for, labelled_store, {}, lacking, exclude={"variant": "a"})
+    assert [r.key.model for r in plan.representations] == ["b1", "b2", "c"]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "last"),
+    [
+        ({"step": 20}, {"a": 10, "b": 10}),
+        ({"step": 20, "model": "a"}, {"a": 10, "b": 20}),
+        # Another layer is there still: step 20 remains the last one.
+        ({"step": 20, "model": "a", "layer": "l1"}, {"a": 20, "b": 20}),
+        ({"layer": "l1"}, {"a": 20, "b": 20}),
+    ],
+)
+def test_the_last_step_after_exclude(config_for, labelled_store, exclude, last):
+    plan = _compare(
+        config_for,
+        labelled_store,
+        {"within": ["layer"], "steps": "final_each"},
+        {"a": {}, "b": {}},
+        steps=(10, 20),
+        layers=("l1", "l2"),
+        exclude=exclude,
+    )
+    assert {r.key.model: r.key.step for r in plan.representations} == last
+
+
+def test_half_a_checkpoint_stays_the_last_one_if_its_layer_is_excluded(config_for, labelled_store):
+    keys = [Key(model, step, "l2") for model in "abc" for step in (10, 20)]
+    keys[1] = Key("a", 20, "l1")  # of its last step, a has l1 alone
+    config = config_for(within=["layer"], steps="final_each", exclude={"layer": "l1"})
+    plan = plan_sweep(config, labelled_store(keys, {model: {} for model in "abc"}))
+    assert [tuple(r.key)[:2] for r in plan.representations] == [("b", 20), ("c", 20)]
+    assert any(why.startswith("missing representations of model 'a'") for why in plan.dropped)
+
+
+# --- sets --------------------------------------------------------------------------------------
+
+
+def test_disjoint_and_overlapping_divide_the_pairs(config_for, labelled_store):
+    factors = {
+        "m1": {"tasks": ["a", "b"]},
+        "m2": {"tasks": ["b", "c"]},
+        "m3": {"tasks": "c"},  # one value is a set of one
+        "m4": {"tasks": []},
+        "m5": {"tasks": ["a", "b", "a"]},
+    }
+
+    def pairs(**compare):
+        plan = _compare(config_for, labelled_store, compare, factors)
+        return {a.model[1] + b.model[1] for a, b in plan.pairs()}
+
+    assert pairs(disjoint=["tasks"]) == {"13", "14", "24", "34", "35", "45"}
+    assert pairs(overlapping=["tasks"]) == {"12", "15", "23", "25"}
+    assert pairs(overlapping=["tasks"], differ=["tasks"]) == {"12", "15", "23", "25"}
+    assert pairs(disjoint="tasks", left={"model": "m3"}, right={}) == {"13", "34", "35"}
+
+
+def test_members_of_a_set_are_equal_as_values_are(config_for, labelled_store):
+    factors = {"a": {"k": [1]}, "b": {"k": ["1"]}, "c": {"k": [True]}, "d": {"k": [1.0]}}
+    plan = _compare(config_for, labelled_store, {"overlapping": ["k"]}, factors)
+    assert [(a.model, b.model) for a, b in plan.pairs()] == [("a", "d")]
+
+
+# --- order -------------------------------------------------------------------------------------
+
+
+def _ascending(config_for, labelled_store, values, order=None):
+    """Return which pairs rise in the numbers and in ``values`` (number -> value) together."""
+    factors = {f"m{n}": {"number": n, "value": value} for n, value in enumerate(values)}
+    compare = {"ascending": ["number", "value"]}
+    if order is not None:
+        compare["order"] = {"value": order}
+    plan = _compare(config_for, labelled_store, compare, factors)
+    return {a.model[1] + b.model[1] for a, b in plan.pairs()}
+
+
+@pytest.mark.parametrize(
+    ("values", "order", "expected"),
+    [
+        (
+            [10, 9, 9.5, 9],
+            None,
+            {
+                "12",
+            },
+        ),
+        (["v2", "v10", "v1"], None, {"01"}),
+        (["2", "10", "1"], None, {"01"}),
+        (["blocks.2", "blocks.10", "blocks.1"], None, {"01"}),
+        (["pt2-2", "pt2-10", "pt2-1"], None, {"01"}),
+        # Longer than a number that Python reads.
+        (["9" * 5000 + "2", "9" * 5000 + "3"], None, {"01"}),
+        (["late", "early", "mid"], ["early", "mid", "late"], {"12"}),
+        (["orig", 1, 2], ["orig", 1, 2], {"01", "02", "12"}),
+        (["orig", 1, 2], [1, "orig", 2, "never used"], {"02", "12"}),
+        ([3, 2, 1], [3, 2, 1], {"01", "02", "12"}),
+        ([True, False, True], [False, True], {"12"}),
+    ],
+)
+def test_ascending_by_value_number_or_given_order(
+    config_for, labelled_store, values, order, expected
+):
+    assert _ascending(config_for, labelled_store, values, order) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (["orig", 1, 2], '"orig", 1, 2'),
+        (["early", "mid", "late"], '"early", "mid", "late"'),
+        (["a1", "b2"], '"a1", "b2"'),
+        (["v1", "v01"], '"v1", "v01"'),
+        ([1, "2"], '1, "2"'),
+        (["0.5", "0.25"], '"0.5", "0.25"'),
+        (["lr1e-3", "lr1e-4"], '"lr1e-3", "lr1e-4"'),
+        (["1e5", "1e4"], '"1e5", "1e4"'),
+        (["-1", "-2"], '"-1", "-2"'),
+        (["v1.5", "v1.10"], '"v1.5", "v1.10"'),
+        (["1/2", "1/3"], '"1/2", "1/3"'),
+        ([False, True], "false, true"),
+    ],
+)
+def test_values_without_an_order_of_their_own(config_for, labelled_store, values, shown):
+    with pytest.raises(SweepError) as caught:
+        _ascending(config_for, labelled_store, values)
+    assert "compare.ascending: the values of 'value' have no order of their own" in str(
+        caught.value
+    )
+    assert f"`order: {{value: [{shown}]}}`" in str(caught.value)
+
+
+def test_three_fields_rise_together_or_not_at_all(config_for, labelled_store):
+    factors = {
+        f"m{i}{j}{k}": {"i": i, "j": j, "k": k}
+        for i, j, k in itertools.product((0, 1), (0, 1, 2), (0, 1))
+    }
+    plan = _compare(config_for, labelled_store, {"ascending": ["i", "j", "k"]}, factors)
+    assert {(a.model, b.model) for a, b in plan.pairs()} == {
+        ("m000", "m111"),
+        ("m000", "m121"),
+        ("m010", "m121"),
+    }
+    assert "(i=0, j=0, k=0) with (i=1, j=1, k=1) is another pair" in plan.explanations[0]
+
+
+# --- brute force -------------------------------------------------------------------------------
+
+
+def _identity(value):
+    return (type(value) is bool, isinstance(value, str), value)
+
+
+def _set_of(value):
+    return {_identity(one) for one in (value if isinstance(value, list) else [value])}
+
+
+def _equal(a, b):
+    if isinstance(a, list) != isinstance(b, list):
+        return False
+    return sorted(a) == sorted(b) if isinstance(a, list) else _identity(a) == _identity(b)
+
+
+def _takes(wanted, own):
+    return all(
+        any(_identity(value) in _set_of(own[field]) for value in values)
+        for field, values in wanted.items()
+    )
+
+
+def _is_compared(a, b, compare):
+    """Say by the words of the documentation if two representations are compared."""
+    places = {f: list(map(_identity, values)) for f, values in compare["order"].items()}
+
+    def place(own, field):
+        return places[field].index(_identity(own[field])) if field in places else own[field]
+
+    rises = [
+        {place(one, f) < place(other, f) for f in compare["ascending"]}
+        for one, other in ((a, b), (b, a))
+    ]
+    left, right = compare.get("left"), compare.get("right")
+    return (
+        all(_equal(a[f], b[f]) for f in (*compare["within"], *compare["same"]))
+        and not any(_equal(a[f], b[f]) for f in compare["differ"])
+        and not any(_set_of(a[f]) & _set_of(b[f]) for f in compare["disjoint"])
+        and all(_set_of(a[f]) & _set_of(b[f]) for f in compare["overlapping"])
+        and ({True} in rises or not compare["ascending"])
+        and (
+            left is None
+            or (_takes(left, a) and _takes(right, b))
+            or (_takes(left, b) and _takes(right, a))
+        )
+    )
+
+
+def _choose(rng, values, least, most):
+    count = rng.integers(least, min(most, len(values)) + 1)
+    return [values[at] for at in rng.choice(len(values), size=count, replace=False)]
+
+
+def _random_sweep(rng):
+    factors = {
+        f"m{number}": {
+            "family": str(rng.choice(["mlp", "cnn"])),
+            "seed": ["orig", 1, 2, True][rng.integers(4)],
+            "variant": int(rng.integers(1, 5)),
+            "tasks": _choose(rng, ["x", "y", "z", 1], 0, 2),
+        }
+        for number in range(rng.integers(3, 8))
+    }
+    keys = _grid(factors, steps=(0, 10)[: rng.integers(1, 3)], layers=("1", "2"))
+    fields = ["model", "step", "layer", "family", "seed", "variant"]
+    rng.shuffle(fields)
+    present = {
+        field: [value for _, value in sorted({repr(v): v for v in column}.items())]
+        for field in [*fields, "tasks"]
+        for column in [
+            [
+                one
+                for key in keys
+                for value in [{**key._asdict(), **factors[key.model]}[field]]
+                for one in (value if isinstance(value, list) else [value])
+            ]
+        ]
+        if column
+    }
+
+    def wanted(most):
+        some = _choose(rng, sorted(present), 0, most)
+        return {field: _choose(rng, present[field], 1, 3) for field in some}
+
+    ordered = [f for f in fields[3:] if f in ("seed", "variant", "layer", "step")]
+    ascending = _choose(rng, ordered, 0, 2) if rng.integers(2) else []
+    compare = {
+        "within": fields[: rng.integers(0, 2)],
+        "same": fields[1 : 1 + rng.integers(0, 2)],
+        "differ": fields[3 : 3 + rng.integers(0, 2)],
+        "disjoint": [],
+        "overlapping": [],
+        "ascending": ascending,
+        "order": {
+            field: _choose(rng, ["orig", 1, 2, True], 4, 4)
+            for field in ascending
+            if field == "seed"
+        },
+    }
+    kind = rng.integers(4)
+    if kind < 2:
+        compare[("disjoint", "overlapping")[kind]] = ["tasks"]
+    if rng.integers(3) == 0:
+        compare |= {"left": wanted(2), "right": wanted(2)}
+    return keys, factors, compare, wanted(2) if rng.integers(3) == 0 else {}
+
+
+def test_500_random_rules_equal_brute_force(config_for, labelled_store):
+    rng = np.random.default_rng(11)
+    outcomes = {"compared": 0, "refused": 0}
+    for _ in range(500):
+        keys, factors, compare, exclude = _random_sweep(rng)
+        labels = {key: {**key._asdict(), **factors[key.model]} for key in keys}
+        taking_part = [key for key in keys if not (exclude and _takes(exclude, labels[key]))]
+        expected = {
+            frozenset(pair)
+            for pair in itertools.combinations(taking_part, 2)
+            if _is_compared(*(labels[key] for key in pair), compare)
+        }
+        config = config_for(compare=compare, exclude=exclude)
+        store = labelled_store(keys, factors)
+        # Nothing is excluded: refused, whatever the pairs.
+        if not expected or (exclude and len(taking_part) == len(keys)):
+            with pytest.raises(SweepError):
+                plan_sweep(config, store)
+            outcomes["refused"] += 1
+            continue
+        plan = plan_sweep(config, store)
+        pairs = [frozenset(pair) for pair in plan.pairs()]
+        assert len(pairs) == len(set(pairs))
+        assert set(pairs) == expected
+        assert plan.n_pairs - sum(plan.dropped_by_rule.values()) == len(expected)
+        outcomes["compared"] += 1
+    assert min(outcomes.values()) > 100, outcomes
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("compare", "expected"),
+    [
+        ({"same": ["seed"], "differ": ["seed"]}, "'seed' stands in same and in differ, which cont"),
+        ({"within": ["seed"], "ascending": ["seed"]}, "stands in within and in ascending"),
+        ({"same": ["tasks"], "disjoint": ["tasks"]}, "stands in same and in disjoint"),
+        ({"disjoint": ["tasks"], "overlapping": ["tasks"]}, "stands in disjoint and in overlap"),
+        ({"order": {"seed": [1, 2]}}, "compare.order: 'seed' is not in compare.ascending"),
+        (
+            {"ascending": ["seed"], "order": {"seed": ["orig", 1, 2, 1.0]}},
+            "compare.order.seed: expected each value once; came ['orig', 1, 2, 1.0]",
+        ),
+        (
+            {"ascending": ["variant", "seed"], "order": {"seed": [1, 2]}},
+            'compare.order.seed: no place for "orig", which model=v1_orig, step=0, layer=l has '
+            "(listed: 1, 2)",
+        ),
+        (
+            {"ascending": ["variant", "seed"], "order": {"seed": ["orig", "1", "2"]}},
+            'compare.order.seed: no place for 1, which model=v1_1, step=0, layer=l has (listed: "',
+        ),
+        ({"ascending": ["tasks"]}, "compare.ascending: 'tasks' of model 'v1_1' is [\"x\"]: expe"),
+        ({"ascending": ["none"]}, "compare.ascending: 'none' of model 'v1_1' is null: exp"),
+        ({"disjoint": ["none"]}, "compare.disjoint: 'none' of model 'v1_1' is null: expected a"),
+        (
+            {"disjoint": ["note"]},
+            "compare.disjoint: 'note' of model 'v1_1' is the one text 'a, b': expected a list",
+        ),
+        ({"disjoint": ["some"]}, "compare.disjoint: model 'v1_1' has no factor 'some'"),
+        ({"same": ["some"]}, "compare.same: model 'v1_1' has no factor 'some' (it has: model,"),
+        ({"disjoint": ["taks"]}, "compare.disjoint: unknown field 'taks'; did you mean tasks?"),
+        ({"ascending": ["sead"]}, "compare.ascending: unknown field 'sead'"),
+        ({"left": {"seed": 1}}, "compare.left: expected compare.right beside it; write `right: {}"),
+        ({"right": {}}, "compare.right: expected compare.left beside it"),
+        (
+            {"left": {"sed": 1}, "right": {}},
+            "compare.left: unknown field 'sed'; did you mean seed?",
+        ),
+        ({"left": {"seed": 7}, "right": {}}, "compare.left.seed: no representation in"),
+        (
+            {"left": {}, "right": {"variant": 1, "some": "s"}},
+            "compare.right: no representation that takes part has these values",
+        ),
+        (
+            {"within": ["variant"], "left": {"variant": 1}, "right": {"variant": 2}},
+            "6 within the groups, less 6 by left and right: 0",
+        ),
+        (
+            {"within": ["seed"], "overlapping": ["tasks"]},
+            "3 within the groups, less 3 by overlapping tasks: 0",
+        ),
+    ],
+)
+def test_refusals(config_for, labelled_store, compare, expected):
+    factors = {
+        f"v{variant}_{seed}": {
+            "variant": variant,
+            "seed": seed,
+            "tasks": ["x" if variant == 1 else "y"],
+            "none": None,
+            "note": "a, b",
+        }
+        for variant in (1, 2)
+        for seed in SEEDS
+    }
+    factors["v2_1"]["some"] = "s"
+    with pytest.raises(SweepError) as caught:
+        _compare(config_for, labelled_store, compare, factors)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("exclude", "expected"),
+    [
+        ({"sed": 1}, "exclude: unknown field 'sed'; did you mean seed?"),
+        ({"seed": 9}, "exclude.seed: no representation in"),
+        ({"seed": 1, "variant": 2}, "exclude: no representation has such values in seed and var"),
+        ({"model": ["a", "b"]}, "no representation is left: 2 representations left out by exclude"),
+    ],
+)
+def test_an_exclude_that_means_nothing(config_for, labelled_store, exclude, expected):
+    factors = {"a": {"seed": 1, "variant": 1}, "b": {"seed": 2, "variant": 2}}
+    with pytest.raises(SweepError) as caught:
+        _compare(config_for, labelled_store, {}, factors, exclude=exclude)
+    assert expected in str(caught.value)
+
+
+def test_a_damaged_file_that_is_excluded_does_not_stop_the_plan(config_for, tmp_path):
+    x = np.arange(8.0).reshape(4, 2)
+    with create_store(tmp_path / "store") as store:
+        for model in "abc":
+            for step in (0, 10):
+                store.write(
+                    model=model,
+                    step=step,
+                    layers={"l": x},
+                    example_ids=list("wxyz"),
+                    factors={"family": model},
+                )
+    [file] = [f for f in (tmp_path / "store").rglob("10.h5") if f.parent.name.startswith("c-")]
+    file.write_bytes(file.read_bytes()[:100])
+    for wrong in ({"model": "a"}, {"model": "c", "step": 0}, {"model": "c", "layer": "l"}):
+        with pytest.raises(Exception, match=r"10\.h5"):
+            plan_sweep(config_for(exclude=wrong))
+    for right in ({"model": "c"}, {"step": 10}, {"model": "c", "step": [0, 10]}):
+        plan = plan_sweep(config_for(exclude=right))
+        assert plan.dropped["unreadable files left out by exclude"] == 1

@@ -1,0 +1,317 @@
+"""Shards: an even division, a ledger each, at the same time in one folder, merged at the end."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from fastcka.errors import BusyFolderError, FailedGroupsError, InputError
+from fastcka.store import Key
+from fastcka.sweep import CompareConfig, Shard, comparisons_held, plan_sweep, run_sweep
+from fastcka.sweep.folder import claimed_folder, shared_folder
+from fastcka.sweep.shards import divided
+
+COMMAND = "from fastcka.cli import main; main()"
+PARTS = (Shard(1, 3), Shard(2, 3), Shard(3, 3))
+
+
+def _positions(part):
+    return [group.position for group in part]
+
+
+# --- the division ------------------------------------------------------------------------------
+
+TASKS = {
+    "PT2": "distance trianglearea, angle compass, inside perimeter, crossing distance, "
+    "trianglearea angle, compass inside, perimeter crossing",
+    "PT3": "distance trianglearea angle, compass inside perimeter, crossing distance trianglearea, "
+    "angle compass inside, perimeter crossing distance, trianglearea angle compass, "
+    "inside perimeter crossing",
+}
+
+
+def test_the_documents_252_comparisons_are_63_in_each_of_4_parts(config_for, labelled_store):
+    keys, factors = [], {}
+    for family, tasks in TASKS.items():
+        for variant, own in enumerate(tasks.split(", "), start=1):
+            for seed in ("orig", 1, 2):
+                model = f"{family}-{variant}_{seed}"
+                factors[model] = {
+                    "family": family,
+                    "variant": variant,
+                    "seed": seed,
+                    "tasks": own.split(),
+                }
+                keys += [Key(model, 328125, str(layer)) for layer in range(3, 7)]
+    compare = {
+        "within": ["family", "layer"],
+        "disjoint": ["tasks"],
+        "differ": ["seed"],
+        "ascending": ["variant", "seed"],
+        "order": {"seed": ["orig", 1, 2]},
+        "steps": "final_each",
+    }
+    config = config_for().model_copy(update={"compare": CompareConfig.model_validate(compare)})
+    plan = plan_sweep(config, labelled_store(keys, factors))
+    for count in (1, 2, 3, 4):  # 4 groups of 42 and 4 of 21, all of the same cost
+        parts = divided(plan.groups, count)
+        comparisons = [sum(len(group.pairs) for group in part) for part in parts]
+        assert comparisons == [252 // count] * count
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_a_division_leaves_nothing_out_and_is_even(config_for, labelled_store, count):
+    """Groups of 2 to 16 models: no part is dearer than the mean and one group more."""
+    rng = np.random.default_rng(3)
+    keys = [
+        Key(f"m{model}", 0, f"layer {layer}")
+        for layer in range(20)
+        for model in range(int(rng.integers(2, 17)))
+    ]
+    store = labelled_store(keys, {key.model: {} for key in keys})
+    groups = plan_sweep(config_for(within=["layer"]), store).groups
+    parts = divided(groups, count)
+    assert len(parts) == count
+    assert sorted(at for part in parts for at in _positions(part)) == list(range(20))
+    assert all(_positions(part) == sorted(_positions(part)) for part in parts)
+    # 8 examples of 4 features: route G in every group, so that flops are those of its features.
+    costs = [
+        8 * 4 * len(g.representations) * (min(8, 4 * len(g.representations)) + 100 * 4)
+        for g in groups
+    ]
+    loads = [sum(costs[at] for at in _positions(part)) for part in parts]
+    assert max(loads) <= sum(costs) / count + max(costs)
+    assert [_positions(part) for part in divided(groups[::-1], count)] == [
+        _positions(part) for part in parts
+    ]
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "4", "1/4/2", "-1/4", "a/b", "", "1 / 4"])
+def test_a_shard_that_is_none_is_refused(text):
+    with pytest.raises(InputError, match=r"shard: expected .*"):
+        Shard.parse(text)
+
+
+def test_a_shard_reads_as_it_is_written():
+    assert str(Shard.parse("2/4")) == "2/4"
+    assert Shard.parse("2/4") == Shard(2, 4)
+
+
+# --- running -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sweep(trained, config_for, no_figures):
+    """2 variants x 2 layers x 2 steps: eight groups of three comparisons.
+
+    Reading is what they cost: 40 examples of 9 float64 features (fc of b), of 9 float32 (fc of a)
+    or of 5 (conv), so about 4, 2 and 1. In 2 parts of 8, 8; in 3 parts of 6, 5 and 5.
+    """
+    return config_for(within=["layer", "step", "variant"])
+
+
+@pytest.fixture
+def undisturbed(sweep, tmp_path, but_for_seconds):
+    whole = run_sweep(sweep.model_copy(update={"output": tmp_path / "undisturbed"}))
+    return but_for_seconds(whole.results_path)
+
+
+def _seconds(path):
+    """Return the name of each group -> its seconds, by SQL alone."""
+    with closing(sqlite3.connect(path)) as db:
+        return dict(
+            db.execute("SELECT name, json_extract(provenance, '$.seconds') FROM groups").fetchall()
+        )
+
+
+def test_the_last_shard_writes_what_a_whole_run_would(sweep, undisturbed, but_for_seconds):
+    results = [run_sweep(sweep, shard=part) for part in PARTS]
+    assert [own.written for own in results] == [False, False, True]
+    assert [own.groups_waiting for own in results] == [5, 3, 0]
+    assert [own.groups_computed for own in results] == [3, 2, 3]
+    assert [own.ledger_path.name for own in results] == [
+        f"ledger.{at}-of-3.sqlite" for at in (1, 2, 3)
+    ]
+    assert but_for_seconds(results[0].results_path) == undisturbed
+    # Each row has the seconds that the shard measured.
+    measured = {}
+    for own in results:
+        measured |= _seconds(own.ledger_path)
+    with results[0].results_path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            assert float(row["seconds"]) == measured[row["group"]]
+    table = results[0].results_path.read_bytes()
+    again = run_sweep(sweep)
+    assert (again.groups_computed, again.groups_reused) == (0, 8)
+    assert again.results_path.read_bytes() == table
+    assert _seconds(again.ledger_path) == measured
+
+
+def test_nothing_is_written_before_all_is_there(sweep):
+    first = run_sweep(sweep, shard=PARTS[0])
+    assert sorted(path.name for path in first.output.iterdir()) == [
+        *(".lock", ".lock.1-of-3", "ledger.1-of-3.sqlite")
+    ]
+    assert comparisons_held(plan_sweep(sweep)) == 9
+
+
+def test_a_whole_run_takes_what_shards_have_and_computes_the_rest(
+    sweep, undisturbed, but_for_seconds
+):
+    shard = run_sweep(sweep, shard=PARTS[1])
+    whole = run_sweep(sweep)
+    assert (whole.groups_computed, whole.groups_reused) == (6, 2)
+    assert but_for_seconds(whole.results_path) == undisturbed
+    shard.ledger_path.unlink()  # the sweep's own ledger has it now
+    table = whole.results_path.read_bytes()
+    assert run_sweep(sweep).groups_computed == 0
+    assert whole.results_path.read_bytes() == table
+    late = run_sweep(sweep, shard=PARTS[0])
+    assert (late.groups_computed, late.groups_reused, late.written) == (0, 3, True)
+    assert whole.results_path.read_bytes() == table
+
+
+def test_a_damaged_value_of_a_shard_is_computed_again(sweep, undisturbed, but_for_seconds):
+    for part in PARTS[:2]:
+        shard = run_sweep(sweep, shard=part)
+    with closing(sqlite3.connect(shard.ledger_path)) as db, db:
+        db.execute("UPDATE similarities SET cka_unbiased = 0.5 WHERE group_id = 1")
+    assert comparisons_held(plan_sweep(sweep)) == 12
+    whole = run_sweep(sweep)
+    assert (whole.groups_computed, whole.groups_reused) == (4, 4)
+    assert but_for_seconds(whole.results_path) == undisturbed
+
+
+def test_another_division_computes_nothing_twice(sweep):
+    first = run_sweep(sweep, shard=Shard(1, 2))
+    assert first.groups_computed == 4
+    others = [run_sweep(sweep, shard=Shard(at, 4)) for at in (1, 2, 3, 4)]
+    assert sum(own.groups_computed for own in others) == 4
+    assert sum(own.groups_reused for own in others) == 4
+    assert [own.written for own in others] == [False, False, False, True]
+
+
+def test_a_shard_without_a_group_has_nothing_to_do(sweep):
+    result = run_sweep(sweep, shard=Shard(9, 9))
+    assert (result.groups_computed, result.groups_reused, result.groups_waiting) == (0, 0, 8)
+    assert not result.written
+
+
+def test_a_group_that_fails_in_a_shard_stops_no_other(sweep, monkeypatch):
+    import fastcka.sweep.compute as module
+
+    compare = module.compare
+
+    def refuse_conv(arrays, **options):
+        if options["labels"][0]["layer"] == "conv":
+            raise InputError("a NaN")
+        return compare(arrays, **options)
+
+    monkeypatch.setattr(module, "compare", refuse_conv)
+    for part in (Shard(1, 2), Shard(2, 2)):
+        with pytest.raises(FailedGroupsError, match=r"(?s)2 groups could not .*a NaN") as raised:
+            run_sweep(sweep, shard=part)
+        result = raised.value.result
+        assert (result.groups_computed, len(result.failed), result.written) == (2, 2, False)
+    assert not result.results_path.exists()
+    monkeypatch.undo()
+    result = run_sweep(sweep)
+    assert (result.groups_computed, result.groups_reused) == (4, 4)
+
+
+# --- at the same time --------------------------------------------------------------------------
+
+
+def test_who_may_write_beside_whom(tmp_path):
+    out, store = tmp_path / "out", tmp_path / "store"
+    with shared_folder(out, store, "1-of-2"):
+        with shared_folder(out, store, "2-of-2"), shared_folder(out, store, "2-of-3"):
+            pass
+        with pytest.raises(BusyFolderError, match=r"holds \.lock\.1-of-2"):
+            shared_folder(out, store, "1-of-2").__enter__()
+        with pytest.raises(BusyFolderError, match=r"another run .*holds \.lock\)"):
+            claimed_folder(out, store).__enter__()
+    with claimed_folder(out, store), pytest.raises(BusyFolderError, match=r"holds \.lock\)"):
+        shared_folder(out, store, "1-of-2").__enter__()
+    with claimed_folder(out, store):
+        pass
+
+
+def test_a_finished_shard_is_not_stopped_by_who_writes_the_results(sweep):
+    for part in PARTS:
+        run_sweep(sweep, shard=part)
+    with claimed_folder(sweep.output, sweep.store):
+        result = run_sweep(sweep, shard=PARTS[0])
+    assert (result.groups_computed, result.groups_reused, result.written) == (0, 3, False)
+    assert result.groups_waiting == 0
+
+
+def _yaml(folder, output):
+    path = folder / f"{output}.yaml"
+    compare = "{within: [layer, step, variant]}"
+    path.write_text(f"store: store\noutput: {output}\ncompare: {compare}\n", "utf-8")
+    return path
+
+
+def test_shards_at_the_same_time(trained, tmp_path, undisturbed, but_for_seconds):
+    path = _yaml(tmp_path, "together")
+    commands = [
+        [sys.executable, "-c", COMMAND, "run", str(path), "--shard", f"{at}/3"] for at in (1, 2, 3)
+    ]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+    said = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert [err for _, err in said] == ["", "", ""]
+    # However they end, one of them has found that all is there.
+    assert but_for_seconds(tmp_path / "together" / "results.csv") == undisturbed
+    kept = [len(_seconds(p)) for p in sorted((tmp_path / "together").glob("ledger.*-of-3.sqlite"))]
+    assert kept == [3, 2, 3]
+
+
+SLOW = """
+import sys, time
+from fastcka.sweep import CompareConfig, Shard, run_sweep
+
+def tell(event):
+    print(event.kind, flush=True)
+    if event.kind == "computed":
+        time.sleep(0.3)
+
+run_sweep(sys.argv[1], shard=Shard.parse(sys.argv[2]), on_event=tell)
+"""
+
+
+@pytest.mark.parametrize(("events", "delay"), [(1, 0.002), (2, 0.0), (4, 0.31)])
+def test_killed_shards_are_finished_by_a_run(
+    trained, tmp_path, undisturbed, but_for_seconds, events, delay
+):
+    """kill -9 of both halves, each at a moment after some events: planned, then each computed."""
+    path = _yaml(tmp_path, "killed")
+    told = []
+    for shard in ("1/2", "2/2"):
+        command = [sys.executable, "-c", SLOW, str(path), shard]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            told += [process.stdout.readline().strip() for _ in range(events)]
+            time.sleep(delay)
+            process.kill()
+            told += process.stdout.read().split()
+    before = {}
+    for ledger in (tmp_path / "killed").glob("ledger.*-of-2.sqlite"):
+        if ledger.stat().st_size:
+            before |= _seconds(ledger)
+    # At most one more in each shard was committed but not yet told.
+    assert told.count("computed") <= len(before) <= told.count("computed") + 2
+    result = run_sweep(path)
+    assert (result.groups_computed, result.groups_reused) == (8 - len(before), len(before))
+    assert but_for_seconds(result.results_path) == undisturbed
+    assert _seconds(result.ledger_path).items() >= before.items()
