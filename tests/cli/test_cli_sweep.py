@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +38,12 @@ SLOW = """
 import time
 import fastcka.sweep.compute as sweep_compute
 from fastcka.cli import main
-compare = sweep_compute.compare
-def slow_compare(*arguments, **options):
-    time.sleep(0.15)
-    return compare(*arguments, **options)
-sweep_compute.compare = slow_compare
+compare_each = sweep_compute.compare_each
+def slowly(*arguments, **options):
+    for outcome in compare_each(*arguments, **options):
+        time.sleep(0.15)
+        yield outcome
+sweep_compute.compare_each = slowly
 main()
 """
 
@@ -355,10 +357,13 @@ def test_a_wrong_sweep_is_a_readable_message(call, folder, command, fields, word
     "error", [InputError("a NaN"), DeviceError("no device"), LedgerError("locked")]
 )
 def test_a_run_that_fails_is_no_wrong_call(call, folder, monkeypatch, error):
-    def fails(*_: object, **__: object) -> None:
-        raise error
+    def fails(groups: Iterable[object], **_: object) -> Iterator[Exception]:
+        for _group in groups:
+            if not isinstance(error, InputError):
+                raise error
+            yield error
 
-    monkeypatch.setattr("fastcka.sweep.compute.compare", fails)
+    monkeypatch.setattr("fastcka.sweep.compute.compare_each", fails)
     done = call("run", sweep_file(folder, f"failed-{type(error).__name__}"))
     assert done.exit_code == 1
     assert str(error) in done.stderr

@@ -59,8 +59,8 @@ def test_streams_are_current_in_their_thread_and_on_their_device(cupy, monkeypat
         other.join()
         with cupy.cuda.Device(1):
             seen.append(cupy.cuda.get_current_stream().ptr)
-            with pytest.raises(RuntimeError, match=r"created on \(0\) does not match"):
-                stream.use()
+            with pytest.raises(RuntimeError, match=r"created on \(0\) does not match"), stream:
+                pass
     assert seen == [0, 0]
 
 

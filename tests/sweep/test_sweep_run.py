@@ -346,20 +346,20 @@ def test_failed_groups_of_one_name_are_two(tmp_path, config_for, run, monkeypatc
             x = np.random.default_rng(ord(model)).normal(size=(8, 2))
             store.write(model=model, step=0, layers={"l": x}, factors={"seed": seed})
 
-    def refuse(arrays, *, labels, **options):
-        raise InputError(f"no {labels[0]['model']}")
+    def refuse(groups, **options):
+        return (InputError(f"no {group.labels[0]['model']}") for group in groups)
 
-    monkeypatch.setattr("fastcka.sweep.compute.compare", refuse)
+    monkeypatch.setattr("fastcka.sweep.compute.compare_each", refuse)
     with pytest.raises(FailedGroupsError, match="2 groups could not") as raised:
         run(config_for(within=["seed"]))
     assert raised.value.result.failed == {"seed=1 (group 0)": "no a", "seed=1 (group 1)": "no c"}
 
 
 def test_what_is_wrong_with_everything_stops_the_run(trained, config_for, run, monkeypatch, events):
-    def refuse(arrays, **options):
+    def refuse(groups, **options):
         raise DeviceError("no device")
 
-    monkeypatch.setattr("fastcka.sweep.compute.compare", refuse)
+    monkeypatch.setattr("fastcka.sweep.compute.compare_each", refuse)
     with pytest.raises(DeviceError, match="no device"):
         run(config_for(within=["layer"]))
     assert _kinds(events) == ["planned"]

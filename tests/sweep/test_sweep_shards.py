@@ -207,14 +207,16 @@ def test_a_shard_without_a_group_has_nothing_to_do(sweep):
 def test_a_group_that_fails_in_a_shard_stops_no_other(sweep, monkeypatch):
     import fastcka.sweep.compute as module
 
-    compare = module.compare
+    compare_each = module.compare_each
 
-    def refuse_conv(arrays, **options):
-        if options["labels"][0]["layer"] == "conv":
-            raise InputError("a NaN")
-        return compare(arrays, **options)
+    def refuse_conv(groups, **options):
+        for group in groups:
+            if group.labels[0]["layer"] == "conv":
+                yield InputError("a NaN")
+            else:
+                yield from compare_each([group], **options)
 
-    monkeypatch.setattr(module, "compare", refuse_conv)
+    monkeypatch.setattr(module, "compare_each", refuse_conv)
     for part in (Shard(1, 2), Shard(2, 2)):
         with pytest.raises(FailedGroupsError, match=r"(?s)2 groups could not .*a NaN") as raised:
             run_sweep(sweep, shard=part)

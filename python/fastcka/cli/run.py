@@ -25,6 +25,10 @@ def run(
             "later run without this, writes the results.",
         ),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="In place of the sweep's own: auto, cpu, cuda or cuda:<number>."),
+    ] = None,
     threads: arguments.Threads = None,
     json: arguments.Json = False,
 ) -> None:
@@ -50,7 +54,12 @@ def run(
 
         try:
             result = run_sweep(
-                sweep, shard=part, threads=threads, progress=show_progress, on_event=show_event
+                sweep,
+                shard=part,
+                device=device,
+                threads=threads,
+                progress=show_progress,
+                on_event=show_event,
             )
         except FailedGroupsError as error:  # what was done is shown all the same
             failed, result = error, error.result

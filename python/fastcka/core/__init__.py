@@ -19,7 +19,7 @@ from fastcka.core.compare import compare, compare_each, compare_groups
 from fastcka.core.comparison import Comparison
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import CudaStatus
-from fastcka.core.device import plan_pass
+from fastcka.core.device import plan_pass, require_device
 from fastcka.core.plan import PassPlan
 from fastcka.core.request import Group
 
@@ -38,4 +38,5 @@ __all__ = [
     "cuda_status",
     "hsic",
     "plan_pass",
+    "require_device",
 ]

@@ -99,6 +99,25 @@ def check_device(device: str) -> None:
         raise InputError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<number>', got {device!r}")
 
 
+def require_device(device: str) -> None:
+    """Make sure that data on the host can be compared there; "auto" always finds a device.
+
+    Raises
+    ------
+    InputError
+        For what names no device.
+    DeviceError
+        For a device that cannot be used, with the reason.
+    """
+    check_device(device)
+    if device.startswith("cuda"):
+        cuda_runtime().device(_index(device))
+
+
+def _index(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
+
+
 def choose_device(
     device: str, views: Sequence[View], names: Sequence[str], precision: Precision, threads: int
 ) -> Choice:
@@ -128,8 +147,7 @@ def choose_device(
 def choose_for_host(device: str, problem: Problem, precision: Precision, threads: int) -> Choice:
     """The device for data in the memory of the CPU: "auto" is the one predicted to be faster."""
     if device.startswith("cuda"):
-        index = int(device.partition(":")[2] or 0)
-        return OnCuda(problem.plan_on_cuda(precision, index), "it was asked for")
+        return OnCuda(problem.plan_on_cuda(precision, _index(device)), "it was asked for")
     here = problem.plan_on_cpu(precision, threads)
     if device == "cpu":
         return OnCpu(here, "it was asked for")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core import Comparison, StagedRepresentation, compare
+from fastcka.core import Comparison, Group, StagedRepresentation, compare_each
 from fastcka.errors import InputError, StoreError
 from fastcka.store import Store, prefetch
 from fastcka.sweep.ledger import GroupValues, Ledger
@@ -15,11 +16,10 @@ from fastcka.sweep.plan import GROUPS_IN_MEMORY, SweepPlan
 from fastcka.sweep.result import SweepEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
 
-    from fastcka.sweep.config import SweepConfig
     from fastcka.sweep.group import GroupPlan
 
 Loaded = list["StagedRepresentation | np.ndarray[Any, Any]"]
@@ -62,36 +62,73 @@ def compute_groups(
     tell: Callable[[SweepEvent], None],
 ) -> Computed:
     """Compute ``groups`` and commit each; see `run_sweep`."""
-    total = sum(_units(group) for group in groups)
-    before = 0
     computed = Computed()
+    course = _Course(sum(_units(group) for group in groups), progress)
+
+    def fail(group: GroupPlan, reason: str) -> None:
+        computed.failed[group.position] = reason
+        tell(SweepEvent("failed", f"group '{group.name}': {reason}", group.name))
+
+    begun: deque[GroupPlan] = deque()  # a GPU computes one while the next is copied to it
+
+    def arriving() -> Iterator[Group]:
+        for group, arrays in loading:
+            course.begin(group)
+            if isinstance(arrays, _Failure):
+                fail(group, arrays.reason)
+                continue
+            begun.append(group)
+            yield Group(arrays, labels=[r.labels for r in group.representations])
+            del arrays  # of no use any more, and the next group needs the room
+
     ahead = GROUPS_IN_MEMORY - 1
     with closing(prefetch(groups, lambda group: _load(group, store), ahead=ahead)) as loading:
+        config = plan.config
         clock = time.perf_counter()
-        for group, arrays in loading:
-            units = _units(group)
-
-            def report(done: int, of: int, before: int = before, units: int = units) -> None:
-                if progress is not None:
-                    progress(before + units * done // max(of, 1), total)
-
-            comparison = _compare(group, arrays, plan.config, threads, report)
-            del arrays  # centred in place: of no use, and the next group needs the room
-            if isinstance(comparison, _Failure):
-                computed.failed[group.position] = comparison.reason
-                message = f"group '{group.name}': {comparison.reason}"
-                tell(SweepEvent("failed", message, group.name))
+        for outcome in compare_each(
+            arriving(),
+            estimator=config.estimator,
+            device=config.device,
+            precision=config.precision,
+            threads=threads,
+            progress=course.report,
+        ):
+            group = begun.popleft()
+            if isinstance(outcome, InputError):
+                fail(group, str(outcome))
             else:
-                ledger.commit(group, plan.config.precision, _values(comparison))
-                for at, reason in comparison.undefined.items():
+                ledger.commit(group, config.precision, _values(outcome))
+                for at, reason in outcome.undefined.items():
                     message = f"{group.representations[at].key}: {reason}"
                     tell(SweepEvent("undefined", message, group.name))
                 tell(SweepEvent("computed", f"'{group.name}' is computed", group.name))
                 computed.seconds[group.position] = time.perf_counter() - clock
-            before += units
-            report(0, 1, before, 0)
             clock = time.perf_counter()
+    course.end()
     return computed
+
+
+class _Course:
+    """How far all groups together have come, in units of arithmetic."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self._total = total
+        self._progress = progress
+        self._before = 0
+        self._units = 0
+
+    def begin(self, group: GroupPlan) -> None:
+        self._before += self._units
+        self._units = _units(group)
+        self.report(0, 1)
+
+    def report(self, done: int, of: int) -> None:
+        if self._progress is not None:
+            self._progress(self._before + self._units * done // max(of, 1), self._total)
+
+    def end(self) -> None:
+        if self._units:
+            self.report(1, 1)
 
 
 def _load(group: GroupPlan, store: Store) -> Loaded | _Failure:
@@ -114,29 +151,6 @@ def _load(group: GroupPlan, store: Store) -> Loaded | _Failure:
     except (StoreError, InputError) as error:  # InputError: another shape than was planned
         return _Failure(str(error))
     return arrays
-
-
-def _compare(
-    group: GroupPlan,
-    arrays: Loaded | _Failure,
-    config: SweepConfig,
-    threads: int | None,
-    progress: Callable[[int, int], None],
-) -> Comparison | _Failure:
-    if isinstance(arrays, _Failure):
-        return arrays
-    try:
-        return compare(
-            arrays,
-            labels=[r.labels for r in group.representations],
-            estimator=config.estimator,
-            device=config.device,
-            precision=config.precision,
-            threads=threads,
-            progress=progress,
-        )
-    except InputError as error:
-        return _Failure(str(error))
 
 
 def _values(comparison: Comparison) -> GroupValues:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core import PassPlan
+from fastcka.core import CudaPlan, PassPlan
 from fastcka.store import STORED_DTYPES, Key
 from fastcka.sweep.examples import GroupExamples
 from fastcka.sweep.labels import Labels, group_name
@@ -69,7 +69,7 @@ class GroupPlan:
     representations: tuple[Representation, ...]
     pairs: NDArray[np.int64]
     examples: GroupExamples
-    pass_plan: PassPlan
+    pass_plan: PassPlan | CudaPlan
 
     @property
     def n_examples(self) -> int:

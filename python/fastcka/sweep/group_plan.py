@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastcka.core import plan_pass
+from fastcka.core import plan_pass, require_device
 from fastcka.core.estimators import MIN_EXAMPLES
-from fastcka.errors import SweepError
+from fastcka.errors import DeviceError, SweepError
 from fastcka.store import Key
 from fastcka.sweep.examples import Alignment
 from fastcka.sweep.group import GroupPlan, Representation
@@ -37,10 +37,22 @@ def plan_groups(
         filter cannot be applied.
     """
     alignment = Alignment(store, config.examples)
+    device = config.device
+    if why_not_here(device) is not None:
+        device = "cpu"  # a sweep is often planned on another machine than it runs on
     return tuple(
-        _plan_group(position, group, labels, within, store, config, alignment)
+        _plan_group(position, group, labels, within, store, config, alignment, device)
         for position, group in enumerate(groups)
     )
+
+
+def why_not_here(device: str) -> str | None:
+    """Return why this machine cannot compute on ``device``; None if it can."""
+    try:
+        require_device(device)
+    except DeviceError as error:
+        return str(error)
+    return None
 
 
 def _plan_group(
@@ -51,6 +63,7 @@ def _plan_group(
     store: Store,
     config: SweepConfig,
     alignment: Alignment,
+    device: str,
 ) -> GroupPlan:
     members = [labels[member] for member in group.members]
     infos = [store.info(Key(own["model"], own["step"], own["layer"])) for own in members]
@@ -72,7 +85,7 @@ def _plan_group(
             info.digest,
             info.n_examples,
             info.examples_digest,
-            staged=config.precision == "high" and info.dtype != "float64",
+            staged=config.precision != "float64" and info.dtype != "float64",
         )
         for own, info in zip(members, infos, strict=True)
     )
@@ -88,5 +101,6 @@ def _plan_group(
             dtype=["float32" if r.staged else r.dtype for r in representations],
             precision=config.precision,
             staged=all(r.staged for r in representations),
+            device=device,
         ),
     )

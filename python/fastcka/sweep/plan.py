@@ -12,7 +12,7 @@ from fastcka.sweep.dropped import left_out_text
 from fastcka.sweep.examples import examples_text
 from fastcka.sweep.folder import require_usable
 from fastcka.sweep.group import GroupPlan, Representation
-from fastcka.sweep.group_plan import plan_groups
+from fastcka.sweep.group_plan import plan_groups, why_not_here
 from fastcka.sweep.labels import (
     KEY_FIELDS,
     Labels,
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 GROUPS_IN_MEMORY = 2
 """One in the pass, one read ahead."""
+
+BYTES_PER_SECOND = 1e9
+"""Of reading a store, for predictions: a local disk, or the page cache with its checksums."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +112,14 @@ class SweepPlan:
         return max(windows)
 
     @property
+    def device(self) -> str:
+        """The device that was asked for; where this machine lacks it, time is that of the CPU."""
+        reason = why_not_here(self.config.device)
+        if reason is None:
+            return self.config.device
+        return f"{self.config.device} ({reason}; time and memory are predicted for the CPU)"
+
+    @property
     def seconds(self) -> float:
         """Predicted time."""
         return predicted_seconds(self.groups)
@@ -163,6 +174,7 @@ class SweepPlan:
             "steps": self.steps,
             "derivation": "\n".join([derivation, *self.explanations]),
             "estimator": self.config.estimator,
+            "device": self.device,
             "left out": left_out_text(self.dropped, self.dropped_examples),
             **({"hint": self.hint} if self.hint else {}),
             "reads": mib(self.bytes_to_read),
@@ -231,8 +243,10 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
 
 
 def predicted_seconds(groups: Iterable[GroupPlan]) -> float:
-    """Return about how long ``groups`` take on a machine of 1e11 operations a second."""
-    return sum(group.pass_plan.flops / 1e11 for group in groups)
+    """Return about how long ``groups`` take: reading and computing overlap, the slower counts."""
+    return sum(
+        max(group.pass_plan.seconds, group.bytes_to_read / BYTES_PER_SECOND) for group in groups
+    )
 
 
 def _rules(compare: CompareConfig) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from fastcka.core import require_device
 from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
 from fastcka.store import Store, open_store
 from fastcka.sweep.compute import Computed, compute_groups
@@ -51,6 +52,7 @@ def run_sweep(
     config: SweepConfig | str | os.PathLike[str],
     *,
     shard: Shard | None = None,
+    device: str | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
@@ -69,6 +71,8 @@ def run_sweep(
         Compute this part alone, into a ledger of its own; the other parts may run at the same time
         with the same output folder. The last of them writes the results; so does any later run
         without a shard, which takes what the shards have and computes the rest.
+    device
+        In place of the sweep's own.
     threads
         Of the pass; None lets the core decide. The values do not depend on it.
     progress
@@ -89,6 +93,9 @@ def run_sweep(
     """
     if not isinstance(config, SweepConfig):
         config = load_sweep(config)
+    if device is not None:
+        config = config.model_copy(update={"device": device})
+    require_device(config.device)
     started, clock = datetime.now(UTC), time.perf_counter()
     with open_store(config.store) as store:
         run = _Run(plan_sweep(config, store), store, threads, progress, on_event, started, clock)

@@ -120,10 +120,6 @@ class ExternalStream:
     def __exit__(self, *error):
         _streams(self._here()).pop()
 
-    def use(self):
-        _streams(self._here())[-1] = self
-        return self
-
     def record(self, event=None):
         event = event or Event()
         _check(_library.cudaEventRecord(_address(event.ptr), _address(self.ptr)))
@@ -235,7 +231,6 @@ class ndarray:  # noqa: N801 (cupy's name)
     shape = property(lambda self: self._array.shape)
     strides = property(lambda self: self._array.strides)
     dtype = property(lambda self: self._array.dtype)
-    ndim = property(lambda self: self._array.ndim)
     device = property(lambda self: Device(self.data.device_id))
     T = property(lambda self: ndarray(self._array.T, self.data.mem))
 
@@ -283,10 +278,9 @@ def asnumpy(a):
 
 def from_dlpack(array, *, device=None, copy=None):
     kind, index = array.__dlpack_device__()
-    if kind != 2 or index != _device_in_use():
-        raise BufferError(
-            f"the array lies on {kind, index}, the current device is {_device_in_use()}"
-        )
+    here = _device_in_use()
+    if (kind, index) != (2, here):
+        raise BufferError(f"the array lies on {kind, index}, the current device is {here}")
     return array.__dlpack__(stream=get_current_stream().ptr or 1)
 
 

@@ -1,0 +1,87 @@
+"""A sweep on a device: the same table as on the CPU, group after group on its way."""
+
+from __future__ import annotations
+
+import csv
+
+import h5py
+import numpy as np
+import pytest
+
+from fastcka.core.cuda.runtime import CudaRuntime
+from fastcka.errors import DeviceError, FailedGroupsError
+from fastcka.store import create_store
+from fastcka.sweep import plan_sweep, run_sweep
+from fastcka.sweep.config import SweepConfig
+from samples import related
+
+LAYERS = ("conv1", "conv2", "fc")
+
+
+@pytest.fixture
+def sweep(tmp_path, rng):
+    """Four models of three layers; the last one's examples lie in another order."""
+    ids = [f"example {at}" for at in range(90)]
+    layers = [dict(zip(LAYERS, related(rng, 90, (5, 24, 70)), strict=True)) for _ in range(4)]
+    with create_store(tmp_path / "store") as store:
+        for seed, own in enumerate(layers):
+            order = np.arange(90) if seed < 3 else rng.permutation(90)
+            store.write(
+                model=f"m{seed}",
+                step=10,
+                layers={name: x[order] for name, x in own.items()},
+                example_ids=[ids[at] for at in order],
+                factors={"seed": seed},
+            )
+    return SweepConfig(
+        store=tmp_path / "store", output=tmp_path / "out", compare={"within": ["layer"]}
+    )
+
+
+def rows(result):
+    with result.results_path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def on(sweep, device, name):
+    config = sweep.model_copy(update={"output": sweep.output.with_name(name)})
+    return run_sweep(config, device=device)
+
+
+def test_the_same_table_as_on_the_cpu(emulated, sweep):
+    here, there = rows(on(sweep, "cpu", "cpu")), rows(on(sweep, "cuda", "cuda"))
+    assert len(here) == len(there) == 18
+    for one, other in zip(here, there, strict=True):
+        assert one["device"] == "cpu"
+        assert other["device"].startswith("cuda:0 ")
+        assert (one["model_a"], one["layer_b"]) == (other["model_a"], other["layer_b"])
+        for name in ("cka_biased", "cka_unbiased"):
+            assert float(one[name]) == pytest.approx(float(other[name]), abs=1e-6)
+
+
+def test_a_group_that_fails_on_the_device_stops_no_other(emulated, sweep):
+    with h5py.File(next(sweep.store.rglob("m1-*/10.h5")), "r+") as file:
+        file["layers/1/x"][3, 1] = np.nan  # with valid checksums
+    with pytest.raises(FailedGroupsError, match="1 group could not") as raised:
+        run_sweep(sweep, device="cuda")
+    assert list(raised.value.result.failed) == ["layer=conv2"]
+    assert {row["layer_a"] for row in rows(raised.value.result)} == {"conv1", "fc"}
+
+
+def test_the_plan_is_that_of_the_device(emulated, sweep):
+    plan = plan_sweep(sweep.model_copy(update={"device": "cuda"}))
+    assert plan.facts()["device"] == "cuda"
+    assert "cuda:0" in plan.explain()
+
+
+def test_a_sweep_for_a_device_is_planned_without_one(monkeypatch, sweep):
+    runtime = CudaRuntime(None, "not built")
+    monkeypatch.setattr("fastcka.core.device.cuda_runtime", lambda: runtime)
+    config = sweep.model_copy(update={"device": "cuda"})
+    device = plan_sweep(config).facts()["device"]
+    assert device.startswith("cuda (")
+    assert "not built" in device
+    assert "for the CPU" in device
+    with pytest.raises(DeviceError, match="not built"):
+        run_sweep(config)
+    assert not config.output.exists()
