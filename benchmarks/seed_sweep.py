@@ -326,6 +326,8 @@ def main():
     parser.add_argument("--folder", type=Path, help="where to write; else the system's for such")
     parser.add_argument("--keep", action="store_true", help="leave the files there")
     arguments = parser.parse_args()
+    if arguments.folder is not None:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="seed-sweep-", dir=arguments.folder))
     try:
         needed = arguments.models * len(LAYERS) * 3 * arguments.rows * TOKENS * HIDDEN

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-__all__ = ["asarray", "asnumpy", "cuda", "from_dlpack", "ndarray"]
+__all__ = ["asarray", "cuda", "from_dlpack", "ndarray"]
 __version__ = "14.2.0+emulated"  # xarray reads it
 _MEMORY_ALLOCATION = 2  # cudaErrorMemoryAllocation
 _library: ctypes.CDLL
@@ -270,10 +270,6 @@ def asarray(a, dtype=None):
     _memcpy_async(memory.ptr, host.ctypes.data, host.nbytes, runtime.memcpyHostToDevice, stream)
     bytes_there = (ctypes.c_byte * host.nbytes).from_address(memory.ptr)
     return ndarray(np.frombuffer(bytes_there, host.dtype).reshape(host.shape), memory.mem)
-
-
-def asnumpy(a):
-    return a.get()
 
 
 def from_dlpack(array, *, device=None, copy=None):
