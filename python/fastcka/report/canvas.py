@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from fastcka.errors import MissingExtraError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 FIRST = "#0072B2"
 SECOND = "#D55E00"
 MARKERS = "osD^vP*X"
+_LETTERS_PER_INCH = 15  # of a caption, in its size; a wide letter takes more than its share
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -26,9 +28,11 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def finish(figure: Figure, title: str, caption: str) -> Figure:
-    """Put the title above and the caption below."""
+    """Put the title above and the caption below, in lines that fit."""
+    width = int(_LETTERS_PER_INCH * figure.get_figwidth())
+    lines = "\n".join(fill(line, width) for line in caption.splitlines())
     figure.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
-    figure.supxlabel(plain(caption), fontsize=8, x=0.01, ha="left")
+    figure.supxlabel(plain(lines), fontsize=8, x=0.01, ha="left")
     return figure
 
 
