@@ -34,8 +34,12 @@ BELOW = {
     "sweep": {*BASE, "core", "store", "pair"},
     "demo": {*BASE, "core", "store", "capture", "sweep"},
     "stats": {*BASE, "core", "store", "sweep"},
-    "report": {*BASE, "core", "store", "sweep", "stats"},
-    "cli": {*BASE, "core", "store", "capture", "pair", "sweep", "demo", "stats", "report"},
+    "evolution": {*BASE, "core", "store", "capture"},
+    "report": {*BASE, "core", "store", "sweep", "stats", "evolution"},
+    "cli": {
+        *BASE,
+        *("core", "store", "capture", "pair", "sweep", "demo", "stats", "evolution", "report"),
+    },
     "__main__": {"cli"},
     "__init__": {*BASE, "core", "store", "sweep"},
 }
@@ -45,16 +49,18 @@ HOME = {
     "cupy": {"core/cuda/session.py"},
     "h5py": {"store/"},
     "jinja2": {"report/page.py"},
-    "matplotlib": {"core/", "demo/", "pair/", "report/"},
-    "pydantic": {"pair/", "sweep/"},
+    "matplotlib": {"core/", "demo/", "evolution/", "pair/", "report/"},
+    "pydantic": {"capture/", "pair/", "sweep/"},
     "regex": {"store/filters.py"},
     "rich": {"cli/", "demo/"},
-    "torch": {"capture/", "demo/", "store/foreign_torch.py"},
+    "torch": {"capture/", "demo/", "evolution/", "store/foreign_torch.py"},
     "typer": {"cli/"},
     "yaml": {"yaml_file.py"},
 }
 # Optional libraries: imported only when a function that needs them is called.
-INSIDE_FUNCTIONS = {"cupy", "jinja2", "matplotlib", "pandas", "safetensors", "sklearn", "xarray"}
+INSIDE_FUNCTIONS = {
+    *("cupy", "jinja2", "matplotlib", "pandas", "safetensors", "scipy", "sklearn", "xarray"),
+}
 NEVER = {"matplotlib.pyplot"}  # keeps global state and picks a window system
 HEAVY = {"cupy", "dask", "h5py", "jinja2", "matplotlib", "pandas", "pydantic", "torch"}
 

@@ -1,4 +1,4 @@
-"""Every error that fastcka raises on purpose, and the one warning."""
+"""Every error that fastcka raises on purpose, and the warnings."""
 
 from __future__ import annotations
 
@@ -69,6 +69,10 @@ class FailedGroupsError(SweepError):
 
 class DegenerateWarning(UserWarning):
     """A similarity is undefined (a representation without variance, say) and given as NaN."""
+
+
+class CheckpointWarning(UserWarning):
+    """A planned checkpoint of a training run was not saved."""
 
 
 class UnknownKeyError(StoreError):

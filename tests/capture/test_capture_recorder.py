@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
+import json
+import random
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from fastcka.capture import CheckpointRecorder, checkpoint_path, read_checkpoint
-from fastcka.errors import InputError
+import fastcka.capture.recorder
+from fastcka.capture import (
+    CheckpointPlan,
+    CheckpointRecorder,
+    checkpoint_path,
+    read_checkpoint,
+    restore_rng_state,
+)
+from fastcka.errors import CheckpointWarning, InputError
 
 
 class Counter(nn.Module):
@@ -28,183 +35,398 @@ class Counter(nn.Module):
             self.weight += 1
 
 
-def test_the_loop_over_range_2000_saves_step_2000(tmp_path: Path) -> None:
+def plan_of(*steps: int, training_steps: int | None = None) -> dict[str, Any]:
+    total = max(steps) if training_steps is None else training_steps
+    return {"experiments": {"run": {"training_steps": total, "checkpoint_steps": list(steps)}}}
+
+
+def run(directory: Path, *steps: int, updates: int, **options: Any) -> CheckpointRecorder:
+    """Record a counter; step 0 too."""
     model = Counter()
-    with CheckpointRecorder({100, 1000, 2000}, tmp_path, run={"seed": 7}) as recorder:
-        for _step in range(2000):
+    with CheckpointRecorder(plan_of(*steps), "run", directory, **options) as recorder:
+        recorder.before_training(model)
+        for _ in range(updates):
             model.update()
-            recorder.after_update(model, loss=float(2000 - model.weight.item()))
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == [f"checkpoint_step_{step:05d}.pt" for step in (100, 1000, 2000)]
-    for step in (100, 1000, 2000):
-        saved = read_checkpoint(tmp_path / f"checkpoint_step_{step:05d}.pt")
-        assert saved.step == step
-        assert saved.model_state_dict["weight"].item() == step
-        assert saved.loss == 2000 - step
-        assert saved.run == {"seed": 7}
+            recorder.after_update(model)
+    return recorder
+
+
+def step_file(directory: Path, step: int) -> Path:
+    return directory / "run" / f"checkpoint_step_{step:05d}.pt"
+
+
+def test_the_documents_loop_as_it_stands_saves_all_planned_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint_plan_file = Path("experiments/mechanistic_interpretability/checkpoint_plan.json")
+    checkpoint_plan_file.parent.mkdir(parents=True)
+    phases = {"early": 100, "mid": 1000, "late": 2000}
+    planned = {
+        "training_steps": 2000,
+        "checkpoints": {
+            name: {"step": step, "phase": step / 2000, "rationale": "why"}
+            for name, step in phases.items()
+        },
+        "checkpoint_steps": [100, 1000, 2000],
+    }
+    names = ("transformer_deep_mnist", "cnn_deep_mnist", "mlp_narrow_mnist")
+    checkpoint_plan_file.write_text(json.dumps({"experiments": dict.fromkeys(names, planned)}))
+
+    torch.manual_seed(3)
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    criterion = nn.MSELoss()
+    inputs, targets = torch.ones(4, 2), torch.zeros(4, 1)
+    epoch = 0
+    num_training_steps = 2000
+    seen = {}
+
+    with open(checkpoint_plan_file) as f:
+        checkpoint_plan = json.load(f)
+    experiment_name = "transformer_deep_mnist"
+    checkpoint_dir = Path(f"experiments/checkpoints/{experiment_name}")
+    checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    recorder = CheckpointRecorder(
+        checkpoint_plan, experiment_name, checkpoint_dir, model_config={"num_layers": None}
+    )
+    for step in range(num_training_steps):
+        optimizer.zero_grad()
+        outputs = model(inputs)
+        loss = criterion(outputs, targets)
+        loss.backward()
+        optimizer.step()
+
+        recorder.after_update(model, optimizer=optimizer, loss=loss, epoch=epoch)
+        if step + 1 in {100, 1000, 2000}:
+            seen[step + 1] = (model.weight.detach().clone(), loss.item())
+    recorder.finish()
+
+    assert sorted(path.name for path in checkpoint_dir.iterdir()) == [
+        "checkpoint_step_00100.pt",
+        "checkpoint_step_01000.pt",
+        "checkpoint_step_02000.pt",
+    ]
+    for step, (weight, loss_then) in seen.items():
+        content = torch.load(checkpoint_dir / f"checkpoint_step_{step:05d}.pt", weights_only=True)
+        assert torch.equal(content["model_state_dict"]["weight"], weight)
+        assert content["step"] == step
+        assert content["loss"] == loss_then
+        assert content["epoch"] == 0
+        assert content["model_config"] == {"num_layers": None}
+        assert content["optimizer_state_dict"]["state"][0]["step"].item() == step
+        assert content["experiment_name"] == experiment_name
+        assert content["run_id"] == recorder.run_id
+        assert content["seeds"] == {"torch": 3}
+    # What is there goes on from there.
+    optimizer.load_state_dict(content["optimizer_state_dict"])
+    model.load_state_dict(content["model_state_dict"])
+
+
+@pytest.mark.parametrize("given", ["plan", "path", "text", "mapping"])
+def test_a_plan_in_any_form_and_a_folder_of_all_experiments(tmp_path: Path, given: str) -> None:
+    plan = CheckpointPlan.parse(plan_of(1))
+    path = tmp_path / "plan.json"
+    plan.save(path)
+    form = {"plan": plan, "path": path, "text": str(path), "mapping": plan_of(1)}[given]
+    with CheckpointRecorder(form, "run", tmp_path / "checkpoints") as recorder:
+        assert recorder.after_update(Counter()) == step_file(tmp_path / "checkpoints", 1)
 
 
 def test_step_0_is_the_network_before_training(tmp_path: Path) -> None:
     model = Counter()
-    with CheckpointRecorder((1, 0), tmp_path, run={}) as recorder:
-        assert recorder.before_training(model) == checkpoint_path(tmp_path, 0)
+    with CheckpointRecorder(plan_of(0, 1, training_steps=5), "run", tmp_path, seed=7) as recorder:
+        assert recorder.before_training(model) == step_file(tmp_path, 0)
         assert recorder.missing == (1,)
         model.update()
         loss = (3 * model.weight).sum()  # still needs its gradient
-        assert recorder.after_update(model, loss=loss) == checkpoint_path(tmp_path, 1)
+        assert recorder.after_update(model, loss=loss) == step_file(tmp_path, 1)
         assert recorder.after_update(model) is None
-    first, second = (read_checkpoint(checkpoint_path(tmp_path, step)) for step in (0, 1))
+    first, second = (read_checkpoint(step_file(tmp_path, step)) for step in (0, 1))
     assert (first.model_state_dict["weight"].item(), first.loss) == (0, None)
     assert (second.model_state_dict["weight"].item(), second.loss) == (1, 3.0)
+    assert first.run_id == second.run_id
+    assert second.seeds["run"] == 7
+    assert second.model_config == {"class_name": "Counter"}
 
 
-def test_missing_steps_are_named_at_the_end(tmp_path: Path) -> None:
-    recorder = CheckpointRecorder([7, 3, 5, 0], tmp_path, run={})
+def test_the_last_step_is_saved_though_the_plan_does_not_name_it(tmp_path: Path) -> None:
+    with CheckpointRecorder(plan_of(1, training_steps=3), "run", tmp_path) as recorder:
+        for _ in range(4):
+            recorder.after_update(Counter())
+    assert sorted(path.name for path in recorder.folder.iterdir()) == [
+        "checkpoint_step_00001.pt",
+        "checkpoint_step_00003.pt",
+    ]
 
-    def train_too_short() -> None:
-        with recorder:
+
+def test_missing_steps_are_named_at_the_end_once(tmp_path: Path) -> None:
+    def train(directory: Path) -> CheckpointRecorder:
+        with CheckpointRecorder(plan_of(3, 5, 7), "run", directory) as recorder:
             for _ in range(3):
                 recorder.after_update(Counter())
+        return recorder
 
-    with pytest.raises(InputError, match=r": 0, 5, 7; 3 updates.*before_training"):
-        train_too_short()
-    assert recorder.missing == (0, 5, 7)
-    assert recorder.completed == 3
+    with pytest.warns(CheckpointWarning, match=r"of run .*: 5, 7; 3 updates") as caught:
+        recorder = train(tmp_path)
+    assert recorder.missing == (5, 7)
+    recorder.finish()
+    with pytest.warns(CheckpointWarning, match=": 1; 0 updates") as direct:
+        CheckpointRecorder(plan_of(1), "run", tmp_path).finish()
+    for said in (caught, direct):
+        assert [warning.filename for warning in said] == [__file__]
+
+
+def test_missing_steps_end_the_process_if_that_is_wished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        pytest.raises(SystemExit) as caught,
+        CheckpointRecorder(plan_of(2), "run", tmp_path, exit_if_missing=True),
+    ):
+        pass
+    assert str(caught.value).startswith("error: planned steps of run")  # Python's: status 1
+    with CheckpointRecorder(plan_of(1), "run", tmp_path, exit_if_missing=True) as recorder:
+        recorder.after_update(Counter())
+
+
+def test_a_forgotten_step_0_is_said_at_the_first_update(tmp_path: Path) -> None:
+    recorder = CheckpointRecorder(plan_of(0, 2), "run", tmp_path)
+    with pytest.warns(CheckpointWarning, match=r"step 0 of run .*before_training"):
+        recorder.after_update(Counter())
+    recorder.after_update(Counter())
+    with pytest.warns(CheckpointWarning, match=r": 0; 2 updates .*before_training"):
+        recorder.finish()
+    with pytest.raises(InputError, match="after 2 updates"):
+        recorder.before_training(Counter())
 
 
 def test_an_exception_in_training_keeps_its_type_and_notes_what_is_missing(tmp_path: Path) -> None:
     with (
         pytest.raises(ZeroDivisionError) as caught,
-        CheckpointRecorder([4], tmp_path, run={}),
+        CheckpointRecorder(plan_of(4), "run", tmp_path, exit_if_missing=True),
     ):
         _ = 1 / 0
     assert "without a checkpoint" in caught.value.__notes__[0]
     assert ": 4; 0 updates" in caught.value.__notes__[0]
 
 
-def test_step_0_after_an_update_is_refused(tmp_path: Path) -> None:
-    recorder = CheckpointRecorder([0, 1], tmp_path, run={})
-    recorder.after_update(Counter())
-    with pytest.raises(InputError, match="after 1 updates"):
-        recorder.before_training(Counter())
+def test_the_step_may_be_given(tmp_path: Path) -> None:
+    recorder = CheckpointRecorder(plan_of(10, 20), "run", tmp_path)
+    assert recorder.after_update(Counter(), step=9) is None
+    assert recorder.after_update(Counter()) == step_file(tmp_path, 10)
+    assert recorder.after_update(Counter(), step=20) == step_file(tmp_path, 20)
+    for step in (20, 19, 0, -1, 21.0, True):
+        with pytest.raises(InputError, match="number of completed updates"):
+            recorder.after_update(Counter(), step=step)  # type: ignore[arg-type]
+    # The counter from 0 of a loop over range(n) is refused at once.
+    with pytest.raises(InputError, match=r"step=0 after 0 updates.*step \+ 1"):
+        CheckpointRecorder(plan_of(1), "run", tmp_path / "b").after_update(Counter(), step=0)
 
 
-@pytest.mark.parametrize("steps", [[], [-1], [1, 1], [1.0], [True], ["2"]])
-def test_impossible_plans(tmp_path: Path, steps: list[object]) -> None:
-    with pytest.raises(InputError, match="steps"):
-        CheckpointRecorder(steps, tmp_path / "run", run={})
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize("contents", ["full", "weights", "safetensors"])
+def test_contents(tmp_path: Path, contents: Any) -> None:
+    model = nn.BatchNorm1d(3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    config = {"hidden_dim": 3, "shape": (1, 2)}
+    with CheckpointRecorder(
+        plan_of(1), "run", tmp_path, contents=contents, model_config=config
+    ) as recorder:
+        path = recorder.after_update(model, optimizer=optimizer, loss=float("nan"), epoch=2)
+    assert path is not None
+    assert path.suffix == (".safetensors" if contents == "safetensors" else ".pt")
+    saved = read_checkpoint(path)
+    nn.BatchNorm1d(3).load_state_dict(saved.model_state_dict)
+    assert saved.model_config == {"hidden_dim": 3, "shape": [1, 2]}
+    assert (saved.step, saved.epoch, saved.run_id) == (1, 2, recorder.run_id)
+    assert saved.loss is not None
+    assert np.isnan(saved.loss)
+    full = contents == "full"
+    assert (saved.optimizer_state_dict is not None) == full
+    assert (saved.rng_state is not None) == full
+    with pytest.raises(InputError, match="contents must be"):
+        CheckpointRecorder(plan_of(1), "run", tmp_path, contents="all")  # type: ignore[arg-type]
 
 
-def test_run_must_be_jsonable(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="run must be JSON-able"):
-        CheckpointRecorder([1], tmp_path, run={"model": object()})
+def test_tied_weights_in_every_format(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = model[0].weight
+    for contents in ("full", "safetensors"):
+        recorder = CheckpointRecorder(plan_of(1), "run", tmp_path / contents, contents=contents)
+        path = recorder.after_update(model)
+        assert path is not None
+        state = read_checkpoint(path).model_state_dict
+        assert torch.equal(state["0.weight"], state["1.weight"])
+
+
+def test_several_optimizers(tmp_path: Path) -> None:
+    model = Counter()
+    optimizers = [torch.optim.SGD(model.parameters(), lr=rate) for rate in (0.1, 0.2)]
+    path = CheckpointRecorder(plan_of(1), "run", tmp_path).after_update(model, optimizer=optimizers)
+    assert path is not None
+    rates = [s["param_groups"][0]["lr"] for s in read_checkpoint(path).optimizer_state_dict]
+    assert rates == [0.1, 0.2]
+
+
+def test_the_random_number_generators_can_be_put_back(tmp_path: Path) -> None:
+    def draws() -> list[float]:
+        return [random.random(), np.random.random(), torch.rand(1).item()]  # noqa: NPY002
+
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        random.gauss(0, 1)  # leaves a second value behind
+        recorder = CheckpointRecorder(plan_of(1), "run", tmp_path)
+        path = recorder.after_update(Counter())
+        assert path is not None
+        first = draws()
+        assert draws() != first
+        state = read_checkpoint(path).rng_state
+        assert state is not None
+        restore_rng_state(state)
+        assert draws() == first
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
+def test_wrappers_leave_no_trace_in_the_names(tmp_path: Path) -> None:
+    class Wrapping(nn.Module):
+        """A network whose own module is called "module"."""
+
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.module = inner
+
+    def saved_names(model: nn.Module, name: str) -> tuple[set[str], Any]:
+        path = CheckpointRecorder(plan_of(1), "run", tmp_path / name).after_update(model)
+        assert path is not None
+        saved = read_checkpoint(path)
+        return set(saved.model_state_dict), saved.model_config
+
+    bare = nn.Linear(2, 2)
+    names = {"weight", "bias"}
+    assert saved_names(nn.DataParallel(bare), "a") == (names, {"class_name": "Linear"})
+    compiled = torch.compile(bare, backend="eager")
+    assert isinstance(compiled, nn.Module)
+    assert saved_names(compiled, "b") == (names, {"class_name": "Linear"})
+    both = nn.DataParallel(compiled)
+    assert saved_names(both, "c") == (names, {"class_name": "Linear"})
+    inside = nn.Sequential(compiled, nn.DataParallel(bare))
+    assert saved_names(inside, "d")[0] == {"0.weight", "0.bias", "1.weight", "1.bias"}
+    own = {"module.weight", "module.bias"}
+    assert saved_names(Wrapping(bare), "e") == (own, {"class_name": "Wrapping"})
+    assert saved_names(nn.DataParallel(Wrapping(bare)), "f")[0] == own
+
+
+def test_only_rank_0_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    with CheckpointRecorder(plan_of(0, 1), "run", tmp_path, exit_if_missing=True) as recorder:
+        assert recorder.before_training(Counter()) is None
+        assert recorder.after_update(Counter()) is None
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    run(tmp_path, 0, 1, updates=1, exit_if_missing=True)
+    assert len(list((tmp_path / "run").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"experiment": "rum"}, "no experiment 'rum'; did you mean run"),
+        ({"plan": plan_of(1, 3, training_steps=2)}, "has 3, but the training ends after 2"),
+        ({"plan": "no-such.json"}, r"no-such\.json: cannot be read"),
+        ({"model_config": {"model": object()}}, "model_config must be JSON-able"),
+    ],
+)
+def test_impossible_arguments(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    arguments = {"plan": plan_of(1), "experiment": "run", "directory": tmp_path / "d", **options}
+    with pytest.raises(InputError, match=message):
+        CheckpointRecorder(**arguments)
+    assert not (tmp_path / "d").exists()
 
 
 def test_another_runs_file_is_not_overwritten(tmp_path: Path) -> None:
-    with CheckpointRecorder([0], tmp_path, run={"seed": 1}) as recorder:
-        recorder.before_training(Counter())
-    before = checkpoint_path(tmp_path, 0).read_bytes()
-    with pytest.raises(InputError, match=r"another run.*'seed': 1.*'seed': 2"):
-        CheckpointRecorder([0, 5], tmp_path, run={"seed": 2})
-    assert checkpoint_path(tmp_path, 0).read_bytes() == before
+    first = run(tmp_path, 0, 2, updates=2)
+    before = step_file(tmp_path, 0).read_bytes()
+    with pytest.raises(InputError, match=rf"another run, '{first.run_id}'.*overwrite=True"):
+        CheckpointRecorder(plan_of(0, 5), "run", tmp_path)
+    assert step_file(tmp_path, 0).read_bytes() == before
+    # Nor one that no recorder wrote.
+    torch.save({"step": 2, "model_state_dict": Counter().state_dict()}, step_file(tmp_path, 2))
+    with pytest.raises(InputError, match=r"step_00002\.pt belongs to another run, that has no id"):
+        CheckpointRecorder(plan_of(2), "run", tmp_path)
+
+
+def test_overwriting_replaces_each_file_when_the_new_one_is_there(tmp_path: Path) -> None:
+    first = run(tmp_path, 0, 2, updates=2)
+    second = CheckpointRecorder(plan_of(0, 2), "run", tmp_path, overwrite=True)
+    assert second.missing == (0, 2)
+    second.before_training(Counter())
+    ids = [read_checkpoint(step_file(tmp_path, step)).run_id for step in (0, 2)]
+    assert ids == [second.run_id, first.run_id]
+
+
+def test_two_formats_of_one_step_do_not_come_about(tmp_path: Path) -> None:
+    first = run(tmp_path, 0, 2, updates=2)
+    for options in ({"overwrite": True}, {"run_id": first.run_id}):
+        with pytest.raises(InputError, match=r"step_00000\.pt is there, and .*00000\.safetensors"):
+            CheckpointRecorder(plan_of(0), "run", tmp_path, contents="safetensors", **options)
+
+
+def test_an_interrupted_run_goes_on_under_its_id(tmp_path: Path) -> None:
+    with pytest.warns(CheckpointWarning, match=": 5; 2 updates"):
+        first = run(tmp_path, 0, 2, 5, updates=2)
+    resumed = CheckpointRecorder(plan_of(0, 2, 5), "run", tmp_path, run_id=first.run_id)
+    assert resumed.missing == (5,)
+    for step in (3, 4, 5):
+        resumed.after_update(Counter(), step=step)
+    resumed.finish()
+    assert {read_checkpoint(step_file(tmp_path, s)).run_id for s in (0, 2, 5)} == {first.run_id}
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with CheckpointRecorder([0], tmp_path, run={}) as recorder:
-        recorder.before_training(Counter())
-    before = checkpoint_path(tmp_path, 0).read_bytes()
+    first = run(tmp_path, 0, updates=0)
+    before = step_file(tmp_path, 0).read_bytes()
 
-    def half_a_file(_content: object, file: object) -> None:
+    def half_a_file(_content: object, file: Any) -> None:
         file.write(b"PK half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", half_a_file)
+    recorder = CheckpointRecorder(plan_of(0), "run", tmp_path, run_id=first.run_id)
     with pytest.raises(OSError, match="No space left"):
-        CheckpointRecorder([0], tmp_path, run={}).before_training(Counter())
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_step_00000.pt"]
-    assert checkpoint_path(tmp_path, 0).read_bytes() == before
+        recorder.before_training(Counter())
+    assert list((tmp_path / "run").iterdir()) == [step_file(tmp_path, 0)]
+    assert step_file(tmp_path, 0).read_bytes() == before
 
 
-_ENDLESS = """
-import sys, torch
-from fastcka.capture import CheckpointRecorder
-model = torch.nn.Linear(200, 200)
-recorder = CheckpointRecorder(range(1, 100_000), sys.argv[1], run={})
-print("go", flush=True)
-while True:
-    recorder.after_update(model, loss=0.5)
-"""
+def test_what_could_not_be_loaded_again_is_not_written(tmp_path: Path) -> None:
+    model = Counter()
+    optimizer = torch.optim.SGD(model.parameters(), lr=np.float64(0.1))
+    recorder = CheckpointRecorder(plan_of(1), "run", tmp_path)
+    with pytest.raises(InputError, match=r"not written.*optimizer's state.*float\(rate\)"):
+        recorder.after_update(model, optimizer=optimizer)
+    assert recorder.missing == (1,)
+    assert not list((tmp_path / "run").iterdir())
+
+    class Extra(nn.Module):
+        def get_extra_state(self) -> object:
+            return {"scale": 3}
+
+    with pytest.raises(InputError, match="dict under '_extra_state'"):
+        CheckpointRecorder(plan_of(1), "run", tmp_path).after_update(Extra())
 
 
-def test_killed_while_writing_every_final_name_loads(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _ENDLESS, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert process.stdout is not None
-    with process:
-        assert process.stdout.readline() == b"go\n"
-        while not checkpoint_path(tmp_path, 20).exists():
-            assert process.poll() is None
-        process.kill()
-    files = sorted(tmp_path.glob("checkpoint_step_*.pt"))
-    assert len(files) >= 20
-    for step, path in enumerate(files, start=1):
-        assert read_checkpoint(path).step == step
-
-
-def test_checkpoints_load_with_weights_only(tmp_path: Path) -> None:
-    run = {"seed": 1, "steps": (0, 2), "data": {"name": "digits"}}
-    with CheckpointRecorder([0], tmp_path, run=run) as recorder:
-        recorder.before_training(nn.BatchNorm1d(3))
-    content = torch.load(checkpoint_path(tmp_path, 0), weights_only=True)
-    assert set(content) == {"step", "model_state_dict", "loss", "run"}
-    assert content["run"] == {"seed": 1, "steps": [0, 2], "data": {"name": "digits"}}
-    nn.BatchNorm1d(3).load_state_dict(content["model_state_dict"])
-
-
-class _Malicious:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.touch, (Path(os.environ["FASTCKA_TEST_TOUCH"]),)
-
-
-def test_pickled_code_is_refused_and_not_run(
+def test_nothing_is_copied_between_planned_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trace = tmp_path / "executed"
-    monkeypatch.setenv("FASTCKA_TEST_TOUCH", str(trace))
-    path = checkpoint_path(tmp_path, 3)
-    torch.save({"step": 3, "model_state_dict": {}, "loss": None, "run": _Malicious()}, path)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_checkpoint(path)
-    path.write_bytes(pickle.dumps(_Malicious()))
-    with pytest.raises(InputError, match="cannot be read"):
-        read_checkpoint(path)
-    assert not trace.exists()
-
-
-def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
-    good = {"step": 3, "model_state_dict": {}, "loss": None, "run": {}}
-    path = checkpoint_path(tmp_path, 3)
-    with pytest.raises(InputError, match=r"checkpoint_step_00003\.pt is not a file"):
-        read_checkpoint(path)
-    torch.save(good, path)
-    assert read_checkpoint(path).step == 3
-    whole = path.read_bytes()
-    for size in (0, 10, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:size])
-        with pytest.raises(InputError, match="cannot be read"):
-            read_checkpoint(path)
-    for wrong, message in (
-        ([1], "holds list"),
-        ({**good, "step": 4}, "holds step 4"),
-        ({**good, "loss": "low"}, "'loss' is str"),
-        ({key: good[key] for key in ("step", "loss", "run")}, "no field 'model_state_dict'"),
-    ):
-        torch.save(wrong, path)
-        with pytest.raises(InputError, match=message):
-            read_checkpoint(path)
+    recorder = CheckpointRecorder(plan_of(9), "run", tmp_path)
+    monkeypatch.setattr(fastcka.capture.recorder, "bare_state", None)
+    for _ in range(8):
+        assert recorder.after_update(Counter(), loss=torch.tensor([1.0, 2.0])) is None
+    assert checkpoint_path(recorder.folder, 9) == step_file(tmp_path, 9)

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 
 import fastcka.demo.pipeline
 import oracle
-from fastcka.capture import checkpoint_path, read_checkpoint
+from fastcka.capture import checkpoint_path, read_checkpoint, weights_digest
 from fastcka.demo import DemoResult, print_report, run_demo
 from fastcka.errors import InputError, MissingExtraError
 from fastcka.store import Key, open_store
@@ -242,6 +242,7 @@ def test_other_weights_are_captured_and_compared_again(demo: DemoResult, copy: P
     path = checkpoint_path(copy / "checkpoints" / "mlp-seed0", 4)
     content = torch.load(path, weights_only=True)
     content["model_state_dict"]["hidden1.0.bias"] += 0.5
+    content["digest"] = weights_digest(content["model_state_dict"])
     torch.save(content, path)
     again = run_demo(copy, steps=STEPS, seeds=SEEDS)
     assert (again.runs_trained, again.steps_captured, again.groups_computed) == (0, 1, 1)
@@ -251,7 +252,7 @@ def test_other_weights_are_captured_and_compared_again(demo: DemoResult, copy: P
 def test_checkpoint_of_another_run_is_refused(copy: Path) -> None:
     path = checkpoint_path(copy / "checkpoints" / "mlp-seed0", 4)
     content = torch.load(path, weights_only=True)
-    content["run"]["seed"] = 17
+    content["run_id"] = "17"
     torch.save(content, path)
     with pytest.raises(InputError, match=r"mlp-seed0.*another run"):
         run_demo(copy, steps=STEPS, seeds=SEEDS)

@@ -1,27 +1,65 @@
-"""Networks and checkpoints become representations: hooks on named modules, and a recorder of steps.
+"""Networks and checkpoints become representations: a plan, a recorder of steps, hooks on modules.
 
-    from fastcka.capture import CheckpointRecorder, capture_activations, read_checkpoint
+    from fastcka.capture import CheckpointRecorder, capture_activations, load_state
 
-    with CheckpointRecorder((0, 100, 2000), "runs/cnn", run={"seed": 0}) as recorder:
+    with CheckpointRecorder("plan.json", "cnn", "checkpoints", seed=0) as recorder:
         recorder.before_training(model)
         for batch in batches:
             loss = update(model, batch)
             recorder.after_update(model, loss=loss)
 
+    model.load_state_dict(load_state("checkpoints/cnn/checkpoint_step_00100.pt"))
     layers = capture_activations(model, probe_images, ["conv1", "conv2", "logits"])
 
 PyTorch is imported by the functions that need it, not by this package.
 """
 
 from fastcka.capture.activations import capture_activations
+from fastcka.capture.attention import Attention, capture_attention
+from fastcka.capture.callbacks import huggingface_callback, lightning_callback
 from fastcka.capture.checkpoints import Checkpoint, checkpoint_path, read_checkpoint
-from fastcka.capture.recorder import CheckpointRecorder, planned_steps
+from fastcka.capture.factory import build_model, load_factory, load_weights
+from fastcka.capture.finding import CheckpointFile, find_checkpoints
+from fastcka.capture.plan import (
+    CheckpointPlan,
+    PlannedExperiment,
+    PlannedPhase,
+    experiment_folder,
+)
+from fastcka.capture.probe import Probe
+from fastcka.capture.recorder import CheckpointRecorder
+from fastcka.capture.representations import capture_representations
+from fastcka.capture.rng import restore_rng_state, rng_state
+from fastcka.capture.states import load_state, weights_digest
+from fastcka.capture.steps import planned_steps
+from fastcka.capture.verify import CheckedCheckpoint, verify_checkpoints
 
 __all__ = [
+    "Attention",
+    "CheckedCheckpoint",
     "Checkpoint",
+    "CheckpointFile",
+    "CheckpointPlan",
     "CheckpointRecorder",
+    "PlannedExperiment",
+    "PlannedPhase",
+    "Probe",
+    "build_model",
     "capture_activations",
+    "capture_attention",
+    "capture_representations",
     "checkpoint_path",
+    "experiment_folder",
+    "find_checkpoints",
+    "huggingface_callback",
+    "lightning_callback",
+    "load_factory",
+    "load_state",
+    "load_weights",
     "planned_steps",
     "read_checkpoint",
+    "restore_rng_state",
+    "rng_state",
+    "verify_checkpoints",
+    "weights_digest",
 ]

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from fastcka.errors import InputError, MissingExtraError
+from fastcka.capture.finding import step_in_name
+from fastcka.capture.states import load_state, read_content, state_in, weights_digest
+from fastcka.capture.torch_library import require_torch
+from fastcka.errors import CorruptFileError, InputError, MissingExtraError
 from fastcka.files import replaced_file
 
 if TYPE_CHECKING:
     import os
-    from types import ModuleType
 
     import torch
 
-_NAME = re.compile(r"checkpoint_step_(\d{5,})\.pt")
-_TYPES: dict[str, tuple[type, ...]] = {
+_NUMBER = (int, float, type(None))
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "step": (int,),
-    "model_state_dict": (dict,),
-    "loss": (float, type(None)),
-    "run": (dict,),
+    "loss": _NUMBER,
+    "epoch": _NUMBER,
+    "model_config": (dict, type(None)),
+    "experiment_name": (str, type(None)),
+    "run_id": (str, type(None)),
+    "seeds": (dict,),
+    "digest": (str, type(None)),
 }
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a network after ``step`` completed updates.
+    """The state of a training after ``step`` completed updates; the keys of a checkpoint file.
 
     Attributes
     ----------
@@ -35,68 +41,161 @@ class Checkpoint:
         Completed updates; 0 is the initialization.
     model_state_dict : dict of str to torch.Tensor
         On the CPU, whatever device it was saved from.
+    optimizer_state_dict : dict, list of dict, or None
+        That of the optimizer, or of several; None if only the weights were saved.
     loss : float or None
         The training loss of the last update; None at step 0.
-    run : dict
-        What the recorder was told about the run, JSON-able.
+    epoch : int, float or None
+        As the training loop counts it.
+    model_config : dict or None
+        What the recorder was told about the network; JSON-able.
+    experiment_name : str or None
+        Its name in the plan.
+    run_id : str or None
+        The same in all checkpoints of one training run; None in files that no recorder wrote.
+    seeds : dict of str to int
+        What the run was seeded with: ``run``, as the recorder was told, and ``torch``, the initial
+        seed of PyTorch's generator.
+    rng_state : dict or None
+        See `fastcka.capture.rng`; None if only the weights were saved.
+    digest : str or None
+        That of the weights. Reading checks it.
     """
 
     step: int
     model_state_dict: dict[str, torch.Tensor]
-    loss: float | None
-    run: dict[str, Any]
+    optimizer_state_dict: Any = None
+    loss: float | None = None
+    epoch: float | None = None
+    model_config: dict[str, Any] | None = None
+    experiment_name: str | None = None
+    run_id: str | None = None
+    seeds: dict[str, int] = field(default_factory=dict)
+    rng_state: dict[str, Any] | None = None
+    digest: str | None = None
 
 
-def checkpoint_path(directory: str | os.PathLike[str], step: int) -> Path:
+_TENSORS: Final = {"model_state_dict", "optimizer_state_dict", "rng_state"}
+
+
+def checkpoint_path(directory: str | os.PathLike[str], step: int, suffix: str = ".pt") -> Path:
     """Where the checkpoint of ``step`` lies: ``<directory>/checkpoint_step_00100.pt``."""
-    return Path(directory) / f"checkpoint_step_{step:05d}.pt"
+    return Path(directory) / f"checkpoint_step_{step:05d}{suffix}"
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint; pickled code is refused (``weights_only``).
+def read_checkpoint(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> Checkpoint:
+    """Read a checkpoint of any kind that `find_checkpoints` finds.
+
+    Parameters
+    ----------
+    path : path
+        A file, or a folder of the Hugging Face trainer.
+    trust_pickle : bool, default False
+        Load a file that holds more than tensors and plain values, which can run any code.
+
+    Returns
+    -------
+    Checkpoint
+        Fields that the file does not have are None or empty, but for the step and the weights.
 
     Raises
     ------
     InputError
-        If the file is absent, truncated, lacks a field, or holds another step than its name says.
+        If the file is absent, lacks a field, or holds another step than its name says.
+    CorruptFileError
+        If it is damaged or cut off, or its weights do not agree with its digest.
+    UnsafeFileError
+        If loading it could run code.
     MissingExtraError
-        If PyTorch is not installed.
+        If PyTorch or safetensors is not installed.
     """
-    torch = require_torch()
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; a checkpoint was expected there")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has no error of its own: six types for one broken file
-        raise InputError(f"{path} cannot be read as a checkpoint: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds {type(content).__name__}, not a dict of checkpoint fields")
-    for field, types in _TYPES.items():
-        if field not in content:
-            raise InputError(f"{path} has no field {field!r}; it has {sorted(map(str, content))}")
-        if not isinstance(content[field], types):
-            came = type(content[field]).__name__
-            raise InputError(f"{path}: field {field!r} is {came}, not {types[0].__name__}")
-    named = _NAME.fullmatch(path.name)
-    if named and int(named.group(1)) != content["step"]:
-        raise InputError(f"{path} holds step {content['step']}; its name says another")
-    return Checkpoint(**{field: content[field] for field in _TYPES})
+    checkpoint = read_any(path, trust_pickle=trust_pickle)
+    if checkpoint.step != (named := step_in_name(path)) and named is not None:
+        raise InputError(f"{path} holds step {checkpoint.step}; its name says another")
+    return checkpoint
+
+
+def read_any(path: Path, *, trust_pickle: bool = False) -> Checkpoint:
+    """Do what `read_checkpoint` does, whatever step the name says."""
+    if path.is_dir():
+        content = _folder_fields(path)
+        state = load_state(path, trust_pickle=trust_pickle)
+    else:
+        content = read_content(path, trust_pickle=trust_pickle)
+        if "state_dict" in content and "global_step" in content:  # Lightning's
+            content = {**content, "step": content["global_step"]}
+        state = state_in(path, content)
+    _check_fields(path, content)
+    known = {entry.name for entry in fields(Checkpoint)}
+    values = {key: value for key, value in content.items() if key in known}
+    return Checkpoint(**{**values, "model_state_dict": state})
+
+
+def _check_fields(path: Path, content: dict[str, Any]) -> None:
+    if "step" not in content:
+        raise InputError(f"{path} has no field 'step'; it has {sorted(map(str, content))}")
+    for key, types in _TYPES.items():
+        if key in content and not isinstance(content[key], types):
+            came = type(content[key]).__name__
+            raise InputError(f"{path}: field {key!r} is {came}, not {types[0].__name__}")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; ``path`` holds its old content or the whole new one, never a part."""
+    """Write a checkpoint; ``path`` holds its old content or the whole new one, never a part.
+
+    The name's ending, .pt or .safetensors, is the format; the second has neither the optimizer's
+    state nor the random number generators'. The digest is made here.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint holds something that could not be loaded without running code.
+    """
     torch = require_torch()
-    content = {field: getattr(checkpoint, field) for field in _TYPES}
+    content = {entry.name: getattr(checkpoint, entry.name) for entry in fields(checkpoint)}
+    content["digest"] = weights_digest(checkpoint.model_state_dict)
+    if path.suffix == ".safetensors":
+        _write_safetensors(path, content)
+        return
     # An open file, not a path: torch would report a full disk as a RuntimeError.
-    with replaced_file(path) as beside, beside.open("wb") as file:
-        torch.save(content, file)
+    with replaced_file(path) as beside:
+        with beside.open("wb") as file:
+            torch.save(content, file)
+        try:
+            torch.load(beside, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"{path}: not written, as it could not be loaded again without running code; the "
+                "optimizer's state or another field holds more than tensors and plain values "
+                f"(make numbers Python's: float(rate)): {reason}"
+            ) from error
 
 
-def require_torch() -> ModuleType:
-    """Return PyTorch, or say which extra installs it."""
+def _write_safetensors(path: Path, content: dict[str, Any]) -> None:
     try:
-        import torch
+        from safetensors.torch import save_file
     except ImportError as error:
-        raise MissingExtraError.of("fastcka.capture", "torch", "torch") from error
-    return torch
+        raise MissingExtraError.of(f"writing {path}", "safetensors", "torch") from error
+    metadata = {key: json.dumps(value) for key, value in content.items() if key not in _TENSORS}
+    # The format has no shared memory, such as that of tied weights: each has its own copy.
+    tensors = {
+        name: value.clone().contiguous() for name, value in content["model_state_dict"].items()
+    }
+    with replaced_file(path) as beside:
+        save_file(tensors, beside, metadata={"format": "pt", **metadata})
+
+
+def _folder_fields(folder: Path) -> dict[str, Any]:
+    """Return what the Hugging Face trainer notes beside the weights."""
+    file = folder / "trainer_state.json"
+    try:
+        noted = json.loads(file.read_bytes())
+        return {"step": int(noted["global_step"]), "epoch": noted.get("epoch")}
+    except FileNotFoundError:
+        if (step := step_in_name(folder)) is not None:
+            return {"step": step}
+        raise InputError(f"{folder}: has no trainer_state.json; its step is unknown") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptFileError(f"{file}: not a trainer's state: {error!r}") from error

@@ -11,9 +11,12 @@ from typer.core import TyperGroup
 
 from fastcka.cli import output
 from fastcka.cli.arguments import SWEEP_FIELDS
+from fastcka.cli.capture import CAPTURE_KEYS, capture
+from fastcka.cli.checkpoints import checkpoints
 from fastcka.cli.cka import cka
 from fastcka.cli.demo import demo
 from fastcka.cli.doctor import doctor
+from fastcka.cli.evolve import evolve
 from fastcka.cli.pair import PAIR_KEYS, pair
 from fastcka.cli.plan import plan
 from fastcka.cli.report import report
@@ -31,7 +34,7 @@ WRONG_CALL = 2
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-RESUMED = {"run", "demo"}
+RESUMED = {"run", "demo", "capture"}
 """Commands that take up what they did before they were stopped."""
 
 STATUSES = (
@@ -113,6 +116,9 @@ app.add_typer(store, name="store")
 app.command(epilog=SWEEP_FIELDS)(plan)
 app.command(epilog=SWEEP_FIELDS)(run)
 app.command(epilog=PAIR_KEYS)(pair)
+app.add_typer(checkpoints, name="checkpoints")
+app.command(epilog=CAPTURE_KEYS)(capture)
+app.command()(evolve)
 app.command()(report)
 app.command()(doctor)
 

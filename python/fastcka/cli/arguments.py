@@ -30,6 +30,14 @@ export: pairs, for a folder for each pair beside the table."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object on stdout.")]
 
+TrustPickle = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pickle",
+        help="Load checkpoints that hold more than tensors: their writer's code may run.",
+    ),
+]
+
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep's file.")]
 
 StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="The store's folder.")]

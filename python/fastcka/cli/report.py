@@ -1,4 +1,4 @@
-"""``fastcka report``: what a sweep found, as figures, tables and one page."""
+"""``fastcka report``: what a sweep or `evolve` found, as figures, tables and one page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from fastcka.cli import arguments, output
 
 def report(
     results: Annotated[
-        Path, typer.Argument(metavar="RESULTS", help="The folder that a sweep wrote.")
+        Path,
+        typer.Argument(metavar="RESULTS", help="The folder that a sweep or `evolve` wrote."),
     ],
     out: Annotated[
         Path | None,
@@ -35,7 +36,7 @@ def report(
     ] = 9_999,
     json: arguments.Json = False,
 ) -> None:
-    """Draw matrices, block means, comparisons, trends and timelines of a sweep's results."""
+    """Put results on one page: a sweep's matrices and comparisons, a training's phases."""
     from fastcka.report import write_report
 
     with output.progress_bars() as bars:
@@ -55,7 +56,7 @@ def report(
         return
     rows: dict[str, object] = {
         "page": result.page,
-        "figures": f"{len(result.figures):,}, each as PNG and PDF",
+        "figures": f"{len(result.figures):,}",
         "tables": f"{len(result.tables):,}",
     }
     if result.not_drawn:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcka.capture import capture_activations, checkpoint_path, read_checkpoint
+from fastcka.capture import (
+    capture_activations,
+    checkpoint_path,
+    read_checkpoint,
+    weights_digest,
+)
 from fastcka.demo.networks import LAYERS, build_network
 from fastcka.demo.training import one_thread
 from fastcka.store import Key
 
 if TYPE_CHECKING:
-    import torch
-
     from fastcka.demo.data import Digits
     from fastcka.demo.training import Run
     from fastcka.store import Store
@@ -52,16 +54,6 @@ def capture_run(store: Store, run: Run, step: int, probe: Digits, *, stored: boo
         overwrite=stored,
     )
     return True
-
-
-def weights_digest(state: dict[str, torch.Tensor]) -> str:
-    """Changes with any name, shape or number in a state dict."""
-    digest = blake2b(digest_size=16)
-    for name, tensor in state.items():
-        values = tensor.numpy()
-        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
 
 
 def probe_accuracy(store: Store, run: Run, step: int) -> float:

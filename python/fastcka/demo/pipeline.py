@@ -101,7 +101,9 @@ def run_demo(
     ------
     InputError
         Before any work, if the directory holds something else or a demo with other settings, or
-        the steps or seeds cannot be. Later, if a checkpoint in it was damaged or exchanged.
+        the steps or seeds cannot be. Later, if a checkpoint in it is another run's.
+    CorruptFileError
+        If a checkpoint in it was damaged.
     MissingExtraError
         If PyTorch, scikit-learn or matplotlib is not installed.
     """

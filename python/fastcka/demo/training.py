@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcka.capture import CheckpointRecorder, checkpoint_path, read_checkpoint
+from fastcka.capture import (
+    CheckpointPlan,
+    CheckpointRecorder,
+    checkpoint_path,
+    read_checkpoint,
+)
 from fastcka.demo.networks import Family, build_network
 
 if TYPE_CHECKING:
@@ -43,6 +49,12 @@ class Run:
         """The folder of its checkpoints."""
         return self.checkpoints / self.model
 
+    @property
+    def plan(self) -> CheckpointPlan:
+        """Its steps as a plan of one experiment."""
+        planned = {"training_steps": max(self.steps), "checkpoint_steps": self.steps}
+        return CheckpointPlan.parse({"experiments": {self.model: planned}})
+
     def identity(self, training: Digits) -> dict[str, Any]:
         """All that decides the weights; two runs with the same identity are the same run."""
         shapes = {k: list(v.shape) for k, v in build_network(self.family, 0).state_dict().items()}
@@ -62,8 +74,8 @@ def is_trained(run: Run, training: Digits) -> bool:
     paths = [checkpoint_path(run.directory, step) for step in run.steps]
     if not all(path.exists() for path in paths):
         return False
-    identity = run.identity(training)
-    return all(read_checkpoint(path).run == identity for path in paths)
+    run_id = _run_id(run.identity(training))
+    return all(read_checkpoint(path).run_id == run_id for path in paths)
 
 
 def train(run: Run, training: Digits, *, on_update: Callable[[], object]) -> None:
@@ -76,16 +88,28 @@ def train(run: Run, training: Digits, *, on_update: Callable[[], object]) -> Non
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     batches = _batches(len(images), run.seed)
     identity = run.identity(training)
-    with one_thread(), CheckpointRecorder(run.steps, run.directory, run=identity) as recorder:
-        recorder.before_training(network)
+    recording = CheckpointRecorder(
+        run.plan,
+        run.model,
+        run.checkpoints,
+        model_config=identity,
+        seed=run.seed,
+        run_id=_run_id(identity),
+    )
+    with one_thread(), recording as recorder:
+        recorder.before_training(network, optimizer=optimizer)
         for _ in range(max(run.steps)):
             batch = torch.from_numpy(next(batches))
             optimizer.zero_grad()
             loss = cross_entropy(network(images[batch]), digits[batch])
             loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch 2.13
             optimizer.step()
-            recorder.after_update(network, loss=loss)
+            recorder.after_update(network, optimizer=optimizer, loss=loss)
             on_update()
+
+
+def _run_id(identity: dict[str, Any]) -> str:
+    return blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _batches(n_examples: int, seed: int) -> Iterator[NDArray[np.int64]]:

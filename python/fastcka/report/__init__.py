@@ -5,6 +5,7 @@
     report = write_report("results")     # results/report/index.html, figures/, tables/
 
     results.csv, run.json --stats--> views --draw--> PNG, PDF, CSV --page--> index.html
+    *_analysis.json of `fastcka evolve` ---------> tables, its figures --^
 
 Every number comes from the table; a view that cannot be drawn is listed with the reason.
 """

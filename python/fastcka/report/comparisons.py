@@ -48,6 +48,11 @@ HEADER = (
     "exact",
     "note",
 )
+_ABOUT = (
+    "Intervals: bootstrap of models. p: permutation of the labels of whole models, two-sided, not "
+    "corrected for the number of comparisons in this table. Both take into account that pairs "
+    "share models."
+)
 
 
 def comparisons(source: Source) -> Iterator[Item]:
@@ -76,7 +81,7 @@ def comparisons(source: Source) -> Iterator[Item]:
         yield from _drawings(source, outcomes, field, other, name)
     yield from _between_families(source, rows)
     if rows:
-        yield Sheet("comparisons", "Comparisons of groups of pairs", HEADER, rows, on_page=True)
+        yield Sheet("comparisons", "Comparisons of groups of pairs", HEADER, rows, about=_ABOUT)
 
 
 def _between_families(source: Source, rows: list[list[object]]) -> Iterator[Item]:

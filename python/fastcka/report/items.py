@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,14 +25,23 @@ class Drawing:
 class Sheet:
     """A table for a CSV file; None and NaN become empty cells.
 
-    ``on_page`` also puts it into the page.
+    ``about`` explains it, and also puts it into the page.
     """
 
     stem: str
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
-    on_page: bool = False
+    about: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A PNG file that lies in the results already; ``about`` says in words what it shows."""
+
+    title: str
+    about: str
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ class NotDrawn:
     where: tuple[str, ...] = ()
 
 
-Item = Drawing | Sheet | NotDrawn
+Item = Drawing | Image | Sheet | NotDrawn
 
 
 def gathered(items: Sequence[NotDrawn]) -> list[NotDrawn]:

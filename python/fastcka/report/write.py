@@ -7,8 +7,9 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ from fastcka.errors import InputError
 from fastcka.files import replaced_file
 from fastcka.report.blocks import blocks
 from fastcka.report.comparisons import comparisons
+from fastcka.report.evolution import evolution, evolution_summary
 from fastcka.report.facts import read_facts
 from fastcka.report.folder import claim, finish
-from fastcka.report.items import Drawing, Item, NotDrawn, Sheet, gathered
+from fastcka.report.items import Drawing, Image, Item, NotDrawn, Sheet, gathered
 from fastcka.report.matrices import matrices
 from fastcka.report.page import Picture, page_text
 from fastcka.report.roles import find_roles
@@ -54,7 +56,7 @@ class ReportResult:
     folder, page
         The folder and its ``index.html``.
     figures, tables
-        PNG files (a PDF stands beside each) and CSV files.
+        PNG files (a PDF stands beside each that is drawn here) and CSV files.
     not_drawn
         What is not shown, with the reason.
     """
@@ -90,12 +92,12 @@ def write_report(
     permutations: int = PERMUTATIONS,
     progress: Callable[[str], None] | None = None,
 ) -> ReportResult:
-    """Draw and write everything that a sweep's table shows.
+    """Draw and write everything that a sweep's table shows, and what `evolve` wrote.
 
     Parameters
     ----------
     results
-        The folder that a sweep wrote.
+        The folder that a sweep wrote, or `fastcka.evolution.evolve`, or both.
     out
         Where the report goes; else ``report/`` in ``results``. A folder that holds something else
         than a report is refused. Files of an earlier report that are no longer made are removed.
@@ -112,24 +114,78 @@ def write_report(
     Raises
     ------
     InputError
-        ``results`` holds no table, a field is unknown, or ``out`` holds something else.
+        ``results`` holds neither a table nor an analysis, a field is unknown, or ``out`` holds
+        something else.
     MissingExtraError
         matplotlib or jinja2 is not installed.
     """
     results = Path(results)
     home = results if results.is_dir() else results.parent
-    facts = read_facts(home)
-    table = read_results(results, order=facts.order)
-    roles = find_roles(table, variant=variant, seed=seed, family=family)
-    if not len(table):
-        raise InputError(f"{results}: {RESULTS} has no row: there is nothing to report")
+    evolved = evolution_summary(home)
+    swept = None
+    if results.is_file() or (home / RESULTS).exists() or not evolved:
+        parts = {"variant": variant, "seed": seed, "family": family}
+        swept = _read_sweep(results, home, parts, all_steps=all_steps, permutations=permutations)
     folder = Path(out) if out is not None else home / "report"
     before = claim(folder)
-    parts = cut(table, roles)
-    drawn = parts.moments
+    writer = _Writer(folder, progress)
+    missing = [] if swept is None else list(swept.missing)
+    items = [] if swept is None else [view(swept.source) for view in _VIEWS]
+    for item in chain(*items, evolution(home)):
+        if isinstance(item, NotDrawn):
+            missing.append(item)
+        elif isinstance(item, Drawing):
+            writer.drawing(item)
+        elif isinstance(item, Image):
+            writer.image(item)
+        else:
+            writer.sheet(item)
+    missing = gathered(missing)
+    text = page_text(
+        title=f"fastcka: {results.resolve().name}",
+        summary=({} if swept is None else _summary(swept)) | evolved,
+        pictures=writer.pictures,
+        sheets=writer.sheets,
+        not_drawn=missing,
+    )
+    writer.text(PAGE, text)
+    finish(folder, writer.files, before)
+    return ReportResult(
+        folder=folder,
+        page=folder / PAGE,
+        figures=tuple(writer.figures),
+        tables=tuple(folder / name for name in writer.files if name.endswith(".csv")),
+        not_drawn=tuple(missing),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Sweep:
+    """What the views are made from, and what they will not show."""
+
+    table: PairTable
+    source: Source
+    missing: list[NotDrawn]
+
+
+def _read_sweep(
+    results: Path,
+    home: Path,
+    parts: Mapping[str, str | None],
+    *,
+    all_steps: bool,
+    permutations: int,
+) -> _Sweep:
+    facts = read_facts(home)
+    table = read_results(results, order=facts.order)
+    roles = find_roles(table, **parts)
+    if not len(table):
+        raise InputError(f"{results}: {RESULTS} has no row: there is nothing to report")
+    cut_table = cut(table, roles)
+    drawn = cut_table.moments
     missing = [
         NotDrawn(f"{count:,} pairs {reason}", "no view here is about them; they are in results.csv")
-        for reason, count in parts.left_out.items()
+        for reason, count in cut_table.left_out.items()
     ]
     if facts.problem is not None:
         missing.append(NotDrawn("The filter, d and the order of labels", facts.problem))
@@ -142,33 +198,8 @@ def write_report(
             )
         )
         drawn = drawn[-1:]
-    source = Source(parts, roles, facts, frozenset(drawn), permutations)
-    writer = _Writer(folder, progress)
-    for view in _VIEWS:
-        for item in view(source):
-            if isinstance(item, NotDrawn):
-                missing.append(item)
-            elif isinstance(item, Drawing):
-                writer.drawing(item)
-            else:
-                writer.sheet(item)
-    missing = gathered(missing)
-    text = page_text(
-        title=f"fastcka: {results.resolve().name}",
-        summary=_summary(table, source, len(parts.usable)),
-        pictures=writer.pictures,
-        sheets=writer.sheets,
-        not_drawn=missing,
-    )
-    writer.text(PAGE, text)
-    finish(folder, writer.files, before)
-    return ReportResult(
-        folder=folder,
-        page=folder / PAGE,
-        figures=tuple(folder / name for name in writer.files if name.endswith(".png")),
-        tables=tuple(folder / name for name in writer.files if name.endswith(".csv")),
-        not_drawn=tuple(missing),
-    )
+    source = Source(cut_table, roles, facts, frozenset(drawn), permutations)
+    return _Sweep(table, source, missing)
 
 
 class _Writer:
@@ -178,6 +209,7 @@ class _Writer:
         self._folder = folder
         self._progress = progress
         self.files: list[str] = []
+        self.figures: list[Path] = []
         self.pictures: list[Picture] = []
         self.sheets: list[tuple[str, Sheet]] = []
 
@@ -190,15 +222,17 @@ class _Writer:
             with replaced_file(self._folder / f"{stem}{suffix}") as beside:
                 item.figure.savefig(beside, metadata=dates)
             self._wrote(f"{stem}{suffix}")
-        data = (self._folder / f"{stem}.png").read_bytes()
-        self.pictures.append(
-            Picture(
-                title=item.title,
-                about=item.about,
-                data=f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}",
-                files=(f"{stem}.png", f"{stem}.pdf"),
-            )
-        )
+        self._show(item, self._folder / f"{stem}.png", f"{stem}.png", f"{stem}.pdf")
+
+    def image(self, item: Image) -> None:
+        """Put a picture that lies in the results into the page."""
+        self._show(item, item.path, item.path.name)
+
+    def _show(self, item: Drawing | Image, path: Path, *files: str) -> None:
+        self.figures.append(path)
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        uri = f"data:image/png;base64,{data}"
+        self.pictures.append(Picture(title=item.title, about=item.about, data=uri, files=files))
 
     def sheet(self, item: Sheet) -> None:
         """Write a table as CSV, safe to open in a spreadsheet."""
@@ -237,8 +271,9 @@ def csv_cell(value: object) -> str:
     return cell(item() if callable(item) else value)
 
 
-def _summary(table: PairTable, source: Source, used: int) -> dict[str, str]:
-    roles = source.roles
+def _summary(swept: _Sweep) -> dict[str, str]:
+    table, source = swept.table, swept.source
+    roles, used = source.roles, len(source.cut.usable)
     models = table.models()
     undefined = int(sum(value != value for value in table.cka.tolist()))
     rows = {

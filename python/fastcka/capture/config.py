@@ -1,0 +1,164 @@
+"""What `fastcka capture` is asked for: the keys of its YAML file, typed strictly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+)
+
+from fastcka.capture.listening import Side
+from fastcka.capture.pooling import Pool
+from fastcka.errors import InputError
+from fastcka.near_misses import near_misses
+from fastcka.yaml_file import describe, field_text, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic_core import ErrorDetails
+
+    from fastcka.yaml_file import YamlDocument
+
+_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str | os.PathLike) and str(value).strip() and "\0" not in str(value):
+        return Path(value)
+    raise ValueError("expected a path")
+
+
+def _distinct_steps(steps: list[int] | None) -> list[int] | None:
+    if steps is not None and (not steps or min(steps) < 0 or len(set(steps)) != len(steps)):
+        raise ValueError("expected distinct steps of 0 or more")
+    return steps
+
+
+def _distinct_names(runs: list[CaptureRun]) -> list[CaptureRun]:
+    names = [run.name for run in runs]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"expected distinct names; {', '.join(twice)} stands twice")
+    return runs
+
+
+ReadPath = Annotated[Path, BeforeValidator(_path)]
+
+
+class CaptureRun(BaseModel):
+    """A training run.
+
+    Attributes
+    ----------
+    name
+        What the store calls it.
+    checkpoints
+        The folder of its checkpoints.
+    steps
+        Which of them; None for all that are there.
+    factors
+        What tells it from other runs: family, seed and so on.
+    options
+        Keyword arguments of the factory for this run.
+    """
+
+    model_config = _STRICT
+
+    name: str = Field(min_length=1)
+    checkpoints: ReadPath
+    steps: Annotated[list[int] | None, AfterValidator(_distinct_steps)] = None
+    factors: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class CaptureConfig(BaseModel):
+    """Training runs of networks from one factory, captured on one probe set into one store.
+
+    Attributes
+    ----------
+    model
+        The factory: ``package.module:function``.
+    probe
+        A ``.npz`` file, see `Probe.load`.
+    store
+        The folder of the store; made if need be.
+    layers, pool, side, batch_size
+        As for `capture_activations`.
+    device
+        Where the networks run, as PyTorch names it.
+    runs
+        The training runs.
+    """
+
+    model_config = _STRICT | ConfigDict(protected_namespaces=())
+
+    model: str
+    probe: ReadPath
+    store: ReadPath
+    layers: list[str] = Field(min_length=1)
+    pool: Pool | dict[str, Pool] = "flatten"
+    side: Side = "output"
+    batch_size: PositiveInt = 256
+    device: str = "cpu"
+    runs: Annotated[list[CaptureRun], AfterValidator(_distinct_names)] = Field(min_length=1)
+
+
+def load_capture(path: str | os.PathLike[str]) -> CaptureConfig:
+    """Read the configuration of a capture; its paths are relative to the file.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is not plain YAML, or a key is unknown, missing or wrong. The
+        message names the file and each key, what was expected, and what came.
+    """
+    file = Path(path)
+    document = read_yaml(file, error=InputError)
+    try:
+        config = CaptureConfig.model_validate(document.data)
+    except ValidationError as error:
+        lines = [_problem(detail, document) for detail in error.errors(include_url=False)]
+        raise InputError("\n".join(f"{file}: {line}" for line in lines)) from None
+    here = file.parent
+    runs = [run.model_copy(update={"checkpoints": here / run.checkpoints}) for run in config.runs]
+    paths = {"probe": here / config.probe, "store": here / config.store, "runs": runs}
+    return config.model_copy(update=paths)
+
+
+def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
+    path = _known_part(detail["loc"], document.data)
+    where = field_text(path)
+    came = describe(detail["input"], document.written.get(path))
+    match detail["type"]:
+        case "extra_forbidden":
+            model = CaptureRun if path[0] == "runs" else CaptureConfig
+            return f"{where}: unknown key{near_misses(str(path[-1]), list(model.model_fields))}"
+        case "missing":
+            return f"{field_text(detail['loc'])}: missing; it is required"
+        case "value_error":
+            return f"{where}: {detail['ctx']['error']}; came {came}"
+        case "literal_error":
+            return f"{where}: expected {detail['ctx']['expected']}; came {came}"
+        case _:
+            return f"{where}: {detail['msg']}; came {came}"
+
+
+def _known_part(loc: Sequence[str | int], data: Any) -> tuple[str | int, ...]:
+    """Drop what pydantic appends to the path of a value that may be of two types."""
+    known: list[str | int] = []
+    for part in loc:
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            continue
+        known.append(part)
+    return tuple(known)

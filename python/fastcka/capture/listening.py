@@ -1,0 +1,237 @@
+"""Running a network on the probe set while hooks listen; afterwards it is as it came."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, get_args
+
+from fastcka.capture.rng import restore_rng_state, rng_state
+from fastcka.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import torch
+
+    from fastcka.capture.probe import Probe
+    from fastcka.capture.selection import SelectedModule
+
+Side = Literal["input", "output"]
+SIDES: tuple[Side, ...] = get_args(Side)
+
+
+class Sink(Protocol):
+    """Where the values of one layer go, batch by batch."""
+
+    def take(self, values: torch.Tensor, rows: slice) -> None:
+        """Keep what it needs of the values of these examples; they may be changed afterwards."""
+
+
+S = TypeVar("S", bound=Sink)
+
+
+class ProbeListener(Protocol):
+    """What `run_on_probe` lets listen."""
+
+    def attach(self, stack: contextlib.ExitStack) -> None:
+        """Put hooks on the network, to be taken off when the stack is left."""
+
+    def begin(self, rows: slice) -> None:
+        """Be told which examples the next forward pass is for."""
+
+    def end(self) -> None:
+        """Refuse what was wrong in the forward pass that is over."""
+
+
+class Listener(Generic[S]):
+    """The hook of one module: hands each of its calls to the sink of that call.
+
+    Parameters
+    ----------
+    selected
+        The module, and which of its calls in a forward pass are meant.
+    make_sink
+        Called with the number of a call, when that is first seen.
+    side
+        Whether what the module is given or what it gives out is meant.
+    """
+
+    def __init__(
+        self, selected: SelectedModule, make_sink: Callable[[int], S], side: Side = "output"
+    ) -> None:
+        self.selected = selected
+        self.side = side
+        self.sinks: dict[int, S] = {}
+        self._make_sink = make_sink
+        self._rows = slice(0, 0)
+        self._calls = 0
+
+    def attach(self, stack: contextlib.ExitStack) -> None:
+        """Put the hook on the module, to be taken off when the stack is left."""
+        module = self.selected.module
+        if self.side == "input":
+            handle = module.register_forward_pre_hook(self._before, with_kwargs=True)
+        else:
+            handle = module.register_forward_hook(self._after)
+        stack.callback(handle.remove)
+
+    def begin(self, rows: slice) -> None:
+        """Be told which examples come next."""
+        self._rows = rows
+        self._calls = 0
+
+    def end(self) -> None:
+        """Check the number of calls in the forward pass that is over.
+
+        Raises
+        ------
+        InputError
+            Here rather than in the hook, where a try/except of the model's could swallow it.
+        """
+        selected, calls = self.selected, self._calls
+        if selected.call is None and calls > 1:
+            raise InputError(
+                f"layer {selected.name!r} was called {calls} times in one forward pass, so it has "
+                f"no single representation; '{selected.name}@0' to '{selected.name}@{calls - 1}' "
+                f"name one call each, '{selected.name}@*' names them all"
+            )
+        if calls == 0 or (isinstance(selected.call, int) and selected.call >= calls):
+            times = "never called" if calls == 0 else f"called {calls} times"
+            raise InputError(
+                f"layer {selected.label!r} was {times} in one forward pass; leave it out "
+                f"('!{selected.name}' behind a pattern)"
+            )
+        if selected.call == "*" and calls != len(self.sinks):
+            raise InputError(
+                f"layer {selected.name!r} was called {len(self.sinks)} times for some examples and "
+                f"{calls} times for others; expected the same number for all"
+            )
+
+    def named_sinks(self) -> dict[str, S]:
+        """Return the sinks by the layer's name, which has the call's number where there is need."""
+        if len(self.sinks) == 1:
+            return {self.selected.label: next(iter(self.sinks.values()))}
+        return {f"{self.selected.name}@{call}": sink for call, sink in self.sinks.items()}
+
+    def hear(self, values: torch.Tensor) -> None:
+        """Count a call, and hand its values to its sink if the call is meant."""
+        call, self._calls = self._calls, self._calls + 1
+        if self.selected.call not in (None, "*", call) or (self.selected.call is None and call):
+            return
+        if self._rows.start == 0 and call not in self.sinks:
+            self.sinks[call] = self._make_sink(call)
+        if call in self.sinks:  # else end() says that the number of calls has changed
+            self.sinks[call].take(values.detach(), self._rows)
+
+    def _before(self, _module: torch.nn.Module, args: tuple[Any, ...], kwargs: Any) -> None:
+        self.hear(first_tensor((*args, *kwargs.values()), layer=self.selected.label, side="input"))
+
+    def _after(self, _module: torch.nn.Module, _args: Any, output: Any) -> None:
+        self.hear(first_tensor(output, layer=self.selected.label, side="output"))
+
+
+def run_on_probe(
+    model: torch.nn.Module,
+    probe: Probe,
+    listeners: Sequence[ProbeListener],
+    *,
+    batch_size: int,
+) -> None:
+    """Run a network on each example once, in order, in batches.
+
+    It runs in eval and inference mode, off the fused paths of ``nn.TransformerEncoder`` and
+    ``nn.MultiheadAttention`` (which skip hooks and pass ragged tensors on). Afterwards, and after
+    an exception too, no hook is left, each submodule has the ``training`` flag that it came with,
+    and the random number generators of Python, NumPy and PyTorch are where they were.
+
+    Parameters
+    ----------
+    model
+        Compiled and parallel wrappers are taken off, as hooks do not fire inside them.
+    probe
+        The examples. They are moved to the device of the first parameter.
+    listeners
+        What listens.
+    batch_size
+        Examples in one forward pass; the last batch may be smaller.
+
+    Raises
+    ------
+    InputError
+        If ``batch_size`` is not an integer of at least 1, or a listener has something to refuse.
+    """
+    import torch
+
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError(f"batch_size must be an integer of at least 1, not {batch_size!r}")
+    parameter = next(model.parameters(), None)
+    device = None if parameter is None else parameter.device
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_as_it_came(model))
+        for listener in listeners:
+            listener.attach(stack)
+        stack.enter_context(torch.inference_mode())
+        for start in range(0, len(probe), batch_size):
+            rows = slice(start, min(start + batch_size, len(probe)))
+            args, kwargs = probe.batch(rows, device)
+            for listener in listeners:
+                listener.begin(rows)
+            model(*args, **kwargs)
+            for listener in listeners:
+                listener.end()
+
+
+def first_tensor(value: Any, *, layer: str, side: Side) -> torch.Tensor:
+    """Return the first tensor in what a module was given or gave out.
+
+    Parameters
+    ----------
+    value
+        A tensor, or a tuple, list or mapping (a ``ModelOutput`` is one) that holds tensors.
+    layer, side
+        For the message.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is complex or ragged.
+    """
+    tensor = next(_tensors(value), None)
+    if tensor is None or tensor.is_complex() or tensor.is_nested:
+        came = type(value).__name__ if tensor is None else f"{tensor.dtype}, {tensor.layout}"
+        verb = "returned" if side == "output" else "was given"
+        raise InputError(
+            f"layer {layer!r} {verb} {came}; a real tensor, or a tuple, list or mapping that holds "
+            "one, was expected"
+        )
+    return tensor
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(tuple(value.values()))
+    elif isinstance(value, tuple | list):
+        yield from (item for item in value if isinstance(item, torch.Tensor))
+
+
+@contextlib.contextmanager
+def _as_it_came(model: torch.nn.Module) -> Iterator[None]:
+    import torch
+
+    # Flags are put back one by one: train() sets a whole subtree, and may be overridden.
+    flags = [(module, module.training) for module in model.modules()]
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    random = rng_state()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        model.eval()
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        restore_rng_state(random)

@@ -1,0 +1,265 @@
+"""Which training steps of which experiments are saved, and what they stand for: the plan file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from fastcka.capture.steps import planned_steps
+from fastcka.errors import InputError
+from fastcka.files import replaced_file
+from fastcka.near_misses import near_misses
+from fastcka.yaml_file import describe, field_text
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+def _steps(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected a list of steps")
+    return planned_steps(value)
+
+
+def _experiments(value: object) -> object:
+    if not isinstance(value, dict) or not value:
+        raise ValueError("expected a mapping of at least one experiment")
+    for name in value:
+        if not isinstance(name, str) or name in {"", ".", ".."} or set(name) & {"/", "\\", "\0"}:
+            raise ValueError(
+                f"expected names that can be a folder's (checkpoints lie in DIR/<experiment>/); "
+                f"{name!r} cannot"
+            )
+    return value
+
+
+Step = Annotated[int, Field(ge=0, strict=True)]
+
+
+class PlannedPhase(BaseModel):
+    """A named moment of a training run, such as "early".
+
+    Attributes
+    ----------
+    step : int
+        Completed updates.
+    phase : float, str or None
+        The share of the training that this is, as the file has it; not checked.
+    rationale : str or None
+        Why this step.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    step: Step
+    phase: float | str | None = None
+    rationale: str | None = None
+
+
+class PlannedExperiment(BaseModel):
+    """One training run and the steps at which it is saved.
+
+    Attributes
+    ----------
+    training_steps : int
+        The length of the training in updates.
+    checkpoints : dict of str to PlannedPhase
+        Phase -> its step; any number of phases of any names, each at a step of its own.
+    checkpoint_steps : tuple of int
+        All planned steps, ascending: those of the phases and, if wished, others such as 0.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    training_steps: Step
+    checkpoints: dict[str, PlannedPhase] = Field(default_factory=dict)
+    checkpoint_steps: Annotated[tuple[int, ...], BeforeValidator(_steps)]
+
+    @property
+    def phases(self) -> dict[str, int]:
+        """Phase -> step, the earliest first."""
+        steps = {name: phase.step for name, phase in self.checkpoints.items()}
+        return dict(sorted(steps.items(), key=lambda item: item[1]))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (last := self.checkpoint_steps[-1]) > self.training_steps:
+            raise ValueError(
+                f"checkpoint_steps has {last}, but the training ends after {self.training_steps} "
+                "updates (training_steps)"
+            )
+        taken: dict[int, str] = {}
+        for name, phase in self.checkpoints.items():
+            if phase.step not in self.checkpoint_steps:
+                raise ValueError(
+                    f"checkpoints.{name} is step {phase.step}, which checkpoint_steps "
+                    f"{list(self.checkpoint_steps)} lacks"
+                )
+            if phase.step in taken:
+                raise ValueError(
+                    f"checkpoints.{taken[phase.step]} and checkpoints.{name} are the same step "
+                    f"{phase.step}"
+                )
+            taken[phase.step] = name
+        return self
+
+
+class CheckpointPlan(BaseModel):
+    """What is saved when: the content of a plan file.
+
+    Keys that this class does not know are kept as they are, at every level, and written again.
+
+    Attributes
+    ----------
+    metadata : dict
+        What the plan says of itself; free.
+    experiments : dict of str to PlannedExperiment
+        By name; the checkpoints of one lie in a folder of that name.
+
+    Examples
+    --------
+    >>> plan = CheckpointPlan.of({"cnn": {"early": 100, "mid": 1000, "late": 2000}}, 2000)
+    >>> plan.experiment("cnn").checkpoint_steps
+    (0, 100, 1000, 2000)
+    >>> plan.experiment("cnn").phases
+    {'early': 100, 'mid': 1000, 'late': 2000}
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    experiments: Annotated[dict[str, PlannedExperiment], BeforeValidator(_experiments)]
+
+    @classmethod
+    def of(cls, experiments: Mapping[str, Mapping[str, int]], training_steps: int) -> Self:
+        """Make a plan from experiment -> phase -> step; step 0 is planned in each besides.
+
+        Step 0, the network before its first update, is what the phases can be measured against.
+
+        Raises
+        ------
+        InputError
+            If the plan cannot be.
+        """
+        content: dict[str, Any] = {}
+        for name, phases in experiments.items():
+            content[name] = {
+                "training_steps": training_steps,
+                "checkpoints": {
+                    phase: {"step": step, "phase": _share(step, training_steps)}
+                    for phase, step in phases.items()
+                },
+                "checkpoint_steps": sorted({0, *phases.values()}),
+            }
+        total = sum(len(entry["checkpoint_steps"]) for entry in content.values())
+        metadata = {"total_checkpoints": total, "experiments": list(content)}
+        return cls.parse({"metadata": metadata, "experiments": content})
+
+    @classmethod
+    def parse(cls, content: object, source: str = "the plan") -> Self:
+        """Take a plan that was read from JSON already; ``source`` begins each error's lines.
+
+        Raises
+        ------
+        InputError
+            Naming each field that is missing or wrong, what was expected and what came.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            lines = [f"{source}: {_problem(detail)}" for detail in error.errors(include_url=False)]
+            raise InputError("\n".join(lines)) from None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a plan file.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, is not JSON, names a key twice, or a field is wrong.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read as a plan: {error}") from None
+        try:
+            content = json.loads(text, object_pairs_hook=_keys_once)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: not valid JSON: {error}") from None
+        return cls.parse(content, str(path))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan file; it stands there whole or not at all."""
+        with replaced_file(Path(path)) as beside:
+            beside.write_text(self.to_json(), encoding="utf-8")
+
+    def to_json(self) -> str:
+        """Return the text of the plan file, with the keys that the plan came with."""
+        content = self.model_dump(mode="json", exclude_unset=True)
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+    def experiment(self, name: str) -> PlannedExperiment:
+        """Return one experiment; InputError with near misses if there is none of that name."""
+        if name not in self.experiments:
+            known = near_misses(name, list(self.experiments), heading="planned")
+            raise InputError(f"the plan has no experiment {name!r}{known}")
+        return self.experiments[name]
+
+
+def as_plan(plan: CheckpointPlan | Mapping[str, Any] | str | os.PathLike[str]) -> CheckpointPlan:
+    """Return a plan given as such, as the JSON object of its file, or as the path of its file."""
+    if isinstance(plan, CheckpointPlan):
+        return plan
+    if isinstance(plan, str | os.PathLike):
+        return CheckpointPlan.load(plan)
+    return CheckpointPlan.parse(plan)
+
+
+def experiment_folder(directory: str | os.PathLike[str], experiment: str) -> Path:
+    """Where an experiment's checkpoints lie: ``<directory>/<experiment>``.
+
+    A directory that has the experiment's name itself is that folder already, as it is in training
+    scripts that put it together themselves.
+    """
+    directory = Path(directory)
+    return directory if directory.name == experiment else directory / experiment
+
+
+def _share(step: int, training_steps: int) -> float | None:
+    return round(step / training_steps, 6) if training_steps else None
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def _problem(detail: ErrorDetails) -> str:
+    where = field_text(detail["loc"]) or "the whole"
+    match detail["type"]:
+        case "missing":
+            return f"{where}: missing; it is required"
+        case "value_error":
+            reason = str(detail["ctx"]["error"])
+        case "model_type" | "dict_type":
+            reason = "expected an object"
+        case _:
+            reason = detail["msg"]
+    return f"{where}: {reason}; came {describe(detail['input'])}"

@@ -1,0 +1,131 @@
+"""A network at one step into the store, unless the store has the same already."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastcka.capture.activations import capture_activations, check_choices, pool_of
+from fastcka.capture.probe import Probe
+from fastcka.capture.provenance import capture_key, changed_parts
+from fastcka.capture.torch_library import require_torch
+from fastcka.capture.wrappers import unwrapped
+from fastcka.errors import KeyExistsError, StoreError, UnknownKeyError
+from fastcka.store import Store, create_store
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from fastcka.capture.activations import Pools
+    from fastcka.capture.listening import Side
+
+
+def capture_representations(
+    model: torch.nn.Module,
+    probe: Probe | torch.Tensor | NDArray[Any],
+    *,
+    layers: Sequence[str],
+    store: Store | str | os.PathLike[str],
+    model_name: str,
+    step: int,
+    pool: Pools = "flatten",
+    side: Side = "output",
+    batch_size: int = 256,
+    factors: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> bool:
+    """Run a network on the probe set and write what its layers gave out to a store.
+
+    Rows that the store holds for this model and step are left alone if they come from the same
+    weights, probe, layers, pooling, side and factors (see `fastcka.capture.provenance`), and are
+    refused otherwise, unless ``overwrite`` replaces them. Rows are collected in an unnamed file
+    beside the store, so that memory holds one batch, however many examples and layers there are.
+
+    Parameters
+    ----------
+    model, probe, layers, pool, side, batch_size
+        As for `capture_activations`. A probe set has example ids; an array is given "0" to "n-1".
+    store : Store or path
+        Open for writing; a path is made if need be.
+    model_name, step
+        Name of the training run and its training step, under which the store holds it.
+    factors : mapping, optional
+        What tells this model from others (family, seed, ...), the same at all its steps.
+    source : mapping, optional
+        Where the weights come from, for people: noted in the provenance, not compared.
+    overwrite : bool, default False
+        Replace rows of this model and step that come from something else.
+
+    Returns
+    -------
+    bool
+        True if rows were written, False if the store had them already.
+
+    Raises
+    ------
+    InputError
+        As by `capture_activations`, or if a layer holds NaN or infinities.
+    KeyExistsError
+        If the store holds other rows for this model and step and `overwrite` is false. The message
+        says what has changed.
+    MissingExtraError
+        If PyTorch is not installed.
+    """
+    require_torch()
+    if not isinstance(store, Store):
+        store = create_store(store, exist_ok=True)
+    if not isinstance(probe, Probe):
+        probe = Probe(probe)
+    check_choices(pool, side)
+    model = unwrapped(model)
+    key = capture_key(model, probe, layers=layers, pool=pool, side=side, factors=factors)
+    changed = _changed(store, model_name, step, key, overwrite=overwrite)
+    if changed is not None and not changed:
+        return False
+    if changed and not overwrite:
+        raise KeyExistsError(
+            f"{store.path} holds model {model_name!r} at step {step} from other "
+            f"{', '.join(changed)}; overwrite=True (--overwrite) replaces it"
+        )
+    root = store.path
+
+    def on_disk(shape: tuple[int, ...]) -> NDArray[np.float32]:
+        with tempfile.TemporaryFile(dir=root) as file:  # the mapping keeps it until it is let go
+            return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+
+    rows = capture_activations(
+        model, probe, layers, pool=pool, side=side, batch_size=batch_size, allocate=on_disk
+    )
+    store.write(
+        model=model_name,
+        step=step,
+        layers=rows,
+        example_ids=probe.ids,
+        example_columns=probe.columns,
+        factors=factors,
+        provenance={"capture": key, "source": dict(source or {})},
+        layer_attributes={layer: {"pooling": pool_of(layer, pool), "io": side} for layer in rows},
+        overwrite=overwrite,
+    )
+    return True
+
+
+def _changed(
+    store: Store, model_name: str, step: int, key: dict[str, Any], *, overwrite: bool
+) -> list[str] | None:
+    """Which parts of the key differ from those of the rows there; None if there are no rows."""
+    try:
+        return changed_parts(store.provenance(model_name, step).get("capture"), key)
+    except UnknownKeyError:
+        return None
+    except StoreError:  # a damaged file
+        if not overwrite:
+            raise
+        return list(key)

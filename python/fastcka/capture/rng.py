@@ -1,0 +1,39 @@
+"""The states of the random number generators of a process, to be kept and put back."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+
+def rng_state() -> dict[str, Any]:
+    """Return the states of Python's, NumPy's (the global one) and PyTorch's generators.
+
+    Only tensors and plain values, so that a file with them loads with ``weights_only``.
+    """
+    import torch
+
+    cuda: Any = torch.cuda  # untyped
+    numpy: Any = np.random.get_state(legacy=True)  # noqa: NPY002
+    name, keys, *rest = numpy
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": cuda.get_rng_state_all() if cuda.is_initialized() else [],
+    }
+
+
+def restore_rng_state(state: dict[str, Any]) -> None:
+    """Put back what `rng_state` returned, here or in another process."""
+    import torch
+
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,164 @@
+"""Which modules of a network are meant: by name or pattern, all of their calls or one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from fastcka.errors import InputError
+from fastcka.near_misses import near_misses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+EVERY_CALL: Final = "*"
+
+_MAGIC: Final = re.compile(r"(\*\*|\*|\?)")
+_MEANING: Final = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
+_CALL: Final = re.compile(r"(.+)@(\d+|\*)")
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedModule:
+    """A module to listen to.
+
+    Attributes
+    ----------
+    name
+        Its dotted path, as ``model.named_modules()`` gives it.
+    module
+        Itself.
+    call
+        Which of its calls in a forward pass: a number from 0, ``"*"`` for each of them, or None if
+        it must be called exactly once.
+    """
+
+    name: str
+    module: torch.nn.Module
+    call: int | str | None
+
+    @property
+    def label(self) -> str:
+        """The name of its representation, if it has one: ``"relu@1"`` for a numbered call."""
+        return f"{self.name}@{self.call}" if isinstance(self.call, int) else self.name
+
+
+def glob_matches(pattern: str, name: str) -> bool:
+    """Whether a dotted path fits a pattern.
+
+    ``*`` stands for any characters but a dot, ``?`` for one of these, ``**`` for any characters.
+
+    Examples
+    --------
+    >>> glob_matches("layers.*", "layers.0"), glob_matches("layers.*", "layers.0.norm")
+    (True, False)
+    >>> glob_matches("**.norm?", "encoder.layers.0.norm1")
+    True
+    """
+    parts = _MAGIC.split(pattern)
+    expression = "".join(_MEANING.get(part) or re.escape(part) for part in parts)
+    return re.fullmatch(expression, name) is not None
+
+
+def fits(name: str, layers: Sequence[str]) -> bool:
+    """Whether a path fits one of some names and patterns, and none of those behind ``!``."""
+    bare = name.partition("@")[0]
+    excluded = [entry[1:] for entry in layers if entry.startswith("!")]
+    wanted = [entry for entry in layers if not entry.startswith("!")]
+    return any(glob_matches(entry, bare) for entry in wanted) and not any(
+        glob_matches(entry, bare) for entry in excluded
+    )
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name holds ``*`` or ``?``."""
+    return _MAGIC.search(name) is not None
+
+
+def select_modules(model: torch.nn.Module, layers: Sequence[str]) -> list[SelectedModule]:
+    """Return the modules that names and patterns mean.
+
+    Parameters
+    ----------
+    model
+        The network.
+    layers
+        Each a dotted path, a pattern of `glob_matches`, or either behind ``!``, which takes what
+        it fits out of what the patterns gave. ``@1`` behind a path or pattern means its second
+        call in a forward pass, ``@*`` each call. Patterns leave out containers without a forward
+        method (``nn.ModuleList``).
+
+    Returns
+    -------
+    list of SelectedModule
+        In the order of ``layers``, for each pattern in the order of the network, without repeats.
+
+    Raises
+    ------
+    InputError
+        If one fits nothing, or stands twice.
+    """
+    if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
+        raise InputError(f"layers must be a non-empty sequence of module paths, not {layers!r}")
+    # A module that stands in two places has two names, and both are good.
+    modules = {name: m for name, m in model.named_modules(remove_duplicate=False) if name}
+    excluded = [str(entry)[1:] for entry in layers if str(entry).startswith("!")]
+    for entry in excluded:
+        check_match(entry, _fitting(entry, modules), list(modules), type(model).__name__)
+    chosen: dict[tuple[str, int | str | None], SelectedModule] = {}
+    for entry in [str(entry) for entry in layers if not str(entry).startswith("!")]:
+        path, call = _parsed(entry, modules)
+        names = _fitting(path, modules)
+        check_match(path, names, list(modules), type(model).__name__)
+        for name in names:
+            if is_pattern(path) and any(glob_matches(pattern, name) for pattern in excluded):
+                continue
+            if (name, call) in chosen and not is_pattern(path):
+                raise InputError(f"layers names {entry!r} twice, or also by a pattern before it")
+            chosen.setdefault((name, call), SelectedModule(name, modules[name], call))
+    if not chosen:
+        raise InputError(f"layers {list(layers)!r} leave no module: all are excluded")
+    return list(chosen.values())
+
+
+def check_match(path: str, found: Sequence[str], known: Sequence[str], owner: str) -> None:
+    """Refuse a name or pattern that fits nothing, with near misses.
+
+    Raises
+    ------
+    InputError
+        If ``found`` is empty.
+    """
+    if found:
+        return
+    what = "no module that fits" if is_pattern(path) else "no module"
+    hint = near_misses(path, known, heading="its modules")
+    raise InputError(f"{owner} has {what} {path!r}{hint}")
+
+
+def _parsed(entry: str, modules: Mapping[str, Any]) -> tuple[str, int | str | None]:
+    numbered = _CALL.fullmatch(entry)
+    if numbered is None or entry in modules:
+        return entry, None
+    return numbered[1], numbered[2] if numbered[2] == EVERY_CALL else int(numbered[2])
+
+
+def _fitting(path: str, modules: Mapping[str, torch.nn.Module]) -> list[str]:
+    if not is_pattern(path):
+        return [path] if path in modules else []
+    return [
+        name
+        for name, module in modules.items()
+        if glob_matches(path, name) and _has_forward(module)
+    ]
+
+
+def _has_forward(module: torch.nn.Module) -> bool:
+    import torch
+
+    # What nn.Module defines for those that have none (ModuleList, ModuleDict): raises at a call.
+    return type(module).forward is not torch.nn.Module.forward

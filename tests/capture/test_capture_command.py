@@ -1,0 +1,213 @@
+"""`fastcka capture`: checkpoints of several kinds into a store, by a configuration."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from fastcka.capture.config import load_capture
+from fastcka.cli.app import app
+from fastcka.errors import InputError
+from fastcka.store import Key, open_store
+
+FACTORY = """
+import torch
+from torch import nn
+
+def build(width=3):
+    return nn.Sequential(nn.Linear(2, width), nn.ReLU())
+
+def number(**options):
+    return 7
+
+def picky():
+    class Picky(nn.Sequential):
+        def forward(self, x):
+            raise ArithmeticError("too hard")
+    return Picky(nn.Linear(2, 3), nn.ReLU())
+"""
+
+CONFIG = """
+model: {module}:build
+probe: probe.npz
+store: store
+layers: ["**"]
+batch_size: 4
+runs:
+  - {{name: small, checkpoints: runs/small, factors: {{seed: 0}}}}
+  - {{name: wide, checkpoints: runs/wide, factors: {{seed: 1}}, options: {{width: 5}}}}
+"""
+
+X = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
+
+
+def weights(step: int, width: int = 3) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1000 * width + step)
+    return {
+        "0.weight": torch.randn(width, 2, generator=generator),
+        "0.bias": torch.randn(width, generator=generator),
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a factory, a probe set, two runs and a configuration; we are in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    module = f"networks_{abs(hash(tmp_path))}"  # imported once a process: a name a test
+    (tmp_path / f"{module}.py").write_text(FACTORY)
+    ids = [f"x{row}" for row in range(9)]
+    np.savez(tmp_path / "probe.npz", inputs=X, ids=ids, column_label=np.arange(9))
+    small, wide = tmp_path / "runs" / "small", tmp_path / "runs" / "wide"
+    small.mkdir(parents=True)
+    for step in (0, 10):
+        content = {"step": step, "model_state_dict": weights(step)}
+        torch.save(content, small / f"checkpoint_step_{step:05d}.pt")
+    (wide / "checkpoint-4").mkdir(parents=True)
+    save_file(weights(4, 5), wide / "checkpoint-4" / "model.safetensors")
+    torch.save({"state_dict": weights(8, 5)}, wide / "epoch=1-step=8.ckpt")
+    (tmp_path / "capture.yaml").write_text(CONFIG.format(module=module))
+    return tmp_path
+
+
+def call(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["capture", *map(str, arguments)])
+
+
+def test_checkpoints_of_three_kinds(project: Path) -> None:
+    result = call("capture.yaml", "--json")
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert [(own["model"], own["step"], own["outcome"]) for own in answer["checkpoints"]] == [
+        ("small", 0, "captured"),
+        ("small", 10, "captured"),
+        ("wide", 4, "captured"),
+        ("wide", 8, "captured"),
+    ]
+    with open_store(project / "store") as store:
+        assert len(store.keys()) == 8
+        assert store.factors("wide") == {"seed": 1}
+        for model, step, width in (("small", 10, 3), ("wide", 4, 5), ("wide", 8, 5)):
+            state = weights(step, width)
+            by_hand = X @ state["0.weight"].numpy().T + state["0.bias"].numpy()
+            np.testing.assert_allclose(store.read(Key(model, step, "0")), by_hand, atol=1e-6)
+    again = call("capture.yaml")
+    assert again.exit_code == 0
+    assert "4 checkpoints" in again.stdout
+    assert "reused" in again.stdout
+    assert "captured" not in again.stdout
+
+
+def test_one_bad_checkpoint_stops_no_other_and_the_status_is_1(project: Path) -> None:
+    bad = project / "runs" / "small" / "checkpoint_step_00000.pt"
+    bad.write_bytes(bad.read_bytes()[:100])
+    torch.save({"state_dict": weights(8, 4)}, project / "runs" / "wide" / "epoch=1-step=8.ckpt")
+    result = call("capture.yaml")
+    assert result.exit_code == 1
+    assert "small, step 0" in result.stderr
+    assert "checkpoint_step_00000.pt" in result.stderr
+    assert "wide, step 8" in result.stderr
+    assert "do not fit Sequential" in result.stderr
+    assert "size mismatch for 0.weight" in result.stderr
+    with open_store(project / "store") as store:
+        assert (store.steps("small"), store.steps("wide")) == ([10], [4])
+
+
+def test_changed_weights_are_not_taken_for_the_old(project: Path) -> None:
+    assert call("capture.yaml").exit_code == 0
+    path = project / "runs" / "small" / "checkpoint_step_00010.pt"
+    torch.save({"step": 10, "model_state_dict": weights(11)}, path)
+    result = call("capture.yaml")
+    assert result.exit_code == 1
+    assert "small, step 10" in result.stderr
+    assert "from other weights" in result.stderr
+    assert call("capture.yaml", "--overwrite").exit_code == 0
+    state = weights(11)
+    with open_store(project / "store") as store:
+        by_hand = X @ state["0.weight"].numpy().T + state["0.bias"].numpy()
+        np.testing.assert_allclose(store.read(Key("small", 10, "0")), by_hand, atol=1e-6)
+
+
+def test_pickled_code_needs_trust(project: Path) -> None:
+    path = project / "runs" / "small" / "checkpoint_step_00010.pt"
+    torch.save({"step": 10, "model_state_dict": weights(10), "where": Path("x")}, path)
+    result = call("capture.yaml")
+    assert result.exit_code == 1
+    assert "--trust-pickle" in result.stderr
+    assert call("capture.yaml", "--trust-pickle").exit_code == 0
+
+
+def rewrite(project: Path, old: str, new: str) -> None:
+    path = project / "capture.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (":build", ":biuld", r"no function 'biuld'; did you mean build\?"),
+        (":build", "", "expected package.module:function"),
+        ("model: ", "model: no_such_package.", "'no_such_package"),
+        (":build", ":number", "returned int, not a torch.nn.Module"),
+        ("width: 5", "with: 5", r"build does not take \['with'\]"),
+        ("probe.npz", "prob.npz", r"prob\.npz: cannot be read"),
+        ("runs/wide", "runs/wild", r"runs/wild: no such folder"),
+        ("runs/wide,", "runs/wide, steps: [4, 5],", "no checkpoint of step 5; it has 4, 8"),
+        ("batch_size: 4", "batch_size: 0", "batch_size: .*greater than 0; came the number 0"),
+        ("batch_size: 4", "bath_size: 4", r"bath_size: unknown key; did you mean batch_size\?"),
+        (
+            "factors: {seed: 1}",
+            "factor: {seed: 1}",
+            r"runs\[1\]\.factor: unknown key; did you mean",
+        ),
+        ("batch_size: 4", "pool: mean", "pool: expected .*'mean_tokens'.*; came the text 'mean'"),
+        ("batch_size: 4", "pool: {'*': mean}", r"pool\.\*: expected .*came the text 'mean'"),
+        ("batch_size: 4", "side: in", "side: expected 'input' or 'output'"),
+        ("name: wide", "name: small", "distinct names; small stands twice"),
+        ("checkpoints: runs/wide, ", "", r"runs\[1\]\.checkpoints: missing"),
+        ("runs/wide,", "runs/wide, steps: [4, 4],", "distinct steps"),
+    ],
+)
+def test_wrong_configurations(project: Path, old: str, new: str, message: str) -> None:
+    rewrite(project, old, new)
+    result = call("capture.yaml")
+    assert result.exit_code == 2, result.stderr
+    text = " ".join(result.stderr.split())
+    assert re.search(message, text), text
+    assert not (project / "store").exists() or new == ":number"  # known when it has been called
+
+
+def test_a_device_that_is_not_there(project: Path) -> None:
+    rewrite(project, "batch_size: 4", "device: cuda:77")
+    result = call("capture.yaml")
+    assert result.exit_code == 1
+    assert "device: 'cuda:77' cannot be used" in result.stderr
+
+
+def test_what_a_network_raises_is_told_for_each_checkpoint(project: Path) -> None:
+    rewrite(project, ":build", ":picky")
+    rewrite(project, ", options: {width: 5}", "")
+    result = call("capture.yaml")
+    assert result.exit_code == 1
+    assert "small, step 0: ArithmeticError: too hard" in result.stderr
+    assert "small, step 10: ArithmeticError: too hard" in result.stderr
+
+
+def test_paths_are_relative_to_the_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    config = load_capture(project / "capture.yaml")
+    assert config.probe == project / "probe.npz"
+    assert config.runs[1].checkpoints == project / "runs" / "wide"
+    with pytest.raises(InputError, match=r"absent\.yaml: cannot be read"):
+        load_capture(project / "absent.yaml")

@@ -1,0 +1,208 @@
+"""What `fastcka evolve` writes and says, and what it does when checkpoints are missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fastcka.cli.app import app
+from fastcka.errors import InputError
+from fastcka.evolution import evolve, read_analysis, write_summary
+from fastcka.report import write_report
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def weights_only(trained, tmp_path):
+    """Call `fastcka evolve` on weights alone, of checkpoints that may be changed."""
+    checkpoints = tmp_path / "checkpoints"
+    shutil.copytree(trained / "seed0", checkpoints)
+    output = tmp_path / "output"
+
+    def call(*more):
+        arguments = [trained / "plan.json", "--checkpoints", checkpoints, "--output", output]
+        arguments += ["--permutations", 1, *more]
+        return CliRunner().invoke(app, ["evolve", *map(str, arguments)])
+
+    return call, checkpoints, output
+
+
+def test_the_documents_structure(analysed, strict):
+    for name in ("attention", "convolution"):
+        content = strict(analysed / f"{name}_analysis.json")
+        assert (content["format"], content["schema_version"]) == ("fastcka.evolution", 1)
+        assert content["complete"] is True
+        assert content["missing"] == []
+        pairs = {"early_vs_mid", "early_vs_late", "mid_vs_late"}
+        assert all(set(own["similarity"]) == pairs for own in content["weights"].values())
+        assert all(set(own["cka"]) == pairs for own in content["activations"].values())
+        for figure in ("features", "filters", "activations"):
+            assert (analysed / f"{name}_{figure}.png").read_bytes().startswith(PNG)
+
+
+def test_every_verdict_stands_beside_its_baselines(analysed, strict):
+    content = strict(analysed / "attention_analysis.json")
+    for kind in ("weights", "activations"):
+        for own in content[kind].values():
+            (verdict,) = own["verdict"]
+            assert verdict["steps"] == [4, 12, 20]
+            baselines = verdict["baselines"]
+            assert set(baselines) == {"time_matched", "step_0", "other_seed", "permuted"}
+            assert baselines["time_matched"]["early_window"] == [4, 12]
+            assert baselines["other_seed"]["available"]
+            assert verdict["similarity"]["early_vs_late"] == pytest.approx(
+                own["similarity" if kind == "weights" else "cka"]["early_vs_late"], abs=1e-6
+            )
+
+
+def test_the_summary_is_made_from_the_json_alone(analysed, tmp_path, strict):
+    for path in analysed.glob("*.json"):
+        shutil.copy(path, tmp_path)
+    again = write_summary(tmp_path).read_text("utf-8")
+    assert again == (analysed / "summary_report.md").read_text("utf-8")
+    path = tmp_path / "attention_analysis.json"
+    content = strict(path)
+    content["weights"]["0.weight"]["similarity"]["early_vs_late"] = -0.123456
+    path.write_text(json.dumps(content))
+    assert "| -0.123 |" in write_summary(tmp_path).read_text("utf-8")
+    for own in content["activations"].values():
+        for verdict in own["verdict"]:
+            assert verdict["words"] in again
+
+
+def test_weights_alone_need_no_model(weights_only, strict):
+    call, _, output = weights_only
+    done = call("--json")
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert told["missing"] == []
+    content = strict(output / "convolution_analysis.json")
+    assert content["activations"] == {}
+    assert content["weights"]
+    assert any("No activations" in note for note in content["notes"])
+    assert any("No other seed" in note for note in content["notes"])
+    assert not (output / "convolution_activations.png").exists()
+
+
+def test_a_deleted_checkpoint_is_named_and_the_status_is_1(weights_only, strict):
+    call, checkpoints, output = weights_only
+    assert call().exit_code == 0
+    (checkpoints / "attention" / "checkpoint_step_00012.pt").unlink()
+    done = call()
+    assert done.exit_code == 1
+    assert "attention: step 12 (mid): missing" in done.stderr
+    content = strict(output / "attention_analysis.json")
+    assert content["complete"] is False
+    assert [own["step"] for own in content["missing"]] == [12]
+    # What can be compared is; the verdict needs all phases.
+    assert all(set(own["similarity"]) == {"early_vs_late"} for own in content["weights"].values())
+    assert all(own["verdict"] == [] for own in content["weights"].values())
+    assert strict(output / "convolution_analysis.json")["complete"] is True
+    assert "**Missing: step 12 (mid).**" in (output / "summary_report.md").read_text("utf-8")
+
+
+def test_an_experiment_without_checkpoints_leaves_no_old_results(weights_only, strict):
+    call, checkpoints, output = weights_only
+    call()
+    assert (output / "attention_filters.png").exists()
+    shutil.rmtree(checkpoints / "attention")
+    done = call()
+    assert done.exit_code == 1
+    assert done.stderr.count("attention: step") == 4
+    content = strict(output / "attention_analysis.json")
+    assert content["weights"] == {}
+    assert "fewer than two phases" in content["notes"][0]
+    assert not list(output.glob("attention_*.png"))
+
+
+def test_a_damaged_checkpoint_and_one_of_another_step(weights_only):
+    call, checkpoints, _ = weights_only
+    late = checkpoints / "attention" / "checkpoint_step_00020.pt"
+    late.write_bytes(late.read_bytes()[:-200])
+    folder = checkpoints / "convolution"
+    shutil.copy(folder / "checkpoint_step_00004.pt", folder / "checkpoint_step_00012.pt")
+    done = call()
+    assert done.exit_code == 1
+    assert "attention: step 20 (late): truncated" in done.stderr
+    assert "convolution: step 12 (mid): wrong step" in done.stderr
+
+
+def test_a_tensor_of_zeros_is_null_and_not_nan(weights_only, strict):
+    call, checkpoints, output = weights_only
+    path = checkpoints / "convolution" / "checkpoint_step_00004.pt"
+    content = torch.load(path, weights_only=True)
+    content["model_state_dict"]["1.bias"].zero_()
+    content["model_state_dict"]["count"] = torch.tensor(3)
+    for other in path.parent.glob("*.pt"):
+        whole = content if other == path else torch.load(other, weights_only=True)
+        whole["model_state_dict"]["count"] = torch.tensor(3)
+        torch.save(whole, other)
+    assert call().exit_code == 0
+    found = strict(output / "convolution_analysis.json")
+    assert found["weights"]["1.bias"]["similarity"]["early_vs_mid"] is None
+    assert found["weights"]["1.bias"]["verdict"][0]["conclusion"] == "no interval"
+    assert found["weights_left_out"] == {"count": "int64 numbers are not weights"}
+
+
+def test_checkpoints_of_two_architectures_are_refused(weights_only):
+    call, checkpoints, _ = weights_only
+    path = checkpoints / "convolution" / "checkpoint_step_00012.pt"
+    content = torch.load(path, weights_only=True)
+    content["model_state_dict"]["1.bias"] = torch.zeros(3)
+    torch.save(content, path)
+    done = call()
+    assert done.exit_code == 2
+    assert "tensor '1.bias' is (3,) at step 12 and (10,) at step 0" in done.stderr
+
+
+def test_a_wrong_call(trained, tmp_path):
+    common = (trained / "plan.json", trained / "seed0", tmp_path / "output")
+    with pytest.raises(InputError, match="probe was given without model"):
+        evolve(*common, probe=trained / "probe.npz")
+    with pytest.raises(InputError, match="permutations must be at least 1"):
+        evolve(*common, permutations=0)
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_analysis_of_another_schema_is_refused(tmp_path):
+    path = tmp_path / "a_analysis.json"
+    path.write_text('{"format": "fastcka.evolution", "schema_version": 99}')
+    with pytest.raises(InputError, match="schema_version: this fastcka reads 1, got 99"):
+        read_analysis(path)
+    path.write_text('{"format": "fastcka.evolution", "loss": NaN}')
+    with pytest.raises(InputError, match="NaN is not JSON"):
+        read_analysis(path)
+    path.write_text("{}")
+    with pytest.raises(InputError, match="is no analysis"):
+        write_summary(tmp_path)
+
+
+def test_a_model_that_does_not_fit_is_named(trained, tmp_path):
+    with pytest.raises(InputError, match=r"checkpoint_step_00000\.pt.*Linear"):
+        evolve(
+            trained / "plan.json",
+            trained / "seed0",
+            tmp_path,
+            model=lambda: torch.nn.Linear(2, 2),
+            probe=trained / "probe.npz",
+            permutations=1,
+        )
+
+
+def test_the_report_includes_it(analysed, tmp_path):
+    result = write_report(analysed, out=tmp_path / "report")
+    page = result.page.read_text("utf-8")
+    assert page.count("data:image/png;base64,") == 6
+    assert len(result.figures) == 6
+    assert "more than time" in page
+    verdicts = (tmp_path / "report" / "tables" / "evolution_verdicts.csv").read_text("utf-8")
+    assert verdicts.startswith("experiment,of,layer,early,mid,late,difference,low,high,over_time")
+    analysis = read_analysis(analysed / "attention_analysis.json")
+    layer, own = next(iter(analysis["activations"].items()))
+    row = next(r for r in verdicts.splitlines() if r.startswith(f"attention,activations,{layer},"))
+    assert float(row.split(",")[6]) == own["verdict"][0]["question"]["difference"]
