@@ -113,8 +113,12 @@ def load_module(path: Path, name: str) -> ModuleType:
 
 
 def load_emulation(path: Path) -> ModuleType:
-    """Import what `build_emulation` has built, as ``fastcka._cuda``."""
-    return load_module(path, "fastcka._cuda")
+    """Import what `build_emulation` has built.
+
+    Not as ``fastcka._cuda``: where the true module is loaded, pybind11 would return that one, which
+    it keeps by name.
+    """
+    return load_module(path, "emulated._cuda")
 
 
 def load_fake_cupy(path: Path) -> ModuleType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import threading
 from types import SimpleNamespace
@@ -91,6 +92,7 @@ def test_dlpack_of_another_device_is_refused(cupy, monkeypatch):
 
 def test_memory_runs_out_and_comes_back(cupy, monkeypatch):
     monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", "10000")
+    gc.collect()  # what tests before this one have left
     free = cupy.cuda.Device().mem_info[0]
     memory = cupy.cuda.alloc(free - 100)
     with pytest.raises(cupy.cuda.memory.OutOfMemoryError, match="allocating 200 bytes"):
