@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import oracle
+from fastcka.store import create_store
 
 
 @pytest.fixture
@@ -142,3 +143,27 @@ def test_a_fault_is_a_readable_message(call, arguments, status, words):
         assert idiom not in done.stderr
     for word in words:
         assert word in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (["c", "b", "a", "d"], "the same examples in another order"),
+        (["a", "b", "c", "e"], "other examples"),
+    ],
+)
+def test_files_of_stores_must_be_of_the_same_examples(call, tmp_path, ids, words):
+    rng = np.random.default_rng(0)
+    with create_store(tmp_path / "store") as store:
+        for model, own in (("one", list("abcd")), ("same", list("abcd")), ("other", ids)):
+            x = rng.normal(size=(4, 3))
+            store.write(model=model, step=0, layers={"l": x}, example_ids=own)
+    one, same, other = (
+        f"{next((tmp_path / 'store').rglob(f'{model}-*/0.h5'))}:/layers/0/x"
+        for model in ("one", "same", "other")
+    )
+    assert call("cka", one, same).exit_code == 0
+    done = call("cka", one, other)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert "fastcka run" in done.stderr

@@ -24,11 +24,13 @@ def test_it_says_what_it_wrote(call, results_folder, models, planted, tmp_path):
     assert done.exit_code == 0
     told = json.loads(done.stdout)
     assert told["page"] == str(tmp_path / "out" / "index.html")
-    assert {"what": "Timelines", "reason": "pairs stand at one step only (100)", "where": []} in (
-        told["not_drawn"]
-    )
+    assert {
+        "what": "Timelines",
+        "reason": "pairs stand at one step only: step 100",
+        "where": [],
+    } in (told["not_drawn"])
     words = call(folder, "--out", tmp_path / "out", "--permutations", 99)
-    assert "Timelines: pairs stand at one step only (100)" in words.stdout
+    assert "Timelines: pairs stand at one step only: step 100" in words.stdout
 
 
 def test_a_wrong_call_exits_with_2(call, results_folder, models, planted, tmp_path):

@@ -91,7 +91,7 @@ def test_every_view_that_is_missing_has_its_reason(results_folder, planted):
     told = {item.what: item.reason for item in result.not_drawn}
     assert "--variant FIELD (there are: task)" in told["Block means"]
     assert "--family FIELD" in told["Trend over families"]
-    assert "one step only (100)" in told["Timelines"]
+    assert "one step only: step 100" in told["Timelines"]
     assert "Same against different variant" in told
     assert "Same against different seed" in told
     page = result.page.read_text(encoding="utf-8")
@@ -146,8 +146,8 @@ def test_final_steps_of_their_own_make_one_slice(results_folder, models, planted
         csv.writer(file).writerows(rows)
     result = write_report(folder, permutations=99)
     names = {path.name for path in result.tables}
-    assert "matrix_PT2_layer3_stepfinal.csv" in names
-    assert "matrix_all_layer3_stepfinal.csv" in names
+    assert "matrix_PT2_layer3_stepown.csv" in names
+    assert "matrix_all_layer3_stepown.csv" in names
 
 
 def test_a_report_is_replaced_and_nothing_else(results_folder, models, planted, tmp_path):
@@ -201,3 +201,24 @@ def test_an_empty_table_is_refused(results_folder, models, planted):
     with pytest.raises(InputError, match="nothing to report"):
         write_report(folder)
     assert not (folder / "report").exists()
+
+
+def test_models_at_steps_of_their_own_are_not_called_final(results_folder, models, planted):
+    folder = results_folder(models, planted)
+    rows = (folder / "results.csv").read_text().replace("PT3-c-2,100,", "PT3-c-2,110,")
+    (folder / "results.csv").write_text(rows)
+    result = write_report(folder, permutations=19)
+    page = result.page.read_text()
+    assert "each model&#39;s own step (100 to 110)" in page
+    assert "final" not in page
+
+
+def test_groups_that_could_not_be_computed_are_named(results_folder, models, planted):
+    folder = results_folder(models, planted)
+    record = json.loads((folder / "run.json").read_text())
+    record["failed"] = {"layer=4": "a checksum does not match"}
+    (folder / "run.json").write_text(json.dumps(record))
+    result = write_report(folder, permutations=19)
+    found = {item.what: item.reason for item in result.not_drawn}
+    assert found["Group 'layer=4', which could not be computed"] == "a checksum does not match"
+    assert "a checksum does not match" in result.page.read_text()

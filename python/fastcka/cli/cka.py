@@ -63,6 +63,7 @@ def cka(
     from fastcka.core import compare
 
     x, y = _read(a), _read(b)
+    _require_same_examples(a, b)
     result = compare(
         [x, y],
         labels=[{"side": "A", "source": a}, {"side": "B", "source": b}],
@@ -93,6 +94,23 @@ def _read(source: str) -> NDArray[Any]:
             "a column for each feature (a single feature of n examples has the shape (n, 1))"
         )
     return array
+
+
+def _require_same_examples(a: str, b: str) -> None:
+    """Rows are matched by position: refuse two files of stores whose ids say otherwise."""
+    import numpy as np
+
+    from fastcka.store import example_ids
+
+    one, other = example_ids(a), example_ids(b)
+    if one is None or other is None or np.array_equal(one, other):
+        return
+    same = len(one) == len(other) and np.array_equal(np.sort(one), np.sort(other))
+    what = "the same examples in another order" if same else "other examples"
+    raise InputError(
+        f"{a} and {b} hold {what}, by the ids in their files; rows are matched by position here: "
+        "compare them in a sweep (fastcka run), which matches them by id"
+    )
 
 
 def _answer(result: Comparison) -> dict[str, Any]:

@@ -194,11 +194,12 @@ def _read(config: PairConfig, steps: Sequence[int], one: Side, other: Side) -> I
             if before is None or before[0] is not both[0] or before[1] is not both[1]:
                 alignment = align(*both, examples)
                 if before is not None and set(alignment.ids) != set(before[2].ids):
+                    changed = sorted(set(alignment.ids) ^ set(before[2].ids))
                     raise InputError(
-                        f"step {step}: exp1 and exp2 have {len(alignment.ids)} examples in common, "
-                        f"which are not the {len(before[2].ids)} of the steps before: the values "
-                        "of one timeline must be of the same examples (choose steps by "
-                        "checkpoint_steps)"
+                        f"step {step}: the examples that exp1 and exp2 have in common are not "
+                        f"those of the steps before: {len(changed)} are there at one of them only, "
+                        f"'{changed[0]}' for one; the values of one timeline must be of the same "
+                        "examples (choose steps by checkpoint_steps)"
                     )
                 before = *both, alignment
             alignment = before[2]

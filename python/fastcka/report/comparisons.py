@@ -14,7 +14,7 @@ from fastcka.errors import InputError
 from fastcka.report.canvas import FIRST, SECOND, finish, new_figure, outside, plain, similarity_axis
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
-from fastcka.report.slices import FINAL, Slice
+from fastcka.report.slices import OWN, Slice
 from fastcka.report.source import Source
 from fastcka.stats import PairComparison, PairTable, compare_pairs, compare_values
 
@@ -123,7 +123,7 @@ def _of_both(source: Source, first: str, second: str) -> Iterator[Slice]:
     for family, layer, step in own:
         if family == first and (second, layer, step) in own and field is not None:
             here = usable.where(layer=layer)
-            here = here if step == FINAL else here.where(step=step)
+            here = here if step == OWN else here.where(step=step)
             yield Slice(f"{first}, {second}", layer, step, here)
 
 

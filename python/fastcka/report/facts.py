@@ -28,6 +28,8 @@ class RunFacts:
         Field -> its labels in the order that the sweep's configuration gives.
     rows
         Name -> text for the summary.
+    failed
+        Groups without values, each with the reason.
     problem
         Why run.json could not be read, or None.
     """
@@ -36,6 +38,7 @@ class RunFacts:
     n_features: dict[tuple[str, str, str], int] = field(default_factory=dict)
     order: dict[str, list[Any]] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
 
     def caption(self, table: PairTable) -> str:
@@ -77,6 +80,7 @@ def read_facts(folder: Path) -> RunFacts:
             or "nothing",
         }
         text = config.get("examples")
+        failed = {str(group): str(reason) for group, reason in record.get("failed", {}).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         problem = f"{path.name} could not be read ({type(error).__name__}: {error})"
         return RunFacts("unknown", problem=problem)
@@ -85,6 +89,7 @@ def read_facts(folder: Path) -> RunFacts:
         n_features=features,
         order={str(name): list(labels) for name, labels in order.items()},
         rows={name: str(value) for name, value in rows.items()},
+        failed=failed,
     )
 
 

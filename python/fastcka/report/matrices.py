@@ -72,5 +72,5 @@ def _drawing(
         f"Matrix: {part.title}",
         figure,
         "Every model against every other. Grey: a model with itself, which is never compared. "
-        "Hatched: a pair without a value.",
+        "Hatched: a pair without a value, because the sweep did not compare it or it is undefined.",
     )

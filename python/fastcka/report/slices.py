@@ -10,7 +10,7 @@ import numpy as np
 from fastcka.report.roles import Roles
 from fastcka.stats import PairTable
 
-FINAL = "final"
+OWN = "own"
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Slice:
     family, layer
         Labels; ``family`` is None where no factor plays it.
     step
-        The step of both sides, or "final" where each model stands at a step of its own.
+        The step of both sides, or "own" where each model stands at a step of its own.
     table
         The pairs, those without a value among them.
     """
@@ -36,8 +36,7 @@ class Slice:
     def title(self) -> str:
         """It in words."""
         family = "" if self.family is None else f"{self.family} · "
-        step = "each model's final step" if self.step == FINAL else f"step {self.step}"
-        return f"{family}layer {self.layer} · {step}"
+        return f"{family}layer {self.layer} · {moment_text(self.step, self.table)}"
 
     @property
     def stem(self) -> str:
@@ -72,6 +71,14 @@ class Cut:
     left_out: dict[str, int]
 
 
+def moment_text(step: str, table: PairTable) -> str:
+    """Return a moment in words; which policy chose each model's own step, the table cannot tell."""
+    if step != OWN:
+        return f"step {step}"
+    steps = [own for own in table.labels("step") if own is not None]
+    return f"each model's own step ({steps[0]} to {steps[-1]})"
+
+
 def cut(table: PairTable, roles: Roles) -> Cut:
     """Cut ``table`` by family, layer and step."""
     left_out = {}
@@ -99,7 +106,7 @@ def cut(table: PairTable, roles: Roles) -> Cut:
     for layer in table.labels("layer"):
         of_layer = table.where(layer=layer)
         for step in moments:
-            here = of_layer if step == FINAL else of_layer.where(step=step)
+            here = of_layer if step == OWN else of_layer.where(step=step)
             if layer is not None and len(here) and len(families) > 1 and roles.family is not None:
                 crossing = here.differ(roles.family).any()
                 whole += [Slice(None, layer, step, here)] if crossing else []
@@ -108,7 +115,7 @@ def cut(table: PairTable, roles: Roles) -> Cut:
         for layer in table.labels("layer"):
             for step in moments:
                 here = mine.where(layer=layer)
-                here = here if step == FINAL else here.where(step=step)
+                here = here if step == OWN else here.where(step=step)
                 if layer is not None and len(here):
                     slices.append(Slice(family, layer, step, here))
     return Cut(
@@ -121,10 +128,10 @@ def cut(table: PairTable, roles: Roles) -> Cut:
 
 
 def _moments(table: PairTable) -> str | None:
-    """Return "final" where each model has one step, and not all the same; else None."""
+    """Return "own" where each model has one step, and not all the same; else None."""
     steps: dict[str, set[str]] = {}
     for side in (table.a, table.b):
         for model, step in zip(side["model"], side["step"], strict=True):
             steps.setdefault(model, set()).add(step)
     alone = all(len(own) == 1 for own in steps.values())
-    return FINAL if alone and len({step for own in steps.values() for step in own}) > 1 else None
+    return OWN if alone and len({step for own in steps.values() for step in own}) > 1 else None

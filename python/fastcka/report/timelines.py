@@ -16,6 +16,7 @@ from fastcka.report.canvas import (
 )
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
+from fastcka.report.slices import moment_text
 from fastcka.report.source import Source
 from fastcka.report.trends import kinds
 from fastcka.stats import PairTable, TimePoint, timeline
@@ -24,8 +25,9 @@ from fastcka.stats import PairTable, TimePoint, timeline
 def timelines(source: Source) -> Iterator[Item]:
     """Yield a figure for each family, where there are several steps, and one table."""
     if len(source.cut.moments) < 2:
-        only = source.cut.moments[0] if source.cut.moments else "none"
-        yield NotDrawn("Timelines", f"pairs stand at one step only ({only})")
+        table = source.cut.usable
+        only = moment_text(source.cut.moments[0], table) if source.cut.moments else "none"
+        yield NotDrawn("Timelines", f"pairs stand at one step only: {only}")
         return
     seed, family = source.roles.seed, source.roles.family
     if seed is None:

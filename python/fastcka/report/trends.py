@@ -17,6 +17,7 @@ from fastcka.report.canvas import (
 )
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
+from fastcka.report.slices import OWN, moment_text
 from fastcka.report.source import Source
 from fastcka.stats import PairTable, TrendPoint, trend
 
@@ -32,7 +33,7 @@ def trends(source: Source) -> Iterator[Item]:
         return
     rows = []
     for step in source.cut.moments:
-        table = source.cut.usable if step == "final" else source.cut.usable.where(step=step)
+        table = source.cut.usable if step == OWN else source.cut.usable.where(step=step)
         panels = [(title, trend(part, over=family)) for title, part in kinds(table, source)]
         panels = [(title, points) for title, points in panels if points]
         rows += [
@@ -108,7 +109,7 @@ def _drawing(
         similarity_axis(axes)
         axes.label_outer()
     grid[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
-    where = "each model's final step" if step == "final" else f"step {step}"
+    where = moment_text(step, table)
     values = [float(value) for _, points in panels for point in points for value in point.pairs]
     caption = (
         f"{source.facts.caption(table)}\npoints: pairs of models of one {family}; line: their mean "

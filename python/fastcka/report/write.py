@@ -187,6 +187,10 @@ def _read_sweep(
         NotDrawn(f"{count:,} pairs {reason}", "no view here is about them; they are in results.csv")
         for reason, count in cut_table.left_out.items()
     ]
+    missing += [
+        NotDrawn(f"Group '{group}', which could not be computed", reason)
+        for group, reason in facts.failed.items()
+    ]
     if facts.problem is not None:
         missing.append(NotDrawn("The filter, d and the order of labels", facts.problem))
     if len(drawn) > _MOST_DRAWN_STEPS and not all_steps:

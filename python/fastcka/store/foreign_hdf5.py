@@ -12,6 +12,7 @@ from fastcka.errors import InputError, UnsafeFileError
 from fastcka.store import hdf5_safety as safe
 from fastcka.store.dtypes import float32_of_bfloat16
 from fastcka.store.foreign_numpy import check_expansion, numeric
+from fastcka.store.format import FORMAT
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
             names = _dataset_names(path, file)
             name = choose(path, None, names)
         return _values(path, _find(path, file, name))
+
+
+def is_store_file(path: Path) -> bool:
+    """Tell whether a file says that it is one of a store."""
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        return safe.text_attribute(path, file, "format") == FORMAT
 
 
 def hdf5_names(path: Path) -> list[str]:

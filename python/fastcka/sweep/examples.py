@@ -61,6 +61,11 @@ class GroupExamples:
     dropped: dict[str, int] = field(default_factory=dict)
 
     @property
+    def shared(self) -> bool:
+        """Whether any two of the representations alone would use the same examples."""
+        return not any(self.dropped.get(reason) for reason in (NOT_EVERYWHERE, DISPUTED))
+
+    @property
     def dropped_text(self) -> str:
         """The reasons in one line, ``87 outside the filter``; empty where nothing is left out."""
         return "; ".join(f"{count} {reason}" for reason, count in self.dropped.items())

@@ -206,7 +206,7 @@ def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
         estimator=comparison.estimator,
         n_examples=comparison.n_examples,
         blank=blank if blank.any() else None,
-        notes=["grey: not compared in this sweep (compare.differ)"] if blank.any() else (),
+        notes=["grey: not compared in this sweep"] if blank.any() else (),
     )
     with replaced_file(path) as beside:
         figure.savefig(beside)

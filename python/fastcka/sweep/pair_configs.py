@@ -34,6 +34,12 @@ class PairCell(NamedTuple):
     second: int
 
 
+OF_GROUP: Final = (
+    "the examples are those that all models of the sweep's group have; "
+    "`fastcka pair` takes those that these two have, and may give other values"
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PlannedPair:
     """Two models at one layer.

@@ -17,7 +17,7 @@ from fastcka.pair.results import FILES, SUMMARY, PairPoint, PairResult, result_f
 from fastcka.sweep.exports import undefined_reasons
 from fastcka.sweep.folder import PAIRS
 from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
-from fastcka.sweep.pair_configs import PairCell, PlannedPair, planned_pairs
+from fastcka.sweep.pair_configs import OF_GROUP, PairCell, PlannedPair, planned_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -105,6 +105,7 @@ def _result(pair: PlannedPair, points: Sequence[PairPoint], device: str) -> Pair
         dropped=(dropped[0], dropped[1]),
         device=device,
         program=PROGRAM,
+        notes=[] if examples.shared else [OF_GROUP],
     )
 
 

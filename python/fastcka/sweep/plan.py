@@ -21,7 +21,7 @@ from fastcka.sweep.labels import (
     labels_of,
     require_visible_keys,
 )
-from fastcka.sweep.pair_configs import require_pairs
+from fastcka.sweep.pair_configs import OF_GROUP, planned_pairs
 from fastcka.sweep.pairs import derivation_text, form_groups
 from fastcka.sweep.rules import pair_rules, require_consistent, require_rule_fields
 from fastcka.sweep.selection import keep_sides, require_readable, select_labels
@@ -136,6 +136,7 @@ class SweepPlan:
             "store": str(self.config.store),
             "output": str(self.config.output),
             "estimator": self.config.estimator,
+            "device": self.device,
             "precision": self.config.precision,
             "representations_stored": self.stored,
             "representations": len(self.representations),
@@ -238,7 +239,9 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
     )
     header(plan)  # a table with two columns of one name is refused before anything is computed
     if config.export == "pairs":
-        require_pairs(plan)
+        planned_pairs(plan, store)
+        if not all(group.examples.shared for group in groups):
+            plan.explanations.append(f"export: pairs: {OF_GROUP}")
     return plan
 
 

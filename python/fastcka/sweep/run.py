@@ -24,7 +24,6 @@ from fastcka.sweep.folder import (
 from fastcka.sweep.group import GroupPlan
 from fastcka.sweep.ledger import Ledger, group_identity
 from fastcka.sweep.ledgers import adopt_shards, groups_held
-from fastcka.sweep.pair_configs import planned_pairs
 from fastcka.sweep.pair_export import write_pair_folders
 from fastcka.sweep.plan import SweepPlan, plan_sweep
 from fastcka.sweep.record import (
@@ -100,8 +99,6 @@ def run_sweep(
     with open_store(config.store) as store:
         run = _Run(plan_sweep(config, store), store, threads, progress, on_event, started, clock)
         run.tell(SweepEvent("planned", run.plan.explain()))
-        if config.export == "pairs":
-            planned_pairs(run.plan, store)  # refuses what has no folder before it is computed
         run.laps["plan"] = time.perf_counter() - clock
         result = run.whole() if shard is None else run.part(shard)
     if result.failed:
@@ -218,6 +215,8 @@ class _Run:
                 f"replaced the results of another sweep ({replaced:,} "
                 f"comparison{'' if replaced == 1 else 's'}); its values stay in the ledger"
             )
+            if (output / "report").is_dir():
+                message += "; the report there is still that of the other sweep"
             self.tell(SweepEvent("replaced", message))
         if exports.figures_left_out is not None:
             self.tell(SweepEvent("no_figures", f"figures left out: {exports.figures_left_out}"))

@@ -1,0 +1,57 @@
+"""Pairs of a sweep whose group does not have the same examples everywhere: said, not silent."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fastcka.errors import SweepError
+from fastcka.store import create_store
+from fastcka.sweep import plan_sweep, run_sweep
+from fastcka.sweep.config import SweepConfig
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastcka.sweep.exports._draw", lambda *arguments: None)
+
+    def make(lacking, steps=(0,)):
+        """Three models of 20 examples; `lacking` maps (model, step) to ids that it has not."""
+        with create_store(tmp_path / "store") as store:
+            for seed, model in enumerate("abc"):
+                for step in steps:
+                    rng = np.random.default_rng([seed, step])
+                    gone = lacking.get((model, step), ())
+                    ids = [str(at) for at in range(20) if at not in gone]
+                    x = rng.normal(size=(len(ids), 4))
+                    store.write(model=model, step=step, layers={"3": x}, example_ids=ids)
+        return SweepConfig(
+            store=tmp_path / "store",
+            output=tmp_path / "out",
+            compare={"within": ["layer", "step"]},
+            export="pairs",
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("lacking", [{}, {("c", 0): (3, 7)}], ids=["same", "one lacks two"])
+def test_the_summary_says_whose_examples_they_are(sweep, lacking):
+    config = sweep(lacking)
+    plan = plan_sweep(config)
+    run_sweep(config)
+    summary = json.loads(
+        (config.output / "pairs" / "a_vs_b" / "layer3" / "summary.json").read_text()
+    )
+    assert summary["n_cities"] == (18 if lacking else 20)
+    said = any("all models of the sweep's group" in note for note in summary["notes"])
+    assert said == bool(lacking)
+    assert ("all models of the sweep's group" in plan.facts()["derivation"]) == bool(lacking)
+
+
+def test_a_timeline_of_other_examples_is_refused_by_the_plan(sweep):
+    config = sweep({("c", 1): (3, 7)}, steps=(0, 1))
+    with pytest.raises(SweepError, match="20 at step 0, 18 at step 1"):
+        plan_sweep(config)
