@@ -111,7 +111,7 @@ def test_cells_that_are_no_comparison_are_blank_and_said(trained, config_for, mo
         compared = a == b or seeds[a] != seeds[b]
         assert np.isfinite(matrix[a, b]) == compared
         assert options["blank"][a, b] == (not compared)
-    assert "grey: not compared in this sweep (compare.differ)" in figure.get_supxlabel()
+    assert "grey: not compared in this sweep" in figure.get_supxlabel()
     assert "without a value" not in figure.get_supxlabel()
     drawn.clear()
     run_sweep(config_for(within=["layer"], steps="final_each"))
