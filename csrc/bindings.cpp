@@ -75,32 +75,53 @@ void refuse_shared_memory(const std::vector<fastcka::View>& views) {
   }
 }
 
+// What the planner must know of products.
+struct Panels {
+  std::string products;
+  std::int64_t lanes, step, values, cell_bytes;
+  bool arranged;
+};
+
+template <class T>
+Panels describe(const fastcka::cpu::Products<T>& products) {
+  return {products.name,   products.lanes,      products.lanes * products.most_panels,
+          products.values, products.cell_bytes, products.arrange != nullptr};
+}
+
+Panels panels_of(const std::string& implementation, const std::string& products) {
+  const fastcka::cpu::Implementation& table = fastcka::cpu::find_implementation(implementation);
+  return products == table.float64.name ? describe(table.float64) : describe(table.single(products));
+}
+
+py::object to_tuple(const Panels& panels) {
+  return py::make_tuple(panels.products, panels.lanes, panels.step, panels.values, panels.cell_bytes, panels.arranged);
+}
+
 py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std::int64_t tile, std::int64_t chunk,
-             bool float64, int threads, const std::string& implementation, const py::object& progress) {
+             int threads, const std::string& implementation, const std::string& products, const py::object& progress) {
   std::vector<fastcka::View> views;
   for (const ViewTuple& tuple : tuples) {
     views.push_back(view_of(tuple));
     if (views.back().n != views.front().n) throw std::invalid_argument("all views must have the same n");
-    if (views.back().staged && float64) throw std::invalid_argument("a float64 pass takes no staged view");
   }
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
   refuse_shared_memory(views);
   if (route != "G" && route != "F") throw std::invalid_argument("route must be G or F");
   if (threads < 1 || threads > 4096) throw std::invalid_argument("threads must be from 1 to 4096");
-  const fastcka::cpu::Implementation& table = fastcka::cpu::find_implementation(implementation);
-  const std::int64_t lanes = float64 ? table.float64.lanes : table.float32.lanes;
-  const std::int64_t step = lanes * (float64 ? table.float64.most_panels : table.float32.most_panels);
-  if (tile < 1 || tile % step != 0) {
-    throw std::invalid_argument("tile must be a positive multiple of " + std::to_string(step));
+  const Panels panels = panels_of(implementation, products);
+  if (tile < 1 || tile % panels.step != 0) {
+    throw std::invalid_argument("tile must be a positive multiple of " + std::to_string(panels.step));
   }
-  if (chunk < 1) throw std::invalid_argument("chunk must be positive");
+  if (chunk < 1 || chunk % panels.values != 0) {
+    throw std::invalid_argument("chunk must be a positive multiple of " + std::to_string(panels.values));
+  }
   for (const fastcka::View& view : views) {
-    if (view.staged && lanes != fastcka::staging_lanes) {
-      throw std::invalid_argument("implementation " + implementation + " takes no staged view");
+    if (view.staged && (panels.lanes != fastcka::staging_lanes || products == "float64")) {
+      throw std::invalid_argument(products + " products of " + implementation + " take no staged view");
     }
   }
   const fastcka::cpu::Request request{
-      route == "G" ? fastcka::Route::gram : fastcka::Route::features, tile, chunk, float64, threads, implementation};
+      route == "G" ? fastcka::Route::gram : fastcka::Route::features, tile, chunk, threads, implementation, products};
   // Called by the pass on this thread, between pieces of work of some milliseconds.
   // Signals are the main thread's. Another thread takes the GIL only to report: a daemon thread that waits for it while
   // the interpreter goes down would be ended there, and the process with it.
@@ -143,10 +164,10 @@ py::list implementations() {
   for (const fastcka::cpu::Implementation* table : fastcka::cpu::available_implementations()) {
     py::dict entry;
     entry["name"] = table->name;
-    // (lanes, step of a tile) of the float32 and the float64 products
-    const auto& [single, twice] = std::tie(table->float32, table->float64);
-    entry["granularity"] = py::make_tuple(py::make_tuple(single.lanes, single.lanes * single.most_panels),
-                                          py::make_tuple(twice.lanes, twice.lanes * twice.most_panels));
+    entry["float64"] = to_tuple(describe(table->float64));
+    entry["high_gram"] = to_tuple(describe(table->high_gram));
+    entry["high_features"] = to_tuple(describe(table->high_features));
+    entry["fast"] = table->fast.name == nullptr ? py::object(py::none()) : to_tuple(describe(table->fast));
     tables.append(entry);
   }
   return tables;
@@ -162,6 +183,6 @@ PYBIND11_MODULE(_core, module) {
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("run", &run, py::arg("views"), py::kw_only(), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-             py::arg("float64"), py::arg("threads"), py::arg("implementation"), py::arg("progress"),
+             py::arg("threads"), py::arg("implementation"), py::arg("products"), py::arg("progress"),
              "S0 and k of all representations; see csrc/hsic.hpp.");
 }

@@ -2,40 +2,40 @@
 
 #include <algorithm>
 
+#include "arranged.hpp"
 #include "ordered_sum.hpp"
 #include "triangle.hpp"
 
 namespace fastcka::cpu {
 namespace {
 
-// Depth of one product: a micro-tile's columns over it (3 panels of 64 bytes a step) stay in the L1 cache while the
-// rows of the tile pass by. A sum over d features is one of d / 128 sums of 128.
-constexpr std::int64_t depth_step = 128;
+// Steps of one product: a micro-tile's columns over them (3 panels of 64 or 128 bytes a step) stay in the L1 cache
+// while the rows of the tile pass by. A sum over many features is one of sums of 128 steps.
+constexpr std::int64_t product_steps = 128;
 
 // The operands of the next representation, handed out piece by piece while this one is multiplied: they come from the
 // L3 cache or beyond, and waiting for them took a quarter of the products' time.
-template <class T>
 class Ahead {
  public:
   // Each side holds the panels [begin, end) of its operand.
-  Ahead(const T* rows, const T* rows_end, const T* columns, const T* columns_end)
+  Ahead(const std::byte* rows, const std::byte* rows_end, const std::byte* columns, const std::byte* columns_end)
       : at_(rows), end_(rows_end), columns_(columns), columns_end_(columns_end) {}
 
-  const T* next(std::int64_t count) {
+  const std::byte* next(std::int64_t bytes) {
     if (at_ >= end_) {
       at_ = columns_;
       end_ = columns_end_;
     }
-    const T* piece = at_;
-    at_ += count;
+    const std::byte* piece = at_;
+    at_ += bytes;
     return piece;
   }
 
  private:
-  const T* at_;
-  const T* end_;
-  const T* columns_;
-  const T* columns_end_;
+  const std::byte* at_;
+  const std::byte* end_;
+  const std::byte* columns_;
+  const std::byte* columns_end_;
 };
 
 // Only pairs a < b count.
@@ -51,12 +51,14 @@ void clear_lower(const MicroTile& micro, std::int64_t rows, std::int64_t lanes, 
 }  // namespace
 
 template <class T>
-std::vector<double> gram_sums(const Prepared<T>& prepared, std::int64_t edge, const Products<T>& products, Pool& pool) {
+std::vector<double> gram_sums(const Prepared& prepared, std::int64_t edge, const Products<T>& products, Pool& pool) {
   const auto m = static_cast<std::int64_t>(prepared.x.size());
   const std::int64_t lanes = products.lanes;
   const Triangle triangle((prepared.n + lanes - 1) / lanes, edge / lanes);
+  const std::int64_t step_bytes = lanes * products.cell_bytes;
   const std::int64_t room = edge * edge;
   std::vector<Block<T>> buffers(static_cast<std::size_t>(pool.threads()));
+  std::vector<Arranged> arranged(static_cast<std::size_t>(pool.threads()));
   OrderedSum sum(m, pool);
 
   pool.run(triangle.count(), Pool::Progress::reported, [&](std::int64_t item, int worker) {
@@ -67,20 +69,26 @@ std::vector<double> gram_sums(const Prepared<T>& prepared, std::int64_t edge, co
     Block<T>& v = buffers[static_cast<std::size_t>(worker)];
     if (!v) v = allocate<T>(m * room);
 
+    Arranged& rows = arranged[static_cast<std::size_t>(worker)];
+    const Entered<T> entered(products);
+
     for (std::int64_t i = 0; i < m; ++i) {
       pool.checkpoint(worker);
-      const Centered<T>& x = prepared.x[static_cast<std::size_t>(i)];
+      const Centered& x = prepared.x[static_cast<std::size_t>(i)];
       T* out = v.get() + i * room;
-      const Centered<T>& following = prepared.x[static_cast<std::size_t>(std::min(i + 1, m - 1))];
-      Ahead<T> ahead(following.panel(tile.row, lanes), following.panel(triangle.end(tile.row), lanes),
-                     following.panel(tile.column, lanes), following.panel(triangle.end(tile.column), lanes));
-      for (std::int64_t k = 0; k < x.d; k += depth_step) {
-        const std::int64_t depth = std::min(depth_step, x.d - k);
+      const Centered& following = prepared.x[static_cast<std::size_t>(std::min(i + 1, m - 1))];
+      Ahead ahead(following.panel(tile.row, lanes), following.panel(triangle.end(tile.row), lanes),
+                  following.panel(tile.column, lanes), following.panel(triangle.end(tile.column), lanes));
+      for (std::int64_t k = 0; k < products.steps(x.d); k += product_steps) {
+        const std::int64_t steps = std::min(product_steps, products.steps(x.d) - k);
+        const std::int64_t before = k * step_bytes;
+        rows.take(products, steps, tile.row, triangle.end(tile.row),
+                  [&](std::int64_t panel) { return x.panel(panel, lanes) + before; });
         for (const MicroTile& micro : micros) {
-          const T* columns[max_panels];
-          for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] = x.panel(micro.panel + p, lanes) + k * lanes;
-          const T* rows = x.panel(micro.row / lanes, lanes) + k * lanes + micro.row % lanes;
-          products.multiply(depth, rows, columns, micro.panels, out + micro.offset, k > 0, ahead.next(depth * lanes));
+          const void* columns[max_panels];
+          for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] = x.panel(micro.panel + p, lanes) + before;
+          products.multiply(steps, rows.of(products, micro.row), columns, micro.panels, out + micro.offset, k > 0,
+                            ahead.next(steps * step_bytes));
         }
       }
       if (tile.row == tile.column) {
@@ -97,7 +105,7 @@ std::vector<double> gram_sums(const Prepared<T>& prepared, std::int64_t edge, co
   return s0;
 }
 
-template std::vector<double> gram_sums(const Prepared<float>&, std::int64_t, const Products<float>&, Pool&);
-template std::vector<double> gram_sums(const Prepared<double>&, std::int64_t, const Products<double>&, Pool&);
+template std::vector<double> gram_sums(const Prepared&, std::int64_t, const Products<float>&, Pool&);
+template std::vector<double> gram_sums(const Prepared&, std::int64_t, const Products<double>&, Pool&);
 
 }  // namespace fastcka::cpu

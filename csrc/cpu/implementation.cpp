@@ -5,6 +5,8 @@
 namespace fastcka::cpu {
 
 #ifdef FASTCKA_X86_64
+extern const Implementation amx_implementation;
+extern const Implementation avx512bf16_implementation;
 extern const Implementation avx512_implementation;
 extern const Implementation avx2_implementation;
 #endif
@@ -14,7 +16,8 @@ const std::vector<const Implementation*>& available_implementations() {
   static const std::vector<const Implementation*> available = [] {
     std::vector<const Implementation*> tables;
 #ifdef FASTCKA_X86_64
-    for (const Implementation* table : {&avx512_implementation, &avx2_implementation}) {
+    for (const Implementation* table :
+         {&amx_implementation, &avx512bf16_implementation, &avx512_implementation, &avx2_implementation}) {
       if (table->supported()) tables.push_back(table);
     }
 #endif
@@ -29,6 +32,13 @@ const Implementation& find_implementation(const std::string& name) {
     if (name == table->name) return *table;
   }
   throw std::invalid_argument("implementation '" + name + "' is not available on this processor");
+}
+
+const Products<float>& Implementation::single(const std::string& products) const {
+  for (const Products<float>* table : {&high_gram, &high_features, &fast}) {
+    if (table->name != nullptr && products == table->name) return *table;
+  }
+  throw std::invalid_argument("implementation '" + std::string(name) + "' has no products '" + products + "'");
 }
 
 }  // namespace fastcka::cpu

@@ -1,10 +1,12 @@
 // The inner loops, one table of functions for each kind of processor. A table is compiled in a translation unit of its
 // own with its own flags and chosen at run time, so that one build serves every processor of an architecture.
 //
-// Operands lie in panels: `lanes` vectors side by side, [depth][lanes]. The vectors are examples and the depth runs
-// over features in the gram route, the other way round in the features route.
+// Operands lie in panels: `lanes` vectors side by side, [steps][lanes]. The vectors are examples and the depth runs
+// over features in the gram route, the other way round in the features route. A step of a vector, a cell, is one value,
+// or a pair of bfloat16 values, or two such pairs: a value's high part and what is missing to it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,18 +23,30 @@ struct Range {
 // Most panels of columns of a micro-tile in any implementation.
 inline constexpr std::int64_t max_panels = 3;
 
+// Products of one kind of cell, summed in T.
 template <class T>
 struct Products {
+  const char* name;          // of the arithmetic: float32, float64, bfloat16, bfloat16x3 or x4 (split in two)
   std::int64_t lanes;        // vectors in a panel
   std::int64_t rows;         // of a micro-tile; divides lanes
   std::int64_t most_panels;  // of columns of a micro-tile; up to max_panels
+  std::int64_t values;       // of the depth in a cell: 1, or 2 in pairs
+  std::int64_t cell_bytes;   // at most sizeof(T) * values
 
-  // c (rows x count*lanes, row-major) = sum over k of a[k][0..rows) b[.][k][0..lanes); with `accumulate`, c += that
-  // sum, which is formed on its own first: the steps of a long depth are a two-level sum. a points at its first vector
-  // inside a panel; b holds `count` <= panels panels.
-  // The `depth` cache lines from `ahead` on are asked for, without being read, on the way.
-  void (*multiply)(std::int64_t depth, const T* a, const T* const* b, std::int64_t count, T* c, bool accumulate,
-                   const T* ahead);
+  // c (rows x count*lanes, row-major) = sum over the steps k of a[k][0..rows) b[.][k][0..lanes); with `accumulate`,
+  // c += that sum, which is formed on its own first: a long depth is a two-level sum. a points at its first vector
+  // inside a panel; b holds `count` <= most_panels panels.
+  // As many cache lines from `ahead` on are asked for, without being read, on the way.
+  void (*multiply)(std::int64_t steps, const void* a, const void* const* b, std::int64_t count, T* c, bool accumulate,
+                   const void* ahead);
+
+  // Where the rows of a product take another form than its columns: a part of a panel in that form, which `multiply`
+  // then takes as `a`; takes the room of the steps rounded up to 16. Null where there is one form.
+  void (*arrange)(std::int64_t steps, const void* panel, void* out);
+
+  // Around a thread's calls of multiply; null where nothing is to be done.
+  void (*enter)();
+  void (*leave)();
 
   // s (m x m, upper triangle) += V V^T, V the m rows of `length` at distance `stride`.
   void (*rank_update)(std::int64_t m, std::int64_t length, const T* v, std::int64_t stride, double* s);
@@ -40,10 +54,35 @@ struct Products {
   // total += c, elementwise.
   void (*add)(std::int64_t count, const T* c, double* total);
 
-  // A part of a view, centred, times scale, rounded to T: out (rows x pitch, row-major); the squared norms of the
-  // rounded rows are added to k. mean holds the means of all columns.
+  // A part of a view, centred, times scale, rounded to what a cell holds: out (rows x pitch, row-major); the squared
+  // norms of the rounded rows are added to k. mean holds the means of all columns.
   void (*center)(const View& view, Range rows, Range columns, const double* mean, double scale, T* out,
                  std::int64_t pitch, double* k);
+
+  // Such rows (count x width) as cells; absent vectors and the second half of a last pair are zero.
+  //     example_panel   a panel of count <= lanes examples, [ceil(width / values)][lanes]
+  //     feature_panels  ceil(width / lanes) panels of features, each [ceil(count / values)][lanes]
+  void (*example_panel)(const T* rows, std::int64_t count, std::int64_t width, void* out);
+  void (*feature_panels)(const T* rows, std::int64_t count, std::int64_t width, void* out);
+
+  std::int64_t steps(std::int64_t depth) const { return (depth + values - 1) / values; }
+};
+
+// Makes the calls of one thread possible for as long as it lives.
+template <class T>
+class Entered {
+ public:
+  explicit Entered(const Products<T>& products) : leave_(products.leave) {
+    if (products.enter != nullptr) products.enter();
+  }
+  ~Entered() {
+    if (leave_ != nullptr) leave_();
+  }
+  Entered(const Entered&) = delete;
+  Entered& operator=(const Entered&) = delete;
+
+ private:
+  void (*const leave_)();
 };
 
 struct ColumnStatistics {
@@ -58,17 +97,13 @@ struct Implementation {
   // Of a part of a view; the output, one value a column of the part, is overwritten. Min and max mean something only
   // where the sum is finite.
   void (*column_statistics)(const View& view, Range rows, Range columns, ColumnStatistics out);
-  Products<float> float32;
   Products<double> float64;
+  Products<float> high_gram;
+  Products<float> high_features;
+  Products<float> fast;  // without a name where nothing is faster than those
 
-  template <class T>
-  const Products<T>& products() const {
-    if constexpr (sizeof(T) == sizeof(float)) {
-      return float32;
-    } else {
-      return float64;
-    }
-  }
+  // One of the three by name; throws std::invalid_argument for another.
+  const Products<float>& single(const std::string& products) const;
 };
 
 // The tables that were built and that this processor can run, the preferred one first.

@@ -13,7 +13,12 @@ bool supported() {
 
 extern const Implementation avx2_implementation;
 // Constant: a dynamic initialiser would run this unit's instructions at import.
-constexpr Implementation avx2_implementation{"avx2", supported, column_statistics, simd_products<float, 32, 4>(),
-                                             simd_products<double, 32, 4>()};
+constexpr Implementation avx2_implementation{"avx2",
+                                             supported,
+                                             column_statistics,
+                                             float64_products<32, 4>(),
+                                             float32_products<32, 4>(),
+                                             float32_products<32, 4>(),
+                                             {}};
 
 }  // namespace fastcka::cpu

@@ -21,28 +21,51 @@ void use_one_thread() {
   static_cast<void>(done);
 }
 
-void multiply_f32(std::int64_t depth, const float* a, const float* const* b, std::int64_t, float* c, bool accumulate,
-                  const float*) {
+void multiply_f32(std::int64_t steps, const void* a, const void* const* b, std::int64_t, float* c, bool accumulate,
+                  const void*) {
   use_one_thread();
-  scipy_cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, edge, edge, static_cast<int>(depth), 1.0F, a, edge, *b,
-                    edge, accumulate ? 1.0F : 0.0F, c, edge);
+  scipy_cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, edge, edge, static_cast<int>(steps), 1.0F,
+                    static_cast<const float*>(a), edge, static_cast<const float*>(*b), edge, accumulate ? 1.0F : 0.0F,
+                    c, edge);
 }
 
-void multiply_f64(std::int64_t depth, const double* a, const double* const* b, std::int64_t, double* c, bool accumulate,
-                  const double*) {
+void multiply_f64(std::int64_t steps, const void* a, const void* const* b, std::int64_t, double* c, bool accumulate,
+                  const void*) {
   use_one_thread();
-  scipy_cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, edge, edge, static_cast<int>(depth), 1.0, a, edge, *b,
-                    edge, accumulate ? 1.0 : 0.0, c, edge);
+  scipy_cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, edge, edge, static_cast<int>(steps), 1.0,
+                    static_cast<const double*>(a), edge, static_cast<const double*>(*b), edge, accumulate ? 1.0 : 0.0,
+                    c, edge);
+}
+
+template <class T>
+constexpr Products<T> blas_products(const char* name, Multiply<T> multiply) {
+  using Cell = Single<T>;
+  return {name,
+          edge,
+          edge,
+          1,
+          Cell::values,
+          Cell::bytes,
+          multiply,
+          nullptr,
+          nullptr,
+          nullptr,
+          rank_update<T, 16, 4>,
+          add<T>,
+          center<Cell>,
+          scalar_example_panel<T, edge>,
+          scalar_feature_panels<T, edge>};
 }
 
 }  // namespace
 
 extern const Implementation blas_implementation;
-constexpr Implementation blas_implementation{
-    "blas",
-    supported,
-    column_statistics,
-    {edge, edge, 1, multiply_f32, rank_update<float, 16>, add<float>, center<float>},
-    {edge, edge, 1, multiply_f64, rank_update<double, 16>, add<double>, center<double>}};
+constexpr Implementation blas_implementation{"blas",
+                                             supported,
+                                             column_statistics,
+                                             blas_products<double>("float64", multiply_f64),
+                                             blas_products<float>("float32", multiply_f32),
+                                             blas_products<float>("float32", multiply_f32),
+                                             {}};
 
 }  // namespace fastcka::cpu

@@ -5,16 +5,62 @@
 // Reading: BYTES is the width of a vector register; a panel is 64 bytes of lanes, so 64 / BYTES registers.
 #pragma once
 
+#include "cells_simd.hpp"
 #include "prepare_simd.hpp"
 #include "products_simd.hpp"
+#include "rank_simd.hpp"
 
 namespace fastcka::cpu {
 namespace {
 
-template <class T, int BYTES, int REGISTER_ROWS>
-constexpr Products<T> simd_products() {
-  return {64 / sizeof(T),        micro_rows, micro_panels, multiply<T, BYTES, REGISTER_ROWS>,
-          rank_update<T, BYTES>, add<T>,     center<T>};
+template <class T>
+using Multiply = void (*)(std::int64_t, const void*, const void* const*, std::int64_t, T*, bool, const void*);
+
+// REGISTER_ROWS: rows of a product whose sums fit the register file at once.
+template <class Cell, int BYTES, int REGISTER_ROWS>
+constexpr Products<float> single_products(const char* name, Multiply<float> multiply) {
+  return {name,
+          line_words,
+          micro_rows,
+          micro_panels,
+          Cell::values,
+          Cell::bytes,
+          multiply,
+          nullptr,
+          nullptr,
+          nullptr,
+          rank_update<float, BYTES, REGISTER_ROWS>,
+          add<float>,
+          center<Cell>,
+          example_panel<Cell>,
+          feature_panels<Cell>};
+}
+
+template <int BYTES, int REGISTER_ROWS>
+constexpr Products<float> float32_products() {
+  return single_products<Single<float>, BYTES, REGISTER_ROWS>("float32",
+                                                              multiply<MultiplyAdd<float, BYTES>, REGISTER_ROWS>);
+}
+
+template <int BYTES, int REGISTER_ROWS>
+constexpr Products<double> float64_products() {
+  using Cell = Single<double>;
+  constexpr std::int64_t lanes = 64 / sizeof(double);
+  return {"float64",
+          lanes,
+          micro_rows,
+          micro_panels,
+          Cell::values,
+          Cell::bytes,
+          multiply<MultiplyAdd<double, BYTES>, REGISTER_ROWS>,
+          nullptr,
+          nullptr,
+          nullptr,
+          rank_update<double, BYTES, REGISTER_ROWS>,
+          add<double>,
+          center<Cell>,
+          scalar_example_panel<double, lanes>,
+          scalar_feature_panels<double, lanes>};
 }
 
 }  // namespace

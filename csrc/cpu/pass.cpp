@@ -11,14 +11,13 @@ namespace fastcka::cpu {
 namespace {
 
 template <class T>
-Sums run_as(const std::vector<View>& views, const Request& request, const Poll& poll) {
-  const Implementation& implementation = find_implementation(request.implementation);
-  const Products<T>& products = implementation.products<T>();
+Sums run_with(const Products<T>& products, const Implementation& implementation, const std::vector<View>& views,
+              const Request& request, const Poll& poll) {
   Pool pool(request.threads, poll);
 
   Sums sums;
-  const Layout layout{request.route == Route::gram ? products.lanes : request.chunk, products.lanes, request.route};
-  const Prepared<T> prepared = prepare<T>(views, layout, implementation, pool, sums);
+  const Layout layout{request.route == Route::gram ? products.lanes : request.chunk, request.route};
+  const Prepared prepared = prepare(views, layout, implementation, products, pool, sums);
   if (!sums.non_finite.empty()) return sums;
 
   const auto m = static_cast<std::int64_t>(views.size());
@@ -31,7 +30,11 @@ Sums run_as(const std::vector<View>& views, const Request& request, const Poll& 
 }  // namespace
 
 Sums run(const std::vector<View>& views, const Request& request, const Poll& poll) {
-  return request.float64 ? run_as<double>(views, request, poll) : run_as<float>(views, request, poll);
+  const Implementation& implementation = find_implementation(request.implementation);
+  if (request.products == implementation.float64.name) {
+    return run_with(implementation.float64, implementation, views, request, poll);
+  }
+  return run_with(implementation.single(request.products), implementation, views, request, poll);
 }
 
 }  // namespace fastcka::cpu

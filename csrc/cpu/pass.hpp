@@ -14,9 +14,9 @@ struct Request {
   Route route;
   std::int64_t tile;   // edge of a tile: examples (gram) or features (features)
   std::int64_t chunk;  // examples between float64 sums (features)
-  bool float64;        // products in float64
   int threads;
   std::string implementation;  // of the inner loops, by name: one of available_implementations()
+  std::string products;        // one of that implementation's, by name
 };
 
 // All views have the same n. Bitwise the same result for any number of threads.

@@ -11,39 +11,36 @@
 
 namespace fastcka::cpu {
 
-// How the centred copy is laid out. The examples are cut into chunks; within a chunk
-//     gram      chunk = lanes: one panel of examples, [d][lanes]
-//     features  ceil(d / lanes) panels of features, each [examples of the chunk][lanes]
+// How the centred copy is laid out, in cells (see implementation.hpp). The examples are cut into chunks; within a chunk
+//     gram      chunk = lanes: one panel of examples, [steps of d][lanes]
+//     features  ceil(d / lanes) panels of features, each [steps of the chunk][lanes]
 // Absent lanes are zero. Either way a chunk takes no more room than its rows padded to `lanes`, so that a staged buffer
 // is rearranged within itself.
 struct Layout {
-  std::int64_t chunk;
-  std::int64_t lanes;
+  std::int64_t chunk;  // even where a cell is a pair of examples
   Route route;
 };
 
 // One representation, centred and times 2^-exponent.
-template <class T>
 struct Centered {
-  T* data;
+  std::byte* data;
   std::int64_t d;
-  std::int64_t pitch;  // elements from one example's place to the next
+  std::int64_t pitch;  // bytes from one example's place to the next
 
   // A panel of examples (gram).
-  const T* panel(std::int64_t index, std::int64_t lanes) const { return data + index * lanes * pitch; }
+  const std::byte* panel(std::int64_t index, std::int64_t lanes) const { return data + index * lanes * pitch; }
 };
 
-template <class T>
 struct Prepared {
   std::int64_t n;
   Layout layout;
-  std::vector<Centered<T>> x;
-  Block<T> copy;  // of those that were not staged
+  std::vector<Centered> x;
+  Block<std::byte> copy;  // of those that were not staged
 };
 
 // Fills k, exponent, constant and non_finite of sums. If there are non-finite values, nothing is centred.
 template <class T>
-Prepared<T> prepare(const std::vector<View>& views, const Layout& layout, const Implementation& implementation,
-                    Pool& pool, Sums& sums);
+Prepared prepare(const std::vector<View>& views, const Layout& layout, const Implementation& implementation,
+                 const Products<T>& products, Pool& pool, Sums& sums);
 
 }  // namespace fastcka::cpu

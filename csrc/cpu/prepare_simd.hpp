@@ -1,6 +1,7 @@
 // Column statistics and centring of any dtype and stride, for the translation units named in implementation_simd.hpp.
 #pragma once
 
+#include "cells_simd.hpp"
 #include "implementation.hpp"
 #include "vector_simd.hpp"
 
@@ -109,12 +110,13 @@ void column_statistics(const View& view, Range rows, Range columns, ColumnStatis
   }
 }
 
-template <class S, class T>
-void center_from(const View& view, Range rows, Range columns, const double* mean, double scale, T* out,
-                 std::int64_t pitch, double* k) {
-  using V = Vector<double, 64>;
+template <class S, class Cell>
+void center_from(const View& view, Range rows, Range columns, const double* mean, double scale,
+                 typename Cell::Value* out, std::int64_t pitch, double* k) {
+  using T = typename Cell::Value;
   constexpr std::int64_t lanes = 8;
-  typedef T Narrow __attribute__((vector_size(lanes * sizeof(T))));
+  using V = Vector<double, lanes * sizeof(double)>;
+  using Narrow = Vector<T, lanes * sizeof(T)>;
   double x[strip];
   for (std::int64_t row = rows.begin; row < rows.end; ++row, out += pitch) {
     V squares{};
@@ -126,13 +128,13 @@ void center_from(const View& view, Range rows, Range columns, const double* mean
       std::int64_t j = 0;
       for (; j + lanes <= count; j += lanes) {
         const V centered = (load<V>(x + j) - load<V>(mean + j0 + j)) * scale;
-        const Narrow rounded = __builtin_convertvector(centered, Narrow);
+        const Narrow rounded = Cell::round(__builtin_convertvector(centered, Narrow));
         const V value = __builtin_convertvector(rounded, V);
         store(part + j, rounded);
         squares += value * value;
       }
       for (; j < count; ++j) {
-        const T rounded = static_cast<T>((x[j] - mean[j0 + j]) * scale);
+        const T rounded = Cell::round(Narrow{static_cast<T>((x[j] - mean[j0 + j]) * scale)})[0];
         part[j] = rounded;
         rest += static_cast<double>(rounded) * static_cast<double>(rounded);
       }
@@ -142,18 +144,18 @@ void center_from(const View& view, Range rows, Range columns, const double* mean
   }
 }
 
-template <class T>
-void center(const View& view, Range rows, Range columns, const double* mean, double scale, T* out, std::int64_t pitch,
-            double* k) {
+template <class Cell>
+void center(const View& view, Range rows, Range columns, const double* mean, double scale, typename Cell::Value* out,
+            std::int64_t pitch, double* k) {
   switch (view.dtype) {
     case DType::float16:
-      return center_from<Half>(view, rows, columns, mean, scale, out, pitch, k);
+      return center_from<Half, Cell>(view, rows, columns, mean, scale, out, pitch, k);
     case DType::bfloat16:
-      return center_from<BFloat>(view, rows, columns, mean, scale, out, pitch, k);
+      return center_from<BFloat, Cell>(view, rows, columns, mean, scale, out, pitch, k);
     case DType::float32:
-      return center_from<float>(view, rows, columns, mean, scale, out, pitch, k);
+      return center_from<float, Cell>(view, rows, columns, mean, scale, out, pitch, k);
     case DType::float64:
-      return center_from<double>(view, rows, columns, mean, scale, out, pitch, k);
+      return center_from<double, Cell>(view, rows, columns, mean, scale, out, pitch, k);
   }
 }
 

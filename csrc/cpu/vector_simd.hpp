@@ -1,6 +1,8 @@
 // Vectors of GCC and Clang, for the translation units named in implementation_simd.hpp.
 #pragma once
 
+#include <cstdint>
+
 namespace fastcka::cpu {
 namespace {
 
@@ -22,6 +24,60 @@ template <class V, class T>
 inline void store(T* to, V value) {
   __builtin_memcpy(to, &value, sizeof value);
 }
+
+// 16 words of 32 bits, a cache line.
+using Line = Vector<std::uint32_t, 64>;
+
+#ifdef __clang__
+#define FASTCKA_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define FASTCKA_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Line{__VA_ARGS__})  // GCC 11 has no other
+#endif
+
+// Rows to columns: at each of four stages, words that are 8, 4, 2 and 1 rows apart change places.
+inline void transpose(Line* line) {
+#pragma GCC unroll 8
+  for (int r = 0; r < 8; ++r) {
+    const Line a = line[r];
+    const Line b = line[r + 8];
+    line[r] = FASTCKA_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+    line[r + 8] = FASTCKA_SHUFFLE(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+#pragma GCC unroll 8
+  for (int q = 0; q < 8; ++q) {
+    const int r = q / 4 * 8 + q % 4;
+    const Line a = line[r];
+    const Line b = line[r + 4];
+    line[r] = FASTCKA_SHUFFLE(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+    line[r + 4] = FASTCKA_SHUFFLE(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+  }
+#pragma GCC unroll 8
+  for (int q = 0; q < 8; ++q) {
+    const int r = q / 2 * 4 + q % 2;
+    const Line a = line[r];
+    const Line b = line[r + 2];
+    line[r] = FASTCKA_SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+    line[r + 2] = FASTCKA_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  }
+#pragma GCC unroll 8
+  for (int q = 0; q < 8; ++q) {
+    const int r = q * 2;
+    const Line a = line[r];
+    const Line b = line[r + 1];
+    line[r] = FASTCKA_SHUFFLE(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+    line[r + 1] = FASTCKA_SHUFFLE(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+  }
+}
+
+// The words at even and at odd places of a, then b.
+inline Line evens(Line a, Line b) {
+  return FASTCKA_SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+}
+inline Line odds(Line a, Line b) {
+  return FASTCKA_SHUFFLE(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
+
+#undef FASTCKA_SHUFFLE
 
 }  // namespace
 }  // namespace fastcka::cpu

@@ -14,8 +14,8 @@ def run(
     route: str,
     tile: int,
     chunk: int,
-    float64: bool,
     threads: int,
     implementation: str,
+    products: str,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Any]: ...

@@ -7,43 +7,8 @@ import pytest
 
 import fastcka
 import oracle
-
-KINDS = ("plain", "scaled", "rank one", "relu", "outlier feature")
-
-
-def case(seed):
-    rng = np.random.default_rng([7, seed])
-    kind = KINDS[seed % len(KINDS)]
-    n = int(np.exp(rng.uniform(np.log(4), np.log(4097))))
-    offset = (0.0, 10.0, 1000.0)[seed // len(KINDS) % 3]
-    shared = rng.standard_normal((n, 3))
-    xs = []
-    for _ in range(2):
-        d = int(np.exp(rng.uniform(0, np.log(4097))))
-        d = min(d, max(1, 8_000_000 // n))
-        x = shared @ rng.standard_normal((3, d)) + rng.uniform(0.1, 3) * rng.standard_normal((n, d))
-        if kind == "rank one":
-            x = np.outer(shared[:, 0] + 0.1 * rng.standard_normal(n), rng.standard_normal(d))
-        elif kind == "relu":
-            x = np.maximum(x, 0)
-        elif kind == "outlier feature":
-            x[:, 0] *= 1000
-        x = x + offset * x.std()
-        if kind == "scaled":
-            x = x * 10.0 ** rng.uniform(-6, 6)
-        xs.append(x.astype(np.float32))
-    return kind, offset, xs
-
-
-def worst_error(xs, device):
-    worst = 0.0
-    for estimator in ("biased", "unbiased"):
-        expected = oracle.cka_matrix(xs, estimator)[0, 1]
-        # A self-HSIC near zero (n of 4 or 5) makes the ratio, not the sums, ill-conditioned.
-        if not abs(expected) < 1.5:
-            continue
-        worst = max(worst, abs(fastcka.cka(*xs, estimator=estimator, device=device) - expected))
-    return worst
+from checks import case, worst_error
+from fastcka.core.backend import resolve_implementation
 
 
 def test_300_random_cases(device, capsys):
@@ -93,3 +58,19 @@ def test_float64_far_from_the_origin(device):
     x = x.round(6) + 1e9  # 1e9 + x is exact to 1e-7
     expected = oracle.cka(x, y, "unbiased")
     assert fastcka.cka(x, y, device=device) == pytest.approx(expected, abs=2e-7)
+
+
+def test_fast_in_bfloat16(implementation, capsys):
+    if resolve_implementation().fast is None:
+        pytest.skip(f"{implementation} has nothing faster than float32")
+    errors = {}
+    for seed in range(300):
+        kind, offset, xs = case(seed)
+        if 64 < len(xs[0]) <= 1000:
+            error = worst_error(xs, "cpu", precision="fast")
+            errors[seed, kind, offset, xs[0].shape] = error
+    worst = max(errors, key=errors.get)
+    with capsys.disabled():
+        print(f"\n  worst CKA error, fast, {len(errors)} cases: {errors[worst]:.2e} at {worst}")
+    assert errors[worst] <= 5e-4
+    assert np.median(list(errors.values())) > 1e-7  # another arithmetic than that of "high"

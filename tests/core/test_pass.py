@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-import oracle
+from checks import check, cka_by
 from fastcka.core import StagedRepresentation, compare
-from fastcka.core.arrays import as_view
-from fastcka.core.backend import _core, resolve_implementation, run_pass
-from fastcka.core.estimators import estimate
-from fastcka.core.plan import make_plan
+from fastcka.core.backend import _core
 from fastcka.errors import InputError
 from samples import related
-
-
-def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chunk=256):
-    """Both CKA matrices by a pass whose route and tile are forced."""
-    views = [as_view(x, f"x{i}") for i, x in enumerate(representations)]
-    implementation = resolve_implementation()
-    plan = make_plan(
-        views[0].n_examples,
-        [view.n_features for view in views],
-        itemsizes=[4] * len(views),
-        implementation=implementation,
-        threads=threads,
-        precision=precision,
-    )
-    step = getattr(implementation, plan.products).step
-    plan = replace(plan, route=route, tile=tiles * step, threads=threads, chunk=chunk)
-    sums = run_pass(views, [str(i) for i in range(len(views))], plan)
-    return {name: estimate(sums, name).cka for name in ("biased", "unbiased")}
-
-
-def check(representations, expected_of=None, *, tolerance=2e-7, **how):
-    got = cka_by(representations, **how)
-    for estimator, matrix in got.items():
-        expected = oracle.cka_matrix(expected_of or representations, estimator)
-        np.testing.assert_allclose(matrix, expected, atol=tolerance, rtol=0)
-        np.testing.assert_array_equal(np.diag(matrix), 1.0)
-        np.testing.assert_array_equal(matrix, matrix.T)
 
 
 @pytest.mark.parametrize("route", ["G", "F"])

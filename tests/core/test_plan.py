@@ -7,10 +7,15 @@ import pytest
 
 import fastcka
 from fastcka.core import plan_pass
-from fastcka.core.plan import MIB, WORKSPACE_LIMIT, Granularity, Implementation, make_plan
+from fastcka.core.implementation import Implementation, Panels
+from fastcka.core.plan import MIB, WORKSPACE_LIMIT, make_plan
 from fastcka.errors import InputError
 
-IMPLEMENTATION = Implementation("test", Granularity(16, 48), Granularity(8, 24))
+FLOAT64 = Panels("float64", 8, 24, 1, 8, arranged=False)
+FLOAT32 = Panels("float32", 16, 48, 1, 4, arranged=False)
+BFLOAT16 = Panels("bfloat16", 16, 48, 2, 4, arranged=False)
+SPLIT = Panels("bfloat16x3", 16, 48, 2, 8, arranged=True)
+IMPLEMENTATION = Implementation("test", FLOAT64, FLOAT32, FLOAT32, BFLOAT16)
 
 
 def plan(n, widths, **options):
@@ -97,6 +102,37 @@ def test_few_examples_are_multiplied_in_float64():
     assert plan(65, [100] * 3).products == "float32"
     assert not plan(64, [100] * 3, staged=True).in_place
     assert plan(1000, [100, 2_000_000]).products == "float64"
+
+
+def test_precisions_choose_the_products():
+    widths = [100] * 3
+    assert plan(1000, widths).products == "float32"
+    assert plan(1000, widths, precision="fast").products == "bfloat16"
+    assert plan(1000, widths, precision="float64").products == "float64"
+    few = plan(64, widths, precision="fast")
+    assert few.products == "float64"
+    assert "float64 for 64 examples or fewer" in few.reason
+
+
+def test_fast_where_nothing_is_faster_is_said():
+    slow = Implementation("slow", FLOAT64, FLOAT32, FLOAT32, None)
+    made = plan(1000, [100] * 3, precision="fast", implementation=slow)
+    assert (made.precision, made.products) == ("fast", "float32")
+    assert "precision fast is high here: slow has nothing faster" in made.reason
+
+
+def test_memory_of_pairs():
+    # 2 bytes a value, an odd last feature or example padded to a pair
+    assert plan(2000, [511] * 4, precision="fast").bytes_centered == 4 * 2000 * 512 * 2
+    assert plan(20001, [64] * 4, precision="fast").bytes_centered == 4 * 20002 * 64 * 2
+    # two parts of 2 bytes each
+    split = Implementation("split", FLOAT64, SPLIT, FLOAT32, None)
+    assert plan(2000, [512] * 4, implementation=split).bytes_centered == 4 * 2000 * 512 * 4
+    assert plan(2000, [512] * 4, staged=True, implementation=split).bytes_centered == 0
+    arranged = plan(2000, [512] * 4, threads=1, implementation=split)
+    assert arranged.bytes_workspace - plan(2000, [512] * 4, threads=1).bytes_workspace == (
+        arranged.tile * 128 * 8
+    )
 
 
 def test_tiny_passes_start_no_threads():

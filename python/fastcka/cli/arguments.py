@@ -25,7 +25,7 @@ final_common, the last step that all models have; all_common, every step that al
 a list of steps, which every model must have; {nearest: {step: S, tolerance: T}}; or \
 {fraction: F or LIST} of each model's last step, the nearest stored one.
 estimator: unbiased (default) or biased. device: auto, cpu, cuda or cuda:<number>. \
-precision: high, fast (fp16 on a GPU) or float64. \
+precision: high, fast (16-bit products where the device has them) or float64. \
 export: pairs, for a folder for each pair beside the table."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object on stdout.")]

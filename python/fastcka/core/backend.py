@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastcka import _core
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.estimators import Sums, non_finite_text
-from fastcka.core.plan import STAGING_LANES, Granularity, Implementation, PassPlan
+from fastcka.core.implementation import EPSILON, Implementation, Panels
+from fastcka.core.plan import STAGING_LANES, PassPlan
 from fastcka.core.views import ArrayView
 from fastcka.errors import InputError
 
@@ -53,8 +52,14 @@ def resolve_implementation() -> Implementation:
         raise InputError(
             f"{IMPLEMENTATION_VARIABLE} is {wanted!r}, and this processor has {', '.join(tables)}"
         )
-    grains = [Granularity(*grain) for grain in tables[wanted]["granularity"]]
-    return Implementation(wanted, *grains)
+    table = tables[wanted]
+    return Implementation(
+        wanted,
+        Panels(*table["float64"]),
+        Panels(*table["high_gram"]),
+        Panels(*table["high_features"]),
+        None if table["fast"] is None else Panels(*table["fast"]),
+    )
 
 
 def run_pass(
@@ -89,9 +94,9 @@ def run_pass(
             route=plan.route,
             tile=plan.tile,
             chunk=plan.chunk,
-            float64=plan.products == "float64",
             threads=plan.threads,
             implementation=plan.implementation,
+            products=plan.products,
             progress=progress,
         )
     except ValueError as error:  # what only the compiled side can see: shared memory
@@ -109,7 +114,7 @@ def run_pass(
         traces=result["k"].sum(axis=1),
         exponent=result["exponent"],
         constant=tuple(result["constant"]),
-        epsilon=float(np.finfo(plan.products).eps),
+        epsilon=EPSILON[plan.products],
     )
 
 

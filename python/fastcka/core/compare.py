@@ -71,9 +71,11 @@ def compare(
         `Comparison.provenance` has the device, the reason and the plan.
     precision
         "high": products as exact as in float32 (in float64 for 64 examples or fewer), everything
-        longer than a tile in float64; errors of CKA are below 1e-6. "fast": on a GPU products of
-        fp16 numbers, with errors of CKA up to 2e-4; on the CPU the same as "high". "float64":
-        products in float64. TF32 is never used.
+        longer than a tile in float64; errors of CKA are below 1e-6. "fast": products of fp16
+        numbers on a GPU (errors of CKA up to 2e-4), of bfloat16 on a CPU that multiplies those
+        (AMX, AVX512_BF16: errors up to 5e-4, around 1e-5 for thousands of examples and hundreds of
+        features); on another CPU the same as "high". "float64": products in float64. TF32 is never
+        used. `Comparison.provenance` has the products and the implementation that took them.
     threads
         Of the CPU. Default: OMP_NUM_THREADS, else the processors that this process may use. The
         result has the same bits for any number.

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from fastcka.core.implementation import Implementation, Panels, Products
+
 Route = Literal["G", "F"]
 Precision = Literal["high", "fast", "float64"]
-Products = Literal["float32", "float64"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 MIB = 1 << 20
@@ -36,7 +37,9 @@ MANY_FEATURES = 1_000_000
 #: A chunk of the widest representation, before it is rearranged.
 CHUNK_BYTES = 4 * MIB
 #: Panels that are centred at once, where they are not centred in place.
-STRIP_PANELS = 64
+STRIP_PANELS = 16
+#: Steps of a product in route G; see csrc/cpu/gram.cpp.
+GRAM_STEPS = 128
 #: Below this many flops, starting threads costs more than it saves.
 SERIAL_FLOPS = 2e7
 #: Cost of a flop of the rank update against one of a Gram product: it waits for memory.
@@ -44,24 +47,13 @@ RANK_COST = 2.0
 #: Cost of a flop of the features route, against one of a Gram product (float64 sums of each chunk).
 FEATURE_COST = 1.05
 #: Flops a second of one thread, for predictions; vectors hold half as many float64.
-FLOPS_PER_SECOND: dict[Products, float] = {"float32": 1e11, "float64": 5e10}
-
-
-@dataclass(frozen=True)
-class Granularity:
-    """Vectors in a panel, and columns of a micro-tile."""
-
-    lanes: int
-    step: int
-
-
-@dataclass(frozen=True)
-class Implementation:
-    """An implementation of the inner loops as the planner sees it."""
-
-    name: str
-    float32: Granularity
-    float64: Granularity
+FLOPS_PER_SECOND: dict[Products, float] = {
+    "float32": 1e11,
+    "float64": 5e10,
+    "bfloat16": 2e11,
+    "bfloat16x3": 2e11,
+    "bfloat16x4": 1.5e11,
+}
 
 
 @dataclass(frozen=True)
@@ -141,12 +133,8 @@ def make_plan(
         can be centred in.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
-    wide = precision == "float64" or n <= FEW_EXAMPLES or max(n_features) > MANY_FEATURES
-    item = 8 if wide else 4
-    grain = implementation.float64 if wide else implementation.float32
-    in_place = not wide and grain.lanes == STAGING_LANES
-    padded = [math.ceil(d / grain.lanes) * grain.lanes for d in n_features]
-    rows = math.ceil(n / grain.lanes) * grain.lanes
+    (gram, features), why = _choose_products(n, n_features, precision, implementation)
+    padded = [_round_up(d, features.lanes) for d in n_features]
 
     flops_gram = float(n) ** 2 * total + float(m * n) ** 2 / 2
     flops_features = float(n) * float(sum(padded)) ** 2
@@ -154,37 +142,45 @@ def make_plan(
     route: Route = "F" if FEATURE_COST * flops_features < cost_gram else "G"
     flops = flops_gram if route == "G" else flops_features
 
-    chunk = max(grain.lanes, min(CHUNK, CHUNK_BYTES // (item * max(n_features))))
-    strip = max(n_features) if staged and in_place else STRIP_PANELS * grain.lanes
+    panels = gram if route == "G" else features
+    wide = panels.products == "float64"
+    item = 8 if wide else 4  # of a sum, and of a centred value before it is packed
+    in_place = not wide and panels.lanes == STAGING_LANES
+    rows = _round_up(n, panels.lanes)
+    value_bytes = panels.cell_bytes // panels.values
+    chunk = max(panels.lanes, min(CHUNK, CHUNK_BYTES // (item * max(n_features)) // 2 * 2))
+    strip = max(n_features) if staged and in_place else STRIP_PANELS * panels.lanes
     strip = min(strip, max(n_features))
     if route == "G":
-        tile = _tile(rows, m * item, grain.step)
-        centered = sum(rows * d for d in n_features) * item
-        per_thread = (m * tile**2 + grain.lanes * strip) * item
+        tile = _tile(rows, m * item, panels.step)
+        centered = sum(rows * _round_up(d, panels.values) for d in n_features) * value_bytes
+        per_thread = (m * tile**2 + panels.lanes * strip) * item
+        depth = GRAM_STEPS
     else:
-        tile = _tile(sum(padded), 8, grain.step)
-        centered = sum(n * d for d in padded) * item
-        per_thread = tile**2 * 8 + (grain.step * 8 + chunk * strip) * item
+        tile = _tile(sum(padded), 8, panels.step)
+        centered = sum(_round_up(n, panels.values) * d for d in padded) * value_bytes
+        per_thread = tile**2 * 8 + (panels.step * panels.lanes + chunk * strip) * item
+        depth = _round_up(chunk // panels.values, 16)
+    if panels.arranged:
+        per_thread += tile * depth * panels.cell_bytes
     limit = max(WORKSPACE_LIMIT, centered // 8)
     used = 1 if flops < SERIAL_FLOPS else min(threads, max(1, limit // per_thread))
     # Partial sums (one in work and two waiting, a thread) and the column statistics, which end
     # before the products begin.
     workspace = max(used * (per_thread + 3 * m * m * 8), _statistics_bytes(n, total))
 
-    products: Products = "float64" if wide else "float32"
     cheaper, dearer = sorted((FEATURE_COST * flops_features, cost_gram))
     other = "F" if route == "G" else "G"
     reason = f"route {other} would cost {dearer / cheaper:.3g} times as much"
     if used < threads and flops >= SERIAL_FLOPS:
         reason += f"; {used} of {threads} threads, to stay within {limit // MIB} MiB"
-    if precision == "fast":
-        reason += "; precision fast is high here: nothing on the CPU is faster than float32"
+    reason += why
     return PassPlan(
         route=route,
         tile=tile,
         chunk=chunk,
         precision=precision,
-        products=products,
+        products=panels.products,
         in_place=in_place,
         implementation=implementation.name,
         threads=used,
@@ -197,9 +193,32 @@ def make_plan(
         bytes_centered=0 if staged and in_place else centered,
         bytes_workspace=workspace,
         bytes_results=m * n * 8 + 2 * m * m * 8,
-        seconds=flops / (used * FLOPS_PER_SECOND[products]),
+        seconds=flops / (used * FLOPS_PER_SECOND[panels.products]),
         reason=reason,
     )
+
+
+def _choose_products(
+    n: int, n_features: Sequence[int], precision: Precision, implementation: Implementation
+) -> tuple[tuple[Panels, Panels], str]:
+    """The products of routes G and F, and what is to be said of them."""
+    wide = (implementation.float64, implementation.float64)
+    high = (implementation.high_gram, implementation.high_features)
+    if precision == "float64":
+        return wide, ""
+    if n <= FEW_EXAMPLES:
+        return wide, f"; float64 for {FEW_EXAMPLES} examples or fewer"
+    if max(n_features) > MANY_FEATURES:
+        return wide, f"; float64 beyond {MANY_FEATURES:,} features"
+    if precision == "high":
+        return high, ""
+    if implementation.fast is None:
+        return high, f"; precision fast is high here: {implementation.name} has nothing faster"
+    return (implementation.fast, implementation.fast), ""
+
+
+def _round_up(count: int, multiple: int) -> int:
+    return math.ceil(count / multiple) * multiple
 
 
 def _statistics_bytes(n_examples: int, total: int) -> int:

@@ -155,7 +155,8 @@ class SweepConfig(BaseModel):
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
     precision
-        ``"high"`` (error <= 1e-6), ``"fast"`` (fp16 on a GPU) or ``"float64"``.
+        ``"high"`` (error <= 1e-6), ``"fast"`` (fp16 on a GPU, bfloat16 on a CPU that has it) or
+        ``"float64"``.
     export
         ``"pairs"`` for a folder for each pair beside the table; None for the table alone.
     """

@@ -1,0 +1,90 @@
+"""Ways to hold the pass against the definitions, and random cases to do so on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+import fastcka
+import oracle
+from fastcka.core.arrays import as_view
+from fastcka.core.backend import resolve_implementation, run_pass
+from fastcka.core.estimators import estimate
+from fastcka.core.plan import make_plan
+
+KINDS = ("plain", "scaled", "rank one", "relu", "outlier feature")
+
+
+def case(seed):
+    rng = np.random.default_rng([7, seed])
+    kind = KINDS[seed % len(KINDS)]
+    n = int(np.exp(rng.uniform(np.log(4), np.log(4097))))
+    offset = (0.0, 10.0, 1000.0)[seed // len(KINDS) % 3]
+    shared = rng.standard_normal((n, 3))
+    xs = []
+    for _ in range(2):
+        d = int(np.exp(rng.uniform(0, np.log(4097))))
+        d = min(d, max(1, 8_000_000 // n))
+        x = shared @ rng.standard_normal((3, d)) + rng.uniform(0.1, 3) * rng.standard_normal((n, d))
+        if kind == "rank one":
+            x = np.outer(shared[:, 0] + 0.1 * rng.standard_normal(n), rng.standard_normal(d))
+        elif kind == "relu":
+            x = np.maximum(x, 0)
+        elif kind == "outlier feature":
+            x[:, 0] *= 1000
+        x = x + offset * x.std()
+        if kind == "scaled":
+            x = x * 10.0 ** rng.uniform(-6, 6)
+        xs.append(x.astype(np.float32))
+    return kind, offset, xs
+
+
+def worst_error(xs, device, precision="high"):
+    worst = 0.0
+    for estimator in ("biased", "unbiased"):
+        expected = oracle.cka_matrix(xs, estimator)[0, 1]
+        # A self-HSIC near zero (n of 4 or 5) makes the ratio, not the sums, ill-conditioned.
+        if not abs(expected) < 1.5:
+            continue
+        found = fastcka.cka(*xs, estimator=estimator, device=device, precision=precision)
+        worst = max(worst, abs(found - expected))
+    return worst
+
+
+def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chunk=256):
+    """Both CKA matrices by a pass whose route and tile are forced."""
+    views = [as_view(x, f"x{i}") for i, x in enumerate(representations)]
+    implementation = resolve_implementation()
+    plan = make_plan(
+        views[0].n_examples,
+        [view.n_features for view in views],
+        itemsizes=[4] * len(views),
+        implementation=implementation,
+        threads=threads,
+        precision=precision,
+    )
+    panels = {
+        "float64": (implementation.float64, implementation.float64),
+        "high": (implementation.high_gram, implementation.high_features),
+        "fast": (implementation.fast, implementation.fast),
+    }[precision if plan.products != "float64" else "float64"][route == "F"]
+    plan = replace(
+        plan,
+        products=panels.products,
+        route=route,
+        tile=tiles * panels.step,
+        threads=threads,
+        chunk=chunk,
+    )
+    sums = run_pass(views, [str(i) for i in range(len(views))], plan)
+    return {name: estimate(sums, name).cka for name in ("biased", "unbiased")}
+
+
+def check(representations, expected_of=None, *, tolerance=2e-7, **how):
+    got = cka_by(representations, **how)
+    for estimator, matrix in got.items():
+        expected = oracle.cka_matrix(expected_of or representations, estimator)
+        np.testing.assert_allclose(matrix, expected, atol=tolerance, rtol=0)
+        np.testing.assert_array_equal(np.diag(matrix), 1.0)
+        np.testing.assert_array_equal(matrix, matrix.T)

@@ -1,0 +1,64 @@
+"""Compiles the CPU pass with its AMX implementation alone, on the tiles of tests/emulated_tiles."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pybind11
+
+from cuda_emulation import CSRC, ROOT, compiler, digest_of, headers_in, make
+
+CPU = CSRC / "cpu"
+TILES = ROOT / "tests" / "emulated_tiles" / "tiles.hpp"
+SOURCES = ("columns", "features", "gram", "norms", "pass", "pool", "prepare", "triangle")
+FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
+#: Those of CMakeLists.txt, but for the tiles.
+AVX512 = [
+    *["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
+    "-mprefer-vector-width=512",
+]
+
+
+def runs_here() -> bool:
+    """Beside the tiles, the implementation uses AVX-512."""
+    flags = set(Path("/proc/cpuinfo").read_text("utf-8").split())
+    return {"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"} <= flags
+
+
+def build_tiles(folder: Path) -> Path:
+    """Compile a ``_core`` whose only implementation is "amx", or use the one in the folder."""
+    # Beside a copy of the source that includes it, the emulation comes before csrc/cpu/tiles.hpp.
+    beside = folder / digest_of([], [CPU / "implementation_amx.cpp", TILES])
+    beside.mkdir(parents=True, exist_ok=True)
+    for source in (CPU / "implementation_amx.cpp", TILES):
+        shutil.copy(source, beside)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    # The list of implementations without those of x86-64 has one entry, which is to be this one.
+    units = [
+        (beside / "implementation_amx.cpp", AVX512),
+        (CPU / "implementation.cpp", ["-Dblas_implementation=amx_implementation"]),
+        (
+            CSRC / "bindings.cpp",
+            [f'-DFASTCKA_VERSION="{version}"', '-DFASTCKA_COMPILER="emulated tiles"'],
+        ),
+        *((CPU / f"{name}.cpp", []) for name in SOURCES),
+    ]
+    includes = [CPU, CSRC, pybind11.get_include(), sysconfig.get_paths()["include"]]
+    common = [*compiler(), *FLAGS, *(f"-I{place}" for place in includes)]
+    headers = headers_in(CPU, CSRC, beside)
+
+    def compile_one(unit: tuple[Path, list[str]]) -> Path:
+        source, flags = unit
+        command = [*common, *flags]
+        digest = digest_of(command, [source, *headers])
+        return make(folder / f"{source.name}.{digest}.o", [*command, "-c", str(source)])
+
+    with ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(compile_one, units))
+    command = [*compiler(), "-shared", "-pthread", *map(str, objects)]
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    return make(folder / digest_of(command) / f"_core{suffix}", command)
