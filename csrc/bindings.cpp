@@ -10,6 +10,7 @@
 
 #include "cpu/implementation.hpp"
 #include "cpu/pass.hpp"
+#include "cpu/speed.hpp"
 #include "hsic.hpp"
 
 namespace py = pybind11;
@@ -78,14 +79,19 @@ void refuse_shared_memory(const std::vector<fastcka::View>& views) {
 // What the planner must know of products.
 struct Panels {
   std::string products;
-  std::int64_t lanes, step, values, cell_bytes;
+  std::int64_t lanes, rows, step, values, cell_bytes;
   bool arranged;
 };
 
 template <class T>
 Panels describe(const fastcka::cpu::Products<T>& products) {
-  return {products.name,   products.lanes,      products.lanes * products.most_panels,
-          products.values, products.cell_bytes, products.arrange != nullptr};
+  return {products.name,
+          products.lanes,
+          products.rows,
+          products.lanes * products.most_panels,
+          products.values,
+          products.cell_bytes,
+          products.arrange != nullptr};
 }
 
 Panels panels_of(const std::string& implementation, const std::string& products) {
@@ -94,7 +100,8 @@ Panels panels_of(const std::string& implementation, const std::string& products)
 }
 
 py::object to_tuple(const Panels& panels) {
-  return py::make_tuple(panels.products, panels.lanes, panels.step, panels.values, panels.cell_bytes, panels.arranged);
+  return py::make_tuple(panels.products, panels.lanes, panels.rows, panels.step, panels.values, panels.cell_bytes,
+                        panels.arranged);
 }
 
 py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std::int64_t tile, std::int64_t chunk,
@@ -159,6 +166,21 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
   return result;
 }
 
+py::dict measure_speed(const std::string& implementation, const std::string& products, int threads) {
+  fastcka::cpu::Speed speed;
+  {
+    const py::gil_scoped_release release;
+    speed = fastcka::cpu::measure_speed(implementation, products, threads);
+  }
+  py::dict result;
+  result["steps"] = speed.steps;
+  result["call"] = speed.call;
+  result["rank"] = speed.rank;
+  result["statistics"] = speed.statistics;
+  result["center"] = speed.center;
+  return result;
+}
+
 py::list implementations() {
   py::list tables;
   for (const fastcka::cpu::Implementation* table : fastcka::cpu::available_implementations()) {
@@ -182,6 +204,8 @@ PYBIND11_MODULE(_core, module) {
   module.attr("staging_lanes") = fastcka::staging_lanes;
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
+  module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
+             "How fast an implementation runs here, in some milliseconds; see csrc/cpu/speed.hpp.");
   module.def("run", &run, py::arg("views"), py::kw_only(), py::arg("route"), py::arg("tile"), py::arg("chunk"),
              py::arg("threads"), py::arg("implementation"), py::arg("products"), py::arg("progress"),
              "S0 and k of all representations; see csrc/hsic.hpp.");

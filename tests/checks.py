@@ -9,7 +9,7 @@ import numpy as np
 import fastcka
 import oracle
 from fastcka.core.arrays import as_view
-from fastcka.core.backend import resolve_implementation, run_pass
+from fastcka.core.backend import resolve_implementation, run_pass, speed_of
 from fastcka.core.estimators import estimate
 from fastcka.core.plan import make_plan
 
@@ -61,6 +61,7 @@ def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chun
         [view.n_features for view in views],
         itemsizes=[4] * len(views),
         implementation=implementation,
+        speed_of=lambda panels, used: speed_of(implementation.name, panels.products, used),
         threads=threads,
         precision=precision,
     )

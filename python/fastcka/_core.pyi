@@ -8,6 +8,7 @@ compiler: str
 staging_lanes: int
 
 def implementations() -> list[dict[str, Any]]: ...
+def measure_speed(implementation: str, products: str, threads: int) -> dict[str, float]: ...
 def run(
     views: Sequence[tuple[int, int, int, int, int, str, bool]],
     *,

@@ -7,14 +7,16 @@ import pytest
 
 import fastcka
 from fastcka.core import plan_pass
+from fastcka.core.cost import Speed
 from fastcka.core.implementation import Implementation, Panels
 from fastcka.core.plan import MIB, WORKSPACE_LIMIT, make_plan
 from fastcka.errors import InputError
 
-FLOAT64 = Panels("float64", 8, 24, 1, 8, arranged=False)
-FLOAT32 = Panels("float32", 16, 48, 1, 4, arranged=False)
-BFLOAT16 = Panels("bfloat16", 16, 48, 2, 4, arranged=False)
-SPLIT = Panels("bfloat16x3", 16, 48, 2, 8, arranged=True)
+FLOAT64 = Panels("float64", 8, 8, 24, 1, 8, arranged=False)
+FLOAT32 = Panels("float32", 16, 8, 48, 1, 4, arranged=False)
+BFLOAT16 = Panels("bfloat16", 16, 8, 48, 2, 4, arranged=False)
+SPLIT = Panels("bfloat16x3", 16, 16, 48, 2, 8, arranged=True)
+SPEED = Speed(steps=2e8, call=1e-8, rank=1e11, statistics=4e9, center=1e9)
 IMPLEMENTATION = Implementation("test", FLOAT64, FLOAT32, FLOAT32, BFLOAT16)
 
 
@@ -22,6 +24,7 @@ def plan(n, widths, **options):
     options = {
         "itemsizes": [4] * len(widths),
         "implementation": IMPLEMENTATION,
+        "speed_of": lambda panels, threads: SPEED,
         "threads": 2,
         **options,
     }

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fastcka import _core
+from fastcka.core.cost import Speed
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.estimators import Sums, non_finite_text
 from fastcka.core.implementation import EPSILON, Implementation, Panels
@@ -60,6 +61,12 @@ def resolve_implementation() -> Implementation:
         Panels(*table["high_features"]),
         None if table["fast"] is None else Panels(*table["fast"]),
     )
+
+
+@cache
+def speed_of(implementation: str, products: str, threads: int) -> Speed:
+    """How fast an implementation runs here; measured once a process, in some milliseconds."""
+    return Speed(**_core.measure_speed(implementation, products, threads))
 
 
 def run_pass(

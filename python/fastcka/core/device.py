@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, overload
 
-from fastcka.core.backend import cuda_runtime, resolve_implementation, resolve_threads
+from fastcka.core.backend import (
+    cuda_runtime,
+    resolve_implementation,
+    resolve_threads,
+    speed_of,
+)
 from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
 from fastcka.core.cuda.plan import CudaPlan, make_cuda_plan
 from fastcka.core.device_arrays import common_device, refuse_device_views
@@ -69,11 +74,13 @@ class Problem:
 
     def plan_on_cpu(self, precision: Precision, threads: int) -> PassPlan:
         """The plan of a pass on the CPU."""
+        implementation = resolve_implementation()
         return make_plan(
             self.n_examples,
             self.n_features,
             itemsizes=self.itemsizes,
-            implementation=resolve_implementation(),
+            implementation=implementation,
+            speed_of=lambda panels, used: speed_of(implementation.name, panels.products, used),
             threads=threads,
             precision=precision,
             staged=self.staged,

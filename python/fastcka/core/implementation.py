@@ -27,8 +27,8 @@ class Panels:
     ----------
     products
         What is multiplied.
-    lanes, step
-        Vectors of a panel; columns of a micro-tile, which every tile is a multiple of.
+    lanes, rows, step
+        Vectors of a panel; rows of a micro-tile; its columns, which every tile is a multiple of.
     values, cell_bytes
         Values of a vector that lie together, and the bytes they take.
     arranged
@@ -37,6 +37,7 @@ class Panels:
 
     products: Products
     lanes: int
+    rows: int
     step: int
     values: int
     cell_bytes: int

@@ -7,10 +7,11 @@ fixed by the problem and the implementation of the inner loops.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from fastcka.core.cost import Speed, feature_work, gram_work
 from fastcka.core.implementation import Implementation, Panels, Products
 
 Route = Literal["G", "F"]
@@ -38,29 +39,32 @@ MANY_FEATURES = 1_000_000
 CHUNK_BYTES = 4 * MIB
 #: Panels that are centred at once, where they are not centred in place.
 STRIP_PANELS = 16
-#: Steps of a product in route G; see csrc/cpu/gram.cpp.
+#: Most steps of one product in routes G and F; see csrc/cpu/gram.cpp and features.cpp.
 GRAM_STEPS = 128
+FEATURE_STEPS = 64
 #: Below this many flops, starting threads costs more than it saves.
 SERIAL_FLOPS = 2e7
-#: Cost of a flop of the rank update against one of a Gram product: it waits for memory.
-RANK_COST = 2.0
-#: Cost of a flop of the features route, against one of a Gram product (float64 sums of each chunk).
-FEATURE_COST = 1.05
-#: Flops a second of one thread, for predictions; vectors hold half as many float64.
-FLOPS_PER_SECOND: dict[Products, float] = {
-    "float32": 1e11,
-    "float64": 5e10,
-    "bfloat16": 2e11,
-    "bfloat16x3": 2e11,
-    "bfloat16x4": 1.5e11,
+#: What a flop costs, in those of float32 products, when routes are compared: fixed, not measured,
+#: so that a problem has one route on all machines of a kind.
+FLOP_COST: dict[Products, float] = {
+    "float32": 1.0,
+    "float64": 2.0,
+    "bfloat16": 0.5,
+    "bfloat16x3": 0.5,
+    "bfloat16x4": 0.67,
 }
+#: A flop of the rank update waits for memory.
+RANK_COST = 1.5
+#: A flop of the features route, beside its product, pays for the float64 sums of each chunk.
+FEATURE_COST = 1.05
 
 
 @dataclass(frozen=True)
 class PassPlan:
     """How one pass will run on the CPU, and what it will cost.
 
-    Flops count a multiply-add as two; seconds are a prediction (see `FLOPS_PER_SECOND`).
+    Flops count a multiply-add as two; seconds are a prediction, from how fast the inner loops were
+    measured to run in this process.
     """
 
     route: Route
@@ -95,8 +99,7 @@ class PassPlan:
                 f"{self.flops / 1e9:.3g} Gflop (route G {self.flops_gram / 1e9:.3g}, "
                 f"route F {self.flops_features / 1e9:.3g}), "
                 f"{self.products} products, {self.implementation}, {threads}",
-                f"{self.seconds:.2g} s predicted, "
-                f"at {FLOPS_PER_SECOND[self.products]:.0e} flop/s a thread",
+                f"{self.seconds:.2g} s predicted",
                 f"memory: inputs {self.bytes_inputs / MIB:.1f} MiB, "
                 f"centred copy {self.bytes_centered / MIB:.1f} MiB, "
                 f"workspace {self.bytes_workspace / MIB:.1f} MiB, "
@@ -115,6 +118,7 @@ def make_plan(
     *,
     itemsizes: Sequence[int],
     implementation: Implementation,
+    speed_of: Callable[[Panels, int], Speed],
     threads: int,
     precision: Precision = "high",
     staged: bool = False,
@@ -125,6 +129,8 @@ def make_plan(
     ----------
     itemsizes
         Bytes of one value of each representation as it lies in memory.
+    speed_of
+        How fast products are on a number of threads; it decides nothing but the prediction.
     threads
         Threads to be had; fewer are planned for tiny passes, and where each thread's workspace
         would break `WORKSPACE_LIMIT`.
@@ -138,8 +144,11 @@ def make_plan(
 
     flops_gram = float(n) ** 2 * total + float(m * n) ** 2 / 2
     flops_features = float(n) * float(sum(padded)) ** 2
-    cost_gram = float(n) ** 2 * total + RANK_COST * float(m * n) ** 2 / 2
-    route: Route = "F" if FEATURE_COST * flops_features < cost_gram else "G"
+    rank_cost = RANK_COST * (2.0 if gram.products == "float64" else 1.0)
+    cost_gram = FLOP_COST[gram.products] * float(n) ** 2 * total
+    cost_gram += rank_cost * float(m * n) ** 2 / 2
+    cost_features = FEATURE_COST * FLOP_COST[features.products] * flops_features
+    route: Route = "F" if cost_features < cost_gram else "G"
     flops = flops_gram if route == "G" else flops_features
 
     panels = gram if route == "G" else features
@@ -155,21 +164,22 @@ def make_plan(
         tile = _tile(rows, m * item, panels.step)
         centered = sum(rows * _round_up(d, panels.values) for d in n_features) * value_bytes
         per_thread = (m * tile**2 + panels.lanes * strip) * item
-        depth = GRAM_STEPS
+        work, steps, arranged_steps = gram_work, GRAM_STEPS, GRAM_STEPS
     else:
         tile = _tile(sum(padded), 8, panels.step)
         centered = sum(_round_up(n, panels.values) * d for d in padded) * value_bytes
         per_thread = tile**2 * 8 + (panels.step * panels.lanes + chunk * strip) * item
-        depth = _round_up(chunk // panels.values, 16)
+        work, steps = feature_work, FEATURE_STEPS
+        arranged_steps = _round_up(chunk // panels.values, 16)
     if panels.arranged:
-        per_thread += tile * depth * panels.cell_bytes
+        per_thread += tile * arranged_steps * panels.cell_bytes
     limit = max(WORKSPACE_LIMIT, centered // 8)
     used = 1 if flops < SERIAL_FLOPS else min(threads, max(1, limit // per_thread))
     # Partial sums (one in work and two waiting, a thread) and the column statistics, which end
     # before the products begin.
     workspace = max(used * (per_thread + 3 * m * m * 8), _statistics_bytes(n, total))
 
-    cheaper, dearer = sorted((FEATURE_COST * flops_features, cost_gram))
+    cheaper, dearer = sorted((cost_features, cost_gram))
     other = "F" if route == "G" else "G"
     reason = f"route {other} would cost {dearer / cheaper:.3g} times as much"
     if used < threads and flops >= SERIAL_FLOPS:
@@ -193,7 +203,7 @@ def make_plan(
         bytes_centered=0 if staged and in_place else centered,
         bytes_workspace=workspace,
         bytes_results=m * n * 8 + 2 * m * m * 8,
-        seconds=flops / (used * FLOPS_PER_SECOND[panels.products]),
+        seconds=work(n, n_features, panels, steps).seconds(speed_of(panels, used), used),
         reason=reason,
     )
 

@@ -1,0 +1,124 @@
+#include "speed.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <vector>
+
+#include "arranged.hpp"
+#include "implementation.hpp"
+#include "memory.hpp"
+#include "pool.hpp"
+
+namespace fastcka::cpu {
+namespace {
+
+// Seconds of the fastest of some runs of `work` by all threads at once: another process can only make it slower.
+double seconds(Pool& pool, const std::function<void(int worker)>& work) {
+  constexpr int runs = 3;
+  double best = 0;
+  for (int run = 0; run < runs; ++run) {
+    std::vector<double> took(static_cast<std::size_t>(pool.threads()));
+    pool.run(pool.threads(), Pool::Progress::silent, [&](std::int64_t item, int worker) {
+      const auto start = std::chrono::steady_clock::now();
+      work(worker);
+      took[static_cast<std::size_t>(item)] =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    });
+    const double slowest = *std::max_element(took.begin(), took.end());
+    best = run == 0 ? slowest : std::min(best, slowest);
+  }
+  return best;
+}
+
+template <class T>
+Speed measure(const Implementation& implementation, const Products<T>& products, int threads) {
+  const Poll poll = [](std::int64_t, std::int64_t) {};
+  Pool pool(threads, poll);
+  const auto all = static_cast<double>(threads);
+  Speed speed{};
+
+  // A tile of one panel of rows by all panels of columns, as route G meets it.
+  constexpr std::int64_t steps = 128;
+  const std::int64_t panel = steps * products.lanes * products.cell_bytes;
+  const std::int64_t sums = products.rows * products.most_panels * products.lanes;
+  constexpr std::int64_t length = 1536;
+  constexpr std::int64_t m = 24;
+  std::vector<Block<std::byte>> operands;
+  std::vector<Block<T>> outputs;
+  std::vector<std::vector<double>> totals(static_cast<std::size_t>(threads), std::vector<double>(m * m));
+  for (int thread = 0; thread < threads; ++thread) {
+    operands.push_back(allocate<std::byte>(2 * panel * (1 + products.most_panels)));
+    std::fill_n(operands.back().get(), 2 * panel * (1 + products.most_panels), std::byte{0});
+    outputs.push_back(allocate<T>(std::max(sums, m * length)));
+    std::fill_n(outputs.back().get(), std::max(sums, m * length), T{0});
+  }
+  const auto multiply = [&](std::int64_t depth, std::int64_t calls) {
+    return seconds(pool, [&](int worker) {
+      const std::byte* left = operands[static_cast<std::size_t>(worker)].get();
+      const void* columns[max_panels];
+      for (std::int64_t p = 0; p < products.most_panels; ++p) columns[p] = left + 2 * panel + p * panel;
+      const Entered<T> entered(products);
+      for (std::int64_t call = 0; call < calls; ++call) {
+        products.multiply(depth, left, columns, products.most_panels, outputs[static_cast<std::size_t>(worker)].get(),
+                          false, left);
+      }
+    });
+  };
+  const auto work = static_cast<double>(products.rows * products.most_panels * products.lanes * products.values);
+  const auto calls = static_cast<std::int64_t>(std::max(8.0, 5e6 / (work * steps)));
+  const double deep = multiply(steps, calls) / static_cast<double>(calls);
+  const double flat = multiply(steps / 8, 4 * calls) / static_cast<double>(4 * calls);
+  const double step = (deep - flat) / (steps - steps / 8);
+  speed.steps = all / step;
+  speed.call = std::max(0.0, deep - step * steps);
+
+  const double rank = seconds(pool, [&](int worker) {
+    const auto at = static_cast<std::size_t>(worker);
+    for (int call = 0; call < 8; ++call) {
+      products.rank_update(m, length, outputs[at].get(), length, totals[at].data());
+    }
+  });
+  speed.rank = all * 8.0 * static_cast<double>(m * m * length) / 2 / rank;
+
+  // A representation of 8 MiB for all threads together, more than the caches of the cores hold.
+  constexpr std::int64_t d = 512;
+  const std::int64_t n = std::max<std::int64_t>((std::int64_t{2} << 20) / d / threads / 96, 1) * 96;
+  const std::vector<float> data(static_cast<std::size_t>(n * d * threads), 1.0F);
+  const auto view_of = [&](int worker) {
+    return View{data.data() + n * d * worker, n, d, d * 4, 4, DType::float32, false};
+  };
+  const std::vector<double> mean(d);
+  const auto values = all * static_cast<double>(n * d);
+  speed.statistics =
+      values / seconds(pool, [&](int worker) {
+        std::vector<double> sum(d);
+        std::vector<double> min(d);
+        std::vector<double> max(d);
+        implementation.column_statistics(view_of(worker), {0, n}, {0, d}, {sum.data(), min.data(), max.data()});
+      });
+  speed.center = values / seconds(pool, [&](int worker) {
+                   const std::int64_t chunk = products.lanes * products.steps(d) * products.cell_bytes;
+                   const std::int64_t chunks = n / products.lanes;
+                   const Block<std::byte> copy = allocate<std::byte>(chunks * chunk);
+                   std::vector<T> rows(static_cast<std::size_t>(products.lanes * d));
+                   std::vector<double> k(static_cast<std::size_t>(n));
+                   for (std::int64_t at = 0; at < chunks; ++at) {
+                     const std::int64_t begin = at * products.lanes;
+                     products.center(view_of(worker), {begin, begin + products.lanes}, {0, d}, mean.data(), 1.0,
+                                     rows.data(), d, &k[static_cast<std::size_t>(begin)]);
+                     products.example_panel(rows.data(), products.lanes, d, copy.get() + at * chunk);
+                   }
+                 });
+  return speed;
+}
+
+}  // namespace
+
+Speed measure_speed(const std::string& implementation, const std::string& products, int threads) {
+  const Implementation& table = find_implementation(implementation);
+  return products == table.float64.name ? measure(table, table.float64, threads)
+                                        : measure(table, table.single(products), threads);
+}
+
+}  // namespace fastcka::cpu

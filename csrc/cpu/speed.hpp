@@ -1,0 +1,20 @@
+// How fast the inner loops run on this machine, for predictions. Nothing that a pass computes depends on it.
+#pragma once
+
+#include <string>
+
+namespace fastcka::cpu {
+
+// Of all threads together, but for `call`.
+struct Speed {
+  double steps;       // of whole micro-tiles, a second
+  double call;        // seconds of one thread that a product takes beside its steps
+  double rank;        // multiply-adds of the rank update, a second
+  double statistics;  // float32 values a second: column statistics
+  double center;      // float32 values a second: centred, packed and written to new memory
+};
+
+// Takes some milliseconds. Throws std::invalid_argument for names that are not available.
+Speed measure_speed(const std::string& implementation, const std::string& products, int threads);
+
+}  // namespace fastcka::cpu

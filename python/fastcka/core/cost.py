@@ -1,0 +1,106 @@
+"""How long a pass on the CPU will take, from its plan and from how fast the inner loops run here.
+
+Nothing here chooses a route, a tile or anything else that changes a bit of a result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastcka.core.implementation import Panels
+
+#: Examples of a pass that are one partial sum of the products of norms are multiplied in float64.
+FLOAT64_COST = 2.0
+#: A call beside its pass: arguments checked, labels, formulas, the comparison made.
+CALL_SECONDS = 2e-4
+#: Each of the phases of a pass starts its threads anew.
+PHASES = 4
+THREAD_SECONDS = 2e-5
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What `_core.measure_speed` measured, of all threads together but for `call`.
+
+    Attributes
+    ----------
+    steps
+        Steps of whole micro-tiles, a second.
+    call
+        Seconds of one thread that a product takes beside its steps.
+    rank
+        Multiply-adds of the rank update, a second.
+    statistics, center
+        Values a second: column statistics; centred and packed.
+    """
+
+    steps: float
+    call: float
+    rank: float
+    statistics: float
+    center: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a pass does, in the units of `Speed`.
+
+    Attributes
+    ----------
+    steps, calls
+        Of products.
+    rank
+        Multiply-adds of rank updates, those of the norms in units of the products' own.
+    values
+        Of all representations.
+    """
+
+    steps: float
+    calls: float
+    rank: float
+    values: float
+
+    def seconds(self, speed: Speed, threads: int) -> float:
+        """The prediction for a call of `fastcka.compare`."""
+        fixed = CALL_SECONDS + (PHASES * threads * THREAD_SECONDS if threads > 1 else 0.0)
+        prepare = self.values / speed.statistics + self.values / speed.center
+        products = self.steps / speed.steps + self.calls * speed.call / threads
+        return fixed + prepare + products + self.rank / speed.rank
+
+
+def gram_work(n: int, n_features: Sequence[int], panels: Panels, product_steps: int) -> Work:
+    """The work of route G: every micro-tile of the upper triangle for each representation."""
+    m, area = len(n_features), _triangle(n, panels)
+    depths = [math.ceil(d / panels.values) for d in n_features]
+    micro_tiles = area / (panels.rows * panels.step)
+    return Work(
+        steps=micro_tiles * sum(depths),
+        calls=micro_tiles * sum(math.ceil(depth / product_steps) for depth in depths),
+        rank=area * m * (m + 1) / 2 + _norms(n, m),
+        values=float(n) * sum(n_features),
+    )
+
+
+def feature_work(n: int, n_features: Sequence[int], panels: Panels, product_steps: int) -> Work:
+    """The work of route F: every micro-tile of the upper triangle of the stacked features."""
+    padded = sum(math.ceil(d / panels.lanes) * panels.lanes for d in n_features)
+    steps = math.ceil(n / panels.values)
+    micro_tiles = _triangle(padded, panels) / (panels.rows * panels.step)
+    return Work(
+        steps=micro_tiles * steps,
+        calls=micro_tiles * math.ceil(steps / product_steps),
+        rank=_norms(n, len(n_features)),
+        values=float(n) * sum(n_features),
+    )
+
+
+def _triangle(side: int, panels: Panels) -> float:
+    """Entries of the micro-tiles that reach to or above the diagonal."""
+    side = math.ceil(side / panels.lanes) * panels.lanes
+    return side * (side + panels.step) / 2
+
+
+def _norms(n: int, m: int) -> float:
+    return FLOAT64_COST * n * m * (m + 1) / 2
