@@ -99,7 +99,8 @@ def feature_work(n: int, n_features: Sequence[int], panels: Panels, product_step
 def _triangle(side: int, panels: Panels) -> float:
     """Entries of the micro-tiles that reach to or above the diagonal."""
     side = math.ceil(side / panels.lanes) * panels.lanes
-    return side * (side + panels.step) / 2
+    groups, rest = divmod(side, panels.step)  # of columns; each with all rows up to its end
+    return panels.step**2 * groups * (groups + 1) / 2 + rest * side
 
 
 def _norms(n: int, m: int) -> float:
