@@ -1,8 +1,11 @@
 #include "pass.hpp"
 
+#include <chrono>
+
 #include "features.hpp"
 #include "gram.hpp"
 #include "implementation.hpp"
+#include "memory.hpp"
 #include "norms.hpp"
 #include "pool.hpp"
 #include "prepare.hpp"
@@ -11,10 +14,9 @@ namespace fastcka::cpu {
 namespace {
 
 template <class T>
-Sums run_as(const std::vector<View>& views, const Request& request, const Poll& poll) {
+Sums run_as(const std::vector<View>& views, const Request& request, Pool& pool) {
   const Implementation& implementation = find_implementation(request.implementation);
   const Products<T>& products = implementation.products<T>();
-  Pool pool(request.threads, poll);
 
   Sums sums;
   const Layout layout{request.route == Route::gram ? products.lanes : request.chunk, products.lanes, request.route};
@@ -28,10 +30,31 @@ Sums run_as(const std::vector<View>& views, const Request& request, const Poll& 
   return sums;
 }
 
+Result run_group(const Group& group, Pool& pool) {
+  const auto start = std::chrono::steady_clock::now();
+  Sums sums = group.request.float64 ? run_as<double>(group.views, group.request, pool)
+                                    : run_as<float>(group.views, group.request, pool);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return {std::move(sums), seconds.count()};
+}
+
 }  // namespace
 
-Sums run(const std::vector<View>& views, const Request& request, const Poll& poll) {
-  return request.float64 ? run_as<double>(views, request, poll) : run_as<float>(views, request, poll);
+std::vector<Result> run(const std::vector<Group>& groups, int threads, const Poll& poll) {
+  std::vector<Result> results(groups.size());
+  Pool pool(threads, poll);
+  if (groups.size() == 1) {
+    results[0] = run_group(groups[0], pool);
+    return results;
+  }
+  std::vector<KeptMemory> kept(static_cast<std::size_t>(threads));
+  pool.run(static_cast<std::int64_t>(groups.size()), Pool::Progress::reported, [&](std::int64_t item, int worker) {
+    const Poll of_all = [&pool, worker](std::int64_t, std::int64_t) { pool.checkpoint(worker); };
+    Pool own(1, of_all);
+    const KeptMemory::Use use(kept[static_cast<std::size_t>(worker)]);
+    results[static_cast<std::size_t>(item)] = run_group(groups[static_cast<std::size_t>(item)], own);
+  });
+  return results;
 }
 
 }  // namespace fastcka::cpu

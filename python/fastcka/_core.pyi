@@ -9,13 +9,8 @@ staging_lanes: int
 
 def implementations() -> list[dict[str, Any]]: ...
 def run(
-    views: Sequence[tuple[int, int, int, int, int, str, bool]],
+    groups: Sequence[tuple[Any, ...]],
     *,
-    route: str,
-    tile: int,
-    chunk: int,
-    float64: bool,
     threads: int,
-    implementation: str,
     progress: Callable[[int, int], None] | None,
-) -> dict[str, Any]: ...
+) -> list[dict[str, Any]]: ...

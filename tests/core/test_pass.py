@@ -10,7 +10,7 @@ import pytest
 import oracle
 from fastcka.core import StagedRepresentation, compare
 from fastcka.core.arrays import as_view
-from fastcka.core.backend import _core, resolve_implementation, run_pass
+from fastcka.core.backend import Pass, _core, resolve_implementation, run_passes
 from fastcka.core.estimators import estimate
 from fastcka.core.plan import make_plan
 from fastcka.errors import InputError
@@ -31,8 +31,9 @@ def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chun
     )
     step = getattr(implementation, plan.products).step
     plan = replace(plan, route=route, tile=tiles * step, threads=threads, chunk=chunk)
-    sums = run_pass(views, [str(i) for i in range(len(views))], plan)
-    return {name: estimate(sums, name).cka for name in ("biased", "unbiased")}
+    names = [str(i) for i in range(len(views))]
+    (passed,) = run_passes([Pass(views, names, plan)], threads=threads)
+    return {name: estimate(passed.sums, name).cka for name in ("biased", "unbiased")}
 
 
 def check(representations, expected_of=None, *, tolerance=2e-7, **how):
