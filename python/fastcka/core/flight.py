@@ -7,6 +7,8 @@ by one thread beside others; their values have the same bits as those of a group
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.plan import MIB, PassPlan
 
@@ -20,7 +22,7 @@ GROUPS_PER_THREAD = 4
 MOST_GROUPS = 256
 
 
-def is_small(plan: PassPlan | CudaPlan) -> bool:
+def is_small(plan: PassPlan | CudaPlan) -> TypeGuard[PassPlan]:
     """Whether a group may go into a flight with others."""
     if isinstance(plan, CudaPlan):
         return False
