@@ -18,7 +18,7 @@ from fastcka.core import Group, StagedRepresentation, compare_each, compare_flig
 from fastcka.core import flight as flight_module
 from fastcka.core import work as work_module
 from fastcka.core.device import plan_pass
-from fastcka.core.flight import FlightLoad, bytes_in_flight, is_small
+from fastcka.core.flight import FlightLoad, bytes_of_group, is_small
 from fastcka.errors import InputError
 from samples import related
 
@@ -178,16 +178,17 @@ def test_what_is_small_and_what_a_flight_holds():
     assert not is_small(plan(100, 2000, 1))  # 1 MB, but 20 Gflop
     own = plan(9, 500, 256)
     # 500 x 256 float32 of 9, centred in rows padded to panels of 16, 32 or 96, and some workspace
-    assert 2 * 9 * 500 * 256 * 4 < bytes_in_flight(own) < 2.5 * 9 * 500 * 256 * 4
+    assert 2 * 9 * 500 * 256 * 4 < bytes_of_group(own) < 2.5 * 9 * 500 * 256 * 4
+    arrays = 9 * 500 * 256 * 4
     for threads in (1, 2, 16):
         load = FlightLoad(threads)
         count = 0
         while not load.full:
             load.add(own)
             count += 1
-        assert count * bytes_in_flight(own) <= threads * 64 * 2**20
-        # Of 64 MiB a thread no more is left free than the largest small group takes.
-        assert (count + 1) * bytes_in_flight(own) > threads * 64 * 2**20 - 16 * 2**20
+        assert count * arrays <= threads * 32 * 2**20
+        # Of 32 MiB a thread no more is left free than the largest small group takes.
+        assert (count + 1) * arrays > (threads * 32 - 16) * 2**20
 
 
 def test_progress_counts_the_groups_of_a_flight_and_may_stop_it(rng):

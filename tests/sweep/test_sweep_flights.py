@@ -84,7 +84,7 @@ def test_the_seconds_of_groups_add_up_to_no_more_than_the_run(config, monkeypatc
 
 def test_a_group_that_is_not_small_flies_alone(config, monkeypatch):
     groups = plan_sweep(config).groups
-    sizes = [flight_module.bytes_in_flight(group.pass_plan) for group in groups]
+    sizes = [flight_module.bytes_of_group(group.pass_plan) for group in groups]
     assert sizes == sorted(sizes)
     monkeypatch.setattr(flight_module, "SMALL_BYTES", sizes[6])
     names = [[int(group.name[-1]) for group in flight] for flight in flights_of(groups, 8)]

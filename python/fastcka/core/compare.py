@@ -111,11 +111,11 @@ def compare_groups(
     """A `Comparison` of each group, in order; small groups are computed together.
 
     On the CPU, groups are taken from ``groups`` until a flight of small ones is full; then these
-    are computed side by side, each by one thread, and their results come in turn. A flight
-    has at most 256 groups, of at most 64 MiB a thread with all that their passes need (see
-    `fastcka.core.flight`). A group that is not small (16 MiB with all that its pass needs, or 3
-    Gflop), or that has a `StagedRepresentation`, is computed alone, by all threads; it is taken
-    when all before it are computed but for one flight of small ones.
+    are computed side by side, each by one thread, and their results come in turn. A flight has at
+    most 256 groups, whose arrays take at most 32 MiB a thread (`fastcka.core.flight` has the
+    numbers). A group that is not small (16 MiB with all that its pass needs, or 3 Gflop), or that
+    has a `StagedRepresentation`, is computed alone, by all threads; it is taken when all before it
+    are computed but for one flight of small ones.
 
     On a GPU a group is taken, copied there and centred while the one before it is computed; so at
     most two are there at a time.

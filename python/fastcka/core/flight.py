@@ -15,9 +15,10 @@ from fastcka.core.plan import MIB, PassPlan
 #: A group up to this size, with all that its pass needs, and with so many flops, is small.
 SMALL_BYTES = 16 * MIB
 SMALL_FLOPS = 3e9
-#: Groups of the largest small size that a flight has room for, a thread: so many that no thread
-#: waits long at the end for the others.
-GROUPS_PER_THREAD = 4
+#: Arrays of a flight, a thread, and flops: so many groups that no thread waits long at the end
+#: for the others.
+FLIGHT_BYTES = 32 * MIB
+FLIGHT_FLOPS = 12e9
 #: Groups of a flight, however small: more gain nothing, and their results come together.
 MOST_GROUPS = 256
 
@@ -26,10 +27,10 @@ def is_small(plan: PassPlan | CudaPlan) -> TypeGuard[PassPlan]:
     """Whether a group may go into a flight with others."""
     if isinstance(plan, CudaPlan):
         return False
-    return bytes_in_flight(plan) <= SMALL_BYTES and plan.flops <= SMALL_FLOPS
+    return bytes_of_group(plan) <= SMALL_BYTES and plan.flops <= SMALL_FLOPS
 
 
-def bytes_in_flight(plan: PassPlan) -> int:
+def bytes_of_group(plan: PassPlan) -> int:
     """Bytes of a group's arrays and of all that one thread needs beside them."""
     workspace = plan.bytes_workspace // plan.threads
     return plan.bytes_inputs + plan.bytes_centered + workspace + plan.bytes_results
@@ -39,14 +40,15 @@ class FlightLoad:
     """What the small groups that are collected for a flight come to."""
 
     def __init__(self, threads: int) -> None:
-        self._room = GROUPS_PER_THREAD * threads
+        self._most_bytes = threads * FLIGHT_BYTES
+        self._most_flops = threads * FLIGHT_FLOPS
         self._bytes = 0
         self._flops = 0.0
         self._groups = 0
 
     def add(self, plan: PassPlan) -> None:
         """Count a group in."""
-        self._bytes += bytes_in_flight(plan)
+        self._bytes += plan.bytes_inputs + plan.bytes_results
         self._flops += plan.flops
         self._groups += 1
 
@@ -55,6 +57,6 @@ class FlightLoad:
         """Whether there may be no room for another small group."""
         return (
             self._groups >= MOST_GROUPS
-            or self._bytes > (self._room - 1) * SMALL_BYTES
-            or self._flops > (self._room - 1) * SMALL_FLOPS
+            or self._bytes > self._most_bytes - SMALL_BYTES
+            or self._flops > self._most_flops - SMALL_FLOPS
         )
