@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 
 #include "cpu/implementation.hpp"
@@ -60,20 +61,48 @@ std::pair<std::intptr_t, std::intptr_t> bytes_of(const fastcka::View& view) {
           address + std::max<std::int64_t>(rows, 0) + std::max<std::int64_t>(columns, 0) + item};
 }
 
-// A staged view is overwritten while the others are read.
-void refuse_shared_memory(const std::vector<fastcka::View>& views) {
-  for (std::size_t i = 0; i < views.size(); ++i) {
-    if (!views[i].staged) continue;
-    const auto [begin, end] = bytes_of(views[i]);
-    for (std::size_t j = 0; j < views.size(); ++j) {
-      const auto [other_begin, other_end] = bytes_of(views[j]);
-      if (i != j && begin < other_end && other_begin < end) {
-        throw std::invalid_argument("representations " + std::to_string(std::min(i, j)) + " and " +
-                                    std::to_string(std::max(i, j)) +
-                                    " share memory, and a staged representation is overwritten");
-      }
+// For each group why it must not be computed, or nothing: a staged view is overwritten while others are read.
+std::vector<std::string> refuse_shared_memory(const std::vector<fastcka::cpu::Group>& groups) {
+  struct Extent {
+    std::intptr_t begin, end;
+    std::size_t group, view;
+    bool staged;
+  };
+  std::vector<Extent> extents;
+  for (std::size_t group = 0; group < groups.size(); ++group) {
+    const std::vector<fastcka::View>& views = groups[group].views;
+    for (std::size_t view = 0; view < views.size(); ++view) {
+      const auto [begin, end] = bytes_of(views[view]);
+      extents.push_back({begin, end, group, view, views[view].staged});
     }
   }
+  std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) {
+    return std::tie(a.begin, a.group, a.view) < std::tie(b.begin, b.group, b.view);
+  });
+
+  std::vector<std::string> refused(groups.size());
+  const auto refuse = [&](const Extent& one, const Extent& other) {
+    const std::string overwritten = ", and a staged representation is overwritten";
+    if (one.group == other.group) {
+      refused[one.group] = "representations " + std::to_string(std::min(one.view, other.view)) + " and " +
+                           std::to_string(std::max(one.view, other.view)) + " share memory" + overwritten;
+      return;
+    }
+    for (const auto& [own, its] : {std::tie(one, other), std::tie(other, one)}) {
+      refused[own.group] = "representation " + std::to_string(own.view) + " shares memory with representation " +
+                           std::to_string(its.view) + " of a group in the same call" + overwritten;
+    }
+  };
+  // Of those that begin before an extent, the one that reaches furthest overlaps it if any does.
+  const Extent* furthest = nullptr;
+  const Extent* furthest_staged = nullptr;
+  for (const Extent& extent : extents) {
+    const Extent* before = extent.staged ? furthest : furthest_staged;
+    if (before != nullptr && extent.begin < before->end) refuse(*before, extent);
+    if (furthest == nullptr || extent.end > furthest->end) furthest = &extent;
+    if (extent.staged && (furthest_staged == nullptr || extent.end > furthest_staged->end)) furthest_staged = &extent;
+  }
+  return refused;
 }
 
 // What the planner must know of products.
@@ -104,17 +133,19 @@ py::object to_tuple(const Panels& panels) {
                         panels.arranged);
 }
 
-py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std::int64_t tile, std::int64_t chunk,
-             int threads, const std::string& implementation, const std::string& products, const py::object& progress) {
+// (views, route, tile, chunk, implementation, products)
+using GroupTuple =
+    std::tuple<std::vector<ViewTuple>, std::string, std::int64_t, std::int64_t, std::string, std::string>;
+
+fastcka::cpu::Group group_of(const GroupTuple& tuple) {
+  const auto& [view_tuples, route, tile, chunk, implementation, products] = tuple;
   std::vector<fastcka::View> views;
-  for (const ViewTuple& tuple : tuples) {
-    views.push_back(view_of(tuple));
+  for (const ViewTuple& view : view_tuples) {
+    views.push_back(view_of(view));
     if (views.back().n != views.front().n) throw std::invalid_argument("all views must have the same n");
   }
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
-  refuse_shared_memory(views);
   if (route != "G" && route != "F") throw std::invalid_argument("route must be G or F");
-  if (threads < 1 || threads > 4096) throw std::invalid_argument("threads must be from 1 to 4096");
   const Panels panels = panels_of(implementation, products);
   if (tile < 1 || tile % panels.step != 0) {
     throw std::invalid_argument("tile must be a positive multiple of " + std::to_string(panels.step));
@@ -127,8 +158,40 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
       throw std::invalid_argument(products + " products of " + implementation + " take no staged view");
     }
   }
-  const fastcka::cpu::Request request{
-      route == "G" ? fastcka::Route::gram : fastcka::Route::features, tile, chunk, threads, implementation, products};
+  return {std::move(views),
+          {route == "G" ? fastcka::Route::gram : fastcka::Route::features, tile, chunk, implementation, products}};
+}
+
+py::dict to_dict(fastcka::cpu::Result&& result, const fastcka::cpu::Group& group) {
+  fastcka::Sums& sums = result.sums;
+  py::dict told;
+  told["seconds"] = result.seconds;
+  if (!sums.non_finite.empty()) {
+    py::list non_finite;
+    for (const fastcka::NonFinite& found : sums.non_finite) {
+      non_finite.append(py::make_tuple(found.representation, found.count, found.row, found.column));
+    }
+    told["non_finite"] = non_finite;
+    return told;
+  }
+  const auto m = static_cast<py::ssize_t>(group.views.size());
+  told["s0"] = to_array(std::move(sums.s0), {m, m});
+  told["k"] = to_array(std::move(sums.k), {m, static_cast<py::ssize_t>(group.views.front().n)});
+  told["norms"] = to_array(std::move(sums.norms), {m, m});
+  told["exponent"] = to_array(std::move(sums.exponent), {m});
+  told["constant"] = sums.constant;
+  return told;
+}
+
+py::list run(const std::vector<GroupTuple>& tuples, int threads, const py::object& progress) {
+  if (threads < 1 || threads > 4096) throw std::invalid_argument("threads must be from 1 to 4096");
+  std::vector<fastcka::cpu::Group> groups;
+  for (const GroupTuple& tuple : tuples) groups.push_back(group_of(tuple));
+  const std::vector<std::string> refused = refuse_shared_memory(groups);
+  std::vector<fastcka::cpu::Group> accepted;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    if (refused[i].empty()) accepted.push_back(std::move(groups[i]));
+  }
   // Called by the pass on this thread, between pieces of work of some milliseconds.
   // Signals are the main thread's. Another thread takes the GIL only to report: a daemon thread that waits for it while
   // the interpreter goes down would be ended there, and the process with it.
@@ -143,27 +206,26 @@ py::dict run(const std::vector<ViewTuple>& tuples, const std::string& route, std
     if (total > 0 && !progress.is_none()) progress(done, total);
   };
 
-  fastcka::Sums sums;
-  {
+  std::vector<fastcka::cpu::Result> results;
+  if (!accepted.empty()) {
     // The pass touches no Python object: the views are plain memory that the caller holds.
     const py::gil_scoped_release release;
-    sums = fastcka::cpu::run(views, request, poll);
+    results = fastcka::cpu::run(accepted, threads, poll);
   }
 
-  py::dict result;
-  py::list non_finite;
-  for (const fastcka::NonFinite& found : sums.non_finite) {
-    non_finite.append(py::make_tuple(found.representation, found.count, found.row, found.column));
+  py::list told;
+  std::size_t next = 0;
+  for (const std::string& reason : refused) {
+    if (!reason.empty()) {
+      py::dict only;
+      only["refused"] = reason;
+      told.append(only);
+      continue;
+    }
+    told.append(to_dict(std::move(results[next]), accepted[next]));
+    ++next;
   }
-  result["non_finite"] = non_finite;
-  if (!sums.non_finite.empty()) return result;
-  const auto m = static_cast<py::ssize_t>(views.size());
-  result["s0"] = to_array(std::move(sums.s0), {m, m});
-  result["k"] = to_array(std::move(sums.k), {m, static_cast<py::ssize_t>(views.front().n)});
-  result["norms"] = to_array(std::move(sums.norms), {m, m});
-  result["exponent"] = to_array(std::move(sums.exponent), {m});
-  result["constant"] = sums.constant;
-  return result;
+  return told;
 }
 
 py::dict measure_speed(const std::string& implementation, const std::string& products, int threads) {
@@ -206,7 +268,6 @@ PYBIND11_MODULE(_core, module) {
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
              "How fast an implementation runs here, in some milliseconds; see csrc/cpu/speed.hpp.");
-  module.def("run", &run, py::arg("views"), py::kw_only(), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-             py::arg("threads"), py::arg("implementation"), py::arg("products"), py::arg("progress"),
-             "S0 and k of all representations; see csrc/hsic.hpp.");
+  module.def("run", &run, py::arg("groups"), py::kw_only(), py::arg("threads"), py::arg("progress"),
+             "S0 and k of all representations of each group; see csrc/cpu/pass.hpp.");
 }

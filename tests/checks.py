@@ -9,7 +9,7 @@ import numpy as np
 import fastcka
 import oracle
 from fastcka.core.arrays import as_view
-from fastcka.core.backend import resolve_implementation, run_pass, speed_of
+from fastcka.core.backend import Pass, resolve_implementation, run_passes, speed_of
 from fastcka.core.estimators import estimate
 from fastcka.core.plan import make_plan
 
@@ -78,8 +78,9 @@ def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chun
         threads=threads,
         chunk=chunk,
     )
-    sums = run_pass(views, [str(i) for i in range(len(views))], plan)
-    return {name: estimate(sums, name).cka for name in ("biased", "unbiased")}
+    names = [str(i) for i in range(len(views))]
+    (passed,) = run_passes([Pass(views, names, plan)], threads=threads)
+    return {name: estimate(passed.sums, name).cka for name in ("biased", "unbiased")}
 
 
 def check(representations, expected_of=None, *, tolerance=2e-7, **how):

@@ -14,7 +14,10 @@ from cuda_emulation import CSRC, ROOT, compiler, digest_of, headers_in, make
 
 CPU = CSRC / "cpu"
 TILES = ROOT / "tests" / "emulated_tiles" / "tiles.hpp"
-SOURCES = ("columns", "features", "gram", "norms", "pass", "pool", "prepare", "triangle")
+SOURCES = (
+    *("columns", "features", "gram", "memory", "norms", "pass", "pool", "prepare", "speed"),
+    "triangle",
+)
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
 #: Those of CMakeLists.txt, but for the tiles.
 AVX512 = [

@@ -1,12 +1,16 @@
-// Threads for the phases of one pass. They live only while a phase runs, so that a fork finds no pool to mend, and
-// they are std::thread because a second OpenMP runtime beside torch's aborts or hangs.
+// Threads for the phases of one call. They live no longer than it, so that a fork finds no pool to mend, and they are
+// std::thread because a second OpenMP runtime beside torch's aborts or hangs.
 #pragma once
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
 
 #include "../hsic.hpp"
 
@@ -14,32 +18,47 @@ namespace fastcka::cpu {
 
 class Pool {
  public:
+  // Threads start with the first phase that has work for them. `poll` outlives the pool.
   Pool(int threads, const Poll& poll) : threads_(threads), poll_(poll) {}
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
 
   int threads() const { return threads_; }
 
   // body(item, worker) once for each item, handed out in rising order; the caller is worker 0. Rethrows the first
-  // exception of any worker when all have stopped. A silent phase polls with total 0.
+  // exception of any worker when all have stopped; the pool is of no use after it. A silent phase polls with total 0.
   enum class Progress { silent, reported };
-  void run(std::int64_t items, Progress progress, const std::function<void(std::int64_t item, int worker)>& body);
+  using Body = std::function<void(std::int64_t item, int worker)>;
+  void run(std::int64_t items, Progress progress, const Body& body);
 
-  // Inside a body, at least every few tens of milliseconds: lets worker 0 poll, and ends the body (by an exception
-  // that run() swallows in favour of the first one) once another worker has failed.
+  // Inside a body, at least every few tens of milliseconds: lets worker 0 poll, and ends the body by an exception once
+  // another worker has failed, whose own exception run() then rethrows.
   void checkpoint(int worker);
 
  private:
   struct Stopped {};
 
-  void work(int worker, std::int64_t items, const std::function<void(std::int64_t, int)>& body);
+  void start(int workers);
+  void wait_for_phases(int worker, std::int64_t seen);
+  void work(int worker);
 
   const int threads_;
   const Poll& poll_;
   std::atomic<std::int64_t> next_{0};
   std::atomic<std::int64_t> done_{0};
+  std::int64_t items_ = 0;
   std::int64_t total_ = 0;
+  const Body* body_ = nullptr;
   std::atomic<bool> failed_{false};
   std::exception_ptr error_;
   std::chrono::steady_clock::time_point polled_ = std::chrono::steady_clock::now();
+
+  std::vector<std::thread> others_;
+  std::mutex mutex_;  // of the three below
+  std::condition_variable changed_;
+  std::int64_t phase_ = 0;  // counts up; -1 when the threads are to end
+  std::size_t working_ = 0;
 };
 
 }  // namespace fastcka::cpu

@@ -10,13 +10,8 @@ staging_lanes: int
 def implementations() -> list[dict[str, Any]]: ...
 def measure_speed(implementation: str, products: str, threads: int) -> dict[str, float]: ...
 def run(
-    views: Sequence[tuple[int, int, int, int, int, str, bool]],
+    groups: Sequence[tuple[Any, ...]],
     *,
-    route: str,
-    tile: int,
-    chunk: int,
     threads: int,
-    implementation: str,
-    products: str,
     progress: Callable[[int, int], None] | None,
-) -> dict[str, Any]: ...
+) -> list[dict[str, Any]]: ...

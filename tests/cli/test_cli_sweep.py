@@ -38,12 +38,14 @@ SLOW = """
 import time
 import fastcka.sweep.compute as sweep_compute
 from fastcka.cli import main
-compare_each = sweep_compute.compare_each
+from fastcka.core import flight
+flight.MOST_GROUPS = 1
+compare_flights = sweep_compute.compare_flights
 def slowly(*arguments, **options):
-    for outcome in compare_each(*arguments, **options):
+    for outcomes in compare_flights(*arguments, **options):
         time.sleep(0.15)
-        yield outcome
-sweep_compute.compare_each = slowly
+        yield outcomes
+sweep_compute.compare_flights = slowly
 main()
 """
 
@@ -357,13 +359,13 @@ def test_a_wrong_sweep_is_a_readable_message(call, folder, command, fields, word
     "error", [InputError("a NaN"), DeviceError("no device"), LedgerError("locked")]
 )
 def test_a_run_that_fails_is_no_wrong_call(call, folder, monkeypatch, error):
-    def fails(groups: Iterable[object], **_: object) -> Iterator[Exception]:
-        for _group in groups:
+    def fails(flights: Iterable[list[object]], **_: object) -> Iterator[list[Exception]]:
+        for groups in flights:
             if not isinstance(error, InputError):
                 raise error
-            yield error
+            yield [error] * len(groups)
 
-    monkeypatch.setattr("fastcka.sweep.compute.compare_each", fails)
+    monkeypatch.setattr("fastcka.sweep.compute.compare_flights", fails)
     done = call("run", sweep_file(folder, f"failed-{type(error).__name__}"))
     assert done.exit_code == 1
     assert str(error) in done.stderr

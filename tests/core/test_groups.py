@@ -97,8 +97,9 @@ def test_no_group_is_kept_while_the_next_is_made(device, rng, staged):
             del group, x
 
     assert len(list(compare_groups(source(), device=device))) == 5
-    # A group is taken when the one before it has been copied to the GPU, or computed on the CPU.
-    assert most == 0
+    # A group is taken when the one before it has been copied to the GPU, or computed on the CPU;
+    # but small ones on the CPU are computed together (see test_flights.py).
+    assert most == (0 if staged or device != "cpu" else 4)
 
 
 def test_staged_groups_are_used_up(device, rng):

@@ -65,3 +65,37 @@ def test_peak_memory(m, n, d, route, staged, capsys):
             end="",
         )
     assert extra - copy < 64 * MIB
+
+
+FLIGHTS = """
+    import json, sys
+    import numpy as np, fastcka
+    from fastcka.core import compare_groups
+
+    def memory(field):
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
+
+    rng = np.random.default_rng(0)
+    fastcka.cka(np.eye(8), np.eye(8), threads=2)
+    def group():
+        return [rng.standard_normal((500, 256), dtype=np.float32) for _ in range(9)]
+
+    before = memory("VmRSS")
+    for result in compare_groups((group() for _ in range(60)), threads=2, device="cpu"):
+        assert result.provenance["threads"] == 1
+    print(memory("VmHWM") - before)
+"""
+
+
+def test_peak_memory_of_flights(capsys):
+    out = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FLIGHTS)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    with capsys.disabled():
+        print(f"\n  60 groups of 4.4 MiB: {int(out) / MIB:.1f} MiB", end="")
+    assert int(out) < 2 * (32 + 16) * MIB  # a thread: the arrays that wait, and a pass

@@ -19,7 +19,10 @@ from fastcka.sweep import run_sweep
 GROUPS = 8
 RUNNER = """
 import sys
+from fastcka.core import flight
 from fastcka.sweep import run_sweep
+
+flight.MOST_GROUPS = int(sys.argv[2])
 
 def tell(event):
     print(event.kind, flush=True)
@@ -60,9 +63,12 @@ def _sweep(folder, output):
     return path
 
 
-def _kill(sweep, events, delay):
-    """Start a run, let it pass ``events`` events, wait, kill it; return what it had told."""
-    command = [sys.executable, "-c", RUNNER, str(sweep)]
+def _kill(sweep, events, delay, flight):
+    """Start a run, let it pass ``events`` events, wait, kill it; return what it had told.
+
+    So many groups are computed and committed together as ``flight`` says.
+    """
+    command = [sys.executable, "-c", RUNNER, str(sweep), str(flight)]
     told = []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -81,17 +87,20 @@ def _kill(sweep, events, delay):
     return told
 
 
+@pytest.mark.parametrize("flight", [1, 3])
 @pytest.mark.parametrize("moment", range(len(MOMENTS)))
-def test_a_killed_run_is_finished_by_the_next(world, moment, no_figures, but_for_seconds):
+def test_a_killed_run_is_finished_by_the_next(world, moment, flight, no_figures, but_for_seconds):
     folder, table = world
-    sweep = _sweep(folder, f"killed{moment}")
-    output = folder / f"killed{moment}"
-    told = _kill(sweep, *MOMENTS[moment])
+    name = f"killed{moment}-{flight}"
+    sweep, output = _sweep(folder, name), folder / name
+    told = _kill(sweep, *MOMENTS[moment], flight)
     assert told[0] == "planned"
     assert "end" not in told
     finished = _finished(output)
-    # What the run said it had computed is there; at most one more was committed but not yet told.
-    assert told.count("computed") <= len(finished) <= told.count("computed") + 1
+    # What the run said it had computed is there. At most two flights more were committed: that of
+    # which it was just telling, and the one that was written meanwhile, each whole or not at all.
+    assert told.count("computed") <= len(finished) <= told.count("computed") + 2 * flight
+    assert len(finished) in (*range(0, GROUPS, flight), GROUPS)
 
     events = []
     result = run_sweep(sweep, on_event=events.append)

@@ -207,16 +207,19 @@ def test_a_shard_without_a_group_has_nothing_to_do(sweep):
 def test_a_group_that_fails_in_a_shard_stops_no_other(sweep, monkeypatch):
     import fastcka.sweep.compute as module
 
-    compare_each = module.compare_each
+    compare_flights = module.compare_flights
 
-    def refuse_conv(groups, **options):
-        for group in groups:
+    def refuse_conv(flights, **options):
+        def outcome(group):
             if group.labels[0]["layer"] == "conv":
-                yield InputError("a NaN")
-            else:
-                yield from compare_each([group], **options)
+                return InputError("a NaN")
+            ((compared,),) = compare_flights([[group]], **options)
+            return compared
 
-    monkeypatch.setattr(module, "compare_each", refuse_conv)
+        for groups in flights:
+            yield [outcome(group) for group in groups]
+
+    monkeypatch.setattr(module, "compare_flights", refuse_conv)
     for part in (Shard(1, 2), Shard(2, 2)):
         with pytest.raises(FailedGroupsError, match=r"(?s)2 groups could not .*a NaN") as raised:
             run_sweep(sweep, shard=part)
@@ -282,7 +285,10 @@ def test_shards_at_the_same_time(trained, tmp_path, undisturbed, but_for_seconds
 
 SLOW = """
 import sys, time
+from fastcka.core import flight
 from fastcka.sweep import CompareConfig, Shard, run_sweep
+
+flight.MOST_GROUPS = 1
 
 def tell(event):
     print(event.kind, flush=True)
@@ -311,8 +317,8 @@ def test_killed_shards_are_finished_by_a_run(
     for ledger in (tmp_path / "killed").glob("ledger.*-of-2.sqlite"):
         if ledger.stat().st_size:
             before |= _seconds(ledger)
-    # At most one more in each shard was committed but not yet told.
-    assert told.count("computed") <= len(before) <= told.count("computed") + 2
+    # At most two more in each shard were committed but not yet told: by the writer, which goes on.
+    assert told.count("computed") <= len(before) <= told.count("computed") + 4
     result = run_sweep(path)
     assert (result.groups_computed, result.groups_reused) == (8 - len(before), len(before))
     assert but_for_seconds(result.results_path) == undisturbed

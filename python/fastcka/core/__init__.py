@@ -6,7 +6,9 @@ device      on the CPU or on a GPU, and why
 backend     views + plan -> sums, by the compiled pass on the CPU
 cuda/       the same on a CUDA device
 estimators  sums -> HSIC and CKA, both estimators
-compare     these together -> Comparison (labels, matrices, provenance), for one group or many
+flight      which small groups go through one call of the compiled pass
+work        these together -> Comparison (labels, matrices, provenance): a group begun and finished
+compare     one group, or many
 cka         the one-line functions on top
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 from fastcka.core.arrays import StagedRepresentation
 from fastcka.core.backend import cuda_status
 from fastcka.core.cka import cka, cka_matrix, hsic
-from fastcka.core.compare import compare, compare_each, compare_groups
+from fastcka.core.compare import compare, compare_each, compare_flights, compare_groups
 from fastcka.core.comparison import Comparison
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import CudaStatus
@@ -34,6 +36,7 @@ __all__ = [
     "cka_matrix",
     "compare",
     "compare_each",
+    "compare_flights",
     "compare_groups",
     "cuda_status",
     "hsic",

@@ -16,6 +16,8 @@ from fastcka.core.views import ITEMSIZE, ArrayView, View, check_shape, check_tor
 from fastcka.errors import DeviceError, InputError
 
 _DLPACK_CPU = 1
+#: NumPy works out the name of a dtype anew each time that it is asked.
+_NATIVE = {np.dtype(name): name for name in ("float16", "float32", "float64")}
 
 
 class StagedRepresentation:
@@ -155,20 +157,27 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
 def _of_numpy(x: NDArray[Any], name: str) -> ArrayView:
     check_shape(x.shape, name)
     x = _widened(x, name)
-    x = x.reshape(x.shape[0], -1)
+    if x.ndim > 2:
+        x = x.reshape(x.shape[0], -1)
     return ArrayView(
         owner=x,
-        address=x.ctypes.data,
+        address=x.__array_interface__["data"][0],  # a tenth of what `ctypes` takes
         n_examples=x.shape[0],
         n_features=x.shape[1],
         row_stride=x.strides[0],
         column_stride=x.strides[1],
-        dtype=x.dtype.name,
+        dtype=_name_of(x.dtype),
     )
+
+
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return _NATIVE.get(dtype) or dtype.name
 
 
 def _widened(x: NDArray[Any], name: str) -> NDArray[Any]:
     """In native byte order and one of the dtypes of `ITEMSIZE`; a copy only if it was not."""
+    if x.dtype in _NATIVE:
+        return x
     if x.dtype.name in ITEMSIZE:
         return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
     if x.dtype.kind in "biu":

@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastcka import _core
 from fastcka.core.cost import Speed
@@ -26,6 +26,8 @@ version: str = _core.version
 
 #: Forces an implementation of the inner loops, for tests and comparisons.
 IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
+
+#: Spacing of the numbers that are multiplied.
 
 if _core.staging_lanes != STAGING_LANES:
     raise ImportError("fastcka's Python files and its compiled module are of different versions")
@@ -47,20 +49,13 @@ def resolve_threads(threads: int | None = None) -> tuple[int, str]:
 
 def resolve_implementation() -> Implementation:
     """The preferred implementation here, or the one that FASTCKA_IMPLEMENTATION names."""
-    tables = {table["name"]: table for table in _core.implementations()}
+    tables = _implementations()
     wanted = os.environ.get(IMPLEMENTATION_VARIABLE) or next(iter(tables))
     if wanted not in tables:
         raise InputError(
             f"{IMPLEMENTATION_VARIABLE} is {wanted!r}, and this processor has {', '.join(tables)}"
         )
-    table = tables[wanted]
-    return Implementation(
-        wanted,
-        Panels(*table["float64"]),
-        Panels(*table["high_gram"]),
-        Panels(*table["high_features"]),
-        None if table["fast"] is None else Panels(*table["fast"]),
-    )
+    return tables[wanted]
 
 
 @cache
@@ -69,60 +64,88 @@ def speed_of(implementation: str, products: str, threads: int) -> Speed:
     return Speed(**_core.measure_speed(implementation, products, threads))
 
 
-def run_pass(
-    views: Sequence[ArrayView],
-    names: Sequence[str],
-    plan: PassPlan,
-    *,
-    progress: Progress | None = None,
-) -> Sums:
-    """The sums of all representations; staged ones are centred in place if the plan says so.
+@cache
+def _implementations() -> dict[str, Implementation]:
+    return {
+        table["name"]: Implementation(
+            table["name"],
+            Panels(*table["float64"]),
+            Panels(*table["high_gram"]),
+            Panels(*table["high_features"]),
+            None if table["fast"] is None else Panels(*table["fast"]),
+        )
+        for table in _core.implementations()
+    }
 
-    Raises
-    ------
-    InputError
-        For NaN or infinite values, with the representation, their number and the first position;
-        or if a staged representation shares memory with another.
+
+class Pass(NamedTuple):
+    """A group for the compiled pass; `names` are what errors call its representations."""
+
+    views: Sequence[ArrayView]
+    names: Sequence[str]
+    plan: PassPlan
+
+
+class Passed(NamedTuple):
+    """What a pass gave, and its seconds by the clock from its first read to its sums."""
+
+    sums: Sums
+    seconds: float
+
+
+def run_passes(
+    passes: Sequence[Pass], *, threads: int, progress: Progress | None = None
+) -> list[Passed | InputError]:
+    """The sums of each group, or why it has none, by one call of the compiled pass.
+
+    A group alone has all ``threads``; of several, each is computed by one, side by side, and the
+    units of ``progress`` are groups. Staged representations are centred in place if the plan says
+    so; those of a group that has no sums are as they were.
+
+    Returns
+    -------
+    list
+        For each group its sums; or an `InputError` for NaN or infinite values, with the
+        representation, their number and the first position, or for a staged representation that
+        shares memory with another of any group.
     """
-    try:
-        result: dict[str, Any] = _core.run(
-            [
-                (
-                    view.address,
-                    view.n_examples,
-                    view.n_features,
-                    view.row_stride,
-                    view.column_stride,
-                    view.dtype,
-                    view.staged and plan.in_place,
-                )
-                for view in views
-            ],
-            route=plan.route,
-            tile=plan.tile,
-            chunk=plan.chunk,
-            threads=plan.threads,
-            implementation=plan.implementation,
-            products=plan.products,
-            progress=progress,
+    told = _core.run([_group_tuple(own) for own in passes], threads=threads, progress=progress)
+    return [_passed(own, result) for own, result in zip(passes, told, strict=True)]
+
+
+def _group_tuple(own: Pass) -> tuple[Any, ...]:
+    plan = own.plan
+    views = [
+        (
+            view.address,
+            view.n_examples,
+            view.n_features,
+            view.row_stride,
+            view.column_stride,
+            view.dtype,
+            view.staged and plan.in_place,
         )
-    except ValueError as error:  # what only the compiled side can see: shared memory
-        raise InputError(str(error)) from error
-    if result["non_finite"]:
-        raise InputError(
-            "; ".join(
-                non_finite_text(names[which], *found) for which, *found in result["non_finite"]
-            )
-        )
-    return Sums(
-        n_examples=plan.n_examples,
+        for view in own.views
+    ]
+    return (views, plan.route, plan.tile, plan.chunk, plan.implementation, plan.products)
+
+
+def _passed(own: Pass, result: dict[str, Any]) -> Passed | InputError:
+    if "refused" in result:
+        return InputError(result["refused"])
+    if "non_finite" in result:
+        found = result["non_finite"]
+        return InputError("; ".join(non_finite_text(own.names[at], *rest) for at, *rest in found))
+    sums = Sums(
+        n_examples=own.plan.n_examples,
         s0=result["s0"],
         norms=result["norms"],
         traces=result["k"].sum(axis=1),
         exponent=result["exponent"],
         constant=tuple(result["constant"]),
-        epsilon=EPSILON[plan.products],
+        epsilon=EPSILON[own.plan.products],
     )
+    return Passed(sums, result["seconds"])
 
 
 @cache
@@ -157,7 +180,7 @@ def describe() -> dict[str, Any]:
     return {
         "version": version,
         "compiler": _core.compiler,
-        "implementations": [table["name"] for table in _core.implementations()],
+        "implementations": list(_implementations()),
         "implementation": resolve_implementation().name,
         "threads": threads,
         "threads_source": source,

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fastcka.core.backend import Progress, resolve_threads, run_pass
+from fastcka.core.backend import Progress
 from fastcka.core.comparison import Comparison
-from fastcka.core.device import (
-    OnCpu,
-    OnCuda,
-    Problem,
-    check_device,
-    check_precision,
-    choose_device,
-    open_session,
-)
-from fastcka.core.estimators import ESTIMATORS, Estimator, Sums, estimate
+from fastcka.core.estimators import Estimator
+from fastcka.core.flight import FlightLoad, is_small
 from fastcka.core.plan import Precision
-from fastcka.core.provenance import provenance_of
-from fastcka.core.request import Group, Request
-from fastcka.core.views import ArrayView
+from fastcka.core.request import Group
+from fastcka.core.work import Begun, CpuWork, CudaWork, Options, begin, finish
 from fastcka.errors import InputError
-
-if TYPE_CHECKING:
-    from fastcka.core.cuda.session import CudaSession
 
 
 def compare(
@@ -104,12 +90,19 @@ def compare(
     >>> round(float(result.cka[0, 1]), 6)
     1.0
     """
-    options = _Options(estimator, device, precision, threads, progress)
-    return _begin(Group(representations, labels, pairs), options).finish()
+    options = Options(estimator, device, precision, threads, progress)
+    work = begin(Group(representations, labels, pairs), options)
+    (outcome,) = finish([work], options)
+    if isinstance(outcome, InputError):
+        raise outcome
+    return outcome
+
+
+AnyGroup = Group | Sequence[Any] | Mapping[Any, Any]
 
 
 def compare_groups(
-    groups: Iterable[Group | Sequence[Any] | Mapping[Any, Any]],
+    groups: Iterable[AnyGroup],
     *,
     estimator: Estimator = "unbiased",
     device: str = "auto",
@@ -117,34 +110,43 @@ def compare_groups(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Comparison]:
-    """A `Comparison` of each group, in order, while the next group is already on its way.
+    """A `Comparison` of each group, in order; small groups are computed together.
 
-    On a GPU a group is taken from ``groups``, copied there and centred while the one before it is
-    computed; so at most two are there at a time. On the CPU each is taken when it is computed.
+    On the CPU, groups are taken from ``groups`` until a flight of small ones is full; then these
+    are computed side by side, each by one thread, and their results come in turn. A flight has at
+    most 256 groups, whose arrays take at most 32 MiB a thread (`fastcka.core.flight` has the
+    numbers). A group that is not small (16 MiB with all that its pass needs, or 3 Gflop), or that
+    has a `StagedRepresentation`, is computed alone, by all threads; it is taken when all before it
+    are computed but for one flight of small ones.
+
+    On a GPU a group is taken, copied there and centred while the one before it is computed; so at
+    most two are there at a time.
 
     Parameters
     ----------
     groups
         Each is a `Group` (representations with labels and pairs), or what `compare` takes as
-        representations. Arrays on a GPU must not be written to before their result is there,
-        except by work on the stream that was current when the group was taken.
+        representations. Arrays must not be written to before their group's result is there: a
+        source must not fill the same arrays again for its next group. (On a GPU, work on the stream
+        that was current when the group was taken may write to them.)
     estimator, device, precision, threads
         As in `compare`; "auto" chooses for each group.
     progress
-        As in `compare`, for the group that is worked on. On a GPU that is the next one while the
-        result of the last is still to come.
+        As in `compare`, for the group that is worked on, or for those that are computed together:
+        then the units are groups. On a GPU that is the next group while the result of the last is
+        still to come.
 
     Raises
     ------
     InputError, DeviceError
         As `compare`, in place of the group's result: those of all groups before it come first.
     """
-    options = _Options(estimator, device, precision, threads, progress)
-    return _raising(_outcomes(groups, options))
+    options = Options(estimator, device, precision, threads, progress)
+    return _raising(_outcomes(_collected(groups, options), options))
 
 
 def compare_each(
-    groups: Iterable[Group | Sequence[Any] | Mapping[Any, Any]],
+    groups: Iterable[AnyGroup],
     *,
     estimator: Estimator = "unbiased",
     device: str = "auto",
@@ -156,35 +158,39 @@ def compare_each(
 
     Its `InputError` stands in the place of its result. What is wrong with a device is raised.
     """
-    return _outcomes(groups, _Options(estimator, device, precision, threads, progress))
+    options = Options(estimator, device, precision, threads, progress)
+    return _flat(_outcomes(_collected(groups, options), options))
 
 
-def _raising(outcomes: Iterator[Comparison | InputError]) -> Iterator[Comparison]:
-    for outcome in outcomes:
+def compare_flights(
+    flights: Iterable[Iterable[AnyGroup]],
+    *,
+    estimator: Estimator = "unbiased",
+    device: str = "auto",
+    precision: Precision = "high",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[list[Comparison | InputError]]:
+    """As `compare_each`, for a caller who says which groups are computed together.
+
+    The outcomes of a flight come at once. On the CPU a flight is taken when those before it are
+    computed; its memory is the caller's care, and it may have staged representations. On a GPU a
+    flight is taken while the one before it is computed.
+    """
+    options = Options(estimator, device, precision, threads, progress)
+    return _outcomes(_begun(flights, options), options)
+
+
+def _flat(flights: Iterator[list[Comparison | InputError]]) -> Iterator[Comparison | InputError]:
+    for outcomes in flights:
+        yield from outcomes
+
+
+def _raising(flights: Iterator[list[Comparison | InputError]]) -> Iterator[Comparison]:
+    for outcome in _flat(flights):
         if isinstance(outcome, InputError):
             raise outcome
         yield outcome
-
-
-def _outcomes(
-    groups: Iterable[Group | Sequence[Any] | Mapping[Any, Any]], options: _Options
-) -> Iterator[Comparison | InputError]:
-    ahead: _CudaWork | None = None
-    for work in _works(groups, options):
-        if ahead is not None:
-            yield ahead.outcome()
-            ahead = None
-        if isinstance(work, _Ended):
-            raise work.error
-        if isinstance(work, _CudaWork):
-            ahead = work
-        elif isinstance(work, InputError):
-            yield work
-        else:
-            yield work.outcome()
-        del work  # its arrays, before the next group is taken
-    if ahead is not None:
-        yield ahead.outcome()
 
 
 @dataclass(frozen=True)
@@ -194,153 +200,77 @@ class _Ended:
     error: Exception
 
 
-def _works(
-    groups: Iterable[Group | Sequence[Any] | Mapping[Any, Any]], options: _Options
-) -> Iterator[_CpuWork | _CudaWork | InputError | _Ended]:
-    """Each group begun, or why it cannot be."""
+def _outcomes(
+    flights: Iterator[list[Begun] | _Ended], options: Options
+) -> Iterator[list[Comparison | InputError]]:
+    ahead: list[Begun] = []
+    for flight in flights:
+        if ahead:
+            yield _finish(ahead, options)
+        if isinstance(flight, _Ended):
+            raise flight.error
+        if any(isinstance(work, CudaWork) for work in flight):
+            ahead = flight
+        else:
+            yield _finish(flight, options)
+    if ahead:
+        yield _finish(ahead, options)
+
+
+def _finish(flight: list[Begun], options: Options) -> list[Comparison | InputError]:
+    outcomes = finish(flight, options)
+    flight.clear()  # its arrays, before the next group is taken
+    return outcomes
+
+
+def _begin(group: AnyGroup, options: Options) -> Begun:
     try:
-        for group in groups:
-            try:
-                work: _CpuWork | _CudaWork | InputError = _begin(
-                    group if isinstance(group, Group) else Group(group), options
-                )
-            except InputError as error:
-                work = error
-            yield work
-            del group, work
+        return begin(group if isinstance(group, Group) else Group(group), options)
+    except InputError as error:
+        return error
+
+
+def _begun(
+    flights: Iterable[Iterable[AnyGroup]], options: Options
+) -> Iterator[list[Begun] | _Ended]:
+    """Each flight begun."""
+    try:
+        for flight in flights:
+            begun = [_begin(group, options) for group in flight]
+            del flight
+            yield begun
     except Exception as error:
         yield _Ended(error)
 
 
-class _Options:
-    """The options that groups share, checked."""
-
-    def __init__(
-        self,
-        estimator: Estimator,
-        device: str,
-        precision: Precision,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> None:
-        if estimator not in ESTIMATORS:
-            raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
-        if progress is not None and not callable(progress):
-            raise InputError(f"progress must be callable or None, got {progress!r}")
-        check_precision(precision)
-        check_device(device)
-        self.estimator = estimator
-        self.device = device
-        self.precision = precision
-        self.threads, _ = resolve_threads(threads)
-        self.progress = progress
-
-
-def _begin(group: Group, options: _Options) -> _CpuWork | _CudaWork:
-    """Everything up to the pass; on a GPU the pass is on its way."""
-    request = Request.of_group(group, options.estimator)
-    choice = choose_device(
-        options.device, request.views, request.names, options.precision, options.threads
-    )
-    if isinstance(choice, OnCuda):
-        problem = Problem.of_views(request.views)
-        opened = open_session(choice, problem, options.precision, options.threads)
-        if not isinstance(opened, OnCpu):
-            return _CudaWork(request, choice, opened, options)
-        choice = opened
-    return _CpuWork(request, choice, options)
+def _collected(groups: Iterable[AnyGroup], options: Options) -> Iterator[list[Begun] | _Ended]:
+    """The groups begun, in flights; the list that is yielded is its taker's."""
+    flight: list[Begun] = []
+    load = FlightLoad(options.threads)
+    try:
+        for group in groups:
+            work = _begin(group, options)
+            del group  # of no use any more, and the next group may need the room
+            alone = not isinstance(work, InputError) and not _goes_with_others(work)
+            if alone and flight:
+                yield flight
+                flight, load = [], FlightLoad(options.threads)
+            flight.append(work)
+            if isinstance(work, CpuWork):
+                load.add(work.plan)
+            del work
+            if alone or load.full:
+                yield flight
+                flight, load = [], FlightLoad(options.threads)
+    except Exception as error:
+        if flight:
+            yield flight
+        yield _Ended(error)
+        return
+    if flight:
+        yield flight
 
 
-class _Work:
-    """A group whose result can be had once."""
-
-    def finish(self) -> Comparison:
-        raise NotImplementedError
-
-    def outcome(self) -> Comparison | InputError:
-        """The result, or why there is none."""
-        try:
-            return self.finish()
-        except InputError as error:
-            return error
-
-
-class _CpuWork(_Work):
-    """A group whose pass runs when it is finished."""
-
-    def __init__(self, request: Request, choice: OnCpu, options: _Options) -> None:
-        self._request = request
-        self._choice = choice
-        self._options = options
-
-    def finish(self) -> Comparison:
-        plan, request = self._choice.plan, self._request
-        views = [view for view in request.views if isinstance(view, ArrayView)]
-        start = time.perf_counter()
-        try:
-            sums = run_pass(views, request.names, plan, progress=self._options.progress)
-        except InputError:
-            raise  # such errors come before anything is written
-        except BaseException:
-            request.consume()
-            raise
-        request.consume()
-        seconds = time.perf_counter() - start
-        told = provenance_of(plan, reason=self._choice.reason, seconds=seconds)
-        return _comparison(request.labels, request.pairs, self._options.estimator, sums, told)
-
-
-class _CudaWork(_Work):
-    """A group whose pass is on its way; nothing of the host's memory is held."""
-
-    def __init__(
-        self, request: Request, choice: OnCuda, session: CudaSession, options: _Options
-    ) -> None:
-        self._labels = request.labels
-        self._pairs = request.pairs
-        self._reason = choice.reason
-        self._options = options
-        self._cublas_version = session.cublas.version
-        self._start = time.perf_counter()
-        self._units = len(request.views) + 1
-        try:
-            self._pending = session.submit(
-                request.views, request.names, choice.plan, progress=options.progress
-            )
-        finally:
-            request.consume()
-
-    def finish(self) -> Comparison:
-        sums = self._pending.result()
-        seconds = time.perf_counter() - self._start
-        if self._options.progress is not None:
-            self._options.progress(self._units, self._units)
-        told = provenance_of(
-            self._pending.plan,
-            reason=self._reason,
-            seconds=seconds,
-            cublas_version=self._cublas_version,
-        )
-        return _comparison(self._labels, self._pairs, self._options.estimator, sums, told)
-
-
-def _comparison(
-    labels: tuple[dict[str, Any], ...],
-    pairs: NDArray[np.int64],
-    estimator: Estimator,
-    sums: Sums,
-    provenance: dict[str, Any],
-) -> Comparison:
-    biased, unbiased = estimate(sums, "biased"), estimate(sums, "unbiased")
-    return Comparison(
-        labels=labels,
-        estimator=estimator,
-        n_examples=sums.n_examples,
-        biased=biased.cka,
-        unbiased=unbiased.cka,
-        hsic_biased=biased.hsic,
-        hsic_unbiased=unbiased.hsic,
-        pairs=pairs,
-        provenance=provenance,
-        undefined=(biased if estimator == "biased" else unbiased).undefined,
-    )
+def _goes_with_others(work: CpuWork | CudaWork) -> bool:
+    # A staged representation may lie in memory that the caller's next group has too.
+    return isinstance(work, CpuWork) and is_small(work.plan) and not work.request.staged

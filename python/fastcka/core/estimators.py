@@ -75,20 +75,22 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
         return Estimates(nothing, nothing.copy(), dict.fromkeys(range(m), reason))
     biased = _biased(sums)
     scaled = biased if estimator == "biased" else _unbiased(sums)
-    own = np.diag(scaled)
+    own = scaled.diagonal()
     # The unbiased estimate is a difference of sums of the size of the biased one. It vanishes for
     # examples that are all equally far from each other, and what is left is rounding.
-    rounding = 0.0 if estimator == "biased" else _ROUNDINGS * sums.epsilon * np.diag(biased)
+    rounding = 0.0 if estimator == "biased" else _ROUNDINGS * sums.epsilon * biased.diagonal()
     positive = own > rounding
-    undefined = {
-        int(i): _ZERO_VARIANCE if sums.constant[i] else _EQUIDISTANT
-        for i in np.flatnonzero(~positive)
-    }
-    own = np.where(positive, own, np.nan)
-    scale = 2 * (sums.exponent[:, None] + sums.exponent[None, :])
+    undefined = {}
+    if not positive.all():
+        undefined = {
+            int(i): _ZERO_VARIANCE if sums.constant[i] else _EQUIDISTANT
+            for i in np.flatnonzero(~positive)
+        }
+        own = np.where(positive, own, np.nan)
+    scale = 2 * (sums.exponent[:, None] + sums.exponent)
     with np.errstate(over="ignore", under="ignore"):
         hsic = np.ldexp(scaled, scale)
-    return Estimates(hsic, scaled / np.sqrt(np.outer(own, own)), undefined)
+    return Estimates(hsic, scaled / np.sqrt(own[:, None] * own), undefined)
 
 
 def _biased(sums: Sums) -> Matrix:
@@ -101,7 +103,7 @@ def _unbiased(sums: Sums) -> Matrix:
     n = sums.n_examples
     total = sums.traces
     hsic: Matrix = (
-        sums.s0 - 2 / (n - 2) * sums.norms + np.outer(total, total) / ((n - 1) * (n - 2))
+        sums.s0 - 2 / (n - 2) * sums.norms + total[:, None] * total / ((n - 1) * (n - 2))
     ) / (n * (n - 3))
     return hsic
 

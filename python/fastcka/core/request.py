@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def _records(labels: Sequence[Any] | None, m: int) -> tuple[dict[str, Any], ...]
 
 def _pairs(pairs: ArrayLike | None, m: int) -> NDArray[np.int64]:
     if pairs is None:
-        return np.stack(np.triu_indices(m, 1), axis=1).astype(np.int64)
+        return _all_pairs(m).copy()  # the caller's own, to write to
     wanted = np.asarray(pairs)
     if wanted.size == 0:
         return np.empty((0, 2), np.int64)
@@ -113,6 +114,11 @@ def _pairs(pairs: ArrayLike | None, m: int) -> NDArray[np.int64]:
     if len(np.unique(wanted, axis=0)) != len(wanted):
         raise InputError("pairs must be unique; (a, b) and (b, a) are the same pair")
     return wanted
+
+
+@lru_cache(maxsize=64)
+def _all_pairs(m: int) -> NDArray[np.int64]:
+    return np.stack(np.triu_indices(m, 1), axis=1).astype(np.int64)
 
 
 def _check_examples(views: Sequence[View], names: Sequence[str], estimator: Estimator) -> None:

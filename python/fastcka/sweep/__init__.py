@@ -3,7 +3,8 @@
 Three steps, each usable alone::
 
     load_sweep (sweep.yaml) -> plan_sweep (labels, groups, pairs; no values are read) -> run_sweep:
-        for each group that no ledger holds:  store --read ahead--> one pass --commit--> ledger
+        for the groups that no ledger holds:  store --read ahead--> one pass --commit--> ledger
+            (small groups go together, in flights; reading, computing and committing overlap)
         then, from the ledger alone:          results.csv, matrices/, figures/, run.json
 
 A shard does the second line for its groups, into a ledger of its own; the last of them, or a run

@@ -1,4 +1,11 @@
-"""Compute groups: read ahead, one pass each, committed at once; one that fails stops no other."""
+"""Compute groups: read ahead, flights of them in one pass, committed while the next is computed.
+
+    reading    | flight 2       | flight 3       | ...
+    computing  | flight 1       | flight 2       | ...
+    the ledger                  | flight 1       | flight 2 ...
+
+A group that fails stops no other.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +15,19 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core import Comparison, Group, StagedRepresentation, compare_each
+from fastcka.core import Comparison, Group, StagedRepresentation, compare_flights
+from fastcka.core.backend import resolve_threads
 from fastcka.errors import InputError, StoreError
 from fastcka.store import Store, prefetch
-from fastcka.sweep.ledger import GroupValues, Ledger
-from fastcka.sweep.plan import GROUPS_IN_MEMORY, SweepPlan
+from fastcka.sweep.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
+from fastcka.sweep.ledger import GroupValues
+from fastcka.sweep.plan import SweepPlan
 from fastcka.sweep.result import SweepEvent
+from fastcka.sweep.writer import LedgerWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     import numpy as np
 
@@ -42,7 +53,9 @@ class Computed:
     Attributes
     ----------
     seconds
-        Position in the plan -> seconds, of those that are in the ledger now.
+        Position in the plan -> seconds, of those that are in the ledger now: from when the flight
+        before had its values to when this had its own. Groups of one flight share them in
+        proportion to the time of their passes, so that all add up to the time of the run.
     failed
         Position in the plan -> why, of the others.
     """
@@ -55,57 +68,110 @@ def compute_groups(
     groups: Sequence[GroupPlan],
     plan: SweepPlan,
     store: Store,
-    ledger: Ledger,
+    ledger: Path,
     *,
     threads: int | None,
     progress: Callable[[int, int], None] | None,
     tell: Callable[[SweepEvent], None],
 ) -> Computed:
-    """Compute ``groups`` and commit each; see `run_sweep`."""
-    computed = Computed()
-    course = _Course(sum(_units(group) for group in groups), progress)
-
-    def fail(group: GroupPlan, reason: str) -> None:
-        computed.failed[group.position] = reason
-        tell(SweepEvent("failed", f"group '{group.name}': {reason}", group.name))
-
-    begun: deque[GroupPlan] = deque()  # a GPU computes one while the next is copied to it
-
-    def arriving() -> Iterator[Group]:
-        for group, arrays in loading:
-            course.begin(group)
-            if isinstance(arrays, _Failure):
-                fail(group, arrays.reason)
-                continue
-            begun.append(group)
-            yield Group(arrays, labels=[r.labels for r in group.representations])
-            del arrays  # of no use any more, and the next group needs the room
-
-    ahead = GROUPS_IN_MEMORY - 1
-    with closing(prefetch(groups, lambda group: _load(group, store), ahead=ahead)) as loading:
-        config = plan.config
-        clock = time.perf_counter()
-        for outcome in compare_each(
-            arriving(),
+    """Compute ``groups`` and commit each to the ledger at that path; see `run_sweep`."""
+    run = _Computing(_Course(sum(_units(group) for group in groups), progress), tell)
+    flights = flights_of(groups, resolve_threads(threads)[0])
+    ahead = FLIGHTS_IN_MEMORY - 1
+    config = plan.config
+    with (
+        closing(prefetch(flights, lambda flight: _load(flight, store), ahead=ahead)) as loading,
+        LedgerWriter(ledger, config.precision) as writer,
+    ):
+        for outcomes in compare_flights(
+            run.arriving(loading),
             estimator=config.estimator,
             device=config.device,
             precision=config.precision,
             threads=threads,
-            progress=course.report,
+            progress=run.course.report,
         ):
-            group = begun.popleft()
+            writer.put(run.values(outcomes))
+            run.tell_committed(writer)
+        writer.finish()
+        run.tell_committed(writer)
+    run.course.end()
+    return run.computed
+
+
+class _Computing:
+    """The groups on their way from the store to the ledger."""
+
+    def __init__(self, course: _Course, tell: Callable[[SweepEvent], None]) -> None:
+        self.course = course
+        self.computed = Computed()
+        self._tell = tell
+        # A GPU computes one flight while the next is copied to it.
+        self._begun: deque[list[tuple[GroupPlan, _Failure | None]]] = deque()
+        self._seconds: dict[int, float] = {}
+        self._undefined: dict[int, list[str]] = {}
+        self._clock = time.perf_counter()
+
+    def arriving(
+        self, loading: Iterator[tuple[Flight, list[Loaded | _Failure]]]
+    ) -> Iterator[list[Group]]:
+        """Yield what has been read, without keeping it."""
+        for flight, loaded in loading:
+            self.course.begin(flight)
+            self._begun.append(
+                [
+                    (group, arrays if isinstance(arrays, _Failure) else None)
+                    for group, arrays in zip(flight, loaded, strict=True)
+                ]
+            )
+            groups = [
+                Group(arrays, labels=[r.labels for r in group.representations])
+                for group, arrays in zip(flight, loaded, strict=True)
+                if not isinstance(arrays, _Failure)
+            ]
+            del loaded
+            yield groups
+            del groups  # of no use any more, and the next flight needs the room
+
+    def values(
+        self, outcomes: Sequence[Comparison | InputError]
+    ) -> list[tuple[GroupPlan, GroupValues]]:
+        """Return what the ledger takes of the flight that was begun first."""
+        now = time.perf_counter()
+        took, self._clock = now - self._clock, now
+        compared = [own for own in outcomes if isinstance(own, Comparison)]
+        of_passes = sum(own.provenance["seconds"] for own in compared)
+        entries = []
+        of_the_loaded = iter(outcomes)
+        for group, failure in self._begun.popleft():
+            if failure is not None:
+                self._fail(group, failure.reason)
+                continue
+            outcome = next(of_the_loaded)
             if isinstance(outcome, InputError):
-                fail(group, str(outcome))
-            else:
-                ledger.commit(group, config.precision, _values(outcome))
-                for at, reason in outcome.undefined.items():
-                    message = f"{group.representations[at].key}: {reason}"
-                    tell(SweepEvent("undefined", message, group.name))
-                tell(SweepEvent("computed", f"'{group.name}' is computed", group.name))
-                computed.seconds[group.position] = time.perf_counter() - clock
-            clock = time.perf_counter()
-    course.end()
-    return computed
+                self._fail(group, str(outcome))
+                continue
+            share = outcome.provenance["seconds"] / of_passes
+            self._seconds[group.position] = took * share
+            self._undefined[group.position] = [
+                f"{group.representations[at].key}: {reason}"
+                for at, reason in outcome.undefined.items()
+            ]
+            entries.append((group, _values(outcome)))
+        return entries
+
+    def tell_committed(self, writer: LedgerWriter) -> None:
+        """Tell of the groups that have been committed since."""
+        for group in writer.committed():
+            at = group.position
+            self.computed.seconds[at] = self._seconds.pop(at)
+            for message in self._undefined.pop(at):
+                self._tell(SweepEvent("undefined", message, group.name))
+            self._tell(SweepEvent("computed", f"'{group.name}' is computed", group.name))
+
+    def _fail(self, group: GroupPlan, reason: str) -> None:
+        self.computed.failed[group.position] = reason
+        self._tell(SweepEvent("failed", f"group '{group.name}': {reason}", group.name))
 
 
 class _Course:
@@ -117,9 +183,9 @@ class _Course:
         self._before = 0
         self._units = 0
 
-    def begin(self, group: GroupPlan) -> None:
+    def begin(self, flight: Flight) -> None:
         self._before += self._units
-        self._units = _units(group)
+        self._units = sum(_units(group) for group in flight)
         self.report(0, 1)
 
     def report(self, done: int, of: int) -> None:
@@ -131,7 +197,11 @@ class _Course:
             self.report(1, 1)
 
 
-def _load(group: GroupPlan, store: Store) -> Loaded | _Failure:
+def _load(flight: Flight, store: Store) -> list[Loaded | _Failure]:
+    return [_load_group(group, store) for group in flight]
+
+
+def _load_group(group: GroupPlan, store: Store) -> Loaded | _Failure:
     """Read a group's data, and make sure that it is what was planned."""
     arrays: Loaded = []
     try:

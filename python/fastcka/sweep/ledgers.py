@@ -49,7 +49,7 @@ def adopt_shards(ledger: Ledger, plan: SweepPlan) -> None:
     for path in paths:
         with Ledger(path) as shard:
             for group, values in _valid(list(wanted.values()), plan, shard):
-                ledger.commit(group, plan.config.precision, values)
+                ledger.commit([(group, values)], plan.config.precision)
                 del wanted[group.position]
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from fastcka.core.backend import resolve_threads
 from fastcka.errors import SweepError
 from fastcka.store import Key, Store, open_store
 from fastcka.sweep.dropped import left_out_text
 from fastcka.sweep.examples import examples_text
+from fastcka.sweep.flights import bytes_of_flights, flights_of
 from fastcka.sweep.folder import require_usable
 from fastcka.sweep.group import GroupPlan, Representation
 from fastcka.sweep.group_plan import plan_groups, why_not_here
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from fastcka.sweep.config import CompareConfig, SweepConfig
-
-GROUPS_IN_MEMORY = 2
-"""One in the pass, one read ahead."""
 
 BYTES_PER_SECOND = 1e9
 """Of reading a store, for predictions: a local disk, or the page cache with its checksums."""
@@ -103,13 +102,9 @@ class SweepPlan:
 
     @property
     def bytes_memory(self) -> int:
-        """Predicted peak: neighbouring groups (read-ahead) and the larger need of a pass."""
-        loaded = [group.bytes_loaded for group in self.groups]
-        windows = [
-            sum(loaded[start : start + GROUPS_IN_MEMORY]) + self.groups[start].bytes_of_pass
-            for start in range(len(loaded))
-        ]
-        return max(windows)
+        """Predicted peak on this machine: what is read ahead, and the needs of the passes."""
+        threads, _ = resolve_threads()
+        return bytes_of_flights(flights_of(self.groups, threads), threads)
 
     @property
     def device(self) -> str:

@@ -14,9 +14,10 @@ class SweepEvent:
     Attributes
     ----------
     kind
-        ``planned``; ``reused``, ``computed`` or ``failed`` once a group; ``recomputing`` where the
-        ledger's values of a group are damaged or of other data; ``undefined`` for a representation
-        without a similarity; ``no_figures``; ``replaced`` where the results of another sweep stood.
+        ``planned``; ``reused``, ``computed`` (it is committed) or ``failed`` once a group;
+        ``recomputing`` where the ledger's values of a group are damaged or of other data;
+        ``undefined`` for a representation without a similarity; ``no_figures``; ``replaced`` where
+        the results of another sweep stood.
     message
         It in words.
     group

@@ -1,4 +1,4 @@
-"""Run a sweep: compute the groups that the ledgers lack, commit each at once, then export."""
+"""Run a sweep: compute the groups that the ledgers lack into one of them, then export."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def run_sweep(
 ) -> SweepResult:
     """Compute every comparison of a sweep that its ledgers lack, and write the results.
 
-    Each group is committed to the ledger as soon as it is computed; whatever ends the run (Ctrl-C,
+    Groups are committed to the ledger as soon as they are computed, small ones that were computed
+    together in one transaction, while the next are computed; whatever ends the run (Ctrl-C,
     kill -9, a full disk), a later one goes on from there and gives the same table. A group that
     cannot be computed stops no other.
 
@@ -166,7 +167,7 @@ class _Run:
             wanted,
             self.plan,
             self.store,
-            ledger,
+            ledger.path,
             threads=self.threads,
             progress=self.progress,
             tell=self.tell,

@@ -1,0 +1,97 @@
+"""The writer of a run: commits what is computed to the ledger while the next is computed."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from queue import Queue, SimpleQueue
+from typing import TYPE_CHECKING, Self
+
+from fastcka.sweep.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from fastcka.sweep.group import GroupPlan
+    from fastcka.sweep.ledger import GroupValues
+
+Entries = list[tuple["GroupPlan", "GroupValues"]]
+
+
+class LedgerWriter:
+    """Commits flights in a thread of its own, each in one transaction; use as a context manager.
+
+    When it is left, all that was handed over is committed, whatever ended the run, unless a commit
+    failed. What made one fail is raised in the caller's thread, by the next call or on leaving;
+    where another error is on its way already, that has it as a note.
+    """
+
+    def __init__(self, path: Path, precision: str) -> None:
+        self._path = path
+        self._precision = precision
+        # One waits while one is written: a slow disk holds up the computing, not the memory.
+        self._waiting: Queue[Entries | None] = Queue(maxsize=1)
+        self._committed: SimpleQueue[GroupPlan] = SimpleQueue()
+        self._error: BaseException | None = None
+        # A daemon: where a second Ctrl-C ends the wait for it, it must not keep the process alive.
+        self._thread = threading.Thread(target=self._work, name="fastcka-ledger", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._finish()
+        if error is None:
+            self._raise_error()
+        elif self._error is not None and error is not self._error:
+            error.add_note(f"and what was computed last is not in the ledger: {self._error}")
+
+    def put(self, entries: Entries) -> None:
+        """Hand over the groups of a flight; waits while more than one is not yet committed."""
+        self._raise_error()
+        if entries:
+            self._waiting.put(entries)
+
+    def committed(self) -> Iterator[GroupPlan]:
+        """Yield the groups that have been committed and were not yielded before."""
+        while not self._committed.empty():
+            yield self._committed.get()
+
+    def finish(self) -> None:
+        """Wait until all is committed."""
+        self._finish()
+        self._raise_error()
+
+    def _finish(self) -> None:
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        # A connection of SQLite belongs to the thread that opened it.
+        with ExitStack() as stack:
+            ledger: Ledger | None = None
+            while (entries := self._waiting.get()) is not None:
+                if self._error is not None:
+                    continue  # so that nobody waits for room
+                try:
+                    if ledger is None:
+                        ledger = stack.enter_context(Ledger(self._path))
+                    ledger.commit(entries, self._precision)
+                except BaseException as error:  # raised again in the caller's thread
+                    self._error = error
+                else:
+                    for group, _ in entries:
+                        self._committed.put(group)

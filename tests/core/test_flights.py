@@ -1,0 +1,245 @@
+"""Small groups in one call: the bits of single calls, errors in place, bounds on what waits."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import weakref
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from fastcka import compare
+from fastcka.core import Group, StagedRepresentation, compare_each, compare_flights, compare_groups
+from fastcka.core import flight as flight_module
+from fastcka.core import work as work_module
+from fastcka.core.device import plan_pass
+from fastcka.core.flight import FlightLoad, bytes_of_group, is_small
+from fastcka.errors import InputError
+from samples import related
+
+MATRICES = ("biased", "unbiased", "hsic_biased", "hsic_unbiased")
+
+# (n, widths): float64 products, both routes, ragged ends, one representation, many.
+SMALL = [
+    (64, (16, 16)),
+    (500, (64,) * 9),
+    (3000, (7, 40)),
+    (257, (257,) * 4),
+    (97, (300,)),
+    (1025, (5, 60)),
+    (720, (33,) * 30),
+    (48, (9,) * 12),
+]
+LARGE = (3000, (500,) * 4)
+
+
+@pytest.fixture
+def flown(monkeypatch):
+    """Groups of each call of the compiled pass."""
+    counts = []
+    run_passes = work_module.run_passes
+
+    def told(passes, **options):
+        counts.append(len(passes))
+        return run_passes(passes, **options)
+
+    monkeypatch.setattr(work_module, "run_passes", told)
+    return counts
+
+
+def assert_same_bits(one, other):
+    for name in MATRICES:
+        assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("precision", ["high", "float64"])
+def test_a_flight_gives_the_bits_of_single_calls(implementation, rng, flown, threads, precision):
+    groups = [related(rng, n, widths) for n, widths in (*SMALL, LARGE, *SMALL[:3])]
+    options = {"threads": threads, "precision": precision, "device": "cpu"}
+    together = list(compare_groups(groups, **options))
+    assert flown == [len(SMALL), 1, 3]
+    for result, group in zip(together, groups, strict=True):
+        assert_same_bits(result, compare(group, **options))
+
+
+def test_each_group_of_a_flight_is_computed_by_one_thread(rng, flown):
+    groups = [related(rng, 500, (64,) * 9) for _ in range(3)]
+    alone = compare(groups[0], threads=2, device="cpu").provenance
+    told = [own.provenance for own in compare_groups(groups, threads=2, device="cpu")]
+    assert flown == [1, 3]
+    assert alone["threads"] == 2
+    assert [own["threads"] for own in told] == [1, 1, 1]
+    assert all("1 thread" in own["plan"] for own in told)
+    assert all(own["seconds"] > 0 for own in told)
+
+
+def test_an_error_in_the_middle_of_a_flight_leaves_the_others_alone(rng, flown):
+    groups = [related(rng, 200, (8, 20)) for _ in range(6)]
+    groups[1][1][7, 3] = np.inf
+    groups[4] = [groups[4][0], groups[4][1][:-1]]
+    outcomes = list(compare_each(groups, device="cpu"))
+    assert flown == [5]
+    assert "representations[1] holds 1 NaN or infinite value" in str(outcomes[1])
+    assert "has 199 examples" in str(outcomes[4])
+    for at in (0, 2, 3, 5):
+        assert_same_bits(outcomes[at], compare(groups[at]))
+
+    results = compare_groups(groups, device="cpu")
+    assert_same_bits(next(results), outcomes[0])
+    with pytest.raises(InputError, match="example 7, feature 3"):
+        next(results)
+
+
+def staged_copy(x):
+    staged = StagedRepresentation.empty(*x.shape)
+    staged.array[...] = x
+    return staged
+
+
+def test_flights_of_the_callers_choice_take_staged_representations(rng, flown):
+    plain = [related(rng, 150, (8, 20)) for _ in range(5)]
+    groups = [[staged_copy(x) for x in xs] for xs in plain]
+    flights = [groups[:3], [], groups[3:]]
+    outcomes = list(compare_flights(flights, device="cpu"))
+    assert [len(own) for own in outcomes] == [3, 0, 2]
+    assert flown == [3, 2]
+    for result, xs in zip(chain(*outcomes), plain, strict=True):
+        assert_same_bits(result, compare(xs))
+    with pytest.raises(InputError, match="used up"):
+        compare(groups[4])
+
+
+def test_staged_memory_is_shared_with_no_group_of_the_flight(rng):
+    x, y = related(rng, 150, (8, 20))
+    shared, fine = staged_copy(x), staged_copy(y)
+    groups = [[shared, y], [fine, x], [y, x], [y, shared.array[::-1]]]
+    (outcomes,) = compare_flights([groups], device="cpu")
+    assert "representation 0 shares memory with representation 1 of a group" in str(outcomes[0])
+    assert "representation 1 shares memory with representation 0 of a group" in str(outcomes[3])
+    assert_same_bits(outcomes[1], compare([y, x]))
+    assert_same_bits(outcomes[2], compare([y, x]))
+    np.testing.assert_array_equal(shared.array, x)  # not used up: it was not overwritten
+
+
+def test_staged_groups_do_not_wait_for_others(rng, flown):
+    groups = [[staged_copy(x) for x in related(rng, 100, (5, 9))] for _ in range(3)]
+    groups.insert(1, groups[0])
+    outcomes = list(compare_each(groups, device="cpu"))
+    assert flown == [1, 1, 1]
+    assert "used up by an earlier pass" in str(outcomes[1])
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_no_more_than_a_flight_is_taken_ahead(rng, monkeypatch, most):
+    monkeypatch.setattr(flight_module, "MOST_GROUPS", most)
+    alive = []
+    waiting = []
+
+    def source():
+        for _ in range(7):
+            waiting.append(sum(ref() is not None for ref in alive))
+            group = related(rng, 40, (8, 8))
+            alive.append(weakref.ref(group[0]))
+            yield group
+            del group
+
+    taken = [len(waiting) for _ in compare_groups(source(), device="cpu")]
+    # Each result with the groups that were taken by then: whole flights, and nothing beyond.
+    assert taken == [min(7, (at // most + 1) * most) for at in range(7)]
+    assert waiting == [at % most for at in range(7)]
+
+
+def test_a_group_that_is_not_small_ends_a_flight(rng, flown):
+    order = []
+
+    def source():
+        for at, (n, widths) in enumerate([SMALL[0], SMALL[1], LARGE, SMALL[0]]):
+            order.append(f"take {at}")
+            yield related(rng, n, widths)
+
+    for at, _ in enumerate(compare_groups(source(), device="cpu")):
+        order.append(f"got {at}")
+    assert flown == [2, 1, 1]
+    assert order == ["take 0", "take 1", "take 2", "got 0", "got 1", "got 2", "take 3", "got 3"]
+
+
+def test_what_is_small_and_what_a_flight_holds():
+    def plan(m, n, d):
+        return plan_pass(n, (d,) * m, threads=1, device="cpu")
+
+    assert is_small(plan(9, 500, 256))
+    assert not is_small(plan(9, 2000, 256))  # 18 MiB of arrays
+    assert not is_small(plan(100, 2000, 1))  # 1 MB, but 20 Gflop
+    own = plan(9, 500, 256)
+    # 500 x 256 float32 of 9, centred in rows padded to panels of 16, 32 or 96, and some workspace
+    assert 2 * 9 * 500 * 256 * 4 < bytes_of_group(own) < 2.5 * 9 * 500 * 256 * 4
+    arrays = 9 * 500 * 256 * 4
+    for threads in (1, 2, 16):
+        load = FlightLoad(threads)
+        count = 0
+        while not load.full:
+            load.add(own)
+            count += 1
+        assert count * arrays <= threads * 32 * 2**20
+        # Of 32 MiB a thread no more is left free than the largest small group takes.
+        assert (count + 1) * arrays > (threads * 32 - 16) * 2**20
+
+
+def test_progress_counts_the_groups_of_a_flight_and_may_stop_it(rng):
+    groups = [related(rng, 400, (64,) * 8) for _ in range(20)]
+    calls = []
+    results = list(compare_groups(groups, device="cpu", progress=lambda *call: calls.append(call)))
+    assert len(results) == 20
+    assert calls[-1] == (20, 20)
+    assert calls == sorted(calls)
+
+    def stop(done, total):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        list(compare_groups(groups, device="cpu", progress=stop))
+
+
+LONG = """
+    import numpy as np
+    from fastcka.core import compare_flights
+    rng = np.random.default_rng(0)
+    group = [rng.standard_normal((500, 256), dtype=np.float32) for _ in range(9)]
+    def tell(done, total):
+        print("ready", flush=True)
+    list(compare_flights([[group] * 4000], device="cpu", threads=2, progress=tell))
+"""
+
+
+def test_interrupt_in_a_flight_within_a_second():
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(LONG)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background jobs with SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.5)  # the passes take ten seconds and more
+        assert process.poll() is None
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    assert "run_passes" in errors  # in the compiled pass, not before
+    assert time.monotonic() - start < 2  # a second, and one more for the interpreter to go down
+
+
+def test_groups_keep_their_labels_and_pairs(rng):
+    xs = related(rng, 50, (3, 4, 5))
+    groups = [Group(xs, labels=[f"{at}{name}" for name in "abc"], pairs=[(2, at)]) for at in (0, 1)]
+    first, second = compare_groups(groups, device="cpu")
+    assert (first.names[1], first.pairs.tolist()) == ("0b", [[0, 2]])
+    assert (second.names[1], second.pairs.tolist()) == ("1b", [[1, 2]])

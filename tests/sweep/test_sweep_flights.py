@@ -1,0 +1,183 @@
+"""Groups that are computed and committed together: their table and seconds, and a full disk."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from fastcka.core import flight as flight_module
+from fastcka.errors import DeviceError, LedgerError
+from fastcka.store import create_store
+from fastcka.sweep import ledger as ledger_module
+from fastcka.sweep import plan_sweep, run_sweep
+from fastcka.sweep.flights import flights_of
+from fastcka.sweep.writer import LedgerWriter
+
+pytestmark = pytest.mark.usefixtures("no_figures")
+
+GROUPS = 10
+
+
+@pytest.fixture
+def config(tmp_path, config_for):
+    """Return a sweep of ten small groups: 3 models, 10 layers of 5 to 14 features."""
+    rng = np.random.default_rng(5)
+    with create_store(tmp_path / "store") as store:
+        for model in "abc":
+            layers = {f"l{at}": rng.normal(size=(70, 5 + at)) for at in range(GROUPS)}
+            store.write(model=model, step=0, layers=layers)
+    return config_for(within=["layer"])
+
+
+def groups_in(path):
+    with closing(sqlite3.connect(path)) as db:
+        return {name for (name,) in db.execute("SELECT name FROM groups")}
+
+
+def computed(events):
+    return [event.group for event in events if event.kind == "computed"]
+
+
+@pytest.mark.parametrize("most", [3, 256])
+def test_flights_give_the_table_of_single_groups(config, monkeypatch, but_for_seconds, most):
+    monkeypatch.setattr(flight_module, "MOST_GROUPS", 1)
+    alone = but_for_seconds(run_sweep(config).results_path)
+    monkeypatch.setattr(flight_module, "MOST_GROUPS", most)
+    events = []
+    output = config.output.with_name("together")
+    together = run_sweep(config.model_copy(update={"output": output}), on_event=events.append)
+    assert but_for_seconds(together.results_path) == alone
+    assert computed(events) == [f"layer=l{at}" for at in range(GROUPS)]
+
+
+def test_a_flight_is_one_transaction(config, monkeypatch):
+    monkeypatch.setattr(flight_module, "MOST_GROUPS", 4)
+    commits = []
+    commit = ledger_module.Ledger.commit
+
+    def counted(self, entries, precision):
+        commits.append(len(entries))
+        commit(self, entries, precision)
+
+    monkeypatch.setattr(ledger_module.Ledger, "commit", counted)
+    run_sweep(config)
+    assert commits == [4, 4, 2]
+
+
+def test_the_seconds_of_groups_add_up_to_no_more_than_the_run(config, monkeypatch):
+    monkeypatch.setattr(flight_module, "MOST_GROUPS", 4)
+    record = json.loads(run_sweep(config).run_path.read_text("utf-8"))
+    seconds = [group["seconds"] for group in record["groups"]]
+    assert min(seconds) > 0
+    assert sum(seconds) <= record["timings"]["compute"]
+    passes = [group["provenance"]["seconds"] for group in record["groups"]]
+    # Within a flight they are in proportion to the passes.
+    for first in (0, 4):
+        shares = np.divide(seconds[first : first + 4], passes[first : first + 4])
+        np.testing.assert_allclose(shares, shares[0])
+
+
+def test_a_group_that_is_not_small_flies_alone(config, monkeypatch):
+    groups = plan_sweep(config).groups
+    sizes = [flight_module.bytes_of_group(group.pass_plan) for group in groups]
+    assert sizes == sorted(sizes)
+    monkeypatch.setattr(flight_module, "SMALL_BYTES", sizes[6])
+    names = [[int(group.name[-1]) for group in flight] for flight in flights_of(groups, 8)]
+    assert names == [[0, 1, 2, 3, 4, 5, 6], [7], [8], [9]]
+    mixed = [groups[at] for at in (0, 9, 1, 2)]
+    assert [len(flight) for flight in flights_of(mixed, 8)] == [1, 1, 2]
+
+
+def test_the_predicted_memory_is_that_of_two_flights_and_their_passes(config, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    plan = plan_sweep(config)
+    loaded = [3 * 70 * (5 + at) * 8 for at in range(GROUPS)]  # float64
+    # In one flight: all arrays and results, and what two threads need at a time.
+    needs = [own.pass_plan.bytes_centered + own.pass_plan.bytes_workspace for own in plan.groups]
+    results = [3 * 70 * 8 + 2 * 9 * 8] * GROUPS
+    assert plan.bytes_memory == sum(loaded) + 2 * max(needs) + sum(results)
+    monkeypatch.setattr(flight_module, "MOST_GROUPS", 1)
+    assert plan.bytes_memory == max(
+        loaded[at] + (loaded[at + 1] if at + 1 < GROUPS else 0) + needs[at] for at in range(GROUPS)
+    )
+
+
+class FullLedger(ledger_module.Ledger):
+    """A ledger on a disk with little room."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        self._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_full_disk_ends_the_run(config, monkeypatch, most):
+    monkeypatch.setattr(flight_module, "MOST_GROUPS", most)
+    monkeypatch.setattr("fastcka.sweep.writer.Ledger", FullLedger)
+    events = []
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite: database or disk is full"):
+        run_sweep(config, on_event=events.append)
+    kept = groups_in(config.output / "ledger.sqlite")
+    assert set(computed(events)) <= kept
+    assert 0 < len(kept) < GROUPS
+    assert len(kept) % most == 0  # whole flights
+    assert not (config.output / "results.csv").exists()
+    monkeypatch.undo()
+    result = run_sweep(config)
+    assert (result.groups_computed, result.groups_reused) == (GROUPS - len(kept), len(kept))
+
+
+def test_what_was_computed_is_committed_when_another_error_ends_the_run(config, monkeypatch):
+    monkeypatch.setattr(flight_module, "MOST_GROUPS", 1)
+    from fastcka.sweep import compute
+
+    compare_flights = compute.compare_flights
+
+    def fails(flights, **options):
+        for at, outcomes in enumerate(compare_flights(flights, **options)):
+            if at == 3:
+                raise DeviceError("gone")
+            yield outcomes
+
+    monkeypatch.setattr(compute, "compare_flights", fails)
+    commit = ledger_module.Ledger.commit
+
+    def slowly(self, entries, precision):
+        time.sleep(0.2)
+        commit(self, entries, precision)
+
+    monkeypatch.setattr(ledger_module.Ledger, "commit", slowly)
+    with pytest.raises(DeviceError, match="gone"):
+        run_sweep(config)
+    assert groups_in(config.output / "ledger.sqlite") == {"layer=l0", "layer=l1", "layer=l2"}
+
+
+def write(path, flights, *, finish=False, error=None):
+    with LedgerWriter(path, "high") as writer:
+        for _ in range(flights):
+            writer.put([(None, None)])
+        if finish:
+            writer.finish()
+        if error is not None:
+            raise error
+
+
+def test_an_error_of_the_writer_is_never_lost(tmp_path):
+    nowhere = tmp_path / "absent" / "ledger.sqlite"
+    with pytest.raises(LedgerError, match="unable to open"):
+        write(nowhere, 1)
+    with pytest.raises(LedgerError, match="unable to open"):
+        write(nowhere, 1, finish=True)
+    with pytest.raises(LedgerError, match="unable to open"):
+        write(nowhere, 10)  # nobody waits for room that a failed writer does not make
+    with pytest.raises(DeviceError, match="gone") as raised:
+        write(nowhere, 1, error=DeviceError("gone"))
+    (note,) = raised.value.__notes__
+    assert "not in the ledger" in note
+    assert "unable to open" in note
