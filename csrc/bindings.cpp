@@ -11,6 +11,7 @@
 #include "cpu/implementation.hpp"
 #include "cpu/pass.hpp"
 #include "hsic.hpp"
+#include "store/bind.hpp"
 
 namespace py = pybind11;
 using fastcka::DType;
@@ -164,4 +165,5 @@ PYBIND11_MODULE(_core, module) {
   module.def("run", &run, py::arg("views"), py::kw_only(), py::arg("route"), py::arg("tile"), py::arg("chunk"),
              py::arg("float64"), py::arg("threads"), py::arg("implementation"), py::arg("progress"),
              "S0 and k of all representations; see csrc/hsic.hpp.");
+  fastcka::store::bind(module);
 }

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 HDF5_VERSION: Final[tuple[int, ...]] = h5py.version.hdf5_version_tuple
 
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
@@ -98,12 +100,19 @@ def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File
             raise CorruptFileError(f"{path}: damaged: the file is cut off after {len(start)} bytes")
         raise CorruptFileError(f"{path}: not an HDF5 file (it starts with {start!r})")
     with named_errors(path):
-        file = h5py.File(path, "r", locking="best-effort")
+        # The driver by its name: HDF5_DRIVER may ask for one that has no descriptor.
+        file = h5py.File(path, "r", driver="sec2", locking="best-effort")
     try:
         yield file
     finally:
         with named_errors(path):
             file.close()
+
+
+def descriptor(path: Path, file: h5py.File) -> int:
+    """Return the descriptor that HDF5 reads an open file by; it lives as long as the file."""
+    with named_errors(path):
+        return int(file.id.get_vfd_handle())
 
 
 def member(path: Path, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
@@ -248,6 +257,56 @@ def chunk_grid(data: h5py.Dataset) -> tuple[int, int]:
     for step in chunk:
         size_of_chunk *= int(step)
     return count, size_of_chunk
+
+
+def chunk_offsets(path: Path, data: h5py.Dataset, size: int, file_size: int) -> NDArray[np.int64]:
+    """Return where the chunks of a dataset lie in its file, (n_chunks,), by their first row.
+
+    Parameters
+    ----------
+    path, data
+        The file, and its chunked dataset.
+    size
+        Bytes that each chunk takes.
+    file_size
+        Bytes of the file.
+
+    Raises
+    ------
+    CorruptFileError
+        If the chunks are not of whole rows, or one is missing, has another size, left out a
+        filter, lies outside the file or shares bytes with another.
+    """
+    where = f"{path}: {data.name}"
+    found: list[Any] = []
+    with named_errors(path, data.name):
+        if data.chunks[1:] != data.shape[1:]:
+            raise CorruptFileError(f"{where}: expected chunks of whole rows, got {data.chunks}")
+        rows, n = int(data.chunks[0]), int(data.shape[0])
+        data.id.chunk_iter(found.append)
+        chunks = np.array(
+            [(*info.chunk_offset, info.filter_mask, info.size, info.byte_offset) for info in found],
+            dtype=np.uint64,
+        )
+    count = -(-n // rows)
+    if len(chunks) != count:
+        raise CorruptFileError(f"{where}: {len(chunks)} of {count} chunks are stored")
+    chunks = chunks[np.argsort(chunks[:, 0])]
+    positions, columns = chunks[:, 0], chunks[:, 1:-3]
+    masks, sizes, offsets = chunks[:, -3:].T
+    if (positions != np.arange(count, dtype=np.uint64) * np.uint64(rows)).any() or columns.any():
+        raise CorruptFileError(f"{where}: chunks are stored that are not of its {n} rows")
+    if masks.any():
+        raise CorruptFileError(f"{where}: a chunk is stored without its checksum")
+    if (sizes != size).any():
+        raise CorruptFileError(
+            f"{where}: a chunk of {sizes[sizes != size][0]} bytes; expected {size}"
+        )
+    ordered = np.sort(offsets)
+    if ordered[-1] > file_size - size or (np.diff(ordered) < size).any():
+        raise CorruptFileError(f"{where}: chunks lie outside the file or over each other")
+    checked: NDArray[np.int64] = offsets.astype(np.int64)
+    return checked
 
 
 def read_all(path: Path, data: h5py.Dataset) -> np.ndarray[Any, np.dtype[Any]]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import h5py
 import numpy as np
-from h5py import h5s, h5t, h5z
+from h5py import h5t, h5z
 
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
 from fastcka.store import hdf5_safety as safe
+from fastcka.store.chunks import LayerChunks
 from fastcka.store.columns import MAX_TEXT_BYTES, decoded, ids_digest
-from fastcka.store.dtypes import STORED_DTYPES, float32_of_bfloat16, non_finite
+from fastcka.store.dtypes import STORED_DTYPES, non_finite
 from fastcka.store.format import (
     DIGEST_BYTES,
     FORMAT,
@@ -27,7 +29,6 @@ from fastcka.store.format import (
 )
 from fastcka.store.jsontext import checked_factors, parse_object
 from fastcka.store.key import Examples
-from fastcka.store.target import WantedRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +73,8 @@ class StepReader:
         except InputError as error:
             raise CorruptFileError(f"{path}: {error}") from error
         self.provenance = self._json("provenance")
-        self._checked: dict[int, tuple[h5py.Dataset, str, h5py.Group]] = {}
+        self.file = safe.descriptor(path, file)
+        self._chunks: dict[int, LayerChunks] = {}
         self._examples = safe.subgroup(path, file, "examples")
         self._layers = safe.subgroup(path, file, "layers")
         ids = safe.dataset(path, self._examples, "id")
@@ -102,72 +104,42 @@ class StepReader:
 
     def layer(self, position: int) -> LayerHeader:
         """Return what the file says of one layer, once it is what the format allows."""
-        data, dtype, group = self._layer_values(position)
+        chunks = self.chunks(position)
+        group = self._layer_group(position)
         name = self._text(group, "name")
         digest = self._text(group, "digest")
         if len(digest) != 2 * DIGEST_BYTES or set(digest) - set("0123456789abcdef"):
             raise CorruptFileError(f"{self.path}: {group.name}: digest: got {digest[:80]!r}")
         pooling, io = (safe.text_attribute(self.path, group, key) for key in LAYER_ATTRIBUTES)
-        return LayerHeader(name, int(data.shape[1]), dtype, digest, pooling, io)
+        return LayerHeader(name, chunks.n_features, chunks.dtype, digest, pooling, io)
 
     def position(self, layer: str, hint: int = 0) -> int | None:
         """Return the position of a layer, looked for at the hint first; None if it has none."""
         count = self._count_layers()
         order: list[int] = [hint, *range(count)] if hint < count else list(range(count))
         for position in order:
-            group = safe.subgroup(self.path, self._layers, str(position))
-            if self._text(group, "name") == layer:
+            if self._text(self._layer_group(position), "name") == layer:
                 return position
         return None
 
     def layer_names(self) -> list[str]:
         """Return the names of the layers in their order."""
         return [
-            self._text(safe.subgroup(self.path, self._layers, str(position)), "name")
+            self._text(self._layer_group(position), "name")
             for position in range(self._count_layers())
         ]
 
-    def blocks(self, position: int) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Yield a layer's rows a chunk at a time, in the stored form (bfloat16 as bits).
-
-        The array is overwritten by the next one.
-        """
-        data, dtype, _ = self._layer_values(position)
-        n, d = data.shape
-        with safe.named_errors(self.path, data.name):
-            rows = min(int(data.chunks[0]), n)
-            buffer = np.empty((rows, d), dtype=STORED_DTYPES[dtype])
-        for start in range(0, n, rows):
-            stop = min(start + rows, n)
-            block = buffer[: stop - start]
-            with safe.named_errors(self.path, data.name):
-                selection = data.id.get_space()
-                selection.select_hyperslab((start, 0), block.shape)
-                data.id.read(h5s.create_simple(block.shape), selection, block)
-            yield slice(start, stop), block
+    def chunks(self, position: int) -> LayerChunks:
+        """Return where a layer's values lie, once its dataset is what the format allows."""
+        if position not in self._chunks:
+            self._chunks[position] = self._checked_chunks(position)
+        return self._chunks[position]
 
     def read(
         self, position: int, out: NDArray[Any], rows: NDArray[np.integer[Any]] | None = None
     ) -> None:
-        """Copy a layer's rows, all or those at ``rows`` in that order, into an array.
-
-        A chunk is read at a time, whatever the order: memory does not grow with the layer.
-        """
-        _, dtype, group = self._layer_values(position)
-        wanted = None if rows is None else WantedRows(rows)
-        for block_rows, block in self.blocks(position):
-            target: slice | NDArray[np.intp] = block_rows
-            if wanted is not None:
-                target, block = wanted.of(block_rows, block)
-            values = float32_of_bfloat16(block) if dtype == "bfloat16" else block
-            try:
-                with np.errstate(over="raise"):
-                    out[target] = values
-            except FloatingPointError:
-                raise InputError(
-                    f"out: values of {self.path}: {group.name}/x are too large for {out.dtype}; "
-                    "give a float64 array"
-                ) from None
+        """Copy a layer's rows, all or those at ``rows`` in that order, into an array."""
+        self.chunks(position).read(self.path, self.file, out, rows)
 
     def examples(self) -> Examples:
         """Return the ids and columns of the examples."""
@@ -208,7 +180,13 @@ class StepReader:
         """
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         finite = True
-        for _, block in self.blocks(position):
+        chunks = self.chunks(position)
+        n = chunks.n_examples
+        buffer = np.empty((min(chunks.rows, n), chunks.n_features), STORED_DTYPES[chunks.dtype])
+        for start in range(0, n, chunks.rows):
+            rows = np.arange(start, min(start + chunks.rows, n))
+            block = buffer[: len(rows)]
+            chunks.read(self.path, self.file, block, rows)
             digest.update(block.data)
             finite = finite and not non_finite(block, layer.dtype).any()
         where = f"{self.path}: /layers/{position}/x ({layer.name})"
@@ -239,15 +217,11 @@ class StepReader:
             raise CorruptFileError(f"{self.path}: it holds step {step}, which is not its file name")
         return model, step
 
-    def _layer_values(self, position: int) -> tuple[h5py.Dataset, str, h5py.Group]:
-        """Return a layer's dataset, format and group; they are checked once an open file."""
-        if position not in self._checked:
-            self._checked[position] = self._checked_layer(position)
-        return self._checked[position]
+    def _layer_group(self, position: int) -> h5py.Group:
+        return safe.subgroup(self.path, self._layers, str(position))
 
-    def _checked_layer(self, position: int) -> tuple[h5py.Dataset, str, h5py.Group]:
-        group = safe.subgroup(self.path, self._layers, str(position))
-        data = safe.dataset(self.path, group, "x")
+    def _checked_chunks(self, position: int) -> LayerChunks:
+        data = safe.dataset(self.path, self._layer_group(position), "x")
         where = f"{self.path}: {data.name}"
         shape = safe.simple_shape(self.path, data)
         if len(shape) != 2 or shape[1] < 1:
@@ -265,11 +239,8 @@ class StepReader:
                     f"{where}: expected little-endian float16, float32, float64, or uint16 with "
                     f"logical_dtype 'bfloat16'; got {kind.dtype} with logical_dtype {logical!r}"
                 )
-        self._check_storage(data)
-        with safe.named_errors(self.path, data.name):
-            if data.chunks[1] != shape[1]:
-                raise CorruptFileError(f"{where}: expected chunks of whole rows, got {data.chunks}")
-        return data, dtype, group
+        offsets = self._checked_offsets(data)
+        return LayerChunks(data.name, *shape, dtype, int(data.chunks[0]), offsets)
 
     def _count_layers(self) -> int:
         names = safe.member_names(self.path, self._layers)
@@ -307,7 +278,7 @@ class StepReader:
                     f"logical_dtype 'bool'; got a {type(kind).__name__} of {kind.get_size()} bytes "
                     f"with logical_dtype {logical!r}"
                 )
-        self._check_storage(data)
+        self._checked_offsets(data)
         return data, found
 
     def _ids(self) -> NDArray[np.str_]:
@@ -324,8 +295,8 @@ class StepReader:
         with safe.named_errors(self.path, data.name):
             return decoded(values)
 
-    def _check_storage(self, data: h5py.Dataset) -> None:
-        """Check that a dataset is laid out as the format says, with every chunk in the file."""
+    def _checked_offsets(self, data: h5py.Dataset) -> NDArray[np.int64]:
+        """Return where the chunks lie, if all do in the file and as the format says."""
         where = f"{self.path}: {data.name}"
         if safe.layout_name(self.path, data) != "chunked":
             raise CorruptFileError(f"{where}: expected chunked storage")
@@ -336,18 +307,15 @@ class StepReader:
             if data.maxshape != data.shape:
                 raise CorruptFileError(f"{where}: expected a fixed shape, got {data.maxshape}")
             count, size = safe.chunk_grid(data)
-            declared = count * (size + _FLETCHER32_BYTES)
-            available = self.path.stat().st_size
+            size += _FLETCHER32_BYTES
+            declared = count * size
+            available = os.fstat(self.file).st_size
             # In this order: a declared size beyond the file must not make HDF5 walk an index.
             if declared > available:
                 raise UnsafeFileError(
                     f"{where}: {data.shape} declared, {declared} bytes in a file of {available}"
                 )
-            if data.id.get_num_chunks() != count or data.id.get_storage_size() != declared:
-                raise CorruptFileError(
-                    f"{where}: {data.id.get_num_chunks()} of {count} chunks are stored, "
-                    f"{data.id.get_storage_size()} of {declared} bytes"
-                )
+        return safe.chunk_offsets(self.path, data, size, available)
 
     def _text(self, obj: h5py.Group | h5py.Dataset, name: str) -> str:
         value = safe.text_attribute(self.path, obj, name)
