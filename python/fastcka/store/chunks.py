@@ -7,6 +7,7 @@ several at once to where they are wanted, and holds each against the checksum th
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,14 +15,35 @@ import numpy as np
 
 from fastcka import _core
 from fastcka.errors import CorruptFileError, InputError, StoreError
+from fastcka.store.index import Signature
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from fastcka.store.format import FileHeader
+
 _MOST_THREADS: Final = 4
 """Copying and summing a chunk takes less than fetching it: these many keep any disk busy."""
+
+
+@contextmanager
+def reopened(path: Path, signature: Signature) -> Iterator[int | None]:
+    """Open a file that HDF5 has looked at; None if it is another one by now, or cannot be opened.
+
+    Opening a pipe does not wait, and no link is followed.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        yield None
+        return
+    try:
+        yield file if Signature.of(os.fstat(file)) == signature else None
+    finally:
+        os.close(file)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +70,21 @@ class LayerChunks:
     dtype: str
     rows: int
     offsets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, header: FileHeader, layer: str) -> LayerChunks | None:
+        """Return what a header says of a layer's values; None if it has no such layer."""
+        for position, known in enumerate(header.layers):
+            if known.name == layer:
+                return cls(
+                    f"/layers/{position}/x",
+                    header.n_examples,
+                    known.n_features,
+                    known.dtype,
+                    known.chunk_rows,
+                    np.array(known.offsets, dtype=np.int64),
+                )
+        return None
 
     def read(
         self,

@@ -49,13 +49,14 @@ _HDF5_ERRORS: Final = (
 
 
 @contextmanager
-def named_errors(path: Path, name: str = "/") -> Iterator[None]:
+def named_errors(path: Path, of: h5py.Group | h5py.Dataset | str = "/") -> Iterator[None]:
     """Turn what HDF5 raises into a `CorruptFileError` that names the file and the object."""
     try:
         yield
     except StoreError:
         raise
     except _HDF5_ERRORS as error:
+        name = of if isinstance(of, str) else str(of.name)  # HDF5 takes its time to tell a name
         where = str(path) if name == "/" else f"{path}: {name}"
         raise CorruptFileError(f"{where}: damaged: {_in_words(name, error)}") from error
 
@@ -165,7 +166,7 @@ def dataset(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
 
 def member_names(path: Path, group: h5py.Group) -> list[str]:
     """Return the names in a group, refusing a group too large to be real."""
-    with named_errors(path, group.name):
+    with named_errors(path, group):
         if len(group) > _MAX_MEMBERS:
             raise UnsafeFileError(f"{path}: {group.name}: {len(group)} members; too many to list")
         return list(group)
@@ -179,8 +180,7 @@ def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str
     CorruptFileError
         If it is of another type, of variable length, not scalar, or not UTF-8.
     """
-    where = f"{path}: {obj.name}: attribute {name!r}"
-    with named_errors(path, obj.name):
+    with named_errors(path, obj):
         if not h5a.exists(obj.id, name.encode("ascii")):
             return None
         attribute = h5a.open(obj.id, name.encode("ascii"))
@@ -188,9 +188,14 @@ def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str
         size = kind.get_size()
         fixed = isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str()
         if not fixed or attribute.get_space().get_simple_extent_type() != h5s.SCALAR:
-            raise CorruptFileError(f"{where}: expected one string of fixed length")
+            raise CorruptFileError(
+                f"{path}: {obj.name}: attribute {name!r}: expected one string of fixed length"
+            )
         if size > _MAX_ATTRIBUTE_BYTES:
-            raise CorruptFileError(f"{where}: {size} bytes; at most {_MAX_ATTRIBUTE_BYTES}")
+            raise CorruptFileError(
+                f"{path}: {obj.name}: attribute {name!r}: {size} bytes; at most "
+                f"{_MAX_ATTRIBUTE_BYTES}"
+            )
         value = np.empty((), dtype=f"S{size}")
         attribute.read(value, kind)  # as stored: HDF5 converts between no two character sets
         return bytes(value[()]).decode("utf-8")
@@ -198,7 +203,7 @@ def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str
 
 def integer_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> int | None:
     """Return a scalar integer attribute, or None if there is none."""
-    with named_errors(path, obj.name):
+    with named_errors(path, obj):
         if not h5a.exists(obj.id, name.encode("ascii")):
             return None
         attribute = h5a.open(obj.id, name.encode("ascii"))
@@ -218,7 +223,7 @@ def layout_name(path: Path, data: h5py.Dataset) -> str:
     UnsafeFileError
         If the dataset is virtual or its values lie in another file.
     """
-    with named_errors(path, data.name):
+    with named_errors(path, data):
         plist = data.id.get_create_plist()
         if plist.get_external_count():
             raise UnsafeFileError(
@@ -234,14 +239,14 @@ def layout_name(path: Path, data: h5py.Dataset) -> str:
 
 def filter_codes(path: Path, data: h5py.Dataset) -> list[int]:
     """Return the codes of a dataset's filters, first applied first."""
-    with named_errors(path, data.name):
+    with named_errors(path, data):
         plist = data.id.get_create_plist()
         return [int(plist.get_filter(i)[0]) for i in range(plist.get_nfilters())]
 
 
 def simple_shape(path: Path, data: h5py.Dataset) -> tuple[int, ...]:
     """Return the shape of a dataset, refusing one without (a null dataspace)."""
-    with named_errors(path, data.name):
+    with named_errors(path, data):
         if data.id.get_space().get_simple_extent_type() == h5s.NULL:
             raise CorruptFileError(f"{path}: {data.name}: expected an array, got an empty space")
         return tuple(int(size) for size in data.id.shape)
@@ -279,7 +284,7 @@ def chunk_offsets(path: Path, data: h5py.Dataset, size: int, file_size: int) -> 
     """
     where = f"{path}: {data.name}"
     found: list[Any] = []
-    with named_errors(path, data.name):
+    with named_errors(path, data):
         if data.chunks[1:] != data.shape[1:]:
             raise CorruptFileError(f"{where}: expected chunks of whole rows, got {data.chunks}")
         rows, n = int(data.chunks[0]), int(data.shape[0])
@@ -311,5 +316,5 @@ def chunk_offsets(path: Path, data: h5py.Dataset, size: int, file_size: int) -> 
 
 def read_all(path: Path, data: h5py.Dataset) -> np.ndarray[Any, np.dtype[Any]]:
     """Return all values of a dataset that has been checked."""
-    with named_errors(path, data.name):
+    with named_errors(path, data):
         return np.asarray(data[...])

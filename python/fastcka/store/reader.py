@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import h5py
@@ -31,7 +32,7 @@ from fastcka.store.jsontext import checked_factors, parse_object
 from fastcka.store.key import Examples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -57,7 +58,9 @@ class StepReader:
     ----------
     path
         The file.
-    model, step, factors, provenance
+    file
+        Its descriptor, which lives as long as the reader.
+    model, step
         What its root says.
     n_examples
         Length of the example ids, and so of everything else in the file.
@@ -68,11 +71,6 @@ class StepReader:
         self._root = file
         self._check_format()
         self.model, self.step = self._identity()
-        try:
-            self.factors = checked_factors(self._json("factors"))
-        except InputError as error:
-            raise CorruptFileError(f"{path}: {error}") from error
-        self.provenance = self._json("provenance")
         self.file = safe.descriptor(path, file)
         self._chunks: dict[int, LayerChunks] = {}
         self._examples = safe.subgroup(path, file, "examples")
@@ -82,6 +80,19 @@ class StepReader:
         if len(shape) != 1 or shape[0] < 1:
             raise CorruptFileError(f"{path}: /examples/id: expected shape (n,), got {shape}")
         self.n_examples = shape[0]
+
+    @cached_property
+    def factors(self) -> dict[str, Any]:
+        """What the root says of the model's factors."""
+        try:
+            return checked_factors(self._json("factors"))
+        except InputError as error:
+            raise CorruptFileError(f"{self.path}: {error}") from error
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What the root says of where the representations come from."""
+        return self._json("provenance")
 
     def header(self) -> FileHeader:
         """Return all that the file says but the values; checks ids, columns and layers."""
@@ -111,7 +122,16 @@ class StepReader:
         if len(digest) != 2 * DIGEST_BYTES or set(digest) - set("0123456789abcdef"):
             raise CorruptFileError(f"{self.path}: {group.name}: digest: got {digest[:80]!r}")
         pooling, io = (safe.text_attribute(self.path, group, key) for key in LAYER_ATTRIBUTES)
-        return LayerHeader(name, chunks.n_features, chunks.dtype, digest, pooling, io)
+        return LayerHeader(
+            name,
+            chunks.n_features,
+            chunks.dtype,
+            digest,
+            chunks.rows,
+            tuple(chunks.offsets.tolist()),
+            pooling,
+            io,
+        )
 
     def position(self, layer: str, hint: int = 0) -> int | None:
         """Return the position of a layer, looked for at the hint first; None if it has none."""
@@ -134,12 +154,6 @@ class StepReader:
         if position not in self._chunks:
             self._chunks[position] = self._checked_chunks(position)
         return self._chunks[position]
-
-    def read(
-        self, position: int, out: NDArray[Any], rows: NDArray[np.integer[Any]] | None = None
-    ) -> None:
-        """Copy a layer's rows, all or those at ``rows`` in that order, into an array."""
-        self.chunks(position).read(self.path, self.file, out, rows)
 
     def examples(self) -> Examples:
         """Return the ids and columns of the examples."""
@@ -231,7 +245,7 @@ class StepReader:
                 f"{where}: {shape[0]} rows, but /examples/id has {self.n_examples}"
             )
         logical = safe.text_attribute(self.path, data, "logical_dtype")
-        with safe.named_errors(self.path, data.name):
+        with safe.named_errors(self.path, data):
             kind = data.id.get_type()
             dtype = next((name for name, known in _LAYER_TYPES.items() if kind == known), None)
             if dtype is None or logical != ("bfloat16" if dtype == "bfloat16" else None):
@@ -266,7 +280,7 @@ class StepReader:
         if shape != (self.n_examples,):
             raise CorruptFileError(f"{where}: expected shape ({self.n_examples},), got {shape}")
         logical = safe.text_attribute(self.path, data, "logical_dtype")
-        with safe.named_errors(self.path, data.name):
+        with safe.named_errors(self.path, data):
             kind = data.id.get_type()
             if isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str():
                 found = "text" if kind.get_size() <= MAX_TEXT_BYTES else None
@@ -292,7 +306,7 @@ class StepReader:
         if kind != "text":
             raise CorruptFileError(f"{self.path}: {data.name}: expected text, got {kind}")
         values = safe.read_all(self.path, data)
-        with safe.named_errors(self.path, data.name):
+        with safe.named_errors(self.path, data):
             return decoded(values)
 
     def _checked_offsets(self, data: h5py.Dataset) -> NDArray[np.int64]:
@@ -303,7 +317,7 @@ class StepReader:
         filters = safe.filter_codes(self.path, data)
         if filters != [h5z.FILTER_FLETCHER32]:
             raise CorruptFileError(f"{where}: expected fletcher32 alone, got filters {filters}")
-        with safe.named_errors(self.path, data.name):
+        with safe.named_errors(self.path, data):
             if data.maxshape != data.shape:
                 raise CorruptFileError(f"{where}: expected a fixed shape, got {data.maxshape}")
             count, size = safe.chunk_grid(data)
@@ -340,13 +354,24 @@ def open_step(path: Path) -> Iterator[StepReader]:
         If it is not there, not safe to read, damaged, or of another format or version. Of a
         damaged file the message says how it is mended.
     """
-    which = f"the model's step {path.stem}"
+    known: list[StepReader] = []
+
+    def which() -> str:
+        if not known:
+            return f"the model's step {path.stem}"
+        return f"model {known[0].model!r}, step {known[0].step},"
+
+    with remedy(which), safe.open_hdf5(path) as file:
+        known.append(StepReader(path, file))
+        yield known[0]
+
+
+@contextmanager
+def remedy(which: Callable[[], str]) -> Iterator[None]:
+    """Say of a damaged file how it is mended, by the name of what it holds."""
     try:
-        with safe.open_hdf5(path) as file:
-            reader = StepReader(path, file)
-            which = f"model {reader.model!r}, step {reader.step},"
-            yield reader
+        yield
     except CorruptFileError as error:
         raise CorruptFileError(
-            f"{error}; write {which} again with overwrite=True, or delete the file"
+            f"{error}; write {which()} again with overwrite=True, or delete the file"
         ) from error
