@@ -35,7 +35,7 @@ class _Failure:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Computed:
     """What became of the groups.
 
@@ -45,10 +45,16 @@ class Computed:
         Position in the plan -> seconds, of those that are in the ledger now.
     failed
         Position in the plan -> why, of the others.
+    reading
+        Seconds of waiting for a group to be read (a GPU computes the one before meanwhile).
+    computing
+        All other seconds until the groups had their values.
     """
 
     seconds: dict[int, float] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    reading: float = 0.0
+    computing: float = 0.0
 
 
 def compute_groups(
@@ -72,7 +78,14 @@ def compute_groups(
     begun: deque[GroupPlan] = deque()  # a GPU computes one while the next is copied to it
 
     def arriving() -> Iterator[Group]:
-        for group, arrays in loading:
+        while True:
+            waiting = time.perf_counter()
+            read = next(loading, None)
+            computed.reading += time.perf_counter() - waiting
+            if read is None:
+                return
+            group, arrays = read
+            del read
             course.begin(group)
             if isinstance(arrays, _Failure):
                 fail(group, arrays.reason)
@@ -93,6 +106,7 @@ def compute_groups(
             threads=threads,
             progress=course.report,
         ):
+            computed.computing += time.perf_counter() - clock
             group = begun.popleft()
             if isinstance(outcome, InputError):
                 fail(group, str(outcome))
@@ -104,6 +118,7 @@ def compute_groups(
                 tell(SweepEvent("computed", f"'{group.name}' is computed", group.name))
                 computed.seconds[group.position] = time.perf_counter() - clock
             clock = time.perf_counter()
+    computed.computing += time.perf_counter() - clock - computed.reading
     course.end()
     return computed
 
