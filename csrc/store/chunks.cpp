@@ -1,6 +1,5 @@
 #include "chunks.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -117,12 +116,6 @@ class Reader {
     return found;
   }
 
-  // Tell the kernel of a chunk that is read soon: one that several threads read has no order to read ahead in.
-  void announce(std::int64_t chunk) const {
-    static_cast<void>(
-        posix_fadvise(chunks_.file, offset(chunk), chunks_.rows * row_bytes_ + checksum_bytes, POSIX_FADV_WILLNEED));
-  }
-
   void read(std::int64_t chunk, char* scratch) const {
     Fletcher32 sum;
     const std::int64_t first = chunk * chunks_.rows;
@@ -199,14 +192,11 @@ class Reader {
 void read_rows(const Chunks& chunks, const Wanted& wanted, const Target& target, int threads, const Poll& poll) {
   const Reader reader(chunks, wanted, target);
   const std::vector<std::int64_t> needed = reader.needed();
-  const auto count = static_cast<std::int64_t>(needed.size());
   cpu::Pool pool(threads, poll);
   std::vector<std::unique_ptr<char[]>> scratch(static_cast<std::size_t>(threads));
-  pool.run(count, cpu::Pool::Progress::silent, [&](std::int64_t item, int worker) {
+  pool.run(static_cast<std::int64_t>(needed.size()), cpu::Pool::Progress::silent, [&](std::int64_t item, int worker) {
     std::unique_ptr<char[]>& own = scratch[static_cast<std::size_t>(worker)];
     if (own == nullptr) own.reset(new char[reader.scratch_bytes()]);
-    const std::int64_t next = item + threads;
-    if (next < count) reader.announce(needed[static_cast<std::size_t>(next)]);
     reader.read(needed[static_cast<std::size_t>(item)], own.get());
   });
 }
