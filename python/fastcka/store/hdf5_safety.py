@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 HDF5_VERSION: Final[tuple[int, ...]] = h5py.version.hdf5_version_tuple
 
+if not hasattr(h5d.DatasetID, "chunk_iter"):  # else every file would be called damaged
+    raise ImportError(
+        "fastcka needs an h5py built with HDF5 1.12.3 or newer, as its wheels are; this one has "
+        f"{h5py.version.hdf5_version}"
+    )
+
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _MAX_ATTRIBUTE_BYTES: Final = 64 << 10
 _MAX_MEMBERS: Final = 100_000
