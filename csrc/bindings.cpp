@@ -13,6 +13,7 @@
 #include "cpu/pass.hpp"
 #include "cpu/speed.hpp"
 #include "hsic.hpp"
+#include "store/bind.hpp"
 
 namespace py = pybind11;
 using fastcka::DType;
@@ -270,4 +271,5 @@ PYBIND11_MODULE(_core, module) {
              "How fast an implementation runs here, in some milliseconds; see csrc/cpu/speed.hpp.");
   module.def("run", &run, py::arg("groups"), py::kw_only(), py::arg("threads"), py::arg("progress"),
              "S0 and k of all representations of each group; see csrc/cpu/pass.hpp.");
+  fastcka::store::bind(module);
 }

@@ -45,7 +45,7 @@ BELOW = {
 }
 # Library -> the only places that may import it.
 HOME = {
-    "_core": {"core/backend.py"},
+    "_core": {"core/backend.py", "store/chunks.py"},
     "cupy": {"core/cuda/session.py"},
     "h5py": {"store/"},
     "jinja2": {"report/page.py"},

@@ -49,10 +49,11 @@ def build_tiles(folder: Path) -> Path:
             [f'-DFASTCKA_VERSION="{version}"', '-DFASTCKA_COMPILER="emulated tiles"'],
         ),
         *((CPU / f"{name}.cpp", []) for name in SOURCES),
+        *((source, []) for source in sorted((CSRC / "store").glob("*.cpp"))),
     ]
     includes = [CPU, CSRC, pybind11.get_include(), sysconfig.get_paths()["include"]]
     common = [*compiler(), *FLAGS, *(f"-I{place}" for place in includes)]
-    headers = headers_in(CPU, CSRC, beside)
+    headers = headers_in(CPU, CSRC, CSRC / "store", beside)
 
     def compile_one(unit: tuple[Path, list[str]]) -> Path:
         source, flags = unit

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 version: str
 compiler: str
 staging_lanes: int
@@ -15,3 +18,14 @@ def run(
     threads: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[dict[str, Any]]: ...
+def read_rows(
+    file: int,
+    *,
+    offsets: NDArray[np.int64],
+    chunk_rows: int,
+    n: int,
+    stored: str,
+    out: NDArray[Any],
+    wanted: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    threads: int,
+) -> tuple[str, int, int] | None: ...

@@ -152,7 +152,7 @@ def test_a_damaged_file_is_found_behind_the_index(indexed: Store) -> None:
     data = bytearray(path.read_bytes())
     data[data.index(X.tobytes())] ^= 1
     path.write_bytes(data)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # the index cannot see it
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     fresh = open_store(indexed.path)
     assert len(fresh.keys()) == 4
     with pytest.raises(StoreError, match=r"2\.h5: /layers/0/x: damaged"):

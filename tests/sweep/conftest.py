@@ -65,9 +65,12 @@ def no_figures(monkeypatch):
     """Write a few bytes for each heatmap: drawing takes most of a small run's time."""
 
     def draw(matrix, labels, *, title, **options):
-        return SimpleNamespace(savefig=lambda path: path.write_bytes(b"\x89PNG" + title.encode()))
+        return b"\x89PNG" + title.encode()
 
     monkeypatch.setattr("fastcka.sweep.exports.draw_heatmap", draw)
+    monkeypatch.setattr(
+        "fastcka.sweep.exports.save_png", lambda drawn, path: path.write_bytes(drawn)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,9 @@ import itertools
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
+from matplotlib.image import imread
 
-from fastcka.core.heatmap import draw_heatmap
+from fastcka.core.heatmap import draw_heatmap, save_png
 from fastcka.errors import InputError
 from fastcka.sweep import run_sweep
 
@@ -117,3 +118,17 @@ def test_cells_that_are_no_comparison_are_blank_and_said(trained, config_for, mo
     run_sweep(config_for(within=["layer"], steps="final_each"))
     assert np.isfinite(drawn[0][0][0]).all()
     assert "grey" not in drawn[0][2].get_supxlabel()
+
+
+def test_a_figure_that_is_drawn_once_is_the_one_that_matplotlib_saves(tmp_path):
+    matrix = _blocks(30, 5)
+    matrix[3, 4] = np.nan
+    for name, save in {
+        "once.png": save_png,
+        "twice.png": lambda figure, path: figure.savefig(path),
+    }.items():
+        save(
+            _draw(matrix, [f"variant {at // 5} seed {at % 5}" for at in range(30)]), tmp_path / name
+        )
+    once, twice = (imread(tmp_path / name) for name in ("once.png", "twice.png"))
+    np.testing.assert_array_equal(once, twice)

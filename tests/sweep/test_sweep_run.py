@@ -239,7 +239,13 @@ def test_the_record_of_a_run(trained, config_for, run):
     assert set(record["versions"]) == {"fastcka", "numpy", "h5py", "python"}
     assert record["versions"]["numpy"] == np.__version__
     assert record["groups_computed"] == 2
-    assert set(record["timings"]) == {"plan", "compute", "export", "total"}
+    timings = record["timings"]
+    assert set(timings) == {"plan", "compute", "reading", "computing", "export", "total"}
+    assert sum(timings[lap] for lap in ("plan", "compute", "export")) == pytest.approx(
+        timings["total"]
+    )
+    assert min(timings.values()) > 0
+    assert timings["reading"] + timings["computing"] < timings["compute"]
     for group in record["groups"]:
         assert group["seconds"] > 0
         assert group["provenance"]["device"] == "cpu"

@@ -12,6 +12,7 @@ from fastcka.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -128,6 +129,14 @@ def draw_heatmap(
     caption = _caption(matrix, missing, n_examples, notes, left_out=count - len(shown))
     figure.supxlabel(caption, fontsize=8, x=0.01, ha="left")
     return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as `Figure.savefig` does, which draws it twice: once for its layout alone."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(path)
 
 
 def _block_starts(labels: Sequence[str]) -> list[int]:

@@ -36,12 +36,17 @@ _COLUMN: Final = re.compile(r"\w[\w .-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class LayerHeader:
-    """What a file says of one of its layers; its position is its place in `FileHeader.layers`."""
+    """What a file says of one of its layers; its position is its place in `FileHeader.layers`.
+
+    Its values lie in chunks of ``chunk_rows`` rows, at these offsets in the file.
+    """
 
     name: str
     n_features: int
     dtype: str
     digest: str
+    chunk_rows: int
+    offsets: tuple[int, ...]
     pooling: str | None = None
     io: str | None = None
 

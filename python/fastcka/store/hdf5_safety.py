@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 HDF5_VERSION: Final[tuple[int, ...]] = h5py.version.hdf5_version_tuple
+
+if not hasattr(h5d.DatasetID, "chunk_iter"):  # else every file would be called damaged
+    raise ImportError(
+        "fastcka needs an h5py built with HDF5 1.12.3 or newer, as its wheels are; this one has "
+        f"{h5py.version.hdf5_version}"
+    )
 
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _MAX_ATTRIBUTE_BYTES: Final = 64 << 10
@@ -47,13 +55,14 @@ _HDF5_ERRORS: Final = (
 
 
 @contextmanager
-def named_errors(path: Path, name: str = "/") -> Iterator[None]:
+def named_errors(path: Path, of: h5py.Group | h5py.Dataset | str = "/") -> Iterator[None]:
     """Turn what HDF5 raises into a `CorruptFileError` that names the file and the object."""
     try:
         yield
     except StoreError:
         raise
     except _HDF5_ERRORS as error:
+        name = of if isinstance(of, str) else str(of.name)  # HDF5 takes its time to tell a name
         where = str(path) if name == "/" else f"{path}: {name}"
         raise CorruptFileError(f"{where}: damaged: {_in_words(name, error)}") from error
 
@@ -98,12 +107,19 @@ def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File
             raise CorruptFileError(f"{path}: damaged: the file is cut off after {len(start)} bytes")
         raise CorruptFileError(f"{path}: not an HDF5 file (it starts with {start!r})")
     with named_errors(path):
-        file = h5py.File(path, "r", locking="best-effort")
+        # The driver by its name: HDF5_DRIVER may ask for one that has no descriptor.
+        file = h5py.File(path, "r", driver="sec2", locking="best-effort")
     try:
         yield file
     finally:
         with named_errors(path):
             file.close()
+
+
+def descriptor(path: Path, file: h5py.File) -> int:
+    """Return the descriptor that HDF5 reads an open file by; it lives as long as the file."""
+    with named_errors(path):
+        return int(file.id.get_vfd_handle())
 
 
 def member(path: Path, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
@@ -156,7 +172,7 @@ def dataset(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
 
 def member_names(path: Path, group: h5py.Group) -> list[str]:
     """Return the names in a group, refusing a group too large to be real."""
-    with named_errors(path, group.name):
+    with named_errors(path, group):
         if len(group) > _MAX_MEMBERS:
             raise UnsafeFileError(f"{path}: {group.name}: {len(group)} members; too many to list")
         return list(group)
@@ -170,8 +186,7 @@ def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str
     CorruptFileError
         If it is of another type, of variable length, not scalar, or not UTF-8.
     """
-    where = f"{path}: {obj.name}: attribute {name!r}"
-    with named_errors(path, obj.name):
+    with named_errors(path, obj):
         if not h5a.exists(obj.id, name.encode("ascii")):
             return None
         attribute = h5a.open(obj.id, name.encode("ascii"))
@@ -179,9 +194,14 @@ def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str
         size = kind.get_size()
         fixed = isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str()
         if not fixed or attribute.get_space().get_simple_extent_type() != h5s.SCALAR:
-            raise CorruptFileError(f"{where}: expected one string of fixed length")
+            raise CorruptFileError(
+                f"{path}: {obj.name}: attribute {name!r}: expected one string of fixed length"
+            )
         if size > _MAX_ATTRIBUTE_BYTES:
-            raise CorruptFileError(f"{where}: {size} bytes; at most {_MAX_ATTRIBUTE_BYTES}")
+            raise CorruptFileError(
+                f"{path}: {obj.name}: attribute {name!r}: {size} bytes; at most "
+                f"{_MAX_ATTRIBUTE_BYTES}"
+            )
         value = np.empty((), dtype=f"S{size}")
         attribute.read(value, kind)  # as stored: HDF5 converts between no two character sets
         return bytes(value[()]).decode("utf-8")
@@ -189,7 +209,7 @@ def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str
 
 def integer_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> int | None:
     """Return a scalar integer attribute, or None if there is none."""
-    with named_errors(path, obj.name):
+    with named_errors(path, obj):
         if not h5a.exists(obj.id, name.encode("ascii")):
             return None
         attribute = h5a.open(obj.id, name.encode("ascii"))
@@ -209,7 +229,7 @@ def layout_name(path: Path, data: h5py.Dataset) -> str:
     UnsafeFileError
         If the dataset is virtual or its values lie in another file.
     """
-    with named_errors(path, data.name):
+    with named_errors(path, data):
         plist = data.id.get_create_plist()
         if plist.get_external_count():
             raise UnsafeFileError(
@@ -225,14 +245,14 @@ def layout_name(path: Path, data: h5py.Dataset) -> str:
 
 def filter_codes(path: Path, data: h5py.Dataset) -> list[int]:
     """Return the codes of a dataset's filters, first applied first."""
-    with named_errors(path, data.name):
+    with named_errors(path, data):
         plist = data.id.get_create_plist()
         return [int(plist.get_filter(i)[0]) for i in range(plist.get_nfilters())]
 
 
 def simple_shape(path: Path, data: h5py.Dataset) -> tuple[int, ...]:
     """Return the shape of a dataset, refusing one without (a null dataspace)."""
-    with named_errors(path, data.name):
+    with named_errors(path, data):
         if data.id.get_space().get_simple_extent_type() == h5s.NULL:
             raise CorruptFileError(f"{path}: {data.name}: expected an array, got an empty space")
         return tuple(int(size) for size in data.id.shape)
@@ -250,7 +270,57 @@ def chunk_grid(data: h5py.Dataset) -> tuple[int, int]:
     return count, size_of_chunk
 
 
+def chunk_offsets(path: Path, data: h5py.Dataset, size: int, file_size: int) -> NDArray[np.int64]:
+    """Return where the chunks of a dataset lie in its file, (n_chunks,), by their first row.
+
+    Parameters
+    ----------
+    path, data
+        The file, and its chunked dataset.
+    size
+        Bytes that each chunk takes.
+    file_size
+        Bytes of the file.
+
+    Raises
+    ------
+    CorruptFileError
+        If the chunks are not of whole rows, or one is missing, has another size, left out a
+        filter, lies outside the file or shares bytes with another.
+    """
+    where = f"{path}: {data.name}"
+    found: list[Any] = []
+    with named_errors(path, data):
+        if data.chunks[1:] != data.shape[1:]:
+            raise CorruptFileError(f"{where}: expected chunks of whole rows, got {data.chunks}")
+        rows, n = int(data.chunks[0]), int(data.shape[0])
+        data.id.chunk_iter(found.append)
+        chunks = np.array(
+            [(*info.chunk_offset, info.filter_mask, info.size, info.byte_offset) for info in found],
+            dtype=np.uint64,
+        )
+    count = -(-n // rows)
+    if len(chunks) != count:
+        raise CorruptFileError(f"{where}: {len(chunks)} of {count} chunks are stored")
+    chunks = chunks[np.argsort(chunks[:, 0])]
+    positions, columns = chunks[:, 0], chunks[:, 1:-3]
+    masks, sizes, offsets = chunks[:, -3:].T
+    if (positions != np.arange(count, dtype=np.uint64) * np.uint64(rows)).any() or columns.any():
+        raise CorruptFileError(f"{where}: chunks are stored that are not of its {n} rows")
+    if masks.any():
+        raise CorruptFileError(f"{where}: a chunk is stored without its checksum")
+    if (sizes != size).any():
+        raise CorruptFileError(
+            f"{where}: a chunk of {sizes[sizes != size][0]} bytes; expected {size}"
+        )
+    ordered = np.sort(offsets)
+    if ordered[-1] > file_size - size or (np.diff(ordered) < size).any():
+        raise CorruptFileError(f"{where}: chunks lie outside the file or over each other")
+    checked: NDArray[np.int64] = offsets.astype(np.int64)
+    return checked
+
+
 def read_all(path: Path, data: h5py.Dataset) -> np.ndarray[Any, np.dtype[Any]]:
     """Return all values of a dataset that has been checked."""
-    with named_errors(path, data.name):
+    with named_errors(path, data):
         return np.asarray(data[...])

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from fastcka.errors import StoreError
+from fastcka.errors import StoreError, UnknownKeyError
+from fastcka.near_misses import near_misses
 from fastcka.store import index
+from fastcka.store.chunks import LayerChunks, reopened
 from fastcka.store.format import INDEX, FileHeader, safe_id
 from fastcka.store.index import Record, Signature
 from fastcka.store.listing import StepFile, relative_name, step_files
-from fastcka.store.reader import open_step
+from fastcka.store.reader import open_step, remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from fastcka.store.key import Key
+    from fastcka.store.reader import StepReader
 
 _INDEX_FROM_FILES: Final = 64
 """Opening fewer files than this takes no time that anyone would notice: no index is kept."""
@@ -79,12 +85,45 @@ class HeaderCache:
             raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
         return self._of_file(StepFile(path, signature))
 
-    def hint(self, path: Path, layer: str) -> int:
-        """Return where a layer stood in its file when last looked at; 0 if that is not known."""
-        with self._lock:
-            record = self._loaded().get(relative_name(path))
+    def position(self, reader: StepReader, key: Key) -> int:
+        """Return the position of a layer in an open file, looked for first where it stood before.
+
+        Raises
+        ------
+        UnknownKeyError
+            If the file has no such layer.
+        """
+        record = self._record(reader.path)
         names = [known.name for known in record[1].layers] if record is not None else []
-        return names.index(layer) if layer in names else 0
+        hint = names.index(key.layer) if key.layer in names else 0
+        position = reader.position(key.layer, hint)
+        if position is None:
+            raise unknown_layer(key, reader.layer_names())
+        return position
+
+    @contextmanager
+    def opened(self, path: Path, key: Key) -> Iterator[tuple[int, LayerChunks]]:
+        """Open the file of a layer, and tell where its values lie: its descriptor, its chunks.
+
+        HDF5 is not asked of a file whose header is known: as long as the file is the same, so is
+        the answer.
+        """
+        record = self._record(path)
+        chunks = None if record is None else LayerChunks.of(record[1], key.layer)
+        if record is not None and chunks is not None:
+            with (
+                remedy(lambda: f"model {key.model!r}, step {key.step},"),
+                reopened(path, record[0]) as file,
+            ):
+                if file is not None:
+                    yield file, chunks
+                    return
+        with open_step(path) as reader:
+            yield reader.file, reader.chunks(self.position(reader, key))
+
+    def _record(self, path: Path) -> Record | None:
+        with self._lock:
+            return self._loaded().get(relative_name(path))
 
     def _of_files(
         self, files: Sequence[StepFile]
@@ -98,8 +137,7 @@ class HeaderCache:
         return headers, errors
 
     def _of_file(self, file: StepFile) -> FileHeader:
-        with self._lock:
-            record = self._loaded().get(file.relative)
+        record = self._record(file.path)
         if record is None or record[0] != file.signature:
             with open_step(file.path) as reader:
                 record = (file.signature, reader.header())
@@ -138,3 +176,11 @@ def _unreadable(file: StepFile, error: StoreError, other: FileHeader | None) -> 
         except StoreError:
             pass
     return UnreadableFile(file.path, file.step, model, factors, error)
+
+
+def unknown_layer(key: Key, names: Sequence[str]) -> UnknownKeyError:
+    """Return the error of a layer that a file does not have, which has layers of these names."""
+    return UnknownKeyError(
+        f"model {key.model!r} at step {key.step} has no layer {key.layer!r}"
+        f"{near_misses(key.layer, names, heading='it has')}"
+    )

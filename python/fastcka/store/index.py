@@ -1,10 +1,10 @@
 """index.sqlite: a cache of file headers, so that listing 2,000 files opens none of them.
 
-A record is used only while its file has the size, modification time and inode that it had when
-the record was made, and the record has the digest that it was written with (SQLite's pages have
-no checksums). The index can be deleted at any time; a damaged one is deleted and begun anew, and
-where it cannot be written, files are opened instead. What it says of a file is checked again
-whenever the file's values are read.
+A record is used only while its file has the size, times and inode that it had when the record was
+made (the time of the last change of any kind cannot be set by hand), and the record has the digest
+that it was written with (SQLite's pages have no checksums). The index can be deleted at any time;
+a damaged one is deleted and begun anew, and where it cannot be written, files are opened instead.
+Values that are read from where it says that they lie are held against their checksums.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-_LAYOUT: Final = 2  # raise with every change of the table or of what a header holds
+_LAYOUT: Final = 3  # raise with every change of the table or of what a header holds
 _WAIT_SECONDS: Final = 2.0
 _NOT_WRITABLE: Final = {
     sqlite3.SQLITE_BUSY,
@@ -37,7 +37,8 @@ _NOT_WRITABLE: Final = {
 _CREATE: Final = f"""
 PRAGMA user_version = {_LAYOUT};
 CREATE TABLE IF NOT EXISTS headers (
-    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER, header TEXT, digest TEXT
+    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER,
+    header TEXT, digest TEXT
 ) WITHOUT ROWID;
 """
 
@@ -47,12 +48,13 @@ class Signature(NamedTuple):
 
     size: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
 
     @classmethod
     def of(cls, status: os.stat_result) -> Signature:
         """Return the signature in a stat result."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 Record = tuple[Signature, FileHeader]
@@ -97,7 +99,7 @@ def save(path: Path, fresh: Mapping[str, Record], gone: Iterable[str]) -> None:
                     "DELETE FROM headers WHERE path = ?", [(relative,) for relative in gone]
                 )
                 connection.executemany(
-                    "INSERT OR REPLACE INTO headers VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO headers VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [_row(relative, *record) for relative, record in fresh.items()],
                 )
             return
@@ -127,5 +129,8 @@ def _digest(*values: object) -> str:
 
 def _header(text: str) -> FileHeader:
     value: dict[str, Any] = json.loads(text)
-    layers = tuple(LayerHeader(**layer) for layer in value.pop("layers"))
+    layers = tuple(
+        LayerHeader(**{**layer, "offsets": tuple(layer["offsets"])})
+        for layer in value.pop("layers")
+    )
     return FileHeader(**{**value, "columns": tuple(value["columns"]), "layers": layers})

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import h5py
 import numpy as np
-from h5py import h5s, h5t, h5z
+from h5py import h5t, h5z
 
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
 from fastcka.store import hdf5_safety as safe
+from fastcka.store.chunks import LayerChunks
 from fastcka.store.columns import MAX_TEXT_BYTES, decoded, ids_digest
-from fastcka.store.dtypes import STORED_DTYPES, float32_of_bfloat16, non_finite
+from fastcka.store.dtypes import STORED_DTYPES, non_finite
 from fastcka.store.format import (
     DIGEST_BYTES,
     FORMAT,
@@ -27,10 +30,9 @@ from fastcka.store.format import (
 )
 from fastcka.store.jsontext import checked_factors, parse_object
 from fastcka.store.key import Examples
-from fastcka.store.target import WantedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -56,7 +58,9 @@ class StepReader:
     ----------
     path
         The file.
-    model, step, factors, provenance
+    file
+        Its descriptor, which lives as long as the reader.
+    model, step
         What its root says.
     n_examples
         Length of the example ids, and so of everything else in the file.
@@ -67,12 +71,8 @@ class StepReader:
         self._root = file
         self._check_format()
         self.model, self.step = self._identity()
-        try:
-            self.factors = checked_factors(self._json("factors"))
-        except InputError as error:
-            raise CorruptFileError(f"{path}: {error}") from error
-        self.provenance = self._json("provenance")
-        self._checked: dict[int, tuple[h5py.Dataset, str, h5py.Group]] = {}
+        self.file = safe.descriptor(path, file)
+        self._chunks: dict[int, LayerChunks] = {}
         self._examples = safe.subgroup(path, file, "examples")
         self._layers = safe.subgroup(path, file, "layers")
         ids = safe.dataset(path, self._examples, "id")
@@ -80,6 +80,19 @@ class StepReader:
         if len(shape) != 1 or shape[0] < 1:
             raise CorruptFileError(f"{path}: /examples/id: expected shape (n,), got {shape}")
         self.n_examples = shape[0]
+
+    @cached_property
+    def factors(self) -> dict[str, Any]:
+        """What the root says of the model's factors."""
+        try:
+            return checked_factors(self._json("factors"))
+        except InputError as error:
+            raise CorruptFileError(f"{self.path}: {error}") from error
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What the root says of where the representations come from."""
+        return self._json("provenance")
 
     def header(self) -> FileHeader:
         """Return all that the file says but the values; checks ids, columns and layers."""
@@ -102,72 +115,45 @@ class StepReader:
 
     def layer(self, position: int) -> LayerHeader:
         """Return what the file says of one layer, once it is what the format allows."""
-        data, dtype, group = self._layer_values(position)
+        chunks = self.chunks(position)
+        group = self._layer_group(position)
         name = self._text(group, "name")
         digest = self._text(group, "digest")
         if len(digest) != 2 * DIGEST_BYTES or set(digest) - set("0123456789abcdef"):
             raise CorruptFileError(f"{self.path}: {group.name}: digest: got {digest[:80]!r}")
         pooling, io = (safe.text_attribute(self.path, group, key) for key in LAYER_ATTRIBUTES)
-        return LayerHeader(name, int(data.shape[1]), dtype, digest, pooling, io)
+        return LayerHeader(
+            name,
+            chunks.n_features,
+            chunks.dtype,
+            digest,
+            chunks.rows,
+            tuple(chunks.offsets.tolist()),
+            pooling,
+            io,
+        )
 
     def position(self, layer: str, hint: int = 0) -> int | None:
         """Return the position of a layer, looked for at the hint first; None if it has none."""
         count = self._count_layers()
         order: list[int] = [hint, *range(count)] if hint < count else list(range(count))
         for position in order:
-            group = safe.subgroup(self.path, self._layers, str(position))
-            if self._text(group, "name") == layer:
+            if self._text(self._layer_group(position), "name") == layer:
                 return position
         return None
 
     def layer_names(self) -> list[str]:
         """Return the names of the layers in their order."""
         return [
-            self._text(safe.subgroup(self.path, self._layers, str(position)), "name")
+            self._text(self._layer_group(position), "name")
             for position in range(self._count_layers())
         ]
 
-    def blocks(self, position: int) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Yield a layer's rows a chunk at a time, in the stored form (bfloat16 as bits).
-
-        The array is overwritten by the next one.
-        """
-        data, dtype, _ = self._layer_values(position)
-        n, d = data.shape
-        with safe.named_errors(self.path, data.name):
-            rows = min(int(data.chunks[0]), n)
-            buffer = np.empty((rows, d), dtype=STORED_DTYPES[dtype])
-        for start in range(0, n, rows):
-            stop = min(start + rows, n)
-            block = buffer[: stop - start]
-            with safe.named_errors(self.path, data.name):
-                selection = data.id.get_space()
-                selection.select_hyperslab((start, 0), block.shape)
-                data.id.read(h5s.create_simple(block.shape), selection, block)
-            yield slice(start, stop), block
-
-    def read(
-        self, position: int, out: NDArray[Any], rows: NDArray[np.integer[Any]] | None = None
-    ) -> None:
-        """Copy a layer's rows, all or those at ``rows`` in that order, into an array.
-
-        A chunk is read at a time, whatever the order: memory does not grow with the layer.
-        """
-        _, dtype, group = self._layer_values(position)
-        wanted = None if rows is None else WantedRows(rows)
-        for block_rows, block in self.blocks(position):
-            target: slice | NDArray[np.intp] = block_rows
-            if wanted is not None:
-                target, block = wanted.of(block_rows, block)
-            values = float32_of_bfloat16(block) if dtype == "bfloat16" else block
-            try:
-                with np.errstate(over="raise"):
-                    out[target] = values
-            except FloatingPointError:
-                raise InputError(
-                    f"out: values of {self.path}: {group.name}/x are too large for {out.dtype}; "
-                    "give a float64 array"
-                ) from None
+    def chunks(self, position: int) -> LayerChunks:
+        """Return where a layer's values lie, once its dataset is what the format allows."""
+        if position not in self._chunks:
+            self._chunks[position] = self._checked_chunks(position)
+        return self._chunks[position]
 
     def examples(self) -> Examples:
         """Return the ids and columns of the examples."""
@@ -208,7 +194,13 @@ class StepReader:
         """
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         finite = True
-        for _, block in self.blocks(position):
+        chunks = self.chunks(position)
+        n = chunks.n_examples
+        buffer = np.empty((min(chunks.rows, n), chunks.n_features), STORED_DTYPES[chunks.dtype])
+        for start in range(0, n, chunks.rows):
+            rows = np.arange(start, min(start + chunks.rows, n))
+            block = buffer[: len(rows)]
+            chunks.read(self.path, self.file, block, rows)
             digest.update(block.data)
             finite = finite and not non_finite(block, layer.dtype).any()
         where = f"{self.path}: /layers/{position}/x ({layer.name})"
@@ -239,15 +231,11 @@ class StepReader:
             raise CorruptFileError(f"{self.path}: it holds step {step}, which is not its file name")
         return model, step
 
-    def _layer_values(self, position: int) -> tuple[h5py.Dataset, str, h5py.Group]:
-        """Return a layer's dataset, format and group; they are checked once an open file."""
-        if position not in self._checked:
-            self._checked[position] = self._checked_layer(position)
-        return self._checked[position]
+    def _layer_group(self, position: int) -> h5py.Group:
+        return safe.subgroup(self.path, self._layers, str(position))
 
-    def _checked_layer(self, position: int) -> tuple[h5py.Dataset, str, h5py.Group]:
-        group = safe.subgroup(self.path, self._layers, str(position))
-        data = safe.dataset(self.path, group, "x")
+    def _checked_chunks(self, position: int) -> LayerChunks:
+        data = safe.dataset(self.path, self._layer_group(position), "x")
         where = f"{self.path}: {data.name}"
         shape = safe.simple_shape(self.path, data)
         if len(shape) != 2 or shape[1] < 1:
@@ -257,7 +245,7 @@ class StepReader:
                 f"{where}: {shape[0]} rows, but /examples/id has {self.n_examples}"
             )
         logical = safe.text_attribute(self.path, data, "logical_dtype")
-        with safe.named_errors(self.path, data.name):
+        with safe.named_errors(self.path, data):
             kind = data.id.get_type()
             dtype = next((name for name, known in _LAYER_TYPES.items() if kind == known), None)
             if dtype is None or logical != ("bfloat16" if dtype == "bfloat16" else None):
@@ -265,11 +253,8 @@ class StepReader:
                     f"{where}: expected little-endian float16, float32, float64, or uint16 with "
                     f"logical_dtype 'bfloat16'; got {kind.dtype} with logical_dtype {logical!r}"
                 )
-        self._check_storage(data)
-        with safe.named_errors(self.path, data.name):
-            if data.chunks[1] != shape[1]:
-                raise CorruptFileError(f"{where}: expected chunks of whole rows, got {data.chunks}")
-        return data, dtype, group
+        offsets = self._checked_offsets(data)
+        return LayerChunks(data.name, *shape, dtype, int(data.chunks[0]), offsets)
 
     def _count_layers(self) -> int:
         names = safe.member_names(self.path, self._layers)
@@ -295,7 +280,7 @@ class StepReader:
         if shape != (self.n_examples,):
             raise CorruptFileError(f"{where}: expected shape ({self.n_examples},), got {shape}")
         logical = safe.text_attribute(self.path, data, "logical_dtype")
-        with safe.named_errors(self.path, data.name):
+        with safe.named_errors(self.path, data):
             kind = data.id.get_type()
             if isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str():
                 found = "text" if kind.get_size() <= MAX_TEXT_BYTES else None
@@ -307,7 +292,7 @@ class StepReader:
                     f"logical_dtype 'bool'; got a {type(kind).__name__} of {kind.get_size()} bytes "
                     f"with logical_dtype {logical!r}"
                 )
-        self._check_storage(data)
+        self._checked_offsets(data)
         return data, found
 
     def _ids(self) -> NDArray[np.str_]:
@@ -321,33 +306,30 @@ class StepReader:
         if kind != "text":
             raise CorruptFileError(f"{self.path}: {data.name}: expected text, got {kind}")
         values = safe.read_all(self.path, data)
-        with safe.named_errors(self.path, data.name):
+        with safe.named_errors(self.path, data):
             return decoded(values)
 
-    def _check_storage(self, data: h5py.Dataset) -> None:
-        """Check that a dataset is laid out as the format says, with every chunk in the file."""
+    def _checked_offsets(self, data: h5py.Dataset) -> NDArray[np.int64]:
+        """Return where the chunks lie, if all do in the file and as the format says."""
         where = f"{self.path}: {data.name}"
         if safe.layout_name(self.path, data) != "chunked":
             raise CorruptFileError(f"{where}: expected chunked storage")
         filters = safe.filter_codes(self.path, data)
         if filters != [h5z.FILTER_FLETCHER32]:
             raise CorruptFileError(f"{where}: expected fletcher32 alone, got filters {filters}")
-        with safe.named_errors(self.path, data.name):
+        with safe.named_errors(self.path, data):
             if data.maxshape != data.shape:
                 raise CorruptFileError(f"{where}: expected a fixed shape, got {data.maxshape}")
             count, size = safe.chunk_grid(data)
-            declared = count * (size + _FLETCHER32_BYTES)
-            available = self.path.stat().st_size
+            size += _FLETCHER32_BYTES
+            declared = count * size
+            available = os.fstat(self.file).st_size
             # In this order: a declared size beyond the file must not make HDF5 walk an index.
             if declared > available:
                 raise UnsafeFileError(
                     f"{where}: {data.shape} declared, {declared} bytes in a file of {available}"
                 )
-            if data.id.get_num_chunks() != count or data.id.get_storage_size() != declared:
-                raise CorruptFileError(
-                    f"{where}: {data.id.get_num_chunks()} of {count} chunks are stored, "
-                    f"{data.id.get_storage_size()} of {declared} bytes"
-                )
+        return safe.chunk_offsets(self.path, data, size, available)
 
     def _text(self, obj: h5py.Group | h5py.Dataset, name: str) -> str:
         value = safe.text_attribute(self.path, obj, name)
@@ -372,13 +354,24 @@ def open_step(path: Path) -> Iterator[StepReader]:
         If it is not there, not safe to read, damaged, or of another format or version. Of a
         damaged file the message says how it is mended.
     """
-    which = f"the model's step {path.stem}"
+    known: list[StepReader] = []
+
+    def which() -> str:
+        if not known:
+            return f"the model's step {path.stem}"
+        return f"model {known[0].model!r}, step {known[0].step},"
+
+    with remedy(which), safe.open_hdf5(path) as file:
+        known.append(StepReader(path, file))
+        yield known[0]
+
+
+@contextmanager
+def remedy(which: Callable[[], str]) -> Iterator[None]:
+    """Say of a damaged file how it is mended, by the name of what it holds."""
     try:
-        with safe.open_hdf5(path) as file:
-            reader = StepReader(path, file)
-            which = f"model {reader.model!r}, step {reader.step},"
-            yield reader
+        yield
     except CorruptFileError as error:
         raise CorruptFileError(
-            f"{error}; write {which} again with overwrite=True, or delete the file"
+            f"{error}; write {which()} again with overwrite=True, or delete the file"
         ) from error

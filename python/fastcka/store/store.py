@@ -12,12 +12,12 @@ from fastcka.files import is_temporary, make_folder
 from fastcka.near_misses import near_misses
 from fastcka.store.contents import checked_content
 from fastcka.store.format import MARKER, FileHeader, step_path
-from fastcka.store.headers import HeaderCache, UnreadableFile
+from fastcka.store.headers import HeaderCache, UnreadableFile, unknown_layer
 from fastcka.store.jsontext import factor_difference
 from fastcka.store.key import Examples, Key, LayerInfo
 from fastcka.store.listing import step_files
 from fastcka.store.marker import check_marker, write_marker
-from fastcka.store.reader import StepReader, open_step
+from fastcka.store.reader import open_step
 from fastcka.store.target import check_rows, checked_target
 from fastcka.store.verify import Finding, Verification
 from fastcka.store.writer import write_file
@@ -223,7 +223,7 @@ class Store:
                     layer.pooling,
                     layer.io,
                 )
-        raise _unknown_layer(key, [layer.name for layer in header.layers])
+        raise unknown_layer(key, [layer.name for layer in header.layers])
 
     def read(
         self,
@@ -262,21 +262,19 @@ class Store:
             is no error; after one, what `out` holds means nothing.
         """
         path = self._existing(key.model, key.step)
-        with open_step(path) as reader:
-            position = self._position(reader, key)
-            layer = reader.layer(position)
+        with self._headers.opened(path, key) as (file, chunks):
             if rows is not None:
-                check_rows(rows, reader.n_examples, key)
-            n_rows = reader.n_examples if rows is None else len(rows)
-            out = checked_target(out, (n_rows, layer.n_features), layer.dtype, key)
-            reader.read(position, out, rows)
+                check_rows(rows, chunks.n_examples, key)
+            n_rows = chunks.n_examples if rows is None else len(rows)
+            out = checked_target(out, (n_rows, chunks.n_features), chunks.dtype, key)
+            chunks.read(path, file, out, rows)
         return out
 
     def examples(self, key: Key) -> Examples:
         """Return the ids and columns of a representation's examples (rows)."""
         path = self._existing(key.model, key.step)
         with open_step(path) as reader:
-            self._position(reader, key)
+            self._headers.position(reader, key)
             return reader.examples()
 
     def examples_fingerprint(self, key: Key, columns: Sequence[str]) -> str:
@@ -324,12 +322,6 @@ class Store:
         return UnknownKeyError(
             f"{self.path}: no model {model!r}{near_misses(model, models, heading='it has')}"
         )
-
-    def _position(self, reader: StepReader, key: Key) -> int:
-        position = reader.position(key.layer, self._headers.hint(reader.path, key.layer))
-        if position is None:
-            raise _unknown_layer(key, reader.layer_names())
-        return position
 
     def _check_factors(self, model: str, step: int, factors: Mapping[str, Any]) -> None:
         """Refuse factors that differ from those at the model's other steps."""
@@ -388,10 +380,3 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     root = Path(path)
     check_marker(root)
     return Store(root, writable=False)
-
-
-def _unknown_layer(key: Key, names: Sequence[str]) -> UnknownKeyError:
-    return UnknownKeyError(
-        f"model {key.model!r} at step {key.step} has no layer {key.layer!r}"
-        f"{near_misses(key.layer, names, heading='it has')}"
-    )

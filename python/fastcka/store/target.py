@@ -47,16 +47,3 @@ def check_rows(rows: NDArray[np.integer[Any]], n_examples: int, key: Key) -> Non
             f"rows: expected positions from 0 to {n_examples - 1} for {key}, got "
             f"{rows.min()} to {rows.max()}"
         )
-
-
-class WantedRows:
-    """Rows in the order wanted, found block by block in the order stored."""
-
-    def __init__(self, rows: NDArray[np.integer[Any]]) -> None:
-        self._targets = np.argsort(rows, kind="stable")
-        self._ascending = rows[self._targets]
-
-    def of(self, rows: slice, block: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
-        """Return where the wanted ones of a block's rows go, and a copy of them."""
-        first, last = np.searchsorted(self._ascending, (rows.start, rows.stop))
-        return self._targets[first:last], block[self._ascending[first:last] - rows.start]

@@ -46,7 +46,7 @@ class _Failure:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Computed:
     """What became of the groups.
 
@@ -58,10 +58,16 @@ class Computed:
         proportion to the time of their passes, so that all add up to the time of the run.
     failed
         Position in the plan -> why, of the others.
+    reading
+        Seconds of waiting for a flight to be read (a GPU computes the one before meanwhile).
+    computing
+        All other seconds until the groups had their values.
     """
 
     seconds: dict[int, float] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    reading: float = 0.0
+    computing: float = 0.0
 
 
 def compute_groups(
@@ -83,6 +89,7 @@ def compute_groups(
         closing(prefetch(flights, lambda flight: _load(flight, store), ahead=ahead)) as loading,
         LedgerWriter(ledger, config.precision) as writer,
     ):
+        clock = time.perf_counter()
         for outcomes in compare_flights(
             run.arriving(loading),
             estimator=config.estimator,
@@ -91,8 +98,11 @@ def compute_groups(
             threads=threads,
             progress=run.course.report,
         ):
+            run.computed.computing += time.perf_counter() - clock
             writer.put(run.values(outcomes))
             run.tell_committed(writer)
+            clock = time.perf_counter()
+        run.computed.computing += time.perf_counter() - clock - run.computed.reading
         writer.finish()
         run.tell_committed(writer)
     run.course.end()
@@ -116,7 +126,14 @@ class _Computing:
         self, loading: Iterator[tuple[Flight, list[Loaded | _Failure]]]
     ) -> Iterator[list[Group]]:
         """Yield what has been read, without keeping it."""
-        for flight, loaded in loading:
+        while True:
+            waiting = time.perf_counter()
+            read = next(loading, None)
+            self.computed.reading += time.perf_counter() - waiting
+            if read is None:
+                return
+            flight, loaded = read
+            del read
             self.course.begin(flight)
             self._begun.append(
                 [

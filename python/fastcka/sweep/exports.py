@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcka.core import Comparison
-from fastcka.core.heatmap import draw_heatmap
+from fastcka.core.heatmap import draw_heatmap, save_png
 from fastcka.errors import LedgerError, MissingExtraError
 from fastcka.files import replaced_file
 from fastcka.sweep.folder import FIGURES, MATRICES, RESULTS
@@ -209,7 +209,7 @@ def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
         notes=["grey: not compared in this sweep"] if blank.any() else (),
     )
     with replaced_file(path) as beside:
-        figure.savefig(beside)
+        save_png(figure, beside)
 
 
 def not_compared(group: GroupPlan) -> NDArray[np.bool_]:

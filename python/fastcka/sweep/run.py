@@ -223,7 +223,8 @@ class _Run:
             self.tell(SweepEvent("no_figures", f"figures left out: {exports.figures_left_out}"))
         total = time.perf_counter() - self.clock
         self.laps["export"] = total - sum(self.laps.values())
-        timings = {**self.laps, "total": total}
+        parts = {"reading": computed.reading, "computing": computed.computing}  # of "compute"
+        timings = {**self.laps, **parts, "total": total}
         record = run_record(plan, exports, computed, self.notes, self.started, timings)
         write_record(output / RUN, record)
         return exports

@@ -1,0 +1,110 @@
+// Check, release the GIL, call once.
+#include "bind.hpp"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "chunks.hpp"
+
+namespace py = pybind11;
+
+namespace fastcka::store {
+namespace {
+
+using Positions = py::array_t<std::int64_t, py::array::c_style>;
+
+DType stored_dtype(const std::string& name) {
+  static const std::map<std::string, DType> dtypes{{"float16", DType::float16},
+                                                   {"bfloat16", DType::bfloat16},
+                                                   {"float32", DType::float32},
+                                                   {"float64", DType::float64}};
+  const auto found = dtypes.find(name);
+  if (found == dtypes.end()) throw std::invalid_argument("stored must be a floating-point format, got " + name);
+  return found->second;
+}
+
+DType dtype_of(const py::array& out) {
+  if (out.dtype().equal(py::dtype::of<float>())) return DType::float32;
+  if (out.dtype().equal(py::dtype::of<double>())) return DType::float64;
+  if (out.dtype().equal(py::dtype("float16"))) return DType::float16;
+  if (out.dtype().equal(py::dtype::of<std::uint16_t>())) return DType::bfloat16;  // its bits
+  throw std::invalid_argument("out must be float16, uint16, float32 or float64 in the machine's byte order");
+}
+
+std::string name_of(ChunkError::Kind kind) {
+  switch (kind) {
+    case ChunkError::Kind::checksum:
+      return "checksum";
+    case ChunkError::Kind::short_file:
+      return "short_file";
+    case ChunkError::Kind::system:
+      return "system";
+    case ChunkError::Kind::overflow:
+      return "overflow";
+  }
+  return "";
+}
+
+// None, or (why, chunk, errno).
+std::optional<std::tuple<std::string, std::int64_t, int>> read_rows_checked(
+    int file, const Positions& offsets, std::int64_t chunk_rows, std::int64_t n, const std::string& stored,
+    py::array& out, const std::optional<std::pair<Positions, Positions>>& wanted, int threads) {
+  if (out.ndim() != 2 || n < 1 || out.shape(1) < 1)
+    throw std::invalid_argument("out must be (rows, d), and n positive");
+  if (chunk_rows < 1 || offsets.ndim() != 1 || (n + chunk_rows - 1) / chunk_rows != offsets.shape(0)) {
+    throw std::invalid_argument("expected an offset for each chunk of n rows");
+  }
+  if (threads < 1 || threads > 4096) throw std::invalid_argument("threads must be from 1 to 4096");
+  const Chunks chunks{file, offsets.data(), offsets.shape(0), chunk_rows, n, out.shape(1), stored_dtype(stored)};
+  Wanted rows{nullptr, nullptr, n};
+  if (wanted) {
+    const auto& [ascending, targets] = *wanted;
+    rows = {ascending.data(), targets.data(), ascending.size()};
+    if (ascending.ndim() != 1 || targets.ndim() != 1 || targets.size() != rows.count) {
+      throw std::invalid_argument("wanted must be two vectors of one length");
+    }
+    for (std::int64_t at = 0; at < rows.count; ++at) {
+      const bool rising = rows.rows[at] >= (at > 0 ? rows.rows[at - 1] : 0);
+      if (!rising || rows.rows[at] >= n || rows.targets[at] < 0 || rows.targets[at] >= rows.count) {
+        throw std::invalid_argument("wanted must be rising rows below n, and rows of out");
+      }
+    }
+  }
+  if (out.shape(0) != rows.count) throw std::invalid_argument("out must have a row for each that is wanted");
+  const Target target{static_cast<char*>(out.mutable_data()), out.strides(0), out.strides(1), dtype_of(out)};
+  const bool narrow = target.dtype == DType::float16 || target.dtype == DType::bfloat16;
+  if (narrow && (chunks.dtype != target.dtype || target.column_stride != 2)) {
+    throw std::invalid_argument("out may be of 16 bits only for contiguous rows of that very form");
+  }
+  // Signals are the main thread's; see `run` in ../bindings.cpp.
+  const bool poll_signals = py::module_::import("threading")
+                                .attr("current_thread")()
+                                .is(py::module_::import("threading").attr("main_thread")());
+  const Poll poll = [poll_signals](std::int64_t, std::int64_t) {
+    if (!poll_signals) return;
+    const py::gil_scoped_acquire hold;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  };
+  try {
+    // No Python object is touched: the caller holds the arrays.
+    const py::gil_scoped_release release;
+    read_rows(chunks, rows, target, threads, poll);
+  } catch (const ChunkError& error) {
+    return std::make_tuple(name_of(error.kind), error.chunk, error.code);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void bind(py::module_& module) {
+  module.def("read_rows", &read_rows_checked, py::arg("file"), py::kw_only(), py::arg("offsets"), py::arg("chunk_rows"),
+             py::arg("n"), py::arg("stored"), py::arg("out").noconvert(), py::arg("wanted"), py::arg("threads"),
+             "Rows of a layer from the chunks of an open file, each checked; see chunks.hpp.");
+}
+
+}  // namespace fastcka::store

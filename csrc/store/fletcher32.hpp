@@ -1,0 +1,25 @@
+// HDF5's Fletcher-32: big-endian 16-bit words w_0 ... w_{N-1}, and
+//     sum1 = sum of w_i,   sum2 = sum of (N - i) w_i,   both modulo 65535, where 0 stands only for "all words are 0".
+// A byte swap of 16 bits is a multiplication by 256 modulo 65535, so that little-endian words are summed and the two
+// sums are swapped once at the end.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fastcka::store {
+
+class Fletcher32 {
+ public:
+  // The next bytes, an even number of them.
+  void update(const void* data, std::size_t bytes);
+
+  std::uint32_t value() const;
+
+ private:
+  std::uint64_t sum1_ = 0;
+  std::uint64_t sum2_ = 0;
+  bool zero_ = true;
+};
+
+}  // namespace fastcka::store

@@ -1,0 +1,150 @@
+"""The values of a layer, read from its chunks once HDF5 has said where they lie.
+
+HDF5 reads one chunk at a time, under one lock, into a buffer of its own; the compiled reader takes
+several at once to where they are wanted, and holds each against the checksum that follows it.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fastcka import _core
+from fastcka.errors import CorruptFileError, InputError, StoreError
+from fastcka.store.index import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fastcka.store.format import FileHeader
+
+_MOST_THREADS: Final = 4
+"""Copying and summing a chunk takes less than fetching it: these many keep any disk busy."""
+
+
+@contextmanager
+def reopened(path: Path, signature: Signature) -> Iterator[int | None]:
+    """Open a file that HDF5 has looked at; None if it is another one by now, or cannot be opened.
+
+    Opening a pipe does not wait, and no link is followed.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        yield None
+        return
+    try:
+        yield file if Signature.of(os.fstat(file)) == signature else None
+    finally:
+        os.close(file)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerChunks:
+    """Where a file holds the values of a layer, checked against what the format allows.
+
+    Attributes
+    ----------
+    name
+        Of the dataset in its file.
+    n_examples, n_features
+        Its shape.
+    dtype
+        Name of the stored format.
+    rows
+        Number of rows in a chunk; the last one is padded to as many.
+    offsets
+        Where the chunks lie, (n_chunks,), in bytes from the start of the file, by row.
+    """
+
+    name: str
+    n_examples: int
+    n_features: int
+    dtype: str
+    rows: int
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, header: FileHeader, layer: str) -> LayerChunks | None:
+        """Return what a header says of a layer's values; None if it has no such layer."""
+        for position, known in enumerate(header.layers):
+            if known.name == layer:
+                return cls(
+                    f"/layers/{position}/x",
+                    header.n_examples,
+                    known.n_features,
+                    known.dtype,
+                    known.chunk_rows,
+                    np.array(known.offsets, dtype=np.int64),
+                )
+        return None
+
+    def read(
+        self,
+        path: Path,
+        file: int,
+        out: NDArray[Any],
+        rows: NDArray[np.integer[Any]] | None = None,
+    ) -> None:
+        """Copy rows, all or those at ``rows`` in that order, into an array.
+
+        Parameters
+        ----------
+        path, file
+            The file's name, for messages, and its descriptor.
+        out
+            Of float32 or float64 in any strides, or contiguous of the stored form (bfloat16 as
+            bits).
+        rows
+            Positions from 0 to ``n_examples - 1``. Chunks that hold none of them are not read.
+
+        Raises
+        ------
+        CorruptFileError
+            If a chunk does not match its checksum, or the file ends in it.
+        StoreError
+            If the file cannot be read.
+        InputError
+            If a value is too large for `out`.
+        """
+        wanted = None
+        if rows is not None:
+            if len(rows) == 0:
+                return
+            targets = np.argsort(rows, kind="stable")
+            wanted = (rows[targets].astype(np.int64), targets)
+        threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS, len(self.offsets))
+        failure = _core.read_rows(
+            file,
+            offsets=self.offsets,
+            chunk_rows=self.rows,
+            n=self.n_examples,
+            stored=self.dtype,
+            out=out,
+            wanted=wanted,
+            threads=threads,
+        )
+        if failure is None:
+            return
+        why, chunk, code = failure
+        if why == "overflow":
+            raise InputError(
+                f"out: values of {path}: {self.name} are too large for {out.dtype}; "
+                "give a float64 array"
+            )
+        last = min((chunk + 1) * self.rows, self.n_examples) - 1
+        where = f"chunk {chunk} of {len(self.offsets)}, rows {chunk * self.rows} to {last}"
+        if why == "system":
+            raise StoreError(f"{path}: {self.name}: cannot be read: {os.strerror(code)} ({where})")
+        said = {
+            "checksum": f"the checksum of {self.name} does not match",
+            "short_file": f"the file ends inside {self.name}",
+        }
+        raise CorruptFileError(f"{path}: {self.name}: damaged: {said[why]} ({where})")

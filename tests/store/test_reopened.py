@@ -1,0 +1,114 @@
+"""The second read of a file asks HDF5 no more, and sees all the same what happened to the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastcka.store.headers as headers_module
+from fastcka.errors import CorruptFileError, FastckaError, StoreError, UnsafeFileError
+from fastcka.store import Key, Store, open_store
+from fastcka.store.index import Signature
+
+KEY = Key("m", 3, "b")
+
+
+@pytest.fixture
+def path(store: Store, values: np.ndarray) -> Path:
+    store.write(model="m", step=3, layers={"a": values, "b": values + 1})
+    return store.info(KEY).path
+
+
+@pytest.fixture
+def by_hdf5(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are opened through HDF5."""
+    names: list[str] = []
+    real = headers_module.open_step
+
+    def counting(path: Path) -> object:
+        names.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(headers_module, "open_step", counting)
+    return names
+
+
+def test_hdf5_is_asked_once(
+    path: Path,
+    store: Store,
+    values: np.ndarray,
+    by_hdf5: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(headers_module, "_INDEX_FROM_FILES", 1)
+    for _ in range(2):  # the second time, the index tells
+        listed = open_store(store.path)
+        listed.keys()
+        for layer, expected in (("a", values), ("b", values + 1)):
+            np.testing.assert_array_equal(listed.read(KEY._replace(layer=layer)), expected)
+        assert by_hdf5 == ["3.h5"]
+
+
+def test_a_replaced_file_is_read_anew(path: Path, store: Store, values: np.ndarray):
+    reading = open_store(store.path)
+    reading.keys()
+    store.write(model="m", step=3, layers={"b": values[:5] * 2, "a": values[:5]}, overwrite=True)
+    np.testing.assert_array_equal(reading.read(KEY), values[:5] * 2)
+    store.write(model="m", step=3, layers={"c": values}, overwrite=True)
+    with pytest.raises(FastckaError, match=r"no layer 'b' \(it has: c\)"):
+        reading.read(KEY)
+
+
+def linked(path: Path) -> None:
+    os.rename(path, path.parents[2] / "x")
+    path.symlink_to(path.parents[2] / "x")
+
+
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def damaged(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(np.float32(1).tobytes(), bytes(4)))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (linked, UnsafeFileError, "a symbolic link"),
+        (piped, UnsafeFileError, "not a plain file"),
+        (
+            damaged,
+            CorruptFileError,
+            r"3\.h5: /layers/1/x: damaged: the checksum of /layers/1/x does not match \(chunk 0 of "
+            r"1, rows 0 to 6\); write model 'm', step 3, again with overwrite=True",
+        ),
+        (lambda path: os.truncate(path, 1000), CorruptFileError, "cut off after 1,000 of"),
+    ],
+    ids=["linked", "piped", "damaged", "cut"],
+)
+def test_what_has_become_of_the_file_is_an_error(
+    store: Store,
+    values: np.ndarray,
+    change: Callable[[Path], object],
+    error: type[StoreError],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    # As a disk damages a file: neither its size nor its times tell.
+    monkeypatch.setattr(Signature, "of", lambda status: (status.st_size, status.st_ino))
+    values[0] = 0  # so that 1.0 stands in layer b alone
+    store.write(model="m", step=3, layers={"a": values, "b": values + 1})
+    path = store.info(KEY).path
+    reading = open_store(store.path)
+    reading.keys()
+    change(path)
+    for _ in range(2):
+        with pytest.raises(error, match=message):
+            reading.read(KEY)
