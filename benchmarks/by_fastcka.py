@@ -1,0 +1,24 @@
+"""fastcka's calls, from arrays; `sweep` has those from a store."""
+
+from __future__ import annotations
+
+import fastcka
+from fastcka.core import compare_groups, plan_pass
+
+
+def unbiased(xs):
+    return fastcka.cka_matrix(xs, device="cpu")
+
+
+def unbiased_fast(xs):
+    return fastcka.cka_matrix(xs, device="cpu", precision="fast")
+
+
+def groups_unbiased(groups):
+    """CKA of each group, in one call for all."""
+    return [result.unbiased for result in compare_groups(groups, device="cpu")]
+
+
+def plan(n, widths, threads):
+    """What the planner says of a pass over these shapes, as JSON values."""
+    return plan_pass(n, widths, threads=threads).to_dict()
