@@ -82,9 +82,9 @@ def test_who_is_slow_is_timed_on_a_part(tmp_path):
 
 
 def test_a_contestant_that_fails_says_how(tmp_path):
+    question = {"do": "load", "data": "nowhere.npy", "m": 2, "groups": 1, "distinct": 1}
     with Process("fastcka", threads=1) as process:
         with pytest.raises(ContestantError, match=r"FileNotFoundError: .*nowhere\.npy"):
-            question = {"do": "load", "data": "nowhere.npy", "m": 2, "groups": 1, "distinct": 1}
             process.ask(question, 30)
         with pytest.raises(ContestantError, match="stopped: no answer after 0 s"):
             process.ask({"do": "go"}, 0)
