@@ -34,17 +34,19 @@ def run(options):
 
 
 def peers(options):
-    """Install the peers; status 1 if one could not be."""
+    """Install the peers; status 1 if one does not work."""
     failed = 0
     for peer, reason in peer_folder.install(options.peers, options.only):
-        print(f"{peer}: {reason or 'installed'}", flush=True)
+        print(f"{peer}: {reason or 'works'}", flush=True)
         failed += reason is not None
     sys.exit(failed > 0)
 
 
 def render(options):
-    """The tables and curves of a record, into the README beside this file."""
+    """The tables and curves of a record, into the README beside this file; the record, if kept."""
     found = record.read(options.record)
+    if options.keep is not None:
+        record.write(HERE / "records" / f"cpu-{options.keep}.json", found)
     readme = HERE / "README.md"
     readme.write_text(placed(readme.read_text("utf-8"), markdown(found)), encoding="utf-8")
     if "growth" in found:
@@ -71,6 +73,7 @@ def parser():
 
     one = commands.add_parser("render", help="put a record's tables and curves into the README")
     one.add_argument("record", type=Path, help="record.json of a run")
+    one.add_argument("--keep", metavar="NAME", help="copy it to benchmarks/records/cpu-NAME.json")
     one.set_defaults(call=render)
     return whole
 

@@ -14,9 +14,14 @@ def unbiased_fast(xs):
     return fastcka.cka_matrix(xs, device="cpu", precision="fast")
 
 
-def groups_unbiased(groups):
+def groups_unbiased(groups, precision="high"):
     """CKA of each group, in one call for all."""
-    return [result.unbiased for result in compare_groups(groups, device="cpu")]
+    results = compare_groups(groups, device="cpu", precision=precision)
+    return [result.unbiased for result in results]
+
+
+def groups_fast(groups):
+    return groups_unbiased(groups, precision="fast")
 
 
 def plan(n, widths, threads):

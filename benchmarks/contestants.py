@@ -43,7 +43,15 @@ class Contestant:
     memory_growth
         The same for memory.
     tolerance
-        A larger error against float64 on plain data, and it is not timed.
+        A larger error against float64, and it is not timed.
+    whole
+        It is never timed on a part.
+    peer
+        It lies in a folder of its own.
+    call_for_groups
+        As `call`, where many groups go through one call.
+    differs_from
+        Where it gives the same bits as the contestant of that name, it is not timed.
     """
 
     name: str
@@ -55,9 +63,10 @@ class Contestant:
     growth: Callable[[int], float]
     memory_growth: Callable[[int], float]
     tolerance: float
-    whole: bool = False  # never timed on a part
+    whole: bool = False
     peer: bool = False
-    call_for_groups: str | None = None  # where many groups go through one call
+    call_for_groups: str | None = None
+    differs_from: str | None = None
 
     def all_pairs(self):
         """The function of `call`."""
@@ -65,10 +74,11 @@ class Contestant:
 
     def groups(self):
         """A function of a list of groups; it gives a list of matrices."""
-        if self.call_for_groups is not None:
-            return _function(self.call_for_groups)
         call = self.all_pairs()
-        return lambda groups: [call(xs) for xs in groups]
+        if self.call_for_groups is None:
+            return lambda groups: [call(xs) for xs in groups]
+        many = _function(self.call_for_groups)
+        return lambda groups: many(groups) if len(groups) > 1 else [call(groups[0])]
 
 
 def _function(path):
@@ -113,7 +123,9 @@ FASTCKA = _fastcka(
     call_for_groups="by_fastcka:groups_unbiased",
 )
 FASTCKA_FAST = _fastcka(
-    "fastcka, fast", "by_fastcka:unbiased_fast", 'cka_matrix(xs, precision="fast")', 1e-3
+    *("fastcka, fast", "by_fastcka:unbiased_fast", 'cka_matrix(xs, precision="fast")', 1e-3),
+    call_for_groups="by_fastcka:groups_fast",
+    differs_from="fastcka",
 )
 TRIANGLE = _own("torch, tiles of the triangle", "by_torch:triangle_tiles", "bmm of row tiles")
 OWN = (

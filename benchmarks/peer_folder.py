@@ -11,9 +11,12 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from benchmarks import data
 from benchmarks.contestants import ALL
+from benchmarks.process import ContestantError, Process
 
 DEFAULT = Path("build/benchmark-peers")
 #: Peer -> what is installed into its folder: itself first, then what its import needs.
@@ -33,14 +36,16 @@ REQUIREMENTS = {
     "thingsvision": ["thingsvision==2.7.3", "torchtyping", "typeguard"],
 }
 REASON = "reason.txt"
+#: Seconds for the first call of a peer: numba takes a minute to compile hyppo.
+PATIENCE = 300
 
 
 def install(folder, only=None):
-    """Install every peer, or one; yields (peer, why it could not be or None)."""
+    """Install and call every peer, or one; yields (peer, why it cannot take part or None)."""
     for peer in [only] if only else REQUIREMENTS:
         place = Path(folder) / peer
         place.mkdir(parents=True, exist_ok=True)
-        reason = _install(place, REQUIREMENTS[peer])
+        reason = _install(place, REQUIREMENTS[peer]) or _tried(peer, place)
         if reason is None:
             (place / REASON).unlink(missing_ok=True)
         else:
@@ -68,7 +73,28 @@ def _install(place, requirements):
     if done.returncode == 0:
         return None
     errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-    return errors[-1] if errors else f"pip ended with status {done.returncode}"
+    return f"pip: {errors[-1] if errors else f'status {done.returncode}'}"
+
+
+def _tried(peer, place):
+    """Why it gives no answer, or None. What it compiles at its first call stays in its folder."""
+    shape = {"m": 2, "n": 64, "d": 8}
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "trial.npy"
+        data.write(path, [data.representations(**shape)], (1, *shape.values()))
+        question = {
+            "do": "load",
+            "data": str(path),
+            "m": 2,
+            "groups": 1,
+            "distinct": 1,
+        }
+        try:
+            with Process(peer, threads=1, folder=place.resolve()) as process:
+                process.ask(question, PATIENCE)
+        except ContestantError as error:
+            return str(error)
+    return None
 
 
 def missing(folder):
@@ -78,7 +104,7 @@ def missing(folder):
         if package in REQUIREMENTS:
             place = Path(folder) / package
             if (place / REASON).is_file():
-                found[package] = f"not installed: {(place / REASON).read_text('utf-8')}"
+                found[package] = f"does not work: {(place / REASON).read_text('utf-8')}"
             elif not place.is_dir():
                 found[package] = "not installed: `python -m benchmarks peers` does it"
         elif _version(package) is None:

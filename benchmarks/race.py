@@ -23,7 +23,7 @@ class Settings:
     Attributes
     ----------
     repeats
-        Calls of each contestant; fewer of one that takes more than half of `limit`.
+        Calls of each contestant; fewer of one for which they would take more than twice `limit`.
     limit
         Seconds that one call may take; a slower contestant is timed on a part, and extrapolated.
     patience
@@ -35,7 +35,7 @@ class Settings:
     threads: int
     peers: Path
     repeats: int = 5
-    limit: float = 5.0
+    limit: float = 3.0
     patience: float = 90.0
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -44,45 +44,17 @@ def race(workload, settings, scratch, tell):
     """The figures of each contestant and each rate, and what the workload is."""
     path = Path(scratch) / f"{workload.name}.npy"
     workload.write(path)
-    exact = Exact(path, workload)
-    found = {}
     with ExitStack() as stack:
-        running = {}
-        for name in RATES:
-            process = stack.enter_context(Process(name, threads=settings.threads))
-            process.ask({"do": "load"}, settings.patience)
-            running[name] = process
-            found[name] = {"seconds": []}
+        course = _Course(workload, settings, Exact(path, workload), stack)
+        rates = {name: course.enter_rate(name) for name in RATES}
+        found = {}
         for contestant in workload.contestants():
-            name = contestant.name
-            if contestant.package in settings.missing:
-                found[name] = {"missing": settings.missing[contestant.package]}
-            else:
-                process = stack.enter_context(
-                    Process(
-                        name,
-                        threads=settings.threads,
-                        folder=place_of(contestant, settings.peers),
-                    )
-                )
-                found[name], goes_on = _entered(contestant, process, workload, exact, settings)
-                if goes_on:
-                    running[name] = process
-                else:
-                    process.end()
-            tell(f"{workload.name}: {name}: {_said(found[name])}")
+            entry = found[contestant.name] = course.enter(contestant)
+            tell(f"{workload.name}: {contestant.name}: {_said(entry)}")
         for _ in range(settings.repeats):
-            for name, process in list(running.items()):
-                try:
-                    found[name]["seconds"].append(process.seconds(settings.patience))
-                    if sum(found[name]["seconds"]) > settings.repeats * settings.limit / 2:
-                        del running[name]
-                except ContestantError as error:
-                    found[name] = {"failed": str(error)}
-                    del running[name]
+            course.go_round()
     path.unlink()
-    rates = {name: _rate(found.pop(name)) for name in RATES}
-    for entry in found.values():
+    for entry in (*found.values(), *rates.values()):
         if entry.get("seconds"):
             entry["median"] = statistics.median(entry["seconds"])
             entry["time"] = entry["median"] * entry["factor"]
@@ -112,34 +84,84 @@ class Exact:
         return float(np.abs(answer[np.ix_(within, within)] - expected).max())
 
 
-def _entered(contestant, process, workload, exact, settings):
-    """A contestant's entry as far as its first answer tells, and whether it is timed in turn."""
-    timed_groups = workload.timed_groups or workload.groups
-    question = {
-        "do": "load",
-        "data": str(exact.path),
-        "m": workload.m,
-        "groups": timed_groups,
-        "distinct": workload.distinct,
-        "limit": settings.limit,
-        "room": room() // 2,
-    }
-    try:
-        told = process.ask(question, settings.patience)
-        answer, first = told.pop("answer"), told.pop("first_seconds")
-        told["factor"] *= workload.groups / timed_groups
-        told["error"] = exact.error(answer, contestant.estimator)
-        if not told["error"] <= contestant.tolerance:
-            return {**told, "refused": f"wrong by {told['error']:.1g}: not timed"}, False
-        slow = first > settings.limit  # then that call must do
-        return {**told, "seconds": [first] * slow}, not slow
-    except ContestantError as error:
-        return {"failed": str(error)}, False
+class _Course:
+    """Those who are timed in turn: each has a process, and an entry that is filled."""
 
+    def __init__(self, workload, settings, exact, stack):
+        self._workload, self._settings, self._exact = workload, settings, exact
+        self._stack = stack
+        self._running = []
+        self._answers = {}
 
-def _rate(entry):
-    median = statistics.median(entry["seconds"])
-    return {**entry, "median": median, "flops_per_second": FLOPS / median}
+    def enter_rate(self, name):
+        """The entry of a rate."""
+        entry = {"seconds": [], "factor": 1, "flops": FLOPS}
+        process = self._started(name)
+        try:
+            process.ask({"do": "load"}, self._settings.patience)
+            self._running.append((process, entry))
+        except ContestantError as error:
+            entry["failed"] = str(error)
+        return entry
+
+    def enter(self, contestant):
+        """The entry of a contestant as far as its first answer tells."""
+        missing = self._settings.missing.get(contestant.package)
+        if missing is not None:
+            return {"missing": missing}
+        process = self._started(contestant.name, place_of(contestant, self._settings.peers))
+        try:
+            entry, first = self._loaded(contestant, process)
+        except ContestantError as error:
+            return {"failed": str(error)}
+        if first > self._settings.limit:  # then that call must do
+            entry["seconds"] = [first]
+        elif "refused" not in entry:
+            entry["seconds"] = []
+            self._running.append((process, entry))
+            return entry
+        process.end()
+        return entry
+
+    def go_round(self):
+        """Time a call of each; who has had enough, or fails, is no longer there."""
+        for running in list(self._running):
+            process, entry = running
+            try:
+                entry["seconds"].append(process.seconds(self._settings.patience))
+            except ContestantError as error:
+                entry["seconds"], entry["failed"] = [], str(error)
+            if "failed" in entry or sum(entry["seconds"]) > 2 * self._settings.limit:
+                process.end()
+                self._running.remove(running)
+
+    def _started(self, name, folder=None):
+        process = Process(name, threads=self._settings.threads, folder=folder)
+        return self._stack.enter_context(process)
+
+    def _loaded(self, contestant, process):
+        """An entry without times, and the seconds of the first call."""
+        workload, settings = self._workload, self._settings
+        timed_groups = workload.timed_groups or workload.groups
+        question = {
+            "do": "load",
+            "data": str(self._exact.path),
+            "m": workload.m,
+            "groups": timed_groups,
+            "distinct": workload.distinct,
+            "limit": settings.limit,
+            "room": room() // 2,
+        }
+        entry = process.ask(question, settings.patience)
+        answer, first = entry.pop("answer"), entry.pop("first_seconds")
+        self._answers[contestant.name] = answer
+        entry["factor"] *= workload.groups / timed_groups
+        entry["error"] = self._exact.error(answer, contestant.estimator)
+        if not entry["error"] <= contestant.tolerance:
+            entry["refused"] = f"wrong by {entry['error']:.1g}: not timed"
+        elif answer == self._answers.get(contestant.differs_from):
+            entry["refused"] = f"the same bits as {contestant.differs_from}: not timed"
+        return entry, 0.0 if "refused" in entry else first
 
 
 def _described(workload, settings):

@@ -48,17 +48,19 @@ def _rows(header, rows):
 
 
 def _workload(found):
-    rate = max(rate["flops_per_second"] for rate in found["rates"].values())
+    rates = {
+        name: entry["flops"] / entry["median"]
+        for name, entry in found["rates"].items()
+        if "median" in entry
+    }
+    best = max(rates.values(), default=None)
     own = found["contestants"].get("fastcka", {}).get("time")
     order = sorted(found["contestants"].items(), key=lambda item: item[1].get("time", float("inf")))
     groups = f" in each of {found['groups']} groups" if found["groups"] > 1 else ""
-    rates = ", ".join(
-        f"{name} {value['flops_per_second'] / 1e9:.0f}" for name, value in found["rates"].items()
-    )
     text = (
         f"#### {found['title']}\n\nM={found['m']}, n={found['n']}, d={found['d']}{groups}: "
         f"{found['pairs']:,} pairs; {found['flops'] / 1e9:.3g} Gflop on route {found['route']}; "
-        f"Gflop/s: {rates}.\n\n"
+        f"{', '.join(f'{name} {value / 1e9:.0f} Gflop/s' for name, value in rates.items())}.\n\n"
     )
     many = found["groups"] > 1
     header = [
@@ -80,7 +82,7 @@ def _workload(found):
             _seconds(took),
             *[_seconds(took and took / found["groups"])] * many,
             _times(took / own) if took and own else "",
-            f"{found['flops'] / took / rate:.2g}" if took else "",
+            f"{found['flops'] / took / best:.2g}" if took and best else "",
             _bytes(entry.get("extra_bytes")),
             _bytes(entry.get("peak_bytes")) if took else "",
             _error(entry["error"]) if "error" in entry else "",

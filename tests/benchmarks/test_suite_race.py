@@ -103,8 +103,16 @@ def test_a_peer_that_is_not_there_is_named(tmp_path):
     (tmp_path / "repsim" / peer_folder.REASON).write_text("no compiler")
     (tmp_path / "hyppo").mkdir()
     found = peer_folder.missing(tmp_path)
-    assert found["repsim"] == "not installed: no compiler"
+    assert found["repsim"] == "does not work: no compiler"
     assert "hyppo" not in found
+
+
+def test_a_peer_without_its_package_does_not_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(peer_folder, "_install", lambda *_: None)
+    ((peer, reason),) = peer_folder.install(tmp_path, "repsim")
+    assert peer == "repsim"
+    assert "No module named 'repsim'" in reason
+    assert peer_folder.missing(tmp_path)["repsim"] == f"does not work: {reason}"
 
 
 def test_every_peer_can_be_installed_and_called():
