@@ -57,23 +57,21 @@ def _from_grams(xs, estimator):
 
 
 def _from_features(xs, estimator):
-    """tr(KL) is |X'Y|^2. Centred columns make the rows of K sum to 0, or to minus its diagonal."""
+    """tr(KL) is |X'Y|^2, less the diagonals; rows of K without its diagonal sum to minus that."""
     n, m = len(xs[0]), len(xs)
     norms = np.array([np.einsum("ij,ij->i", x, x) for x in xs])
     unbiased = estimator == "unbiased"
-    sums = -norms if unbiased else np.zeros_like(norms)
     hsic = np.empty((m, m))
     for i in range(m):
         for j in range(i, m):
             traced = np.sum((xs[i].T @ xs[j]) ** 2) - unbiased * (norms[i] @ norms[j])
-            hsic[i, j] = hsic[j, i] = _hsic(traced, sums[i], sums[j], n, estimator)
+            hsic[i, j] = hsic[j, i] = _hsic(traced, -norms[i], -norms[j], n, estimator)
     return hsic
 
 
 def _hsic(traced, sums, other_sums, n, estimator):
-    """From tr(KL) and the row sums of K and L, whose diagonals are 0 for the unbiased estimator."""
+    """From tr(KL), which is tr(KHLH) for centred columns; Song's form for diagonals of 0."""
     if estimator == "biased":
-        centered = traced - 2 / n * (sums @ other_sums) + sums.sum() * other_sums.sum() / n**2
-        return centered / (n - 1) ** 2
+        return traced / (n - 1) ** 2
     song = traced + sums.sum() * other_sums.sum() / ((n - 1) * (n - 2))
     return (song - 2 / (n - 2) * (sums @ other_sums)) / (n * (n - 3))

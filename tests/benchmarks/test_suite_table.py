@@ -41,7 +41,7 @@ RECORD = {
             "route": "G",
             "rates": {"sgemm by NumPy": RATE, "sgemm by torch": {"failed": "no torch"}},
             "contestants": {
-                "slow": {
+                "crawling": {
                     "time": 60.0,
                     "error": 1e-4,
                     "m": 3,
@@ -69,7 +69,7 @@ RECORD = {
         "n": 500,
         "d": 128,
         "contestants": {
-            "slow": {
+            "crawling": {
                 "estimator": "unbiased",
                 "errors": {"plain": 1e-6, "offset": "ValueError: not symmetric"},
             },
@@ -108,13 +108,13 @@ def test_a_record_as_tables(tmp_path):
     found = rows(pairs)
     # 44 Gflop in 0.25 s are 176 of 256 Gflop/s.
     assert found["fastcka"][:6] == ["0.25", "1.00", "0.69", "42", "200", "2e-09"]
-    assert found["slow"][:2] == ["60", "240"]
-    assert found["slow"][-1] == "extrapolated from 3 of 21 representations (3 pairs)"
+    assert found["crawling"][:2] == ["60", "240"]
+    assert found["crawling"][-1] == "extrapolated from 3 of 21 representations (3 pairs)"
     assert found["repsim"][-1] == "not installed: no compiler"
     assert found["wrong"][-1] == "wrong by 0.05: not timed"
-    assert list(found).index("fastcka") < list(found).index("slow") < list(found).index("wrong")
+    assert list(found).index("fastcka") < list(found).index("crawling") < list(found).index("wrong")
     judged = rows(correct.split("#### Contestants")[0])
-    assert judged["slow"] == ["1e-06", "**ValueError**", "unbiased"]
+    assert judged["crawling"] == ["1e-06", "**ValueError**", "unbiased"]
     assert judged["wrong"] == ["**NaN**", "**5e-01**", "biased"]
     assert judged["threads (n = 5000)"][3:5] == ["0.1", "2.00"]
 
