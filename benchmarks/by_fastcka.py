@@ -26,4 +26,6 @@ def groups_fast(groups):
 
 def plan(n, widths, threads):
     """What the planner says of a pass over these shapes, as JSON values."""
-    return plan_pass(n, widths, threads=threads).to_dict()
+    planned = plan_pass(n, widths, threads=threads).to_dict()
+    del planned["n_features"]  # as many numbers as there are representations
+    return planned

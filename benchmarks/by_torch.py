@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-#: Examples in a row tile. 128 and 512 are slower (n = 2000, d = 512).
+#: Examples in a row tile.
 TILE = 256
+#: Entries of Gram matrices in one float32 sum.
+PIECE = 1 << 16
 
 
 def tensors(arrays):
@@ -36,8 +38,7 @@ def _cached_grams(xs):
     grams = torch.empty((len(xs), n, n))
     for gram, x in zip(grams, xs, strict=True):
         gram.copy_(x @ x.T)
-    flat = grams.flatten(1)
-    return _normalized((flat @ flat.T).double())
+    return _normalized(_products(grams))
 
 
 def one_product(xs):
@@ -65,9 +66,17 @@ def triangle_tiles(xs):
             tiles = torch.empty((m, stop - start, width))
             for tile, x in zip(tiles, xs, strict=True):
                 torch.mm(x[start:stop], x[columns].T, out=tile)
-            flat = tiles.flatten(1)
-            hsic += weight * (flat @ flat.T).double()
+            hsic += weight * _products(tiles)
     return _normalized(hsic)
+
+
+def _products(grams):
+    """Sums of products of all pairs of the (M, ...) matrices.
+
+    In pieces: one float32 sum over n^2 terms gave CKA that is wrong by 1e-3 at n = 4413.
+    """
+    pieces = grams.flatten(1).split(PIECE, dim=1)
+    return sum((piece @ piece.T).double() for piece in pieces)
 
 
 def _centered(xs):

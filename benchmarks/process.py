@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 #: Seconds before each call, in which the BLAS threads of the contestant before end their spinning.
 PAUSE = 0.2
 #: Part of the free memory that one process may take.
-SHARE_OF_MEMORY = 0.8
+SHARE_OF_MEMORY = 0.6
 #: What sets the threads of NumPy, torch, numba and fastcka.
 THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),

@@ -165,7 +165,8 @@ class _Course:
 
 
 def _described(workload, settings):
-    route = plan(workload.n, [workload.d] * workload.m, settings.threads)["route"]
+    planned = plan(workload.n, [workload.d] * workload.m, settings.threads)
+    route = planned["route"]
     return {
         "title": workload.title,
         "m": workload.m,
@@ -175,6 +176,7 @@ def _described(workload, settings):
         "timed_groups": workload.timed_groups or workload.groups,
         "pairs": workload.pairs,
         "route": route,
+        "plan": planned,
         "flops": workload.flops(route),
     }
 

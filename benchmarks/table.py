@@ -59,7 +59,8 @@ def _workload(found):
     groups = f" in each of {found['groups']} groups" if found["groups"] > 1 else ""
     text = (
         f"#### {found['title']}\n\nM={found['m']}, n={found['n']}, d={found['d']}{groups}: "
-        f"{found['pairs']:,} pairs; {found['flops'] / 1e9:.3g} Gflop on route {found['route']}; "
+        f"{found['pairs']:,} pairs; {found['flops'] / 1e9:.3g} Gflop on route {found['route']}, "
+        f"{found['plan']['implementation']}; "
         f"{', '.join(f'{name} {value / 1e9:.0f} Gflop/s' for name, value in rates.items())}.\n\n"
     )
     many = found["groups"] > 1

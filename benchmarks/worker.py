@@ -137,6 +137,14 @@ def _measured(call):
     return found, seconds, {"peak_bytes": peak, "extra_bytes": extra}
 
 
+def _told(error, room):
+    """An error in a line. What torch says of too little memory is long."""
+    text = (str(error).strip() or "no message").splitlines()[0]
+    if isinstance(error, MemoryError) or "allocate memory" in text:
+        return f"needs more than the {room / 1e9:.1f} GB that it may take"
+    return f"{type(error).__name__}: {text}"
+
+
 def _status(field):
     """A figure of /proc/self/status, in bytes."""
     with open("/proc/self/status") as file:
@@ -157,8 +165,7 @@ def main():
                 worker = Rate(name) if name in RATES else Timed(name)
             answer = worker.load(told) if told["do"] == "load" else {"seconds": worker.go()}
         except Exception as error:  # the contestant's own, whatever it is: it stands in the table
-            text = (str(error).strip() or "no message").splitlines()[0]
-            answer = {"failed": f"{type(error).__name__}: {text}"}
+            answer = {"failed": _told(error, room)}
         print(json.dumps(answer), file=answers, flush=True)
 
 
