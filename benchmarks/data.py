@@ -79,6 +79,7 @@ def write(path, groups, shape):
     held.flush()
 
 
-def read(path, group, m):
-    """The first ``m`` representations of a group, as arrays of their own."""
-    return [np.array(x) for x in np.load(path, mmap_mode="r")[group, :m]]
+def read(path, group, positions):
+    """These representations of a group, as arrays of their own."""
+    held = np.load(path, mmap_mode="r")
+    return [np.array(held[group, at]) for at in positions]

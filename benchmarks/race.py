@@ -68,8 +68,7 @@ class Exact:
         self.path = path
         shape = workload.m, workload.n, workload.d
         self._positions = reference.checked_positions(*shape)
-        arrays = data.read(path, 0, workload.m)
-        self._arrays = [arrays[at] for at in self._positions]
+        self._arrays = data.read(path, 0, self._positions)
         self._found = {}
 
     def error(self, answer, estimator):

@@ -59,7 +59,7 @@ def _workload(found):
     groups = f" in each of {found['groups']} groups" if found["groups"] > 1 else ""
     text = (
         f"#### {found['title']}\n\nM={found['m']}, n={found['n']}, d={found['d']}{groups}: "
-        f"{found['pairs']:,} pairs; {found['flops'] / 1e9:.3g} Gflop on route {found['route']}, "
+        f"{_pairs(found['pairs'])}; {found['flops'] / 1e9:.3g} Gflop on route {found['route']}, "
         f"{found['plan']['implementation']}; "
         f"{', '.join(f'{name} {value / 1e9:.0f} Gflop/s' for name, value in rates.items())}.\n\n"
     )
@@ -103,10 +103,8 @@ def _note(entry, found):
         return f"{laps}; reading alone {entry['reading']:.2f} s; {entry['other']:.0%} is neither"
     parts = []
     if entry["m"] < found["m"]:
-        pairs = entry["m"] * (entry["m"] - 1) // 2
-        parts.append(
-            f"{entry['m']} of {found['m']} representations ({pairs} pair{'s' * (pairs != 1)})"
-        )
+        pairs = _pairs(entry["m"] * (entry["m"] - 1) // 2)
+        parts.append(f"{entry['m']} of {found['m']} representations ({pairs})")
     if entry["groups"] < found["groups"]:
         parts.append(f"{entry['groups']} of {found['groups']} groups")
     return f"extrapolated from {' and '.join(parts)}" if parts else ""
@@ -166,6 +164,10 @@ def label(axis, points):
 
 def _seconds(value):
     return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _pairs(count):
+    return f"{count:,} pair{'s' * (count != 1)}"
 
 
 def _times(value):

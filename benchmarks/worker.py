@@ -70,7 +70,7 @@ class Timed:
     def _read(self, told, n_groups, m):
         """Groups of the first `m` representations; groups come again after the distinct ones."""
         most = min(n_groups, told["distinct"])
-        distinct = [data.read(told["data"], group, m) for group in range(most)]
+        distinct = [data.read(told["data"], group, range(m)) for group in range(most)]
         if self._contestant.takes == "torch":
             from benchmarks.by_torch import tensors
 
