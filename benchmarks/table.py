@@ -113,6 +113,7 @@ def _note(entry, found):
 def _growth(found):
     base = ", ".join(f"{AXES[name]} = {value}" for name, value in found["base"].items())
     text = f"#### Growth\n\nOne extent at a time, from {base}.\n\n"
+    text += "![Measured and predicted seconds as each grows](growth.png)\n\n"
     header = ["", "value", "route", "measured s", "predicted s", "measured / predicted", ""]
     rows = [
         [
