@@ -27,11 +27,13 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gpu_record import Record
-from gpu_verdict import FAIL, text, verdict
-
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))  # a script finds but what lies beside it
+
+from benchmarks.gpu.record import Record  # noqa: E402
+from benchmarks.gpu.verdict import FAIL, text, verdict  # noqa: E402
+
 PARTS = ("suite", "sanitizer", "benchmarks")
 TAIL = 6000
 #: Parts of the time that is left which a part may take; what it does not use goes to the next.
@@ -130,7 +132,7 @@ def sanitize(tool, seconds):
     if program is None:
         return {"skipped": "compute-sanitizer is neither on PATH nor in the CUDA toolkit"}
     options = ["--tool", tool, "--target-processes", "all", *_SANITIZER_OPTIONS[tool]]
-    case = [sys.executable, str(HERE / "gpu_small_case.py")]
+    case = [sys.executable, "-m", "benchmarks.gpu.small_case"]
     status, told = run_program([program, *options, *case], seconds)
     return sanitizer_errors(tool, status, told, seconds) | {"options": options}
 
@@ -146,10 +148,10 @@ def sanitizer_errors(tool, status, told, seconds):
 
 
 def benchmark(name, seconds):
-    """One case (see gpu_benchmark.py), with all that was measured if it was stopped."""
+    """One case (see gpu/benchmark.py), with all that was measured if it was stopped."""
     with tempfile.TemporaryDirectory() as folder:
         into = Path(folder) / "measured.json"
-        command = [sys.executable, str(HERE / "gpu_benchmark.py"), "--case", name]
+        command = [sys.executable, "-m", "benchmarks.gpu.benchmark", "--case", name]
         command += ["--into", str(into), "--seconds", str(max(0.0, seconds - LAST_MEASUREMENT))]
         status, told = run_program(command, seconds)
         print(told, end="", flush=True)
@@ -228,7 +230,7 @@ def main():
     parser.add_argument("--commit", help="of a tree that has no .git")
     options = parser.parse_args()
     until = time.monotonic() + 60 * options.minutes - 10
-    status, told = run_program([sys.executable, str(HERE / "gpu_facts.py")], 120)
+    status, told = run_program([sys.executable, "-m", "benchmarks.gpu.facts"], 120)
     if status != 0:
         print(f"the facts of this machine could not be collected:\n{told}", file=sys.stderr)
         return 2

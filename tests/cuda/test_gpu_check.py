@@ -24,19 +24,19 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture
 def script(monkeypatch):
     """Import a file of benchmarks/ by its name."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.setattr(importlib.import_module("gpu_clock"), "SECONDS", 0.0)
+    monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
+    monkeypatch.setattr(importlib.import_module("benchmarks.gpu.clock"), "SECONDS", 0.0)
     return importlib.import_module
 
 
 def tiny(script, **changes):
     sizes = {"m": 3, "n": 100, "d": 24, "predicted": {"float16x3": 1e-3}} | changes
-    return script("gpu_cases").Case("tiny", **sizes)
+    return script("benchmarks.gpu.cases").Case("tiny", **sizes)
 
 
 @pytest.mark.parametrize("block", [30, 1000])
 def test_the_reference_is_cka(script, block):
-    cases = script("gpu_cases")
+    cases = script("benchmarks.gpu.cases")
     xs = cases.representations(tiny(script), "cpu")
     found = cases.by_definition(xs, block=block)
     arrays = [x.numpy() for x in xs]
@@ -53,9 +53,9 @@ def test_the_reference_is_cka(script, block):
 def test_the_peers_compute_cka(script, way, dtype):
     import torch
 
-    xs = script("gpu_cases").representations(tiny(script, m=5), "cpu")
+    xs = script("benchmarks.gpu.cases").representations(tiny(script, m=5), "cpu")
     sizes = {"tile": 40, "chunk": 64} if way == "gram_tiles" else {"panel": 50}
-    found = getattr(script("gpu_peers"), way)(xs, dtype=getattr(torch, dtype), **sizes)
+    found = getattr(script("benchmarks.gpu.peers"), way)(xs, dtype=getattr(torch, dtype), **sizes)
     expected = oracle.cka_matrix([x.numpy() for x in xs], "biased")
     np.testing.assert_allclose(found, expected, atol=1e-4 if dtype == "float16" else 1e-6)
 
@@ -64,7 +64,7 @@ def test_the_peers_compute_cka(script, way, dtype):
 def test_a_case_is_measured(script, emulated, tmp_path, monkeypatch, route, sizes):
     # Launches would cost more than all else in passes so small, and one route is short of them.
     monkeypatch.setattr("fastcka.core.cuda.cost.LAUNCH_SECONDS", 0.0)
-    benchmark, record = script("gpu_benchmark"), script("gpu_record")
+    benchmark, record = script("benchmarks.gpu.benchmark"), script("benchmarks.gpu.record")
     path = tmp_path / "measured.json"
     case = tiny(script, **sizes)
     benchmark.CaseRun(case, record.Record(path), device="cpu").run()
@@ -83,12 +83,12 @@ def test_a_case_is_measured(script, emulated, tmp_path, monkeypatch, route, size
     assert found["store"]["groups"] == 2
     assert found["store"]["errors"]["biased"] < 1e-6
     assert found["torch pair loop"]["pairs"] == 3
-    lines = script("gpu_verdict").verdict({"benchmarks": {"A": found}})
+    lines = script("benchmarks.gpu.verdict").verdict({"benchmarks": {"A": found}})
     assert [line["result"] for line in lines].count("not measured") == len(lines) - 3
 
 
 def test_a_case_that_fails_leaves_the_rest(script, emulated, tmp_path, monkeypatch):
-    benchmark, record = script("gpu_benchmark"), script("gpu_record")
+    benchmark, record = script("benchmarks.gpu.benchmark"), script("benchmarks.gpu.record")
     path = tmp_path / "measured.json"
     run = benchmark.CaseRun(tiny(script), record.Record(path), device="cpu")
     monkeypatch.setattr(benchmark, "gram_tiles", lambda xs, dtype: np.zeros((3, 3)))
@@ -102,19 +102,19 @@ def test_a_case_that_fails_leaves_the_rest(script, emulated, tmp_path, monkeypat
 
 def test_the_store_is_left_out_where_time_or_disk_are_short(script, emulated):
     case = tiny(script)
-    xs = script("gpu_cases").representations(case, "cpu")
-    found = script("gpu_store").from_store(case, xs, None, groups=2, seconds=0.0)
+    xs = script("benchmarks.gpu.cases").representations(case, "cpu")
+    found = script("benchmarks.gpu.store").from_store(case, xs, None, groups=2, seconds=0.0)
     assert "writing it would take" in found["skipped"]
 
 
 @pytest.mark.parametrize("on_device", [False, True])
 def test_the_sanitizer_s_case_is_right(script, emulated, on_device):
-    found = script("gpu_small_case").run(on_device=on_device, repeats=2)
+    found = script("benchmarks.gpu.small_case").run(on_device=on_device, repeats=2)
     assert len(found) == 16
 
 
 def test_the_rates_are_measured(script):
-    found = script("gpu_rates").device_rates("cpu", bytes_moved=1 << 16)
+    found = script("benchmarks.gpu.rates").device_rates("cpu", bytes_moved=1 << 16)
     assert min(value for value in found.values() if value is not None) > 0
 
 
@@ -139,7 +139,7 @@ def test_errs(broken): pass
 
 
 def test_outcomes_of_tests_are_counted(script, tmp_path):
-    check = script("gpu_check")
+    check = script("benchmarks.gpu_check")
     (tmp_path / "test_some.py").write_text(OUTCOMES)
     (tmp_path / "test_worse.py").write_text("import nothing_of_that_name")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -q -p no:cacheprovider")
@@ -152,7 +152,7 @@ def test_outcomes_of_tests_are_counted(script, tmp_path):
 
 
 def test_a_program_is_stopped_with_what_it_started(script, tmp_path):
-    check = script("gpu_check")
+    check = script("benchmarks.gpu_check")
     child = f"import time; time.sleep(1); open({str(tmp_path / 'late')!r}, 'w')"
     code = (
         "import subprocess, sys, time; print('begun', flush=True);"
@@ -176,19 +176,19 @@ def test_a_program_is_stopped_with_what_it_started(script, tmp_path):
     ],
 )
 def test_what_the_sanitizer_says_is_judged(script, tool, status, told, result):
-    found = script("gpu_check").sanitizer_errors(tool, status, told, 60.0)
-    lines = script("gpu_verdict").verdict({"sanitizer": {tool: found}})
+    found = script("benchmarks.gpu_check").sanitizer_errors(tool, status, told, 60.0)
+    lines = script("benchmarks.gpu.verdict").verdict({"sanitizer": {tool: found}})
     assert [line["result"] for line in lines if tool in line["criterion"]] == [result]
 
 
 def test_a_stopped_part_leaves_the_others(script, tmp_path, monkeypatch):
-    check = script("gpu_check")
+    check = script("benchmarks.gpu_check")
     facts = {"device": "NVIDIA H100 80GB", "commit": "c0ffee", "dirty": False, "usable": True}
 
     def run_program(command, seconds, environment=None):
         assert seconds > 0
         words = " ".join(map(str, command))
-        if "gpu_benchmark" in words:
+        if "benchmarks.gpu.benchmark" in words:
             name, into = command[command.index("--case") + 1], command[command.index("--into") + 1]
             if name == "B":
                 return 1, "Traceback: no torch"
@@ -225,10 +225,10 @@ def test_a_stopped_part_leaves_the_others(script, tmp_path, monkeypatch):
 
 
 def test_facts_are_json(script, emulated):
-    found = script("gpu_facts").facts()
+    found = script("benchmarks.gpu.facts").facts()
     assert found["usable"]
     assert found["device"] == emulated.module.status()["devices"][0]["name"]
-    assert set(found["missing"]) <= set(script("gpu_facts").NEEDED)
+    assert set(found["missing"]) <= set(script("benchmarks.gpu.facts").NEEDED)
     json.dumps(found)
 
 

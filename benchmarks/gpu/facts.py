@@ -1,6 +1,6 @@
 """Where a record was made: the GPU, its libraries, the commit, what is missing.
 
-python benchmarks/gpu_facts.py        # JSON; `usable` false comes with fastcka's reason
+python -m benchmarks.gpu.facts        # JSON; `usable` false comes with fastcka's reason
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = ("numpy", "torch", "cupy-cuda13x", "h5py", "pytest", "nvidia-cublas", "triton")
 #: Module -> what it is needed for.
 NEEDED = {

@@ -3,7 +3,7 @@
 A process of its own, which `gpu_check.py` starts, so that a device error ends with it. What has
 been measured is on disk at once.
 
-    python benchmarks/gpu_benchmark.py --case A --into FILE [--seconds 100]
+    python -m benchmarks.gpu.benchmark --case A --into FILE [--seconds 100]
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import time
 
 import numpy as np
 import torch
-from gpu_cases import CASES, by_definition, checked_positions, representations
-from gpu_clock import repeated, stage_seconds, wall_seconds
-from gpu_peers import centered, feature_panels, gram_tiles, pair_loop, product_loop
-from gpu_rates import FACTORS, device_rates, product_rate
-from gpu_record import Record
-from gpu_resident import ResidentPass, errors, planned
-from gpu_store import from_store
 
 import fastcka
+from benchmarks.gpu.cases import CASES, by_definition, checked_positions, representations
+from benchmarks.gpu.clock import repeated, stage_seconds, wall_seconds
+from benchmarks.gpu.peers import centered, feature_panels, gram_tiles, pair_loop, product_loop
+from benchmarks.gpu.rates import FACTORS, device_rates, product_rate
+from benchmarks.gpu.record import Record
+from benchmarks.gpu.resident import ResidentPass, errors, planned
+from benchmarks.gpu.store import from_store
 from fastcka.core import Comparison, compare_groups
 
 #: Nothing that is predicted to take longer is run.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from gpu_clock import device_seconds, repeated, wall_seconds
+
+from benchmarks.gpu.clock import device_seconds, repeated, wall_seconds
 
 #: Products -> what cuBLAS multiplies, and how often.
 FACTORS = {

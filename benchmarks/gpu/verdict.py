@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpu_cases import CASES
+from benchmarks.gpu.cases import CASES
 
 SLOWER_THAN_PREDICTED = 1.5
 FASTER_THAN_LOOP = 10

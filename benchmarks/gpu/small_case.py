@@ -3,7 +3,7 @@
 Checked against float64 as it goes. As a program, each array is an allocation of its own, without
 cupy's pool, so that what is read or written beyond it is seen.
 
-    compute-sanitizer --tool memcheck python benchmarks/gpu_small_case.py
+    compute-sanitizer --tool memcheck python -m benchmarks.gpu.small_case
 """
 
 from __future__ import annotations

@@ -1,0 +1,98 @@
+"""``python -m benchmarks``: run the suite, install the peers, render a record."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from benchmarks import peer_folder, record, suite
+from benchmarks.picture import draw
+from benchmarks.race import Settings
+from benchmarks.table import markdown, placed
+
+HERE = Path(__file__).parent
+OUTPUT = Path("build/benchmarks")
+QUICK = {"repeats": 2, "limit": 0.5, "patience": 60.0}
+
+
+def run(options):
+    """Measure; say what is not there, and where the results are."""
+    unknown = set(options.only or ()) - set(suite.names())
+    if unknown:
+        got = ", ".join(sorted(unknown))
+        sys.exit(f"--only: expected of {', '.join(suite.names())}, got {got}")
+    missing = peer_folder.missing(options.peers)
+    for package, reason in sorted(missing.items()):
+        print(f"{package}: {reason}", flush=True)
+    changes = QUICK if options.quick else {}
+    settings = Settings(options.threads, options.peers, missing=missing, **changes)
+    only = options.only or suite.names()
+    suite.run(settings, options.output, only, quick=options.quick, tell=_tell)
+    print(f"{options.output}: record.json, table.md" + ", growth.png" * ("growth" in only))
+
+
+def peers(options):
+    """Install the peers; status 1 if one does not work."""
+    failed = 0
+    for peer, reason in peer_folder.install(options.peers, options.only):
+        print(f"{peer}: {reason or 'works'}", flush=True)
+        failed += reason is not None
+    sys.exit(failed > 0)
+
+
+def render(options):
+    """The tables and curves of a record, into the README beside this file; the record, if kept."""
+    found = record.read(options.record)
+    if options.keep is not None:
+        record.write(HERE / "records" / f"cpu-{options.keep}.json", found)
+    readme = HERE / "README.md"
+    readme.write_text(placed(readme.read_text("utf-8"), markdown(found)), encoding="utf-8")
+    if "growth" in found:
+        draw(found["growth"], HERE / "growth.png")
+
+
+def parser():
+    """The command line."""
+    whole = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = whole.add_subparsers(required=True)
+
+    one = commands.add_parser("run", help="measure (what happens without a command, too)")
+    one.add_argument("--only", nargs="+", metavar="PART", help=f"of {', '.join(suite.names())}")
+    one.add_argument("--quick", action="store_true", help="sizes of seconds: to see that all runs")
+    one.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    one.add_argument("--output", type=Path, default=OUTPUT, help="folder for what was measured")
+    one.add_argument("--peers", type=Path, default=peer_folder.DEFAULT, help="where peers lie")
+    one.set_defaults(call=run)
+
+    one = commands.add_parser("peers", help="install the peers, each into a folder of its own")
+    one.add_argument("--peers", type=Path, default=peer_folder.DEFAULT, help="where they go")
+    one.add_argument("--only", choices=peer_folder.REQUIREMENTS)
+    one.set_defaults(call=peers)
+
+    one = commands.add_parser("render", help="put a record's tables and curves into the README")
+    one.add_argument("record", type=Path, help="record.json of a run")
+    one.add_argument("--keep", metavar="NAME", help="copy it to benchmarks/records/cpu-NAME.json")
+    one.set_defaults(call=render)
+    return whole
+
+
+def _tell(text):
+    print(text, flush=True)
+
+
+def main(words=None):
+    """Run the command; `run` if there is none."""
+    words = sys.argv[1:] if words is None else words
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words = ["run", *words]
+    options = parser().parse_args(words)
+    try:
+        options.call(options)
+    except (record.RecordError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

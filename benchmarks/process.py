@@ -1,0 +1,105 @@
+"""A contestant's process as the suite sees it: one question at a time, with a limit in seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+#: Seconds before each call, in which the BLAS threads of the contestant before end their spinning.
+PAUSE = 0.2
+#: Part of the free memory that one process may take.
+SHARE_OF_MEMORY = 0.6
+#: What sets the threads of NumPy, torch, numba and fastcka.
+THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),
+)
+
+
+class ContestantError(Exception):
+    """A contestant gave no answer; why."""
+
+
+class Process:
+    """`benchmarks.worker` for one contestant; a context manager that ends it."""
+
+    def __init__(self, name, *, threads, folder=None, errors_to=None):
+        self._name = name
+        self._errors = open(errors_to or os.devnull, "ab")  # noqa: SIM115 - closed with the process
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", name, str(room())],
+            cwd=ROOT,
+            env=environment(threads, folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def ask(self, question, patience):
+        """The answer to a question; `ContestantError` if none comes within `patience` seconds."""
+        try:
+            self._child.stdin.write(json.dumps(question).encode() + b"\n")
+            self._child.stdin.flush()
+        except OSError:
+            raise ContestantError(self._fate()) from None
+        ready, _, _ = select.select([self._child.stdout], [], [], patience)
+        if not ready:
+            self.end()
+            raise ContestantError(f"stopped: no answer after {patience:.0f} s")
+        line = self._child.stdout.readline()
+        if not line:
+            raise ContestantError(self._fate())
+        answer = json.loads(line)
+        if "failed" in answer:
+            raise ContestantError(answer["failed"])
+        return answer
+
+    def seconds(self, patience):
+        """Seconds of one call, begun when nothing else is busy."""
+        time.sleep(PAUSE)
+        return self.ask({"do": "go"}, patience)["seconds"]
+
+    def alive(self):
+        """Whether the process can be asked again."""
+        return self._child.poll() is None
+
+    def end(self):
+        """End the process, whatever it does."""
+        self._child.kill()
+        self._child.wait()
+        self._child.stdin.close()
+        self._child.stdout.close()
+        self._errors.close()
+
+    def _fate(self):
+        status = self._child.wait()
+        return f"the process ended with status {status}" + " (memory?)" * (status == -9)
+
+
+def environment(threads, folder=None):
+    """Environment variables of a contestant: its threads, and where its package lies."""
+    places = [str(ROOT), *([str(folder)] if folder else []), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        "PYTHONPATH": os.pathsep.join(filter(None, places)),
+        "TQDM_DISABLE": "1",
+    }
+
+
+def room():
+    """Bytes that a process may take."""
+    with open("/proc/meminfo") as file:
+        free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    return int(SHARE_OF_MEMORY * free)

@@ -1,0 +1,84 @@
+"""Everything that is there, measured; the record grows, and is written, after every part."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import machine, record
+from benchmarks.contestants import ALL
+from benchmarks.correctness import correctness
+from benchmarks.growth import growth
+from benchmarks.picture import draw
+from benchmarks.race import race
+from benchmarks.sweep import from_store
+from benchmarks.table import markdown
+from benchmarks.workloads import FULL, QUICK
+
+#: Parts beside the workloads.
+OTHERS = ("growth", "correctness")
+
+
+def names():
+    """What `--only` takes."""
+    return [workload.name for workload in FULL] + list(OTHERS)
+
+
+def run(settings, output, only, *, quick, tell):
+    """Measure the parts named in `only`; write record.json, table.md and growth.png to `output`."""
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    found = {
+        "format": record.FORMAT,
+        "machine": machine.machine(),
+        "versions": machine.versions(),
+        "commit": machine.commit(),
+        "started": _now(),
+        "quick": quick,
+        "threads": settings.threads,
+        "limit": settings.limit,
+        "patience": settings.patience,
+        "missing": settings.missing,
+        "entries": {contestant.name: _entry(contestant) for contestant in ALL},
+        "workloads": {},
+    }
+
+    def keep():
+        found["finished"] = _now()
+        record.write(output / "record.json", found)
+
+    with tempfile.TemporaryDirectory(prefix="fastcka-benchmarks-") as scratch:
+        for workload in QUICK if quick else FULL:
+            if workload.name in only:
+                raced = race(workload, settings, scratch, tell)
+                if workload.name == "sweep":
+                    stored = from_store(workload, settings, scratch, tell)
+                    raced["contestants"] = {**stored, **raced["contestants"]}
+                found["workloads"][workload.name] = raced
+                keep()
+        if "growth" in only:
+            found["growth"] = growth(settings, scratch, tell, quick=quick)
+            keep()
+        if "correctness" in only:
+            found["correctness"] = correctness(settings, scratch, tell)
+            keep()
+    keep()
+    found = record.read(output / "record.json")
+    (output / "table.md").write_text(markdown(found), encoding="utf-8")
+    if "growth" in found:
+        draw(found["growth"], output / "growth.png")
+    return found
+
+
+def _entry(contestant):
+    return {
+        "package": contestant.package,
+        "entry": contestant.entry,
+        "estimator": contestant.estimator,
+        "peer": contestant.peer,
+    }
+
+
+def _now():
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,169 @@
+"""A sweep as a user runs it: `fastcka run` on a store, to results.csv, in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import data, reference
+from benchmarks.process import PAUSE, ROOT, ContestantError, environment
+
+#: Models whose pairs are checked against float64, in every layer.
+CHECKED = 4
+TOLERANCE = 1e-6
+CONFIG = """\
+store: store
+output: results
+compare: {within: [layer]}
+"""
+
+
+def write_store(path, workload):
+    """A store of `workload.groups` layers of each model; the arrays of the first models."""
+    from fastcka import create_store
+
+    m, n, d, layers = workload.m, workload.n, workload.d, workload.groups
+    drawn = [data.representations(m, n, d, seed) for seed in range(layers)]
+    first = []
+    with create_store(path) as store:
+        for model, arrays in enumerate(zip(*drawn, strict=True)):
+            named = {f"layer{at}": x for at, x in enumerate(arrays)}
+            store.write(model=f"model{model:03}", step=0, layers=named)
+            if model < CHECKED:
+                first.append(arrays)
+    return list(zip(*first, strict=True))
+
+
+def from_store(workload, settings, scratch, tell):
+    """Figures of the sweep with files in the page cache (warm) and not (cold)."""
+    folder = Path(scratch) / "sweep"
+    folder.mkdir()
+    first = write_store(folder / "store", workload)
+    (folder / "sweep.yaml").write_text(CONFIG, encoding="utf-8")
+    exact = [reference.cka_matrix(arrays, "unbiased") for arrays in first]
+    found = {"fastcka run, cold": {}, "fastcka run, warm": {}}
+    try:
+        for name, entry in found.items():
+            runs = []
+            for _ in range(min(settings.repeats, 3)):
+                if name.endswith("cold"):
+                    forget(folder / "store")
+                runs.append(_run(folder, settings))
+                error = _checked(folder / "results" / "results.csv", workload, exact)
+            reads = [_reading(folder / "store", name, settings) for _ in range(2)]
+            entry.update(_summary(runs), error=error, reading=statistics.median(reads))
+            tell(f"sweep: {name}: {entry['time']:.2f} s, error {error:.1e}")
+    except ContestantError as error:
+        found = {name: entry or {"failed": str(error)} for name, entry in found.items()}
+    shutil.rmtree(folder)
+    return found
+
+
+def forget(folder):
+    """Drop the files' pages from the cache of the operating system; they are on the disk by now."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _run(folder, settings):
+    """One run from nothing: wall time of the process, its laps, its peak memory."""
+    shutil.rmtree(folder / "results", ignore_errors=True)
+    time.sleep(PAUSE)
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "fastcka", "run", "sweep.yaml", "--device", "cpu"),
+            *("--threads", str(settings.threads)),
+        ],
+        cwd=folder,
+        env=environment(settings.threads),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    told = child.stderr.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - start
+    if child.returncode != 0:
+        raise ContestantError(f"fastcka run ended with {child.returncode}: {told.strip()[-300:]}")
+    record = json.loads((folder / "results" / "run.json").read_text("utf-8"))
+    passes = sum(group["provenance"]["seconds"] for group in record["groups"])
+    laps = {name: record["timings"][name] for name in ("plan", "compute", "export")}
+    return {"seconds": seconds, "passes": passes, **laps, "peak_bytes": usage.ru_maxrss * 1024}
+
+
+def _summary(runs):
+    """Medians; `other` is what lies outside the lap in which groups are read and computed."""
+    medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    return {
+        "seconds": [run["seconds"] for run in runs],
+        "time": medians["seconds"],
+        "laps": {name: medians[name] for name in ("plan", "compute", "export", "passes")},
+        "other": statistics.median(1 - run["compute"] / run["seconds"] for run in runs),
+        "peak_bytes": int(medians["peak_bytes"]),
+    }
+
+
+def _checked(results, workload, exact):
+    """The largest error of the checked pairs; `ContestantError` if rows or values are wrong."""
+    errors, rows = [], 0
+    with open(results, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            rows += 1
+            a, b = (int(row[f"model_{side}"].removeprefix("model")) for side in "ab")
+            if max(a, b) < CHECKED:
+                layer = int(row["layer"].removeprefix("layer"))
+                errors.append(abs(float(row["cka_unbiased"]) - exact[layer][a, b]))
+    expected = workload.groups * CHECKED * (CHECKED - 1) // 2
+    if (rows, len(errors)) != (workload.pairs, expected):
+        raise ContestantError(
+            f"results.csv has {rows} rows and {len(errors)} of the checked pairs, "
+            f"not {workload.pairs} and {expected}"
+        )
+    if not max(errors) <= TOLERANCE:
+        raise ContestantError(f"wrong by {max(errors):.1g}: not timed")
+    return max(errors)
+
+
+def _reading(store, name, settings):
+    """Seconds to read all representations and do nothing with them."""
+    if name.endswith("cold"):
+        forget(store)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.sweep", str(store)],
+        cwd=ROOT,
+        env=environment(settings.threads),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+def main():
+    """Read a store; print how long that took."""
+    from fastcka import open_store
+
+    with open_store(sys.argv[1]) as store:
+        keys = list(store.keys())
+        start = time.perf_counter()
+        total = sum(float(np.float32(store.read(key)[0, 0])) for key in keys)
+    assert np.isfinite(total)
+    print(time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""A race at a tiny size: who is checked, who is timed, who is named and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmarks.process import ContestantError, Process
+from benchmarks.workloads import Workload
+
+from benchmarks import __main__ as command
+from benchmarks import contestants, peer_folder, race, suite, worker
+
+TINY = Workload("tiny", "A tiny one", 4, 100, 8, groups=3, distinct=2)
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """Rates of small products, no pauses, and two contestants of which one is not there."""
+    monkeypatch.setattr(race, "RATES", {})
+    monkeypatch.setattr("benchmarks.process.PAUSE", 0)
+    chosen = [contestants.FASTCKA, contestants.BY_NAME["NumPy, cached Grams"], contestants.PEERS[0]]
+    monkeypatch.setattr(Workload, "contestants", lambda _: chosen)
+
+
+def settings(tmp_path, **changes):
+    missing = {"pytorch-cka": "not installed: because"}
+    return race.Settings(1, tmp_path, repeats=2, missing=missing, **changes)
+
+
+def told(_):
+    pass
+
+
+def test_a_race(tmp_path, fast):
+    found = race.race(TINY, settings(tmp_path), tmp_path, told)["contestants"]
+    assert found["pytorch-cka"] == {"missing": "not installed: because"}
+    for name in ("fastcka", "NumPy, cached Grams"):
+        entry = found[name]
+        assert len(entry["seconds"]) == 2
+        assert (entry["m"], entry["groups"], entry["factor"]) == (4, 3, 1)
+        assert entry["median"] == entry["time"] == np.median(entry["seconds"])
+        assert 0 < entry["error"] < 1e-6 or name != "fastcka"
+        assert entry["peak_bytes"] > entry["extra_bytes"] >= 0
+
+
+def test_a_wrong_answer_is_refused_before_timing(tmp_path, fast, monkeypatch):
+    matrix = race.reference.cka_matrix
+    monkeypatch.setattr(race.reference, "cka_matrix", lambda *args: matrix(*args) + 1e-5)
+    found = race.race(TINY, settings(tmp_path), tmp_path, told)["contestants"]
+    assert found["fastcka"]["refused"] == "wrong by 1e-05: not timed"
+    assert "seconds" not in found["fastcka"]
+    assert "time" in found["NumPy, cached Grams"]  # within what float32 sums may do
+
+
+def test_fast_is_not_timed_where_it_has_the_same_bits(tmp_path, fast, monkeypatch):
+    chosen = [contestants.FASTCKA, contestants.FASTCKA_FAST]
+    monkeypatch.setattr(Workload, "contestants", lambda _: chosen)
+    few = Workload("few", "So few examples that products are float64 at any precision", 3, 20, 8)
+    found = race.race(few, settings(tmp_path), tmp_path, told)["contestants"]
+    assert "time" in found["fastcka"]
+    assert found["fastcka, fast"]["refused"] == "the same bits as fastcka: not timed"
+
+
+def test_nan_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "tiny.npy"
+    TINY.write(path)
+    exact = race.Exact(path, TINY)
+    answer = np.eye(4)
+    assert exact.error(answer, "biased") > 0.01
+    # Even where nothing is compared: of these four, three can be afforded.
+    monkeypatch.setattr(race.reference, "MOST_FLOPS", 0)
+    answer[2, 2] = np.nan
+    assert np.isnan(race.Exact(path, TINY).error(answer, "biased"))
+
+
+def loaded(tmp_path, name, **changes):
+    path = tmp_path / "tiny.npy"
+    TINY.write(path)
+    shape = {"m": 4, "groups": 3, "distinct": 2}
+    question = {"data": str(path), **shape, "limit": 9.0, "room": 1e9, **changes}
+    return worker.Timed(name).load(question)
+
+
+def test_who_is_slow_is_timed_on_a_part(tmp_path):
+    by_pairs, by_squares = "NumPy, pair by pair", "NumPy, one product"
+    assert loaded(tmp_path, by_pairs)["factor"] == 1
+    part = loaded(tmp_path, by_pairs, limit=0)
+    assert (part["m"], part["groups"], part["factor"]) == (2, 1, 3 * 6)
+    assert loaded(tmp_path, by_squares, limit=0)["factor"] == 3 * 4
+    assert np.shape(part["answer"]) == (2, 2)
+    # fastcka is never extrapolated.
+    assert loaded(tmp_path, "fastcka", limit=0)["factor"] == 1
+
+
+def test_a_contestant_that_fails_says_how(tmp_path):
+    question = {"do": "load", "data": "nowhere.npy", "m": 2, "groups": 1, "distinct": 1}
+    with Process("fastcka", threads=1) as process:
+        with pytest.raises(ContestantError, match=r"FileNotFoundError: .*nowhere\.npy"):
+            process.ask(question, 30)
+        with pytest.raises(ContestantError, match="stopped: no answer after 0 s"):
+            process.ask({"do": "go"}, 0)
+    with Process("fastcka", threads=1) as process:
+        process._child.kill()
+        with pytest.raises(ContestantError, match="ended with status -9"):
+            process.ask({"do": "go"}, 30)
+        assert not process.alive()
+
+
+def test_too_little_memory_is_named(tmp_path, monkeypatch):
+    workload = Workload("large", "Two Gram matrices of 64 MB", 2, 4000, 2)
+    path = tmp_path / "large.npy"
+    workload.write(path)
+    monkeypatch.setattr("benchmarks.process.room", lambda: 100 << 20)
+    question = {"do": "load", "data": str(path), "m": 2, "groups": 1, "distinct": 1}
+    match = r"needs more than the 0\.1 GB"
+    with (
+        Process("NumPy, cached Grams", threads=1) as process,
+        pytest.raises(ContestantError, match=match),
+    ):
+        process.ask(question, 60)
+
+
+def test_a_peer_that_is_not_there_is_named(tmp_path):
+    found = peer_folder.missing(tmp_path)
+    assert set(found) == set(peer_folder.REQUIREMENTS)
+    assert found["repsim"] == "not installed: `python -m benchmarks peers` does it"
+    (tmp_path / "repsim").mkdir()
+    (tmp_path / "repsim" / peer_folder.REASON).write_text("no compiler")
+    (tmp_path / "hyppo").mkdir()
+    found = peer_folder.missing(tmp_path)
+    assert found["repsim"] == "does not work: no compiler"
+    assert "hyppo" not in found
+
+
+def test_a_peer_without_its_package_does_not_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(peer_folder, "_install", lambda *_: None)
+    ((peer, reason),) = peer_folder.install(tmp_path, "repsim")
+    assert peer == "repsim"
+    assert "No module named 'repsim'" in reason
+    assert peer_folder.missing(tmp_path)["repsim"] == f"does not work: {reason}"
+
+
+def test_who_takes_part_can_be_called():
+    pytest.importorskip("torch")
+    peers = {contestant.package for contestant in contestants.PEERS}
+    assert peers == set(peer_folder.REQUIREMENTS)
+    for contestant in contestants.ALL:
+        assert callable(contestant.groups())
+
+
+def test_an_unknown_part_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit, match=r"--only: expected of pair, .*, got par$"):
+        command.main(["--only", "par", "--output", str(tmp_path)])
+    assert suite.names()[0] == "pair"

@@ -1,0 +1,144 @@
+"""A record as JSON, as tables, and in the README."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import record, table
+
+RATE = {"seconds": [0.5], "median": 0.5, "flops": 1.28e11}
+RECORD = {
+    "format": record.FORMAT,
+    "machine": {
+        "processor": "A Processor",
+        "family": "model 1",
+        "cores": 2,
+        "flags": ["avx2"],
+        "memory_bytes": 8e9,
+    },
+    "versions": {"numpy": "2.0", "torch": None},
+    "commit": "abc",
+    "finished": "2026-01-01",
+    "quick": False,
+    "threads": 2,
+    "missing": {"repsim": "not installed: no compiler"},
+    "entries": {
+        "fastcka": {"package": "fastcka", "entry": "cka_matrix(xs)", "estimator": "unbiased"},
+        "repsim": {"package": "repsim", "entry": "cka(xs)", "estimator": "biased"},
+    },
+    "workloads": {
+        "pairs": {
+            "title": "All pairs",
+            "m": 21,
+            "n": 2000,
+            "d": 512,
+            "groups": 1,
+            "pairs": 210,
+            "flops": 4.4e10,
+            "route": "G",
+            "plan": {"implementation": "avx2"},
+            "rates": {"sgemm by NumPy": RATE, "sgemm by torch": {"failed": "no torch"}},
+            "contestants": {
+                "crawling": {
+                    "time": 60.0,
+                    "error": 1e-4,
+                    "m": 3,
+                    "groups": 1,
+                    "peak_bytes": 5e8,
+                    "extra_bytes": None,
+                },
+                "fastcka": {
+                    "time": 0.25,
+                    "error": 2e-9,
+                    "m": 21,
+                    "groups": 1,
+                    "version": "0.1",
+                    "peak_bytes": 2e8,
+                    "extra_bytes": 4.2e7,
+                },
+                "repsim": {"missing": "not installed: no compiler"},
+                "wrong": {"refused": "wrong by 0.05: not timed", "error": 0.05},
+            },
+        }
+    },
+    "correctness": {
+        "kinds": ["plain", "offset"],
+        "m": 4,
+        "n": 500,
+        "d": 128,
+        "contestants": {
+            "crawling": {
+                "estimator": "unbiased",
+                "errors": {"plain": 1e-6, "offset": "ValueError: not symmetric"},
+            },
+            "wrong": {"estimator": "biased", "errors": {"plain": float("nan"), "offset": 0.5}},
+        },
+    },
+    "growth": {
+        "base": {"m": 21, "n": 2000, "d": 128},
+        "axes": {
+            axis: [
+                {"value": 2, "n": 5000, "route": "G", "predicted": 0.1, "median": 0.2, "ratio": 2.0}
+            ]
+            for axis in ("n", "d", "m", "threads")
+        },
+    },
+}
+
+
+def rows(text):
+    """First cell -> the others, of all table rows."""
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return {first: rest for first, *rest in cells}
+
+
+def test_a_record_as_tables(tmp_path):
+    path = tmp_path / "record.json"
+    record.write(path, RECORD)
+    assert (
+        "NaN"
+        in json.loads(path.read_text())["correctness"]["contestants"]["wrong"]["errors"]["plain"]
+    )
+    text = table.markdown(record.read(path))
+    pairs, correct = text.split("#### Growth")
+    assert "A Processor" in pairs
+    assert "torch not there" in pairs
+    found = rows(pairs)
+    # 44 Gflop in 0.25 s are 176 of 256 Gflop/s.
+    assert found["fastcka"][:6] == ["0.25", "1.00", "0.69", "42", "200", "2e-09"]
+    assert found["crawling"][:2] == ["60", "240"]
+    assert found["crawling"][-1] == "extrapolated from 3 of 21 representations (3 pairs)"
+    assert found["repsim"][-1] == "not installed: no compiler"
+    assert found["wrong"][-1] == "wrong by 0.05: not timed"
+    assert list(found).index("fastcka") < list(found).index("crawling") < list(found).index("wrong")
+    judged = rows(correct.split("#### Contestants")[0])
+    assert judged["crawling"] == ["1e-06", "**ValueError**", "unbiased"]
+    assert judged["wrong"] == ["**NaN**", "**5e-01**", "biased"]
+    assert judged["threads (n = 5000)"][3:5] == ["0.1", "2.00"]
+
+
+def test_what_is_no_record_is_refused(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text('{"format": "other"}')
+    with pytest.raises(record.RecordError, match=r"record\.json: expected .* got 'other'"):
+        record.read(path)
+
+
+def test_rendering_into_the_readme(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(command, "HERE", tmp_path)
+    (tmp_path / "README.md").write_text(f"before\n{table.BEGIN}\nstale\n{table.END}\nafter\n")
+    record.write(tmp_path / "record.json", RECORD)
+    for _ in range(2):  # again gives the same
+        command.main(["render", str(tmp_path / "record.json")])
+        text = (tmp_path / "README.md").read_text()
+        assert text.startswith(f"before\n{table.BEGIN}\n\nA Processor")
+        assert text.endswith(f"{table.END}\nafter\n")
+        assert "stale" not in text
+        assert text.count("#### Growth") == 1
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="table: begin"):
+        table.placed("no markers", "")
