@@ -100,7 +100,10 @@ def _note(entry, found):
             return entry[reason] if reason != "failed" else f"failed: {entry['failed']}"
     if "laps" in entry:
         laps = ", ".join(f"{name} {value:.2f}" for name, value in entry["laps"].items())
-        return f"{laps}; reading alone {entry['reading']:.2f} s; {entry['other']:.0%} is neither"
+        return (
+            f"{laps}; with figures {entry['whole']:.2f} s; reading alone {entry['reading']:.2f} s; "
+            f"{entry['other']:.0%} neither reads nor computes"
+        )
     parts = []
     if entry["m"] < found["m"]:
         pairs = _pairs(entry["m"] * (entry["m"] - 1) // 2)

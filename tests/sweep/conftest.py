@@ -67,9 +67,9 @@ def no_figures(monkeypatch):
     def draw(matrix, labels, *, title, **options):
         return b"\x89PNG" + title.encode()
 
-    monkeypatch.setattr("fastcka.sweep.exports.draw_heatmap", draw)
+    monkeypatch.setattr("fastcka.sweep.figures.draw_heatmap", draw)
     monkeypatch.setattr(
-        "fastcka.sweep.exports.save_png", lambda drawn, path: path.write_bytes(drawn)
+        "fastcka.sweep.figures.save_png", lambda drawn, path: path.write_bytes(drawn)
     )
 
 

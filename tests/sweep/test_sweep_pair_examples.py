@@ -15,7 +15,7 @@ from fastcka.sweep.config import SweepConfig
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastcka.sweep.exports._draw", lambda *arguments: None)
+    monkeypatch.setattr("fastcka.sweep.figures._draw", lambda *arguments: None)
 
     def make(lacking, steps=(0,)):
         """Three models of 20 examples; `lacking` maps (model, step) to ids that it has not."""

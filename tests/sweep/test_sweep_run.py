@@ -241,7 +241,7 @@ def test_the_record_of_a_run(trained, config_for, run):
     assert record["groups_computed"] == 2
     timings = record["timings"]
     assert set(timings) == {"plan", "compute", "reading", "computing", "export", "total"}
-    assert sum(timings[lap] for lap in ("plan", "compute", "export")) == pytest.approx(
+    assert sum(timings[lap] for lap in ("plan", "compute", "export", "figures")) == pytest.approx(
         timings["total"]
     )
     assert min(timings.values()) > 0

@@ -126,6 +126,8 @@ def undisturbed(sweep, tmp_path, but_for_seconds):
 def _seconds(path):
     """Return the name of each group -> its seconds, by SQL alone."""
     with closing(sqlite3.connect(path)) as db:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'groups'").fetchall():
+            return {}  # killed before its first table
         return dict(
             db.execute("SELECT name, json_extract(provenance, '$.seconds') FROM groups").fetchall()
         )

@@ -1,29 +1,25 @@
-"""The files of a sweep, all made from its ledger: results.csv, matrices/, figures/."""
+"""The results of a sweep as files, all made from its ledger: results.csv and matrices/."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastcka.core import Comparison
-from fastcka.core.heatmap import draw_heatmap, save_png
-from fastcka.errors import LedgerError, MissingExtraError
+from fastcka.errors import LedgerError
 from fastcka.files import replaced_file
 from fastcka.sweep.folder import FIGURES, MATRICES, RESULTS
-from fastcka.sweep.labels import KEY_FIELDS
 from fastcka.sweep.ledger import GroupValues, Ledger, content_digest, group_identity
 from fastcka.sweep.table import group_rows, header
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Mapping
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from fastcka.core.estimators import Estimator
     from fastcka.sweep.group import GroupPlan
@@ -42,6 +38,8 @@ class GroupFiles:
         Of the values in the ledger.
     fingerprint
         Tells whether files of an earlier run still show what they should.
+    figure
+        None until it is drawn.
     undefined
         Number of comparisons without a value.
     """
@@ -106,14 +104,14 @@ def undefined_reasons(values: GroupValues, estimator: Estimator) -> dict[int, st
     return reasons
 
 
-def write_exports(
+def write_results(
     plan: SweepPlan,
     ledger: Ledger,
     output: Path,
-    before: dict[str, str],
+    before: Mapping[str, str],
     failed: Container[int] = (),
 ) -> Exports:
-    """Write every file from the ledger, which must hold every group of ``plan`` that did not fail.
+    """Write the table and the matrices of every group of ``plan`` that did not fail.
 
     Parameters
     ----------
@@ -130,8 +128,7 @@ def write_exports(
         The ledger lacks a group of the plan, or cannot validate it.
     """
     exports = Exports()
-    for folder in (MATRICES, FIGURES):
-        (output / folder).mkdir(exist_ok=True)
+    (output / MATRICES).mkdir(exist_ok=True)
     with (
         replaced_file(output / RESULTS) as beside,
         beside.open("w", encoding="utf-8", newline="") as file,
@@ -141,94 +138,51 @@ def write_exports(
         for group in plan.groups:
             if group.position in failed:
                 continue
-            identity = group_identity(group, plan.config.precision)
-            values = ledger.read(identity)
-            if values is None:
-                raise LedgerError(f"{ledger.path} does not hold the group '{group.name}'")
-            comparison = to_comparison(group, values, plan.config.estimator)
+            comparison = read_comparison(group, plan, ledger)
             writer.writerows(group_rows(group, comparison, plan.factors))
-            exports.groups[group.position] = _write_group(
-                group, comparison, identity, output, before, exports
-            )
+            files = _files_of(group, plan, comparison)
+            if not stands(files.matrix, files, output, before):
+                comparison.save(output / files.matrix)  # all or nothing by itself
+            exports.groups[group.position] = files
     with (output / RESULTS).open("rb") as file_bytes:
         exports.results_digest = hashlib.file_digest(file_bytes, hashlib.blake2b).hexdigest()
-    _remove_stale(output, exports)
     return exports
 
 
-def _write_group(
-    group: GroupPlan,
-    comparison: Comparison,
-    identity: str,
-    output: Path,
-    before: dict[str, str],
-    exports: Exports,
-) -> GroupFiles:
-    matrix = f"{MATRICES}/{group.file_stem}.npz"
-    figure = f"{FIGURES}/{group.file_stem}.png"
+def read_comparison(group: GroupPlan, plan: SweepPlan, ledger: Ledger) -> Comparison:
+    """Return a group's values from the ledger; `LedgerError` if it does not hold them."""
+    values = ledger.read(group_identity(group, plan.config.precision))
+    if values is None:
+        raise LedgerError(f"{ledger.path} does not hold the group '{group.name}'")
+    return to_comparison(group, values, plan.config.estimator)
+
+
+def stands(name: str, files: GroupFiles, output: Path, before: Mapping[str, str]) -> bool:
+    """Tell whether a file of an earlier run shows what it should now."""
+    return before.get(name) == files.fingerprint and (output / name).is_file()
+
+
+def _files_of(group: GroupPlan, plan: SweepPlan, comparison: Comparison) -> GroupFiles:
+    identity = group_identity(group, plan.config.precision)
     pairs = comparison.pairs.tolist()
-    fingerprint = content_digest(
-        [identity, comparison.estimator, comparison.labels, comparison.provenance, pairs]
-    )
-
-    def stands(name: str) -> bool:
-        return before.get(name) == fingerprint and (output / name).is_file()
-
-    if not stands(matrix):
-        comparison.save(output / matrix)  # all or nothing by itself
-    if not stands(figure) and exports.figures_left_out is None:
-        try:
-            _draw(group, comparison, output / figure)
-        except MissingExtraError as error:
-            exports.figures_left_out = str(error)
     cka = comparison.cka[group.pairs[:, 0], group.pairs[:, 1]]
     return GroupFiles(
         identity=identity,
         provenance=comparison.provenance,
-        fingerprint=fingerprint,
-        matrix=matrix,
-        figure=figure if stands(figure) or exports.figures_left_out is None else None,
+        fingerprint=content_digest(
+            [identity, comparison.estimator, comparison.labels, comparison.provenance, pairs]
+        ),
+        matrix=f"{MATRICES}/{group.file_stem}.npz",
+        figure=None,
         undefined=int(np.isnan(cka).sum()),
     )
 
 
-def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
-    # A label of every factor would leave no room for the matrix. The parts of the key that vary in
-    # the group tell its representations apart, and the title names what they share.
-    keys = [r.key for r in group.representations]
-    varying = [at for at in range(3) if len({key[at] for key in keys}) > 1]
-    labels = tuple({KEY_FIELDS[at]: key[at] for at in varying} for key in keys)
-    blank = not_compared(group)
-    figure = draw_heatmap(
-        np.where(blank, np.nan, comparison.cka),
-        replace(comparison, labels=labels).names,
-        title=group.name,
-        estimator=comparison.estimator,
-        n_examples=comparison.n_examples,
-        blank=blank if blank.any() else None,
-        notes=["grey: not compared in this sweep"] if blank.any() else (),
-    )
-    with replaced_file(path) as beside:
-        save_png(figure, beside)
-
-
-def not_compared(group: GroupPlan) -> NDArray[np.bool_]:
-    """Return the cells, (M, M), that are no comparison of the sweep; the diagonal is none of them.
-
-    A group is computed whole, so that the ledger has values for these as well.
-    """
-    count = len(group.representations)
-    blank = ~np.eye(count, dtype=bool)
-    first, second = group.pairs.T
-    blank[first, second] = blank[second, first] = False
-    return blank
-
-
-def _remove_stale(output: Path, exports: Exports) -> None:
+def remove_stale(output: Path, exports: Exports) -> None:
     """Remove the matrices and figures of groups that are no longer in the plan."""
     written = exports.groups.values()
     current = {name for files in written for name in (files.matrix, files.figure)}
     for folder in (MATRICES, FIGURES):
-        for file in (output / folder).iterdir():
+        for file in (output / folder).glob("*"):
             if _OURS.fullmatch(file.name) and f"{folder}/{file.name}" not in current:
                 file.unlink()

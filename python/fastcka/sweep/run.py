@@ -12,7 +12,8 @@ from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
 from fastcka.store import Store, open_store
 from fastcka.sweep.compute import Computed, compute_groups
 from fastcka.sweep.config import SweepConfig, load_sweep
-from fastcka.sweep.exports import Exports, write_exports
+from fastcka.sweep.exports import Exports, remove_stale, write_results
+from fastcka.sweep.figures import draw_figures
 from fastcka.sweep.folder import (
     LEDGER,
     RESULTS,
@@ -100,7 +101,7 @@ def run_sweep(
     with open_store(config.store) as store:
         run = _Run(plan_sweep(config, store), store, threads, progress, on_event, started, clock)
         run.tell(SweepEvent("planned", run.plan.explain()))
-        run.laps["plan"] = time.perf_counter() - clock
+        run.end_lap("plan")
         result = run.whole() if shard is None else run.part(shard)
     if result.failed:
         raise FailedGroupsError(_failed_text(result), result)
@@ -126,6 +127,10 @@ class _Run:
             self.notes.append(event.message)
         if self.on_event is not None:
             self.on_event(event)
+
+    def end_lap(self, name: str) -> None:
+        """Note the seconds since the last of them."""
+        self.laps[name] = time.perf_counter() - self.clock - sum(self.laps.values())
 
     def whole(self) -> SweepResult:
         """Compute all that is missing, and export."""
@@ -172,7 +177,7 @@ class _Run:
             progress=self.progress,
             tell=self.tell,
         )
-        self.laps["compute"] = time.perf_counter() - self.clock - sum(self.laps.values())
+        self.end_lap("compute")
         return computed
 
     def _tell_reused(self, groups: Sequence[GroupPlan]) -> None:
@@ -207,9 +212,13 @@ class _Run:
     def _export(self, ledger: Ledger, computed: Computed) -> Exports:
         plan, output = self.plan, ledger.path.parent
         before = read_record(output / RUN)
-        exports = write_exports(plan, ledger, output, files_before(before), computed.failed)
+        files = files_before(before)
+        exports = write_results(plan, ledger, output, files, computed.failed)
         if plan.config.export == "pairs":
             write_pair_folders(plan, self.store, ledger, computed.failed)
+        self.end_lap("export")
+        draw_figures(plan, ledger, output, files, exports)
+        remove_stale(output, exports)
         replaced = replaced_comparisons(before, plan)
         if replaced is not None:
             message = (
@@ -221,8 +230,8 @@ class _Run:
             self.tell(SweepEvent("replaced", message))
         if exports.figures_left_out is not None:
             self.tell(SweepEvent("no_figures", f"figures left out: {exports.figures_left_out}"))
-        total = time.perf_counter() - self.clock
-        self.laps["export"] = total - sum(self.laps.values())
+        self.end_lap("figures")
+        total = sum(self.laps.values())
         parts = {"reading": computed.reading, "computing": computed.computing}  # of "compute"
         timings = {**self.laps, **parts, "total": total}
         record = run_record(plan, exports, computed, self.notes, self.started, timings)

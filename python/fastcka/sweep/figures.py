@@ -1,0 +1,86 @@
+"""The heatmaps of a sweep, drawn when its results are written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastcka.core.heatmap import draw_heatmap, save_png
+from fastcka.errors import MissingExtraError
+from fastcka.files import replaced_file
+from fastcka.sweep.exports import read_comparison, stands
+from fastcka.sweep.folder import FIGURES
+from fastcka.sweep.labels import KEY_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fastcka.core import Comparison
+    from fastcka.sweep.exports import Exports
+    from fastcka.sweep.group import GroupPlan
+    from fastcka.sweep.ledger import Ledger
+    from fastcka.sweep.plan import SweepPlan
+
+
+def draw_figures(
+    plan: SweepPlan, ledger: Ledger, output: Path, before: Mapping[str, str], exports: Exports
+) -> None:
+    """Draw every group of ``exports``, which then names its figure, or why there is none.
+
+    Parameters
+    ----------
+    before
+        File -> fingerprint of an earlier run: such files are kept where nothing has changed.
+    """
+    (output / FIGURES).mkdir(exist_ok=True)
+    for group in plan.groups:
+        files = exports.groups.get(group.position)
+        if files is None:
+            continue
+        figure = f"{FIGURES}/{group.file_stem}.png"
+        if not stands(figure, files, output, before):
+            if exports.figures_left_out is not None:
+                continue
+            try:
+                _draw(group, read_comparison(group, plan, ledger), output / figure)
+            except MissingExtraError as error:
+                exports.figures_left_out = str(error)
+                continue
+        exports.groups[group.position] = replace(files, figure=figure)
+
+
+def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
+    # A label of every factor would leave no room for the matrix. The parts of the key that vary in
+    # the group tell its representations apart, and the title names what they share.
+    keys = [r.key for r in group.representations]
+    varying = [at for at in range(3) if len({key[at] for key in keys}) > 1]
+    labels = tuple({KEY_FIELDS[at]: key[at] for at in varying} for key in keys)
+    blank = not_compared(group)
+    figure = draw_heatmap(
+        np.where(blank, np.nan, comparison.cka),
+        replace(comparison, labels=labels).names,
+        title=group.name,
+        estimator=comparison.estimator,
+        n_examples=comparison.n_examples,
+        blank=blank if blank.any() else None,
+        notes=["grey: not compared in this sweep"] if blank.any() else (),
+    )
+    with replaced_file(path) as beside:
+        save_png(figure, beside)
+
+
+def not_compared(group: GroupPlan) -> NDArray[np.bool_]:
+    """Return the cells, (M, M), that are no comparison of the sweep; the diagonal is none of them.
+
+    A group is computed whole, so that the ledger has values for these as well.
+    """
+    count = len(group.representations)
+    blank = ~np.eye(count, dtype=bool)
+    first, second = group.pairs.T
+    blank[first, second] = blank[second, first] = False
+    return blank
