@@ -1,5 +1,8 @@
 #include "pool.hpp"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include <algorithm>
 #include <stdexcept>
 #include <string>
@@ -9,6 +12,33 @@ namespace fastcka::cpu {
 namespace {
 
 constexpr auto poll_interval = std::chrono::milliseconds(100);
+
+// The phases of a small group follow each other sooner than the system wakes a thread.
+constexpr auto spin = std::chrono::microseconds(100);
+
+// A new thread waits behind its maker, which works on, until the system balances its processors: some milliseconds on
+// a small virtual machine (2.8 ms in the median on one of two processors; 0.2 ms with this).
+class Processors {
+ public:
+  Processors() : known_(sched_getaffinity(0, sizeof all_, &all_) == 0 && CPU_COUNT(&all_) > 1) {}
+
+  // Moves a new thread to any processor but this one, ...
+  void move_away(std::thread& thread) const {
+    const int here = sched_getcpu();
+    if (!known_ || here < 0 || here >= CPU_SETSIZE) return;
+    cpu_set_t others = all_;
+    CPU_CLR(here, &others);
+    if (CPU_COUNT(&others) > 0) pthread_setaffinity_np(thread.native_handle(), sizeof others, &others);
+  }
+  // ... where it is free to go on to any.
+  void allow_all() const {
+    if (known_) sched_setaffinity(0, sizeof all_, &all_);
+  }
+
+ private:
+  cpu_set_t all_;
+  bool known_;
+};
 
 }  // namespace
 
@@ -38,18 +68,23 @@ void Pool::run(std::int64_t items, Progress progress, const Body& body) {
   }
   work(0);
   if (!others_.empty()) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return working_ == 0; });
+    wait_until([this] { return working_ == 0; });
   }
   if (error_) std::rethrow_exception(error_);
   if (total_ > 0) poll_(total_, total_);
 }
 
 void Pool::start(int workers) {
+  if (workers <= static_cast<int>(others_.size()) + 1) return;
   others_.reserve(static_cast<std::size_t>(threads_));
+  const Processors processors;
   try {
     for (int worker = static_cast<int>(others_.size()) + 1; worker < workers; ++worker) {
-      others_.emplace_back([this, worker, seen = phase_] { wait_for_phases(worker, seen); });
+      others_.emplace_back([this, worker, processors, seen = phase_.load()] {
+        processors.allow_all();
+        wait_for_phases(worker, seen);
+      });
+      processors.move_away(others_.back());
     }
   } catch (const std::system_error& error) {
     throw std::runtime_error("could not start " + std::to_string(threads_) + " threads (" + error.what() +
@@ -57,15 +92,23 @@ void Pool::start(int workers) {
   }
 }
 
+template <class Condition>
+void Pool::wait_until(const Condition& condition) {
+  const auto start = std::chrono::steady_clock::now();
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() - start < spin) continue;
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, condition);
+  }
+}
+
 void Pool::wait_for_phases(int worker, std::int64_t seen) {
-  std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return phase_ != seen; });
-    if (phase_ < 0) return;
+    wait_until([&] { return phase_ != seen; });
     seen = phase_;
-    lock.unlock();
+    if (seen < 0) return;
     work(worker);
-    lock.lock();
+    const std::lock_guard lock(mutex_);
     if (--working_ == 0) changed_.notify_all();
   }
 }

@@ -39,6 +39,8 @@ class Pool {
  private:
   struct Stopped {};
 
+  template <class Condition>
+  void wait_until(const Condition& condition);
   void start(int workers);
   void wait_for_phases(int worker, std::int64_t seen);
   void work(int worker);
@@ -55,10 +57,10 @@ class Pool {
   std::chrono::steady_clock::time_point polled_ = std::chrono::steady_clock::now();
 
   std::vector<std::thread> others_;
-  std::mutex mutex_;  // of the three below
+  std::mutex mutex_;  // held where one of the two below changes
   std::condition_variable changed_;
-  std::int64_t phase_ = 0;  // counts up; -1 when the threads are to end
-  std::size_t working_ = 0;
+  std::atomic<std::int64_t> phase_{0};  // counts up; -1 when the threads are to end
+  std::atomic<std::size_t> working_{0};
 };
 
 }  // namespace fastcka::cpu

@@ -38,37 +38,44 @@ Speed measure(const Implementation& implementation, const Products<T>& products,
   const auto all = static_cast<double>(threads);
   Speed speed{};
 
-  // A tile of one panel of rows by all panels of columns, as route G meets it.
+  // One panel of rows by all panels of columns, of one representation after the other, as route G meets them.
   constexpr std::int64_t steps = 128;
-  const std::int64_t panel = steps * products.lanes * products.cell_bytes;
-  const std::int64_t sums = products.rows * products.most_panels * products.lanes;
+  constexpr std::int64_t representations = 12;
   constexpr std::int64_t length = 1536;
   constexpr std::int64_t m = 24;
+  const std::int64_t panel = (steps + 1) * products.lanes * products.cell_bytes;
+  const std::int64_t operands_bytes = representations * panel * (1 + products.most_panels);
+  const std::int64_t sums = products.rows * products.most_panels * products.lanes;
+  const std::int64_t outputs_count = std::max(representations * products.lanes / products.rows * sums, m * length);
   std::vector<Block<std::byte>> operands;
   std::vector<Block<T>> outputs;
   std::vector<std::vector<double>> totals(static_cast<std::size_t>(threads), std::vector<double>(m * m));
   for (int thread = 0; thread < threads; ++thread) {
-    operands.push_back(allocate<std::byte>(2 * panel * (1 + products.most_panels)));
-    std::fill_n(operands.back().get(), 2 * panel * (1 + products.most_panels), std::byte{0});
-    outputs.push_back(allocate<T>(std::max(sums, m * length)));
-    std::fill_n(outputs.back().get(), std::max(sums, m * length), T{0});
+    operands.push_back(allocate<std::byte>(operands_bytes));
+    std::fill_n(operands.back().get(), operands_bytes, std::byte{0});
+    outputs.push_back(allocate<T>(outputs_count));
+    std::fill_n(outputs.back().get(), outputs_count, T{0});
   }
-  const auto multiply = [&](std::int64_t depth, std::int64_t calls) {
-    return seconds(pool, [&](int worker) {
-      const std::byte* left = operands[static_cast<std::size_t>(worker)].get();
-      const void* columns[max_panels];
-      for (std::int64_t p = 0; p < products.most_panels; ++p) columns[p] = left + 2 * panel + p * panel;
+  const std::int64_t round = representations * products.lanes / products.rows;
+  const auto multiply = [&](std::int64_t depth, std::int64_t rounds) {
+    const double took = seconds(pool, [&](int worker) {
       const Entered<T> entered(products);
-      for (std::int64_t call = 0; call < calls; ++call) {
-        products.multiply(depth, left, columns, products.most_panels, outputs[static_cast<std::size_t>(worker)].get(),
-                          false, left);
+      for (std::int64_t call = 0; call < rounds * round; ++call) {
+        const std::int64_t representation = call / (products.lanes / products.rows) % representations;
+        const std::byte* left =
+            operands[static_cast<std::size_t>(worker)].get() + representation * panel * (1 + products.most_panels);
+        const void* columns[max_panels];
+        for (std::int64_t p = 0; p < products.most_panels; ++p) columns[p] = left + (1 + p) * panel;
+        T* out = outputs[static_cast<std::size_t>(worker)].get() + call % round * sums;
+        products.multiply(depth, left, columns, products.most_panels, out, false, left);
       }
     });
+    return took / static_cast<double>(rounds * round);
   };
-  const auto work = static_cast<double>(products.rows * products.most_panels * products.lanes * products.values);
-  const auto calls = static_cast<std::int64_t>(std::max(8.0, 5e6 / (work * steps)));
-  const double deep = multiply(steps, calls) / static_cast<double>(calls);
-  const double flat = multiply(steps / 8, 4 * calls) / static_cast<double>(4 * calls);
+  const auto work = static_cast<double>(sums * products.values);
+  const auto rounds = static_cast<std::int64_t>(std::max(1.0, 5e6 / (work * steps * static_cast<double>(round))));
+  const double deep = multiply(steps, rounds);
+  const double flat = multiply(steps / 8, 4 * rounds);
   const double step = (deep - flat) / (steps - steps / 8);
   speed.steps = all / step;
   speed.call = std::max(0.0, deep - step * steps);

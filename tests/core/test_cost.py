@@ -35,7 +35,7 @@ def test_gram_work(panels, n):
     assert work.calls == pytest.approx(micro_tiles(n, panels) * calls)
     entries = micro_tiles(n, panels) * panels.rows * panels.step
     assert work.rank == pytest.approx(6 * entries + 2 * 6 * n)  # 6 pairs of 3, self included
-    assert work.values == n * 431
+    assert (work.rows, work.values) == (n * 3, n * 431)
 
 
 @pytest.mark.parametrize("panels", [FLOAT32, BFLOAT16])
@@ -45,12 +45,12 @@ def test_feature_work(panels):
     steps = math.ceil(1001 / panels.values)
     assert work.steps == pytest.approx(micro_tiles(80, panels) * steps)
     assert work.calls == pytest.approx(micro_tiles(80, panels) * len(range(0, steps, 64)))
-    assert work.values == 1001 * 61
+    assert (work.rows, work.values) == (1001 * 3, 1001 * 61)
 
 
 def test_seconds_add_up():
     speed = Speed(steps=10.0, call=0.5, rank=100.0, statistics=4.0, center=2.0)
-    work = Work(steps=20.0, calls=8.0, rank=300.0, values=12.0)
+    work = Work(steps=20.0, calls=8.0, rank=300.0, rows=0.0, values=12.0)
     # 2 s of steps, 8 calls of 0.5 s on two threads, 3 s of rank updates, 3 + 6 s of preparation
     assert work.seconds(speed, 2) == pytest.approx(2 + 2 + 3 + 9, abs=1e-3)
     assert work.seconds(speed, 1) == pytest.approx(2 + 4 + 3 + 9, abs=1e-3)

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from fastcka.core.implementation import Panels
 
-#: Examples of a pass that are one partial sum of the products of norms are multiplied in float64.
+#: The products of norms are of float64.
 FLOAT64_COST = 2.0
 #: A call beside its pass: arguments checked, labels, formulas, the comparison made.
-CALL_SECONDS = 2e-4
-#: Each of the phases of a pass starts its threads anew.
-PHASES = 4
-THREAD_SECONDS = 2e-5
+CALL_SECONDS = 3e-4
+#: Until a second thread is at work.
+THREAD_SECONDS = 4e-4
+#: An example of a representation, however few its features.
+ROW_SECONDS = 2e-8
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,21 @@ class Work:
         Of products.
     rank
         Multiply-adds of rank updates, those of the norms in units of the products' own.
-    values
+    rows, values
         Of all representations.
     """
 
     steps: float
     calls: float
     rank: float
+    rows: float
     values: float
 
     def seconds(self, speed: Speed, threads: int) -> float:
         """The prediction for a call of `fastcka.compare`."""
-        fixed = CALL_SECONDS + (PHASES * threads * THREAD_SECONDS if threads > 1 else 0.0)
+        fixed = CALL_SECONDS + (THREAD_SECONDS if threads > 1 else 0.0)
         prepare = self.values / speed.statistics + self.values / speed.center
+        prepare += self.rows * ROW_SECONDS / threads
         products = self.steps / speed.steps + self.calls * speed.call / threads
         return fixed + prepare + products + self.rank / speed.rank
 
@@ -79,6 +82,7 @@ def gram_work(n: int, n_features: Sequence[int], panels: Panels, product_steps: 
         steps=micro_tiles * sum(depths),
         calls=micro_tiles * sum(math.ceil(depth / product_steps) for depth in depths),
         rank=area * m * (m + 1) / 2 + _norms(n, m),
+        rows=float(n) * len(n_features),
         values=float(n) * sum(n_features),
     )
 
@@ -92,6 +96,7 @@ def feature_work(n: int, n_features: Sequence[int], panels: Panels, product_step
         steps=micro_tiles * steps,
         calls=micro_tiles * math.ceil(steps / product_steps),
         rank=_norms(n, len(n_features)),
+        rows=float(n) * len(n_features),
         values=float(n) * sum(n_features),
     )
 
