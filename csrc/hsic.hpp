@@ -12,7 +12,8 @@
 //     gram      tiles of the upper triangle of the n x n plane: all M Gram tiles at once, then V V^T (V is M x tile^2)
 //     features  the symmetric product of the stacked features, reduced at once to sums of squares of its (i, j)
 //               blocks, which are S0_ij + k_i.k_j
-// Products run in float32 (or float64 on request); means, k, and the sums over tiles and examples run in float64.
+// Products run in float32, float64 or bfloat16 (see cpu/implementation.hpp); means, k, and the sums over tiles and
+// examples run in float64.
 #pragma once
 
 #include <cstdint>

@@ -48,6 +48,7 @@ def worst_error(xs, device, precision="high"):
         if not abs(expected) < 1.5:
             continue
         found = fastcka.cka(*xs, estimator=estimator, device=device, precision=precision)
+        assert np.isfinite(found)
         worst = max(worst, abs(found - expected))
     return worst
 

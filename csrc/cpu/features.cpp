@@ -69,7 +69,6 @@ std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edg
     partial.reset(owner(tile.row), owner(triangle.end(tile.row) - 1) + 1, owner(tile.column),
                   owner(triangle.end(tile.column) - 1) + 1);
     const std::vector<MicroTile> micros = triangle.micro_tiles(tile, products.rows, lanes, products.most_panels);
-    const Entered<T> entered(products);
     const std::int64_t room = products.rows * products.most_panels * lanes;
     Block<double>& sums = buffers[static_cast<std::size_t>(worker)];
     Block<T>& c = products_of[static_cast<std::size_t>(worker)];
@@ -80,6 +79,7 @@ std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edg
 
     for (std::int64_t begin = 0; begin < n; begin += chunk) {
       pool.checkpoint(worker);
+      const Entered<T> entered(products);
       const std::int64_t depth = products.steps(std::min(chunk, n - begin));
       const auto operand = [&](std::int64_t panel) {
         const Panel& place = panels[static_cast<std::size_t>(panel)];

@@ -70,10 +70,10 @@ std::vector<double> gram_sums(const Prepared& prepared, std::int64_t edge, const
     if (!v) v = allocate<T>(m * room);
 
     Arranged& rows = arranged[static_cast<std::size_t>(worker)];
-    const Entered<T> entered(products);
 
     for (std::int64_t i = 0; i < m; ++i) {
       pool.checkpoint(worker);
+      const Entered<T> entered(products);
       const Centered& x = prepared.x[static_cast<std::size_t>(i)];
       T* out = v.get() + i * room;
       const Centered& following = prepared.x[static_cast<std::size_t>(std::min(i + 1, m - 1))];

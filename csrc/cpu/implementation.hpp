@@ -44,7 +44,8 @@ struct Products {
   // then takes as `a`; takes the room of the steps rounded up to 16. Null where there is one form.
   void (*arrange)(std::int64_t steps, const void* panel, void* out);
 
-  // Around a thread's calls of multiply; null where nothing is to be done.
+  // Around a thread's calls of multiply, with no call of anybody else's code between them; null where nothing is to be
+  // done.
   void (*enter)();
   void (*leave)();
 

@@ -1,4 +1,5 @@
-// How fast the inner loops run on this machine, for predictions. Nothing that a pass computes depends on it.
+// How fast the inner loops run on this machine, for predictions. No bit that a pass on the CPU computes depends on it;
+// a prediction may decide that a GPU is to compute.
 #pragma once
 
 #include <string>

@@ -74,3 +74,19 @@ def test_fast_in_bfloat16(implementation, capsys):
         print(f"\n  worst CKA error, fast, {len(errors)} cases: {errors[worst]:.2e} at {worst}")
     assert errors[worst] <= 5e-4
     assert np.median(list(errors.values())) > 1e-7  # another arithmetic than that of "high"
+
+
+@pytest.mark.parametrize(("n", "d"), [(128, 4096), (70, 20_000)])
+def test_fast_of_wide_noise_is_defined(implementation, rng, n, d):
+    # Its unbiased self-HSIC is a small part of the biased one: n / (n + d).
+    xs = [rng.standard_normal((n, d)).astype(np.float32) for _ in range(2)]
+    expected = oracle.cka_matrix(xs, "unbiased")[0, 1]
+    assert fastcka.cka(*xs, precision="fast") == pytest.approx(expected, abs=5e-3)
+
+
+@pytest.mark.parametrize("n", [65, 200])
+def test_fast_of_equidistant_examples_is_undefined(implementation, rng, n):
+    rotated = np.linalg.qr(rng.standard_normal((n, n)))[0]  # as one-hot rows, with many digits
+    for x in (np.eye(n), rotated):
+        result = fastcka.compare([x, rng.standard_normal((n, 2))], precision="fast")
+        assert "equally far" in result.undefined[0]

@@ -155,6 +155,26 @@ def test_no_more_than_a_flight_is_taken_ahead(rng, monkeypatch, most):
     assert waiting == [at % most for at in range(7)]
 
 
+def test_groups_that_cannot_be_compared_fill_a_flight_and_leave_no_array(rng, monkeypatch):
+    monkeypatch.setattr(flight_module, "MOST_GROUPS", 4)
+    taken = []
+
+    def source():
+        for _ in range(20):
+            x = rng.standard_normal((50, 3))
+            taken.append(weakref.ref(x))
+            yield [x, x[:49]]  # another number of examples
+            del x
+
+    outcomes = compare_each(source())
+    first = next(outcomes)
+    assert isinstance(first, InputError)
+    assert len(taken) == 4
+    # The source itself holds on to the last.
+    assert [reference() for reference in taken[:-1]] == [None] * 3
+    assert sum(isinstance(own, InputError) for own in outcomes) == 19
+
+
 def test_a_group_that_is_not_small_ends_a_flight(rng, flown):
     order = []
 

@@ -10,6 +10,7 @@ import os
 import numpy as np
 import pytest
 
+from fastcka import Comparison
 from fastcka.errors import LedgerError, SweepConfigError, SweepError
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
@@ -173,3 +174,23 @@ def test_why_a_similarity_is_undefined_depends_on_the_estimator():
         1: "its unbiased self-HSIC (-0.25) is not above rounding",
         2: constant,
     }
+
+
+def test_files_of_a_stopped_run_are_not_taken_for_those_of_the_run_before(
+    trained, config_for, no_figures, monkeypatch
+):
+    unbiased = config_for(within=["layer", "step", "variant"])
+    biased = unbiased.model_copy(update={"estimator": "biased"})
+    first = run_sweep(unbiased)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fastcka.sweep.run.draw_figures", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_sweep(biased)
+    assert not first.run_path.exists()
+    run_sweep(unbiased)
+    matrices = sorted((unbiased.output / "matrices").iterdir())
+    assert {Comparison.load(path).estimator for path in matrices} == {"unbiased"}

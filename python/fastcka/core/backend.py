@@ -27,8 +27,6 @@ version: str = _core.version
 #: Forces an implementation of the inner loops, for tests and comparisons.
 IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
 
-#: Spacing of the numbers that are multiplied.
-
 if _core.staging_lanes != STAGING_LANES:
     raise ImportError("fastcka's Python files and its compiled module are of different versions")
 

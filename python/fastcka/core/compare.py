@@ -227,7 +227,8 @@ def _begin(group: AnyGroup, options: Options) -> Begun:
     try:
         return begin(group if isinstance(group, Group) else Group(group), options)
     except InputError as error:
-        return error
+        error.__context__ = error.__cause__ = None
+        return error.with_traceback(None)  # whose frames hold on to the arrays
 
 
 def _begun(
@@ -258,6 +259,8 @@ def _collected(groups: Iterable[AnyGroup], options: Options) -> Iterator[list[Be
             flight.append(work)
             if isinstance(work, CpuWork):
                 load.add(work.plan)
+            elif isinstance(work, InputError):
+                load.add_failed()
             del work
             if alone or load.full:
                 yield flight

@@ -1,6 +1,7 @@
 """How long a pass on the CPU will take, from its plan and from how fast the inner loops run here.
 
-Nothing here chooses a route, a tile or anything else that changes a bit of a result.
+Nothing here chooses a route, a tile or anything else that changes a bit of what the CPU computes.
+Where there is a GPU, device "auto" compares its prediction with this one.
 """
 
 from __future__ import annotations

@@ -52,6 +52,10 @@ class FlightLoad:
         self._flops += plan.flops
         self._groups += 1
 
+    def add_failed(self) -> None:
+        """Count a group in that has nothing to be computed."""
+        self._groups += 1
+
     @property
     def full(self) -> bool:
         """Whether there may be no room for another small group."""

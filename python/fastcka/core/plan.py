@@ -130,7 +130,7 @@ def make_plan(
     itemsizes
         Bytes of one value of each representation as it lies in memory.
     speed_of
-        How fast products are on a number of threads; it decides nothing but the prediction.
+        How fast products are on a number of threads; it decides nothing but `seconds`.
     threads
         Threads to be had; fewer are planned for tiny passes, and where each thread's workspace
         would break `WORKSPACE_LIMIT`.

@@ -213,6 +213,8 @@ class _Run:
         plan, output = self.plan, ledger.path.parent
         before = read_record(output / RUN)
         files = files_before(before)
+        # Until it is written anew: whatever ends this run, no file is taken for what it was before.
+        (output / RUN).unlink(missing_ok=True)
         exports = write_results(plan, ledger, output, files, computed.failed)
         if plan.config.export == "pairs":
             write_pair_folders(plan, self.store, ledger, computed.failed)
