@@ -1,4 +1,4 @@
-"""fastcka beside NumPy, torch and every package on the index that computes CKA.
+"""fastcka beside NumPy, torch and eight packages that compute CKA.
 
     python -m benchmarks            # everything that is there; `--help` for the rest
 
