@@ -100,7 +100,7 @@ def test_no_cublas(emulated, monkeypatch):
     # "auto" chose the GPU, and says why it computed on the CPU after all.
     monkeypatch.setattr("fastcka.core.device.START_SECONDS", 0)
     monkeypatch.setattr("fastcka.core.device.OVERHEAD_SECONDS", 0)
-    monkeypatch.setitem(fastcka.core.plan.FLOPS_PER_SECOND, "float32", 1.0)
+    monkeypatch.setattr("fastcka.core.cost.CALL_SECONDS", 1e4)
     x = np.random.default_rng(0).standard_normal((100, 3))
     told = fastcka.compare([x, x**2]).provenance
     assert told["device"] == "cpu"

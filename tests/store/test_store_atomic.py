@@ -125,6 +125,8 @@ def test_a_refused_write_leaves_no_trace(store: Store, values: np.ndarray) -> No
     assert len(store.verify()) == 1
 
 
+# An interrupt that arrives in a weak reference's callback is dropped by Python, with a warning.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_during_a_write_leaves_no_trace(store: Store, values: np.ndarray) -> None:
     store.write(model="m", step=0, layers={"a": values})
 
