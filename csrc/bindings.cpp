@@ -176,9 +176,18 @@ py::dict to_dict(fastcka::cpu::Result&& result, const fastcka::cpu::Group& group
     return told;
   }
   const auto m = static_cast<py::ssize_t>(group.views.size());
+  const auto n = static_cast<py::ssize_t>(group.views.front().n);
   told["s0"] = to_array(std::move(sums.s0), {m, m});
-  told["k"] = to_array(std::move(sums.k), {m, static_cast<py::ssize_t>(group.views.front().n)});
+  told["k"] = to_array(std::move(sums.k), {m, n});
   told["norms"] = to_array(std::move(sums.norms), {m, m});
+  told["summed"] = to_array(std::move(sums.summed), {m});
+  if (!sums.q.empty()) {
+    told["near_norms"] = to_array(std::move(sums.near_norms), {m});
+    told["q"] = to_array(std::move(sums.q), {m, n});
+    told["q_products"] = to_array(std::move(sums.q_products), {m, m});
+    told["r"] = to_array(std::move(sums.r), {m, n});
+    told["r_products"] = to_array(std::move(sums.r_products), {m, m});
+  }
   told["exponent"] = to_array(std::move(sums.exponent), {m});
   told["constant"] = sums.constant;
   return told;
@@ -250,8 +259,7 @@ py::list implementations() {
     py::dict entry;
     entry["name"] = table->name;
     entry["float64"] = to_tuple(describe(table->float64));
-    entry["high_gram"] = to_tuple(describe(table->high_gram));
-    entry["high_features"] = to_tuple(describe(table->high_features));
+    entry["float32"] = to_tuple(describe(table->float32));
     entry["fast"] = table->fast.name == nullptr ? py::object(py::none()) : to_tuple(describe(table->fast));
     tables.append(entry);
   }

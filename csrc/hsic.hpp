@@ -1,12 +1,17 @@
 // The contract of the fused pass, and the mathematics that it rests on.
 //
-// M representations X_i (n examples x d_i features) of the same n examples. With column-centred rows x_a write
-//     k_i(a) = |x_a|^2,   K_i = X_i X_i^T,   S0_ij = sum over a != b of K_i(a,b) K_j(a,b).
-// Both HSIC estimators of every pair are formulas over S0, k and n alone:
-//     HSIC_0 = (S0_ij + k_i.k_j) / (n-1)^2                                        Gretton et al. 2005, eq. 9
-//     HSIC_1 = (S0_ij - 2/(n-2) k_i.k_j + (sum k_i)(sum k_j)/((n-1)(n-2))) / (n(n-3))    Song et al. 2012, eq. 5
-// because the rows of a centred Gram matrix sum to zero. So no n x n matrix, no centring matrix and no row sum ever
-// exists: a pass returns S0 and k, and the formulas are applied once, outside.
+// M representations X_i (n examples x d_i features) of the same n examples. With rows x_a about any centre, write
+//     k_i(a) = |x_a|^2,   K_i = X_i X_i^T,   S0_ij = sum over a != b of K_i(a,b) K_j(a,b),
+//     q_i(a) = sum over b of K_i(a,b) = x_a . (sum over b of x_b),   r_i = q_i - k_i  (the row sums without a = b).
+// Both HSIC estimators of every pair are formulas over these and n alone, and depend on no centre:
+//     HSIC_0 = (S0_ij + k_i.k_j - 2/n q_i.q_j + (sum q_i)(sum q_j)/n^2) / (n-1)^2          Gretton et al. 2005, eq. 9
+//     HSIC_1 = (S0_ij - 2/(n-2) r_i.r_j + (sum r_i)(sum r_j)/((n-1)(n-2))) / (n(n-3))      Song et al. 2012, eq. 5
+// So no n x n matrix and no centring matrix ever exists: a pass returns S0, k and, where they are not zero, q; the
+// formulas are applied once, outside.
+//
+// The centre is the mean, where q = 0 and r = -k. If a few examples are far from all others (cpu/far_examples.hpp), the
+// centre is the mean of the others: about the mean of all, every entry of K would contain the square of the distance
+// that the far ones have moved it, and the digits of HSIC_1 would cancel.
 //
 // Two exact routes to S0:
 //     gram      tiles of the upper triangle of the n x n plane: all M Gram tiles at once, then V V^T (V is M x tile^2)
@@ -54,6 +59,15 @@ struct Sums {
   std::vector<double> s0;     // (m, m)
   std::vector<double> k;      // (m, n)
   std::vector<double> norms;  // (m, m): k_i.k_j
+  // Of S0_ii, as the products were summed: the sums without a = b (gram), or with it (features), but without far
+  // examples. Rounding errors of the products are relative to this.
+  std::vector<double> summed;  // (m)
+  // Empty where all centres are means, that is, q = 0.
+  std::vector<double> q;           // (m, n)
+  std::vector<double> q_products;  // (m, m): q_i.q_j
+  std::vector<double> r;           // (m, n)
+  std::vector<double> r_products;  // (m, m): r_i.r_j
+  std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
   std::vector<int> exponent;
   std::vector<bool> constant;         // no feature varies
   std::vector<NonFinite> non_finite;  // if any, nothing else was computed and no staged buffer was touched

@@ -11,7 +11,7 @@ import oracle
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import Pass, resolve_implementation, run_passes, speed_of
 from fastcka.core.estimators import estimate
-from fastcka.core.plan import make_plan
+from fastcka.core.plan import FEW_EXAMPLES, make_plan
 
 KINDS = ("plain", "scaled", "rank one", "relu", "outlier feature")
 
@@ -67,10 +67,10 @@ def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chun
         precision=precision,
     )
     panels = {
-        "float64": (implementation.float64, implementation.float64),
-        "high": (implementation.high_gram, implementation.high_features),
-        "fast": (implementation.fast, implementation.fast),
-    }[precision if plan.products != "float64" else "float64"][route == "F"]
+        "float64": implementation.float64,
+        "high": implementation.float32,
+        "fast": implementation.fast,
+    }["float64" if views[0].n_examples <= FEW_EXAMPLES else precision]
     plan = replace(
         plan,
         products=panels.products,

@@ -32,6 +32,7 @@ def pytest_addoption(parser):
         choices=("cpu", "cuda", "emulated"),
         help="where tests with the `device` fixture compute; other than cpu they are marked gpu",
     )
+    parser.addoption("--cases", type=int, default=300, help="random cases in test_accuracy.py")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -15,7 +15,18 @@ from cuda_emulation import CSRC, ROOT, compiler, digest_of, headers_in, make
 CPU = CSRC / "cpu"
 TILES = ROOT / "tests" / "emulated_tiles" / "tiles.hpp"
 SOURCES = (
-    *("columns", "features", "gram", "memory", "norms", "pass", "pool", "prepare", "speed"),
+    *(
+        "columns",
+        "far_examples",
+        "features",
+        "gram",
+        "memory",
+        "norms",
+        "pass",
+        "pool",
+        "prepare",
+        "speed",
+    ),
     "triangle",
 )
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]

@@ -21,12 +21,6 @@ inline To bits_of(From from) {
   return to;
 }
 
-// What is missing to the nearest bfloat16, itself rounded to one.
-template <class Floats, class Words>
-inline Words missing_to_bfloat16(Words x) {
-  return round_to_bfloat16(bits_of<Words>(bits_of<Floats>(x) - bits_of<Floats>(round_to_bfloat16(x))));
-}
-
 // A value as it is.
 template <class T>
 struct Single {
@@ -52,25 +46,6 @@ struct Pair {
   static Vector<float, 32> round(Vector<float, 32> x) {
     return bits_of<Vector<float, 32>>(round_to_bfloat16(bits_of<Vector<std::uint32_t, 32>>(x)));
   }
-  static void write(Line first, Line second, Line* out) { *out = pair(first, second); }
-};
-
-// Two values of 16 bits of mantissa, each the sum of two bfloat16: a line of pairs of the high parts, one of the low.
-struct SplitPair {
-  using Value = float;
-  static constexpr std::int64_t values = 2;
-  static constexpr std::int64_t bytes = 8;
-
-  static Vector<float, 32> round(Vector<float, 32> x) {
-    using Floats = Vector<float, 32>;
-    const auto bits = bits_of<Vector<std::uint32_t, 32>>(x);
-    return bits_of<Floats>(round_to_bfloat16(bits)) + bits_of<Floats>(missing_to_bfloat16<Floats>(bits));
-  }
-  static void write(Line first, Line second, Line* out) {
-    using Floats = Vector<float, 64>;
-    out[0] = pair(round_to_bfloat16(first), round_to_bfloat16(second));
-    out[1] = pair(missing_to_bfloat16<Floats>(first), missing_to_bfloat16<Floats>(second));
-  }
 };
 
 // Lanes of a panel of 32-bit words.
@@ -87,42 +62,36 @@ inline Line load_part(const float* from, std::int64_t count) {
 // A panel of examples out of rows of 32-bit words: 16 of them turned to lines of cells at a time.
 template <class Cell>
 void example_panel(const float* rows, std::int64_t count, std::int64_t width, void* out) {
-  constexpr std::int64_t lines = Cell::bytes / 4;  // of a step
   auto* to = static_cast<char*>(out);
   for (std::int64_t k = 0; k < width; k += line_words * Cell::values) {
-    Line cells[lines][line_words] = {};
+    Line cells[line_words] = {};
     for (std::int64_t lane = 0; lane < count; ++lane) {
       const float* row = rows + lane * width + k;
-      if constexpr (Cell::values == 1) {
-        cells[0][lane] = load_part(row, width - k);
-      } else {
-        const Line left = load_part(row, width - k);
+      cells[lane] = load_part(row, width - k);
+      if constexpr (Cell::values == 2) {
         const Line right = load_part(row + line_words, width - k - line_words);
-        Line both[lines];
-        Cell::write(evens(left, right), odds(left, right), both);
-        for (std::int64_t line = 0; line < lines; ++line) cells[line][lane] = both[line];
+        cells[lane] = pair(evens(cells[lane], right), odds(cells[lane], right));
       }
     }
-    for (std::int64_t line = 0; line < lines; ++line) transpose(cells[line]);
+    transpose(cells);
     const std::int64_t left = (width - k + Cell::values - 1) / Cell::values;
-    for (std::int64_t step = 0; step < (left < line_words ? left : line_words); ++step) {
-      for (std::int64_t line = 0; line < lines; ++line, to += sizeof(Line)) store(to, cells[line][step]);
+    for (std::int64_t step = 0; step < (left < line_words ? left : line_words); ++step, to += sizeof(Line)) {
+      store(to, cells[step]);
     }
   }
 }
 
 template <class Cell>
 void feature_panels(const float* rows, std::int64_t count, std::int64_t width, void* out) {
-  Line cells[Cell::bytes / 4];  // a step
   auto* to = static_cast<char*>(out);
   for (std::int64_t j = 0; j < width; j += line_words) {
-    for (std::int64_t row = 0; row < count; row += Cell::values, to += sizeof(cells)) {
+    for (std::int64_t row = 0; row < count; row += Cell::values, to += sizeof(Line)) {
       const float* at = rows + row * width + j;
-      cells[0] = load_part(at, width - j);
+      Line cells = load_part(at, width - j);
       if constexpr (Cell::values == 2) {
-        Cell::write(cells[0], row + 1 < count ? load_part(at + width, width - j) : Line{}, cells);
+        cells = pair(cells, row + 1 < count ? load_part(at + width, width - j) : Line{});
       }
-      __builtin_memcpy(to, cells, sizeof cells);
+      store(to, cells);
     }
   }
 }

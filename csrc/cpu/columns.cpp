@@ -39,8 +39,7 @@ struct Summary {
 
 Summary combine(const View& view, Blocks& blocks, std::int64_t count) {
   const auto d = static_cast<std::size_t>(view.d);
-  Summary summary{{std::vector<double>(d), 0, false}, true};
-  double largest = 0;
+  Summary summary{{std::vector<double>(d), std::vector<double>(d), std::vector<double>(d), false}, true};
   for (std::size_t j = 0; j < d; ++j) {
     double sum = blocks.sum[j];
     double min = blocks.min[j];
@@ -52,14 +51,13 @@ Summary combine(const View& view, Blocks& blocks, std::int64_t count) {
     }
     summary.finite = summary.finite && std::isfinite(sum);
     // A feature that never varies has exactly its value as mean, so that it is centred to exactly zero.
-    const double mean = min == max ? min : sum / static_cast<double>(view.n);
-    largest = std::max({largest, max - mean, mean - min});
-    summary.columns.mean[j] = mean;
+    summary.columns.center[j] = min == max ? min : sum / static_cast<double>(view.n);
+    summary.columns.low[j] = min;
+    summary.columns.high[j] = max;
   }
-  summary.finite = summary.finite && std::isfinite(largest);
-  summary.columns.constant = largest == 0;
-  // 2^-exponent must itself be a float64, which it would not be for subnormal data.
-  if (summary.finite && largest > 0) summary.columns.exponent = std::max(std::ilogb(largest) + 1, -1000);
+  const double reach = summary.columns.reach();
+  summary.finite = summary.finite && std::isfinite(reach);
+  summary.columns.constant = reach == 0;
   return summary;
 }
 
@@ -104,6 +102,20 @@ NonFinite locate(const View& view, std::int64_t representation, Pool& pool) {
 }
 
 }  // namespace
+
+double Columns::reach() const {
+  double largest = 0;
+  for (std::size_t j = 0; j < center.size(); ++j) {
+    largest = std::max({largest, high[j] - center[j], center[j] - low[j]});
+  }
+  return largest;
+}
+
+int Columns::exponent() const {
+  const double largest = reach();
+  // 2^-exponent must itself be a float64, which it would not be for subnormal data.
+  return largest > 0 ? std::max(std::ilogb(largest) + 1, -1000) : 0;
+}
 
 std::vector<Columns> describe_columns(const std::vector<View>& views, const Implementation& implementation, Pool& pool,
                                       std::vector<NonFinite>& non_finite) {

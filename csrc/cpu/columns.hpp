@@ -11,9 +11,14 @@ namespace fastcka::cpu {
 
 // Of one representation.
 struct Columns {
-  std::vector<double> mean;  // (d)
-  int exponent;              // the centred values times 2^-exponent lie in [-1, 1]
-  bool constant;             // no column varies
+  std::vector<double> center;     // (d): the means
+  std::vector<double> low, high;  // (d): the extremes
+  bool constant;                  // no column varies
+
+  // The largest distance of a value from the centre of its column.
+  double reach() const;
+  // The centred values times 2^-exponent are in [-1, 1].
+  int exponent() const;
 };
 
 // Fills `non_finite` with what holds NaN or infinities, or values too large to sum (a count of 0).

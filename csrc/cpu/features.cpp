@@ -28,15 +28,15 @@ void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::
     for (std::int64_t p = 0; p < micro.panels; ++p, c += lanes) {
       const std::int64_t j = panels[static_cast<std::size_t>(micro.panel + p)].representation;
       const std::int64_t diagonal = micro.row + r - (micro.panel + p) * lanes;  // lane on the diagonal
-      double squares = 0;
+      Twofold squares;
       for (std::int64_t lane = std::max<std::int64_t>(diagonal + 1, 0); lane < lanes; ++lane) {
-        squares += c[lane] * c[lane];
+        squares.add(c[lane] * c[lane]);
       }
       if (i == j) {
-        squares *= 2;
-        if (diagonal >= 0 && diagonal < lanes) squares += c[diagonal] * c[diagonal];
+        squares = {2 * squares.value, 2 * squares.rest};
+        if (diagonal >= 0 && diagonal < lanes) squares.add(c[diagonal] * c[diagonal]);
       }
-      partial.at(i, j) += squares;
+      partial.add(i, j, squares);
     }
   }
 }
@@ -45,7 +45,7 @@ void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::
 
 template <class T>
 std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edge, const Products<T>& products,
-                                 const std::vector<double>& norms, Pool& pool) {
+                                 Pool& pool) {
   const auto m = static_cast<std::int64_t>(prepared.x.size());
   const std::int64_t n = prepared.n;
   const std::int64_t chunk = prepared.layout.chunk;
@@ -106,14 +106,10 @@ std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edg
     sum.commit(item, std::move(partial));
   });
 
-  std::vector<double> s0 = sum.take_symmetric();
-  for (std::size_t at = 0; at < s0.size(); ++at) s0[at] -= norms[at];
-  return s0;
+  return sum.symmetric();
 }
 
-template std::vector<double> feature_sums(const Prepared&, std::int64_t, const Products<float>&,
-                                          const std::vector<double>&, Pool&);
-template std::vector<double> feature_sums(const Prepared&, std::int64_t, const Products<double>&,
-                                          const std::vector<double>&, Pool&);
+template std::vector<double> feature_sums(const Prepared&, std::int64_t, const Products<float>&, Pool&);
+template std::vector<double> feature_sums(const Prepared&, std::int64_t, const Products<double>&, Pool&);
 
 }  // namespace fastcka::cpu

@@ -100,7 +100,7 @@ std::vector<double> gram_sums(const Prepared& prepared, std::int64_t edge, const
     sum.commit(item, std::move(partial));
   });
 
-  std::vector<double> s0 = sum.take_symmetric();
+  std::vector<double> s0 = sum.symmetric();
   for (double& value : s0) value *= 2;  // (a, b) stands for (b, a) too
   return s0;
 }

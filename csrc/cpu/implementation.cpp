@@ -35,7 +35,7 @@ const Implementation& find_implementation(const std::string& name) {
 }
 
 const Products<float>& Implementation::single(const std::string& products) const {
-  for (const Products<float>* table : {&high_gram, &high_features, &fast}) {
+  for (const Products<float>* table : {&float32, &fast}) {
     if (table->name != nullptr && products == table->name) return *table;
   }
   throw std::invalid_argument("implementation '" + std::string(name) + "' has no products '" + products + "'");

@@ -2,8 +2,8 @@
 // own with its own flags and chosen at run time, so that one build serves every processor of an architecture.
 //
 // Operands lie in panels: `lanes` vectors side by side, [steps][lanes]. The vectors are examples and the depth runs
-// over features in the gram route, the other way round in the features route. A step of a vector, a cell, is one value,
-// or a pair of bfloat16 values, or two such pairs: a value's high part and what is missing to it.
+// over features in the gram route, the other way round in the features route. A step of a vector, a cell, is one value
+// or a pair of bfloat16 values.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,7 @@ inline constexpr std::int64_t max_panels = 3;
 // Products of one kind of cell, summed in T.
 template <class T>
 struct Products {
-  const char* name;          // of the arithmetic: float32, float64, bfloat16, bfloat16x3 or x4 (split in two)
+  const char* name;          // of the arithmetic: float32, float64 or bfloat16
   std::int64_t lanes;        // vectors in a panel
   std::int64_t rows;         // of a micro-tile; divides lanes
   std::int64_t most_panels;  // of columns of a micro-tile; up to max_panels
@@ -99,11 +99,10 @@ struct Implementation {
   // where the sum is finite.
   void (*column_statistics)(const View& view, Range rows, Range columns, ColumnStatistics out);
   Products<double> float64;
-  Products<float> high_gram;
-  Products<float> high_features;
-  Products<float> fast;  // without a name where nothing is faster than those
+  Products<float> float32;
+  Products<float> fast;  // without a name where nothing is faster than float32
 
-  // One of the three by name; throws std::invalid_argument for another.
+  // One of the last two by name; throws std::invalid_argument for another.
   const Products<float>& single(const std::string& products) const;
 };
 

@@ -35,7 +35,6 @@ constexpr Implementation avx512bf16_implementation{"avx512bf16",
                                                    column_statistics,
                                                    float64_products<64, 8>(),
                                                    float32_products<64, 8>(),
-                                                   float32_products<64, 8>(),
                                                    single_products<Pair, 64, 8>("bfloat16", multiply<PairDot, 8>)};
 
 }  // namespace fastcka::cpu

@@ -65,7 +65,6 @@ constexpr Implementation blas_implementation{"blas",
                                              column_statistics,
                                              blas_products<double>("float64", multiply_f64),
                                              blas_products<float>("float32", multiply_f32),
-                                             blas_products<float>("float32", multiply_f32),
                                              {}};
 
 }  // namespace fastcka::cpu

@@ -17,7 +17,7 @@ std::vector<double> norm_products(const std::vector<double>& k, std::int64_t m, 
     products.rank_update(m, std::min(block, n - begin), k.data() + begin, n, partial.values.data());
     sum.commit(item, std::move(partial));
   });
-  return sum.take_symmetric();
+  return sum.symmetric();
 }
 
 }  // namespace fastcka::cpu

@@ -1,4 +1,4 @@
-// Products of the squared norms.
+// Products of the squared norms, and of other numbers that each example has.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
 // Float64 partial sums, computed by any thread in any order, added in the order of their tiles: the result has the
-// same bits for any number of threads. Beside the one in work, at most two partial sums a thread wait for their turn.
+// same bits for any number of threads. Besides the one in work, at most two partial sums a thread wait for their turn.
 #pragma once
 
 #include <chrono>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pool.hpp"
+#include "twofold.hpp"
 
 namespace fastcka::cpu {
 
@@ -18,18 +19,28 @@ namespace fastcka::cpu {
 struct Partial {
   std::int64_t i0 = 0, i1 = 0, j0 = 0, j1 = 0;
   std::vector<double> values;
+  std::vector<double> rest;  // what rounding took from the values; empty where that is not kept
 
   void reset(std::int64_t rows_begin, std::int64_t rows_end, std::int64_t columns_begin, std::int64_t columns_end) {
     i0 = rows_begin, i1 = rows_end, j0 = columns_begin, j1 = columns_end;
     values.assign(static_cast<std::size_t>((i1 - i0) * (j1 - j0)), 0.0);
+    rest.clear();
   }
-  double& at(std::int64_t i, std::int64_t j) { return values[static_cast<std::size_t>((i - i0) * (j1 - j0) + j - j0)]; }
+  // Adds a sum and what rounding took from it.
+  void add(std::int64_t i, std::int64_t j, const Twofold& sum) {
+    const auto at = static_cast<std::size_t>((i - i0) * (j1 - j0) + j - j0);
+    if (rest.empty()) rest.assign(values.size(), 0.0);
+    Twofold total{values[at], rest[at]};
+    total.add(sum);
+    values[at] = total.value;
+    rest[at] = total.rest;
+  }
 };
 
 class OrderedSum {
  public:
   OrderedSum(std::int64_t m, Pool& pool)
-      : m_(m), pool_(pool), total_(static_cast<std::size_t>(m * m), 0.0), limit_(2 * pool.threads()) {}
+      : m_(m), pool_(pool), total_(static_cast<std::size_t>(m * m)), limit_(2 * pool.threads()) {}
 
   // To be called before tile `tile` is computed. Waits while too many later tiles are finished before their turn;
   // the tile whose turn it is never waits, so that the sum always moves on.
@@ -59,26 +70,31 @@ class OrderedSum {
   }
 
   // The sum of the upper triangle, mirrored.
-  std::vector<double> take_symmetric() {
+  std::vector<double> symmetric() const {
+    std::vector<double> all(total_.size());
     for (std::int64_t i = 0; i < m_; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) {
-        total_[static_cast<std::size_t>(i * m_ + j)] = total_[static_cast<std::size_t>(j * m_ + i)];
+      for (std::int64_t j = i; j < m_; ++j) {
+        const Twofold& sum = total_[static_cast<std::size_t>(i * m_ + j)];
+        all[static_cast<std::size_t>(i * m_ + j)] = all[static_cast<std::size_t>(j * m_ + i)] = sum.value + sum.rest;
       }
     }
-    return std::move(total_);
+    return all;
   }
 
  private:
   void add(const Partial& partial) {
-    const double* value = partial.values.data();
+    const bool with_rest = !partial.rest.empty();
+    std::size_t at = 0;
     for (std::int64_t i = partial.i0; i < partial.i1; ++i) {
-      for (std::int64_t j = partial.j0; j < partial.j1; ++j) total_[static_cast<std::size_t>(i * m_ + j)] += *value++;
+      for (std::int64_t j = partial.j0; j < partial.j1; ++j, ++at) {
+        total_[static_cast<std::size_t>(i * m_ + j)].add({partial.values[at], with_rest ? partial.rest[at] : 0.0});
+      }
     }
   }
 
   const std::int64_t m_;
   Pool& pool_;
-  std::vector<double> total_;
+  std::vector<Twofold> total_;
   const int limit_;
   std::mutex mutex_;
   std::condition_variable moved_;

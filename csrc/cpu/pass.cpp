@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "far_examples.hpp"
 #include "features.hpp"
 #include "gram.hpp"
 #include "implementation.hpp"
@@ -13,6 +14,24 @@
 namespace fastcka::cpu {
 namespace {
 
+// k_i.k_j without the far examples.
+std::vector<double> near_norm_products(const Prepared& prepared, const Sums& sums, const Products<double>& float64,
+                                       Pool& pool) {
+  const auto m = static_cast<std::int64_t>(prepared.x.size());
+  std::vector<double> k = sums.k;
+  for (std::int64_t i = 0; i < m; ++i) {
+    for (const std::int64_t a : prepared.far.rows) k[static_cast<std::size_t>(i * prepared.n + a)] = 0;
+  }
+  return norm_products(k, m, prepared.n, float64, pool);
+}
+
+// The diagonal of an (m, m) matrix.
+std::vector<double> diagonal(const std::vector<double>& matrix, std::int64_t m) {
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < m; ++i) values.push_back(matrix[static_cast<std::size_t>(i * (m + 1))]);
+  return values;
+}
+
 template <class T>
 Sums run_with(const Products<T>& products, const Implementation& implementation, const std::vector<View>& views,
               const Request& request, Pool& pool) {
@@ -22,9 +41,29 @@ Sums run_with(const Products<T>& products, const Implementation& implementation,
   if (!sums.non_finite.empty()) return sums;
 
   const auto m = static_cast<std::int64_t>(views.size());
-  sums.norms = norm_products(sums.k, m, prepared.n, implementation.float64, pool);
-  sums.s0 = request.route == Route::gram ? gram_sums(prepared, request.tile, products, pool)
-                                         : feature_sums(prepared, request.tile, products, sums.norms, pool);
+  const Products<double>& float64 = implementation.float64;
+  sums.norms = norm_products(sums.k, m, prepared.n, float64, pool);
+  const bool has_far = !prepared.far.rows.empty();
+  const std::vector<double> near = has_far ? near_norm_products(prepared, sums, float64, pool) : sums.norms;
+  if (has_far) {
+    sums.r = sums.q;
+    for (std::size_t at = 0; at < sums.r.size(); ++at) sums.r[at] -= sums.k[at];
+    sums.q_products = norm_products(sums.q, m, prepared.n, float64, pool);
+    sums.r_products = norm_products(sums.r, m, prepared.n, float64, pool);
+    sums.near_norms = diagonal(near, m);
+  }
+  if (request.route == Route::gram) {
+    sums.s0 = gram_sums(prepared, request.tile, products, pool);
+    sums.summed = diagonal(sums.s0, m);
+    return sums;
+  }
+  sums.s0 = feature_sums(prepared, request.tile, products, pool);
+  sums.summed = diagonal(sums.s0, m);
+  for (std::size_t at = 0; at < near.size(); ++at) sums.s0[at] -= near[at];
+  if (has_far) {
+    const std::vector<double> far = far_sums(prepared, products, float64, pool);
+    for (std::size_t at = 0; at < far.size(); ++at) sums.s0[at] += far[at];
+  }
   return sums;
 }
 

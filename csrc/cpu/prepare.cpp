@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "columns.hpp"
+#include "far_examples.hpp"
 
 namespace fastcka::cpu {
 namespace {
@@ -41,6 +42,53 @@ void place(const std::vector<View>& views, const Products<T>& products, Prepared
   }
 }
 
+// The rows of the far examples, before a staged buffer is overwritten. Returns the sum of the rows of each
+// representation that are far in itself: about the mean of its others, that is the sum of all. Empty where it has none.
+template <class T>
+std::vector<std::vector<double>> take_far(const std::vector<View>& views, const std::vector<Columns>& columns,
+                                          const std::vector<std::vector<std::int64_t>>& far,
+                                          const Products<T>& products, Far& out) {
+  for (const std::vector<std::int64_t>& rows : far) out.rows.insert(out.rows.end(), rows.begin(), rows.end());
+  std::sort(out.rows.begin(), out.rows.end());
+  out.rows.erase(std::unique(out.rows.begin(), out.rows.end()), out.rows.end());
+
+  std::vector<std::vector<double>> total(views.size());
+  for (std::size_t i = 0; i < views.size() && !out.rows.empty(); ++i) {
+    const auto d = static_cast<std::size_t>(views[i].d);
+    const double scale = std::ldexp(1.0, -columns[i].exponent());
+    if (!far[i].empty()) total[i].resize(d);
+    std::vector<T> row(d);
+    std::vector<double>& x = out.x.emplace_back();
+    for (const std::int64_t a : out.rows) {
+      double norm = 0;
+      products.center(views[i], {a, a + 1}, {0, views[i].d}, columns[i].center.data(), scale, row.data(), views[i].d,
+                      &norm);
+      x.insert(x.end(), row.begin(), row.end());
+      if (!std::binary_search(far[i].begin(), far[i].end(), a)) continue;
+      for (std::size_t j = 0; j < d; ++j) total[i][j] += static_cast<double>(row[j]);
+    }
+  }
+  return total;
+}
+
+// q += x . total, for rows (count, width).
+template <class T>
+void add_row_sums(const T* rows, std::int64_t count, std::int64_t width, const double* total, double* q) {
+  for (std::int64_t row = 0; row < count; ++row, rows += width) {
+    double sum = 0;
+    for (std::int64_t j = 0; j < width; ++j) sum += static_cast<double>(rows[j]) * total[j];
+    q[row] += sum;
+  }
+}
+
+// Rows of a part (from `begin` on) that are far become zero.
+template <class T>
+void clear_far(const std::vector<std::int64_t>& far, Range rows, std::int64_t width, T* part) {
+  for (auto at = std::lower_bound(far.begin(), far.end(), rows.begin); at != far.end() && *at < rows.end; ++at) {
+    std::fill_n(part + (*at - rows.begin) * width, width, T{0});
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -48,14 +96,17 @@ Prepared prepare(const std::vector<View>& views, const Layout& layout, const Imp
                  const Products<T>& products, Pool& pool, Sums& sums) {
   const std::size_t m = views.size();
   const std::int64_t n = views.front().n;
-  Prepared prepared{n, layout, {}, nullptr};
-  const std::vector<Columns> columns = describe_columns(views, implementation, pool, sums.non_finite);
+  Prepared prepared{n, layout, {}, {}, nullptr};
+  std::vector<Columns> columns = describe_columns(views, implementation, pool, sums.non_finite);
   if (!sums.non_finite.empty()) return prepared;
+  const std::vector<std::vector<std::int64_t>> far = find_far_examples(views, implementation, pool, columns);
   for (const Columns& of : columns) {
-    sums.exponent.push_back(of.exponent);
+    sums.exponent.push_back(of.exponent());
     sums.constant.push_back(of.constant);
   }
+  const std::vector<std::vector<double>> total = take_far(views, columns, far, products, prepared.far);
   sums.k.assign(m * static_cast<std::size_t>(n), 0.0);
+  if (!prepared.far.rows.empty()) sums.q.assign(m * static_cast<std::size_t>(n), 0.0);
 
   place(views, products, prepared);
   const std::int64_t chunks = (n + layout.chunk - 1) / layout.chunk;
@@ -69,15 +120,19 @@ Prepared prepare(const std::vector<View>& views, const Layout& layout, const Imp
     const std::int64_t count = rows.end - rows.begin;
     const Centered& x = prepared.x[i];
     std::byte* chunk = x.data + begin * x.pitch;
-    const double scale = std::ldexp(1.0, -columns[i].exponent);
+    const double scale = std::ldexp(1.0, -sums.exponent[i]);
+    const std::size_t first = i * static_cast<std::size_t>(n) + static_cast<std::size_t>(begin);
     const std::int64_t strip = strip_of(views[i], products.lanes);
     Block<T>& part = scratch[static_cast<std::size_t>(worker)];
     if (!part) part = allocate<T>(room);
     for (std::int64_t column = 0; column < x.d; column += strip) {
       const Range range{column, std::min(x.d, column + strip)};
       const std::int64_t width = range.end - range.begin;
-      products.center(views[i], rows, range, columns[i].mean.data(), scale, part.get(), width,
-                      &sums.k[i * static_cast<std::size_t>(n) + static_cast<std::size_t>(begin)]);
+      products.center(views[i], rows, range, columns[i].center.data(), scale, part.get(), width, &sums.k[first]);
+      if (!total[i].empty()) {
+        add_row_sums(part.get(), count, width, &total[i][static_cast<std::size_t>(column)], &sums.q[first]);
+      }
+      if (layout.route == Route::features) clear_far(prepared.far.rows, rows, width, part.get());
       if (layout.route == Route::gram) {
         products.example_panel(part.get(), count, width,
                                chunk + products.steps(column) * products.lanes * products.cell_bytes);

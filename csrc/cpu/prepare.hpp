@@ -1,5 +1,5 @@
 // From views to centred panels: column means in float64, centring, scaling, squared norms, detection of non-finite
-// values. Two reads of the data, one write.
+// values and of far examples. Two reads of the data, one write.
 #pragma once
 
 #include <vector>
@@ -31,14 +31,23 @@ struct Centered {
   const std::byte* panel(std::int64_t index, std::int64_t lanes) const { return data + index * lanes * pitch; }
 };
 
+// Examples that are far from all others in some representation, in ascending order, and their rows (count, d) in each:
+// centred, times 2^-exponent, rounded as in the copy.
+struct Far {
+  std::vector<std::int64_t> rows;
+  std::vector<std::vector<double>> x;
+};
+
 struct Prepared {
   std::int64_t n;
   Layout layout;
   std::vector<Centered> x;
+  Far far;
   Block<std::byte> copy;  // of those that were not staged
 };
 
-// Fills k, exponent, constant and non_finite of sums. If there are non-finite values, nothing is centred.
+// Fills k, q, exponent, constant and non_finite of sums. If there are non-finite values, nothing is centred. In the
+// features route the far examples are zero in the copy: far_sums adds what they contribute.
 template <class T>
 Prepared prepare(const std::vector<View>& views, const Layout& layout, const Implementation& implementation,
                  const Products<T>& products, Pool& pool, Sums& sums);

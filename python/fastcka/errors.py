@@ -17,6 +17,10 @@ class DeviceError(FastckaError, RuntimeError):
     """A device was asked for that cannot be used here; the message says why."""
 
 
+class InternalError(FastckaError, RuntimeError):
+    """A result that cannot be right: a fault of fastcka, never of the data."""
+
+
 class MissingExtraError(FastckaError, ImportError):
     """An optional library is needed; the message names it and the extra that installs it."""
 

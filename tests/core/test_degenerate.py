@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import pytest
 import fastcka
 import oracle
 from fastcka.core import StagedRepresentation
-from fastcka.errors import DegenerateWarning, InputError
+from fastcka.core.estimators import Sums, estimate
+from fastcka.errors import DegenerateWarning, InputError, InternalError
 
 
 @pytest.fixture
@@ -82,6 +84,50 @@ def test_equidistant_examples_have_no_unbiased_cka(device, rng, n):
     assert np.isfinite(result.biased).all()
 
 
+def test_lost_digits_are_recomputed_in_float64(rng):
+    # Equally far up to a small part: the self-HSIC is 1e-6 of its terms, too little for float32.
+    x = np.eye(300) + 1e-4 * rng.standard_normal((300, 300))
+    y = rng.standard_normal((300, 300))
+    result = fastcka.compare([x, y], device="cpu")
+    assert result.cka[0, 1] == pytest.approx(oracle.cka_matrix([x, y], "unbiased")[0, 1], abs=1e-8)
+    assert result.provenance["products"] == "float64"
+    lost = "float64, since float32 products lost the digits of representations[0]"
+    assert lost in result.provenance["plan"]
+
+
+def test_lost_digits_of_overwritten_data_are_named(rng):
+    x = (np.eye(300) + 1e-4 * rng.standard_normal((300, 300))).astype(np.float32)
+    staged = []
+    for z in (x, rng.standard_normal((300, 300))):
+        staged.append(StagedRepresentation.empty(300, 300))
+        staged[-1].array[...] = z
+    result = fastcka.compare(staged, device="cpu")
+    assert np.isnan(result.cka[0]).all()
+    assert "digits were lost" in result.undefined[0]
+    assert "precision 'float64' keeps more" in result.undefined[0]
+    assert np.isfinite(result.biased).all()
+
+
+def test_a_similarity_far_out_of_range_is_an_error_of_fastcka():
+    # |S0_01| > sqrt(S0_00 S0_11): no data have such sums.
+    sums = Sums.about_the_mean(
+        10,
+        s0=np.array([[1.0, 1.1], [1.1, 1.0]]),
+        norms=np.zeros((2, 2)),
+        traces=np.zeros(2),
+        summed=np.ones(2),
+        exponent=np.zeros(2, np.int32),
+        constant=(False, False),
+        products="float32",
+        epsilon=2.0**-23,
+    )
+    for estimator in ("biased", "unbiased"):
+        with pytest.raises(InternalError, match="representations 0 and 1 came out as"):
+            estimate(sums, estimator)
+    barely = replace(sums, s0=np.array([[1.0, 1 + 1e-7], [1 + 1e-7, 1.0]]))
+    assert estimate(barely, "unbiased").cka[0, 1] == 1.0
+
+
 def test_nearly_equidistant_examples_still_have_one(device, rng):
     # Many independent features: the unbiased self-HSIC is a small part of the biased one.
     x, y = rng.standard_normal((2, 100, 20_000)).astype(np.float32)
@@ -135,9 +181,9 @@ def test_a_staged_representation_is_used_once(device, rng):
 
 
 def test_a_staged_representation_shares_its_memory_with_no_other(rng):
-    staged = StagedRepresentation.empty(100, 5)
+    staged = StagedRepresentation.empty(300, 200)  # large enough for float32 products in place
     array = staged.array
-    array[...] = rng.standard_normal((100, 5))
+    array[...] = rng.standard_normal((300, 200))
     for others in ([staged], [array], [array[:, ::-1]]):
         with pytest.raises(InputError, match="representations 0 and 1 share memory"):
             fastcka.compare([staged, *others], labels=["a", "b"])

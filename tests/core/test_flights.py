@@ -116,7 +116,7 @@ def test_flights_of_the_callers_choice_take_staged_representations(rng, flown):
 
 
 def test_staged_memory_is_shared_with_no_group_of_the_flight(rng):
-    x, y = related(rng, 150, (8, 20))
+    x, y = related(rng, 400, (120, 160))
     shared, fine = staged_copy(x), staged_copy(y)
     groups = [[shared, y], [fine, x], [y, x], [y, shared.array[::-1]]]
     (outcomes,) = compare_flights([groups], device="cpu")

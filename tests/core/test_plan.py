@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,9 +17,8 @@ from fastcka.errors import InputError
 FLOAT64 = Panels("float64", 8, 8, 24, 1, 8, arranged=False)
 FLOAT32 = Panels("float32", 16, 8, 48, 1, 4, arranged=False)
 BFLOAT16 = Panels("bfloat16", 16, 8, 48, 2, 4, arranged=False)
-SPLIT = Panels("bfloat16x3", 16, 16, 48, 2, 8, arranged=True)
 SPEED = Speed(steps=2e8, call=1e-8, rank=1e11, statistics=4e9, center=1e9)
-IMPLEMENTATION = Implementation("test", FLOAT64, FLOAT32, FLOAT32, BFLOAT16)
+IMPLEMENTATION = Implementation("test", FLOAT64, FLOAT32, BFLOAT16)
 
 
 def plan(n, widths, **options):
@@ -102,9 +103,25 @@ def test_memory_of_the_centred_copy():
 
 def test_few_examples_are_multiplied_in_float64():
     assert plan(64, [100] * 3).products == "float64"
-    assert plan(65, [100] * 3).products == "float32"
+    assert plan(65, [2000] * 3).products == "float32"
     assert not plan(64, [100] * 3, staged=True).in_place
     assert plan(1000, [100, 2_000_000]).products == "float64"
+
+
+def test_passes_below_a_millisecond_are_multiplied_in_float64():
+    for precision in ("high", "fast"):
+        small = plan(100, [10, 10], precision=precision)
+        assert small.products == "float64"
+        assert "float64 below 20 Mflop" in small.reason
+    # 65^2 * 3 * 2000 + 3^2 * 65^2 / 2 = 25.4 Mflop by the cheaper route
+    assert plan(65, [2000] * 3).products == "float32"
+    assert plan(65, [1500] * 3).products == "float64"
+
+
+def test_wide_data_are_multiplied_in_float64():
+    # The unbiased self-HSIC of 40,000 independent features is 1/(1 + 40000/65^2) of its terms.
+    assert plan(65, [40_000]).products == "float64"
+    assert plan(65, [30_000]).products == "float32"
 
 
 def test_precisions_choose_the_products():
@@ -118,7 +135,7 @@ def test_precisions_choose_the_products():
 
 
 def test_fast_where_nothing_is_faster_is_said():
-    slow = Implementation("slow", FLOAT64, FLOAT32, FLOAT32, None)
+    slow = Implementation("slow", FLOAT64, FLOAT32, None)
     made = plan(1000, [100] * 3, precision="fast", implementation=slow)
     assert (made.precision, made.products) == ("fast", "float32")
     assert "precision fast is high here: slow has nothing faster" in made.reason
@@ -128,14 +145,13 @@ def test_memory_of_pairs():
     # 2 bytes a value, an odd last feature or example padded to a pair
     assert plan(2000, [511] * 4, precision="fast").bytes_centered == 4 * 2000 * 512 * 2
     assert plan(20001, [64] * 4, precision="fast").bytes_centered == 4 * 20002 * 64 * 2
-    # two parts of 2 bytes each
-    split = Implementation("split", FLOAT64, SPLIT, FLOAT32, None)
-    assert plan(2000, [512] * 4, implementation=split).bytes_centered == 4 * 2000 * 512 * 4
-    assert plan(2000, [512] * 4, staged=True, implementation=split).bytes_centered == 0
-    arranged = plan(2000, [512] * 4, threads=1, implementation=split)
-    assert arranged.bytes_workspace - plan(2000, [512] * 4, threads=1).bytes_workspace == (
-        arranged.tile * 128 * 8
-    )
+    assert plan(2000, [512] * 4, precision="fast", staged=True).bytes_centered == 0
+    # the rows of a tile in the form that matrix tiles take
+    tiles = Implementation("tiles", FLOAT64, FLOAT32, replace(BFLOAT16, arranged=True))
+    options = {"threads": 1, "precision": "fast"}
+    arranged = plan(2000, [512] * 4, implementation=tiles, **options)
+    plain = plan(2000, [512] * 4, **options)
+    assert arranged.bytes_workspace - plain.bytes_workspace == arranged.tile * 128 * 4
 
 
 def test_tiny_passes_start_no_threads():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,8 +69,7 @@ def _implementations() -> dict[str, Implementation]:
         table["name"]: Implementation(
             table["name"],
             Panels(*table["float64"]),
-            Panels(*table["high_gram"]),
-            Panels(*table["high_features"]),
+            Panels(*table["float32"]),
             None if table["fast"] is None else Panels(*table["fast"]),
         )
         for table in _core.implementations()
@@ -134,15 +134,26 @@ def _passed(own: Pass, result: dict[str, Any]) -> Passed | InputError:
     if "non_finite" in result:
         found = result["non_finite"]
         return InputError("; ".join(non_finite_text(own.names[at], *rest) for at, *rest in found))
-    sums = Sums(
-        n_examples=own.plan.n_examples,
+    sums = Sums.about_the_mean(
+        own.plan.n_examples,
         s0=result["s0"],
         norms=result["norms"],
         traces=result["k"].sum(axis=1),
+        summed=result["summed"],
         exponent=result["exponent"],
         constant=tuple(result["constant"]),
+        products=own.plan.products,
         epsilon=EPSILON[own.plan.products],
     )
+    if "q" in result:
+        sums = replace(
+            sums,
+            q_products=result["q_products"],
+            r_products=result["r_products"],
+            q_totals=result["q"].sum(axis=1),
+            r_totals=result["r"].sum(axis=1),
+            near_norms=result["near_norms"],
+        )
     return Passed(sums, result["seconds"])
 
 

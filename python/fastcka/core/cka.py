@@ -33,17 +33,17 @@ def cka(
         Arrays of shape (n_examples, n_features); the numbers of features may differ. See `compare`
         for dtypes and what counts as an array.
     estimator
-        "unbiased" (needs 4 examples; can be slightly negative) or "biased" (needs 2; in [0, 1], and
-        close to 1 for unrelated data when there are many more features than examples).
+        "unbiased" (needs 4 examples; in [-1, 1], near 0 for unrelated data) or "biased" (needs 2;
+        in [0, 1], close to 1 for unrelated data with many more features than examples).
     device, precision, threads
         As in `compare`.
 
     Returns
     -------
     float
-        1 for representations that agree up to rotation and isotropic scale. NaN, with a
-        `DegenerateWarning`, where it is undefined: a side without variance, or (unbiased)
-        whose examples are all equally far from each other.
+        1 for representations that agree up to rotation and isotropic scale. The same for (x, y)
+        and (y, x). NaN, with a `DegenerateWarning`, where it is undefined: a side without variance,
+        or (unbiased) whose examples are all equally far from each other.
 
     Raises
     ------

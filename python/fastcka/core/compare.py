@@ -56,8 +56,9 @@ def compare(
         that the arrays lie on; for arrays on the CPU the one that is predicted to be faster.
         `Comparison.provenance` has the device, the reason and the plan.
     precision
-        "high": products as exact as in float32 (in float64 for 64 examples or fewer), everything
-        longer than a tile in float64; errors of CKA are below 1e-6. "fast": products of fp16
+        "high": products in float32 (in float64 for small passes and for 64 examples or fewer, and
+        again in float64 where float32 loses digits), everything longer than a tile in float64;
+        errors of CKA are below 1e-6. "fast": products of fp16
         numbers on a GPU (errors of CKA up to 2e-4), of bfloat16 on a CPU that multiplies those
         (AMX, AVX512_BF16: errors up to 5e-4, around 1e-5 for thousands of examples and hundreds of
         features); on another CPU the same as "high". "float64": products in float64. TF32 is never

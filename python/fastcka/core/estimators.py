@@ -1,17 +1,28 @@
 """From the sums of a pass to HSIC and CKA: the formulas, once.
 
-With S0_ij the off-diagonal inner product of two Gram matrices of column-centred features and k_i
-the squared row norms (csrc/hsic.hpp):
+With rows x_a about any centre, S0_ij the inner product of two Gram matrices without their
+diagonals, k_i(a) = |x_a|^2, q_i the row sums of a Gram matrix and r_i = q_i - k_i those without its
+diagonal (csrc/hsic.hpp):
 
-    biased    HSIC_0 = (S0_ij + k_i.k_j) / (n-1)^2                 n >= 2
+    biased    HSIC_0 = (S0_ij + k_i.k_j - 2/n q_i.q_j
+                        + (sum q_i)(sum q_j)/n^2) / (n-1)^2            n >= 2
               Gretton, Bousquet, Smola and Schoelkopf 2005, eq. 9
-    unbiased  HSIC_1 = (S0_ij - 2/(n-2) k_i.k_j
-                        + (sum k_i)(sum k_j)/((n-1)(n-2))) / (n(n-3))    n >= 4
+    unbiased  HSIC_1 = (S0_ij - 2/(n-2) r_i.r_j
+                        + (sum r_i)(sum r_j)/((n-1)(n-2))) / (n(n-3))  n >= 4
               Song, Smola, Gretton, Bedo and Borgwardt 2012, eq. 5
     CKA_ij  = HSIC_ij / sqrt(HSIC_ii HSIC_jj)
               Kornblith, Norouzi, Lee and Hinton 2019, eq. 4; with HSIC_1: Nguyen et al. 2021
 
-No epsilon stands in the denominator: it would make the similarity depend on the scale of the data.
+The centre is the mean (q = 0, r = -k) unless some examples are far from all others. The denominator
+contains no epsilon: it would make the similarity depend on the scale of the data.
+
+Rounding. HSIC_1(x, x) is a difference; its condition number is S0_ii (route F: S0_ii + k_i.k_i)
+divided by n(n-3) HSIC_1(x, x). It is near 1 for most data, about 1 + d/n^2 for d independent
+features, and infinite where all examples are equally far from each other. The relative error of
+HSIC_1 is the rounding of the products times the condition number. For float32 products on the CPU,
+rounding is at most 2^-22 = 2.4e-7: a centred value is rounded by at most 2^-24 of itself, and an
+HSIC contains four of them; sums are of at most 128 terms before they continue in float64, and their
+errors average out over the pairs of examples (measured: 1e-9 to 1e-7).
 """
 
 from __future__ import annotations
@@ -22,13 +33,27 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.errors import InternalError
+
 Estimator = Literal["biased", "unbiased"]
 ESTIMATORS: tuple[str, ...] = get_args(Estimator)
 
 #: Fewest examples that an estimator is defined for.
 MIN_EXAMPLES = {"biased": 2, "unbiased": 4}
 
-_ROUNDINGS = 16
+#: An unbiased self-HSIC is zero if it is less than so many roundings of what was summed.
+ROUNDINGS = 16
+#: By what is multiplied: the largest condition number at which an unbiased estimate is given.
+#: Beyond it, too many digits are lost. With float32 and float64 products, errors of CKA are below
+#: 1e-6 up to this limit.
+CONDITION_LIMIT = {
+    "float32": 16.0,
+    "float64": 1e9,
+    "bfloat16": 64.0,
+    "float16x3": 16.0,
+    "float16": 64.0,
+}
+
 _ZERO_VARIANCE = "zero variance: no feature varies over the examples"
 _EQUIDISTANT = (
     "its unbiased self-HSIC is zero within rounding: "
@@ -36,74 +61,200 @@ _EQUIDISTANT = (
 )
 
 Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What a pass returns, of the data times 2**-exponent: S0, k_i.k_j (M, M) and sum k_i (M,)."""
+    """What a pass returns, of the data times 2**-exponent.
+
+    Attributes
+    ----------
+    s0, norms
+        (M, M): S0 and k_i.k_j.
+    q_products, r_products
+        (M, M): q_i.q_j and r_i.r_j.
+    q_totals, r_totals
+        (M,): sum q_i and sum r_i.
+    summed
+        (M,): S0_ii as the products were summed; in route F with the squared norms.
+    near_norms
+        (M,): k_i.k_i without the examples that are far from all others.
+    constant
+        For each representation, whether no feature varies.
+    products
+        What was multiplied.
+    epsilon
+        Relative rounding of the products.
+    """
 
     n_examples: int
     s0: Matrix
     norms: Matrix
-    traces: NDArray[np.float64]
+    q_products: Matrix
+    r_products: Matrix
+    q_totals: Vector
+    r_totals: Vector
+    summed: Vector
+    near_norms: Vector
     exponent: NDArray[np.int32]
     constant: tuple[bool, ...]
-    epsilon: float  # spacing of the floating-point numbers that were multiplied
+    products: str
+    epsilon: float
+
+    @classmethod
+    def about_the_mean(
+        cls,
+        n_examples: int,
+        *,
+        s0: Matrix,
+        norms: Matrix,
+        traces: Vector,
+        summed: Vector,
+        exponent: NDArray[np.int32],
+        constant: tuple[bool, ...],
+        products: str,
+        epsilon: float,
+    ) -> Sums:
+        """The sums of a pass whose centres are all means; `traces` (M,) are the sums of k."""
+        return cls(
+            n_examples=n_examples,
+            s0=s0,
+            norms=norms,
+            q_products=np.zeros_like(norms),
+            r_products=norms,
+            q_totals=np.zeros_like(traces),
+            r_totals=-traces,
+            summed=summed,
+            near_norms=norms.diagonal(),
+            exponent=exponent,
+            constant=constant,
+            products=products,
+            epsilon=epsilon,
+        )
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """HSIC in the units of the data (squared, twice) and CKA, each (M, M); NaN where undefined."""
+    """HSIC in the units of the data (squared, twice) and CKA, each (M, M); NaN where undefined.
+
+    Attributes
+    ----------
+    undefined
+        Position -> why the row and column of a representation are NaN.
+    imprecise
+        Positions whose values wider products would give, or show to be undefined.
+    """
 
     hsic: Matrix
     cka: Matrix
     undefined: dict[int, str]
+    imprecise: frozenset[int] = frozenset()
 
 
 def estimate(sums: Sums, estimator: Estimator) -> Estimates:
     """HSIC and CKA of all pairs.
 
-    CKA is NaN, with a reason, for a representation whose self-HSIC is zero (within rounding);
-    everything is NaN below `MIN_EXAMPLES`.
+    CKA is NaN, with a reason, for a representation whose self-HSIC is zero (within rounding) or
+    has lost too many digits; everything is NaN below `MIN_EXAMPLES`. Rounding beyond the range of a
+    similarity is clipped.
+
+    Raises
+    ------
+    InternalError
+        If a similarity is out of its range by more than rounding explains.
     """
-    m, n = len(sums.traces), sums.n_examples
+    m, n = len(sums.constant), sums.n_examples
     if n < MIN_EXAMPLES[estimator]:
         nothing = np.full((m, m), np.nan)
         reason = (
             f"the {estimator} estimator needs {MIN_EXAMPLES[estimator]} examples, there are {n}"
         )
         return Estimates(nothing, nothing.copy(), dict.fromkeys(range(m), reason))
-    biased = _biased(sums)
-    scaled = biased if estimator == "biased" else _unbiased(sums)
+    scaled = _biased(sums) if estimator == "biased" else _unbiased(sums)
     own = scaled.diagonal()
-    # The unbiased estimate is a difference of sums of the size of the biased one. It vanishes for
-    # examples that are all equally far from each other, and what is left is rounding.
-    rounding = 0.0 if estimator == "biased" else _ROUNDINGS * sums.epsilon * biased.diagonal()
-    positive = own > rounding
-    undefined = {}
-    if not positive.all():
-        undefined = {
-            int(i): _ZERO_VARIANCE if sums.constant[i] else _EQUIDISTANT
-            for i in np.flatnonzero(~positive)
-        }
-        own = np.where(positive, own, np.nan)
+    undefined = _undefined(sums, own, estimator)
+    if undefined:
+        own = own.copy()
+        own[list(undefined)] = np.nan
     scale = 2 * (sums.exponent[:, None] + sums.exponent)
     with np.errstate(over="ignore", under="ignore"):
         hsic = np.ldexp(scaled, scale)
-    return Estimates(hsic, scaled / np.sqrt(own[:, None] * own), undefined)
+    cka = _clipped(scaled / np.sqrt(own[:, None] * own), sums, own, estimator)
+    imprecise = frozenset(
+        i for i in undefined if not sums.constant[i] and sums.products != "float64"
+    )
+    return Estimates(hsic, cka, undefined, imprecise)
+
+
+def _undefined(sums: Sums, own: Vector, estimator: Estimator) -> dict[int, str]:
+    if estimator == "biased":
+        return dict.fromkeys(map(int, np.flatnonzero(~(own > 0))), _ZERO_VARIANCE)
+    n = sums.n_examples
+    # What is left of a self-HSIC that is zero is the rounding of S0 and of the norms.
+    zero = ~(own * (n * (n - 3)) > ROUNDINGS * sums.epsilon * (sums.summed + sums.near_norms))
+    condition = _condition(sums, own)
+    undefined = {}
+    for i in np.flatnonzero(zero | ~(condition <= CONDITION_LIMIT[sums.products])).tolist():
+        if sums.constant[i]:
+            undefined[i] = _ZERO_VARIANCE
+        elif zero[i]:
+            undefined[i] = _EQUIDISTANT + _remedy(sums.products, "tells whether they exactly are")
+        else:
+            undefined[i] = (
+                f"digits were lost: its unbiased self-HSIC is the small difference of sums that "
+                f"are {condition[i]:.3g} times as large, too many for {sums.products} products"
+                + _remedy(sums.products, "keeps more digits")
+            )
+    return undefined
+
+
+def _remedy(products: str, what: str) -> str:
+    return "" if products == "float64" else f" (precision 'float64' {what})"
+
+
+def _condition(sums: Sums, own: Vector) -> Vector:
+    n = sums.n_examples
+    with np.errstate(divide="ignore", invalid="ignore"):
+        condition: Vector = sums.summed / (own * (n * (n - 3)))
+    return np.where(own > 0, condition, np.inf)
+
+
+def _clipped(cka: Matrix, sums: Sums, own: Vector, estimator: Estimator) -> Matrix:
+    """Rounding beyond the range of a similarity taken off; a larger excess is an error."""
+    low = 0.0 if estimator == "biased" else -1.0
+    excess = np.maximum(cka - 1.0, low - cka)
+    if not (excess > 0).any():  # NaN is no excess
+        return cka
+    if estimator == "biased":
+        condition = np.ones(len(own))
+    else:
+        condition = np.maximum(_condition(sums, own), 1.0)
+    rounding = 4 * ROUNDINGS * sums.epsilon * np.sqrt(condition[:, None] * condition)
+    if (excess > rounding).any():
+        i, j = np.unravel_index(np.nanargmax(excess - rounding), cka.shape)
+        raise InternalError(
+            f"the {estimator} CKA of representations {i} and {j} came out as {cka[i, j]!r}, which "
+            f"rounding does not explain ({sums.products} products, {sums.n_examples} examples): "
+            f"this is a fault of fastcka, please report it with the data if you can"
+        )
+    return np.clip(cka, low, 1.0)
 
 
 def _biased(sums: Sums) -> Matrix:
     n = sums.n_examples
-    hsic: Matrix = (sums.s0 + sums.norms) / (n - 1) ** 2
+    total = sums.q_totals
+    hsic: Matrix = (
+        sums.s0 + sums.norms - 2 / n * sums.q_products + total[:, None] * total / n**2
+    ) / (n - 1) ** 2
     return hsic
 
 
 def _unbiased(sums: Sums) -> Matrix:
     n = sums.n_examples
-    total = sums.traces
+    total = sums.r_totals
     hsic: Matrix = (
-        sums.s0 - 2 / (n - 2) * sums.norms + total[:, None] * total / ((n - 1) * (n - 2))
+        sums.s0 - 2 / (n - 2) * sums.r_products + total[:, None] * total / ((n - 1) * (n - 2))
     ) / (n * (n - 3))
     return hsic
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: What is multiplied: float32 or float64 values; one bfloat16 for each value; or two of them, the
-#: value's high part and what is missing to it, in three or in all four products.
-Products = Literal["float32", "float64", "bfloat16", "bfloat16x3", "bfloat16x4"]
+#: What is multiplied.
+Products = Literal["float32", "float64", "bfloat16"]
 
 #: What rounding leaves of a self-HSIC that is 0, relative to the biased one: the spacing of float32
 #: and float64; of bfloat16 its square, as norms are those of the rounded rows too (measured on
@@ -16,8 +15,6 @@ EPSILON: dict[Products, float] = {
     "float32": 2.0**-23,
     "float64": 2.0**-52,
     "bfloat16": 2.0**-16,
-    "bfloat16x3": 2.0**-20,
-    "bfloat16x4": 2.0**-20,
 }
 
 
@@ -54,13 +51,12 @@ class Implementation:
     ----------
     name
         As FASTCKA_IMPLEMENTATION takes it.
-    float64, high_gram, high_features, fast
-        The products of each precision, of "high" for routes G and F; `fast` is None where nothing
-        is faster.
+    float64, float32, fast
+        The products of precisions "float64", "high" and "fast"; `fast` is None where nothing is
+        faster than float32.
     """
 
     name: str
     float64: Panels
-    high_gram: Panels
-    high_features: Panels
+    float32: Panels
     fast: Panels | None

@@ -33,8 +33,14 @@ CHUNK = 256
 #: Up to so many examples, products run in float64 at any precision: the sums are short, so the
 #: rounding of the data shows (with 4 to 8 examples, float32 gives unbiased CKA errors of 2e-5).
 FEW_EXAMPLES = 64
+#: The same for a pass of fewer flops than this (by the cheaper route): it takes less than a
+#: millisecond.
+FEW_FLOPS = 2e7
 #: From so many features on, a float32 sum over them is too long (errors of 1e-6 at 3 million).
 MANY_FEATURES = 1_000_000
+#: From so many features per pair of examples on, too: the unbiased self-HSIC of d independent
+#: features is the difference of sums that are 1 + d/n^2 times as large.
+MANY_FEATURES_PER_PAIR = 8
 #: A chunk of the widest representation, before it is rearranged.
 CHUNK_BYTES = 4 * MIB
 #: Panels that are centred at once, where they are not centred in place.
@@ -50,8 +56,6 @@ FLOP_COST: dict[Products, float] = {
     "float32": 1.0,
     "float64": 2.0,
     "bfloat16": 0.5,
-    "bfloat16x3": 0.5,
-    "bfloat16x4": 0.67,
 }
 #: A flop of the rank update waits for memory.
 RANK_COST = 1.5
@@ -139,20 +143,18 @@ def make_plan(
         can be centred in.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
-    (gram, features), why = _choose_products(n, n_features, precision, implementation)
-    padded = [_round_up(d, features.lanes) for d in n_features]
+    panels, why = _choose_products(n, n_features, precision, implementation)
+    padded = [_round_up(d, panels.lanes) for d in n_features]
 
     flops_gram = float(n) ** 2 * total + float(m * n) ** 2 / 2
     flops_features = float(n) * float(sum(padded)) ** 2
-    rank_cost = RANK_COST * (2.0 if gram.products == "float64" else 1.0)
-    cost_gram = FLOP_COST[gram.products] * float(n) ** 2 * total
-    cost_gram += rank_cost * float(m * n) ** 2 / 2
-    cost_features = FEATURE_COST * FLOP_COST[features.products] * flops_features
+    wide = panels.products == "float64"
+    cost_gram = FLOP_COST[panels.products] * float(n) ** 2 * total
+    cost_gram += RANK_COST * (2.0 if wide else 1.0) * float(m * n) ** 2 / 2
+    cost_features = FEATURE_COST * FLOP_COST[panels.products] * flops_features
     route: Route = "F" if cost_features < cost_gram else "G"
     flops = flops_gram if route == "G" else flops_features
 
-    panels = gram if route == "G" else features
-    wide = panels.products == "float64"
     item = 8 if wide else 4  # of a sum, and of a centred value before it is packed
     in_place = not wide and panels.lanes == STAGING_LANES
     rows = _round_up(n, panels.lanes)
@@ -177,7 +179,8 @@ def make_plan(
     used = 1 if flops < SERIAL_FLOPS else min(threads, max(1, limit // per_thread))
     # Partial sums (one in work and two waiting, a thread) and the column statistics, which end
     # before the products begin.
-    workspace = max(used * (per_thread + 3 * m * m * 8), _statistics_bytes(n, total))
+    partial_sum = m * m * (8 if route == "G" else 16)
+    workspace = max(used * (per_thread + 3 * partial_sum), _statistics_bytes(n, total))
 
     cheaper, dearer = sorted((cost_features, cost_gram))
     other = "F" if route == "G" else "G"
@@ -210,21 +213,26 @@ def make_plan(
 
 def _choose_products(
     n: int, n_features: Sequence[int], precision: Precision, implementation: Implementation
-) -> tuple[tuple[Panels, Panels], str]:
-    """The products of routes G and F, and what is to be said of them."""
-    wide = (implementation.float64, implementation.float64)
-    high = (implementation.high_gram, implementation.high_features)
+) -> tuple[Panels, str]:
+    """The products, and the reason if the precision alone does not give them."""
+    m, total, widest = len(n_features), sum(n_features), max(n_features)
+    wide = implementation.float64
     if precision == "float64":
         return wide, ""
     if n <= FEW_EXAMPLES:
         return wide, f"; float64 for {FEW_EXAMPLES} examples or fewer"
-    if max(n_features) > MANY_FEATURES:
+    if min(float(n) ** 2 * total + float(m * n) ** 2 / 2, n * float(total) ** 2) < FEW_FLOPS:
+        return wide, f"; float64 below {FEW_FLOPS / 1e6:.0f} Mflop"
+    if widest > MANY_FEATURES:
         return wide, f"; float64 beyond {MANY_FEATURES:,} features"
+    if widest > MANY_FEATURES_PER_PAIR * n**2:
+        return wide, f"; float64 beyond {MANY_FEATURES_PER_PAIR} features a pair of examples"
     if precision == "high":
-        return high, ""
+        return implementation.float32, ""
     if implementation.fast is None:
-        return high, f"; precision fast is high here: {implementation.name} has nothing faster"
-    return (implementation.fast, implementation.fast), ""
+        why = f"; precision fast is high here: {implementation.name} has nothing faster"
+        return implementation.float32, why
+    return implementation.fast, ""
 
 
 def _round_up(count: int, multiple: int) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core.backend import Pass, Progress, resolve_threads, run_passes
+from fastcka.core.backend import Pass, Passed, Progress, resolve_threads, run_passes
 from fastcka.core.comparison import Comparison
 from fastcka.core.device import (
     OnCpu,
@@ -55,6 +56,41 @@ class Options:
         self.progress = progress
 
 
+class BothEstimates:
+    """The biased and the unbiased estimates of all pairs of a group."""
+
+    def __init__(self, sums: Sums) -> None:
+        self._n_examples = sums.n_examples
+        self._of = {"biased": estimate(sums, "biased"), "unbiased": estimate(sums, "unbiased")}
+
+    @property
+    def imprecise(self) -> frozenset[int]:
+        """Positions of the representations that need wider products."""
+        return frozenset().union(*(of.imprecise for of in self._of.values()))
+
+    def comparison(
+        self,
+        labels: tuple[dict[str, Any], ...],
+        pairs: NDArray[np.int64],
+        estimator: Estimator,
+        provenance: dict[str, Any],
+    ) -> Comparison:
+        """The estimates with their labels."""
+        biased, unbiased = self._of["biased"], self._of["unbiased"]
+        return Comparison(
+            labels=labels,
+            estimator=estimator,
+            n_examples=self._n_examples,
+            biased=biased.cka,
+            unbiased=unbiased.cka,
+            hsic_biased=biased.hsic,
+            hsic_unbiased=unbiased.hsic,
+            pairs=pairs,
+            provenance=provenance,
+            undefined=self._of[estimator].undefined,
+        )
+
+
 class CpuWork:
     """A group that is viewed and planned; its pass runs when its flight is finished."""
 
@@ -75,11 +111,32 @@ class CpuWork:
         views = [view for view in self.request.views if isinstance(view, ArrayView)]
         return Pass(views, self.request.names, self.plan)
 
-    def comparison(self, sums: Sums, seconds: float) -> Comparison:
-        """The result, of what the pass gave in so many seconds."""
-        told = provenance_of(self.plan, reason=self.reason, seconds=seconds)
+    def comparison(self, passed: Passed) -> Comparison:
+        """The result, from what the pass returned.
+
+        Where float32 products have lost the digits of an unbiased estimate, float64 products take
+        their place, if the pass has not overwritten the data.
+        """
+        estimates = BothEstimates(passed.sums)
+        seconds = passed.seconds
+        overwritten = self.plan.in_place and self.request.staged
+        if estimates.imprecise and not overwritten:
+            names = ", ".join(self.request.names[i] for i in sorted(estimates.imprecise))
+            lost = f"float64, since {self.plan.products} products lost the digits of {names}"
+            problem = Problem.of_views(self.request.views)
+            plan = problem.plan_on_cpu("float64", self.options.threads)
+            reason = f"{plan.reason}; {lost}"
+            self.plan = replace(plan, precision=self.plan.precision, reason=reason)
+            (again,) = run_passes([self.to_pass()], threads=self.plan.threads)
+            if isinstance(again, InputError):
+                raise again
+            estimates = BothEstimates(again.sums)
+            seconds += again.seconds
+        provenance = provenance_of(self.plan, reason=self.reason, seconds=seconds)
         request = self.request
-        return _comparison(request.labels, request.pairs, self.options.estimator, sums, told)
+        return estimates.comparison(
+            request.labels, request.pairs, self.options.estimator, provenance
+        )
 
 
 class CudaWork:
@@ -117,7 +174,8 @@ class CudaWork:
             seconds=seconds,
             cublas_version=self._cublas_version,
         )
-        return _comparison(self._labels, self._pairs, self._options.estimator, sums, told)
+        both = BothEstimates(sums)
+        return both.comparison(self._labels, self._pairs, self._options.estimator, told)
 
 
 Begun = CpuWork | CudaWork | InputError
@@ -174,28 +232,6 @@ def _finish_on_cpu(works: Sequence[CpuWork], options: Options) -> list[Compariso
         if isinstance(done, InputError):  # found before anything of the group was written
             outcomes.append(done)
         else:
+            outcomes.append(work.comparison(done))
             work.request.consume()
-            outcomes.append(work.comparison(done.sums, done.seconds))
     return outcomes
-
-
-def _comparison(
-    labels: tuple[dict[str, Any], ...],
-    pairs: NDArray[np.int64],
-    estimator: Estimator,
-    sums: Sums,
-    provenance: dict[str, Any],
-) -> Comparison:
-    biased, unbiased = estimate(sums, "biased"), estimate(sums, "unbiased")
-    return Comparison(
-        labels=labels,
-        estimator=estimator,
-        n_examples=sums.n_examples,
-        biased=biased.cka,
-        unbiased=unbiased.cka,
-        hsic_biased=biased.hsic,
-        hsic_unbiased=unbiased.hsic,
-        pairs=pairs,
-        provenance=provenance,
-        undefined=(biased if estimator == "biased" else unbiased).undefined,
-    )

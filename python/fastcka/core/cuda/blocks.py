@@ -7,8 +7,9 @@ blocks together give those of all pairs of representations.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -42,17 +43,21 @@ def unions_of_blocks(m: int, count: int) -> list[tuple[int, ...]]:
 def assemble(m: int, parts: Sequence[Part]) -> Sums:
     """The sums of m representations from parts in which every pair occurs."""
     first = parts[0].sums
-    s0 = np.empty((m, m))
-    norms = np.empty((m, m))
-    traces = np.empty(m)
+    matrices: dict[str, Any] = {
+        name: np.empty((m, m)) for name in ("s0", "norms", "q_products", "r_products")
+    }
+    vectors: dict[str, Any] = {
+        name: np.empty(m) for name in ("q_totals", "r_totals", "summed", "near_norms")
+    }
     exponent = np.empty(m, first.exponent.dtype)
     constant = [False] * m
     for part in parts:
-        at = np.ix_(part.positions, part.positions)
-        s0[at] = part.sums.s0
-        norms[at] = part.sums.norms
-        traces[list(part.positions)] = part.sums.traces
-        exponent[list(part.positions)] = part.sums.exponent
-        for position, flat in zip(part.positions, part.sums.constant, strict=True):
+        positions = list(part.positions)
+        for name, matrix in matrices.items():
+            matrix[np.ix_(positions, positions)] = getattr(part.sums, name)
+        for name, vector in vectors.items():
+            vector[positions] = getattr(part.sums, name)
+        exponent[positions] = part.sums.exponent
+        for position, flat in zip(positions, part.sums.constant, strict=True):
             constant[position] = flat
-    return Sums(first.n_examples, s0, norms, traces, exponent, tuple(constant), first.epsilon)
+    return replace(first, **matrices, **vectors, exponent=exponent, constant=tuple(constant))

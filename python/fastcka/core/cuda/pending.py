@@ -121,13 +121,17 @@ def read_sums(words: NDArray[np.float64], plan: CudaPlan, names: Sequence[str]) 
                 for i in bad.tolist()
             )
         )
-    return Sums(
-        n_examples=plan.n_examples,
-        s0=s0.reshape(m, m),
-        norms=norms.reshape(m, m),
+    s0, norms = s0.reshape(m, m), norms.reshape(m, m)
+    summed = s0.diagonal() + norms.diagonal() if plan.route == "F" else s0.diagonal()
+    return Sums.about_the_mean(
+        plan.n_examples,
+        s0=s0,
+        norms=norms,
         traces=traces,
+        summed=summed,
         exponent=exponent.astype(np.int32),
         constant=tuple(map(bool, constant)),
+        products=plan.products,
         epsilon=_rounding(plan),
     )
 

@@ -1,0 +1,298 @@
+#include "far_examples.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "memory.hpp"
+#include "ordered_sum.hpp"
+
+namespace fastcka::cpu {
+namespace {
+
+// Of squared distances, in medians. Gaussian data of one feature has such an example once in 10^7.
+constexpr double far_from = 64;
+
+constexpr std::int64_t sample_size = 9;
+
+std::int64_t round_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b * b; }
+
+std::size_t most_far(std::int64_t n) {
+  return static_cast<std::size_t>(std::max(n / 50, std::min<std::int64_t>(n / 4, 16)));
+}
+
+double lower_median(std::vector<double> values) {
+  const auto middle = values.begin() + (static_cast<std::ptrdiff_t>(values.size()) - 1) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// Different rows in no period: every hundredth example may be the first token of a text.
+std::vector<std::int64_t> sample_of(std::int64_t n) {
+  constexpr double golden = 0.6180339887498949;
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = 0; i < std::min(n, sample_size); ++i) {
+    const double turn = golden * static_cast<double>(i + 1);
+    rows.push_back(n <= sample_size ? i
+                                    : static_cast<std::int64_t>((turn - std::floor(turn)) * static_cast<double>(n)));
+  }
+  return rows;
+}
+
+// A centre that few examples cannot move, and how far from it examples usually are.
+struct Robust {
+  std::vector<double> center;  // (d): the medians of a sample
+  double typical;              // the median of the sample's squared distances, times scale^2
+};
+
+Robust robust_center(const View& view, const Implementation& implementation, double scale) {
+  const auto d = static_cast<std::size_t>(view.d);
+  const std::vector<std::int64_t> rows = sample_of(view.n);
+  std::vector<std::vector<double>> sample;
+  std::vector<double> unused(d);
+  for (const std::int64_t row : rows) {  // the sums of one row are its values
+    sample.emplace_back(d);
+    implementation.column_statistics(view, {row, row + 1}, {0, view.d},
+                                     {sample.back().data(), unused.data(), unused.data()});
+  }
+  Robust robust{std::vector<double>(d), 0};
+  double values[sample_size];
+  const auto middle = (rows.size() - 1) / 2;
+  for (std::size_t j = 0; j < d; ++j) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {  // insertion: nine values
+      std::size_t at = i;
+      for (; at > 0 && values[at - 1] > sample[i][j]; --at) values[at] = values[at - 1];
+      values[at] = sample[i][j];
+    }
+    robust.center[j] = values[middle];
+  }
+  std::vector<double> distances;
+  for (const std::vector<double>& row : sample) {
+    double distance = 0;
+    for (std::size_t j = 0; j < d; ++j) {
+      const double difference = (row[j] - robust.center[j]) * scale;
+      distance += difference * difference;
+    }
+    distances.push_back(distance);
+  }
+  robust.typical = lower_median(std::move(distances));
+  return robust;
+}
+
+// Whether the extremes of the columns leave room for a far example.
+bool may_have_far(const Columns& columns, const Robust& robust, double scale) {
+  double most = 0;
+  for (std::size_t j = 0; j < robust.center.size(); ++j) {
+    const double reach = std::max(columns.high[j] - robust.center[j], robust.center[j] - columns.low[j]) * scale;
+    most += reach * reach;
+  }
+  return most > far_from * robust.typical;
+}
+
+// Squared distances of all examples from a centre, times scale^2.
+std::vector<double> distances_from(const View& view, const std::vector<double>& center, double scale,
+                                   const Products<double>& float64, Pool& pool) {
+  constexpr std::int64_t rows = 16;
+  constexpr std::int64_t strip = 256;
+  std::vector<double> distances(static_cast<std::size_t>(view.n));
+  pool.run((view.n + rows - 1) / rows, Pool::Progress::silent, [&](std::int64_t item, int) {
+    double centered[rows * strip];
+    const Range range{item * rows, std::min(view.n, (item + 1) * rows)};
+    for (std::int64_t column = 0; column < view.d; column += strip) {
+      const std::int64_t width = std::min(strip, view.d - column);
+      float64.center(view, range, {column, column + width}, center.data(), scale, centered, width,
+                     &distances[static_cast<std::size_t>(range.begin)]);
+    }
+  });
+  return distances;
+}
+
+std::vector<std::int64_t> beyond(const std::vector<double>& distances) {
+  double typical = lower_median(distances);
+  if (typical == 0) {  // most examples are one and the same
+    std::vector<double> others;
+    std::copy_if(distances.begin(), distances.end(), std::back_inserter(others), [](double x) { return x > 0; });
+    if (others.empty()) return {};
+    typical = lower_median(std::move(others));
+  }
+  std::vector<std::int64_t> far;
+  double limit = far_from * typical;
+  do {
+    far.clear();
+    for (std::size_t a = 0; a < distances.size(); ++a) {
+      if (distances[a] > limit) far.push_back(static_cast<std::int64_t>(a));
+    }
+    limit *= far_from;
+  } while (far.size() > most_far(static_cast<std::int64_t>(distances.size())));
+  return far;
+}
+
+// The means of all examples but those.
+std::vector<double> mean_without(const View& view, const Columns& columns, const std::vector<std::int64_t>& far,
+                                 const Implementation& implementation, Pool& pool) {
+  constexpr std::int64_t strip = 256;
+  std::vector<double> mean(static_cast<std::size_t>(view.d));
+  pool.run((view.d + strip - 1) / strip, Pool::Progress::silent, [&](std::int64_t item, int) {
+    const Range range{item * strip, std::min(view.d, (item + 1) * strip)};
+    double sum[strip];
+    double unused[strip];
+    std::int64_t begin = 0;
+    for (std::size_t i = 0; i <= far.size(); ++i) {
+      const std::int64_t end = i < far.size() ? far[i] : view.n;
+      if (begin < end) {
+        implementation.column_statistics(view, {begin, end}, range, {sum, unused, unused});
+        for (std::int64_t j = range.begin; j < range.end; ++j) {
+          mean[static_cast<std::size_t>(j)] += sum[j - range.begin];
+        }
+      }
+      begin = end + 1;
+    }
+  });
+  const auto count = static_cast<double>(view.n - static_cast<std::int64_t>(far.size()));
+  for (std::size_t j = 0; j < mean.size(); ++j) {
+    mean[j] = columns.low[j] == columns.high[j] ? columns.low[j] : mean[j] / count;
+  }
+  return mean;
+}
+
+// A chunk of the features route, back from its panels: (count, d), row-major.
+template <class T>
+void unpack(const Centered& x, std::int64_t begin, std::int64_t count, const Products<T>& products, double* out) {
+  const std::int64_t lanes = products.lanes;
+  const std::int64_t steps = products.steps(count);
+  for (std::int64_t j = 0; j < x.d; ++j) {
+    const std::byte* panel = x.data + begin * x.pitch + j / lanes * steps * lanes * products.cell_bytes;
+    const std::int64_t lane = j % lanes;
+    for (std::int64_t row = 0; row < count; ++row) {
+      if (products.values == 1) {
+        T value;
+        __builtin_memcpy(&value, panel + (row * lanes + lane) * products.cell_bytes, sizeof value);
+        out[row * x.d + j] = static_cast<double>(value);
+      } else {  // two bfloat16: the upper halves of two float32
+        std::uint32_t cell;
+        __builtin_memcpy(&cell, panel + (row / 2 * lanes + lane) * products.cell_bytes, sizeof cell);
+        const std::uint32_t bits = row % 2 == 0 ? cell << 16 : cell & 0xffff0000;
+        float value;
+        __builtin_memcpy(&value, &bits, sizeof value);
+        out[row * x.d + j] = static_cast<double>(value);
+      }
+    }
+  }
+}
+
+// Rows (count, d) as panels of examples in float64, padded to whole panels.
+std::int64_t pack(const double* rows, std::int64_t count, std::int64_t d, const Products<double>& float64,
+                  double* out) {
+  const std::int64_t panels = (count + float64.lanes - 1) / float64.lanes;
+  for (std::int64_t panel = 0; panel < panels; ++panel) {
+    const std::int64_t first = panel * float64.lanes;
+    float64.example_panel(rows + first * d, std::min(float64.lanes, count - first), d, out + panel * float64.lanes * d);
+  }
+  return panels;
+}
+
+// Gram entries of far examples (panels of `left`) with others (panels of `right`): one micro-tile after the other.
+// Returns how many there are. Where `first` >= 0, both sides are the far examples, the left ones from the first-th on,
+// and entries of an example with itself become zero.
+std::int64_t gram_entries(const double* left, std::int64_t left_panels, const double* right, std::int64_t right_panels,
+                          std::int64_t d, const Products<double>& float64, std::int64_t first, double* out) {
+  const std::int64_t lanes = float64.lanes;
+  std::int64_t offset = 0;
+  for (std::int64_t column = 0; column < right_panels; column += float64.most_panels) {
+    const std::int64_t count = std::min(float64.most_panels, right_panels - column);
+    const void* columns[max_panels];
+    for (std::int64_t p = 0; p < count; ++p) columns[p] = right + (column + p) * lanes * d;
+    for (std::int64_t panel = 0; panel < left_panels; ++panel) {
+      for (std::int64_t row = 0; row < lanes; row += float64.rows) {
+        const double* rows = left + panel * lanes * d + row;
+        float64.multiply(d, rows, columns, count, out + offset, false, rows);
+        for (std::int64_t r = 0; first >= 0 && r < float64.rows; ++r) {
+          const std::int64_t self = first + panel * lanes + row + r - column * lanes;
+          if (self >= 0 && self < count * lanes) out[offset + r * count * lanes + self] = 0;
+        }
+        offset += float64.rows * count * lanes;
+      }
+    }
+  }
+  return offset;
+}
+
+}  // namespace
+
+std::vector<std::vector<std::int64_t>> find_far_examples(const std::vector<View>& views,
+                                                         const Implementation& implementation, Pool& pool,
+                                                         std::vector<Columns>& columns) {
+  std::vector<std::vector<std::int64_t>> far(views.size());
+  std::vector<Robust> robust(views.size());
+  std::vector<double> scale(views.size());
+  pool.run(static_cast<std::int64_t>(views.size()), Pool::Progress::silent, [&](std::int64_t item, int) {
+    const auto i = static_cast<std::size_t>(item);
+    if (columns[i].constant) return;
+    scale[i] = std::ldexp(1.0, -columns[i].exponent());
+    Robust of = robust_center(views[i], implementation, scale[i]);
+    if (may_have_far(columns[i], of, scale[i])) robust[i] = std::move(of);
+  });
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    if (robust[i].center.empty()) continue;
+    far[i] = beyond(distances_from(views[i], robust[i].center, scale[i], implementation.float64, pool));
+    if (far[i].empty()) continue;
+    columns[i].center = mean_without(views[i], columns[i], far[i], implementation, pool);
+  }
+  return far;
+}
+
+template <class T>
+std::vector<double> far_sums(const Prepared& prepared, const Products<T>& products, const Products<double>& float64,
+                             Pool& pool) {
+  const auto m = static_cast<std::int64_t>(prepared.x.size());
+  const std::int64_t chunk = prepared.layout.chunk;
+  const std::int64_t chunks = (prepared.n + chunk - 1) / chunk;
+  const auto far = static_cast<std::int64_t>(prepared.far.rows.size());
+  constexpr std::int64_t far_at_once = 32;
+  std::int64_t widest = 0;
+  for (const Centered& x : prepared.x) widest = std::max(widest, x.d);
+
+  // Items: the far examples against each chunk of the others, then against themselves.
+  OrderedSum sum(m, pool);
+  pool.run(chunks + 1, Pool::Progress::reported, [&](std::int64_t item, int worker) {
+    Partial partial = sum.acquire(item, worker);
+    partial.reset(0, m, 0, m);
+    const bool among_far = item == chunks;
+    const std::int64_t begin = item * chunk;
+    const std::int64_t count = among_far ? far : std::min(chunk, prepared.n - begin);
+    const std::int64_t room = round_up(far_at_once, float64.lanes) * round_up(count, float64.lanes);
+    const Block<double> v = allocate<double>(m * room);
+    const Block<double> rows = allocate<double>(count * widest);
+    const Block<double> right = allocate<double>(round_up(count, float64.lanes) * widest);
+    const Block<double> left = allocate<double>(round_up(far_at_once, float64.lanes) * widest);
+    for (std::int64_t first = 0; first < far; first += far_at_once) {
+      const std::int64_t some = std::min(far_at_once, far - first);
+      std::int64_t length = 0;
+      for (std::int64_t i = 0; i < m; ++i) {
+        pool.checkpoint(worker);
+        const Centered& x = prepared.x[static_cast<std::size_t>(i)];
+        const double* far_rows = prepared.far.x[static_cast<std::size_t>(i)].data();
+        const double* others = far_rows;
+        if (!among_far) {
+          unpack(x, begin, count, products, rows.get());
+          others = rows.get();
+        }
+        const std::int64_t right_panels = pack(others, count, x.d, float64, right.get());
+        const std::int64_t left_panels = pack(far_rows + first * x.d, some, x.d, float64, left.get());
+        length = gram_entries(left.get(), left_panels, right.get(), right_panels, x.d, float64, among_far ? first : -1,
+                              v.get() + i * room);
+      }
+      float64.rank_update(m, length, v.get(), room, partial.values.data());
+    }
+    if (!among_far) {
+      for (double& value : partial.values) value *= 2;  // (a, b) and (b, a)
+    }
+    sum.commit(item, std::move(partial));
+  });
+  return sum.symmetric();
+}
+
+template std::vector<double> far_sums(const Prepared&, const Products<float>&, const Products<double>&, Pool&);
+template std::vector<double> far_sums(const Prepared&, const Products<double>&, const Products<double>&, Pool&);
+
+}  // namespace fastcka::cpu
