@@ -12,7 +12,7 @@ import torch
 
 from fastcka.capture import Probe
 from fastcka.errors import InputError
-from fastcka.store import Key, create_store, import_tree, open_store
+from fastcka.store import Key, create_store
 
 N = 3
 X = np.arange(6, dtype=np.float32).reshape(N, 2)
@@ -92,8 +92,8 @@ def test_the_file_of_a_probe_is_a_door_too(tmp_path: Path) -> None:
     np.savez(tmp_path / "bytes.npz", inputs=X, ids=np.array(["a", "b", "c"], dtype="S"))
     assert Probe.load(tmp_path / "bytes.npz").ids == ("a", "b", "c")
     np.savez(tmp_path / "floats.npz", inputs=X, ids=np.arange(3.0))
-    with pytest.raises(InputError, match=r"floats.npz: ids\[0\]: .* got 0.0"):
+    with pytest.raises(InputError, match=r"floats\.npz: ids\[0\]: .* got 0.0"):
         Probe.load(tmp_path / "floats.npz")
     np.savez(tmp_path / "dates.npz", inputs=X, ids=np.arange(3).astype("M8[ns]"))
-    with pytest.raises(InputError, match="dates.npz: ids: .* datetime64"):
+    with pytest.raises(InputError, match=r"dates\.npz: ids: .* datetime64"):
         Probe.load(tmp_path / "dates.npz")

@@ -40,7 +40,9 @@ def test_ls(call, strict_json, store):
     mlp = next(model for model in listed["models"] if model["model"] == "mlp")
     assert mlp["factors"] == {"seed": 0, "tasks": ["angle", "distance"]}
     both = ["fc1", "fc2"]
-    assert mlp["steps"] == [{"step": 0, "layers": both}, {"step": 500, "layers": both}]
+    assert mlp["steps"] == [
+        {"step": step, "layers": both, "positional_ids": False} for step in (0, 500)
+    ]
     shown = call("store", "ls", store).stdout
     for text in ("mlp", "[cnn] a/b", "2: 0, 500", "2: fc1, fc2", "tasks=angle+distance"):
         assert text in shown

@@ -40,7 +40,8 @@ from __future__ import annotations
 from fastcka.store.columns import ids_digest
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.filters import ExampleFilter, Filtered
-from fastcka.store.foreign import example_ids, read_array
+from fastcka.store.foreign import read_array
+from fastcka.store.foreign_ids import read_examples
 from fastcka.store.hdf5_safety import HDF5_VERSION
 from fastcka.store.headers import UnreadableFile
 from fastcka.store.importing import ImportFinding, ImportReport, import_tree
@@ -64,10 +65,10 @@ __all__ = [
     "UnreadableFile",
     "Verification",
     "create_store",
-    "example_ids",
     "ids_digest",
     "import_tree",
     "open_store",
     "prefetch",
     "read_array",
+    "read_examples",
 ]
