@@ -50,7 +50,7 @@ def _holds_only_ids(path: Path) -> bool:
 
 
 class ExampleFiles:
-    """Files that name rows; those read last are remembered, as all steps of a tree may share them."""
+    """Files that name rows; what was read last is kept, as all steps of a tree may share it."""
 
     def __init__(self) -> None:
         self._last: tuple[tuple[Path, ...], ExampleRows] | None = None
