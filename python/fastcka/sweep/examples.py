@@ -152,11 +152,6 @@ class Alignment:
         for own in lists.values():
             present[own.numbers] += 1
             inside[own.numbers[own.inside]] += 1
-        first = lists[marks[0]].numbers
-        kept = first[inside[first] == len(lists)]
-        if not len(kept):
-            raise SweepError(self._why_empty(infos, lists, marks, present, group))
-        rows = {mark: _rows_of(own.numbers, kept, len(present)) for mark, own in lists.items()}
         counts = {
             OUTSIDE: (present > 0) & (inside == 0),
             NOT_EVERYWHERE: (inside > 0) & (present < len(lists)),
@@ -171,6 +166,11 @@ class Alignment:
                 f"position, but the filter '{self._filter}' keeps row {row} in some of them only "
                 f"({dropped[DISPUTED]} such rows): they are not of the same examples; {GIVE_IDS}"
             )
+        first = lists[marks[0]].numbers
+        kept = first[inside[first] == len(lists)]
+        if not len(kept):
+            raise SweepError(self._why_empty(infos, lists, marks, present, group))
+        rows = {mark: _rows_of(own.numbers, kept, len(present)) for mark, own in lists.items()}
         return GroupExamples(
             n_examples=len(kept),
             digest=ids_digest([names[number] for number in kept.tolist()]),
