@@ -30,6 +30,11 @@ def write(folder, **models):
             store.write(model=name, step=1, layers={"l": rows}, **given)
 
 
+def rows_of(result):
+    with result.results_path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def pair_of(folder, one="a", other="b", **fields):
     sides = {
         f"exp{at}": {"name": name, "repr_dir": folder / "store"}
@@ -128,7 +133,7 @@ def test_positions_of_as_many_rows_are_matched_and_said(tmp_path, config_for):
     plan = plan_sweep(config)
     assert "no ids in 1 of 1 groups: rows matched by position" in plan.facts()["examples"]
     assert [group["positional_ids"] for group in plan.to_dict()["group_plans"]] == [True]
-    (row,) = csv.DictReader(run_sweep(config).results_path.open())
+    (row,) = rows_of(run_sweep(config))
     expected = oracle.cka(FULL, other, "unbiased")
     assert float(row["cka_unbiased"]) == pytest.approx(expected, abs=1e-6)
     run = run_pair(pair_of(tmp_path))
@@ -143,7 +148,7 @@ def test_ids_that_were_given_are_matched_whatever_their_text(tmp_path, config_fo
     )
     config = config_for(within=["layer"])
     assert "position" not in plan_sweep(config).facts()["examples"]
-    (row,) = csv.DictReader(run_sweep(config).results_path.open())
+    (row,) = rows_of(run_sweep(config))
     assert float(row["cka_unbiased"]) == pytest.approx(1, abs=1e-6)
     assert (row["n_examples"], row["n_dropped"]) == ("19", "1")
 
@@ -207,7 +212,7 @@ def test_a_probe_without_ids_marks_what_it_writes(tmp_path):
             )
         marks = {key.model: store.info(key).positional_ids for key in store.keys()}
         assert marks == {"array": True, "names": False, "none": True, "range": False}
-        # The same numbers as ids that are given are no longer positions: rows must be written again.
+        # The same texts, once they are given, are no positions: the rows must be written again.
         with pytest.raises(fastcka.errors.KeyExistsError, match="other probe"):
             capture_representations(
                 model, probes["range"], layers=["0"], store=store, model_name="none", step=0
@@ -225,6 +230,6 @@ def test_an_import_without_ids_marks_what_it_writes(tmp_path, config_for):
     (tmp_path / "tree/a/ids.txt").write_text("\n".join(NAMES))
     (tmp_path / "tree/b/ids.txt").write_text("\n".join(NAMES[1:]) + "\n")
     import_tree(tmp_path / "tree", tmp_path / "store", overwrite=True)
-    (row,) = csv.DictReader(run_sweep(config_for(within=["layer"])).results_path.open())
+    (row,) = rows_of(run_sweep(config_for(within=["layer"])))
     assert float(row["cka_unbiased"]) == pytest.approx(1, abs=1e-6)
     assert (row["n_examples"], row["n_dropped"]) == ("19", "1")
