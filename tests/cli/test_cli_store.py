@@ -49,6 +49,26 @@ def test_ls(call, strict_json, store):
     assert "2 models, 8 representations" in shown
 
 
+def test_ids_that_are_positions_are_said(call, strict_json, store):
+    x = np.zeros((5, 2), np.float32)
+    with create_store(store, exist_ok=True) as opened:
+        opened.write(model="none", step=0, layers={"l": x})
+        opened.write(model="some", step=0, layers={"l": x})
+        opened.write(model="some", step=1, layers={"l": x}, example_ids=range(5))
+    shown = {
+        line.split()[0]: line for line in call("store", "ls", store).stdout.splitlines() if line
+    }
+    assert " positional " in shown["none"]
+    assert " positional at 1 steps " in shown["some"]
+    assert " given " in shown["mlp"]
+    listed = strict_json(call("store", "ls", store, "--json").stdout)["models"]
+    marks = {own["model"]: [step["positional_ids"] for step in own["steps"]] for own in listed}
+    assert (marks["none"], marks["some"], marks["mlp"]) == ([True], [True, False], [False] * 2)
+    assert "positional" in call("store", "info", store, "none").stdout
+    (row,) = strict_json(call("store", "info", store, "none", "--json").stdout)["representations"]
+    assert row["positional_ids"] is True
+
+
 def test_info(call, strict_json, store):
     done = call("store", "info", store, "mlp", "--json")
     assert done.exit_code == 0

@@ -68,8 +68,8 @@ def fields_near(fields: Mapping[str, IdField], path: Path, name: str) -> list[Id
 def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples | None:
     """Return the examples that an array of `read_array` is of, as far as its file names them.
 
-    A file of a store names them always, if only by position; another file where usable ids of as
-    many examples as the array has are found in it.
+    A file of a store names them always, if only by position; another file where it has usable ids,
+    under a name that says so, of as many examples as the array has.
 
     Raises
     ------
@@ -84,7 +84,11 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
     if _separator(path) == "/":  # HDF5 has absolute names
         name = f"/{name.strip('/')}"
     try:
-        fields = {other: own for other, own in id_fields(path).items() if len(own) == n_examples}
+        fields = {
+            other: own
+            for other, own in id_fields(path).items()
+            if own.known and len(own) == n_examples
+        }
         found, _ = found_ids(fields_near(fields, path, name))
     except (InputError, StoreError):  # such ids hinder nobody who matches rows by position
         return None

@@ -44,7 +44,8 @@ def is_example_file(path: Path, arrays: set[str]) -> bool:
 
 def _holds_only_ids(path: Path) -> bool:
     try:
-        return set(id_fields(path)) >= set(array_names(path))
+        fields = id_fields(path)
+        return bool(fields) and fields.keys() >= set(array_names(path))
     except (InputError, StoreError):
         return False  # said where it is read as an array
 
