@@ -59,7 +59,7 @@ def test_ids_that_are_positions_are_said(call, strict_json, store):
         line.split()[0]: line for line in call("store", "ls", store).stdout.splitlines() if line
     }
     assert " positional " in shown["none"]
-    assert " positional at 1 steps " in shown["some"]
+    assert " positional at 1 step " in shown["some"]
     assert " given " in shown["mlp"]
     listed = strict_json(call("store", "ls", store, "--json").stdout)["models"]
     marks = {own["model"]: [step["positional_ids"] for step in own["steps"]] for own in listed}

@@ -383,3 +383,22 @@ def test_names_of_ids(name: str) -> None:
 )
 def test_names_of_other_things(name: str) -> None:
     assert not is_id_name(name)
+
+
+def test_text_in_hdf5_that_would_grow_is_refused(tree: Path, tmp_path: Path) -> None:
+    (tree / "m/1").rmdir()
+    hdf5(tree / "m/1.h5", l=X, ids=["x" * 5000, *NAMES[1:]])
+    report = import_tree(tree, tmp_path / "store")
+    assert reasons(report) == [("skipped", "unreadable file")]
+    assert "a text of 5000 bytes; at most 4096" in report.findings[0].detail
+
+
+def test_a_link_that_is_called_ids_is_not_followed(tree: Path, tmp_path: Path) -> None:
+    (tree / "m/1").rmdir()
+    with h5py.File(tree / "m/1.h5", "w") as file:
+        file["l"] = X
+        file["names"] = NAMES
+        file["ids"] = h5py.SoftLink("/names")
+    report = import_tree(tree, tmp_path / "store")
+    assert ("skipped", "unreadable file") in reasons(report)
+    assert any("/ids is a soft link" in found.detail for found in report.findings)

@@ -121,8 +121,8 @@ def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> 
     what = "the same examples in another order" if same else "other examples"
     raise InputError(
         f"{a} and {b} hold {what}, by the ids in their files; rows are matched by position here: "
-        "compare them in a sweep (fastcka run), which matches them by id; files that are in no store "
-        "are imported first (fastcka store import)"
+        "compare them in a sweep (fastcka run), which matches them by id; import files that are in "
+        "no store first (fastcka store import)"
     )
 
 

@@ -267,7 +267,8 @@ def _steps(steps: Sequence[int]) -> str:
 def _ids(positional: Sequence[bool]) -> str:
     if all(positional):
         return "positional"
-    return f"positional at {sum(positional)} steps" if any(positional) else "given"
+    steps = output.counted(sum(positional), "step")
+    return f"positional at {steps}" if any(positional) else "given"
 
 
 def _layers(layers: Sequence[Sequence[str]]) -> str:
