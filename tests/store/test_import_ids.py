@@ -304,7 +304,9 @@ def test_what_is_ambiguous_or_unusable_is_refused(tree: Path, tmp_path: Path, na
     ("rows", "doubt"),
     [
         (lines("url,caption", *(f"{name},c{name}" for name in NAMES)), "could each be ids"),
-        (lines("label", *["cat"] * N), "no ids in 'label' in .*: values are missing or repeat"),
+        (lines("label", *["cat"] * N), "no ids in 'label' in .*: values are missing, repeat"),
+        (lines("label;score", *(f"cat;{row},5" for row in range(N))), "'score' in .*are numbers"),
+        (lines("label,score", *(f"cat,0.{row}0" for row in range(N))), "'score' in .*are numbers"),
         (
             lines("label,n", *(f"{name if at else ''},{at}" for at, name in enumerate(NAMES))),
             "miss",
@@ -402,3 +404,23 @@ def test_a_link_that_is_called_ids_is_not_followed(tree: Path, tmp_path: Path) -
     report = import_tree(tree, tmp_path / "store")
     assert ("skipped", "unreadable file") in reasons(report)
     assert any("/ids is a soft link" in found.detail for found in report.findings)
+
+
+def test_csv_as_spreadsheets_write_it(tree: Path, tmp_path: Path) -> None:
+    """A byte-order mark, semicolons, decimal commas, line ends within fields, and odd spaces."""
+    np.save(tree / "m/1/l.npy", X)
+    table = lines("file;note;score", *(f'{name};"a\r\nb";{at},5' for at, name in enumerate(NAMES)))
+    (tree / "examples.csv").write_bytes(b"\xef\xbb\xbf" + table.replace("a\r", "\x85a\r").encode())
+    report = import_tree(tree, tmp_path / "store")
+    assert report.findings == ()
+    assert ids_of(tmp_path) == (NAMES, False)
+    with open_store(tmp_path / "store") as store:
+        columns = store.examples(store.keys()[0]).columns
+    assert columns["note"].tolist() == ["\x85a\r\nb"] * N
+    (tree / "examples.csv").write_bytes(
+        lines("id", *(f"é{row}" for row in range(N))).encode("cp1252")
+    )
+    report = import_tree(tree, tmp_path / "store", overwrite=True)
+    assert reasons(report) == [("skipped", "unreadable file")]
+    assert "examples.csv: not UTF-8" in report.findings[0].detail
+    assert "save it as UTF-8" in report.findings[0].detail

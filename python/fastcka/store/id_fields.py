@@ -96,7 +96,7 @@ def found_ids(
     """Return the field that holds the ids, and why there is none if one might have been expected.
 
     A field whose name says that it holds ids is taken. Where no name says so, the only field of
-    text of which every value is different is taken.
+    text of which every value is different is taken, but for numbers that are written as text.
 
     Raises
     ------
@@ -116,7 +116,11 @@ def found_ids(
                 )
         return first, ""
     text = [field for field in fields if _is_text(field.values)]
-    unique = [field for field in text if _are_ids(field, n_examples)]
+    unique = [
+        field
+        for field in text
+        if not all(map(_is_number, field.values)) and _are_ids(field, n_examples)
+    ]
     if len(unique) == 1:
         return unique[0], ""
     if unique:
@@ -124,13 +128,22 @@ def found_ids(
         return None, f"{names} could each be ids: call the right one 'id'"
     if text:
         names = ", ".join(field.source for field in text)
-        return None, f"no ids in {names}: values are missing or repeat"
+        return None, f"no ids in {names}: values are missing, repeat or are numbers"
     return None, ""
 
 
 def _is_text(values: Sequence[object]) -> bool:
     items = values.tolist() if hasattr(values, "tolist") else values
     return len(items) > 0 and all(isinstance(item, str | bytes) for item in items)
+
+
+def _is_number(text: str | bytes) -> bool:
+    """Return whether a text is a number, also one with a decimal comma: measured, not a name."""
+    try:
+        float(text.replace(b",", b".") if isinstance(text, bytes) else text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
 
 
 def _are_ids(field: IdField, n_examples: int | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -134,7 +135,9 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise ImportRefusedError(UNREADABLE, f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise ImportRefusedError(UNREADABLE, f"{path}: not UTF-8: {error}") from error
+        raise ImportRefusedError(
+            UNREADABLE, f"{path}: not UTF-8 ({error}); save it as UTF-8"
+        ) from error
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -165,8 +168,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 
 def _parsed(path: Path, text: str, delimiter: str) -> list[dict[str, Any]]:
     try:
-        lines = text.splitlines(keepends=True)
-        header, *rows = csv.reader(lines, delimiter=delimiter, strict=True)
+        header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     except (csv.Error, ValueError) as error:
         raise ImportRefusedError(UNREADABLE, f"{path}: not CSV with a header: {error}") from error
     for number, row in enumerate(rows, start=1):
