@@ -62,7 +62,7 @@ def test_ids_that_are_positions_are_said(call, strict_json, store):
     assert " positional at 1 step " in shown["some"]
     assert " given " in shown["mlp"]
     listed = strict_json(call("store", "ls", store, "--json").stdout)["models"]
-    marks = {own["model"]: [step["positional_ids"] for step in own["steps"]] for own in listed}
+    marks = {m["model"]: [step["positional_ids"] for step in m["steps"]] for m in listed}
     assert (marks["none"], marks["some"], marks["mlp"]) == ([True], [True, False], [False] * 2)
     assert "positional" in call("store", "info", store, "none").stdout
     (row,) = strict_json(call("store", "info", store, "none", "--json").stdout)["representations"]

@@ -97,7 +97,7 @@ def _read(source: str) -> NDArray[Any]:
 
 
 def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> None:
-    """Rows are matched by position: refuse two files whose ids say otherwise."""
+    """Rows are matched by position: refuse two files whose ids differ."""
     import numpy as np
 
     from fastcka.store import read_examples
@@ -108,8 +108,8 @@ def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> 
         return
     refusal = join_refusal(
         [
-            NamedRows(source, len(own.ids), own.positional_ids)
-            for source, own in ((a, first), (b, second))
+            NamedRows(source, len(examples.ids), examples.positional_ids)
+            for source, examples in ((a, first), (b, second))
         ]
     )
     if refusal is not None:

@@ -52,8 +52,8 @@ def align(one: Examples, other: Examples, examples: ExampleFilter | None) -> Ali
     """
     refusal = join_refusal(
         [
-            NamedRows(name, len(own.ids), own.positional_ids)
-            for name, own in (("exp1", one), ("exp2", other))
+            NamedRows(name, len(side.ids), side.positional_ids)
+            for name, side in (("exp1", one), ("exp2", other))
         ]
     )
     if refusal is not None:

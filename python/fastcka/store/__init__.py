@@ -26,7 +26,7 @@ leading zeros. A file holds:
   ``complete`` last, fsync it, rename it, and fsync the folder. A reader MUST ignore temporaries.
 - A reader MUST NOT match positional ids with others, nor with those of another n. Without the
   attribute, ids that are exactly "0" to "n-1" in this order count as positional: older files do not
-  say whether somebody gave them.
+  record whether somebody gave them.
 - Numbers MUST be little-endian. Text MUST be UTF-8 of fixed length without NUL.
 - Datasets MUST be chunked (layers in whole rows, 1 to 4 MiB or one row), carry the fletcher32
   filter and no other, have a fixed shape, and have every chunk stored. Files MUST be written with

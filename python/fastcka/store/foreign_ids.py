@@ -28,7 +28,7 @@ def id_fields(path: Path) -> dict[str, IdField]:
     """Return what may be the ids of a file's examples, by the name of the member.
 
     That is text with one axis under any name, and anything with one axis, or with a second of
-    length 1, whose name says that it holds ids. A file without names has the member "".
+    length 1, whose name is one of ids (see `is_id_name`). A file without names has the member "".
 
     Raises
     ------
@@ -59,7 +59,9 @@ def fields_near(fields: Mapping[str, IdField], path: Path, name: str) -> list[Id
     separator = _separator(path)
     group = name.rpartition(separator)[0]
     while True:
-        inside = [own for other, own in fields.items() if other.rpartition(separator)[0] == group]
+        inside = [
+            field for member, field in fields.items() if member.rpartition(separator)[0] == group
+        ]
         if inside or not group:
             return inside
         group = group.rpartition(separator)[0]
@@ -68,8 +70,8 @@ def fields_near(fields: Mapping[str, IdField], path: Path, name: str) -> list[Id
 def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples | None:
     """Return the examples that an array of `read_array` is of, as far as its file names them.
 
-    A file of a store names them always, if only by position; another file where it has usable ids,
-    under a name that says so, of as many examples as the array has.
+    A file of a store always names them, if only by position. Any other file names them if it has a
+    member with one of the names of ids that holds a usable id for each row of the array.
 
     Raises
     ------
@@ -85,12 +87,12 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
         name = f"/{name.strip('/')}"
     try:
         fields = {
-            other: own
-            for other, own in id_fields(path).items()
-            if own.known and len(own) == n_examples
+            member: field
+            for member, field in id_fields(path).items()
+            if field.known and len(field) == n_examples
         }
         found, _ = found_ids(fields_near(fields, path, name))
-    except (InputError, StoreError):  # such ids hinder nobody who matches rows by position
+    except (InputError, StoreError):  # ids that cannot be used: rows are matched by position
         return None
     return None if found is None else Examples(np.array(found.texts()), {})
 
@@ -133,7 +135,7 @@ def _in_npz(path: Path) -> Iterator[tuple[str, Any]]:
         except CorruptFileError:
             if is_id_name(_last(path, name)):
                 raise
-            continue  # said where it is read as an array
+            continue  # reported where it is read as an array
         if values is not None:
             yield name, values.reshape(-1)
 

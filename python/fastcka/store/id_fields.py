@@ -33,7 +33,7 @@ class IdField:
     values
         One for each example, not yet checked.
     named
-        Whether the layout of the file says that they are ids, whatever their name.
+        Whether the layout of the file makes them ids, whatever their name.
     """
 
     field: str
@@ -43,7 +43,7 @@ class IdField:
 
     @property
     def known(self) -> bool:
-        """Whether the name says that they are ids."""
+        """Whether they are ids by their name or by the layout of the file."""
         return self.named or is_id_name(self.field)
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class IdField:
         Raises
         ------
         ImportRefusedError
-            If they cannot be ids, or not of so many examples; the message names the source.
+            If they cannot be ids, or their number is wrong; the message names the source.
         """
         if n_examples is not None and len(self) != n_examples:
             raise ImportRefusedError(
@@ -95,8 +95,8 @@ def found_ids(
 ) -> tuple[IdField | None, str]:
     """Return the field that holds the ids, and why there is none if one might have been expected.
 
-    A field whose name says that it holds ids is taken. Where no name says so, the only field of
-    text of which every value is different is taken, but for numbers that are written as text.
+    A field with one of the names of ids is taken. If there is none, the only field of text whose
+    values all differ is taken, unless they are numbers written as text.
 
     Raises
     ------

@@ -66,7 +66,7 @@ def id_texts(where: str, given: object, n_examples: int | None = None) -> list[s
 
 
 def require_unique(where: str, ids: Sequence[str]) -> None:
-    """Refuse ids of which two are equal."""
+    """Refuse ids if two are equal."""
     seen: dict[str, int] = {}
     for position, name in enumerate(ids):
         first = seen.setdefault(name, position)

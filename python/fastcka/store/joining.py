@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 GIVE_IDS: Final = (
     "give the rows ids: example_ids in Store.write, ids in Probe (or in the .npz file of a probe "
-    "set), or, for `fastcka store import`, a file ids.txt or examples.csv beside the arrays"
+    "set), or, for `fastcka store import`, ids.txt or examples.csv in the folder of the arrays"
 )
 
 

@@ -302,8 +302,8 @@ class StepReader:
     def _ids(self) -> tuple[NDArray[np.str_], bool]:
         """Return the ids, and whether they only name positions.
 
-        Ids "0" to "n-1" in a file that does not say whether they were given count as positions:
-        a value of rows that belong together by chance is worse than an error with a remedy.
+        Ids "0" to "n-1" count as positions if the file does not record whether they were given: a
+        wrong value is worse than an error with a remedy.
         """
         ids = self._read_text("id")
         where = f"{self.path}: /examples/id"

@@ -9,8 +9,8 @@ others are taken in that order. Which examples are left out, and why:
 - *outside the filter in some representations of the group only*: all have it, and their columns do
   not agree on it.
 
-An id that stands twice in a file is an error of the store. Ids that only name positions match
-others of that kind, of as many rows, and nothing else: any other group is refused.
+An id that stands twice in a file is an error of the store. Ids that only name positions match only
+others of that kind from a representation with as many rows; any other group is refused.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def examples_text(groups: Iterable[GroupExamples]) -> str:
         counts = [own.dropped.get(reason, 0) for own in groups]
         if any(counts):
             text += f"\n{_span(counts)} left out: {reason}"
-    by_position = sum(own.positional_ids for own in groups)
+    by_position = sum(group.positional_ids for group in groups)
     if by_position:
         text += f"\nno ids in {by_position:,} of {len(groups):,} groups: rows matched by position"
     return text

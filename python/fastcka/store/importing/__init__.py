@@ -7,7 +7,7 @@ Checkpoint trees, one for each model and layer, at any depth below TREE::
         metadata.json
 
 Folders of arrays, at any depth below TREE, with ``checkpoint-`` or ``step_`` before the step or
-not; the rows are named by ids inside the files, beside them or above (see
+not; the rows are named by ids inside the files, next to them or above (see
 `fastcka.store.importing.array_folders`)::
 
     <model>/<step>/<layer>.npy    one array in each file: also .npz .pt .safetensors .h5

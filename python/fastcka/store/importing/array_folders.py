@@ -10,7 +10,7 @@ stores, are not looked into. The ids of the rows are looked for
 
 - inside the file: text with one axis, or a member called ``ids``, ``filenames``, ``image_ids`` ...
   (see `is_id_name`), in the group of the array or around it;
-- beside the arrays, or in the nearest folder above that has such files: ``examples.json`` (a list
+- next to the arrays, or in the nearest folder above that has such files: ``examples.json`` (a list
   of objects) or ``examples.csv`` (parted by commas, semicolons or tabs), whose other fields become
   columns; ``ids.txt``, ``file_names.txt`` ... (an id in each line), ``ids.json``, ``ids.npy`` ...
 

@@ -75,10 +75,10 @@ def _city_table(rows: list[Any], inside: Sequence[IdField]) -> ExampleTable:
     found = example_rows(rows, ID_FIELDS, "city_info", any_text=False)
     # Any number may be a text here, in some rows only too.
     fields = tuple(
-        replace(own, values=[str(id_) if type(id_) is int else id_ for id_ in own.values])
-        for own in found.fields
+        replace(field, values=[str(id_) if type(id_) is int else id_ for id_ in field.values])
+        for field in found.fields
     )
-    named = any(own.named for own in fields)
+    named = any(field.named for field in fields)
     table = replace(found, fields=fields).table(len(rows), () if named else inside)
     ids, left_out = stored_columns({"city_id": table.ids}, len(rows))
     others = {name: why for name, why in table.left_out.items() if name != "city_id"}

@@ -1,4 +1,4 @@
-"""Files beside arrays that name their rows: examples.json, examples.csv, ids.txt, and the like."""
+"""Files next to arrays that name their rows: examples.json, examples.csv, ids.txt, and the like."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _holds_only_ids(path: Path) -> bool:
         fields = id_fields(path)
         return bool(fields) and fields.keys() >= set(array_names(path))
     except (InputError, StoreError):
-        return False  # said where it is read as an array
+        return False  # reported where it is read as an array
 
 
 class ExampleFiles:
@@ -68,7 +68,7 @@ class ExampleFiles:
         return self._in[folder]
 
     def rows(self, paths: Sequence[Path]) -> ExampleRows:
-        """Return what the files of one folder say of the examples.
+        """Return what the files of one folder contain about the examples.
 
         Raises
         ------
@@ -97,7 +97,7 @@ def _read_all(paths: Sequence[Path]) -> ExampleRows:
 
 
 def _read(path: Path) -> ExampleRows:
-    """Return what one file says: a table, or a list of ids."""
+    """Return the content of one file: a table, or a list of ids."""
     suffix = path.suffix.lower()
     if suffix == ".txt":
         return _of_list(path, _read_lines(path))

@@ -58,7 +58,7 @@ class ExampleRows:
     Attributes
     ----------
     n_examples
-        How many there are; None where nothing says so.
+        How many there are; None if unknown.
     columns, left_out
         As in `ExampleTable`.
     fields
@@ -87,7 +87,7 @@ class ExampleRows:
 
 
 NO_ROWS: Final = ExampleRows(None, {}, {}, ())
-"""Of examples of which nothing is known."""
+"""The rows of examples about which nothing is known."""
 
 
 def example_rows(
@@ -97,7 +97,7 @@ def example_rows(
     *,
     any_text: bool = True,
 ) -> ExampleRows:
-    """Return what some rows say of their examples.
+    """Return what rows of a table contain about their examples.
 
     Numbers may come as texts: a column of which every value is the decimal text of an integer, or
     every value the ``repr`` of a float, becomes numbers, which leaves what a filter sees as it was.
@@ -123,7 +123,7 @@ def example_rows(
     columns, left_out = stored_columns(values, len(rows))
     if explicit == ["id"]:
         del left_out["id"]
-    texts = {name for name, own in columns.items() if all(isinstance(item, str) for item in own)}
+    texts = {name for name, column in columns.items() if all(isinstance(x, str) for x in column)}
     fields = tuple(
         IdField(name, f"{name!r} in {where}", values[name], named=bool(explicit))
         for name in explicit or names
