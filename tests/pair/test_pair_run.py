@@ -167,6 +167,22 @@ def test_ids_of_two_kinds(pair_config, two_models):
         run_pair(load_pair(pair_config()))
 
 
+@pytest.mark.parametrize("ids", ["row_id", "0 to n-1"])
+def test_ids_on_one_side_only(pair_config, two_models, ids):
+    """Also where the ids of the other side look like positions."""
+    for model in ("pt2-1", "pt2-2_seed1"):
+        metadata = checkpoint_folder(two_models, model, 5, 200) / "metadata.json"
+        fields = json.loads(metadata.read_text())
+        for row, city in enumerate(fields["city_info"]):
+            if model == "pt2-2_seed1":
+                del city["row_id"]
+            elif ids != "row_id":
+                city["row_id"] = row
+        metadata.write_text(json.dumps(fields))
+    with pytest.raises(InputError, match=r"exp2 has no example ids.*exp1 has 60 rows, named by id"):
+        run_pair(load_pair(pair_config(city_filter=None)))
+
+
 def test_no_ids_and_half_precision(pair_config, two_models):
     """Without ids the place in the list is the id, as in the document; and that is said."""
     values = []
