@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -167,3 +168,38 @@ def test_files_of_stores_must_be_of_the_same_examples(call, tmp_path, ids, words
     assert done.exit_code == 2
     assert words in done.stderr
     assert "fastcka run" in done.stderr
+
+
+def test_files_of_stores_without_ids_are_not_matched_with_ids(call, tmp_path):
+    rng = np.random.default_rng(0)
+    given = {"one": {}, "same": {}, "other": {"example_ids": range(4)}}
+    with create_store(tmp_path / "store") as store:
+        for model, ids in given.items():
+            store.write(model=model, step=0, layers={"l": rng.normal(size=(4, 3))}, **ids)
+    one, same, other = (
+        f"{next((tmp_path / 'store').rglob(f'{model}-*/0.h5'))}:/layers/0/x" for model in given
+    )
+    assert call("cka", one, same).exit_code == 0
+    done = call("cka", one, other)
+    assert done.exit_code == 2
+    for words in ("has no example ids: its 4 rows are named by position", "4 rows, named by ids"):
+        assert words in done.stderr
+
+
+def test_ids_inside_a_file_are_held_against_each_other(call, tmp_path):
+    x, ids = np.random.default_rng(0).normal(size=(5, 3)), list("abcde")
+    np.savez(tmp_path / "one.npz", x=x, ids=ids)
+    np.savez(tmp_path / "bytes.npz", x=x, filenames=np.array(ids, dtype="S"))
+    np.savez(tmp_path / "turned.npz", x=x[::-1], ids=ids[::-1])
+    with h5py.File(tmp_path / "groups.h5", "w") as file:
+        for name, order in (("train", slice(None)), ("test", slice(None, None, -1))):
+            file[f"{name}/x"], file[f"{name}/ids"] = x[order], ids[order]
+    np.savez(tmp_path / "floats.npz", x=x, ids=np.arange(5.0))  # no ids that can be used
+    one = f"{tmp_path / 'one.npz'}:x"
+    for other in ("bytes.npz:x", "groups.h5:train/x", "floats.npz:x"):
+        done = call("cka", one, tmp_path / other)
+        assert done.exit_code == 0, done.stderr
+    for other in ("turned.npz:x", "groups.h5:/test/x"):
+        done = call("cka", one, tmp_path / other)
+        assert done.exit_code == 2
+        assert "the same examples in another order" in done.stderr

@@ -40,11 +40,33 @@ def test_ls(call, strict_json, store):
     mlp = next(model for model in listed["models"] if model["model"] == "mlp")
     assert mlp["factors"] == {"seed": 0, "tasks": ["angle", "distance"]}
     both = ["fc1", "fc2"]
-    assert mlp["steps"] == [{"step": 0, "layers": both}, {"step": 500, "layers": both}]
+    assert mlp["steps"] == [
+        {"step": step, "layers": both, "positional_ids": False} for step in (0, 500)
+    ]
     shown = call("store", "ls", store).stdout
     for text in ("mlp", "[cnn] a/b", "2: 0, 500", "2: fc1, fc2", "tasks=angle+distance"):
         assert text in shown
     assert "2 models, 8 representations" in shown
+
+
+def test_ids_that_are_positions_are_said(call, strict_json, store):
+    x = np.zeros((5, 2), np.float32)
+    with create_store(store, exist_ok=True) as opened:
+        opened.write(model="none", step=0, layers={"l": x})
+        opened.write(model="some", step=0, layers={"l": x})
+        opened.write(model="some", step=1, layers={"l": x}, example_ids=range(5))
+    shown = {
+        line.split()[0]: line for line in call("store", "ls", store).stdout.splitlines() if line
+    }
+    assert " positional " in shown["none"]
+    assert " positional at 1 step " in shown["some"]
+    assert " given " in shown["mlp"]
+    listed = strict_json(call("store", "ls", store, "--json").stdout)["models"]
+    marks = {m["model"]: [step["positional_ids"] for step in m["steps"]] for m in listed}
+    assert (marks["none"], marks["some"], marks["mlp"]) == ([True], [True, False], [False] * 2)
+    assert "positional" in call("store", "info", store, "none").stdout
+    (row,) = strict_json(call("store", "info", store, "none", "--json").stdout)["representations"]
+    assert row["positional_ids"] is True
 
 
 def test_info(call, strict_json, store):

@@ -154,7 +154,7 @@ def test_duplicate_ids(pair_config, two_models):
     fields = json.loads(metadata.read_text())
     fields["city_info"][7]["row_id"] = fields["city_info"][3]["row_id"]
     metadata.write_text(json.dumps(fields))
-    with pytest.raises(ImportRefusedError, match="rows 3, 7"):
+    with pytest.raises(ImportRefusedError, match="is at 3 and at 7"):
         run_pair(load_pair(pair_config()))
 
 
@@ -165,6 +165,22 @@ def test_ids_of_two_kinds(pair_config, two_models):
     metadata.write_text(json.dumps(fields))
     with pytest.raises(InputError, match="exp1 are named by row_id, those of exp2 by city_id"):
         run_pair(load_pair(pair_config()))
+
+
+@pytest.mark.parametrize("ids", ["row_id", "0 to n-1"])
+def test_ids_on_one_side_only(pair_config, two_models, ids):
+    """Also where the ids of the other side look like positions."""
+    for model in ("pt2-1", "pt2-2_seed1"):
+        metadata = checkpoint_folder(two_models, model, 5, 200) / "metadata.json"
+        fields = json.loads(metadata.read_text())
+        for row, city in enumerate(fields["city_info"]):
+            if model == "pt2-2_seed1":
+                del city["row_id"]
+            elif ids != "row_id":
+                city["row_id"] = row
+        metadata.write_text(json.dumps(fields))
+    with pytest.raises(InputError, match=r"exp2 has no example ids.*exp1 has 60 rows, named by id"):
+        run_pair(load_pair(pair_config(city_filter=None)))
 
 
 def test_no_ids_and_half_precision(pair_config, two_models):

@@ -293,6 +293,21 @@ CASES = {
         CorruptFileError,
         "ids are not unique",
     ),
+    "ids marked as neither": Case(
+        lambda f: f["examples/id"].attrs.modify("positional", 2),
+        CorruptFileError,
+        "expected 0 or 1",
+    ),
+    "ids marked by text": Case(
+        lambda f: text(f, "positional", "yes", "examples/id"),
+        CorruptFileError,
+        "'positional': expected an integer",
+    ),
+    "ids marked as positions that they are not": Case(
+        lambda f: f["examples/id"].__setitem__(slice(0, 2), [b"1", b"0"]),
+        CorruptFileError,
+        "marked as positions, but not '0' to '6'",
+    ),
     "ids not UTF-8": Case(
         lambda f: put(f, "examples/id", shape=(N,), chunks=(N,), dtype="S1", values=b"\xff"),
         CorruptFileError,

@@ -259,11 +259,11 @@ def test_default_ids(store: Store, values: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"example_ids": ["a", "b"]}, "example_ids: expected 7 values, .* got 2"),
-        ({"example_ids": list("abcdefa")}, "'a' stands at 0 and at 6"),
+        ({"example_ids": ["a", "b"]}, "example_ids: expected 7 ids, .* got 2"),
+        ({"example_ids": list("abcdefa")}, "'a' is at 0 and at 6"),
         ({"example_ids": [True] * 7}, r"example_ids\[0\]: .* or an integer, got True"),
-        ({"example_ids": [1, "1", *"abcde"]}, "'1' stands at 0 and at 1"),
-        ({"example_ids": "abcdefg"}, "expected a sequence, got str"),
+        ({"example_ids": [1, "1", *"abcde"]}, "integers .* and text"),
+        ({"example_ids": "abcdefg"}, "example_ids: expected a sequence of ids, got str"),
         ({"example_ids": [*"abcdef", "g\0"]}, "without NUL"),
         ({"example_ids": [*"abcdef", ""]}, "non-empty"),
         ({"example_ids": [*"abcdef", "\ud800"]}, "not UTF-8"),

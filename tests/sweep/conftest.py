@@ -32,6 +32,7 @@ class LabelledStore:
             key=key,
             n_examples=self._n,
             examples_digest="",
+            positional_ids=False,
             n_features=4,
             dtype="float32",
             digest=f"digest of {tuple(key)}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from fastcka.capture.digests import digest_of, text_digest
 from fastcka.capture.torch_library import require_torch
 from fastcka.errors import InputError
+from fastcka.store.ids import checked_ids, position_names
 
 if TYPE_CHECKING:
     import os
@@ -35,7 +35,9 @@ class Probe:
         One array is given to the network as its only argument, a mapping as keyword arguments
         (``{"input_ids": ..., "attention_mask": ...}``).
     ids : sequence of str or int, optional
-        One unique id an example; "0" to "n-1" if None.
+        One unique id for each example: text, bytes in UTF-8 or integers, as for `Store.write`.
+        Without ids the examples are named by their positions, "0" to "n-1", and can be compared
+        only with rows of as many examples that are named in the same way.
     mask : tensor or ndarray of shape (n_examples, n_tokens), optional
         1 or true where a token is real, 0 or false where it is padding. For pooling alone: what
         the network needs goes into ``inputs``, of which ``attention_mask`` is taken if None.
@@ -45,14 +47,16 @@ class Probe:
     Attributes
     ----------
     ids : tuple of str
+    positional_ids : bool
+        Whether the ids only name positions, because none were given.
     mask : tensor, ndarray or None
     columns : dict of str to sequence
 
     Raises
     ------
     InputError
-        If an array is missing, empty or of another length, an id stands twice, or an example has
-        no real token.
+        If an array is missing, empty or of another length, an id cannot be used or repeats, or an
+        example has no real token.
 
     Examples
     --------
@@ -73,7 +77,10 @@ class Probe:
         self._keywords = isinstance(inputs, Mapping)
         self._inputs = dict(inputs) if isinstance(inputs, Mapping) else {"inputs": inputs}
         _check_inputs(self._inputs)
-        self.ids = _checked_ids(ids, len(self))
+        self.positional_ids = ids is None
+        self.ids = tuple(
+            position_names(len(self)) if ids is None else checked_ids("ids", ids, len(self))
+        )
         self.mask = self._inputs.get("attention_mask") if mask is None else mask
         self.columns = dict(columns or {})
         for name, values in self.columns.items():
@@ -99,7 +106,10 @@ class Probe:
         if self.mask is not None:
             arrays.append(("the mask for pooling", self.mask))
         columns = {name: [str(value) for value in values] for name, values in self.columns.items()}
-        return text_digest(repr((digest_of(arrays), self.ids, columns)))
+        parts: tuple[object, ...] = (digest_of(arrays), self.ids, columns)
+        if not self.positional_ids and list(self.ids) == position_names(len(self)):
+            parts += ("ids that were given",)  # rows without ids are other rows, of the same names
+        return text_digest(repr(parts))
 
     def batch(
         self, rows: slice, device: torch.device | None
@@ -148,7 +158,7 @@ class Probe:
             )
         inputs = arrays.get("inputs", arrays)
         try:
-            return cls(inputs, None if ids is None else ids.tolist(), mask=mask, columns=columns)
+            return cls(inputs, ids, mask=mask, columns=columns)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
 
@@ -172,16 +182,6 @@ def _check_inputs(inputs: Mapping[str, Array]) -> None:
     lengths = {name: len(value) for name, value in inputs.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"inputs differ in their number of examples: {lengths}")
-
-
-def _checked_ids(given: Sequence[str] | Sequence[int] | None, n_examples: int) -> tuple[str, ...]:
-    ids = tuple(map(str, range(n_examples) if given is None else given))
-    if len(ids) != n_examples:
-        raise InputError(f"ids: expected {n_examples}, one for each example, got {len(ids)}")
-    if len(set(ids)) != len(ids):
-        twice, times = Counter(ids).most_common(1)[0]
-        raise InputError(f"ids: {twice!r} stands {times} times; ids are unique")
-    return ids
 
 
 def _check_mask(mask: Array, ids: Sequence[str]) -> None:

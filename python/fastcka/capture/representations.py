@@ -51,7 +51,8 @@ def capture_representations(
     Parameters
     ----------
     model, probe, layers, pool, side, batch_size
-        As for `capture_activations`. A probe set has example ids; an array is given "0" to "n-1".
+        As for `capture_activations`. The rows of an array, and of a probe set without ids,
+        are named by position (see `Probe`).
     store : Store or path
         Open for writing; a path is made if need be.
     model_name, step
@@ -107,7 +108,7 @@ def capture_representations(
         model=model_name,
         step=step,
         layers=rows,
-        example_ids=probe.ids,
+        example_ids=None if probe.positional_ids else probe.ids,
         example_columns=probe.columns,
         factors=factors,
         provenance={"capture": key, "source": dict(source or {})},

@@ -63,7 +63,7 @@ def cka(
     from fastcka.core import compare
 
     x, y = _read(a), _read(b)
-    _require_same_examples(a, b)
+    _require_same_examples(a, x, b, y)
     result = compare(
         [x, y],
         labels=[{"side": "A", "source": a}, {"side": "B", "source": b}],
@@ -96,20 +96,33 @@ def _read(source: str) -> NDArray[Any]:
     return array
 
 
-def _require_same_examples(a: str, b: str) -> None:
-    """Rows are matched by position: refuse two files of stores whose ids say otherwise."""
+def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> None:
+    """Rows are matched by position: refuse two files whose ids differ."""
     import numpy as np
 
-    from fastcka.store import example_ids
+    from fastcka.store import read_examples
+    from fastcka.store.joining import NamedRows, join_refusal
 
-    one, other = example_ids(a), example_ids(b)
-    if one is None or other is None or np.array_equal(one, other):
+    first, second = read_examples(a, len(x)), read_examples(b, len(y))
+    if first is None or second is None:
+        return
+    refusal = join_refusal(
+        [
+            NamedRows(source, len(examples.ids), examples.positional_ids)
+            for source, examples in ((a, first), (b, second))
+        ]
+    )
+    if refusal is not None:
+        raise InputError(refusal)
+    one, other = first.ids, second.ids
+    if np.array_equal(one, other):
         return
     same = len(one) == len(other) and np.array_equal(np.sort(one), np.sort(other))
     what = "the same examples in another order" if same else "other examples"
     raise InputError(
         f"{a} and {b} hold {what}, by the ids in their files; rows are matched by position here: "
-        "compare them in a sweep (fastcka run), which matches them by id"
+        "compare them in a sweep (fastcka run), which matches them by id; import files that are in "
+        "no store first (fastcka store import)"
     )
 
 

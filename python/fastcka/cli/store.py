@@ -20,6 +20,8 @@ IMPORT_STATUS = (
     "listed and do not count."
 )
 
+_SHOWN_SOURCES = 8
+
 store = typer.Typer(no_args_is_help=True, help="Look into a representation store, or check it.")
 
 
@@ -31,13 +33,22 @@ def list_models(path: arguments.StoreFolder, json: arguments.Json = False) -> No
     with open_store(path) as opened:
         keys, unreadable = opened.inventory()
         layers: dict[str, dict[int, list[str]]] = {}
+        positional: dict[tuple[str, int], bool] = {}
         for key in keys:
             layers.setdefault(key.model, {}).setdefault(key.step, []).append(key.layer)
+            positional[key.model, key.step] = opened.info(key).positional_ids
         models: list[dict[str, Any]] = [
             {
                 "model": model,
                 "factors": opened.factors(model),
-                "steps": [{"step": step, "layers": names} for step, names in steps.items()],
+                "steps": [
+                    {
+                        "step": step,
+                        "layers": names,
+                        "positional_ids": positional[model, step],
+                    }
+                    for step, names in steps.items()
+                ],
             }
             for model, steps in layers.items()
         ]
@@ -46,11 +57,12 @@ def list_models(path: arguments.StoreFolder, json: arguments.Json = False) -> No
         output.print_json(answer | _unreadable(unreadable))
         _refuse(unreadable)
         return
-    table = output.columns("model", "steps", "layers", "factors")
+    table = output.columns("model", "steps", "layers", "ids", "factors")
     for entry in models:
         steps = layers[entry["model"]]
         factors = _factors(entry["factors"])
-        table.add_row(entry["model"], _steps([*steps]), _layers([*steps.values()]), factors)
+        ids = _ids([positional[entry["model"], step] for step in steps])
+        table.add_row(entry["model"], _steps([*steps]), _layers([*steps.values()]), ids, factors)
     console = output.stdout()
     console.print(table)
     console.print(
@@ -92,13 +104,14 @@ def info(
         return
     numbers = ("step", "examples", "features")
     table = output.columns(
-        "step", "layer", "examples", "features", "dtype", "digest", numbers=numbers
+        "step", "layer", "examples", "ids", "features", "dtype", "digest", numbers=numbers
     )
     for row in answer["representations"]:
         table.add_row(
             str(row["step"]),
             row["layer"],
             f"{row['n_examples']:,}",
+            _ids([row["positional_ids"]]),
             f"{row['n_features']:,}",
             row["dtype"],
             row["digest"][:12],
@@ -207,6 +220,11 @@ def _show_import(report: ImportReport) -> None:
         rows[f"{kind}: {reason}"] = f"{count:,}"
     for field, count in report.id_fields.items():
         rows[f"rows named by {field}"] = f"in {output.counted(count, 'step')}"
+    for source, count in list(report.id_sources.items())[:_SHOWN_SOURCES]:
+        rows[f"ids from {source}"] = f"in {output.counted(count, 'step')}"
+    more = len(report.id_sources) - _SHOWN_SOURCES
+    if more > 0:
+        rows["ids from elsewhere"] = f"{output.counted(more, 'more source')}; --json lists them"
     if report.layers_reordered:
         rows["rows reordered by id"] = f"in {output.counted(report.layers_reordered, 'layer')}"
     rows["took"] = f"{report.seconds:.1f} s"
@@ -219,6 +237,7 @@ def _representation(opened: Store, key: Key) -> dict[str, Any]:
         "step": key.step,
         "layer": key.layer,
         "n_examples": found.n_examples,
+        "positional_ids": found.positional_ids,
         "n_features": found.n_features,
         "dtype": found.dtype,
         "digest": found.digest,
@@ -243,6 +262,13 @@ def _refuse(files: Sequence[UnreadableFile]) -> None:
 def _steps(steps: Sequence[int]) -> str:
     shown = steps if len(steps) <= 6 else [*steps[:3], "…", steps[-1]]
     return f"{len(steps)}: {', '.join(map(str, shown))}"
+
+
+def _ids(positional: Sequence[bool]) -> str:
+    if all(positional):
+        return "positional"
+    steps = output.counted(sum(positional), "step")
+    return f"positional at {steps}" if any(positional) else "given"
 
 
 def _layers(layers: Sequence[Sequence[str]]) -> str:

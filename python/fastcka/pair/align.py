@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastcka.errors import InputError
+from fastcka.store.joining import GIVE_IDS, NamedRows, join_refusal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,12 +47,27 @@ def align(one: Examples, other: Examples, examples: ExampleFilter | None) -> Ali
     FilterError
         If a model's examples lack a field of the filter.
     InputError
-        If fewer than two examples are left.
+        If fewer than two examples are left, or ids that only name positions would be matched with
+        others.
     """
+    refusal = join_refusal(
+        [
+            NamedRows(name, len(side.ids), side.positional_ids)
+            for name, side in (("exp1", one), ("exp2", other))
+        ]
+    )
+    if refusal is not None:
+        raise InputError(refusal)
     masks = [
         np.ones(len(own.ids), dtype=np.bool_) if examples is None else examples.mask(own)
         for own in (one, other)
     ]
+    if one.positional_ids and not np.array_equal(masks[0], masks[1]):
+        row = int(np.flatnonzero(masks[0] != masks[1])[0])
+        raise InputError(
+            "exp1 and exp2 have no example ids, so rows are matched by position, but city_filter "
+            f"keeps row {row} in one of them only: they are not of the same examples; {GIVE_IDS}"
+        )
     ids, places_one, places_other = np.intersect1d(
         one.ids, other.ids, assume_unique=True, return_indices=True
     )

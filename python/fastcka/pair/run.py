@@ -185,7 +185,8 @@ def _read(config: PairConfig, steps: Sequence[int], one: Side, other: Side) -> I
     before: tuple[Examples, Examples, Alignment] | None = None
     with closing(prefetch(steps, partial(_load, one, other))) as reading:
         for step, (first, second) in reading:
-            if None not in (first.id_field, second.id_field) and first.id_field != second.id_field:
+            fields = {first.id_field, second.id_field} - {None, POSITION}
+            if len(fields) > 1:
                 raise InputError(
                     f"step {step}: the examples of exp1 are named by {first.id_field}, those of "
                     f"exp2 by {second.id_field}: which are the same cannot be known"
@@ -208,7 +209,7 @@ def _read(config: PairConfig, steps: Sequence[int], one: Side, other: Side) -> I
                 first.values[alignment.first],
                 second.values[alignment.second],
                 alignment,
-                by_position=first.id_field == POSITION,
+                by_position=first.examples.positional_ids,
             )
 
 

@@ -16,7 +16,7 @@ from fastcka.store.dtypes import float32_of_bfloat16
 from fastcka.store.format import MARKER
 from fastcka.store.importing import CityTables, checkpoint_folders, layer_of, read_checkpoint
 from fastcka.store.importing.checkpoint import incomplete
-from fastcka.store.importing.example_table import ExampleTable
+from fastcka.store.importing.example_table import POSITION, ExampleTable
 from fastcka.store.source import layer_source
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ class TreeSide:
         # The same object for the same table, so that the pair is aligned once for all its steps.
         if self._examples is None or self._examples[0] is not table:
             columns = {name: np.array(own, dtype=object) for name, own in table.columns.items()}
-            self._examples = table, Examples(np.array(table.ids), columns)
+            ids = np.array(table.ids)
+            self._examples = table, Examples(ids, columns, table.id_field == POSITION)
         return self._examples[1]
 
 

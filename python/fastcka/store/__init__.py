@@ -13,7 +13,8 @@ leading zeros. A file holds:
     /                     attributes format, format_version, model, step, factors (a JSON object
                           of scalars and lists of scalars), provenance (a JSON object), and
                           complete = 1
-    /examples/id          (n,) unique example ids
+    /examples/id          (n,) unique example ids; SHOULD have the attribute positional: 1 if nobody
+                          gave ids, so that they are "0" to "n-1" and name only positions, else 0
     /examples/<column>    (n,) further columns: text, int64, float64, or uint8 with
                           logical_dtype = "bool"
     /layers/<i>/x         (n, d) float16, float32, float64, or uint16 with
@@ -21,8 +22,11 @@ leading zeros. A file holds:
                           The group has attributes name and digest (BLAKE2b, 32 bytes, hexadecimal,
                           of the little-endian values in C order), and MAY have pooling and io
 
-- A writer MUST write a temporary (a name that starts with "." and ends with ".tmp") in the same
-  folder, set ``complete`` last, fsync it, rename it, and fsync the folder.
+- A writer MUST write a temporary (a name that begins with ".tmp-") in the same folder, set
+  ``complete`` last, fsync it, rename it, and fsync the folder. A reader MUST ignore temporaries.
+- A reader MUST NOT match positional ids with others, nor with those of another n. Without the
+  attribute, ids that are exactly "0" to "n-1" in this order count as positional: older files do not
+  record whether somebody gave them.
 - Numbers MUST be little-endian. Text MUST be UTF-8 of fixed length without NUL.
 - Datasets MUST be chunked (layers in whole rows, 1 to 4 MiB or one row), carry the fletcher32
   filter and no other, have a fixed shape, and have every chunk stored. Files MUST be written with
@@ -40,7 +44,8 @@ from __future__ import annotations
 from fastcka.store.columns import ids_digest
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.filters import ExampleFilter, Filtered
-from fastcka.store.foreign import example_ids, read_array
+from fastcka.store.foreign import read_array
+from fastcka.store.foreign_ids import read_examples
 from fastcka.store.hdf5_safety import HDF5_VERSION
 from fastcka.store.headers import UnreadableFile
 from fastcka.store.importing import ImportFinding, ImportReport, import_tree
@@ -64,10 +69,10 @@ __all__ = [
     "UnreadableFile",
     "Verification",
     "create_store",
-    "example_ids",
     "ids_digest",
     "import_tree",
     "open_store",
     "prefetch",
     "read_array",
+    "read_examples",
 ]

@@ -1,4 +1,4 @@
-"""The examples of a file: their ids and further columns, as fixed-length HDF5 data."""
+"""The columns of a file's examples as fixed-length HDF5 data, and what is common to their ids."""
 
 from __future__ import annotations
 
@@ -16,36 +16,6 @@ if TYPE_CHECKING:
 
 MAX_TEXT_BYTES: Final = 4096
 """Longest example id or text in a column, in UTF-8."""
-
-
-def encoded_ids(
-    example_ids: Sequence[str] | Sequence[int] | None, n_examples: int
-) -> NDArray[np.bytes_]:
-    """Return example ids as fixed-length UTF-8; "0" to "n-1" when none are given.
-
-    Integers become their decimal text, by ``str``.
-
-    Raises
-    ------
-    InputError
-        If they are not n unique, non-empty strings or integers.
-    """
-    if example_ids is None:
-        return np.array([str(i).encode("ascii") for i in range(n_examples)])
-    given = _as_list("example_ids", example_ids, n_examples)
-    ids = [str(item) if type(item) is int else item for item in given]  # a boolean is no id
-    seen: dict[object, int] = {}
-    for position, name in enumerate(ids):
-        if not isinstance(name, str) or not name:
-            raise InputError(
-                f"example_ids[{position}]: expected a non-empty string or an integer, got {name!r}"
-            )
-        if name in seen:
-            raise InputError(
-                f"example_ids: {name!r} stands at {seen[name]} and at {position}; ids are unique"
-            )
-        seen[name] = position
-    return _encoded("example_ids", ids)
 
 
 def encoded_columns(
@@ -86,7 +56,7 @@ def _column(name: str, values: Sequence[Any], n_examples: int) -> NDArray[Any]:
     items = _as_list(where, values, n_examples)
     kinds = {_kind(where, position, item) for position, item in enumerate(items)}
     if kinds == {str}:
-        return _encoded(where, items)
+        return encoded_text(where, items)
     if kinds == {bool}:
         return np.array(items, dtype=np.bool_)
     if kinds == {int}:
@@ -120,7 +90,8 @@ def _as_list(where: str, values: object, n_examples: int) -> list[Any]:
     return [item.item() if isinstance(item, np.generic) else item for item in items]
 
 
-def _encoded(where: str, items: list[str]) -> NDArray[np.bytes_]:
+def encoded_text(where: str, items: list[str]) -> NDArray[np.bytes_]:
+    """Return texts as fixed-length UTF-8; `InputError` for NUL, and for more than 4096 bytes."""
     encoded: list[bytes] = []
     for position, item in enumerate(items):
         try:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastcka.errors import InputError
-from fastcka.store.columns import encoded_columns, encoded_ids
+from fastcka.store.columns import encoded_columns
 from fastcka.store.format import (
     LAYER_ATTRIBUTES,
     MAX_NAME_BYTES,
     MAX_STEP,
     RESERVED_FACTORS,
 )
+from fastcka.store.ids import encoded_ids
 from fastcka.store.jsontext import checked_factors, dump_attribute
 from fastcka.store.source import LayerSource, layer_source
 from fastcka.store.writer import FileContent
@@ -56,6 +57,7 @@ def checked_content(
         factors=plain_factors,
         provenance=plain_provenance,
         ids=encoded_ids(example_ids, n_examples),
+        positional_ids=example_ids is None,
         columns=encoded_columns(_mapping("example_columns", example_columns), n_examples),
         layers=sources,
         layer_attributes=_layer_attributes(layer_attributes, [source.name for source in sources]),

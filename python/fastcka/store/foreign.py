@@ -11,11 +11,10 @@ import numpy as np
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError
 from fastcka.store.dtypes import float32_of_bfloat16
-from fastcka.store.foreign_hdf5 import hdf5_names, is_store_file, read_hdf5
+from fastcka.store.foreign_hdf5 import hdf5_names, read_hdf5
 from fastcka.store.foreign_numpy import npz_names, numeric, read_npy, read_npz
 from fastcka.store.foreign_torch import pt_names, read_pt
 from fastcka.store.naming import choose
-from fastcka.store.reader import open_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,23 +55,6 @@ def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
         If PyTorch or safetensors is needed and not installed.
     """
     return read_member(*split_source(os.fspath(source)))
-
-
-def example_ids(source: str | os.PathLike[str]) -> NDArray[np.str_] | None:
-    """Return the ids of the examples, (n,), that an array of `read_array` is of.
-
-    Files of a store have them; None for every other file.
-
-    Raises
-    ------
-    StoreError
-        A file of a store is damaged.
-    """
-    path, _ = split_source(os.fspath(source))
-    if path.suffix.lower() not in (".h5", ".hdf5") or not is_store_file(path):
-        return None
-    with open_step(path) as step:
-        return step.examples().ids
 
 
 def read_member(path: Path, name: str | None) -> NDArray[Any]:

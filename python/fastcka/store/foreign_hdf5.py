@@ -8,14 +8,16 @@ import h5py
 import numpy as np
 from h5py import h5o, h5z
 
-from fastcka.errors import InputError, UnsafeFileError
+from fastcka.errors import InputError, StoreError, UnsafeFileError
 from fastcka.store import hdf5_safety as safe
+from fastcka.store.columns import MAX_TEXT_BYTES
 from fastcka.store.dtypes import float32_of_bfloat16
 from fastcka.store.foreign_numpy import check_expansion, numeric
 from fastcka.store.format import FORMAT
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,6 +33,7 @@ _FILTERS: Final = {
 }
 _COMPRESSING: Final = set(_FILTERS) - {h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 _MAX_OBJECTS: Final = 10_000
+_TEXTS_AT_ONCE: Final = 256
 
 
 def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
@@ -60,6 +63,51 @@ def hdf5_names(path: Path) -> list[str]:
     """Return the paths of all datasets, sorted, and of links, which are refused when read."""
     with safe.open_hdf5(path, follow_symlink=True) as file:
         return _dataset_names(path, file)
+
+
+def read_chosen(
+    path: Path, chosen: Callable[[str, tuple[int, ...], np.dtype[Any]], bool]
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the path and values of each dataset that is chosen by its path, shape and format.
+
+    Text of any length counts as bytes of fixed length, which it becomes. Datasets whose structure
+    is damaged, and links, are passed over: they are refused where they are asked for by name.
+    """
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        try:
+            names = _dataset_names(path, file)
+        except UnsafeFileError:  # too many to list
+            return
+        for name in names:
+            try:
+                data = _find(path, file, name)
+                shape = safe.simple_shape(path, data)
+                with safe.named_errors(path, name):
+                    text = h5py.check_string_dtype(data.dtype)
+                    dtype = data.dtype if text is None else np.dtype("S")
+            except StoreError:
+                continue
+            if not chosen(name, shape, dtype):
+                continue
+            _require_stored(path, f"{path}:{name}", data)
+            if text is None or text.length is not None:
+                yield name, safe.read_all(path, data)
+            else:
+                yield name, _read_long_text(path, data)
+
+
+def _read_long_text(path: Path, data: h5py.Dataset) -> NDArray[np.bytes_]:
+    """Read texts of any length, a few at a time: many may point to one long text."""
+    found: list[bytes] = []
+    for start in range(0, len(data), _TEXTS_AT_ONCE):
+        with safe.named_errors(path, data):
+            found += data[start : start + _TEXTS_AT_ONCE].reshape(-1).tolist()
+        longest = max(map(len, found[start:]), default=0)
+        if longest > MAX_TEXT_BYTES:
+            raise InputError(
+                f"{path}:{data.name}: a text of {longest} bytes; at most {MAX_TEXT_BYTES}"
+            )
+    return np.array(found, dtype=np.bytes_)
 
 
 def _find(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
@@ -110,13 +158,22 @@ def _dataset_names(path: Path, file: h5py.File) -> list[str]:
 
 def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     where = f"{path}:{data.name}"
-    layout = safe.layout_name(path, data)
     shape = safe.simple_shape(path, data)
     with safe.named_errors(path, data.name):
         dtype = data.dtype
     if not isinstance(dtype, np.dtype) or h5py.check_dtype(ref=dtype) is not None:
         raise UnsafeFileError(f"{where}: object references are not followed")
     numeric(where, np.empty(0, dtype=dtype))
+    _require_stored(path, where, data)
+    logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
+    values = safe.read_all(path, data)
+    values = values.reshape(shape)
+    return float32_of_bfloat16(values) if logical == "bfloat16" else values
+
+
+def _require_stored(path: Path, where: str, data: h5py.Dataset) -> None:
+    """Refuse filters that are plugins, and a size that the file does not hold."""
+    layout = safe.layout_name(path, data)
     codes = safe.filter_codes(path, data)
     unknown = [code for code in codes if code not in _FILTERS]
     if unknown:
@@ -125,10 +182,6 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
         )
     with safe.named_errors(path, data.name):
         _check_size(path, where, data, layout, compressed=bool(_COMPRESSING & set(codes)))
-    logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
-    values = safe.read_all(path, data)
-    values = values.reshape(shape)
-    return float32_of_bfloat16(values) if logical == "bfloat16" else values
 
 
 def _check_size(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+Chosen = Callable[[tuple[int, ...], "np.dtype[Any]"], bool]
+_Read = TypeVar("_Read")
 
 FREE_EXPANSION_BYTES: Final = 256 << 20
 MAX_EXPANSION: Final = 100
@@ -57,14 +62,18 @@ def read_npy(path: Path, name: str | None) -> NDArray[Any]:
 
 def read_npz(path: Path, name: str | None) -> NDArray[Any]:
     """Read an array of a .npz file; only that one is decompressed."""
-    members = {info.filename.removesuffix(".npy"): info for info in check_zip(path)}
-    chosen = choose(path, name, list(members))
-    where = f"{path}:{chosen}"
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(members[chosen]) as file:
-            return _read_npy_stream(where, file, members[chosen].file_size)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise CorruptFileError(f"{where}: damaged, cannot be read: {error}") from error
+    return _in_npz(path, choose(path, name, npz_names(path)), _read_npy_stream)
+
+
+def read_npy_if(path: Path, chosen: Chosen) -> NDArray[Any] | None:
+    """Read the array of a .npy file, numbers or text, if its shape and format are chosen."""
+    with path.open("rb") as file:
+        return _read_if(str(path), file, path.stat().st_size, chosen)
+
+
+def read_npz_if(path: Path, name: str, chosen: Chosen) -> NDArray[Any] | None:
+    """Read an array of a .npz file, numbers or text, if its shape and format are chosen."""
+    return _in_npz(path, name, lambda where, file, size: _read_if(where, file, size, chosen))
 
 
 def npz_names(path: Path) -> list[str]:
@@ -92,37 +101,73 @@ def check_zip(path: Path) -> list[zipfile.ZipInfo]:
     return members
 
 
+def _in_npz(path: Path, name: str, read: Callable[[str, IO[bytes], int], _Read]) -> _Read:
+    """Return what ``read`` makes of a member, given as a stream of a known size."""
+    members = {info.filename.removesuffix(".npy"): info for info in check_zip(path)}
+    where = f"{path}:{name}"
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(members[name]) as file:
+            return read(where, file, members[name].file_size)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise CorruptFileError(f"{where}: damaged, cannot be read: {error}") from error
+
+
+def _read_if(where: str, file: IO[bytes], size: int, chosen: Chosen) -> NDArray[Any] | None:
+    with _named_errors(where):
+        header = _header(where, file)
+        return _values(where, file, size, header) if chosen(header.shape, header.dtype) else None
+
+
 def _read_npy_stream(where: str, file: IO[bytes], size: int) -> NDArray[Any]:
     """Read one array from a stream of a known size, which the header must agree with."""
-    try:
-        version = npy.read_magic(file)
-        if version == (1, 0):
-            shape, fortran, dtype = npy.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, fortran, dtype = npy.read_array_header_2_0(file)
-        else:  # 3.0 is for field names that are not ASCII, which no numeric array has
-            raise InputError(f"{where}: .npy version {version}; expected a numeric array")
-        if dtype.hasobject:
+    with _named_errors(where):
+        header = _header(where, file)
+        if header.dtype.hasobject:
             raise UnsafeFileError(f"{where}: holds pickled objects; loading them could run code")
-        numeric(where, np.empty(0, dtype=dtype))
-        count = 1
-        for length in shape:
-            count *= length
-        stored = size - file.tell()
-        if min(shape, default=0) < 0 or count * dtype.itemsize != stored:
-            raise CorruptFileError(
-                f"{where}: shape {shape} of {dtype} declared, {stored} bytes stored"
-            )
-        buffer = bytearray(stored)
-        view = memoryview(buffer)
-        filled = 0
-        while filled < stored and (got := file.readinto(view[filled:])):  # type: ignore[attr-defined]
-            filled += got
-        if filled != stored:
-            raise CorruptFileError(f"{where}: cut off after {filled} of {stored} bytes")
+        numeric(where, np.empty(0, dtype=header.dtype))
+        return _values(where, file, size, header)
+
+
+@contextmanager
+def _named_errors(where: str) -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         if isinstance(error, InputError):
             raise
         raise CorruptFileError(f"{where}: not a .npy array, or damaged: {error}") from error
+
+
+class _Header(NamedTuple):
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+
+def _header(where: str, file: IO[bytes]) -> _Header:
+    version = npy.read_magic(file)
+    if version == (1, 0):
+        return _Header(*npy.read_array_header_1_0(file))
+    if version == (2, 0):
+        return _Header(*npy.read_array_header_2_0(file))
+    # 3.0 is for field names that are not ASCII, which no numeric array has
+    raise InputError(f"{where}: .npy version {version}; expected a numeric array")
+
+
+def _values(where: str, file: IO[bytes], size: int, header: _Header) -> NDArray[Any]:
+    shape, fortran, dtype = header
+    count = 1
+    for length in shape:
+        count *= length
+    stored = size - file.tell()
+    if min(shape, default=0) < 0 or count * dtype.itemsize != stored:
+        raise CorruptFileError(f"{where}: shape {shape} of {dtype} declared, {stored} bytes stored")
+    buffer = bytearray(stored)
+    view = memoryview(buffer)
+    filled = 0
+    while filled < stored and (got := file.readinto(view[filled:])):  # type: ignore[attr-defined]
+        filled += got
+    if filled != stored:
+        raise CorruptFileError(f"{where}: cut off after {filled} of {stored} bytes")
     array = np.frombuffer(buffer, dtype=dtype)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)

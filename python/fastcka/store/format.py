@@ -21,6 +21,8 @@ MAX_STEP: Final = 2**63 - 1
 MAX_NAME_BYTES: Final = 1024
 DIGEST_BYTES: Final = 32
 LAYER_ATTRIBUTES: Final = ("pooling", "io")
+POSITIONAL: Final = "positional"
+"""Attribute of the ids: 1 where they only name positions, 0 where somebody gave them."""
 RESERVED_FACTORS: Final = {
     *("model", "step", "layer"),
     *("model_a", "step_a", "layer_a", "model_b", "step_b", "layer_b"),
@@ -61,6 +63,7 @@ class FileHeader:
     provenance: dict[str, Any]
     n_examples: int
     examples_digest: str
+    positional_ids: bool
     columns: tuple[str, ...]
     layers: tuple[LayerHeader, ...]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-_LAYOUT: Final = 3  # raise with every change of the table or of what a header holds
+_LAYOUT: Final = 4  # raise with every change of the table or of what a header holds
 _WAIT_SECONDS: Final = 2.0
 _NOT_WRITABLE: Final = {
     sqlite3.SQLITE_BUSY,

@@ -51,6 +51,8 @@ class LayerInfo:
         BLAKE2b (32 bytes, in hexadecimal) of the values as little-endian bytes in C order.
     path
         The file that holds it.
+    positional_ids
+        Whether its example ids only name positions ("0" to "n-1", made up because none were given).
     pooling, io
         How activations were reduced and which side of the layer they are, where the writer said.
     """
@@ -62,6 +64,7 @@ class LayerInfo:
     dtype: str
     digest: str
     path: Path
+    positional_ids: bool
     pooling: str | None = None
     io: str | None = None
 
@@ -76,7 +79,10 @@ class Examples:
         Unique names, str, shape (n_examples,).
     columns
         Further columns for filters, each (n_examples,): str, int64, float64 or bool.
+    positional_ids
+        Whether the ids only name positions ("0" to "n-1", made up because none were given).
     """
 
     ids: NDArray[np.str_]
     columns: dict[str, NDArray[Any]]
+    positional_ids: bool = False

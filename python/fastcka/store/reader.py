@@ -21,6 +21,7 @@ from fastcka.store.format import (
     DIGEST_BYTES,
     FORMAT,
     LAYER_ATTRIBUTES,
+    POSITIONAL,
     FileHeader,
     LayerHeader,
     check_version,
@@ -28,6 +29,7 @@ from fastcka.store.format import (
     safe_id,
     step_of_name,
 )
+from fastcka.store.ids import position_names
 from fastcka.store.jsontext import checked_factors, parse_object
 from fastcka.store.key import Examples
 
@@ -99,6 +101,7 @@ class StepReader:
         columns = self._column_names()
         for name in columns:
             self._column(name)
+        ids, positional = self._ids()
         layers = tuple(self.layer(position) for position in range(self._count_layers()))
         if len({layer.name for layer in layers}) != len(layers):
             raise CorruptFileError(f"{self.path}: /layers: two layers of one name")
@@ -108,7 +111,8 @@ class StepReader:
             self.factors,
             self.provenance,
             self.n_examples,
-            ids_digest(self._ids().tolist()),
+            ids_digest(ids.tolist()),
+            positional,
             tuple(columns),
             layers,
         )
@@ -157,7 +161,7 @@ class StepReader:
 
     def examples(self) -> Examples:
         """Return the ids and columns of the examples."""
-        ids = self._ids()
+        ids, positional = self._ids()
         columns: dict[str, NDArray[Any]] = {}
         for name in self._column_names():
             data, kind = self._column(name)
@@ -168,7 +172,7 @@ class StepReader:
             if kind == "bool" and values.max() > 1:
                 raise CorruptFileError(f"{self.path}: {data.name}: expected 0 and 1 as booleans")
             columns[name] = values.astype(np.bool_) if kind == "bool" else values
-        return Examples(ids, columns)
+        return Examples(ids, columns, positional)
 
     def columns_digest(self, names: Sequence[str]) -> str:
         """Return a digest of columns as they are stored; those that are not there are named."""
@@ -295,11 +299,24 @@ class StepReader:
         self._checked_offsets(data)
         return data, found
 
-    def _ids(self) -> NDArray[np.str_]:
+    def _ids(self) -> tuple[NDArray[np.str_], bool]:
+        """Return the ids, and whether they only name positions.
+
+        Ids "0" to "n-1" count as positions if the file does not record whether they were given: a
+        wrong value is worse than an error with a remedy.
+        """
         ids = self._read_text("id")
+        where = f"{self.path}: /examples/id"
         if len(set(ids.tolist())) != len(ids):
-            raise CorruptFileError(f"{self.path}: /examples/id: ids are not unique")
-        return ids
+            raise CorruptFileError(f"{where}: ids are not unique")
+        data = safe.dataset(self.path, self._examples, "id")
+        marked = safe.integer_attribute(self.path, data, POSITIONAL)
+        if marked not in (None, 0, 1):
+            raise CorruptFileError(f"{where}: attribute {POSITIONAL!r}: expected 0 or 1")
+        name_positions = ids.tolist() == position_names(len(ids))
+        if marked == 1 and not name_positions:
+            raise CorruptFileError(f"{where}: marked as positions, but not '0' to '{len(ids) - 1}'")
+        return ids, name_positions and marked != 0
 
     def _read_text(self, name: str) -> NDArray[np.str_]:
         data, kind = self._column(name)

@@ -93,7 +93,10 @@ class Store:
             DLPack. float16, bfloat16, float32 and float64 are stored as they are; booleans and
             integers of up to 16 bits as float32.
         example_ids
-            One unique name a row; "0" to "n-1" by default. Integers are stored as their text.
+            One unique id for each row: text, bytes in UTF-8, or integers, which are stored as
+            their decimal text; floats, booleans and ids of mixed kinds are refused. Without ids
+            the rows are named by their positions, "0" to "n-1", and marked so in the file: they
+            are compared only with rows of as many examples that are named in the same way.
         example_columns
             Further columns for filters: name -> n strings, booleans, integers or floats.
         factors
@@ -220,6 +223,7 @@ class Store:
                     layer.dtype,
                     layer.digest,
                     path,
+                    header.positional_ids,
                     layer.pooling,
                     layer.io,
                 )

@@ -13,7 +13,7 @@ from h5py import h5f, h5fd, h5g, h5p
 from fastcka.errors import StoreError
 from fastcka.files import replaced_file
 from fastcka.store.dtypes import STORED_DTYPES
-from fastcka.store.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION
+from fastcka.store.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION, POSITIONAL
 from fastcka.store.jsontext import dump_attribute
 from fastcka.store.sink import Sink
 
@@ -37,6 +37,7 @@ class FileContent:
     factors: Mapping[str, Any]
     provenance: Mapping[str, Any]
     ids: NDArray[np.bytes_]
+    positional_ids: bool
     columns: Mapping[str, NDArray[Any]]
     layers: Sequence[LayerSource]
     layer_attributes: Mapping[str, Mapping[str, str]]
@@ -90,6 +91,7 @@ def _write_hdf5(sink: Sink, content: FileContent) -> None:
         _put_text(file, "provenance", dump_attribute("provenance", content.provenance))
         examples = _make_group(file, "examples")
         _put_column(examples, "id", content.ids)
+        examples["id"].attrs[POSITIONAL] = np.int64(content.positional_ids)
         for name, values in content.columns.items():
             _put_column(examples, name, values)
         layers = _make_group(file, "layers")

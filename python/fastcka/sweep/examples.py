@@ -9,7 +9,8 @@ others are taken in that order. Which examples are left out, and why:
 - *outside the filter in some representations of the group only*: all have it, and their columns do
   not agree on it.
 
-An id that stands twice in a file is an error of the store.
+An id that stands twice in a file is an error of the store. Ids that only name positions match only
+others of that kind from a representation with as many rows; any other group is refused.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from fastcka.errors import FilterError, SweepError
 from fastcka.store import ExampleFilter, ids_digest
+from fastcka.store.joining import GIVE_IDS, NamedRows, join_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +54,8 @@ class GroupExamples:
         For each representation, how many of its rows are left out.
     dropped
         Reason -> how many examples of the group are left out, each id counted once.
+    positional_ids
+        Whether rows are matched by position, because none of the representations has ids.
     """
 
     n_examples: int
@@ -59,6 +63,7 @@ class GroupExamples:
     rows: tuple[NDArray[np.int64] | None, ...]
     n_dropped: tuple[int, ...]
     dropped: dict[str, int] = field(default_factory=dict)
+    positional_ids: bool = False
 
     @property
     def shared(self) -> bool:
@@ -105,10 +110,19 @@ class Alignment:
         Raises
         ------
         SweepError
-            The filter cannot be applied to a representation, or no example is left.
+            The filter cannot be applied to a representation, no example is left, or ids that only
+            name positions would be matched with others.
         StoreError
             The examples of a file cannot be read.
         """
+        refusal = join_refusal(
+            [NamedRows(str(info.key), info.n_examples, info.positional_ids) for info in infos]
+        )
+        if refusal is not None:
+            raise SweepError(
+                f"group '{group}': {refusal}; or keep such representations apart by exclude or by "
+                "a field of compare.within"
+            )
         marks = tuple(self._mark(info) for info in infos)
         if marks not in self._groups:
             if self._filter is None and len(set(marks)) == 1:
@@ -138,11 +152,6 @@ class Alignment:
         for own in lists.values():
             present[own.numbers] += 1
             inside[own.numbers[own.inside]] += 1
-        first = lists[marks[0]].numbers
-        kept = first[inside[first] == len(lists)]
-        if not len(kept):
-            raise SweepError(self._why_empty(infos, lists, marks, present, group))
-        rows = {mark: _rows_of(own.numbers, kept, len(present)) for mark, own in lists.items()}
         counts = {
             OUTSIDE: (present > 0) & (inside == 0),
             NOT_EVERYWHERE: (inside > 0) & (present < len(lists)),
@@ -150,12 +159,25 @@ class Alignment:
         }
         dropped = {reason: int(np.count_nonzero(where)) for reason, where in counts.items()}
         names = list(self._numbers)
+        if infos[0].positional_ids and dropped[DISPUTED]:
+            row = names[int(np.flatnonzero(counts[DISPUTED])[0])]
+            raise SweepError(
+                f"group '{group}': no representation has example ids, so rows are matched by "
+                f"position, but the filter '{self._filter}' keeps row {row} in some of them only "
+                f"({dropped[DISPUTED]} such rows): they are not of the same examples; {GIVE_IDS}"
+            )
+        first = lists[marks[0]].numbers
+        kept = first[inside[first] == len(lists)]
+        if not len(kept):
+            raise SweepError(self._why_empty(infos, lists, marks, present, group))
+        rows = {mark: _rows_of(own.numbers, kept, len(present)) for mark, own in lists.items()}
         return GroupExamples(
             n_examples=len(kept),
             digest=ids_digest([names[number] for number in kept.tolist()]),
             rows=tuple(rows[mark] for mark in marks),
             n_dropped=tuple(len(lists[mark].numbers) - len(kept) for mark in marks),
             dropped={reason: count for reason, count in dropped.items() if count},
+            positional_ids=infos[0].positional_ids,
         )
 
     def _list(self, mark: str, info: LayerInfo) -> _Listed:
@@ -205,6 +227,9 @@ def examples_text(groups: Iterable[GroupExamples]) -> str:
         counts = [own.dropped.get(reason, 0) for own in groups]
         if any(counts):
             text += f"\n{_span(counts)} left out: {reason}"
+    by_position = sum(group.positional_ids for group in groups)
+    if by_position:
+        text += f"\nno ids in {by_position:,} of {len(groups):,} groups: rows matched by position"
     return text
 
 
@@ -215,6 +240,7 @@ def _as_stored(infos: Sequence[LayerInfo]) -> GroupExamples:
         digest=first.examples_digest,
         rows=(None,) * len(infos),
         n_dropped=(0,) * len(infos),
+        positional_ids=first.positional_ids,
     )
 
 

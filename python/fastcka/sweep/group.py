@@ -119,6 +119,7 @@ class GroupPlan:
             "representations": len(self.representations),
             "comparisons": len(self.pairs),
             "n_examples": self.n_examples,
+            "positional_ids": self.examples.positional_ids,
             "examples_dropped": dict(self.examples.dropped),
             "rows_dropped": list(self.examples.n_dropped),
             "n_features": [r.n_features for r in self.representations],

@@ -7,7 +7,8 @@ Checkpoint trees, one for each model and layer, at any depth below TREE::
         metadata.json
 
 Folders of arrays, at any depth below TREE, with ``checkpoint-`` or ``step_`` before the step or
-not; ``examples.json`` or ``examples.csv`` beside them, or above, names the rows::
+not; the rows are named by ids inside the files, next to them or above (see
+`fastcka.store.importing.array_folders`)::
 
     <model>/<step>/<layer>.npy    one array in each file: also .npz .pt .safetensors .h5
     <model>/<step>.npz            a layer for each array: also .pt .safetensors .h5
@@ -15,9 +16,10 @@ not; ``examples.json`` or ``examples.csv`` beside them, or above, names the rows
 The second is looked for only where there is nothing of the first. A model is called by the name of
 its folder, with as much of the path below TREE before it as makes it unique.
 
-Nothing is guessed. A layer whose files are damaged, half there, or contradict each other or their
-folder's name is left out; a step whose layers are not of the same examples is not imported. Each
-such thing is an `ImportFinding` with its reason, said again by every later import.
+Nothing is guessed, and the report lists what was taken as ids. A layer whose files are damaged,
+half there, or contradict each other or their folder's name is left out; a step whose layers are not
+of the same examples is not imported. Each such thing is an `ImportFinding` with its reason, said
+again by every later import.
 """
 
 from __future__ import annotations

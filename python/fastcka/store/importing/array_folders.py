@@ -5,63 +5,43 @@
     TREE/.../<model>/<step>/<layer>.npy     one array in each file, also .npz .pt .safetensors .h5
     TREE/.../<model>/<step>.npz             a layer for each array, also .pt .safetensors .h5
 
-``<step>`` is a number, with ``checkpoint-`` or ``step_`` before it or not. ``examples.json`` (a
-list of objects) or ``examples.csv`` beside the arrays, or in a folder above them, gives the rows
-an ``id`` and columns. Hidden folders, and stores, are not looked into.
+``<step>`` is a number, with ``checkpoint-`` or ``step_`` before it or not. Hidden folders, and
+stores, are not looked into. The ids of the rows are looked for
+
+- inside the file: text with one axis, or a member called ``ids``, ``filenames``, ``image_ids`` ...
+  (see `is_id_name`), in the group of the array or around it;
+- next to the arrays, or in the nearest folder above that has such files: ``examples.json`` (a list
+  of objects) or ``examples.csv`` (parted by commas, semicolons or tabs), whose other fields become
+  columns; ``ids.txt``, ``file_names.txt`` ... (an id in each line), ``ids.json``, ``ids.npy`` ...
+
+In a table the field ``id`` holds them, else one that is called like ids, else the only field of
+text without repeated values. What was taken is listed; sources that do not agree are refused.
 """
 
 from __future__ import annotations
 
-import csv
 import re
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fastcka.errors import ImportRefusedError, InputError, StoreError
 from fastcka.store.foreign import array_names, read_member
+from fastcka.store.foreign_ids import fields_near, id_fields
 from fastcka.store.format import MARKER
-from fastcka.store.importing.example_table import ExampleTable, example_table, positions
-from fastcka.store.importing.finding import ImportFinding
+from fastcka.store.id_fields import IdField
+from fastcka.store.importing.example_files import ExampleFiles, is_example_file
+from fastcka.store.importing.example_table import ExampleTable
+from fastcka.store.importing.finding import FindingKind, ImportFinding
 from fastcka.store.importing.found import FoundLayer, FoundStep, FoundTree, unique_names
-from fastcka.store.importing.jsonfile import MAX_BYTES, UNREADABLE, read_json
+from fastcka.store.importing.jsonfile import UNREADABLE
 from fastcka.store.importing.walk import walk
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 LAYOUT: Final = "folders of arrays"
-EXAMPLES: Final = ("examples.json", "examples.csv")
 
 _STEP: Final = re.compile(r"((checkpoint|step)[-_])?(?P<step>\d{1,18})")
 _ARRAYS: Final = {".npy", ".npz", ".pt", ".safetensors", ".h5", ".hdf5"}
-
-
-class _ExampleFiles:
-    """Files of examples; the one read last is remembered, as all steps of a tree may share it."""
-
-    def __init__(self) -> None:
-        self._last: tuple[Path, ExampleTable] | None = None
-
-    def table(self, paths: list[Path]) -> ExampleTable | None:
-        """Return the table of the one file among ``paths``; None if there is none."""
-        if not paths:
-            return None
-        if len(paths) > 1:
-            raise ImportRefusedError(
-                "two files of examples",
-                f"{paths[0].parent}: holds {' and '.join(EXAMPLES)}; keep one",
-            )
-        path = paths[0]
-        if self._last is None or self._last[0] != path:
-            rows = read_json(path) if path.suffix == ".json" else _read_csv(path)
-            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                raise ImportRefusedError(UNREADABLE, f"{path}: expected a list of objects")
-            try:
-                self._last = path, example_table(rows, ("id",))
-            except ImportRefusedError as error:
-                raise ImportRefusedError(error.reason, f"{path}: {error}") from None
-        return self._last[1]
 
 
 def find_array_folders(root: Path) -> FoundTree:
@@ -72,7 +52,11 @@ def find_array_folders(root: Path) -> FoundTree:
         if MARKER in names:
             inner.clear()
             continue
-        arrays = [folder / name for name in names if Path(name).suffix.lower() in _ARRAYS]
+        arrays = [
+            folder / name
+            for name in names
+            if Path(name).suffix.lower() in _ARRAYS and not is_example_file(folder / name, _ARRAYS)
+        ]
         step = _step(folder.name)
         if step is not None and folder != root and arrays:
             sources.setdefault(folder.parent, {}).setdefault(step, []).append(folder)
@@ -85,7 +69,7 @@ def find_array_folders(root: Path) -> FoundTree:
             else:
                 sources.setdefault(folder, {}).setdefault(step, []).append(array)
     models = unique_names(sorted(sources), root)
-    examples = _ExampleFiles()
+    examples = ExampleFiles()
     steps = []
     for model, folder in models.items():
         for step, found in sorted(sources[folder].items()):
@@ -103,20 +87,21 @@ def _step(name: str) -> int | None:
     return None if match is None else int(match["step"])
 
 
-def _found_step(
-    root: Path, model: str, step: int, source: Path, tables: _ExampleFiles
-) -> FoundStep:
+def _found_step(root: Path, model: str, step: int, source: Path, tables: ExampleFiles) -> FoundStep:
     if source.is_dir():
         files = sorted(
-            (path for path in source.iterdir() if path.suffix.lower() in _ARRAYS), key=_natural
+            (
+                path
+                for path in source.iterdir()
+                if path.suffix.lower() in _ARRAYS and not is_example_file(path, _ARRAYS)
+            ),
+            key=_natural,
         )
         beside = source
     else:
         files, beside = [source], source.parent
     above = [folder for folder in (beside, *beside.parents) if folder.is_relative_to(root)]
-    candidates = ([folder / name for name in EXAMPLES] for folder in above)
-    present = ([path for path in paths if path.is_file()] for paths in candidates)
-    examples = next((paths for paths in present if paths), [])
+    examples = next((paths for folder in above if (paths := tables.files_in(folder, _ARRAYS))), [])
     read = partial(_read, model, step, source, files, examples, tables)
     return FoundStep(
         model,
@@ -142,46 +127,65 @@ def _read(
     source: Path,
     files: list[Path],
     examples: list[Path],
-    tables: _ExampleFiles,
+    tables: ExampleFiles,
     findings: list[ImportFinding],
 ) -> list[FoundLayer]:
-    def skip(error: ImportRefusedError, layer: str | None) -> None:
-        findings.append(ImportFinding("skipped", error.reason, str(error), model, step, layer))
+    def note(kind: FindingKind, reason: str, detail: str, layer: str | None) -> None:
+        findings.append(ImportFinding(kind, reason, detail, model, step, layer))
 
     try:
-        table = tables.table(examples)
-        members = _members(source, files)
+        rows = tables.rows(examples)
+        arrays = _one_file(source) if source.is_file() else _files(source, files)
     except ImportRefusedError as error:
-        skip(error, None)
+        note("skipped", error.reason, str(error), None)
         return []
-    found = []
-    for name, path, member in members:
+    found: list[FoundLayer] = []
+    made: dict[tuple[int, ...], ExampleTable] = {}
+    text: dict[str, str] = {}
+    for name, path, member, fields in arrays:
         try:
-            values = _array(path, member)
-            if table is not None and len(table.ids) != len(values):
+            values, near = _array(path, member, fields)
+            n_examples = len(values)
+            if rows.n_examples not in (None, n_examples):
                 raise ImportRefusedError(
                     "row counts differ",
-                    f"{path}: {len(values)} rows, but {examples[0]} has {len(table.ids)}",
+                    f"{path}: {n_examples} rows, but {examples[0]} has {rows.n_examples}",
                 )
+            key = (n_examples, *map(id, near))
+            if key not in made:
+                made[key] = rows.table(n_examples, near)
         except ImportRefusedError as error:
-            skip(error, name)
+            note("skipped", error.reason, str(error), name)
             continue
-        found.append(FoundLayer(name, values, table or positions(len(values))))
+        found.append(FoundLayer(name, values, made[key]))
+        text |= {field.source: name for field in near if not field.known}
+    used = {layer.table.id_source for layer in found}
+    for where, name in text.items():
+        if where not in used:
+            note("doubtful", "text left out", f"{where}: text, and not taken as ids", name)
     return found
 
 
-def _members(source: Path, files: list[Path]) -> Iterable[tuple[str, Path, str | None]]:
-    """Return (layer, file, name in the file) for each layer of a step, in order."""
-    if source.is_dir():
-        names = [path.stem for path in files]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ImportRefusedError(
-                "two files for one layer", f"{source}: two files are called {', '.join(twice)}"
-            )
-        return [(path.stem, path, None) for path in files]
+_Array = tuple[str, Path, str | None, Mapping[str, IdField]]
+"""Layer, file, name in the file (None for its only array), what may be ids in the file."""
+
+
+def _files(source: Path, files: list[Path]) -> list[_Array]:
+    """Return the layers of a step that has a file for each."""
+    names = [path.stem for path in files]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ImportRefusedError(
+            "two files for one layer", f"{source}: two files are called {', '.join(twice)}"
+        )
+    return [(path.stem, path, None, {}) for path in files]
+
+
+def _one_file(source: Path) -> list[_Array]:
+    """Return the layers of a step that is one file, in its order."""
     try:
-        inside = array_names(source)
+        fields = id_fields(source)
+        inside = [name for name in array_names(source) if name not in fields]
     except (InputError, StoreError) as error:
         raise ImportRefusedError(UNREADABLE, str(error)) from error
     if not inside or "" in inside:
@@ -190,12 +194,19 @@ def _members(source: Path, files: list[Path]) -> Iterable[tuple[str, Path, str |
         )
     if source.suffix.lower() not in (".npz", ".pt"):  # these two keep the order of the network
         inside = sorted(inside, key=_natural_name)
-    return [(name.strip("/"), source, name) for name in inside]
+    return [(name.strip("/"), source, name, fields) for name in inside]
 
 
-def _array(path: Path, member: str | None) -> Any:
+def _array(
+    path: Path, member: str | None, fields: Mapping[str, IdField]
+) -> tuple[Any, list[IdField]]:
+    """Return an array of a file, and what may be the ids of its rows."""
     try:
-        values = read_member(path, member)
+        if member is None and path.suffix.lower() != ".npy":
+            fields = id_fields(path)
+            names = [name for name in array_names(path) if name not in fields]
+            member = names[0] if fields and len(names) == 1 else None
+        values = read_member(path, member or None)
     except (InputError, StoreError) as error:
         raise ImportRefusedError(UNREADABLE, str(error)) from error
     if values.ndim < 2:
@@ -203,24 +214,4 @@ def _array(path: Path, member: str | None) -> Any:
             "not a representation",
             f"{path}: expected (n_examples, n_features) or more axes, got shape {values.shape}",
         )
-    return values
-
-
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ImportRefusedError(UNREADABLE, f"{path}: over {MAX_BYTES} bytes")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = csv.reader(file, strict=True)
-    except OSError as error:
-        raise ImportRefusedError(UNREADABLE, f"{path}: {error.strerror or error}") from error
-    except (csv.Error, ValueError) as error:
-        raise ImportRefusedError(UNREADABLE, f"{path}: not CSV with a header: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if len(line) != len(header) or len(set(header)) != len(header):
-            raise ImportRefusedError(
-                UNREADABLE,
-                f"{path}: row {number} has {len(line)} fields, the header {len(header)} (each name "
-                "once)",
-            )
-    return [dict(zip(header, line, strict=True)) for line in lines]
+    return values, fields_near(fields, path, member or "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import ImportRefusedError, InputError
-from fastcka.store.importing.example_table import POSITION, ExampleTable
+from fastcka.store.importing.example_table import ExampleTable
 from fastcka.store.importing.finding import ImportFinding
 from fastcka.store.source import layer_source
 
@@ -72,8 +72,9 @@ def assembled(found: FoundStep) -> AssembledStep | list[ImportFinding]:
                     "doubtful", "columns differ between layers", detail, model, step, layer.name
                 )
             )
-    if first.id_field == POSITION:
+    if first.positional_ids:
         detail = f"{found.folder}: no ids: rows are called 0 to {len(first.ids) - 1}"
+        detail += f" ({first.doubt})" if first.doubt else ""
         findings.append(ImportFinding("doubtful", "rows named by position", detail, model, step))
     for column, why in first.left_out.items():
         detail = f"{found.folder}: column {column!r}: {why}"
@@ -116,6 +117,13 @@ def _orders(layers: Sequence[FoundLayer]) -> dict[str, NDArray[np.int64] | None]
             raise ImportRefusedError(
                 "row counts differ",
                 f"layer {first.name} has {len(ids)} rows, layer {layer.name} {len(others)}",
+            )
+        if first.table.positional_ids != layer.table.positional_ids:
+            one, other = (first, layer) if layer.table.positional_ids else (layer, first)
+            raise ImportRefusedError(
+                "ids of some layers only",
+                f"layer {one.name} has ids ({one.table.id_source}), layer {other.name} has none: "
+                "which of their rows are of the same example cannot be known",
             )
         if others is ids or others == ids:
             orders[layer.name] = None

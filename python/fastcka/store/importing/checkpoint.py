@@ -7,16 +7,24 @@ of one object for each row. It was written with ``default=str``, so that any num
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import ImportRefusedError, InputError, StoreError
+from fastcka.store.foreign_ids import id_fields_of_saved
 from fastcka.store.foreign_torch import checked_tensor, load_pt
-from fastcka.store.importing.example_table import ExampleTable, example_table, positions
+from fastcka.store.id_fields import IdField, is_id_name
+from fastcka.store.importing.example_table import (
+    NO_ROWS,
+    ExampleTable,
+    example_rows,
+    stored_columns,
+)
 from fastcka.store.importing.jsonfile import UNREADABLE, read_json, whole_number, whole_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 VALUES: Final = "representations.pt"
@@ -32,14 +40,15 @@ class CityTables:
     def __init__(self) -> None:
         self._last: tuple[list[Any], ExampleTable] | None = None
 
-    def of_rows(self, rows: list[Any]) -> ExampleTable:
+    def of_rows(self, rows: list[Any], fields: Sequence[IdField]) -> ExampleTable:
         """Return the table of a `city_info`.
 
-        Ids are `city_id`, else `row_id`, else the position in the list. The column `city_id` holds
-        them in any case: it is what filters are written with.
+        Ids are `city_id`, else `row_id`, else what is called like ids there or in ``fields``, else
+        the position in the list. The column `city_id` holds them in any case: it is what filters
+        are written with.
         """
-        if self._last is None or self._last[0] != rows:
-            self._last = rows, example_table(rows, ID_FIELDS, id_column="city_id")
+        if self._last is None or self._last[0] != rows or fields:
+            self._last = rows, _city_table(rows, fields)
         return self._last[1]
 
 
@@ -60,6 +69,20 @@ class Checkpoint:
     values: Any
     table: ExampleTable
     prompt_format: str | None
+
+
+def _city_table(rows: list[Any], inside: Sequence[IdField]) -> ExampleTable:
+    found = example_rows(rows, ID_FIELDS, "city_info", any_text=False)
+    # Any number may be a text here, in some rows only too.
+    fields = tuple(
+        replace(field, values=[str(id_) if type(id_) is int else id_ for id_ in field.values])
+        for field in found.fields
+    )
+    named = any(field.named for field in fields)
+    table = replace(found, fields=fields).table(len(rows), () if named else inside)
+    ids, left_out = stored_columns({"city_id": table.ids}, len(rows))
+    others = {name: why for name, why in table.left_out.items() if name != "city_id"}
+    return replace(table, columns={**table.columns, **ids}, left_out={**others, **left_out})
 
 
 def incomplete(folder: Path) -> str | None:
@@ -97,7 +120,7 @@ def read_checkpoint(folder: Path, *, layer: int, step: int, tables: CityTables) 
         _check_name(f"{where}: step", fields.get("step"), step, "step")
     values = _values(folder, saved)
     _check_shape(folder, metadata, values)
-    table = _table(folder, metadata, len(values), tables)
+    table = _table(folder, metadata, saved, len(values), tables)
     prompt = metadata.get("prompt_format")
     return Checkpoint(values, table, prompt if isinstance(prompt, str) else None)
 
@@ -172,11 +195,23 @@ def _check_shape(folder: Path, metadata: dict[str, Any], values: Any) -> None:
 
 
 def _table(
-    folder: Path, metadata: dict[str, Any], n_examples: int, tables: CityTables
+    folder: Path,
+    metadata: dict[str, Any],
+    saved: dict[Any, Any],
+    n_examples: int,
+    tables: CityTables,
 ) -> ExampleTable:
     rows = metadata.get("city_info")
+    fields = [
+        *id_fields_of_saved(folder / VALUES, saved).values(),
+        *(
+            IdField(name, f"{name!r} in {folder / METADATA}", value)
+            for name, value in metadata.items()
+            if isinstance(value, list) and is_id_name(name)
+        ),
+    ]
     if rows is None:
-        return positions(n_examples)
+        return NO_ROWS.table(n_examples, fields)
     where = f"{folder / METADATA}: city_info"
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ImportRefusedError(UNREADABLE, f"{where}: expected a list of objects")
@@ -185,6 +220,6 @@ def _table(
             "row counts differ", f"{where}: {len(rows)} rows, but {VALUES} holds {n_examples}"
         )
     try:
-        return tables.of_rows(rows)
+        return tables.of_rows(rows, fields)
     except ImportRefusedError as error:
-        raise ImportRefusedError(error.reason, f"{where}: {error}") from None
+        raise ImportRefusedError(error.reason, f"{folder / METADATA}: {error}") from None

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from fastcka.errors import ImportRefusedError, InputError
+from fastcka.errors import InputError
 from fastcka.store.columns import encoded_columns
+from fastcka.store.id_fields import IdField, found_ids, is_id_name
+from fastcka.store.ids import position_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-POSITION = "position"
+POSITION: Final = "position"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,23 +32,72 @@ class ExampleTable:
         The field that the ids were taken from, or "position".
     left_out
         Columns that a store cannot hold -> why.
+    id_source
+        Where the ids were found; empty for positions.
+    doubt
+        What might have been the ids and was not taken, and why; empty for nothing.
     """
 
     ids: list[str]
     columns: dict[str, list[Any]]
     id_field: str
     left_out: dict[str, str]
+    id_source: str = ""
+    doubt: str = ""
+
+    @property
+    def positional_ids(self) -> bool:
+        """Whether the ids only name positions."""
+        return self.id_field == POSITION
 
 
-def positions(n_examples: int) -> ExampleTable:
-    """Return the table of examples of which nothing is known."""
-    return ExampleTable([str(row) for row in range(n_examples)], {}, POSITION, {})
+@dataclass(frozen=True, slots=True, eq=False)
+class ExampleRows:
+    """What is known of examples before it is decided what their ids are.
+
+    Attributes
+    ----------
+    n_examples
+        How many there are; None if unknown.
+    columns, left_out
+        As in `ExampleTable`.
+    fields
+        What may be the ids.
+    """
+
+    n_examples: int | None
+    columns: dict[str, list[Any]]
+    left_out: dict[str, str]
+    fields: tuple[IdField, ...]
+
+    def table(self, n_examples: int, inside: Sequence[IdField] = ()) -> ExampleTable:
+        """Return the table of as many examples; ``inside``: what else may be their ids.
+
+        Raises
+        ------
+        ImportRefusedError
+            If ids cannot be used, or several fields that hold ids do not agree.
+        """
+        found, doubt = found_ids([*inside, *self.fields], n_examples)
+        if found is None:
+            names = position_names(n_examples)
+            return ExampleTable(names, self.columns, POSITION, self.left_out, doubt=doubt)
+        ids = found.texts(n_examples)
+        return ExampleTable(ids, self.columns, found.field, self.left_out, found.source)
 
 
-def example_table(
-    rows: Sequence[Mapping[str, Any]], id_fields: Sequence[str], *, id_column: str | None = None
-) -> ExampleTable:
-    """Return the table of some rows.
+NO_ROWS: Final = ExampleRows(None, {}, {}, ())
+"""The rows of examples about which nothing is known."""
+
+
+def example_rows(
+    rows: Sequence[Mapping[str, Any]],
+    id_fields: Sequence[str],
+    where: str,
+    *,
+    any_text: bool = True,
+) -> ExampleRows:
+    """Return what rows of a table contain about their examples.
 
     Numbers may come as texts: a column of which every value is the decimal text of an integer, or
     every value the ``repr`` of a float, becomes numbers, which leaves what a filter sees as it was.
@@ -59,62 +109,44 @@ def example_table(
     rows
         Name -> value, for each example.
     id_fields
-        Where the ids stand: the first of these fields that the rows have, else the position.
-    id_column
-        A column that repeats the ids, under this name.
-
-    Raises
-    ------
-    ImportRefusedError
-        If only some rows have an id, or two have the same.
+        Where the ids are: the first of these fields that the rows have. Where they have none, a
+        field that is called like ids.
+    where
+        What the rows are called in messages.
+    any_text
+        Whether a field of text under any name may be the ids, if it is the only one without
+        repeated values.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    id_field = next((field for field in id_fields if field in names), POSITION)
-    if id_field == POSITION:
-        ids = [str(row) for row in range(len(rows))]
-    else:
-        ids = [_id_text(row.get(id_field), id_field, at) for at, row in enumerate(rows)]
-        _refuse_duplicates(ids, id_field)
     values = {name: [row.get(name) for row in rows] for name in names}
-    if id_field == "id":
-        del values["id"]
-    if id_column is not None:
-        values[id_column] = list(ids)
+    explicit = [name for name in id_fields if name in names][:1]
+    columns, left_out = stored_columns(values, len(rows))
+    if explicit == ["id"]:
+        del left_out["id"]
+    texts = {name for name, column in columns.items() if all(isinstance(x, str) for x in column)}
+    fields = tuple(
+        IdField(name, f"{name!r} in {where}", values[name], named=bool(explicit))
+        for name in explicit or names
+        if explicit or is_id_name(name) or (any_text and name in texts)
+    )
+    return ExampleRows(len(rows), columns, left_out, fields)
+
+
+def stored_columns(
+    values: Mapping[str, list[Any]], n_examples: int
+) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Return columns as a store holds them, and those that it cannot hold -> why."""
     columns: dict[str, list[Any]] = {}
     left_out: dict[str, str] = {}
     for name, given in values.items():
         column = _column(given)
         try:
-            encoded_columns({name: column}, len(rows))
+            encoded_columns({name: column}, n_examples)
         except InputError as error:
             left_out[name] = str(error)
         else:
             columns[name] = column
-    return ExampleTable(ids, columns, id_field, left_out)
-
-
-def _id_text(value: Any, field: str, row: int) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or _unknown(value):
-        raise ImportRefusedError(
-            "rows without an id", f"row {row} (from 0): {field}: expected an id, got {value!r}"
-        )
-    if value == "":
-        raise ImportRefusedError("rows without an id", f"row {row} (from 0): {field} is empty")
-    return str(value)
-
-
-def _refuse_duplicates(ids: list[str], field: str) -> None:
-    if len(set(ids)) == len(ids):
-        return
-    twice = [name for name, count in Counter(ids).items() if count > 1]
-    rows = [row for row, name in enumerate(ids) if name == twice[0]]
-    raise ImportRefusedError(
-        "duplicate ids",
-        f"{len(twice)} values of {field} stand more than once, {twice[0]!r} at rows "
-        f"{', '.join(map(str, rows[:5]))} (from 0); which row is meant cannot be known",
-    )
+    return columns, left_out
 
 
 def _column(values: list[Any]) -> list[Any]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
     from fastcka.store.headers import UnreadableFile
+    from fastcka.store.importing.example_table import ExampleTable
     from fastcka.store.importing.found import FoundStep, FoundTree
     from fastcka.store.key import Key
 
@@ -115,6 +116,7 @@ def import_tree(
             already_there=tuple(run.already_there),
             findings=tuple(findings),
             id_fields=dict(run.id_fields),
+            id_sources=dict(run.id_sources),
             layers_reordered=run.layers_reordered,
             seconds=time.perf_counter() - start,
         )
@@ -140,6 +142,7 @@ class _Import:
         self.imported: list[tuple[str, int]] = []
         self.already_there: list[tuple[str, int]] = []
         self.id_fields: Counter[str] = Counter()
+        self.id_sources: Counter[str] = Counter()
         self.layers_reordered = 0
         self._unreadable: list[UnreadableFile] = []
 
@@ -238,10 +241,12 @@ class _Import:
                 model=found.model,
                 step=found.step,
                 layers=content.layers,
-                example_ids=content.table.ids,
+                example_ids=None if content.table.positional_ids else content.table.ids,
                 example_columns=content.table.columns,
                 factors=self._factors.get(found.model, {}),
-                provenance=sources.provenance(self._tree, found, marks, content.findings),
+                provenance=sources.provenance(
+                    self._tree, found, marks, content.findings, self._id_source(content.table)
+                ),
                 overwrite=self._overwrite,
             )
         except InputError as error:
@@ -250,11 +255,17 @@ class _Import:
             return
         self.imported.append((found.model, found.step))
         self.id_fields[content.table.id_field] += 1
+        if not content.table.positional_ids:
+            self.id_sources[self._id_source(content.table)] += 1
         self.layers_reordered += content.n_reordered
         self._findings += content.findings
         if _marks_or_none(found) != marks:
             detail = f"{found.folder}: files changed while they were read; import again"
             self._skip(found, "changed while read", detail)
+
+    def _id_source(self, table: ExampleTable) -> str:
+        """Return where ids were found, with paths below the tree."""
+        return table.id_source.replace(f"{self._tree}{os.sep}", "")
 
     def _skip(self, found: FoundStep, reason: str, detail: str) -> None:
         self._findings.append(ImportFinding("skipped", reason, detail, found.model, found.step))

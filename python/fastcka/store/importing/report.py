@@ -29,7 +29,9 @@ class ImportReport:
     findings
         All that was skipped, doubtful or missing, in the order of the tree.
     id_fields
-        What the examples are named by ("city_id", "row_id", "id", "position") -> how many steps.
+        What the examples are named by ("id", "file_names", "position" ...) -> how many steps.
+    id_sources
+        Where ids were found ("'ids' in m/7.npz", "m/ids.txt") -> for how many steps.
     layers_reordered
         Layers whose rows were put into the order of their step's first layer, by id.
     seconds
@@ -43,6 +45,7 @@ class ImportReport:
     already_there: tuple[tuple[str, int], ...]
     findings: tuple[ImportFinding, ...]
     id_fields: dict[str, int]
+    id_sources: dict[str, int]
     layers_reordered: int
     seconds: float
 
@@ -94,6 +97,7 @@ class ImportReport:
             ],
             "findings": [finding.to_dict() for finding in self.findings],
             "id_fields": self.id_fields,
+            "id_sources": self.id_sources,
             "layers_reordered": self.layers_reordered,
             "seconds": self.seconds,
         }

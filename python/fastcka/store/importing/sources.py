@@ -38,7 +38,11 @@ def fingerprint(found: FoundStep) -> Fingerprint:
 
 
 def provenance(
-    tree: Path, found: FoundStep, marks: Fingerprint, findings: Sequence[ImportFinding]
+    tree: Path,
+    found: FoundStep,
+    marks: Fingerprint,
+    findings: Sequence[ImportFinding],
+    id_source: str,
 ) -> dict[str, Any]:
     """Return what is written beside a step's representations."""
     return {
@@ -46,6 +50,7 @@ def provenance(
             "tree": str(tree.resolve()),
             "folder": str(found.folder.relative_to(tree)),
             "files": marks,
+            "ids": id_source or None,
             # Said again by each later import: what was left out must not be forgotten.
             "findings": [
                 {name: value for name, value in found_.to_dict().items() if name in _KEPT}

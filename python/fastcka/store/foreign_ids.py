@@ -1,0 +1,191 @@
+"""Ids of examples in files that fastcka did not write: text, or members called like ids."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fastcka.errors import CorruptFileError, InputError, StoreError, UnsafeFileError
+from fastcka.store.foreign import array_names, read_member, split_source
+from fastcka.store.foreign_hdf5 import is_store_file, read_chosen
+from fastcka.store.foreign_numpy import npz_names, read_npy_if, read_npz_if
+from fastcka.store.foreign_torch import load_pt
+from fastcka.store.id_fields import IdField, found_ids, is_id_name
+from fastcka.store.key import Examples
+from fastcka.store.reader import open_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+_MAX_DEPTH: Final = 16  # pickles can hold themselves
+
+
+def id_fields(path: Path) -> dict[str, IdField]:
+    """Return what may be the ids of a file's examples, by the name of the member.
+
+    That is text with one axis under any name, and anything with one axis, or with a second of
+    length 1, whose name is one of ids (see `is_id_name`). A file without names has the member "".
+
+    Raises
+    ------
+    InputError, StoreError
+        If the file, or such a member, cannot be read.
+    """
+    try:
+        members = dict(_READERS[path.suffix.lower()](path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return _fields(path, members)
+
+
+def id_fields_of_saved(path: Path, saved: object) -> dict[str, IdField]:
+    """Return the same of what a .pt file holds, once it is loaded."""
+    return _fields(path, dict(_in_saved(path, saved)))
+
+
+def _fields(path: Path, members: Mapping[str, Any]) -> dict[str, IdField]:
+    return {
+        name: IdField(_last(path, name), f"{name!r} in {path}" if name else str(path), values)
+        for name, values in members.items()
+    }
+
+
+def fields_near(fields: Mapping[str, IdField], path: Path, name: str) -> list[IdField]:
+    """Return the fields in the innermost group of a file that is around a member and has any."""
+    separator = _separator(path)
+    group = name.rpartition(separator)[0]
+    while True:
+        inside = [
+            field for member, field in fields.items() if member.rpartition(separator)[0] == group
+        ]
+        if inside or not group:
+            return inside
+        group = group.rpartition(separator)[0]
+
+
+def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples | None:
+    """Return the examples that an array of `read_array` is of, as far as its file names them.
+
+    A file of a store always names them, if only by position. Any other file names them if it has a
+    member with one of the names of ids that holds a usable id for each row of the array.
+
+    Raises
+    ------
+    StoreError
+        A file of a store is damaged.
+    """
+    path, name = split_source(os.fspath(source))
+    if path.suffix.lower() in (".h5", ".hdf5") and is_store_file(path):
+        with open_step(path) as step:
+            return step.examples()
+    name = name or ""
+    if _separator(path) == "/":  # HDF5 has absolute names
+        name = f"/{name.strip('/')}"
+    try:
+        fields = {
+            member: field
+            for member, field in id_fields(path).items()
+            if field.known and len(field) == n_examples
+        }
+        found, _ = found_ids(fields_near(fields, path, name))
+    except (InputError, StoreError):  # ids that cannot be used: rows are matched by position
+        return None
+    return None if found is None else Examples(np.array(found.texts()), {})
+
+
+def _may_be_ids(where: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Return whether an array is to be read as ids, from its name, shape and format."""
+    text, named = dtype.kind in "SU", is_id_name(name)
+    if len(shape) == 1 and named and dtype.hasobject:
+        raise UnsafeFileError(
+            f"{where}: holds objects, which are not loaded, as that could run code; save the ids "
+            f"as text (in NumPy by {name}.astype(str))"
+        )
+    flat = len(shape) == 1 or (named and shape[1:] == (1,) and dtype.kind in "SUiu")
+    return flat and (text or (named and not dtype.hasobject))
+
+
+def _last(path: Path, name: str) -> str:
+    """Return the last part of a member's name; the file's for a member without one."""
+    if not name:
+        return path.stem
+    return name.rpartition(_separator(path))[2]
+
+
+def _separator(path: Path) -> str:
+    """Return what parts the names of groups in a file."""
+    return "/" if path.suffix.lower() in (".h5", ".hdf5") else "."
+
+
+def _in_npy(path: Path) -> Iterator[tuple[str, Any]]:
+    values = read_npy_if(path, partial(_may_be_ids, str(path), path.stem))
+    if values is not None:
+        yield "", values.reshape(-1)
+
+
+def _in_npz(path: Path) -> Iterator[tuple[str, Any]]:
+    for name in npz_names(path):
+        chosen = partial(_may_be_ids, f"{path}:{name}", _last(path, name))
+        try:
+            values = read_npz_if(path, name, chosen)
+        except CorruptFileError:
+            if is_id_name(_last(path, name)):
+                raise
+            continue  # reported where it is read as an array
+        if values is not None:
+            yield name, values.reshape(-1)
+
+
+def _in_hdf5(path: Path) -> Iterator[tuple[str, Any]]:
+    def chosen(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+        return _may_be_ids(f"{path}:{name}", _last(path, name), shape, dtype)
+
+    for name, values in read_chosen(path, chosen):
+        yield name, values.reshape(-1)
+
+
+def _in_safetensors(path: Path) -> Iterator[tuple[str, Any]]:
+    for name in array_names(path):
+        last = _last(path, name)
+        if is_id_name(last):
+            values = read_member(path, name)
+            if _may_be_ids(f"{path}:{name}", last, values.shape, values.dtype):
+                yield name, values.reshape(-1)
+
+
+def _in_pt(path: Path) -> Iterator[tuple[str, Any]]:
+    yield from _in_saved(path, load_pt(path))
+
+
+def _in_saved(path: Path, saved: object) -> Iterator[tuple[str, Any]]:
+    waiting: list[tuple[str, Any, int]] = [("", saved, 0)]
+    while waiting:
+        name, value, depth = waiting.pop()
+        last = _last(path, name)
+        if isinstance(value, dict) and depth < _MAX_DEPTH:
+            inner = [(f"{name}.{key}" if name else str(key), item) for key, item in value.items()]
+            waiting += [(key, item, depth + 1) for key, item in reversed(inner)]
+        elif isinstance(value, list | tuple) and value:
+            text = all(isinstance(item, str | bytes) for item in value)
+            plain = all(isinstance(item, str | bytes | int | float | None) for item in value)
+            if text or (plain and is_id_name(last)):
+                yield name, list(value)
+        elif hasattr(value, "untyped_storage") and is_id_name(last):  # a tensor
+            shape = tuple(value.shape)
+            whole = not value.is_floating_point() and not value.is_complex()
+            if len(shape) == 1 or (whole and shape[1:] == (1,) and len(shape) == 2):
+                yield name, value.reshape(-1).tolist()
+
+
+_READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Any]]]]] = {
+    ".npy": _in_npy,
+    ".npz": _in_npz,
+    ".pt": _in_pt,
+    ".safetensors": _in_safetensors,
+    ".h5": _in_hdf5,
+    ".hdf5": _in_hdf5,
+}
