@@ -29,6 +29,12 @@ def labels_of(x: Any) -> Any | None:
     return None
 
 
+def given_labels(x: Any) -> Any | None:
+    """Return the labels of an object's rows, unless pandas made them up; None if it has none."""
+    index = labels_of(x)
+    return None if index is None or _is_made_up(index) else index
+
+
 def aligned(arrays: Sequence[Any], names: Sequence[str]) -> list[Any]:
     """Return arrays with their rows in the order of the first one that has labels.
 
@@ -77,6 +83,35 @@ def aligned(arrays: Sequence[Any], names: Sequence[str]) -> list[Any]:
     return arrays
 
 
+def labels_in_order(arrays: Sequence[Any], names: Sequence[str]) -> list[str] | list[int] | None:
+    """Return the labels of arrays that `aligned` has returned, to name their rows by.
+
+    Returns
+    -------
+    list or None
+        Text or integers, (n_examples,); None if no array has labels but those that pandas made up.
+
+    Raises
+    ------
+    InputError
+        If the labels are of another kind, which names no example.
+    """
+    for x, name in zip(arrays, names, strict=True):
+        index = given_labels(x)
+        if index is None:
+            continue
+        labels: list[Any] = index.tolist()
+        kinds = {type(label) for label in labels}
+        if not (kinds == {str} or kinds == {int}):
+            found = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise InputError(
+                f"{name} has row labels of type {found}; text or integers can name examples: give "
+                f"example_ids, or change the index (x.index.astype(str))"
+            )
+        return labels
+    return None
+
+
 def aligned_to_ids(x: Any, ids: Sequence[str], name: str) -> Any:
     """Return an array with its rows in the order of example ids, if it has labels.
 
@@ -87,8 +122,8 @@ def aligned_to_ids(x: Any, ids: Sequence[str], name: str) -> Any:
     InputError
         If its labels are not the ids.
     """
-    index = labels_of(x)
-    if index is None or _is_made_up(index):
+    index = given_labels(x)
+    if index is None:
         return x
     texts = [str(label) for label in index.tolist()]
     if texts == list(ids):

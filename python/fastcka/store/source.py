@@ -92,8 +92,8 @@ def layer_source(name: str, value: object) -> LayerSource:
     """Return an array-like as a layer to be written.
 
     NumPy arrays, torch CPU tensors, anything with DLPack on the CPU, tables of pandas, polars and
-    pyarrow, xarray DataArrays, and what `numpy.asarray` makes an array of. Booleans and integers of at most 16 bits become float32, which holds them
-    exactly; wider integers are refused.
+    pyarrow, xarray DataArrays, and what `numpy.asarray` makes an array of. Booleans and integers
+    of at most 16 bits become float32, which holds them exactly; wider integers are refused.
 
     Raises
     ------

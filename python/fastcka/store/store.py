@@ -91,9 +91,11 @@ class Store:
             Layer name -> (n_examples, n_features) array, in the order of the network; further
             axes are flattened after the first. NumPy arrays, torch CPU tensors, anything with
             DLPack. float16, bfloat16, float32 and float64 are stored as they are; booleans and
-            integers of up to 16 bits as float32.
+            integers of up to 16 bits as float32. Rows of pandas tables and xarray arrays are
+            brought to the order of `example_ids` by their labels.
         example_ids
-            One unique name a row; "0" to "n-1" by default. Integers are stored as their text.
+            One unique name a row. By default the labels of the layers, else "0" to "n-1". Integers
+            are stored as their text.
         example_columns
             Further columns for filters: name -> n strings, booleans, integers or floats.
         factors
