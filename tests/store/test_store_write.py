@@ -559,7 +559,7 @@ def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"layers\['b'\] has the row label 'a' more than once"):
         store.write(model="m", step=0, layers={"b": twice}, example_ids=IDS)
     for labels in (pandas.date_range("2020", periods=7), [0.5 + i for i in range(7)]):
-        with pytest.raises(InputError, match="row labels of type .*; text or integers can name"):
+        with pytest.raises(InputError, match=r"row labels of type .*; text or integers can name"):
             store.write(model="m", step=0, layers={"b": table.set_axis(labels)})
     with pytest.raises(InputError, match=r"layers\['c'\] has no labels, so the order of its rows"):
         store.write(model="m", step=0, layers={"a": table, "b": table[::-1], "c": values})

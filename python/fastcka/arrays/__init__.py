@@ -10,11 +10,12 @@ from __future__ import annotations
 from fastcka.arrays.exact import MAX_EXACT, exact_floats
 from fastcka.arrays.labels import aligned, aligned_to_ids, given_labels, labels_in_order
 from fastcka.arrays.masked import refuse_special_tensor
-from fastcka.arrays.missing import refuse_missing
+from fastcka.arrays.missing import MISSING_ATTRIBUTES, refuse_missing, with_fill_value
 from fastcka.arrays.plain import plain_array, unwrapped
 
 __all__ = [
     "MAX_EXACT",
+    "MISSING_ATTRIBUTES",
     "aligned",
     "aligned_to_ids",
     "exact_floats",
@@ -24,4 +25,5 @@ __all__ = [
     "refuse_missing",
     "refuse_special_tensor",
     "unwrapped",
+    "with_fill_value",
 ]

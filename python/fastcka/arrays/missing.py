@@ -16,7 +16,7 @@ from fastcka.errors import InputError
 _FILL_VALUE: Final = "fill value"  # a property of a dataset, not an attribute
 _MISSING: Final = ("_FillValue", "missing_value", _FILL_VALUE)
 _PACKED: Final = {"scale_factor": 1.0, "add_offset": 0.0}  # with the value that changes nothing
-ATTRIBUTES: Final = (
+MISSING_ATTRIBUTES: Final = (
     *("_FillValue", "missing_value", "valid_min", "valid_max", "valid_range"),
     *(*_PACKED, "_Unsigned"),
 )
@@ -31,7 +31,7 @@ def refuse_missing(values: NDArray[Any], attributes: Mapping[str, Any], where: s
     values
         The values as stored, any shape.
     attributes
-        Name -> value; names other than `ATTRIBUTES` do not matter.
+        Name -> value; names other than `MISSING_ATTRIBUTES` do not matter.
     where
         The file and its dataset, or the argument.
 
@@ -68,7 +68,7 @@ def with_fill_value(attributes: Mapping[str, Any], fill_value: Any) -> dict[str,
 
     A fill value of 0, the default, is a value as any other.
     """
-    found = {name: attributes[name] for name in ATTRIBUTES if name in attributes}
+    found = {name: attributes[name] for name in MISSING_ATTRIBUTES if name in attributes}
     if np.asarray(fill_value).dtype.kind in "iuf" and fill_value != 0:
         found[_FILL_VALUE] = fill_value
     return found

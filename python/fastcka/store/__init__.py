@@ -40,7 +40,7 @@ from __future__ import annotations
 from fastcka.store.columns import ids_digest
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.filters import ExampleFilter, Filtered
-from fastcka.store.foreign import example_ids, read_array
+from fastcka.store.foreign import example_ids, has_matlab_axes, read_array
 from fastcka.store.hdf5_safety import HDF5_VERSION
 from fastcka.store.headers import UnreadableFile
 from fastcka.store.importing import ImportFinding, ImportReport, import_tree
@@ -65,6 +65,7 @@ __all__ = [
     "Verification",
     "create_store",
     "example_ids",
+    "has_matlab_axes",
     "ids_digest",
     "import_tree",
     "open_store",

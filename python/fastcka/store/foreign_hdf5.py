@@ -11,6 +11,14 @@ from h5py import h5o, h5z
 from fastcka.errors import InputError, UnsafeFileError
 from fastcka.store import hdf5_safety as safe
 from fastcka.store.dtypes import float32_of_bfloat16
+from fastcka.store.foreign_attributes import refuse_missing_values
+from fastcka.store.foreign_matlab import (
+    INTERNAL_GROUPS,
+    as_in_matlab,
+    check_matlab_variable,
+    matlab_class,
+    refuse_matlab_sparse,
+)
 from fastcka.store.foreign_numpy import check_expansion, numeric
 from fastcka.store.format import FORMAT
 from fastcka.store.naming import choose
@@ -19,6 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+HDF5_SUFFIXES: Final = (".h5", ".hdf5", ".mat", ".nc")
+"""Names of files that may be HDF5: those of MATLAB are from version 7.3, netCDF's from 4."""
 
 # Filters that HDF5 and h5py bring along; any other would be loaded from outside as a plugin.
 _FILTERS: Final = {
@@ -36,10 +47,12 @@ _MAX_OBJECTS: Final = 10_000
 def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
     """Read a dataset, found by its path of groups or as the only one in the file.
 
+    One that MATLAB wrote has the axes that MATLAB shows, which are reversed in the file.
+
     Raises
     ------
     InputError
-        If there is no such dataset or it is not numeric.
+        If there is no such dataset, it is not numeric, or values are missing by its attributes.
     CorruptFileError, UnsafeFileError
         If the file is damaged or its path, storage or filters are not safe to follow.
     """
@@ -48,6 +61,13 @@ def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
             names = _dataset_names(path, file)
             name = choose(path, None, names)
         return _values(path, _find(path, file, name))
+
+
+def is_matlab_variable(path: Path, name: str | None) -> bool:
+    """Tell whether MATLAB wrote a dataset, so that its axes are reversed in the file."""
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        chosen = choose(path, name, _dataset_names(path, file)) if name is None else name
+        return matlab_class(path, _find(path, file, chosen)) is not None
 
 
 def is_store_file(path: Path) -> bool:
@@ -74,6 +94,8 @@ def _find(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
             choose(path, name, _dataset_names(path, file))
             raise InputError(f"{path}: {name!r}: {part!r} is not there")
         current = safe.member(path, current, part)
+        if isinstance(current, h5py.Group):
+            refuse_matlab_sparse(path, current)
     if not isinstance(current, h5py.Dataset):
         choose(path, name, _dataset_names(path, file))
         raise InputError(f"{path}: {name!r} is a group; expected a dataset")
@@ -89,6 +111,8 @@ def _dataset_names(path: Path, file: h5py.File) -> list[str]:
     while waiting:
         group = waiting.pop()
         for name in safe.member_names(path, group):
+            if group.name == "/" and name in INTERNAL_GROUPS:
+                continue
             full = f"{group.name.rstrip('/')}/{name}"
             try:
                 found = safe.member(path, group, name)
@@ -112,6 +136,9 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     where = f"{path}:{data.name}"
     layout = safe.layout_name(path, data)
     shape = safe.simple_shape(path, data)
+    matlab = matlab_class(path, data)
+    if matlab is not None:
+        check_matlab_variable(path, data, matlab)
     with safe.named_errors(path, data.name):
         dtype = data.dtype
     if not isinstance(dtype, np.dtype) or h5py.check_dtype(ref=dtype) is not None:
@@ -128,6 +155,9 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
     values = safe.read_all(path, data)
     values = values.reshape(shape)
+    refuse_missing_values(path, data, values)
+    if matlab is not None:
+        return as_in_matlab(values, matlab)
     return float32_of_bfloat16(values) if logical == "bfloat16" else values
 
 

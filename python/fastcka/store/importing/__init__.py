@@ -9,8 +9,8 @@ Checkpoint trees, one for each model and layer, at any depth below TREE::
 Folders of arrays, at any depth below TREE, with ``checkpoint-`` or ``step_`` before the step or
 not; ``examples.json`` or ``examples.csv`` beside them, or above, names the rows::
 
-    <model>/<step>/<layer>.npy    one array in each file: also .npz .pt .safetensors .h5
-    <model>/<step>.npz            a layer for each array: also .pt .safetensors .h5
+    <model>/<step>/<layer>.npy    one array in each file: also .npz .pt .safetensors .h5 .mat
+    <model>/<step>.npz            a layer for each array: also .pt .safetensors .h5 .mat
 
 The second is looked for only where there is nothing of the first. A model is called by the name of
 its folder, with as much of the path below TREE before it as makes it unique.

@@ -2,8 +2,8 @@
 
 ::
 
-    TREE/.../<model>/<step>/<layer>.npy     one array in each file, also .npz .pt .safetensors .h5
-    TREE/.../<model>/<step>.npz             a layer for each array, also .pt .safetensors .h5
+    TREE/.../<model>/<step>/<layer>.npy     one array in a file, also .npz .pt .safetensors .h5 .mat
+    TREE/.../<model>/<step>.npz             a layer for each array, also .pt .safetensors .h5 .mat
 
 ``<step>`` is a number, with ``checkpoint-`` or ``step_`` before it or not. ``examples.json`` (a
 list of objects) or ``examples.csv`` beside the arrays, or in a folder above them, gives the rows
@@ -19,7 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import ImportRefusedError, InputError, StoreError
-from fastcka.store.foreign import array_names, read_member
+from fastcka.store.foreign import (
+    ARRAY_SUFFIXES,
+    array_names,
+    member_has_matlab_axes,
+    read_member,
+)
 from fastcka.store.format import MARKER
 from fastcka.store.importing.example_table import ExampleTable, example_table, positions
 from fastcka.store.importing.finding import ImportFinding
@@ -34,7 +39,7 @@ LAYOUT: Final = "folders of arrays"
 EXAMPLES: Final = ("examples.json", "examples.csv")
 
 _STEP: Final = re.compile(r"((checkpoint|step)[-_])?(?P<step>\d{1,18})")
-_ARRAYS: Final = {".npy", ".npz", ".pt", ".safetensors", ".h5", ".hdf5"}
+_ARRAYS: Final = set(ARRAY_SUFFIXES)
 
 
 class _ExampleFiles:
@@ -167,6 +172,12 @@ def _read(
             skip(error, name)
             continue
         found.append(FoundLayer(name, values, table or positions(len(values))))
+        if member_has_matlab_axes(path, member):
+            detail = (
+                f"{path}: read with the shape {values.shape} that MATLAB shows (the file stores "
+                "the axes reversed); its rows must be the examples"
+            )
+            findings.append(ImportFinding("doubtful", "MATLAB axes", detail, model, step, name))
     return found
 
 
