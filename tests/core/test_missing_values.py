@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -53,6 +56,26 @@ def test_masked_arrays(x, y):
     for items in (list(masked), tuple(masked), [list(row) for row in masked]):
         refused(items, "holds a masked array in a list")
     found = fastcka.cka(Convertible(np.ma.masked_array(x)), y)
+    assert found == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
+
+
+class Delayed:
+    """As an array of dask, which has no mask until it is computed."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def compute(self):
+        return self._array
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self._array)
+
+
+def test_arrays_that_are_not_computed_yet(monkeypatch, x, y):
+    monkeypatch.setitem(sys.modules, "dask.array", SimpleNamespace(Array=Delayed))
+    refused(Delayed(np.ma.masked_greater(x, 1)), "is a masked array")
+    found = fastcka.cka(Delayed(x), y)
     assert found == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
 
 

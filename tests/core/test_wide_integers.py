@@ -26,6 +26,19 @@ def y(rng, small):
     return small @ rng.standard_normal((4, 3)) + 300 * rng.standard_normal((50, 3))
 
 
+class OnlyDLPack:
+    """What another library's array looks like: no array protocol."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._array.__dlpack_device__()
+
+
 def shifted(small):
     unsigned = small.astype(np.uint64)
     return {
@@ -35,6 +48,7 @@ def shifted(small):
         "largest uint64": unsigned + np.uint64(2**64 - 1001),
         "big-endian": (small + FAR).astype(">i8"),
         "three axes": (small + FAR).reshape(50, 2, 2),
+        "DLPack": OnlyDLPack(small + FAR),
         "torch": torch.from_numpy(small + FAR),
         "torch uint64": torch.from_numpy(unsigned + np.uint64(2**63)),
         "list": (small + FAR).tolist(),

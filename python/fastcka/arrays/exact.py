@@ -25,7 +25,7 @@ def exact_floats(
     Parameters
     ----------
     x
-        (n_examples, ...), at least one value; a column is a position in the axes after the first.
+        (n_examples, ...); a column is a position in the axes after the first.
     where
         What error messages call it.
     shift
@@ -49,7 +49,7 @@ def exact_floats(
         return _of_extended(x, where)
     if x.dtype.itemsize <= 2:
         return x.astype(np.float32)
-    if x.dtype.itemsize <= 4:
+    if x.dtype.itemsize <= 4 or x.size == 0:
         return x.astype(np.float64)
     low, high = x.min(axis=0), x.max(axis=0)
     far = (high > MAX_EXACT) | (low < -MAX_EXACT)

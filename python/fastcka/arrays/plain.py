@@ -27,6 +27,8 @@ def instance_of(x: Any, library: str, *names: str) -> bool:
 def unwrapped(x: Any, where: str) -> Any:
     """Return the array inside an xarray DataArray, which may be one on a device; else ``x``.
 
+    An array of dask is computed, as its array protocol would drop a mask.
+
     Raises
     ------
     InputError
@@ -37,10 +39,11 @@ def unwrapped(x: Any, where: str) -> Any:
         raise InputError(
             f"{where} is an xarray Dataset: give one of its variables, x[name] ({names})"
         )
-    if not instance_of(x, "xarray", "DataArray"):
-        return x
-    data = x.data
-    if isinstance(data, np.ndarray):
+    labelled = instance_of(x, "xarray", "DataArray")
+    data = x.data if labelled else x
+    if instance_of(data, "dask.array", "Array"):
+        data = data.compute()
+    if labelled and isinstance(data, np.ndarray) and data.dtype.kind in _NUMBERS:
         refuse_missing(data, x.attrs, where)
     return data
 
