@@ -54,6 +54,8 @@ def aligned(arrays: Sequence[Any], names: Sequence[str]) -> list[Any]:
         without labels; or if the first dimensions of xarray arrays do not agree.
     """
     arrays = list(arrays)
+    if all(isinstance(x, np.ndarray) for x in arrays):
+        return arrays
     _check_dimensions(arrays, names)
     found = {i: index for i, x in enumerate(arrays) if (index := labels_of(x)) is not None}
     given = [i for i, index in found.items() if not _is_made_up(index)]

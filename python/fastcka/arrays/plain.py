@@ -34,6 +34,8 @@ def unwrapped(x: Any, where: str) -> Any:
     InputError
         For a Dataset, or an array that has missing or packed values by its attributes.
     """
+    if isinstance(x, np.ndarray):
+        return x
     if instance_of(x, "xarray", "Dataset"):
         names = ", ".join(repr(name) for name in list(x.data_vars)[:8])
         raise InputError(
@@ -67,6 +69,8 @@ def plain_array(x: Any, where: str, *, shift: bool) -> NDArray[Any]:
         For masked, missing or packed values, a column of a table that is not of numbers, and
         integers that would lose digits beside the values of other columns.
     """
+    if isinstance(x, np.ndarray):
+        return unmasked(x, where)
     columns = _columns(x, where)
     if columns is not None:
         return _stacked(columns, where, shift=shift)
