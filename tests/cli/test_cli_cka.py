@@ -73,6 +73,34 @@ def test_names_inside_files_and_more_than_two_axes(call, strict_json, pair, tmp_
     assert answer["n_features_b"] == 9
 
 
+def test_variables_of_matlab_are_read_as_matlab_shows_them(call, strict_json, pair, tmp_path):
+    a, _, x, y = pair
+    path = tmp_path / "b.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["y"] = y.T
+        file["y"].attrs["MATLAB_class"] = np.bytes_("double")
+    answer = strict_json(call("cka", a, f"{path}:y", "--json").stdout)
+    assert answer["cka"] == pytest.approx(oracle.cka(x, y, "unbiased"), abs=1e-6)
+    assert (answer["n_features_b"], answer["matlab_axes"]) == (9, ["B"])
+    shown = call("cka", a, path).stdout
+    assert "axes" in shown
+    assert "of B as in MATLAB (the file stores them reversed)" in shown
+    assert "MATLAB" not in call("cka", a, a).stdout
+
+
+def test_missing_values_are_refused(call, pair, tmp_path):
+    a, _, _, y = pair
+    y[3, 1] = -999
+    with h5py.File(tmp_path / "b.nc", "w") as file:
+        file["y"] = y
+        file["y"].attrs["_FillValue"] = np.array([-999.0])
+    refused = call("cka", a, f"{tmp_path / 'b.nc'}:/y")
+    assert refused.exit_code == 2
+    said = " ".join(refused.stderr.split())
+    assert "b.nc:/y: 1 of 540 values equal attribute '_FillValue' (-999.0)" in said
+    assert "the first is at [3, 1]" in said
+
+
 def test_an_undefined_number_is_null_with_its_reason(shell, strict_json, pair, tmp_path):
     a = pair[0]
     np.save(tmp_path / "constant.npy", np.ones((60, 4), np.float32))

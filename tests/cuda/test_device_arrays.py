@@ -45,6 +45,7 @@ class Tensor:
         self._log = [] if log is None else log
         self.layout = layout
         self.is_quantized = False
+        self.is_nested = False
         self.shape = array.shape
         self.dtype = f"torch.{dtype}"
         self.device = SimpleNamespace(type="cuda", index=array.device.id)
@@ -66,6 +67,18 @@ class Tensor:
         self._log.append(f"to {dtype}")
         return self._like(self._array.astype(dtype), dtype)
 
+    def view(self, dtype):
+        return Tensor(sys.modules["cupy"].asarray(self._array.get().view(dtype)), dtype)
+
+    def min(self):
+        return self._array.min()
+
+    def max(self):
+        return self._array.max()
+
+    def cpu(self):
+        return SimpleNamespace(numpy=self._array.get)
+
     def element_size(self):
         return self._array.dtype.itemsize
 
@@ -85,6 +98,10 @@ def torch(cupy, monkeypatch):
         strided="strided",
         float32="float32",
         float64="float64",
+        int64="int64",
+        from_numpy=lambda array: SimpleNamespace(
+            to=lambda device: Tensor(cupy.asarray(array), array.dtype.name)
+        ),
         state=state,
         cuda=SimpleNamespace(
             current_stream=lambda device: SimpleNamespace(cuda_stream=state.stream.ptr)
@@ -140,6 +157,17 @@ def test_torch_integers(torch, cupy, rng, dtype, name, becomes):
     torch.state.stream = cupy.cuda.ExternalStream(0)
     agrees([Tensor(on_stream(torch, cupy, x), name, log=log) for x in xs], xs)
     assert log == ["detach", f"to {becomes}"] * 2
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_torch_integers_that_float64_cannot_hold(torch, cupy, rng, dtype):
+    torch.state.stream = cupy.cuda.ExternalStream(0)
+    xs = [rng.integers(0, 9, (70, 20)) for _ in range(2)]
+    far = [(x.astype(np.uint64) + np.uint64(2**63 - 100)).astype(dtype) for x in xs]
+    agrees([Tensor(on_stream(torch, cupy, x), np.dtype(dtype).name) for x in far], xs)
+    wide = np.array([[0], [1], [2], [2**63 - 1]], dtype)
+    with pytest.raises(InputError, match="in column 0: float64 cannot hold them"):
+        as_view(Tensor(on_stream(torch, cupy, wide), np.dtype(dtype).name), "x")
 
 
 @pytest.mark.parametrize("order", ["forward", "reverse"])

@@ -497,3 +497,79 @@ def test_no_factor_hides_the_key_or_a_column_of_the_results(store: Store) -> Non
         with pytest.raises(InputError, match=f"factors: '{name}' names a part of the key or a col"):
             store.write(model="m", step=0, layers={"l": np.zeros((3, 2))}, factors={name: 1})
     store.write(model="m", step=0, layers={"l": np.zeros((3, 2))}, factors={"group_name": 1})
+
+
+# Tables whose rows have labels
+
+
+IDS = ["c", "a", "b", "e", "d", "g", "f"]
+
+
+@pytest.mark.parametrize("library", ["pandas", "xarray"])
+def test_labels_of_rows_are_the_ids(store: Store, values: np.ndarray, library: str) -> None:
+    pandas, xarray = pytest.importorskip("pandas"), pytest.importorskip("xarray")
+    moved = [6, 0, 3, 2, 1, 5, 4]
+    labels = [IDS[row] for row in moved]
+    first = pandas.DataFrame(values, index=IDS)
+    second = (
+        pandas.DataFrame(values[moved], index=labels)
+        if library == "pandas"
+        else xarray.DataArray(values[moved], dims=("e", "f"), coords={"e": labels})
+    )
+    store.write(model="m", step=0, layers={"a": first, "b": second})
+    assert store.examples(KEY).ids.tolist() == IDS
+    np.testing.assert_array_equal(store.read(Key("m", 0, "b")), values)
+    ids = sorted(IDS)
+    store.write(
+        model="m", step=1, layers={"b": second, "plain": values, "a": first}, example_ids=ids
+    )
+    by_id = values[[IDS.index(name) for name in ids]]
+    for layer, expected in (("a", by_id), ("b", by_id), ("plain", values)):
+        np.testing.assert_array_equal(store.read(Key("m", 1, layer)), expected)
+    assert store.examples(Key("m", 1, "a")).ids.tolist() == ids
+
+
+def test_integer_labels_and_those_that_pandas_made_up(store: Store, values: np.ndarray) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(values)
+    store.write(model="m", step=0, layers={"a": table}, example_ids=IDS)
+    assert store.examples(KEY).ids.tolist() == IDS
+    np.testing.assert_array_equal(store.read(KEY), values)
+    moved = [6, 0, 3, 2, 1, 5, 4]
+    store.write(model="m", step=1, layers={"a": table.iloc[moved], "b": table})
+    assert store.examples(Key("m", 1, "a")).ids.tolist() == [str(row) for row in moved]
+    for layer in "ab":
+        np.testing.assert_array_equal(store.read(Key("m", 1, layer)), values[moved])
+
+
+def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(values, index=IDS)
+    other = pandas.DataFrame(values, index=[*IDS[:-1], "x"])
+    message = r"of layers\['a'\] and layers\['b'\] differ: 1 of the 7 .* \('f' first\) and 1 of"
+    with pytest.raises(InputError, match=message):
+        store.write(model="m", step=0, layers={"a": table, "b": other})
+    with pytest.raises(InputError, match=r"example_ids are not in layers\['b'\] \('f' first\)"):
+        store.write(model="m", step=0, layers={"b": other}, example_ids=IDS)
+    with pytest.raises(InputError, match="example_ids: expected 7 values, one for each row, got 2"):
+        store.write(model="m", step=0, layers={"b": other}, example_ids=["a", "b"])
+    twice = table.set_axis(["a"] * 7)
+    with pytest.raises(InputError, match="example_ids: 'a' stands at 0 and at 1"):
+        store.write(model="m", step=0, layers={"b": twice})
+    with pytest.raises(InputError, match=r"layers\['b'\] has the row label 'a' more than once"):
+        store.write(model="m", step=0, layers={"b": twice}, example_ids=IDS)
+    for labels in (pandas.date_range("2020", periods=7), [0.5 + i for i in range(7)]):
+        with pytest.raises(InputError, match=r"row labels of type .*; text or integers can name"):
+            store.write(model="m", step=0, layers={"b": table.set_axis(labels)})
+    with pytest.raises(InputError, match=r"layers\['c'\] has no labels, so the order of its rows"):
+        store.write(model="m", step=0, layers={"a": table, "b": table[::-1], "c": values})
+    assert store.keys() == []
+
+
+def test_wide_integers_are_refused_with_a_remedy_that_keeps_their_digits(store: Store) -> None:
+    for wide, remedy in (
+        (2**24 + 1, 'x.astype("float64"), which holds them exactly'),
+        (2**53 + 1, "subtract a constant from each column, as (x - x.min(axis=0))"),
+    ):
+        with pytest.raises(InputError, match=re.escape(remedy)):
+            write(store, np.full((3, 2), wide))

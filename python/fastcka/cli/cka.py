@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fastcka.core import Comparison
 
-SOURCES = "x.npy, x.npz:name, x.pt:name, x.safetensors:name or x.h5:/path."
+SOURCES = "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path or x.mat:name."
 
 
 def one_of(*names: str) -> Callable[[str], str]:
@@ -58,7 +58,9 @@ def cka(
 ) -> None:
     """Compute the CKA of two arrays of the same examples.
 
-    Each array has a row for each example; axes after the first are flattened into features.
+    Each array has a row for each example; axes after the first are flattened into features. A
+    variable of a MATLAB file (version 7.3) has the size that MATLAB shows; its file stores the axes
+    reversed.
     """
     from fastcka.core import compare
 
@@ -77,6 +79,7 @@ def cka(
         "b": b,
         "n_features_a": math.prod(x.shape[1:]),
         "n_features_b": math.prod(y.shape[1:]),
+        "matlab_axes": _with_matlab_axes({"A": a, "B": b}),
     } | _answer(result)
     if json:
         output.print_json(answer)
@@ -94,6 +97,13 @@ def _read(source: str) -> NDArray[Any]:
             "a column for each feature (a single feature of n examples has the shape (n, 1))"
         )
     return array
+
+
+def _with_matlab_axes(sources: dict[str, str]) -> list[str]:
+    """Return the sides that MATLAB wrote, whose axes were reversed on reading."""
+    from fastcka.store import has_matlab_axes
+
+    return [side for side, source in sources.items() if has_matlab_axes(source)]
 
 
 def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> None:
@@ -160,6 +170,12 @@ def _reason(result: Comparison, estimator: str) -> str:
     return f"the {estimator} HSIC of a representation with itself is not above rounding"
 
 
+def _axes_fact(sides: list[str]) -> dict[str, str]:
+    if not sides:
+        return {}
+    return {"axes": f"of {' and '.join(sides)} as in MATLAB (the file stores them reversed)"}
+
+
 def _print_facts(answer: dict[str, Any]) -> None:
     from rich.text import Text
 
@@ -178,6 +194,7 @@ def _print_facts(answer: dict[str, Any]) -> None:
                 f"CKA, {other}": shown(f"cka_{other}"),
                 "examples": f"{answer['n_examples']:,}",
                 "features": f"{answer['n_features_a']:,} in A, {answer['n_features_b']:,} in B",
+                **_axes_fact(answer["matlab_axes"]),
                 "computed": (
                     f"on {answer['device']} ({answer['implementation']}), route {answer['route']}, "
                     f"precision {answer['precision']}, "

@@ -179,7 +179,7 @@ def import_files(
 
     TREE holds <model>/analysis_higher/<prompt>_l<layer>/representations/checkpoint-<step>/ with
     representations.pt and metadata.json, or <model>/<step>/<layer>.npy, or <model>/<step>.npz
-    (.pt, .safetensors and .h5 as well), at any depth.
+    (.pt, .safetensors, .h5 and .mat as well), at any depth.
     """
     from fastcka.store import import_tree
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.arrays import exact_floats, plain_array, refuse_special_tensor, unwrapped
 from fastcka.core.device_arrays import device_view, on_device
 from fastcka.core.plan import STAGING_LANES
 from fastcka.core.views import ITEMSIZE, ArrayView, View, check_shape, check_torch_dtype
@@ -76,21 +77,24 @@ def as_view(x: Any, name: str) -> View:
     ----------
     x
         A NumPy array, a `StagedRepresentation`, a torch tensor, a cupy array, or anything that
-        speaks DLPack or the array protocol, on the CPU or on a CUDA device. Axes after the first
-        are flattened. Integers and booleans become float32 where that is exact by type, else
-        float64.
+        speaks DLPack or the array protocol, on the CPU or on a CUDA device; or a table of pandas,
+        polars or pyarrow, or an xarray DataArray. Axes after the first are flattened. Integers and
+        booleans become float32 where that is exact by type, else float64; a column of integers
+        that float64 cannot hold is viewed with its smallest value subtracted.
     name
         What error messages call it.
 
     Raises
     ------
     InputError
-        For fewer than two axes, an empty axis, or values that are not real numbers.
+        For fewer than two axes, an empty axis, values that are not real numbers, masked or missing
+        values, or integers that float64 cannot hold even so.
     DeviceError
         For an array that is neither in the memory of the CPU nor on a CUDA device.
     """
     if isinstance(x, StagedRepresentation):
         return x.view()
+    x = unwrapped(x, name)
     if on_device(x):
         return device_view(x, name)
     torch = sys.modules.get("torch")
@@ -107,11 +111,12 @@ def _of_torch(x: Any, name: str) -> ArrayView:
         )
     if x.layout != sys.modules["torch"].strided or x.is_quantized:
         raise InputError(f"{name} must be a dense torch tensor, got layout {x.layout}")
+    refuse_special_tensor(x, name)
     x = x.detach().resolve_neg()
     dtype = str(x.dtype).removeprefix("torch.")
     check_torch_dtype(dtype, name)
     if dtype not in ITEMSIZE:
-        return _of_numpy(_widened(x.numpy(), name), name)
+        return _of_numpy(x.numpy(), name)
     check_shape(tuple(x.shape), name)
     x = x.reshape(x.shape[0], -1)
     size = x.element_size()
@@ -125,10 +130,8 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
         raise InputError(
             f"{name} must be an array, got {x!r}; fastcka.store.read_array reads one from a file"
         )
-    if isinstance(x, np.ma.MaskedArray):
-        raise InputError(f"{name} is a masked array: fill or drop its masked values first")
     if isinstance(x, np.ndarray):
-        return np.asarray(x)
+        return plain_array(x, name, shift=True)
     if hasattr(x, "__dlpack_device__"):
         kind, index = x.__dlpack_device__()
         if int(kind) != _DLPACK_CPU:
@@ -141,7 +144,9 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
         except (BufferError, RuntimeError, TypeError):
             pass  # a dtype that NumPy's DLPack lacks, bfloat16 say: the array protocol has it
     try:
-        array = np.asarray(x)
+        array = plain_array(x, name, shift=True)
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{name} must be an array of shape (n_examples, n_features), got {type(x).__name__}: "
@@ -155,6 +160,8 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
 
 
 def _of_numpy(x: NDArray[Any], name: str) -> ArrayView:
+    if x.dtype.kind not in "biuf" and x.dtype.name not in ITEMSIZE:
+        raise _not_real(x.dtype, name)
     check_shape(x.shape, name)
     x = _widened(x, name)
     if x.ndim > 2:
@@ -180,8 +187,15 @@ def _widened(x: NDArray[Any], name: str) -> NDArray[Any]:
         return x
     if x.dtype.name in ITEMSIZE:
         return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
-    if x.dtype.kind in "biu":
-        return x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
-    if x.dtype.kind == "f":  # longdouble
-        return x.astype(np.float64)
-    raise InputError(f"{name} must hold real numbers, got dtype {x.dtype}")
+    return exact_floats(x, name)
+
+
+def _not_real(dtype: np.dtype[Any], name: str) -> InputError:
+    remedy = ""
+    if dtype.names:
+        remedy = ": numpy.lib.recfunctions.structured_to_unstructured makes an array of its fields"
+    elif dtype.kind in "mM":
+        remedy = ": x.astype('int64') counts its units"
+    elif dtype.kind == "c":
+        remedy = ": give the real and the imaginary part as features"
+    return InputError(f"{name} must hold real numbers, got dtype {dtype}{remedy}")

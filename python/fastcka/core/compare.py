@@ -42,7 +42,14 @@ def compare(
         first are flattened. float16, bfloat16, float32, float64 or integers, any strides; NumPy,
         torch, cupy, or anything with DLPack, on the CPU or on a CUDA device (where they are read as
         they lie, after the work on their library's current stream). `StagedRepresentation` is
-        centred in place and used up.
+        centred in place and used up. Integers that float64 cannot hold have a constant of their
+        column subtracted, which changes neither CKA nor HSIC, or are refused.
+
+        Rows of pandas tables and xarray arrays are matched by label: the index, or the coordinate
+        of the first dimension. The same labels in another order are brought to the first one's
+        order; labels that differ, or repeat, are refused. A plain array has no labels, and is
+        matched by position; so is an index that pandas made up (0 to n-1), unless another one is
+        of integers too.
     labels
         What each representation is called: a string, a mapping or a NamedTuple. Default: the keys
         of a mapping, else "0", "1", ...
@@ -79,7 +86,8 @@ def compare(
     ------
     InputError
         For fewer examples than the estimator needs, representations with different numbers of
-        examples, NaN or infinite values, or arguments that are not what they must be.
+        examples or other row labels, NaN, infinite, masked or missing values, integers that float64
+        cannot hold, or arguments that are not what they must be.
     DeviceError
         For a device that cannot be used, with the reason, or whose memory does not suffice.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastcka.arrays import MAX_EXACT, exact_floats, refuse_special_tensor
 from fastcka.core.views import ITEMSIZE, DeviceView, View, check_shape, check_torch_dtype
 from fastcka.errors import DeviceError, InputError
 
@@ -75,12 +76,13 @@ def common_device(views: Sequence[View], names: Sequence[str]) -> int | None:
 def _of_torch(torch: Any, x: Any, name: str) -> DeviceView:
     if x.layout != torch.strided or x.is_quantized:
         raise InputError(f"{name} must be a dense torch tensor, got layout {x.layout}")
+    refuse_special_tensor(x, name)
     check_shape(tuple(x.shape), name)
     x = x.detach().resolve_neg()
     dtype = str(x.dtype).removeprefix("torch.")
     check_torch_dtype(dtype, name)
     if dtype not in ITEMSIZE:
-        x = x.to(torch.float32 if x.element_size() <= 2 else torch.float64)
+        x = _floats_of_torch(torch, x, name)
         dtype = str(x.dtype).removeprefix("torch.")
     x = x.reshape(x.shape[0], -1)
     size = x.element_size()
@@ -97,6 +99,18 @@ def _of_torch(torch: Any, x: Any, name: str) -> DeviceView:
     )
 
 
+def _floats_of_torch(torch: Any, x: Any, name: str) -> Any:
+    """Integers as float32 or float64 on their device, or as `exact_floats` makes them."""
+    if x.element_size() <= 4:
+        return x.to(torch.float32 if x.element_size() <= 2 else torch.float64)
+    signed = x.view(torch.int64)  # of uint64, which torch hardly computes with, the bits
+    lowest = 0 if str(x.dtype) == "torch.uint64" else -MAX_EXACT
+    if lowest <= int(signed.min()) and int(signed.max()) <= MAX_EXACT:
+        return x.to(torch.float64)
+    # Such integers are rare: the host's arithmetic has what is needed.
+    return torch.from_numpy(exact_floats(x.cpu().numpy(), name)).to(x.device)
+
+
 def _of_cupy(cupy: Any, x: Any, name: str) -> DeviceView:
     check_shape(tuple(x.shape), name)
     with cupy.cuda.Device(x.device.id):
@@ -104,7 +118,7 @@ def _of_cupy(cupy: Any, x: Any, name: str) -> DeviceView:
         if x.dtype.name not in ITEMSIZE:
             if x.dtype.kind not in "biu":
                 raise InputError(f"{name} must hold real numbers, got dtype {x.dtype}")
-            x = x.astype("float32" if x.dtype.itemsize <= 2 else "float64")
+            x = _floats_of_cupy(cupy, x, name)
         x = x.reshape(x.shape[0], -1)
     return DeviceView(
         owner=x,
@@ -117,6 +131,14 @@ def _of_cupy(cupy: Any, x: Any, name: str) -> DeviceView:
         device=x.device.id,
         stream=stream,
     )
+
+
+def _floats_of_cupy(cupy: Any, x: Any, name: str) -> Any:
+    if x.dtype.itemsize <= 2:
+        return x.astype("float32")
+    if x.dtype.itemsize > 4 and (int(x.max()) > MAX_EXACT or int(x.min()) < -MAX_EXACT):
+        return cupy.asarray(exact_floats(x.get(), name))
+    return x.astype("float64")
 
 
 def refuse_device_views(views: Sequence[View], names: Sequence[str], why: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastcka.arrays import aligned
 from fastcka.core.arrays import StagedRepresentation, as_view
 from fastcka.core.comparison import label_text
 from fastcka.core.estimators import MIN_EXAMPLES, Estimator
@@ -25,6 +26,7 @@ class Group:
     ----------
     representations
         M arrays of shape (n_examples, n_features_i), or a mapping from label to array.
+        Those of pandas and xarray are aligned by the labels of their rows, as in `fastcka.compare`.
     labels, pairs
         As in `fastcka.compare`.
     """
@@ -60,6 +62,7 @@ class Request:
         if labels is None:
             names = [f"representations[{i}]" for i in range(len(arrays))]
         pairs = _pairs(group.pairs, len(arrays))
+        arrays = aligned(arrays, names)
         views = [as_view(x, name) for x, name in zip(arrays, names, strict=True)]
         _check_examples(views, names, estimator)
         staged = tuple(x for x in arrays if isinstance(x, StagedRepresentation))

@@ -44,7 +44,7 @@ from __future__ import annotations
 from fastcka.store.columns import ids_digest
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.filters import ExampleFilter, Filtered
-from fastcka.store.foreign import read_array
+from fastcka.store.foreign import has_matlab_axes, read_array
 from fastcka.store.foreign_ids import read_examples
 from fastcka.store.hdf5_safety import HDF5_VERSION
 from fastcka.store.headers import UnreadableFile
@@ -69,6 +69,7 @@ __all__ = [
     "UnreadableFile",
     "Verification",
     "create_store",
+    "has_matlab_axes",
     "ids_digest",
     "import_tree",
     "open_store",

@@ -6,8 +6,9 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastcka.arrays import aligned, aligned_to_ids, given_labels, labels_in_order
 from fastcka.errors import InputError
-from fastcka.store.columns import encoded_columns
+from fastcka.store.columns import decoded, encoded_columns
 from fastcka.store.format import (
     LAYER_ATTRIBUTES,
     MAX_NAME_BYTES,
@@ -39,6 +40,7 @@ def checked_content(
         Naming the argument, what was expected and what came.
     """
     _check_name("model", model)
+    layers, example_ids = _labelled(layers, example_ids)
     sources = _sources(layers)
     n_examples = sources[0].n_examples
     plain_factors = checked_factors(factors)
@@ -64,9 +66,25 @@ def checked_content(
     )
 
 
-def _sources(layers: Mapping[str, Any]) -> list[LayerSource]:
+def _labelled(
+    layers: Mapping[str, Any], example_ids: Sequence[str] | Sequence[int] | None
+) -> tuple[Mapping[str, Any], Sequence[str] | Sequence[int] | None]:
+    """Return layers in one order of rows, and the ids of the examples: given, or their labels."""
     if not isinstance(layers, Mapping) or not layers:
         raise InputError(f"layers: expected a mapping of at least one layer, got {layers!r:.60}")
+    names = [f"layers[{name!r}]" for name in layers]
+    if example_ids is None:
+        arrays = aligned(list(layers.values()), names)
+        return dict(zip(layers, arrays, strict=True)), labels_in_order(arrays, names)
+    counts = [len(labels) for x in layers.values() if (labels := given_labels(x)) is not None]
+    if not counts:
+        return layers, example_ids
+    ids = decoded(encoded_ids(example_ids, counts[0])).tolist()
+    arrays = [aligned_to_ids(x, ids, name) for x, name in zip(layers.values(), names, strict=True)]
+    return dict(zip(layers, arrays, strict=True)), example_ids
+
+
+def _sources(layers: Mapping[str, Any]) -> list[LayerSource]:
     sources = []
     for name, value in layers.items():
         _check_name("layers", name)

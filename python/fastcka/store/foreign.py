@@ -11,7 +11,12 @@ import numpy as np
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError
 from fastcka.store.dtypes import float32_of_bfloat16
-from fastcka.store.foreign_hdf5 import hdf5_names, read_hdf5
+from fastcka.store.foreign_hdf5 import (
+    HDF5_SUFFIXES,
+    hdf5_names,
+    is_matlab_variable,
+    read_hdf5,
+)
 from fastcka.store.foreign_numpy import npz_names, numeric, read_npy, read_npz
 from fastcka.store.foreign_torch import pt_names, read_pt
 from fastcka.store.naming import choose
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ENDS_OF_FILES: Final = re.compile(
-    r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5)(?=:|$)", re.IGNORECASE
+    r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5|mat|nc)(?=:|$)", re.IGNORECASE
 )
 
 
@@ -36,18 +41,22 @@ def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
     ----------
     source
         ``a.npy``, ``a.npz:name``, ``a.pt:name``, ``a.safetensors:name`` or ``a.h5:/path/to/x``
-        (``.hdf5`` too). The name may be left out if the file holds one array. Names in a ``.pt``
-        file are the keys of its dicts and positions in its lists, joined by dots.
+        (``.hdf5`` too, ``.mat`` of MATLAB 7.3 and ``.nc`` of netCDF 4). The name may be left out if
+        the file holds one array. Names in a ``.pt`` file are the keys of its dicts and positions in
+        its lists, joined by dots.
 
     Returns
     -------
     ndarray
-        The values in memory, of the file's format; bfloat16 as float32, which is exact.
+        The values in memory, of the file's format; bfloat16 as float32, which is exact. A
+        variable that MATLAB wrote has the size that MATLAB shows: its file stores the axes
+        reversed. Other HDF5 datasets have the shape that HDF5 shows.
 
     Raises
     ------
     InputError
-        If there is no such file, the array is not numeric, or a name is wrong or left out; the
+        If there is no such file, the array is not numeric, values are missing or packed by its
+        attributes (``_FillValue``, ``scale_factor`` ...), or a name is wrong or left out; the
         message lists the names.
     CorruptFileError, UnsafeFileError
         If the file is damaged, or asks for what a data file must not.
@@ -55,6 +64,16 @@ def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
         If PyTorch or safetensors is needed and not installed.
     """
     return read_member(*split_source(os.fspath(source)))
+
+
+def has_matlab_axes(source: str | os.PathLike[str]) -> bool:
+    """Tell whether MATLAB wrote an array, so that `read_array` reverses the axes of its file."""
+    return member_has_matlab_axes(*split_source(os.fspath(source)))
+
+
+def member_has_matlab_axes(path: Path, name: str | None) -> bool:
+    """`has_matlab_axes` with the file and the name apart."""
+    return path.suffix.lower() in HDF5_SUFFIXES and is_matlab_variable(path, name)
 
 
 def read_member(path: Path, name: str | None) -> NDArray[Any]:
@@ -84,8 +103,8 @@ def split_source(source: str) -> tuple[Path, str | None]:
     ends = [match.end() for match in _ENDS_OF_FILES.finditer(source)]
     if not ends:
         raise InputError(
-            f"{source!r}: expected a .npy, .npz, .pt, .safetensors, .h5 or .hdf5 file, with "
-            ":NAME after it to choose among several arrays"
+            f"{source!r}: expected a .npy, .npz, .pt, .safetensors, .h5, .hdf5, .mat or .nc "
+            "file, with :NAME after it to choose among several arrays"
         )
     end = next((end for end in ends if Path(source[:end]).is_file()), ends[0])
     return Path(source[:end]), source[end + 1 :] or None
@@ -131,14 +150,14 @@ _READERS: Final[dict[str, Callable[[Path, str | None], NDArray[Any]]]] = {
     ".npz": read_npz,
     ".pt": read_pt,
     ".safetensors": _read_safetensors,
-    ".h5": read_hdf5,
-    ".hdf5": read_hdf5,
+    **dict.fromkeys(HDF5_SUFFIXES, read_hdf5),
 }
 _NAMES: Final[dict[str, Callable[[Path], list[str]]]] = {
     ".npy": lambda _: [""],
     ".npz": npz_names,
     ".pt": pt_names,
     ".safetensors": _safetensors_names,
-    ".h5": hdf5_names,
-    ".hdf5": hdf5_names,
+    **dict.fromkeys(HDF5_SUFFIXES, hdf5_names),
 }
+ARRAY_SUFFIXES: Final = tuple(_READERS)
+"""How the names of files that `read_array` reads end."""

@@ -12,6 +12,16 @@ from fastcka.errors import InputError, StoreError, UnsafeFileError
 from fastcka.store import hdf5_safety as safe
 from fastcka.store.columns import MAX_TEXT_BYTES
 from fastcka.store.dtypes import float32_of_bfloat16
+from fastcka.store.foreign_attributes import refuse_missing_values
+from fastcka.store.foreign_matlab import (
+    INTERNAL_GROUPS,
+    as_in_matlab,
+    check_matlab_variable,
+    matlab_class,
+    refuse_matlab_sparse,
+    vector_in_matlab,
+    vector_shape_in_matlab,
+)
 from fastcka.store.foreign_numpy import check_expansion, numeric
 from fastcka.store.format import FORMAT
 from fastcka.store.naming import choose
@@ -21,6 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+HDF5_SUFFIXES: Final = (".h5", ".hdf5", ".mat", ".nc")
+"""Names of files that may be HDF5: those of MATLAB are from version 7.3, netCDF's from 4."""
 
 # Filters that HDF5 and h5py bring along; any other would be loaded from outside as a plugin.
 _FILTERS: Final = {
@@ -39,10 +52,12 @@ _TEXTS_AT_ONCE: Final = 256
 def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
     """Read a dataset, found by its path of groups or as the only one in the file.
 
+    One that MATLAB wrote has the axes that MATLAB shows, which are reversed in the file.
+
     Raises
     ------
     InputError
-        If there is no such dataset or it is not numeric.
+        If there is no such dataset, it is not numeric, or values are missing by its attributes.
     CorruptFileError, UnsafeFileError
         If the file is damaged or its path, storage or filters are not safe to follow.
     """
@@ -51,6 +66,13 @@ def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
             names = _dataset_names(path, file)
             name = choose(path, None, names)
         return _values(path, _find(path, file, name))
+
+
+def is_matlab_variable(path: Path, name: str | None) -> bool:
+    """Tell whether MATLAB wrote a dataset, so that its axes are reversed in the file."""
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        chosen = choose(path, name, _dataset_names(path, file)) if name is None else name
+        return matlab_class(path, _find(path, file, chosen)) is not None
 
 
 def is_store_file(path: Path) -> bool:
@@ -70,8 +92,9 @@ def read_chosen(
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the path and values of each dataset that is chosen by its path, shape and format.
 
-    Text of any length counts as bytes of fixed length, which it becomes. Datasets whose structure
-    is damaged, and links, are passed over: they are refused where they are asked for by name.
+    Text of any length counts as bytes of fixed length, which it becomes. Numbers that MATLAB wrote
+    as a vector have one axis. Datasets whose structure is damaged, links, and MATLAB's cells and
+    text are passed over: they are refused where they are asked for by name.
     """
     with safe.open_hdf5(path, follow_symlink=True) as file:
         try:
@@ -82,15 +105,21 @@ def read_chosen(
             try:
                 data = _find(path, file, name)
                 shape = safe.simple_shape(path, data)
+                matlab = matlab_class(path, data)
+                if matlab is not None:
+                    check_matlab_variable(path, data, matlab)
+                    shape = vector_shape_in_matlab(shape)
                 with safe.named_errors(path, name):
                     text = h5py.check_string_dtype(data.dtype)
                     dtype = data.dtype if text is None else np.dtype("S")
-            except StoreError:
+            except (InputError, StoreError):
                 continue
             if not chosen(name, shape, dtype):
                 continue
             _require_stored(path, f"{path}:{name}", data)
-            if text is None or text.length is not None:
+            if matlab is not None:
+                yield name, vector_in_matlab(safe.read_all(path, data))
+            elif text is None or text.length is not None:
                 yield name, safe.read_all(path, data)
             else:
                 yield name, _read_long_text(path, data)
@@ -122,6 +151,8 @@ def _find(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
             choose(path, name, _dataset_names(path, file))
             raise InputError(f"{path}: {name!r}: {part!r} is not there")
         current = safe.member(path, current, part)
+        if isinstance(current, h5py.Group):
+            refuse_matlab_sparse(path, current)
     if not isinstance(current, h5py.Dataset):
         choose(path, name, _dataset_names(path, file))
         raise InputError(f"{path}: {name!r} is a group; expected a dataset")
@@ -137,6 +168,8 @@ def _dataset_names(path: Path, file: h5py.File) -> list[str]:
     while waiting:
         group = waiting.pop()
         for name in safe.member_names(path, group):
+            if group.name == "/" and name in INTERNAL_GROUPS:
+                continue
             full = f"{group.name.rstrip('/')}/{name}"
             try:
                 found = safe.member(path, group, name)
@@ -159,6 +192,9 @@ def _dataset_names(path: Path, file: h5py.File) -> list[str]:
 def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     where = f"{path}:{data.name}"
     shape = safe.simple_shape(path, data)
+    matlab = matlab_class(path, data)
+    if matlab is not None:
+        check_matlab_variable(path, data, matlab)
     with safe.named_errors(path, data.name):
         dtype = data.dtype
     if not isinstance(dtype, np.dtype) or h5py.check_dtype(ref=dtype) is not None:
@@ -168,6 +204,9 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
     values = safe.read_all(path, data)
     values = values.reshape(shape)
+    refuse_missing_values(path, data, values)
+    if matlab is not None:
+        return as_in_matlab(values, matlab)
     return float32_of_bfloat16(values) if logical == "bfloat16" else values
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastcka.errors import CorruptFileError, InputError, StoreError, UnsafeFileError
 from fastcka.store.foreign import array_names, read_member, split_source
-from fastcka.store.foreign_hdf5 import is_store_file, read_chosen
+from fastcka.store.foreign_hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
 from fastcka.store.foreign_numpy import npz_names, read_npy_if, read_npz_if
 from fastcka.store.foreign_torch import load_pt
 from fastcka.store.id_fields import IdField, found_ids, is_id_name
@@ -79,7 +79,7 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
         A file of a store is damaged.
     """
     path, name = split_source(os.fspath(source))
-    if path.suffix.lower() in (".h5", ".hdf5") and is_store_file(path):
+    if path.suffix.lower() in HDF5_SUFFIXES and is_store_file(path):
         with open_step(path) as step:
             return step.examples()
     name = name or ""
@@ -118,7 +118,7 @@ def _last(path: Path, name: str) -> str:
 
 def _separator(path: Path) -> str:
     """Return what parts the names of groups in a file."""
-    return "/" if path.suffix.lower() in (".h5", ".hdf5") else "."
+    return "/" if path.suffix.lower() in HDF5_SUFFIXES else "."
 
 
 def _in_npy(path: Path) -> Iterator[tuple[str, Any]]:
@@ -186,6 +186,5 @@ _READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Any]]]]] = {
     ".npz": _in_npz,
     ".pt": _in_pt,
     ".safetensors": _in_safetensors,
-    ".h5": _in_hdf5,
-    ".hdf5": _in_hdf5,
+    **dict.fromkeys(HDF5_SUFFIXES, _in_hdf5),
 }

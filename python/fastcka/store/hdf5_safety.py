@@ -18,6 +18,7 @@ import numpy as np
 from h5py import h5a, h5d, h5l, h5s, h5t
 
 from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError
+from fastcka.store.hdf5_signature import check_signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,6 @@ if not hasattr(h5d.DatasetID, "chunk_iter"):  # else every file would be called 
         f"{h5py.version.hdf5_version}"
     )
 
-_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _MAX_ATTRIBUTE_BYTES: Final = 64 << 10
 _MAX_MEMBERS: Final = 100_000
 _LAYOUTS: Final = {h5d.COMPACT: "compact", h5d.CONTIGUOUS: "contiguous", h5d.CHUNKED: "chunked"}
@@ -82,7 +82,7 @@ def _in_words(name: str, error: BaseException) -> str:
 
 @contextmanager
 def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File]:
-    """Open a file for reading once it is known to be a plain file that starts as HDF5 does.
+    """Open a file for reading once it is known to be a plain file with HDF5's signature.
 
     Raises
     ------
@@ -90,6 +90,8 @@ def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File
         If the file is not there or cannot be opened.
     UnsafeFileError
         If it is a symbolic link (unless followed), a pipe or another special file.
+    InputError
+        If it is of an older format than HDF5, of MATLAB or netCDF.
     CorruptFileError
         If it is not HDF5, or HDF5 refuses it.
     """
@@ -99,13 +101,9 @@ def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File
             kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a plain file"
             raise UnsafeFileError(f"{path}: {kind}; expected a plain HDF5 file")
         with path.open("rb") as raw:
-            start = raw.read(len(_SIGNATURE))
+            check_signature(path, raw)
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror or error}") from error
-    if start != _SIGNATURE:
-        if _SIGNATURE.startswith(start):
-            raise CorruptFileError(f"{path}: damaged: the file is cut off after {len(start)} bytes")
-        raise CorruptFileError(f"{path}: not an HDF5 file (it starts with {start!r})")
     with named_errors(path):
         # The driver by its name: HDF5_DRIVER may ask for one that has no descriptor.
         file = h5py.File(path, "r", driver="sec2", locking="best-effort")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from fastcka.arrays import MAX_EXACT, plain_array, refuse_special_tensor, unwrapped
 from fastcka.errors import InputError
 from fastcka.store.dtypes import STORED_DTYPES, non_finite
 
@@ -90,9 +91,9 @@ class LayerSource:
 def layer_source(name: str, value: object) -> LayerSource:
     """Return an array-like as a layer to be written.
 
-    NumPy arrays, torch CPU tensors, anything with DLPack on the CPU, and what `numpy.asarray`
-    makes an array of. Booleans and integers of at most 16 bits become float32, which holds them
-    exactly; wider integers are refused.
+    NumPy arrays, torch CPU tensors, anything with DLPack on the CPU, tables of pandas, polars and
+    pyarrow, xarray DataArrays, and what `numpy.asarray` makes an array of. Booleans and integers
+    of at most 16 bits become float32, which holds them exactly; wider integers are refused.
 
     Raises
     ------
@@ -114,16 +115,17 @@ def layer_source(name: str, value: object) -> LayerSource:
 
 
 def _as_numpy(where: str, value: object) -> tuple[NDArray[Any], str]:
+    value = unwrapped(value, where)
     torch = sys.modules.get("torch")  # never imported here: a tensor means that it already is
     if torch is not None and isinstance(value, torch.Tensor):
         return _from_torch(where, value, torch)
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise InputError(f"{where}: a masked array with masked values; fill or drop them first")
     try:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             array = np.from_dlpack(value)
         else:  # first choice where there is both: DLPack in NumPy knows no bfloat16
-            array = np.asarray(value)
+            array = plain_array(value, where, shift=False)
+    except InputError:
+        raise
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"{where}: expected an array in CPU memory, got {type(value).__name__}: {error}"
@@ -139,12 +141,24 @@ def _numpy_format(where: str, array: NDArray[Any]) -> tuple[NDArray[Any], str]:
         return array, name
     if name in _EXACT_IN_FLOAT32:
         return array, "float32"
-    integers = array.dtype.kind in "iu"
-    remedy = '; convert them by x.astype("float32") or x.astype("float64")' if integers else ""
+    remedy = _remedy(array) if array.dtype.kind in "iu" else ""
     raise InputError(
         f"{where}: expected float16, bfloat16, float32 or float64 values (booleans and integers "
         f"of 16 bits or fewer become float32), got {name}{remedy}"
     )
+
+
+def _remedy(integers: NDArray[Any]) -> str:
+    """Return how to convert integers so that they keep their digits."""
+    low, high = int(integers.min(initial=0)), int(integers.max(initial=0))
+    if low < -MAX_EXACT or high > MAX_EXACT:
+        return (
+            f" from {low} to {high}, which float64 cannot hold: subtract a constant from each "
+            'column, as (x - x.min(axis=0)).astype("float64") does, if that makes them small'
+        )
+    if low < -(2**24) or high > 2**24:
+        return '; convert them by x.astype("float64"), which holds them exactly'
+    return '; convert them by x.astype("float32") or x.astype("float64")'
 
 
 def _from_torch(where: str, tensor: Any, torch: Any) -> tuple[NDArray[Any], str]:
@@ -153,6 +167,7 @@ def _from_torch(where: str, tensor: Any, torch: Any) -> tuple[NDArray[Any], str]
             f"{where}: expected a dense tensor on the CPU, got {tensor.layout} on "
             f"{tensor.device}; call .to_dense() or .cpu() first"
         )
+    refuse_special_tensor(tensor, where)
     plain = tensor.detach().resolve_neg()
     if plain.dtype == torch.bfloat16:
         return plain.view(torch.int16).numpy().view(np.uint16), "bfloat16"

@@ -91,12 +91,14 @@ class Store:
             Layer name -> (n_examples, n_features) array, in the order of the network; further
             axes are flattened after the first. NumPy arrays, torch CPU tensors, anything with
             DLPack. float16, bfloat16, float32 and float64 are stored as they are; booleans and
-            integers of up to 16 bits as float32.
+            integers of up to 16 bits as float32. Rows of pandas tables and xarray arrays are
+            brought to the order of `example_ids` by their labels.
         example_ids
             One unique id for each row: text, bytes in UTF-8, or integers, which are stored as
-            their decimal text; floats, booleans and ids of mixed kinds are refused. Without ids
-            the rows are named by their positions, "0" to "n-1", and marked so in the file: they
-            are compared only with rows of as many examples that are named in the same way.
+            their decimal text; floats, booleans and ids of mixed kinds are refused. By default the
+            labels of the layers. Without labels the rows are named by their positions, "0" to
+            "n-1", and marked so in the file: they are compared only with rows of as many examples
+            that are named in the same way.
         example_columns
             Further columns for filters: name -> n strings, booleans, integers or floats.
         factors

@@ -241,6 +241,12 @@ class ndarray:  # noqa: N801 (cupy's name)
         get_current_stream().synchronize()
         return self._array.copy()
 
+    def max(self):
+        return self.get().max()
+
+    def min(self):
+        return self.get().min()
+
     def astype(self, dtype):
         return asarray(self.get().astype(dtype))
 

@@ -10,8 +10,8 @@ Folders of arrays, at any depth below TREE, with ``checkpoint-`` or ``step_`` be
 not; the rows are named by ids inside the files, next to them or above (see
 `fastcka.store.importing.array_folders`)::
 
-    <model>/<step>/<layer>.npy    one array in each file: also .npz .pt .safetensors .h5
-    <model>/<step>.npz            a layer for each array: also .pt .safetensors .h5
+    <model>/<step>/<layer>.npy    one array in each file: also .npz .pt .safetensors .h5 .mat
+    <model>/<step>.npz            a layer for each array: also .pt .safetensors .h5 .mat
 
 The second is looked for only where there is nothing of the first. A model is called by the name of
 its folder, with as much of the path below TREE before it as makes it unique.

@@ -2,8 +2,8 @@
 
 ::
 
-    TREE/.../<model>/<step>/<layer>.npy     one array in each file, also .npz .pt .safetensors .h5
-    TREE/.../<model>/<step>.npz             a layer for each array, also .pt .safetensors .h5
+    TREE/.../<model>/<step>/<layer>.npy     one array in a file, also .npz .pt .safetensors .h5 .mat
+    TREE/.../<model>/<step>.npz             a layer for each array, also .pt .safetensors .h5 .mat
 
 ``<step>`` is a number, with ``checkpoint-`` or ``step_`` before it or not. Hidden folders, and
 stores, are not looked into. The ids of the rows are looked for
@@ -27,7 +27,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastcka.errors import ImportRefusedError, InputError, StoreError
-from fastcka.store.foreign import array_names, read_member
+from fastcka.store.foreign import (
+    ARRAY_SUFFIXES,
+    array_names,
+    member_has_matlab_axes,
+    read_member,
+)
 from fastcka.store.foreign_ids import fields_near, id_fields
 from fastcka.store.format import MARKER
 from fastcka.store.id_fields import IdField
@@ -41,7 +46,7 @@ from fastcka.store.importing.walk import walk
 LAYOUT: Final = "folders of arrays"
 
 _STEP: Final = re.compile(r"((checkpoint|step)[-_])?(?P<step>\d{1,18})")
-_ARRAYS: Final = {".npy", ".npz", ".pt", ".safetensors", ".h5", ".hdf5"}
+_ARRAYS: Final = set(ARRAY_SUFFIXES)
 
 
 def find_array_folders(root: Path) -> FoundTree:
@@ -144,7 +149,7 @@ def _read(
     text: dict[str, str] = {}
     for name, path, member, fields in arrays:
         try:
-            values, near = _array(path, member, fields)
+            values, near, matlab_axes = _array(path, member, fields)
             n_examples = len(values)
             if rows.n_examples not in (None, n_examples):
                 raise ImportRefusedError(
@@ -159,6 +164,12 @@ def _read(
             continue
         found.append(FoundLayer(name, values, made[key]))
         text |= {field.source: name for field in near if not field.known}
+        if matlab_axes:
+            detail = (
+                f"{path}: read with the shape {values.shape} that MATLAB shows (the file stores "
+                "the axes reversed); its rows must be the examples"
+            )
+            note("doubtful", "MATLAB axes", detail, name)
     used = {layer.table.id_source for layer in found}
     for where, name in text.items():
         if where not in used:
@@ -199,14 +210,15 @@ def _one_file(source: Path) -> list[_Array]:
 
 def _array(
     path: Path, member: str | None, fields: Mapping[str, IdField]
-) -> tuple[Any, list[IdField]]:
-    """Return an array of a file, and what may be the ids of its rows."""
+) -> tuple[Any, list[IdField], bool]:
+    """Return an array, what may be the ids of its rows, and whether it has MATLAB's axes."""
     try:
         if member is None and path.suffix.lower() != ".npy":
             fields = id_fields(path)
             names = [name for name in array_names(path) if name not in fields]
             member = names[0] if fields and len(names) == 1 else None
         values = read_member(path, member or None)
+        matlab_axes = member_has_matlab_axes(path, member or None)
     except (InputError, StoreError) as error:
         raise ImportRefusedError(UNREADABLE, str(error)) from error
     if values.ndim < 2:
@@ -214,4 +226,4 @@ def _array(
             "not a representation",
             f"{path}: expected (n_examples, n_features) or more axes, got shape {values.shape}",
         )
-    return values, fields_near(fields, path, member or "")
+    return values, fields_near(fields, path, member or ""), matlab_axes

@@ -1,0 +1,226 @@
+"""Rows that carry labels: the index of a pandas table, the coordinate of an xarray array.
+
+Tables and arrays whose labels are the same in another order are brought to one order. An index that
+pandas made up, 0 to n-1, holds labels only beside other integers; beside names it says no more than
+the positions of a plain array do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.arrays.plain import instance_of
+from fastcka.errors import InputError
+
+_MADE_UP_DIMENSION: Final = re.compile(r"dim_\d+")
+
+
+def labels_of(x: Any) -> Any | None:
+    """Return the pandas Index of an object's rows, (n_examples,); None if it has no labels."""
+    if instance_of(x, "pandas", "DataFrame", "Series"):
+        return x.index
+    if instance_of(x, "xarray", "DataArray") and x.ndim:
+        return x.indexes.get(x.dims[0])
+    return None
+
+
+def given_labels(x: Any) -> Any | None:
+    """Return the labels of an object's rows, unless pandas made them up; None if it has none."""
+    index = labels_of(x)
+    return None if index is None or _is_made_up(index) else index
+
+
+def aligned(arrays: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    """Return arrays with their rows in the order of the first one that has labels.
+
+    Arrays without labels are as they were: their rows are matched by position.
+
+    Parameters
+    ----------
+    arrays
+        Of any kind; only pandas and xarray objects have labels.
+    names
+        What error messages call them.
+
+    Raises
+    ------
+    InputError
+        If labels differ, or one is there twice; if labels are in different orders beside an array
+        without labels; or if the first dimensions of xarray arrays do not agree.
+    """
+    arrays = list(arrays)
+    if all(isinstance(x, np.ndarray) for x in arrays):
+        return arrays
+    _check_dimensions(arrays, names)
+    found = {i: index for i, x in enumerate(arrays) if (index := labels_of(x)) is not None}
+    given = [i for i, index in found.items() if not _is_made_up(index)]
+    if not given or len(found) < 2:
+        return arrays
+    first = given[0]
+    reference = found[first]
+    integers = reference.inferred_type == "integer"
+    compared = [i for i, index in found.items() if integers or not _is_made_up(index)]
+    if len(compared) < 2:
+        return arrays
+    moved = []
+    for i in compared:
+        if i == first:
+            continue
+        order = _order(reference, found[i], names[first], names[i])
+        if order is not None:
+            arrays[i] = _in_order(arrays[i], order)
+            moved.append(i)
+    by_position = [i for i in range(len(arrays)) if i not in compared]
+    if moved and by_position:
+        raise InputError(
+            f"{names[first]} and {names[moved[0]]} have the same row labels in different orders, "
+            f"and {names[by_position[0]]} has no labels, so the order of its rows is not known: "
+            f"give it labels too, or bring the others to its order and pass plain arrays"
+        )
+    return arrays
+
+
+def labels_in_order(arrays: Sequence[Any], names: Sequence[str]) -> list[str] | list[int] | None:
+    """Return the labels of arrays that `aligned` has returned, to name their rows by.
+
+    Returns
+    -------
+    list or None
+        Text or integers, (n_examples,); None if no array has labels but those that pandas made up.
+
+    Raises
+    ------
+    InputError
+        If the labels are of another kind, which names no example.
+    """
+    for x, name in zip(arrays, names, strict=True):
+        index = given_labels(x)
+        if index is None:
+            continue
+        labels: list[Any] = index.tolist()
+        kinds = {type(label) for label in labels}
+        if not (kinds == {str} or kinds == {int}):
+            found = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise InputError(
+                f"{name} has row labels of type {found}; text or integers can name examples: give "
+                f"example_ids, or change the index (x.index.astype(str))"
+            )
+        return labels
+    return None
+
+
+def aligned_to_ids(x: Any, ids: Sequence[str], name: str) -> Any:
+    """Return an array with its rows in the order of example ids, if it has labels.
+
+    Labels are compared as text. An index that pandas made up counts as none.
+
+    Raises
+    ------
+    InputError
+        If its labels are not the ids.
+    """
+    index = given_labels(x)
+    if index is None:
+        return x
+    texts = [str(label) for label in index.tolist()]
+    if texts == list(ids):
+        return x
+    _refuse_repeated(index, name)
+    rows = {text: row for row, text in enumerate(texts)}
+    absent = [text for text in ids if text not in rows]
+    foreign = sorted(set(texts).difference(ids), key=texts.index)
+    if absent or foreign:
+        raise _differ("example_ids", absent, len(ids), name, foreign, len(texts))
+    return _in_order(x, np.array([rows[text] for text in ids]))
+
+
+def _is_made_up(index: Any) -> bool:
+    """Whether an index is what pandas gives to a table without one."""
+    if type(index).__name__ != "RangeIndex":
+        return False
+    return bool(index.start == 0 and index.step == 1)
+
+
+def _order(reference: Any, index: Any, name: str, other: str) -> NDArray[np.int64] | None:
+    """Return the rows of ``other`` in the order of the reference; None if they are in it."""
+    _refuse_repeated(reference, name)
+    _refuse_repeated(index, other)
+    if reference is index or reference.equals(index):
+        return None
+    if reference.nlevels != index.nlevels:
+        raise InputError(
+            f"{name} has row labels of {_levels(reference)} and {other} of {_levels(index)}: "
+            f"give both the same index, or compare by position with .to_numpy()"
+        )
+    order: NDArray[np.int64] = index.get_indexer(reference)
+    absent = reference[order < 0].tolist()
+    foreign = index[reference.get_indexer(index) < 0].tolist()
+    if absent or foreign:
+        raise _differ(name, absent, len(reference), other, foreign, len(index))
+    return order
+
+
+def _levels(index: Any) -> str:
+    return f"{index.nlevels} level{'s' * (index.nlevels != 1)}"
+
+
+def _refuse_repeated(index: Any, name: str) -> None:
+    if index.is_unique:
+        return
+    row = int(index.duplicated().argmax())
+    labels = index.tolist()
+    raise InputError(
+        f"{name} has the row label {labels[row]!r} more than once, in rows "
+        f"{labels.index(labels[row])} and {row}, so its rows "
+        f"cannot be matched by label: make the labels unique, or compare by position with "
+        f".to_numpy()"
+    )
+
+
+def _differ(
+    name: str, absent: list[Any], n: int, other: str, foreign: list[Any], n_other: int
+) -> InputError:
+    said = [
+        f"{len(labels)} of the {count} of {one} are not in {two} ({labels[0]!r} first)"
+        for labels, count, one, two in (
+            (absent, n, name, other),
+            (foreign, n_other, other, name),
+        )
+        if labels
+    ]
+    return InputError(
+        f"the row labels of {name} and {other} differ: {' and '.join(said)}. Give both the same "
+        f"examples, or compare by position with .to_numpy()"
+    )
+
+
+def _in_order(x: Any, order: NDArray[np.int64]) -> Any:
+    if instance_of(x, "xarray", "DataArray"):
+        return x.isel({x.dims[0]: order})
+    return x.iloc[order]
+
+
+def _check_dimensions(arrays: Sequence[Any], names: Sequence[str]) -> None:
+    """Refuse xarray arrays whose first dimensions are not the same: one may be transposed."""
+    first: int | None = None
+    for i, x in enumerate(arrays):
+        if not instance_of(x, "xarray", "DataArray") or not x.ndim:
+            continue
+        if first is None:
+            first = i
+            continue
+        one, other = arrays[first].dims, x.dims
+        if one[0] == other[0]:
+            continue
+        labelled = labels_of(arrays[first]) is not None and labels_of(x) is not None
+        made_up = any(_MADE_UP_DIMENSION.fullmatch(str(dims[0])) for dims in (one, other))
+        if one[0] in other or other[0] in one or not (labelled or made_up):
+            raise InputError(
+                f"the first dimension is {one[0]!r} in {names[first]} and {other[0]!r} in "
+                f"{names[i]}; it must be the examples in both: use .transpose() or .rename()"
+            )

@@ -1,0 +1,182 @@
+"""Tables, labelled arrays and nested lists as one NumPy array, with nothing lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.arrays.exact import MAX_EXACT, exact_floats, lost_digits
+from fastcka.arrays.masked import refuse_masked_items, unmasked
+from fastcka.arrays.missing import refuse_missing, with_fill_value
+from fastcka.errors import InputError
+
+_NUMBERS: Final = "biuf"
+
+
+def instance_of(x: Any, library: str, *names: str) -> bool:
+    """Whether ``x`` is of a class of a library, which is not imported for this."""
+    module = sys.modules.get(library)
+    classes = tuple(getattr(module, name) for name in names if hasattr(module, name))
+    return isinstance(x, classes)
+
+
+def unwrapped(x: Any, where: str) -> Any:
+    """Return the array inside an xarray DataArray, which may be one on a device; else ``x``.
+
+    An array of dask is computed, as its array protocol would drop a mask.
+
+    Raises
+    ------
+    InputError
+        For a Dataset, or an array that has missing or packed values by its attributes.
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    if instance_of(x, "xarray", "Dataset"):
+        names = ", ".join(repr(name) for name in list(x.data_vars)[:8])
+        raise InputError(
+            f"{where} is an xarray Dataset: give one of its variables, x[name] ({names})"
+        )
+    labelled = instance_of(x, "xarray", "DataArray")
+    data = x.data if labelled else x
+    if instance_of(data, "dask.array", "Array"):
+        data = data.compute()
+    if labelled and isinstance(data, np.ndarray) and data.dtype.kind in _NUMBERS:
+        refuse_missing(data, x.attrs, where)
+    return data
+
+
+def plain_array(x: Any, where: str, *, shift: bool) -> NDArray[Any]:
+    """Return a table, nested list or array in the memory of the CPU as a NumPy array.
+
+    Parameters
+    ----------
+    x
+        A table of pandas, polars or pyarrow, lists of numbers, an array, or what
+        `numpy.asanyarray` makes an array of.
+    where
+        What error messages call it.
+    shift
+        Whether a column of integers may be returned less a constant, where float64 cannot hold it.
+
+    Raises
+    ------
+    InputError
+        For masked, missing or packed values, a column of a table that is not of numbers, and
+        integers that would lose digits beside the values of other columns.
+    """
+    if isinstance(x, np.ndarray):
+        return unmasked(x, where)
+    columns = _columns(x, where)
+    if columns is not None:
+        return _stacked(columns, where, shift=shift)
+    if isinstance(x, list | tuple):
+        return _of_lists(x, where, shift=shift)
+    array = unmasked(x, where)
+    attributes = getattr(x, "attrs", None)  # a dataset of h5py or zarr
+    if isinstance(attributes, Mapping) and array.dtype.kind in _NUMBERS:
+        unwritten = getattr(x, "fillvalue", getattr(x, "fill_value", None))
+        refuse_missing(array, with_fill_value(attributes, unwritten), where)
+    return array
+
+
+def _columns(x: Any, where: str) -> list[NDArray[Any]] | None:
+    """Return the columns of a table; None if it is none. One array stands for all that agree."""
+    if instance_of(x, "pandas", "DataFrame"):
+        kinds = list(x.dtypes)
+        if all(isinstance(kind, np.dtype) and kind == kinds[0] for kind in kinds):
+            return [x.to_numpy()]
+        named = [(x.columns[i], x.iloc[:, i]) for i in range(x.shape[1])]
+        return [_of_pandas(name, column, where) for name, column in named]
+    if instance_of(x, "polars", "DataFrame"):
+        return [
+            _of_arrow(column.name, column, int(column.null_count()), column.dtype, where)
+            for column in x.get_columns()
+        ]
+    if instance_of(x, "pyarrow", "Table", "RecordBatch"):
+        return [
+            _of_arrow(name, column, int(column.null_count), column.type, where)
+            for name, column in zip(x.schema.names, x.columns, strict=True)
+        ]
+    return None
+
+
+def _of_pandas(name: Any, column: Any, where: str) -> NDArray[Any]:
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype):
+        return _numeric(column.to_numpy(), name, dtype, where)
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise _nulls(where, name, int(missing.sum()), int(missing.argmax()))
+    plain = getattr(dtype, "numpy_dtype", None)  # of nullable and pyarrow's dtypes
+    try:
+        return _numeric(column.to_numpy(dtype=plain), name, dtype, where)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise _not_numbers(where, name, dtype) from error
+
+
+def _of_arrow(name: str, column: Any, nulls: int, dtype: Any, where: str) -> NDArray[Any]:
+    if nulls:
+        missing = np.asarray(column.is_null())
+        raise _nulls(where, name, nulls, int(missing.argmax()))
+    return _numeric(np.asarray(column), name, dtype, where)
+
+
+def _numeric(values: NDArray[Any], name: Any, dtype: Any, where: str) -> NDArray[Any]:
+    if values.dtype.kind not in _NUMBERS or values.ndim != 1:
+        raise _not_numbers(where, name, dtype)
+    return values
+
+
+def _nulls(where: str, name: Any, count: int, first: int) -> InputError:
+    return InputError(
+        f"{where} has {count} missing value{'s' * (count != 1)} in column {name!r}, the first in "
+        f"row {first}: fill or drop them first"
+    )
+
+
+def _not_numbers(where: str, name: Any, dtype: Any) -> InputError:
+    return InputError(
+        f"{where} must hold real numbers, but column {name!r} has dtype {dtype}: drop or convert it"
+    )
+
+
+def _stacked(columns: list[NDArray[Any]], where: str, *, shift: bool) -> NDArray[Any]:
+    if len(columns) == 1 and columns[0].ndim == 2:
+        return columns[0]
+    if len({column.dtype for column in columns}) > 1:
+        # NumPy would round each to a common type, and int64 beside uint64 to float64.
+        columns = [
+            column
+            if column.dtype.kind == "f"
+            else exact_floats(column[:, None], where, shift=shift, column=(position,))[:, 0]
+            for position, column in enumerate(columns)
+        ]
+    return np.stack(columns, axis=1) if columns else np.empty((0, 0))
+
+
+def _of_lists(x: list[Any] | tuple[Any, ...], where: str, *, shift: bool) -> NDArray[Any]:
+    refuse_masked_items(x, where)
+    array = np.asarray(x)
+    if array.dtype != np.float64 or array.ndim < 2 or not (abs(array) >= MAX_EXACT).any():
+        return array
+    # Integers beside floats, and integers that neither int64 nor uint64 holds, were rounded.
+    items = np.array(x, dtype=object)
+    if items.shape != array.shape:
+        return array
+    for at in np.ndindex(array.shape[1:]):
+        column = items[(slice(None), *at)].tolist()
+        whole = [item for item in column if isinstance(item, int | np.integer)]
+        if all(int(float(item)) == int(item) for item in whole):
+            continue
+        low, high = min(whole), max(whole)
+        if not shift or len(whole) != len(column) or high - low > MAX_EXACT:
+            raise lost_digits(where, at, int(low), int(high))
+        array[(slice(None), *at)] = [float(int(item) - int(low)) for item in column]
+    return array
