@@ -424,3 +424,41 @@ def test_csv_as_spreadsheets_write_it(tree: Path, tmp_path: Path) -> None:
     assert reasons(report) == [("skipped", "unreadable file")]
     assert "examples.csv: not UTF-8" in report.findings[0].detail
     assert "save it as UTF-8" in report.findings[0].detail
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (np.array([INDICES], dtype="f8"), TEXTS),  # a column vector: the file reverses the axes
+        (np.array(INDICES, dtype="i4")[:, None], TEXTS),  # a row vector, such as 1:6
+    ],
+)
+def test_ids_that_matlab_wrote(tree: Path, stored: Any, expected: list[str]) -> None:
+    with h5py.File(tree / "m/1.mat", "w") as file:
+        for name, values in (("l", X.T), ("ids", stored)):
+            file[name] = values
+            kind = "int32" if values.dtype == np.int32 else "double"
+            file[name].attrs["MATLAB_class"] = np.bytes_(kind)
+    import_tree(tree, tree.parent / "store")
+    assert ids_of(tree.parent) == (expected, False)
+    with open_store(tree.parent / "store") as store:
+        np.testing.assert_array_equal(store.read(Key("m", 1, "l")), X)
+
+
+def test_text_of_matlab_is_no_column_of_ids(tree: Path) -> None:
+    with h5py.File(tree / "m/1.mat", "w") as file:
+        file["l"] = X.T
+        file["l"].attrs["MATLAB_class"] = np.bytes_("double")
+        file["filename"] = np.frombuffer(b"ab.png", dtype=np.uint8).astype(np.uint16)[:, None]
+        file["filename"].attrs["MATLAB_class"] = np.bytes_("char")
+    report = import_tree(tree, tree.parent / "store")
+    assert ("skipped", "unreadable file") in reasons(report)
+    assert ids_of(tree.parent) == ([str(row) for row in range(N)], True)
+
+
+def test_ids_of_a_netcdf_file(tree: Path) -> None:
+    with h5py.File(tree / "m/1.nc", "w") as file:
+        file["l"] = X
+        file["image_id"] = INDICES
+    import_tree(tree, tree.parent / "store")
+    assert ids_of(tree.parent) == (TEXTS, False)
