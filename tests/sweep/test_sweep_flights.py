@@ -85,7 +85,7 @@ def test_the_seconds_of_groups_add_up_to_no_more_than_the_run(config, monkeypatc
 def test_a_group_that_is_not_small_flies_alone(config, monkeypatch):
     groups = plan_sweep(config).groups
     sizes = [flight_module.bytes_of_group(group.pass_plan) for group in groups]
-    assert sizes == sorted(sizes)
+    assert max(sizes[:6]) < sizes[6] < min(sizes[7:])
     monkeypatch.setattr(flight_module, "SMALL_BYTES", sizes[6])
     names = [[int(group.name[-1]) for group in flight] for flight in flights_of(groups, 8)]
     assert names == [[0, 1, 2, 3, 4, 5, 6], [7], [8], [9]]
