@@ -176,17 +176,16 @@ py::dict to_dict(fastcka::cpu::Result&& result, const fastcka::cpu::Group& group
     return told;
   }
   const auto m = static_cast<py::ssize_t>(group.views.size());
-  const auto n = static_cast<py::ssize_t>(group.views.front().n);
   told["s0"] = to_array(std::move(sums.s0), {m, m});
-  told["k"] = to_array(std::move(sums.k), {m, n});
   told["norms"] = to_array(std::move(sums.norms), {m, m});
+  told["k_totals"] = to_array(std::move(sums.k_totals), {m});
   told["summed"] = to_array(std::move(sums.summed), {m});
-  if (!sums.q.empty()) {
-    told["near_norms"] = to_array(std::move(sums.near_norms), {m});
-    told["q"] = to_array(std::move(sums.q), {m, n});
+  if (!sums.q_totals.empty()) {
     told["q_products"] = to_array(std::move(sums.q_products), {m, m});
-    told["r"] = to_array(std::move(sums.r), {m, n});
+    told["q_totals"] = to_array(std::move(sums.q_totals), {m});
     told["r_products"] = to_array(std::move(sums.r_products), {m, m});
+    told["r_totals"] = to_array(std::move(sums.r_totals), {m});
+    told["near_norms"] = to_array(std::move(sums.near_norms), {m});
   }
   told["exponent"] = to_array(std::move(sums.exponent), {m});
   told["constant"] = sums.constant;
@@ -278,6 +277,6 @@ PYBIND11_MODULE(_core, module) {
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
              "How fast an implementation runs here, in some milliseconds; see csrc/cpu/speed.hpp.");
   module.def("run", &run, py::arg("groups"), py::kw_only(), py::arg("threads"), py::arg("progress"),
-             "S0 and k of all representations of each group; see csrc/cpu/pass.hpp.");
+             "The sums of the representations of each group; see csrc/hsic.hpp.");
   fastcka::store::bind(module);
 }

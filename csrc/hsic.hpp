@@ -6,7 +6,7 @@
 // Both HSIC estimators of every pair are formulas over these and n alone, and depend on no centre:
 //     HSIC_0 = (S0_ij + k_i.k_j - 2/n q_i.q_j + (sum q_i)(sum q_j)/n^2) / (n-1)^2          Gretton et al. 2005, eq. 9
 //     HSIC_1 = (S0_ij - 2/(n-2) r_i.r_j + (sum r_i)(sum r_j)/((n-1)(n-2))) / (n(n-3))      Song et al. 2012, eq. 5
-// So no n x n matrix and no centring matrix ever exists: a pass returns S0, k and, where they are not zero, q; the
+// So no n x n matrix and no centring matrix ever exists: a pass returns S0 and the products and sums of k, q and r; the
 // formulas are applied once, outside.
 //
 // The centre is the mean, where q = 0 and r = -k. If a few examples are far from all others (cpu/far_examples.hpp), the
@@ -53,20 +53,20 @@ struct NonFinite {
   std::int64_t column;
 };
 
-// S0 and k are those of X_i * 2^-exponent[i]: a power of two changes no bit of a CKA and keeps float32 products in
+// All sums are those of X_i * 2^-exponent[i]: a power of two changes no bit of a CKA and keeps float32 products in
 // range whatever the scale of the data. HSIC in the caller's units is ldexp(value, 2 * (exponent[i] + exponent[j])).
 struct Sums {
-  std::vector<double> s0;     // (m, m)
-  std::vector<double> k;      // (m, n)
-  std::vector<double> norms;  // (m, m): k_i.k_j
+  std::vector<double> s0;        // (m, m)
+  std::vector<double> norms;     // (m, m): k_i.k_j
+  std::vector<double> k_totals;  // (m): sum k_i
   // Of S0_ii, as the products were summed: the sums without a = b (gram), or with it (features), but without far
   // examples. Rounding errors of the products are relative to this.
   std::vector<double> summed;  // (m)
   // Empty where all centres are means, that is, q = 0.
-  std::vector<double> q;           // (m, n)
   std::vector<double> q_products;  // (m, m): q_i.q_j
-  std::vector<double> r;           // (m, n)
+  std::vector<double> q_totals;    // (m): sum q_i
   std::vector<double> r_products;  // (m, m): r_i.r_j
+  std::vector<double> r_totals;    // (m): sum r_i
   std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
   std::vector<int> exponent;
   std::vector<bool> constant;         // no feature varies

@@ -10,20 +10,10 @@
 #include "norms.hpp"
 #include "pool.hpp"
 #include "prepare.hpp"
+#include "twofold.hpp"
 
 namespace fastcka::cpu {
 namespace {
-
-// k_i.k_j without the far examples.
-std::vector<double> near_norm_products(const Prepared& prepared, const Sums& sums, const Products<double>& float64,
-                                       Pool& pool) {
-  const auto m = static_cast<std::int64_t>(prepared.x.size());
-  std::vector<double> k = sums.k;
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (const std::int64_t a : prepared.far.rows) k[static_cast<std::size_t>(i * prepared.n + a)] = 0;
-  }
-  return norm_products(k, m, prepared.n, float64, pool);
-}
 
 // The diagonal of an (m, m) matrix.
 std::vector<double> diagonal(const std::vector<double>& matrix, std::int64_t m) {
@@ -32,26 +22,50 @@ std::vector<double> diagonal(const std::vector<double>& matrix, std::int64_t m) 
   return values;
 }
 
+// The sums of the rows of an (m, n) array.
+std::vector<double> totals(const std::vector<double>& rows, std::int64_t n) {
+  std::vector<double> sums;
+  for (auto row = rows.begin(); row != rows.end(); row += n) {
+    Twofold sum;
+    for (auto value = row; value != row + n; ++value) sum.add(*value);
+    sums.push_back(sum.value + sum.rest);
+  }
+  return sums;
+}
+
+// Fills the products and totals of k and, with far examples, of q and r. Uses up k and q. Returns the products of the
+// norms (m, m) without the far examples.
+std::vector<double> sum_rows(Prepared& prepared, const Products<double>& float64, Pool& pool, Sums& sums) {
+  const auto m = static_cast<std::int64_t>(prepared.x.size());
+  const std::int64_t n = prepared.n;
+  std::vector<double> k = std::move(prepared.k);
+  std::vector<double> q = std::move(prepared.q);
+  sums.norms = norm_products(k, m, n, float64, pool);
+  sums.k_totals = totals(k, n);
+  if (prepared.far.rows.empty()) return sums.norms;
+  sums.q_products = norm_products(q, m, n, float64, pool);
+  sums.q_totals = totals(q, n);
+  for (std::size_t at = 0; at < q.size(); ++at) q[at] -= k[at];  // r
+  sums.r_products = norm_products(q, m, n, float64, pool);
+  sums.r_totals = totals(q, n);
+  for (std::int64_t i = 0; i < m; ++i) {
+    for (const std::int64_t a : prepared.far.rows) k[static_cast<std::size_t>(i * n + a)] = 0;
+  }
+  std::vector<double> near = norm_products(k, m, n, float64, pool);
+  sums.near_norms = diagonal(near, m);
+  return near;
+}
+
 template <class T>
 Sums run_with(const Products<T>& products, const Implementation& implementation, const std::vector<View>& views,
               const Request& request, Pool& pool) {
   Sums sums;
   const Layout layout{request.route == Route::gram ? products.lanes : request.chunk, request.route};
-  const Prepared prepared = prepare(views, layout, implementation, products, pool, sums);
+  Prepared prepared = prepare(views, layout, implementation, products, pool, sums);
   if (!sums.non_finite.empty()) return sums;
 
   const auto m = static_cast<std::int64_t>(views.size());
-  const Products<double>& float64 = implementation.float64;
-  sums.norms = norm_products(sums.k, m, prepared.n, float64, pool);
-  const bool has_far = !prepared.far.rows.empty();
-  const std::vector<double> near = has_far ? near_norm_products(prepared, sums, float64, pool) : sums.norms;
-  if (has_far) {
-    sums.r = sums.q;
-    for (std::size_t at = 0; at < sums.r.size(); ++at) sums.r[at] -= sums.k[at];
-    sums.q_products = norm_products(sums.q, m, prepared.n, float64, pool);
-    sums.r_products = norm_products(sums.r, m, prepared.n, float64, pool);
-    sums.near_norms = diagonal(near, m);
-  }
+  const std::vector<double> near = sum_rows(prepared, implementation.float64, pool, sums);
   if (request.route == Route::gram) {
     sums.s0 = gram_sums(prepared, request.tile, products, pool);
     sums.summed = diagonal(sums.s0, m);
@@ -60,8 +74,8 @@ Sums run_with(const Products<T>& products, const Implementation& implementation,
   sums.s0 = feature_sums(prepared, request.tile, products, pool);
   sums.summed = diagonal(sums.s0, m);
   for (std::size_t at = 0; at < near.size(); ++at) sums.s0[at] -= near[at];
-  if (has_far) {
-    const std::vector<double> far = far_sums(prepared, products, float64, pool);
+  if (!prepared.far.rows.empty()) {
+    const std::vector<double> far = far_sums(prepared, products, implementation.float64, pool);
     for (std::size_t at = 0; at < far.size(); ++at) sums.s0[at] += far[at];
   }
   return sums;

@@ -1,4 +1,4 @@
-// The fused pass on the CPU: views in, S0 and k out, for one group of representations or many.
+// The fused pass on the CPU: views in, sums out, for one group of representations or many.
 #pragma once
 
 #include <cstdint>

@@ -96,7 +96,7 @@ Prepared prepare(const std::vector<View>& views, const Layout& layout, const Imp
                  const Products<T>& products, Pool& pool, Sums& sums) {
   const std::size_t m = views.size();
   const std::int64_t n = views.front().n;
-  Prepared prepared{n, layout, {}, {}, nullptr};
+  Prepared prepared{n, layout, {}, {}, {}, {}, nullptr};
   std::vector<Columns> columns = describe_columns(views, implementation, pool, sums.non_finite);
   if (!sums.non_finite.empty()) return prepared;
   const std::vector<std::vector<std::int64_t>> far = find_far_examples(views, implementation, pool, columns);
@@ -105,8 +105,8 @@ Prepared prepare(const std::vector<View>& views, const Layout& layout, const Imp
     sums.constant.push_back(of.constant);
   }
   const std::vector<std::vector<double>> total = take_far(views, columns, far, products, prepared.far);
-  sums.k.assign(m * static_cast<std::size_t>(n), 0.0);
-  if (!prepared.far.rows.empty()) sums.q.assign(m * static_cast<std::size_t>(n), 0.0);
+  prepared.k.assign(m * static_cast<std::size_t>(n), 0.0);
+  if (!prepared.far.rows.empty()) prepared.q.assign(m * static_cast<std::size_t>(n), 0.0);
 
   place(views, products, prepared);
   const std::int64_t chunks = (n + layout.chunk - 1) / layout.chunk;
@@ -128,9 +128,9 @@ Prepared prepare(const std::vector<View>& views, const Layout& layout, const Imp
     for (std::int64_t column = 0; column < x.d; column += strip) {
       const Range range{column, std::min(x.d, column + strip)};
       const std::int64_t width = range.end - range.begin;
-      products.center(views[i], rows, range, columns[i].center.data(), scale, part.get(), width, &sums.k[first]);
+      products.center(views[i], rows, range, columns[i].center.data(), scale, part.get(), width, &prepared.k[first]);
       if (!total[i].empty()) {
-        add_row_sums(part.get(), count, width, &total[i][static_cast<std::size_t>(column)], &sums.q[first]);
+        add_row_sums(part.get(), count, width, &total[i][static_cast<std::size_t>(column)], &prepared.q[first]);
       }
       if (layout.route == Route::features) clear_far(prepared.far.rows, rows, width, part.get());
       if (layout.route == Route::gram) {

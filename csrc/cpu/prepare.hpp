@@ -43,10 +43,12 @@ struct Prepared {
   Layout layout;
   std::vector<Centered> x;
   Far far;
+  std::vector<double> k;  // (m, n): squared norms
+  std::vector<double> q;  // (m, n): row sums of the Gram matrices; empty without far examples, where they are zero
   Block<std::byte> copy;  // of those that were not staged
 };
 
-// Fills k, q, exponent, constant and non_finite of sums. If there are non-finite values, nothing is centred. In the
+// Fills exponent, constant and non_finite of sums. If there are non-finite values, nothing is centred. In the
 // features route the far examples are zero in the copy: far_sums adds what they contribute.
 template <class T>
 Prepared prepare(const std::vector<View>& views, const Layout& layout, const Implementation& implementation,

@@ -138,22 +138,16 @@ def _passed(own: Pass, result: dict[str, Any]) -> Passed | InputError:
         own.plan.n_examples,
         s0=result["s0"],
         norms=result["norms"],
-        traces=result["k"].sum(axis=1),
+        traces=result["k_totals"],
         summed=result["summed"],
         exponent=result["exponent"],
         constant=tuple(result["constant"]),
         products=own.plan.products,
         epsilon=EPSILON[own.plan.products],
     )
-    if "q" in result:
-        sums = replace(
-            sums,
-            q_products=result["q_products"],
-            r_products=result["r_products"],
-            q_totals=result["q"].sum(axis=1),
-            r_totals=result["r"].sum(axis=1),
-            near_norms=result["near_norms"],
-        )
+    if "q_totals" in result:
+        about_another = ("q_products", "q_totals", "r_products", "r_totals", "near_norms")
+        sums = replace(sums, **{name: result[name] for name in about_another})
     return Passed(sums, result["seconds"])
 
 

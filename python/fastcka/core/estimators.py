@@ -54,6 +54,7 @@ CONDITION_LIMIT = {
     "float16": 64.0,
 }
 
+_LOWEST = {"biased": 0.0, "unbiased": -1.0}
 _ZERO_VARIANCE = "zero variance: no feature varies over the examples"
 _EQUIDISTANT = (
     "its unbiased self-HSIC is zero within rounding: "
@@ -72,10 +73,10 @@ class Sums:
     ----------
     s0, norms
         (M, M): S0 and k_i.k_j.
-    q_products, r_products
-        (M, M): q_i.q_j and r_i.r_j.
-    q_totals, r_totals
-        (M,): sum q_i and sum r_i.
+    r_products, r_totals
+        (M, M): r_i.r_j, and (M,): sum r_i.
+    q_products, q_totals
+        (M, M): q_i.q_j, and (M,): sum q_i; None where q = 0.
     summed
         (M,): S0_ii as the products were summed; in route F with the squared norms.
     near_norms
@@ -91,9 +92,7 @@ class Sums:
     n_examples: int
     s0: Matrix
     norms: Matrix
-    q_products: Matrix
     r_products: Matrix
-    q_totals: Vector
     r_totals: Vector
     summed: Vector
     near_norms: Vector
@@ -101,6 +100,8 @@ class Sums:
     constant: tuple[bool, ...]
     products: str
     epsilon: float
+    q_products: Matrix | None = None
+    q_totals: Vector | None = None
 
     @classmethod
     def about_the_mean(
@@ -121,10 +122,8 @@ class Sums:
             n_examples=n_examples,
             s0=s0,
             norms=norms,
-            q_products=np.zeros_like(norms),
             r_products=norms,
-            q_totals=np.zeros_like(traces),
-            r_totals=-traces,
+            r_totals=traces,  # of -r: only products of two of them count
             summed=summed,
             near_norms=norms.diagonal(),
             exponent=exponent,
@@ -172,30 +171,47 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
         )
         return Estimates(nothing, nothing.copy(), dict.fromkeys(range(m), reason))
     scaled = _biased(sums) if estimator == "biased" else _unbiased(sums)
-    own = scaled.diagonal()
-    undefined = _undefined(sums, own, estimator)
+    self_hsic = scaled.diagonal()
+    condition = _condition(sums, self_hsic, estimator)
+    undefined = _undefined(sums, self_hsic, condition, estimator)
     if undefined:
-        own = own.copy()
-        own[list(undefined)] = np.nan
+        self_hsic = self_hsic.copy()
+        self_hsic[list(undefined)] = np.nan
     scale = 2 * (sums.exponent[:, None] + sums.exponent)
     with np.errstate(over="ignore", under="ignore"):
         hsic = np.ldexp(scaled, scale)
-    cka = _clipped(scaled / np.sqrt(own[:, None] * own), sums, own, estimator)
+    cka = scaled / np.sqrt(self_hsic[:, None] * self_hsic)
+    if np.fmax.reduce(cka, axis=None) > 1.0 or np.fmin.reduce(cka, axis=None) < _LOWEST[estimator]:
+        cka = _clipped(cka, sums, condition, estimator)
     imprecise = frozenset(
         i for i in undefined if not sums.constant[i] and sums.products != "float64"
     )
     return Estimates(hsic, cka, undefined, imprecise)
 
 
-def _undefined(sums: Sums, own: Vector, estimator: Estimator) -> dict[int, str]:
+def _condition(sums: Sums, self_hsic: Vector, estimator: Estimator) -> Vector:
+    """By how much the rounding of the sums is larger in a self-HSIC."""
     if estimator == "biased":
-        return dict.fromkeys(map(int, np.flatnonzero(~(own > 0))), _ZERO_VARIANCE)
+        return np.ones(len(self_hsic))
+    n = sums.n_examples
+    with np.errstate(divide="ignore", invalid="ignore"):
+        condition: Vector = sums.summed / (self_hsic * (n * (n - 3)))
+    condition[~(self_hsic > 0)] = np.inf
+    return condition
+
+
+def _undefined(
+    sums: Sums, self_hsic: Vector, condition: Vector, estimator: Estimator
+) -> dict[int, str]:
+    limit = CONDITION_LIMIT[sums.products]
+    if estimator == "biased":
+        return dict.fromkeys(map(int, np.flatnonzero(~(self_hsic > 0))), _ZERO_VARIANCE)
     n = sums.n_examples
     # What is left of a self-HSIC that is zero is the rounding of S0 and of the norms.
-    zero = ~(own * (n * (n - 3)) > ROUNDINGS * sums.epsilon * (sums.summed + sums.near_norms))
-    condition = _condition(sums, own)
+    rounding = ROUNDINGS * sums.epsilon / (n * (n - 3)) * (sums.summed + sums.near_norms)
+    zero = ~(self_hsic > rounding)
     undefined = {}
-    for i in np.flatnonzero(zero | ~(condition <= CONDITION_LIMIT[sums.products])).tolist():
+    for i in np.flatnonzero(zero | (condition > limit)).tolist():
         if sums.constant[i]:
             undefined[i] = _ZERO_VARIANCE
         elif zero[i]:
@@ -213,41 +229,28 @@ def _remedy(products: str, what: str) -> str:
     return "" if products == "float64" else f" (precision 'float64' {what})"
 
 
-def _condition(sums: Sums, own: Vector) -> Vector:
-    n = sums.n_examples
-    with np.errstate(divide="ignore", invalid="ignore"):
-        condition: Vector = sums.summed / (own * (n * (n - 3)))
-    return np.where(own > 0, condition, np.inf)
-
-
-def _clipped(cka: Matrix, sums: Sums, own: Vector, estimator: Estimator) -> Matrix:
+def _clipped(cka: Matrix, sums: Sums, condition: Vector, estimator: Estimator) -> Matrix:
     """Rounding beyond the range of a similarity taken off; a larger excess is an error."""
-    low = 0.0 if estimator == "biased" else -1.0
-    excess = np.maximum(cka - 1.0, low - cka)
-    if not (excess > 0).any():  # NaN is no excess
-        return cka
-    if estimator == "biased":
-        condition = np.ones(len(own))
-    else:
-        condition = np.maximum(_condition(sums, own), 1.0)
+    excess = np.maximum(cka - 1.0, _LOWEST[estimator] - cka)
+    condition = np.maximum(condition, 1.0)
     rounding = 4 * ROUNDINGS * sums.epsilon * np.sqrt(condition[:, None] * condition)
     if (excess > rounding).any():
         i, j = np.unravel_index(np.nanargmax(excess - rounding), cka.shape)
         raise InternalError(
-            f"the {estimator} CKA of representations {i} and {j} came out as {cka[i, j]!r}, which "
+            f"the {estimator} CKA of representations {i} and {j} came out as {cka[i, j]}, which "
             f"rounding does not explain ({sums.products} products, {sums.n_examples} examples): "
             f"this is a fault of fastcka, please report it with the data if you can"
         )
-    return np.clip(cka, low, 1.0)
+    return np.clip(cka, _LOWEST[estimator], 1.0)
 
 
 def _biased(sums: Sums) -> Matrix:
     n = sums.n_examples
-    total = sums.q_totals
-    hsic: Matrix = (
-        sums.s0 + sums.norms - 2 / n * sums.q_products + total[:, None] * total / n**2
-    ) / (n - 1) ** 2
-    return hsic
+    whole: Matrix = sums.s0 + sums.norms
+    if sums.q_products is not None and sums.q_totals is not None:
+        total = sums.q_totals
+        whole = whole - 2 / n * sums.q_products + total[:, None] * total / n**2
+    return whole / (n - 1) ** 2
 
 
 def _unbiased(sums: Sums) -> Matrix:
