@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError
+from fastcka.out_of_memory import named_shortage, raise_if_shortage, require_room
 from fastcka.store.dtypes import float32_of_bfloat16
 from fastcka.store.foreign_hdf5 import hdf5_names, is_store_file, read_hdf5
 from fastcka.store.foreign_numpy import npz_names, numeric, read_npy, read_npz
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_MOST_BYTES: Final = 8  # of a value
 _ENDS_OF_FILES: Final = re.compile(
     r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5)(?=:|$)", re.IGNORECASE
 )
 
 
+@named_shortage("reading an array")
 def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
     """Read one array from a NumPy, PyTorch, safetensors or HDF5 file.
 
@@ -58,6 +62,7 @@ def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
     return read_member(*split_source(os.fspath(source)))
 
 
+@named_shortage("reading example ids")
 def example_ids(source: str | os.PathLike[str]) -> NDArray[np.str_] | None:
     """Return the ids of the examples, (n,), that an array of `read_array` is of.
 
@@ -83,6 +88,7 @@ def read_member(path: Path, name: str | None) -> NDArray[Any]:
     try:
         return _READERS[path.suffix.lower()](path, name)
     except OSError as error:
+        raise_if_shortage(error, f"reading {path}")
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
@@ -131,9 +137,13 @@ def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
     try:
         with safetensors.safe_open(path, framework="np") as file:
             chosen = choose(path, name, list(file.keys()))
-            if file.get_slice(chosen).get_dtype() != "BF16":
+            values = file.get_slice(chosen)
+            size = math.prod(values.get_shape()) * _MOST_BYTES
+            require_room(size, f"reading {path}:{chosen}")  # else it ends in a panic of Rust
+            if values.get_dtype() != "BF16":
                 return numeric(f"{path}:{chosen}", file.get_tensor(chosen))
         # NumPy has no bfloat16; the bytes of the whole file are the one way to them.
+        require_room(2 * path.stat().st_size, f"reading {path}:{chosen}")
         tensors = dict(safetensors.deserialize(path.read_bytes()))
         tensor = tensors[chosen]
         bits = np.frombuffer(tensor["data"], dtype="<u2").reshape(tensor["shape"])

@@ -7,6 +7,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
+from fastcka.out_of_memory import raise_if_shortage
 from fastcka.store.foreign_numpy import check_zip, numeric
 from fastcka.store.naming import choose
 
@@ -40,9 +41,10 @@ def load_pt(path: Path) -> Any:
         check_zip(path)
     try:
         return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=zipped)
-    except OSError:
-        raise
     except Exception as error:  # of every kind, on damaged files
+        raise_if_shortage(error, f"reading {path}")
+        if isinstance(error, OSError):
+            raise
         message = str(error).strip().partition("\n")[0]
         if "weights" in message.lower() or "unsupported" in message.lower():
             raise UnsafeFileError(
