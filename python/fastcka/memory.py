@@ -8,6 +8,8 @@ the system gives their pages back when it must.
 from __future__ import annotations
 
 import resource
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,12 @@ from fastcka.errors import OutOfMemoryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NO_CHECK = "the check can be turned off (--no-memory-check; memory_check=False in Python)"
+NO_CHECK = "--no-memory-check (memory_check=False in Python) computes all the same"
+
+UNCHECKED_BYTES = 64 << 20
+"""Less than this is not worth the time of asking what is free."""
+
+_checked: ContextVar[bool] = ContextVar("checked", default=True)
 
 
 @dataclass(frozen=True, order=True)
@@ -44,14 +51,26 @@ def free_memory(root: Path = Path("/")) -> FreeMemory:
     return min(_limits(root / "proc"), default=FreeMemory(1 << 62, "no limit is known"))
 
 
+@contextmanager
+def memory_check(wanted: bool) -> Iterator[None]:
+    """Let `require_memory` refuse in the block, or not; what is off already stays off."""
+    token = _checked.set(wanted and _checked.get())
+    try:
+        yield
+    finally:
+        _checked.reset(token)
+
+
 def require_memory(needed: int, what: str, remedy: str) -> None:
-    """Make sure that so many bytes are free.
+    """Make sure that so many bytes are free, unless `memory_check` is off.
 
     Raises
     ------
     OutOfMemoryError
         "``what`` needs 23.4 GB, 20.9 GB are free", and the remedy.
     """
+    if needed < UNCHECKED_BYTES or not _checked.get():
+        return
     free = free_memory()
     if needed > free.bytes:
         raise OutOfMemoryError(f"{what} needs {size_text(needed)}, {free}: {remedy}; {NO_CHECK}")

@@ -62,7 +62,9 @@ def raise_if_shortage(error: BaseException, what: str, remedy: str = REMEDY) -> 
 def shortage(what: str, reason: str, remedy: str = REMEDY) -> OutOfMemoryError:
     """Return the error for ``what``, which failed for this reason."""
     told = f" ({reason})" if reason else ""
-    return OutOfMemoryError(f"{what}: not enough memory{told}; {free_memory()}: {remedy}")
+    free = free_memory()
+    now = f"{size_text(free.bytes)} are free now ({free.limit})"
+    return OutOfMemoryError(f"{what}: not enough memory{told}; {now}: {remedy}")
 
 
 def require_room(count: int, what: str) -> None:

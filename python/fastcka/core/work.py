@@ -21,11 +21,13 @@ from fastcka.core.device import (
     open_session,
 )
 from fastcka.core.estimators import ESTIMATORS, Estimator, Sums, estimate
+from fastcka.core.memory import named_memory, require_memory_of
 from fastcka.core.plan import Precision
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Group, Request
 from fastcka.core.views import ArrayView
 from fastcka.errors import InputError
+from fastcka.out_of_memory import named_shortage
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.session import CudaSession
@@ -41,6 +43,7 @@ class Options:
         precision: Precision,
         threads: int | None,
         progress: Progress | None,
+        memory_check: bool = True,
     ) -> None:
         if estimator not in ESTIMATORS:
             raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
@@ -53,6 +56,7 @@ class Options:
         self.precision = precision
         self.threads, _ = resolve_threads(threads)
         self.progress = progress
+        self.memory_check = memory_check
 
 
 class CpuWork:
@@ -124,6 +128,7 @@ Begun = CpuWork | CudaWork | InputError
 """A group that is begun, or why it cannot be."""
 
 
+@named_shortage("preparing representations")
 def begin(group: Group, options: Options) -> CpuWork | CudaWork:
     """Everything up to the pass; on a GPU the pass is on its way."""
     request = Request.of_group(group, options.estimator)
@@ -136,6 +141,8 @@ def begin(group: Group, options: Options) -> CpuWork | CudaWork:
         if not isinstance(opened, OnCpu):
             return CudaWork(request, choice, opened, options)
         choice = opened
+    if options.memory_check:
+        require_memory_of(choice.plan)
     return CpuWork(request, choice, options)
 
 
@@ -161,6 +168,13 @@ def _finish_on_cpu(works: Sequence[CpuWork], options: Options) -> list[Compariso
         threads = min(options.threads, len(works))
         for work in works:
             work.take_one_thread()
+    with named_memory([work.plan for work in works]):
+        return _passed(works, threads, options)
+
+
+def _passed(
+    works: Sequence[CpuWork], threads: int, options: Options
+) -> list[Comparison | InputError]:
     try:
         passed = run_passes(
             [work.to_pass() for work in works], threads=threads, progress=options.progress

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from fastcka.core import require_device
 from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
+from fastcka.memory import memory_check as checking_memory
+from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
 from fastcka.sweep.compute import Computed, compute_groups
 from fastcka.sweep.config import SweepConfig, load_sweep
@@ -25,6 +27,7 @@ from fastcka.sweep.folder import (
 from fastcka.sweep.group import GroupPlan
 from fastcka.sweep.ledger import Ledger, group_identity
 from fastcka.sweep.ledgers import adopt_shards, groups_held
+from fastcka.sweep.memory import memory_of
 from fastcka.sweep.pair_export import write_pair_folders
 from fastcka.sweep.plan import SweepPlan, plan_sweep
 from fastcka.sweep.record import (
@@ -48,6 +51,7 @@ SHOWN_FAILURES = 5
 _NOTED = ("recomputing", "undefined", "no_figures", "replaced")
 
 
+@named_shortage("computing a sweep", "see what `fastcka plan` says of memory")
 def run_sweep(
     config: SweepConfig | str | os.PathLike[str],
     *,
@@ -56,6 +60,7 @@ def run_sweep(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
+    memory_check: bool = True,
 ) -> SweepResult:
     """Compute every comparison of a sweep that its ledgers lack, and write the results.
 
@@ -81,6 +86,8 @@ def run_sweep(
         times a second from this thread.
     on_event
         Called with each :class:`SweepEvent`, from this thread.
+    memory_check
+        Refuse a sweep that needs more memory than is free, before anything is computed.
 
     Raises
     ------
@@ -91,6 +98,9 @@ def run_sweep(
         The sweep is wrong, or its output folder or ledger cannot be used.
     StoreError, DeviceError
         The store cannot be opened; the device cannot be used.
+    OutOfMemoryError
+        More memory is needed than is free; or an allocation failed, and what was computed before is
+        in the ledger.
     """
     if not isinstance(config, SweepConfig):
         config = load_sweep(config)
@@ -98,8 +108,9 @@ def run_sweep(
         config = config.model_copy(update={"device": device})
     require_device(config.device)
     started, clock = datetime.now(UTC), time.perf_counter()
-    with open_store(config.store) as store:
-        run = _Run(plan_sweep(config, store), store, threads, progress, on_event, started, clock)
+    with checking_memory(memory_check), open_store(config.store) as store:
+        plan = plan_sweep(config, store, threads=threads)
+        run = _Run(plan, store, progress, on_event, started, clock)
         run.tell(SweepEvent("planned", run.plan.explain()))
         run.end_lap("plan")
         result = run.whole() if shard is None else run.part(shard)
@@ -114,7 +125,6 @@ class _Run:
 
     plan: SweepPlan
     store: Store
-    threads: int | None
     progress: Callable[[int, int], None] | None
     on_event: Callable[[SweepEvent], None] | None
     started: datetime
@@ -168,12 +178,14 @@ class _Run:
         wanted = [group for group in groups if group.position not in held]
         for group in wanted:
             self._say_why_again(group, ledger)
+        needed = memory_of(wanted, self.plan.threads)
+        if needed is not None:
+            needed.require()
         computed = compute_groups(
             wanted,
             self.plan,
             self.store,
             ledger.path,
-            threads=self.threads,
             progress=self.progress,
             tell=self.tell,
         )
