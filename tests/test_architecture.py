@@ -22,11 +22,13 @@ BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 LONGEST_FILE = 400
 
 # Package -> the packages of fastcka that it may import.
-BASE = {"errors", "files", "near_misses", "yaml_file"}
+BASE = {"errors", "files", "memory", "near_misses", "out_of_memory", "yaml_file"}
 BELOW = {
     "errors": set(),
     "files": set(),
     "near_misses": set(),
+    "memory": {"errors"},
+    "out_of_memory": {"errors", "memory"},
     "yaml_file": {"errors"},
     "core": BASE,
     "store": BASE,

@@ -19,7 +19,7 @@ from fastcka.errors import OutOfMemoryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NO_CHECK = "--no-memory-check (memory_check=False in Python) computes all the same"
+NO_CHECK = "--no-memory-check (in Python fastcka.memory_check(False)) goes on all the same"
 
 UNCHECKED_BYTES = 64 << 20
 """Less than this is not worth the time of asking what is free."""
@@ -53,7 +53,17 @@ def free_memory(root: Path = Path("/")) -> FreeMemory:
 
 @contextmanager
 def memory_check(wanted: bool) -> Iterator[None]:
-    """Let `require_memory` refuse in the block, or not; what is off already stays off."""
+    """Refuse in this block what needs more memory than is free, as always, or do not.
+
+    >>> import fastcka
+    >>> with fastcka.memory_check(False):
+    ...     similarity = fastcka.cka([[1.0], [2.0]], [[1.0], [3.0]], estimator="biased")
+
+    Parameters
+    ----------
+    wanted
+        Whether to refuse. A block inside one that does not refuse does not either.
+    """
     token = _checked.set(wanted and _checked.get())
     try:
         yield

@@ -12,7 +12,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fastcka.errors import OutOfMemoryError
+from fastcka.errors import FastckaError, MissingExtraError, OutOfMemoryError
 from fastcka.memory import free_memory, size_text
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def named_shortage(what: str, remedy: str = REMEDY) -> Iterator[None]:
 
 def raise_if_shortage(error: BaseException, what: str, remedy: str = REMEDY) -> None:
     """Raise `OutOfMemoryError` if ``error`` means a lack of memory and is not named yet."""
-    reason = None if isinstance(error, OutOfMemoryError) else _reason(error)
+    reason = _reason(error)
     if reason is None:
         return
     # The frames of the error hold on to arrays, whose memory is wanted.
@@ -62,6 +62,8 @@ def raise_if_shortage(error: BaseException, what: str, remedy: str = REMEDY) -> 
 def shortage(what: str, reason: str, remedy: str = REMEDY) -> OutOfMemoryError:
     """Return the error for ``what``, which failed for this reason."""
     told = f" ({reason})" if reason else ""
+    if "CUDA" in reason:  # the memory of a device
+        return OutOfMemoryError(f"{what}: not enough memory{told}: {remedy}")
     free = free_memory()
     now = f"{size_text(free.bytes)} are free now ({free.limit})"
     return OutOfMemoryError(f"{what}: not enough memory{told}; {now}: {remedy}")
@@ -87,12 +89,14 @@ def require_room(count: int, what: str) -> None:
 def _reason(error: BaseException) -> str | None:
     """Return what an error says of the memory that it lacks; None if it means something else."""
     text = str(error).strip().partition("\n")[0]
+    if isinstance(error, MissingExtraError):  # a library may be there, but not find room
+        return None if error.__cause__ is None else _reason(error.__cause__)
+    if isinstance(error, FastckaError):
+        return None
     if isinstance(error, MemoryError):
         return "" if text == "std::bad_alloc" else text
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return text
-    if isinstance(error, ImportError) and error.__cause__ is not None:  # "is not installed"
-        return _reason(error.__cause__)
     if not isinstance(error, RuntimeError | OSError | ImportError):
         return None
     if _NO_THREAD.search(text):

@@ -54,6 +54,7 @@ def cka(
     ] = "high",
     threads: arguments.Threads = None,
     device: arguments.Device = "auto",
+    no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
     """Compute the CKA of two arrays of the same examples.
@@ -61,17 +62,19 @@ def cka(
     Each array has a row for each example; axes after the first are flattened into features.
     """
     from fastcka.core import compare
+    from fastcka.memory import memory_check
 
-    x, y = _read(a), _read(b)
-    _require_same_examples(a, b)
-    result = compare(
-        [x, y],
-        labels=[{"side": "A", "source": a}, {"side": "B", "source": b}],
-        estimator=estimator,
-        device=device,
-        precision=precision,
-        threads=threads,
-    )
+    with memory_check(not no_memory_check):
+        x, y = _read(a), _read(b)
+        _require_same_examples(a, b)
+        result = compare(
+            [x, y],
+            labels=[{"side": "A", "source": a}, {"side": "B", "source": b}],
+            estimator=estimator,
+            device=device,
+            precision=precision,
+            threads=threads,
+        )
     answer = {
         "a": a,
         "b": b,

@@ -28,7 +28,6 @@ def compare(
     precision: Precision = "high",
     threads: int | None = None,
     progress: Progress | None = None,
-    memory_check: bool = True,
 ) -> Comparison:
     """CKA of all unique pairs of representations, both estimators, in one pass over the data.
 
@@ -68,8 +67,6 @@ def compare(
         result has the same bits for any number.
     progress
         Called with (units done, units in all) a few times a second, from the calling thread.
-    memory_check
-        Refuse what needs more memory than is free, before it is computed on the CPU.
 
     Returns
     -------
@@ -85,8 +82,8 @@ def compare(
     DeviceError
         For a device that cannot be used, with the reason, or whose memory does not suffice.
     OutOfMemoryError
-        More memory is needed than is free, or an allocation failed. Staged representations are used
-        up if the pass had begun.
+        The pass needs more memory than is free (`fastcka.memory_check` turns this prediction off),
+        or an allocation failed. Staged representations are used up if the pass had begun.
 
     Examples
     --------
@@ -96,7 +93,7 @@ def compare(
     >>> round(float(result.cka[0, 1]), 6)
     1.0
     """
-    options = Options(estimator, device, precision, threads, progress, memory_check)
+    options = Options(estimator, device, precision, threads, progress)
     work = begin(Group(representations, labels, pairs), options)
     (outcome,) = finish([work], options)
     if isinstance(outcome, InputError):
@@ -115,7 +112,6 @@ def compare_groups(
     precision: Precision = "high",
     threads: int | None = None,
     progress: Progress | None = None,
-    memory_check: bool = True,
 ) -> Iterator[Comparison]:
     """A `Comparison` of each group, in order; small groups are computed together.
 
@@ -136,8 +132,8 @@ def compare_groups(
         representations. Arrays must not be written to before their group's result is there: a
         source must not fill the same arrays again for its next group. (On a GPU, work on the stream
         that was current when the group was taken may write to them.)
-    estimator, device, precision, threads, memory_check
-        As in `compare`; "auto" chooses for each group, and each is checked when it is taken.
+    estimator, device, precision, threads
+        As in `compare`; "auto" chooses for each group.
     progress
         As in `compare`, for the group that is worked on, or for those that are computed together:
         then the units are groups. On a GPU that is the next group while the result of the last is
@@ -148,7 +144,7 @@ def compare_groups(
     InputError, DeviceError, OutOfMemoryError
         As `compare`, in place of the group's result: those of all groups before it come first.
     """
-    options = Options(estimator, device, precision, threads, progress, memory_check)
+    options = Options(estimator, device, precision, threads, progress)
     return _raising(_outcomes(_collected(groups, options), options))
 
 
@@ -160,13 +156,12 @@ def compare_each(
     precision: Precision = "high",
     threads: int | None = None,
     progress: Progress | None = None,
-    memory_check: bool = True,
 ) -> Iterator[Comparison | InputError]:
     """As `compare_groups`, but a group that cannot be compared ends nothing.
 
     Its `InputError` stands in the place of its result. What is wrong with a device is raised.
     """
-    options = Options(estimator, device, precision, threads, progress, memory_check)
+    options = Options(estimator, device, precision, threads, progress)
     return _flat(_outcomes(_collected(groups, options), options))
 
 
@@ -178,7 +173,6 @@ def compare_flights(
     precision: Precision = "high",
     threads: int | None = None,
     progress: Progress | None = None,
-    memory_check: bool = True,
 ) -> Iterator[list[Comparison | InputError]]:
     """As `compare_each`, for a caller who says which groups are computed together.
 
@@ -186,7 +180,7 @@ def compare_flights(
     computed; its memory is the caller's care, and it may have staged representations. On a GPU a
     flight is taken while the one before it is computed.
     """
-    options = Options(estimator, device, precision, threads, progress, memory_check)
+    options = Options(estimator, device, precision, threads, progress)
     return _outcomes(_begun(flights, options), options)
 
 

@@ -43,7 +43,6 @@ class Options:
         precision: Precision,
         threads: int | None,
         progress: Progress | None,
-        memory_check: bool = True,
     ) -> None:
         if estimator not in ESTIMATORS:
             raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
@@ -56,7 +55,6 @@ class Options:
         self.precision = precision
         self.threads, _ = resolve_threads(threads)
         self.progress = progress
-        self.memory_check = memory_check
 
 
 class CpuWork:
@@ -141,8 +139,7 @@ def begin(group: Group, options: Options) -> CpuWork | CudaWork:
         if not isinstance(opened, OnCpu):
             return CudaWork(request, choice, opened, options)
         choice = opened
-    if options.memory_check:
-        require_memory_of(choice.plan)
+    require_memory_of(choice.plan)
     return CpuWork(request, choice, options)
 
 

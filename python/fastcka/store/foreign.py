@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError
+from fastcka.memory import require_memory
 from fastcka.out_of_memory import named_shortage, raise_if_shortage, require_room
 from fastcka.store.dtypes import float32_of_bfloat16
 from fastcka.store.foreign_hdf5 import hdf5_names, is_store_file, read_hdf5
-from fastcka.store.foreign_numpy import npz_names, numeric, read_npy, read_npz
+from fastcka.store.foreign_numpy import SMALLER, npz_names, numeric, read_npy, read_npz
 from fastcka.store.foreign_torch import pt_names, read_pt
 from fastcka.store.naming import choose
 from fastcka.store.reader import open_step
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_MOST_BYTES: Final = 8  # of a value
 _ENDS_OF_FILES: Final = re.compile(
     r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5)(?=:|$)", re.IGNORECASE
 )
@@ -138,7 +138,9 @@ def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
         with safetensors.safe_open(path, framework="np") as file:
             chosen = choose(path, name, list(file.keys()))
             values = file.get_slice(chosen)
-            size = math.prod(values.get_shape()) * _MOST_BYTES
+            digits = re.search(r"\d+", values.get_dtype())  # of F32, BF16, F8_E4M3; not of BOOL
+            size = math.prod(values.get_shape()) * (int(digits[0]) + 7 if digits else 8) // 8
+            require_memory(size, f"reading {path}:{chosen}", SMALLER)
             require_room(size, f"reading {path}:{chosen}")  # else it ends in a panic of Rust
             if values.get_dtype() != "BF16":
                 return numeric(f"{path}:{chosen}", file.get_tensor(chosen))

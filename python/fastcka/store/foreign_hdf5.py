@@ -9,9 +9,10 @@ import numpy as np
 from h5py import h5o, h5z
 
 from fastcka.errors import InputError, UnsafeFileError
+from fastcka.memory import require_memory
 from fastcka.store import hdf5_safety as safe
 from fastcka.store.dtypes import float32_of_bfloat16
-from fastcka.store.foreign_numpy import check_expansion, numeric
+from fastcka.store.foreign_numpy import SMALLER, check_expansion, numeric
 from fastcka.store.format import FORMAT
 from fastcka.store.naming import choose
 
@@ -126,6 +127,7 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     with safe.named_errors(path, data.name):
         _check_size(path, where, data, layout, compressed=bool(_COMPRESSING & set(codes)))
     logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
+    require_memory(data.size * dtype.itemsize, f"reading {where}", SMALLER)
     values = safe.read_all(path, data)
     values = values.reshape(shape)
     return float32_of_bfloat16(values) if logical == "bfloat16" else values

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
+from fastcka.memory import require_memory
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ MAX_EXPANSION: Final = 100
 
 Deflate reaches 1,032 times on zeros; activations, even sparse ones, stay below 20.
 """
+
+
+SMALLER: Final = "compare smaller arrays, of fewer examples or of another dtype"
 
 
 def numeric(where: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -113,6 +117,7 @@ def _read_npy_stream(where: str, file: IO[bytes], size: int) -> NDArray[Any]:
             raise CorruptFileError(
                 f"{where}: shape {shape} of {dtype} declared, {stored} bytes stored"
             )
+        require_memory(stored, f"reading {where}", SMALLER)
         buffer = bytearray(stored)
         view = memoryview(buffer)
         filled = 0

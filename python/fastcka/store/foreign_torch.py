@@ -7,8 +7,9 @@ import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
+from fastcka.memory import require_memory
 from fastcka.out_of_memory import raise_if_shortage
-from fastcka.store.foreign_numpy import check_zip, numeric
+from fastcka.store.foreign_numpy import SMALLER, check_zip, numeric
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def read_pt(path: Path, name: str | None) -> NDArray[Any]:
     tensor = checked_tensor(where, tensors[chosen])
     if str(tensor.dtype) == "torch.bfloat16":
         tensor = tensor.float()
+    require_memory(tensor.numel() * tensor.element_size(), f"reading {where}", SMALLER)
     try:
         return numeric(where, tensor.resolve_conj().resolve_neg().numpy().copy())
     except TypeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,7 +70,9 @@ def _prefetch(
             ready.put(error)
 
     # A daemon: a generator that is never closed must not keep the interpreter from exiting.
-    thread = threading.Thread(target=work, name="fastcka-prefetch", daemon=True)
+    thread = threading.Thread(
+        target=copy_context().run, args=(work,), name="fastcka-prefetch", daemon=True
+    )
     thread.start()
     try:
         while (message := ready.get()) is not None:

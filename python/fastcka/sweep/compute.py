@@ -95,7 +95,6 @@ def compute_groups(
             precision=config.precision,
             threads=plan.threads,
             progress=run.course.report,
-            memory_check=False,  # `run_sweep` has checked them all
         ):
             run.computed.computing += time.perf_counter() - clock
             writer.put(run.values(outcomes))

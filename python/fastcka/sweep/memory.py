@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastcka.core.cuda.plan import CudaPlan
+from fastcka.core.heatmap import bytes_of_heatmap
 from fastcka.core.memory import ESTIMATE_MATRICES, bytes_of_results
-from fastcka.memory import require_memory
+from fastcka.memory import free_memory, require_memory, size_text
 from fastcka.sweep.flights import FLIGHTS_IN_MEMORY, flights_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ FLIGHTS_TO_COMMIT = 2
 """Whose values wait for the ledger while the next is computed: one written, one behind it."""
 
 LIBRARY_BYTES = 96 << 20
-"""What the libraries of a run take once they work: threads, buffers of chunks, drawing."""
+"""What the libraries of a run take once they work: threads, buffers of chunks, matplotlib."""
 
 RESULT_MATRICES = 4
 """Matrices (M, M) of float64 that a group's values are."""
@@ -28,7 +29,7 @@ RESULT_MATRICES = 4
 COMMIT_MATRICES = 8
 """As many are made of the values on their way into the ledger."""
 
-PAIR_BYTES = 400
+PAIR_BYTES = 160
 """Of each pair of a group while its rows are written."""
 
 
@@ -90,6 +91,11 @@ def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
     return SweepMemory(LIBRARY_BYTES + needs[computing], largest)
 
 
+def memory_text(needed: int) -> str:
+    """Return what is needed and what is free, in words."""
+    return f"needs {size_text(needed)}, {free_memory()}" if needed else "nothing to compute"
+
+
 def bytes_of_pass(group: GroupPlan) -> int:
     """Bytes of the host's memory that the pass of a group alone needs beside the arrays."""
     plan = group.pass_plan
@@ -111,7 +117,9 @@ def _bytes_of_passes(flight: Flight, threads: int) -> int:
 
 
 def _bytes_of_export(group: GroupPlan) -> int:
-    return _matrices(group, RESULT_MATRICES + COMMIT_MATRICES) + PAIR_BYTES * len(group.pairs)
+    drawing = bytes_of_heatmap(len(group.representations))
+    writing = _matrices(group, COMMIT_MATRICES) + PAIR_BYTES * len(group.pairs)
+    return _matrices(group, RESULT_MATRICES) + max(drawing, writing)
 
 
 def _matrices(group: GroupPlan, count: int) -> int:

@@ -24,7 +24,7 @@ from fastcka.sweep.labels import (
     labels_of,
     require_visible_keys,
 )
-from fastcka.sweep.memory import memory_of
+from fastcka.sweep.memory import memory_of, memory_text
 from fastcka.sweep.pair_configs import OF_GROUP, planned_pairs
 from fastcka.sweep.pairs import derivation_text, form_groups
 from fastcka.sweep.rules import pair_rules, require_consistent, require_rule_fields
@@ -180,7 +180,7 @@ class SweepPlan:
             "left out": left_out_text(self.dropped, self.dropped_examples),
             **({"hint": self.hint} if self.hint else {}),
             "reads": size_text(self.bytes_to_read),
-            "memory": f"about {size_text(self.bytes_memory)} needed; {free_memory()}",
+            "memory": memory_text(self.bytes_memory),
             "time": f"about {self.seconds:,.1f} s" if self.seconds >= 0.1 else "under 0.1 s",
         }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastcka.core import require_device
 from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
-from fastcka.memory import memory_check as checking_memory
+from fastcka.memory import memory_check
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
 from fastcka.sweep.compute import Computed, compute_groups
@@ -60,7 +60,6 @@ def run_sweep(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
-    memory_check: bool = True,
 ) -> SweepResult:
     """Compute every comparison of a sweep that its ledgers lack, and write the results.
 
@@ -86,8 +85,6 @@ def run_sweep(
         times a second from this thread.
     on_event
         Called with each :class:`SweepEvent`, from this thread.
-    memory_check
-        Refuse a sweep that needs more memory than is free, before anything is computed.
 
     Raises
     ------
@@ -99,8 +96,9 @@ def run_sweep(
     StoreError, DeviceError
         The store cannot be opened; the device cannot be used.
     OutOfMemoryError
-        More memory is needed than is free; or an allocation failed, and what was computed before is
-        in the ledger.
+        Before anything is computed: the sweep needs more memory than is free
+        (`fastcka.memory_check` turns this prediction off). Or an allocation failed; what was
+        computed before is in the ledger.
     """
     if not isinstance(config, SweepConfig):
         config = load_sweep(config)
@@ -108,7 +106,7 @@ def run_sweep(
         config = config.model_copy(update={"device": device})
     require_device(config.device)
     started, clock = datetime.now(UTC), time.perf_counter()
-    with checking_memory(memory_check), open_store(config.store) as store:
+    with open_store(config.store) as store:
         plan = plan_sweep(config, store, threads=threads)
         run = _Run(plan, store, progress, on_event, started, clock)
         run.tell(SweepEvent("planned", run.plan.explain()))
@@ -181,14 +179,15 @@ class _Run:
         needed = memory_of(wanted, self.plan.threads)
         if needed is not None:
             needed.require()
-        computed = compute_groups(
-            wanted,
-            self.plan,
-            self.store,
-            ledger.path,
-            progress=self.progress,
-            tell=self.tell,
-        )
+        with memory_check(False):  # of each group: all of them have passed
+            computed = compute_groups(
+                wanted,
+                self.plan,
+                self.store,
+                ledger.path,
+                progress=self.progress,
+                tell=self.tell,
+            )
         self.end_lap("compute")
         return computed
 
