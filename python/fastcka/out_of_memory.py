@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import mmap
 import re
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fastcka.errors import FastckaError, MissingExtraError, OutOfMemoryError
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REMEDY = "work on less data at once, end other programs, or raise the limit"
+THREAD_BYTES = 16 << 20
+"""What must be free before a thread is started: its stack, and the first that it allocates.
+
+Without it the C library ends the process ("cannot allocate memory for thread-local data"), and
+`threading.Thread.start` waits for ever.
+"""
 
 CAPTURE_REMEDY = (
     "a smaller batch_size, fewer layers or examples at once, or a pooled output needs less"
@@ -62,18 +69,19 @@ def raise_if_shortage(error: BaseException, what: str, remedy: str = REMEDY) -> 
 def shortage(what: str, reason: str, remedy: str = REMEDY) -> OutOfMemoryError:
     """Return the error for ``what``, which failed for this reason."""
     told = f" ({reason})" if reason else ""
-    if "CUDA" in reason:  # the memory of a device
-        return OutOfMemoryError(f"{what}: not enough memory{told}: {remedy}")
-    free = free_memory()
-    now = f"{size_text(free.bytes)} are free now ({free.limit})"
-    return OutOfMemoryError(f"{what}: not enough memory{told}; {now}: {remedy}")
+    now = ""
+    if "CUDA" not in reason:  # the memory of a device
+        with suppress(MemoryError):  # there may be none left to ask with
+            free = free_memory()
+            now = f"; {size_text(free.bytes)} are free now ({free.limit})"
+    return OutOfMemoryError(f"{what}: not enough memory{told}{now}: {remedy}")
 
 
-def require_room(count: int, what: str) -> None:
+def require_room(count: int, what: str, remedy: str = REMEDY) -> None:
     """Make sure that the system gives this process so many bytes now.
 
-    For libraries that end or mislead where an allocation fails. It finds limits of the address
-    space, not what the machine has left.
+    For libraries that crash or mislead where an allocation fails, as HDF5 does. It finds limits of
+    the address space, not what the machine has left.
 
     Raises
     ------
@@ -83,7 +91,13 @@ def require_room(count: int, what: str) -> None:
     try:
         mmap.mmap(-1, max(count, 1)).close()
     except (OSError, MemoryError, OverflowError):
-        raise shortage(what, f"{size_text(count)} are needed") from None
+        raise shortage(what, f"{size_text(count)} are needed", remedy) from None
+
+
+def start_thread(thread: threading.Thread, what: str) -> None:
+    """Start a thread where there is room for it; `OutOfMemoryError` where there is none."""
+    require_room(THREAD_BYTES, what)
+    thread.start()
 
 
 def _reason(error: BaseException) -> str | None:

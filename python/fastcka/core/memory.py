@@ -6,23 +6,41 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from fastcka.core.plan import PassPlan
-from fastcka.memory import require_memory, size_text
-from fastcka.out_of_memory import named_shortage
+from fastcka.memory import require_memory
+from fastcka.out_of_memory import THREAD_BYTES, named_shortage, require_room
 
 #: Matrices (M, M) of float64 that are there at once while the estimates are made of the sums, with
 #: the positions of all pairs.
 ESTIMATE_MATRICES = 14
+#: As many are a group's values.
+RESULT_MATRICES = 4
 
 
 def bytes_of_results(plan: PassPlan) -> int:
     """Bytes that become a group's `Comparison`, at their most."""
-    m = len(plan.n_features)
-    return plan.bytes_results + ESTIMATE_MATRICES * 8 * m * m
+    return plan.bytes_results + matrix_bytes(plan, ESTIMATE_MATRICES)
 
 
 def bytes_beside_arrays(plan: PassPlan) -> int:
     """Bytes that a group needs beside its arrays."""
     return plan.bytes_centered + plan.bytes_workspace + bytes_of_results(plan)
+
+
+def bytes_of_flight(plans: Sequence[PassPlan], threads: int) -> int:
+    """Bytes that groups in one call of the compiled pass need beside their arrays."""
+    if len(plans) == 1:
+        return bytes_beside_arrays(plans[0])
+    # Each thread computes one group at a time; the sums of all are there before the first estimate.
+    most = max(plan.bytes_centered + plan.bytes_workspace // plan.threads for plan in plans)
+    sums = sum(plan.bytes_results for plan in plans)
+    values = sum(matrix_bytes(plan, RESULT_MATRICES) for plan in plans)
+    estimates = max(matrix_bytes(plan, ESTIMATE_MATRICES) for plan in plans)
+    return min(threads, len(plans)) * most + sums + values + estimates
+
+
+def matrix_bytes(plan: PassPlan, count: int) -> int:
+    """Bytes of so many matrices (M, M) of float64."""
+    return count * 8 * len(plan.n_features) ** 2
 
 
 def require_memory_of(plan: PassPlan) -> None:
@@ -35,12 +53,14 @@ def require_memory_of(plan: PassPlan) -> None:
 
 
 @contextmanager
-def named_memory(plans: Sequence[PassPlan]) -> Iterator[None]:
+def named_memory(plans: Sequence[PassPlan], threads: int) -> Iterator[None]:
     """Turn a failed allocation in the passes of a flight into an error that has the figures."""
-    needed = sum(map(bytes_beside_arrays, plans))
+    needed = bytes_of_flight(plans, threads)
     what = _group_text(plans[0]) if len(plans) == 1 else f"{len(plans)} groups"
     remedy = _remedy(max(plans, key=bytes_beside_arrays))
-    with named_shortage(f"comparing {what} needs {size_text(needed)} beside the arrays", remedy):
+    what = f"comparing {what}, beside the arrays"
+    with named_shortage(what, remedy):
+        require_room(needed + threads * THREAD_BYTES, what, remedy)
         yield
 
 

@@ -165,7 +165,7 @@ def _finish_on_cpu(works: Sequence[CpuWork], options: Options) -> list[Compariso
         threads = min(options.threads, len(works))
         for work in works:
             work.take_one_thread()
-    with named_memory([work.plan for work in works]):
+    with named_memory([work.plan for work in works], threads):
         return _passed(works, threads, options)
 
 

@@ -139,7 +139,7 @@ def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
             chosen = choose(path, name, list(file.keys()))
             values = file.get_slice(chosen)
             digits = re.search(r"\d+", values.get_dtype())  # of F32, BF16, F8_E4M3; not of BOOL
-            size = math.prod(values.get_shape()) * (int(digits[0]) + 7 if digits else 8) // 8
+            size = math.prod(values.get_shape()) * (-(-int(digits[0]) // 8) if digits else 1)
             require_memory(size, f"reading {path}:{chosen}", SMALLER)
             require_room(size, f"reading {path}:{chosen}")  # else it ends in a panic of Rust
             if values.get_dtype() != "BF16":

@@ -71,10 +71,18 @@ def named_errors(
         raise
     except _HDF5_ERRORS as error:
         error.__traceback__ = None  # whose frames hold on to what was read
-        require_room(_WORKING_BYTES + needed, f"reading {path}")
+        require_working_room(path, needed)
         name = of if isinstance(of, str) else str(of.name)  # HDF5 takes its time to tell a name
         where = str(path) if name == "/" else f"{path}: {name}"
         raise CorruptFileError(f"{where}: damaged: {_in_words(name, error)}") from error
+
+
+def require_working_room(path: Path, needed: int = 0) -> None:
+    """Make sure that HDF5 can work on a file: where an allocation fails, it may crash.
+
+    ``needed`` are the bytes beside those that it takes for a file's structure.
+    """
+    require_room(_WORKING_BYTES + needed, str(path))
 
 
 def _in_words(name: str, error: BaseException) -> str:
@@ -116,6 +124,7 @@ def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File
         if _SIGNATURE.startswith(start):
             raise CorruptFileError(f"{path}: damaged: the file is cut off after {len(start)} bytes")
         raise CorruptFileError(f"{path}: not an HDF5 file (it starts with {start!r})")
+    require_working_room(path)
     with named_errors(path):
         # The driver by its name: HDF5_DRIVER may ask for one that has no descriptor.
         file = h5py.File(path, "r", driver="sec2", locking="best-effort")
@@ -335,5 +344,6 @@ def read_all(path: Path, data: h5py.Dataset) -> np.ndarray[Any, np.dtype[Any]]:
     with named_errors(path, data):
         chunk = chunk_grid(data)[1] if data.chunks else 0
         needed = data.size * data.dtype.itemsize + 2 * chunk  # a chunk as it is stored, and read
+    require_working_room(path, needed)
     with named_errors(path, data, needed=needed):
         return np.asarray(data[...])

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from fastcka.errors import InputError
+from fastcka.out_of_memory import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -73,7 +74,7 @@ def _prefetch(
     thread = threading.Thread(
         target=copy_context().run, args=(work,), name="fastcka-prefetch", daemon=True
     )
-    thread.start()
+    start_thread(thread, "reading ahead")
     try:
         while (message := ready.get()) is not None:
             if isinstance(message, BaseException):

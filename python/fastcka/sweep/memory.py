@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.heatmap import bytes_of_heatmap
-from fastcka.core.memory import ESTIMATE_MATRICES, bytes_of_results
+from fastcka.core.memory import (
+    ESTIMATE_MATRICES,
+    RESULT_MATRICES,
+    bytes_beside_arrays,
+    bytes_of_flight,
+)
 from fastcka.memory import free_memory, require_memory, size_text
 from fastcka.sweep.flights import FLIGHTS_IN_MEMORY, flights_of
 
@@ -23,11 +28,8 @@ FLIGHTS_TO_COMMIT = 2
 LIBRARY_BYTES = 96 << 20
 """What the libraries of a run take once they work: threads, buffers of chunks, matplotlib."""
 
-RESULT_MATRICES = 4
-"""Matrices (M, M) of float64 that a group's values are."""
-
 COMMIT_MATRICES = 8
-"""As many are made of the values on their way into the ledger."""
+"""Matrices (M, M) of float64 that are made of a group's values on their way into the ledger."""
 
 PAIR_BYTES = 160
 """Of each pair of a group while its rows are written."""
@@ -101,19 +103,14 @@ def bytes_of_pass(group: GroupPlan) -> int:
     plan = group.pass_plan
     if isinstance(plan, CudaPlan):
         return _matrices(group, ESTIMATE_MATRICES)
-    return plan.bytes_centered + plan.bytes_workspace + bytes_of_results(plan)
+    return bytes_beside_arrays(plan)
 
 
 def _bytes_of_passes(flight: Flight, threads: int) -> int:
     if len(flight) == 1:
         return bytes_of_pass(flight[0])
-    # Each thread computes one group at a time; the sums of all are there before the first estimate.
     plans = [group.pass_plan for group in flight if not isinstance(group.pass_plan, CudaPlan)]
-    most = max(plan.bytes_centered + plan.bytes_workspace // plan.threads for plan in plans)
-    results = sum(plan.bytes_results for plan in plans)
-    values = sum(_matrices(group, RESULT_MATRICES) for group in flight)
-    estimates = max(_matrices(group, ESTIMATE_MATRICES) for group in flight)
-    return min(threads, len(flight)) * most + results + values + estimates
+    return bytes_of_flight(plans, threads)
 
 
 def _bytes_of_export(group: GroupPlan) -> int:
