@@ -134,4 +134,12 @@ app.command()(doctor)
 
 def main() -> None:
     """Run the command line in ``sys.argv``; exits with the status of the command."""
-    app()
+    try:
+        app()
+    except Exception as error:
+        try:
+            raise_if_shortage(error, "this command")
+        except MemoryError as named:  # not enough of it for rich to print with
+            sys.stderr.write(f"error: {named or 'not enough memory'}\n")
+            raise SystemExit(FAILED) from None
+        raise
