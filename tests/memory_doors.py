@@ -1,8 +1,8 @@
 """A child process for `test_out_of_memory`: one public call under a limit of the address space.
 
-``python memory_doors.py FOLDER DOOR EXTRA...`` calls a door once without a limit; then, for each
-EXTRA, with so many MiB beyond what the process has by then. It prints a line of JSON for each:
-"right", or the type and the message of the error.
+``python memory_doors.py FOLDER EXTRA,EXTRA DOOR...`` calls each door once without a limit; then,
+for each EXTRA, with so many MiB beyond what the process has by then. It prints a line of JSON for
+each call: the door, EXTRA, and "right", or the type and the message of the error.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import resource
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -190,24 +191,26 @@ def limit(extra):
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
 
+def told_by(call, right):
+    """What a call gives: "right", "wrong", or the type and the message of its error."""
+    try:
+        return "right" if call() == right else "wrong"
+    except BaseException as error:
+        return [type(error).__name__, str(error)]
+
+
 def main():
-    """Call one door; see above."""
-    folder, door, *extras = sys.argv[1:]
+    """Call doors; see above."""
+    folder, extras, *names = sys.argv[1:]
     doors = Doors(Path(folder))
-
-    def call():
-        return doors.array_of(door) if "." in door else getattr(doors, door)()
-
-    right = call()
-    for extra in map(int, extras):
-        limit(extra)
-        try:
-            found = call()
-            told = "right" if found == right else "wrong"
-        except BaseException as error:
-            told = [type(error).__name__, str(error)]
-        limit(None)
-        print(json.dumps(told), flush=True)
+    for name in names:
+        call = partial(doors.array_of, name) if "." in name else getattr(doors, name)
+        right = call()
+        for extra in map(int, extras.split(",")):
+            limit(extra)
+            told = told_by(call, right)
+            limit(None)
+            print(json.dumps([name, extra, told]), flush=True)
 
 
 if __name__ == "__main__":
