@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +79,8 @@ class Process:
         """End the process, whatever it does."""
         self._child.kill()
         self._child.wait()
-        self._child.stdin.close()
+        with suppress(BrokenPipeError):  # a question that it did not live to read
+            self._child.stdin.close()
         self._child.stdout.close()
         self._errors.close()
 

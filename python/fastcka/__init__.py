@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcka.core import Comparison, cka, cka_matrix, compare, hsic
 from fastcka.core.backend import version as __version__
+from fastcka.memory import memory_check
 
 if TYPE_CHECKING:
     from fastcka.store import create_store, open_store
@@ -20,6 +21,7 @@ __all__ = [
     "compare",
     "create_store",
     "hsic",
+    "memory_check",
     "open_store",
     "run_sweep",
 ]

@@ -21,6 +21,10 @@ class InternalError(FastckaError, RuntimeError):
     """A result that cannot be right: a fault of fastcka, never of the data."""
 
 
+class OutOfMemoryError(FastckaError, MemoryError):
+    """There is not enough memory; the message says what is needed, what is free, and what to do."""
+
+
 class MissingExtraError(FastckaError, ImportError):
     """An optional library is needed; the message names it and the extra that installs it."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 from benchmarks.process import ContestantError, Process
@@ -97,10 +99,12 @@ def test_a_contestant_that_fails_says_how(tmp_path):
     with Process("fastcka", threads=1) as process:
         with pytest.raises(ContestantError, match=r"FileNotFoundError: .*nowhere\.npy"):
             process.ask(question, 30)
+        process._child.send_signal(signal.SIGSTOP)  # else it may answer before it is asked for it
         with pytest.raises(ContestantError, match="stopped: no answer after 0 s"):
             process.ask({"do": "go"}, 0)
     with Process("fastcka", threads=1) as process:
         process._child.kill()
+        process._child.wait()  # so that the question always comes too late
         with pytest.raises(ContestantError, match="ended with status -9"):
             process.ask({"do": "go"}, 30)
         assert not process.alive()

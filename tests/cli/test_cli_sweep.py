@@ -33,7 +33,7 @@ COLUMNS = {
     "n_examples", "cka", "cka_biased", "cka_unbiased",
 }  # fmt: skip
 
-# The command, at 0.15 s a group, so that it can be stopped halfway.
+# The command, which waits behind its third group to be stopped there.
 SLOW = """
 import time
 import fastcka.sweep.compute as sweep_compute
@@ -42,8 +42,9 @@ from fastcka.core import flight
 flight.MOST_GROUPS = 1
 compare_flights = sweep_compute.compare_flights
 def slowly(*arguments, **options):
-    for outcomes in compare_flights(*arguments, **options):
-        time.sleep(0.15)
+    for at, outcomes in enumerate(compare_flights(*arguments, **options)):
+        if at == 3:
+            time.sleep(600)
         yield outcomes
 sweep_compute.compare_flights = slowly
 main()

@@ -38,19 +38,20 @@ def test_nothing_to_load() -> None:
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_loads_run_ahead_but_not_further(ahead: int) -> None:
     started: list[int] = []
+    arrived = threading.Semaphore(0)
 
     def load(item: int) -> int:
         started.append(item)
+        arrived.release()
         return item
 
     loading = prefetch(range(10), load, ahead=ahead)
     assert started == []  # nothing before the first next
     for taken in range(1, 11 - ahead):
         next(loading)
-        deadline = time.monotonic() + 5
-        while len(started) < taken + ahead and time.monotonic() < deadline:
-            time.sleep(0.001)
-        time.sleep(0.01)
+        while len(started) < taken + ahead:
+            assert arrived.acquire(timeout=60)
+        time.sleep(0.01)  # in which it could go on
         assert started == list(range(taken + ahead))
     loading.close()
 
@@ -62,10 +63,10 @@ def test_all_loads_run_in_one_thread_that_is_not_ours() -> None:
 
 
 def test_loading_overlaps_with_computing() -> None:
-    start = time.perf_counter()
-    for _ in prefetch(range(6), lambda _: time.sleep(0.05)):
-        time.sleep(0.05)
-    assert time.perf_counter() - start < 0.5  # one after the other: 0.6
+    begun = [threading.Event() for _ in range(6)]
+    for item, _ in prefetch(range(6), lambda item: begun[item].set()):
+        # The next is loaded while this one is held.
+        assert all(event.wait(60) for event in begun[: item + 2])
 
 
 def test_an_error_comes_at_its_item_and_ends_the_loading() -> None:

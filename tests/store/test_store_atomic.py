@@ -33,6 +33,7 @@ for line in sys.stdin:
                 store.write(model="m", step=step, layers={"a": x}, overwrite=True)
     print(child, flush=True)
     os.waitpid(child, 0)
+    print("over", flush=True)
 """
 
 
@@ -54,7 +55,7 @@ def test_kill_at_any_moment_leaves_whole_files(tmp_path: Path) -> None:
             child = int(writer.stdout.readline())
             time.sleep(0.03 + random.random() * 0.06)
             os.kill(child, signal.SIGKILL)
-            time.sleep(0.005)
+            assert writer.stdout.readline() == "over\n"  # else it may still be writing
             store = open_store(tmp_path / "s")
             findings = store.verify()
             assert [f.message for f in findings if f.kind not in ("ok", "leftover")] == []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 
 import h5py
 import numpy as np
@@ -219,14 +218,12 @@ def test_too_few_examples_are_said_with_the_reason(world, config_for):
     assert plan_sweep(config_for(**chosen, estimator="biased")).groups[0].n_examples == 3
 
 
-def test_a_pathological_pattern_ends_in_time(world, config_for):
+def test_a_pathological_pattern_is_stopped(world, config_for):
     ids = [str(1000 + at) for at in range(20)]
     for model in "ab":
         world.add(model, ids, regions=lambda name: "a" * 40 + "!")
-    start = time.perf_counter()
-    with pytest.raises(SweepError, match="takes too much time"):
+    with pytest.raises(SweepError, match=r"takes too much time \(limit 1\.0 s"):
         plan_sweep(config_for(within=["layer"], examples="region:^(a|aa)+$"))
-    assert time.perf_counter() - start < 5
 
 
 def test_a_file_with_duplicate_ids_is_refused(world, config_for):

@@ -16,6 +16,7 @@ from fastcka.store import create_store
 from fastcka.sweep import ledger as ledger_module
 from fastcka.sweep import plan_sweep, run_sweep
 from fastcka.sweep.flights import flights_of
+from fastcka.sweep.memory import LIBRARY_BYTES
 from fastcka.sweep.writer import LedgerWriter
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -94,16 +95,26 @@ def test_a_group_that_is_not_small_flies_alone(config, monkeypatch):
 
 
 def test_the_predicted_memory_is_that_of_two_flights_and_their_passes(config, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    plan = plan_sweep(config)
+    monkeypatch.setattr("fastcka.sweep.memory.bytes_of_heatmap", lambda count: 0)
+    plan = plan_sweep(config, threads=2)
     loaded = [3 * 70 * (5 + at) * 8 for at in range(GROUPS)]  # float64
     # In one flight: all arrays and results, and what two threads need at a time.
     needs = [own.pass_plan.bytes_centered + own.pass_plan.bytes_workspace for own in plan.groups]
     results = [3 * 70 * 8 + 2 * 9 * 8] * GROUPS
-    assert plan.bytes_memory == sum(loaded) + 2 * max(needs) + sum(results)
+    matrix = 9 * 8
+    values = 4 * matrix * GROUPS + 14 * matrix  # of all, and what the estimates of one take
+    needed = sum(loaded) + 2 * max(needs) + sum(results) + values
+    assert plan.bytes_memory == LIBRARY_BYTES + needed
     monkeypatch.setattr(flight_module, "MOST_GROUPS", 1)
-    assert plan.bytes_memory == max(
-        loaded[at] + (loaded[at + 1] if at + 1 < GROUPS else 0) + needs[at] for at in range(GROUPS)
+    assert plan.bytes_memory == LIBRARY_BYTES + max(
+        loaded[at]
+        + (loaded[at + 1] if at + 1 < GROUPS else 0)
+        + needs[at]
+        + results[at]
+        + 14 * matrix
+        # Two groups before it may wait for the ledger, one of them in a transaction.
+        + (4 * min(at, 2) + 8 * (at > 0)) * matrix
+        for at in range(GROUPS)
     )
 
 

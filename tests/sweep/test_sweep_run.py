@@ -385,8 +385,8 @@ def test_a_store_that_changes_under_the_run_is_noticed(
     """The values of new data must not enter the ledger under the digest of the old."""
     from fastcka.sweep.plan import plan_sweep
 
-    def plan_then_change(config, store):
-        plan = plan_sweep(config, store)
+    def plan_then_change(config, store, **options):
+        plan = plan_sweep(config, store, **options)
         with create_store(config.store, exist_ok=True) as writable:
             writable.write(
                 model="a_1",

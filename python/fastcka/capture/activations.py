@@ -14,6 +14,7 @@ from fastcka.capture.selection import glob_matches, select_modules
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.errors import InputError
+from fastcka.out_of_memory import CAPTURE_REMEDY, named_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ Pools = Pool | Mapping[str, Pool]
 """One pooling for all layers, or one for each name or pattern; the first that fits counts."""
 
 
+@named_shortage("capturing activations", CAPTURE_REMEDY)
 def capture_activations(
     model: torch.nn.Module,
     inputs: Probe | torch.Tensor | NDArray[Any] | Mapping[str, torch.Tensor | NDArray[Any]],

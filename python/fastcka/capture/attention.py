@@ -15,6 +15,7 @@ from fastcka.capture.selection import check_match, fits
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.errors import InputError
+from fastcka.out_of_memory import CAPTURE_REMEDY, named_shortage
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +46,7 @@ class Attention:
     weights: NDArray[np.float32] | None
 
 
+@named_shortage("capturing attention", CAPTURE_REMEDY)
 def capture_attention(
     model: torch.nn.Module,
     inputs: torch.Tensor | NDArray[Any] | Probe,

@@ -13,6 +13,7 @@ from fastcka.capture.provenance import capture_key, changed_parts
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.errors import KeyExistsError, StoreError, UnknownKeyError
+from fastcka.out_of_memory import CAPTURE_REMEDY, named_shortage
 from fastcka.store import Store, create_store
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fastcka.capture.listening import Side
 
 
+@named_shortage("capturing representations", CAPTURE_REMEDY)
 def capture_representations(
     model: torch.nn.Module,
     probe: Probe | torch.Tensor | NDArray[Any],

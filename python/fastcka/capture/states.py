@@ -11,7 +11,14 @@ from fastcka.capture.digests import digest_of
 from fastcka.capture.finding import WEIGHT_FILES
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import without_prefixes
-from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
+from fastcka.errors import (
+    CorruptFileError,
+    InputError,
+    MissingExtraError,
+    OutOfMemoryError,
+    UnsafeFileError,
+)
+from fastcka.out_of_memory import named_shortage, raise_if_shortage, require_room
 from fastcka.store.foreign_torch import load_pt
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
 WEIGHT_KEYS: Final = ("model_state_dict", "state_dict")
 
 
+@named_shortage("reading a checkpoint")
 def load_state(
     path: str | os.PathLike[str], *, trust_pickle: bool = False
 ) -> dict[str, torch.Tensor]:
@@ -82,7 +90,10 @@ def read_content(path: Path, *, trust_pickle: bool = False) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=False)
         else:
             content = load_pt(path)
+    except OutOfMemoryError:
+        raise
     except Exception as error:  # of every kind, OSError too, on damaged files and trusted pickles
+        raise_if_shortage(error, f"reading {path}")
         if isinstance(error, UnsafeFileError) and zipped:  # else it is, most often, no checkpoint
             raise UnsafeFileError(
                 f"{error}; if you trust whoever wrote it: trust_pickle=True, or --trust-pickle"
@@ -109,6 +120,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     except ImportError as error:
         raise MissingExtraError.of(f"reading {path}", "safetensors", "torch") from error
     try:
+        require_room(path.stat().st_size, f"reading {path}")
         with safe_open(path, framework="pt", device="cpu") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}
             noted = file.metadata() or {}

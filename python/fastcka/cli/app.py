@@ -25,10 +25,12 @@ from fastcka.cli.store import store
 from fastcka.errors import (
     FastckaError,
     InputError,
+    OutOfMemoryError,
     SweepConfigError,
     SweepError,
     UnknownKeyError,
 )
+from fastcka.out_of_memory import raise_if_shortage
 
 WRONG_CALL = 2
 FAILED = 1
@@ -57,18 +59,25 @@ class ErrorsAsMessages(TyperGroup):
             resumes = ctx.invoked_subcommand in RESUMED
             output.stderr().print(f"interrupted{again if resumes else ''}")
             raise typer.Exit(INTERRUPTED) from None
-        except (FastckaError, OSError) as error:
+        except Exception as error:
             _fail(error, debug=bool(ctx.params["debug"]))
 
 
-def _fail(error: FastckaError | OSError, *, debug: bool) -> NoReturn:
+def _fail(error: Exception, *, debug: bool) -> NoReturn:
+    """Show an error that the user can do something about; others are raised as they are."""
+    try:
+        raise_if_shortage(error, "this command")
+    except OutOfMemoryError as named:
+        error = named
+    if not isinstance(error, FastckaError | OSError):
+        raise error
     if debug:
         traceback.print_exception(error)
     output.note("error", error)
     raise typer.Exit(WRONG_CALL if _is_wrong_call(error) else FAILED) from None
 
 
-def _is_wrong_call(error: FastckaError | OSError) -> bool:
+def _is_wrong_call(error: Exception) -> bool:
     # A plain SweepError is the configuration's, unless what failed in the run is its cause.
     return isinstance(error, InputError | SweepConfigError | UnknownKeyError) or (
         type(error) is SweepError and error.__cause__ is None
@@ -125,4 +134,12 @@ app.command()(doctor)
 
 def main() -> None:
     """Run the command line in ``sys.argv``; exits with the status of the command."""
-    app()
+    try:
+        app()
+    except Exception as error:
+        try:
+            raise_if_shortage(error, "this command")
+        except MemoryError as named:  # not enough of it for rich to print with
+            sys.stderr.write(f"error: {named or 'not enough memory'}\n")
+            raise SystemExit(FAILED) from None
+        raise

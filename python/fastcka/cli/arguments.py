@@ -49,6 +49,11 @@ Threads = Annotated[
     ),
 ]
 
+NoMemoryCheck = Annotated[
+    bool,
+    typer.Option("--no-memory-check", help="Go on where more memory is needed than is free."),
+]
+
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:<number>; auto takes what is predicted faster.")
 ]

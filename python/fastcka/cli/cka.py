@@ -54,6 +54,7 @@ def cka(
     ] = "high",
     threads: arguments.Threads = None,
     device: arguments.Device = "auto",
+    no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
     """Compute the CKA of two arrays of the same examples.
@@ -63,17 +64,19 @@ def cka(
     reversed.
     """
     from fastcka.core import compare
+    from fastcka.memory import memory_check
 
-    x, y = _read(a), _read(b)
-    _require_same_examples(a, x, b, y)
-    result = compare(
-        [x, y],
-        labels=[{"side": "A", "source": a}, {"side": "B", "source": b}],
-        estimator=estimator,
-        device=device,
-        precision=precision,
-        threads=threads,
-    )
+    with memory_check(not no_memory_check):
+        x, y = _read(a), _read(b)
+        _require_same_examples(a, x, b, y)
+        result = compare(
+            [x, y],
+            labels=[{"side": "A", "source": a}, {"side": "B", "source": b}],
+            estimator=estimator,
+            device=device,
+            precision=precision,
+            threads=threads,
+        )
     answer = {
         "a": a,
         "b": b,

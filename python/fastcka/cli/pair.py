@@ -34,12 +34,14 @@ def pair(
             "--overwrite", help="Replace results that are there, once the new ones are complete."
         ),
     ] = False,
+    no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
     """Compare two models at a layer by biased CKA; writes a timeline and a summary."""
+    from fastcka.memory import memory_check
     from fastcka.pair import load_pair, run_pair
 
-    with output.progress_bars() as bars:
+    with memory_check(not no_memory_check), output.progress_bars() as bars:
         task = bars.add_task("comparing", total=None)
         run = run_pair(
             load_pair(config),

@@ -12,6 +12,8 @@ from fastcka.cli import arguments, output
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
+    from fastcka.sweep import SweepPlan
+    from fastcka.sweep.memory import SweepMemory
     from fastcka.sweep.pair_emit import Emitted
 
 SHOWN_GROUPS = 10
@@ -37,17 +39,24 @@ def plan(
         int | None,
         typer.Option(min=1, metavar="N", help="Of --emit-scripts: divide the pairs evenly into N."),
     ] = None,
+    threads: arguments.Threads = None,
+    no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
     """Count what a sweep compares, and say what it leaves out; nothing is computed."""
-    from fastcka.sweep import comparisons_held, load_sweep, plan_sweep
+    from fastcka.memory import memory_check
+    from fastcka.sweep import load_sweep, plan_sweep
+    from fastcka.sweep.ledgers import groups_to_compute
+    from fastcka.sweep.memory import memory_of
     from fastcka.sweep.pair_emit import emit_pairs
 
     if (emit_scripts is None) != (chunks is None):
         raise InputError("--emit-scripts DIR and --chunks N: expected both or none")
-    planned = plan_sweep(load_sweep(sweep))
-    held = comparisons_held(planned)
-    to_compute = planned.comparisons - held
+    planned = plan_sweep(load_sweep(sweep), threads=threads)
+    missing = groups_to_compute(planned)
+    to_compute = sum(len(group.pairs) for group in missing)
+    held = planned.comparisons - to_compute
+    needed = memory_of(missing, planned.threads)
     configs = emit_configs or (emit_scripts and emit_scripts / "configs")
     emitted = None
     if configs is not None:
@@ -57,13 +66,27 @@ def plan(
     if json:
         answer = planned.to_dict()
         answer |= {"comparisons_in_ledger": held, "comparisons_to_compute": to_compute}
+        answer["bytes_memory"] = 0 if needed is None else needed.bytes
         output.print_json(answer if emitted is None else answer | {"emitted": asdict(emitted)})
-        return
+    else:
+        _print_plan(planned, held, needed, emitted)
+    with memory_check(not no_memory_check):
+        if needed is not None:
+            needed.require()
+
+
+def _print_plan(
+    planned: SweepPlan, held: int, needed: SweepMemory | None, emitted: Emitted | None
+) -> None:
+    from fastcka.sweep.memory import memory_text
+
     console = output.stdout()
     facts: dict[str, object] = dict(planned.facts())
+    to_compute = planned.comparisons - held
     facts["comparisons"] = (
         f"{facts['comparisons']}: {held:,} in the ledger, {to_compute:,} to compute"
     )
+    facts["memory"] = memory_text(0 if needed is None else needed.bytes)
     if emitted is not None:
         facts |= _emitted_facts(emitted)
     console.print(output.facts(facts))

@@ -30,15 +30,17 @@ def run(
         typer.Option(help="In place of the sweep's own: auto, cpu, cuda or cuda:<number>."),
     ] = None,
     threads: arguments.Threads = None,
+    no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
     """Compute the comparisons of a sweep; those in its ledger are not computed again."""
+    from fastcka.memory import memory_check
     from fastcka.sweep import Shard, run_sweep
 
     part = None if shard is None else Shard.parse(shard)
     failed: FailedGroupsError | None = None
 
-    with output.progress_bars() as bars:
+    with memory_check(not no_memory_check), output.progress_bars() as bars:
         task = bars.add_task("planning", total=None)
         groups = {"computed": 0, "reused": 0}
 

@@ -7,6 +7,7 @@ backend     views + plan -> sums, by the compiled pass on the CPU
 cuda/       the same on a CUDA device
 estimators  sums -> HSIC and CKA, both estimators
 flight      which small groups go through one call of the compiled pass
+memory      what a pass takes beside its arrays, and whether that is free
 work        these together -> Comparison (labels, matrices, provenance): a group begun and finished
 compare     one group, or many
 cka         the one-line functions on top

@@ -46,6 +46,11 @@ class StagedRepresentation:
         base = room[skip : skip + rows * pitch].reshape(rows, pitch)
         return cls(base, n_examples, n_features)
 
+    @staticmethod
+    def bytes_of(n_examples: int, n_features: int) -> int:
+        """Bytes of the buffer that `empty` makes."""
+        return 4 * (_padded(n_examples) * _padded(n_features) + STAGING_LANES)
+
     @property
     def array(self) -> NDArray[np.float32]:
         """The writable (n_examples, n_features) view to fill; its rows are not adjacent."""

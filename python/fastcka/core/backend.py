@@ -17,6 +17,7 @@ from fastcka.core.implementation import EPSILON, Implementation, Panels
 from fastcka.core.plan import STAGING_LANES, PassPlan
 from fastcka.core.views import ArrayView
 from fastcka.errors import InputError
+from fastcka.out_of_memory import THREAD_BYTES, require_room
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.runtime import CudaRuntime
@@ -60,6 +61,7 @@ def resolve_implementation() -> Implementation:
 @cache
 def speed_of(implementation: str, products: str, threads: int) -> Speed:
     """How fast an implementation runs here; measured once a process, in some milliseconds."""
+    require_room(threads * THREAD_BYTES, "measuring the speed of a pass")
     return Speed(**_core.measure_speed(implementation, products, threads))
 
 

@@ -47,7 +47,7 @@ def cka(
 
     Raises
     ------
-    InputError, DeviceError
+    InputError, DeviceError, OutOfMemoryError
         As `compare`.
 
     Examples
@@ -114,7 +114,7 @@ def cka_matrix(
 
     Raises
     ------
-    InputError, DeviceError
+    InputError, DeviceError, OutOfMemoryError
         As `compare`.
     """
     result = compare(

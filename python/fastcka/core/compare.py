@@ -90,6 +90,9 @@ def compare(
         cannot hold, or arguments that are not what they must be.
     DeviceError
         For a device that cannot be used, with the reason, or whose memory does not suffice.
+    OutOfMemoryError
+        The pass needs more memory than is free (`fastcka.memory_check` turns this prediction off),
+        or an allocation failed. Staged representations are used up if the pass had begun.
 
     Examples
     --------
@@ -147,7 +150,7 @@ def compare_groups(
 
     Raises
     ------
-    InputError, DeviceError
+    InputError, DeviceError, OutOfMemoryError
         As `compare`, in place of the group's result: those of all groups before it come first.
     """
     options = Options(estimator, device, precision, threads, progress)

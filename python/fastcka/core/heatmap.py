@@ -22,6 +22,9 @@ _CELL_INCHES = 0.19
 """Room for one row of 7-point text (0.097 inch) with air; larger where there are few rows."""
 _MOST_LABELS = 72
 """Beyond this a figure would be over 14 inches wide: cells shrink and labels are thinned."""
+_DPI = 150
+_PIXEL_BYTES = 44
+"""Measured; twice as much where a cell comes to a few pixels, and for each cell about as much."""
 _NUMBERS_UP_TO = 12
 """Up to this many rows each cell has room for its value."""
 
@@ -87,12 +90,12 @@ def draw_heatmap(
     starts = _block_starts(labels) if blocks is None else [0, *(at for at in blocks if at > 0)]
     shown = _shown_labels(count, starts)
     font = 9.0 if count <= 16 else 7.0
-    side = min(max(count * cell_inches, 3.2), _MOST_LABELS * _CELL_INCHES)
+    side = _side(count, cell_inches)
     # 0.6 of the font size is the mean advance of a letter; 72 points make an inch.
     names = [_shortened(labels[at]) for at in shown]
     text = max(map(len, names)) * font * 0.6 / 72
     width, height = side + text + 1.6, side + text + 1.5
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("white" if blank is None else "0.88")
     missing = ~np.isfinite(matrix)
@@ -129,6 +132,17 @@ def draw_heatmap(
     caption = _caption(matrix, missing, n_examples, notes, left_out=count - len(shown))
     figure.supxlabel(caption, fontsize=8, x=0.01, ha="left")
     return figure
+
+
+def bytes_of_heatmap(count: int) -> int:
+    """Bytes that it takes to draw and save a matrix of ``count`` rows."""
+    pixels = int(_side(count, _CELL_INCHES) * _DPI) ** 2
+    return (pixels * (1 if count <= 400 else 2) + count**2) * _PIXEL_BYTES
+
+
+def _side(count: int, cell_inches: float) -> float:
+    """Return the inches of the matrix."""
+    return min(max(count * cell_inches, 3.2), _MOST_LABELS * _CELL_INCHES)
 
 
 def save_png(figure: Figure, path: Path) -> None:

@@ -22,11 +22,13 @@ from fastcka.core.device import (
     open_session,
 )
 from fastcka.core.estimators import ESTIMATORS, Estimator, Sums, estimate
+from fastcka.core.memory import named_memory, require_memory_of
 from fastcka.core.plan import Precision
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Group, Request
 from fastcka.core.views import ArrayView
 from fastcka.errors import InputError
+from fastcka.out_of_memory import named_shortage
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.session import CudaSession
@@ -182,6 +184,7 @@ Begun = CpuWork | CudaWork | InputError
 """A group that is begun, or why it cannot be."""
 
 
+@named_shortage("preparing representations")
 def begin(group: Group, options: Options) -> CpuWork | CudaWork:
     """Everything up to the pass; on a GPU the pass is on its way."""
     request = Request.of_group(group, options.estimator)
@@ -194,6 +197,7 @@ def begin(group: Group, options: Options) -> CpuWork | CudaWork:
         if not isinstance(opened, OnCpu):
             return CudaWork(request, choice, opened, options)
         choice = opened
+    require_memory_of(choice.plan)
     return CpuWork(request, choice, options)
 
 
@@ -219,6 +223,13 @@ def _finish_on_cpu(works: Sequence[CpuWork], options: Options) -> list[Compariso
         threads = min(options.threads, len(works))
         for work in works:
             work.take_one_thread()
+    with named_memory([work.plan for work in works], threads):
+        return _passed(works, threads, options)
+
+
+def _passed(
+    works: Sequence[CpuWork], threads: int, options: Options
+) -> list[Comparison | InputError]:
     try:
         passed = run_passes(
             [work.to_pass() for work in works], threads=threads, progress=options.progress

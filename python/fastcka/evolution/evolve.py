@@ -20,6 +20,7 @@ from fastcka.evolution.phases import Phases
 from fastcka.evolution.series import read_series
 from fastcka.evolution.summary import write_summary
 from fastcka.evolution.verdict import OTHER
+from fastcka.out_of_memory import named_shortage
 from fastcka.store import create_store
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class EvolveResult:
     missing: tuple[str, ...]
 
 
+@named_shortage("comparing the phases of a training")
 def evolve(
     plan: CheckpointPlan | str | os.PathLike[str],
     checkpoints: str | os.PathLike[str],

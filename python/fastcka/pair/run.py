@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import InputError
+from fastcka.out_of_memory import named_shortage
 from fastcka.pair.align import Alignment, align
 from fastcka.pair.folder import require_free, write_folder
 from fastcka.pair.results import FILES, PairPoint, PairResult, result_files, summary_of
@@ -87,6 +88,7 @@ def run_pair(
     return PairRun(output, result, summary_of(config, result), time.perf_counter() - start)
 
 
+@named_shortage("comparing a pair")
 def compare_pair(
     config: PairConfig, progress: Callable[[int, int], None] | None = None
 ) -> PairResult:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fastcka.core import compare
+from fastcka.memory import require_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +48,11 @@ def similarity(x: NDArray[Any], y: NDArray[Any], *, kernel: KernelType, device: 
     The Gaussian kernel takes 24 n_examples^2 bytes.
     """
     if kernel == "rbf":
+        require_memory(
+            24 * len(x) ** 2,
+            f"the Gaussian kernel of {len(x):,} examples",
+            "choose fewer examples (city_filter) or kernel_type: linear",
+        )
         return _gaussian(x, y)
     compared = compare(
         {"exp1": x, "exp2": y}, estimator="biased", precision="float64", device=device

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcka.errors import InputError
 from fastcka.files import replaced_file
+from fastcka.out_of_memory import named_shortage
 from fastcka.report.blocks import blocks
 from fastcka.report.comparisons import comparisons
 from fastcka.report.evolution import evolution, evolution_summary
@@ -81,6 +82,7 @@ class ReportResult:
         }
 
 
+@named_shortage("writing a report")
 def write_report(
     results: str | Path,
     *,

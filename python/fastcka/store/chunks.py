@@ -15,6 +15,8 @@ import numpy as np
 
 from fastcka import _core
 from fastcka.errors import CorruptFileError, InputError, StoreError
+from fastcka.out_of_memory import THREAD_BYTES, require_room
+from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.index import Signature
 
 if TYPE_CHECKING:
@@ -121,6 +123,9 @@ class LayerChunks:
             targets = np.argsort(rows, kind="stable")
             wanted = (rows[targets].astype(np.int64), targets)
         threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS, len(self.offsets))
+        # Each thread has room for a chunk.
+        row_bytes = self.n_features * STORED_DTYPES[self.dtype].itemsize
+        require_room(threads * (THREAD_BYTES + self.rows * row_bytes), f"reading {path}")
         failure = _core.read_rows(
             file,
             offsets=self.offsets,

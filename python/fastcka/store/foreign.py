@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError
+from fastcka.memory import require_memory
+from fastcka.out_of_memory import named_shortage, raise_if_shortage, require_room
 from fastcka.store.dtypes import float32_of_bfloat16
 from fastcka.store.foreign_hdf5 import (
     HDF5_SUFFIXES,
@@ -17,7 +20,7 @@ from fastcka.store.foreign_hdf5 import (
     is_matlab_variable,
     read_hdf5,
 )
-from fastcka.store.foreign_numpy import npz_names, numeric, read_npy, read_npz
+from fastcka.store.foreign_numpy import SMALLER, npz_names, numeric, read_npy, read_npz
 from fastcka.store.foreign_torch import pt_names, read_pt
 from fastcka.store.naming import choose
 
@@ -31,6 +34,7 @@ _ENDS_OF_FILES: Final = re.compile(
 )
 
 
+@named_shortage("reading an array")
 def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
     """Read one array from a NumPy, PyTorch, safetensors or HDF5 file.
 
@@ -84,6 +88,7 @@ def read_member(path: Path, name: str | None) -> NDArray[Any]:
     try:
         return _READERS[path.suffix.lower()](path, name)
     except OSError as error:
+        raise_if_shortage(error, f"reading {path}")
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
@@ -132,9 +137,15 @@ def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
     try:
         with safetensors.safe_open(path, framework="np") as file:
             chosen = choose(path, name, list(file.keys()))
-            if file.get_slice(chosen).get_dtype() != "BF16":
+            values = file.get_slice(chosen)
+            digits = re.search(r"\d+", values.get_dtype())  # of F32, BF16, F8_E4M3; not of BOOL
+            size = math.prod(values.get_shape()) * (-(-int(digits[0]) // 8) if digits else 1)
+            require_memory(size, f"reading {path}:{chosen}", SMALLER)
+            require_room(size, f"reading {path}:{chosen}")  # else it ends in a panic of Rust
+            if values.get_dtype() != "BF16":
                 return numeric(f"{path}:{chosen}", file.get_tensor(chosen))
         # NumPy has no bfloat16; the bytes of the whole file are the one way to them.
+        require_room(2 * path.stat().st_size, f"reading {path}:{chosen}")
         tensors = dict(safetensors.deserialize(path.read_bytes()))
         tensor = tensors[chosen]
         bits = np.frombuffer(tensor["data"], dtype="<u2").reshape(tensor["shape"])

@@ -9,6 +9,7 @@ import numpy as np
 from h5py import h5o, h5z
 
 from fastcka.errors import InputError, StoreError, UnsafeFileError
+from fastcka.memory import require_memory
 from fastcka.store import hdf5_safety as safe
 from fastcka.store.columns import MAX_TEXT_BYTES
 from fastcka.store.dtypes import float32_of_bfloat16
@@ -22,7 +23,7 @@ from fastcka.store.foreign_matlab import (
     vector_in_matlab,
     vector_shape_in_matlab,
 )
-from fastcka.store.foreign_numpy import check_expansion, numeric
+from fastcka.store.foreign_numpy import SMALLER, check_expansion, numeric
 from fastcka.store.format import FORMAT
 from fastcka.store.naming import choose
 
@@ -202,6 +203,7 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     numeric(where, np.empty(0, dtype=dtype))
     _require_stored(path, where, data)
     logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
+    require_memory(data.size * dtype.itemsize, f"reading {where}", SMALLER)
     values = safe.read_all(path, data)
     values = values.reshape(shape)
     refuse_missing_values(path, data, values)

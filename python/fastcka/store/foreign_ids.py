@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import CorruptFileError, InputError, StoreError, UnsafeFileError
+from fastcka.out_of_memory import named_shortage
 from fastcka.store.foreign import array_names, read_member, split_source
 from fastcka.store.foreign_hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
 from fastcka.store.foreign_numpy import npz_names, read_npy_if, read_npz_if
@@ -67,6 +68,7 @@ def fields_near(fields: Mapping[str, IdField], path: Path, name: str) -> list[Id
         group = group.rpartition(separator)[0]
 
 
+@named_shortage("reading example ids")
 def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples | None:
     """Return the examples that an array of `read_array` is of, as far as its file names them.
 

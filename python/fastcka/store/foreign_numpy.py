@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
+from fastcka.memory import require_memory
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ MAX_EXPANSION: Final = 100
 
 Deflate reaches 1,032 times on zeros; activations, even sparse ones, stay below 20.
 """
+
+
+SMALLER: Final = "compare smaller arrays, of fewer examples or of another dtype"
 
 
 def numeric(where: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -162,6 +166,7 @@ def _values(where: str, file: IO[bytes], size: int, header: _Header) -> NDArray[
     stored = size - file.tell()
     if min(shape, default=0) < 0 or count * dtype.itemsize != stored:
         raise CorruptFileError(f"{where}: shape {shape} of {dtype} declared, {stored} bytes stored")
+    require_memory(stored, f"reading {where}", SMALLER)
     buffer = bytearray(stored)
     view = memoryview(buffer)
     filled = 0

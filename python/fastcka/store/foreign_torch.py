@@ -7,7 +7,9 @@ import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
-from fastcka.store.foreign_numpy import check_zip, numeric
+from fastcka.memory import require_memory
+from fastcka.out_of_memory import raise_if_shortage
+from fastcka.store.foreign_numpy import SMALLER, check_zip, numeric
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ def load_pt(path: Path) -> Any:
         check_zip(path)
     try:
         return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=zipped)
-    except OSError:
-        raise
     except Exception as error:  # of every kind, on damaged files
+        raise_if_shortage(error, f"reading {path}")
+        if isinstance(error, OSError):
+            raise
         message = str(error).strip().partition("\n")[0]
         if "weights" in message.lower() or "unsupported" in message.lower():
             raise UnsafeFileError(
@@ -87,6 +90,7 @@ def read_pt(path: Path, name: str | None) -> NDArray[Any]:
     tensor = checked_tensor(where, tensors[chosen])
     if str(tensor.dtype) == "torch.bfloat16":
         tensor = tensor.float()
+    require_memory(tensor.numel() * tensor.element_size(), f"reading {where}", SMALLER)
     try:
         return numeric(where, tensor.resolve_conj().resolve_neg().numpy().copy())
     except TypeError as error:

@@ -17,7 +17,8 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5l, h5s, h5t
 
-from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError
+from fastcka.errors import CorruptFileError, OutOfMemoryError, StoreError, UnsafeFileError
+from fastcka.out_of_memory import require_room
 from fastcka.store.hdf5_signature import check_signature
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if not hasattr(h5d.DatasetID, "chunk_iter"):  # else every file would be called 
 
 _MAX_ATTRIBUTE_BYTES: Final = 64 << 10
 _MAX_MEMBERS: Final = 100_000
+_WORKING_BYTES: Final = 16 << 20  # what HDF5 takes to read a file's structure, at most
 _LAYOUTS: Final = {h5d.COMPACT: "compact", h5d.CONTIGUOUS: "contiguous", h5d.CHUNKED: "chunked"}
 
 # What h5py raises for a damaged file. MemoryError: a damaged size. AssertionError, SystemError
@@ -55,16 +57,32 @@ _HDF5_ERRORS: Final = (
 
 
 @contextmanager
-def named_errors(path: Path, of: h5py.Group | h5py.Dataset | str = "/") -> Iterator[None]:
-    """Turn what HDF5 raises into a `CorruptFileError` that names the file and the object."""
+def named_errors(
+    path: Path, of: h5py.Group | h5py.Dataset | str = "/", *, needed: int = 0
+) -> Iterator[None]:
+    """Turn what HDF5 raises into a `CorruptFileError` that names the file and the object.
+
+    HDF5 reports a lack of memory as it reports damage: a filter has failed, a block cannot be read.
+    So where the ``needed`` bytes are not to be had now, it is an `OutOfMemoryError`.
+    """
     try:
         yield
-    except StoreError:
+    except (StoreError, OutOfMemoryError):
         raise
     except _HDF5_ERRORS as error:
+        error.__traceback__ = None  # whose frames hold on to what was read
+        require_working_room(path, needed)
         name = of if isinstance(of, str) else str(of.name)  # HDF5 takes its time to tell a name
         where = str(path) if name == "/" else f"{path}: {name}"
         raise CorruptFileError(f"{where}: damaged: {_in_words(name, error)}") from error
+
+
+def require_working_room(path: Path, needed: int = 0) -> None:
+    """Make sure that HDF5 can work on a file: where an allocation fails, it may crash.
+
+    ``needed`` are the bytes beside those that it takes for a file's structure.
+    """
+    require_room(_WORKING_BYTES + needed, str(path))
 
 
 def _in_words(name: str, error: BaseException) -> str:
@@ -104,6 +122,7 @@ def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File
             check_signature(path, raw)
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    require_working_room(path)
     with named_errors(path):
         # The driver by its name: HDF5_DRIVER may ask for one that has no descriptor.
         file = h5py.File(path, "r", driver="sec2", locking="best-effort")
@@ -321,4 +340,8 @@ def chunk_offsets(path: Path, data: h5py.Dataset, size: int, file_size: int) -> 
 def read_all(path: Path, data: h5py.Dataset) -> np.ndarray[Any, np.dtype[Any]]:
     """Return all values of a dataset that has been checked."""
     with named_errors(path, data):
+        chunk = chunk_grid(data)[1] if data.chunks else 0
+        needed = data.size * data.dtype.itemsize + 2 * chunk  # a chunk as it is stored, and read
+    require_working_room(path, needed)
+    with named_errors(path, data, needed=needed):
         return np.asarray(data[...])

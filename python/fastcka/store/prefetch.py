@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from fastcka.errors import InputError
+from fastcka.out_of_memory import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -69,8 +71,10 @@ def _prefetch(
             ready.put(error)
 
     # A daemon: a generator that is never closed must not keep the interpreter from exiting.
-    thread = threading.Thread(target=work, name="fastcka-prefetch", daemon=True)
-    thread.start()
+    thread = threading.Thread(
+        target=copy_context().run, args=(work,), name="fastcka-prefetch", daemon=True
+    )
+    start_thread(thread, "reading ahead")
     try:
         while (message := ready.get()) is not None:
             if isinstance(message, BaseException):

@@ -14,6 +14,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from fastcka.out_of_memory import start_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -83,7 +85,7 @@ class Sink(io.FileIO):
 
         thread = threading.Thread(target=work, name="fastcka-write")
         try:
-            thread.start()
+            start_thread(thread, "writing a file")
         except BaseException as error:
             if begun.acquire(blocking=False):
                 raise  # it has not begun, and now never will

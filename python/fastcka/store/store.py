@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyError
 from fastcka.files import is_temporary, make_folder
 from fastcka.near_misses import near_misses
+from fastcka.out_of_memory import named_shortage
 from fastcka.store.contents import checked_content
 from fastcka.store.format import MARKER, FileHeader, step_path
 from fastcka.store.headers import HeaderCache, UnreadableFile, unknown_layer
@@ -66,6 +67,7 @@ class Store:
         """Forget what was read; no file is held open between calls."""
         self._headers = HeaderCache(self.path)
 
+    @named_shortage("writing a representation")
     def write(
         self,
         *,
@@ -165,6 +167,7 @@ class Store:
             raise unreadable[0].error
         return keys
 
+    @named_shortage("reading the headers of a store")
     def inventory(self) -> tuple[list[Key], list[UnreadableFile]]:
         """Return the keys of all representations in readable files, and the unreadable files."""
         headers, unreadable = self._headers.scan()
@@ -211,6 +214,7 @@ class Store:
         """Return what was written as the provenance of a model's step."""
         return copy.deepcopy(self._headers.of_file(self._existing(model, step)).provenance)
 
+    @named_shortage("reading the headers of a store")
     def info(self, key: Key) -> LayerInfo:
         """Return shape, format, digest and file of a representation, without reading its values."""
         path = self._existing(key.model, key.step)
@@ -231,6 +235,7 @@ class Store:
                 )
         raise unknown_layer(key, [layer.name for layer in header.layers])
 
+    @named_shortage("reading a representation", "read fewer rows at once, or raise the limit")
     def read(
         self,
         key: Key,
@@ -276,6 +281,7 @@ class Store:
             chunks.read(path, file, out, rows)
         return out
 
+    @named_shortage("reading the examples of a representation")
     def examples(self, key: Key) -> Examples:
         """Return the ids and columns of a representation's examples (rows)."""
         path = self._existing(key.model, key.step)

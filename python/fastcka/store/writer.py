@@ -12,6 +12,7 @@ from h5py import h5f, h5fd, h5g, h5p
 
 from fastcka.errors import StoreError
 from fastcka.files import replaced_file
+from fastcka.store import hdf5_safety as safe
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION, POSITIONAL
 from fastcka.store.jsontext import dump_attribute
@@ -62,6 +63,9 @@ def write_file(path: Path, content: FileContent, *, before_rename: Callable[[], 
     StoreError
         If the file cannot be written: no space, no permission, a disk error.
     """
+    # HDF5 does not survive a failed allocation either.
+    rows = max(chunk_rows(own.n_examples, own.row_bytes) * own.row_bytes for own in content.layers)
+    safe.require_working_room(path, 4 * rows)
     try:
         with replaced_file(path) as beside:
             with Sink(beside) as sink:

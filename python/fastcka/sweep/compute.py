@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastcka.core import Comparison, Group, StagedRepresentation, compare_flights
-from fastcka.core.backend import resolve_threads
 from fastcka.errors import InputError, StoreError
 from fastcka.store import Store, prefetch
 from fastcka.sweep.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
@@ -76,13 +75,12 @@ def compute_groups(
     store: Store,
     ledger: Path,
     *,
-    threads: int | None,
     progress: Callable[[int, int], None] | None,
     tell: Callable[[SweepEvent], None],
 ) -> Computed:
     """Compute ``groups`` and commit each to the ledger at that path; see `run_sweep`."""
     run = _Computing(_Course(sum(_units(group) for group in groups), progress), tell)
-    flights = flights_of(groups, resolve_threads(threads)[0])
+    flights = flights_of(groups, plan.threads)
     ahead = FLIGHTS_IN_MEMORY - 1
     config = plan.config
     with (
@@ -95,7 +93,7 @@ def compute_groups(
             estimator=config.estimator,
             device=config.device,
             precision=config.precision,
-            threads=threads,
+            threads=plan.threads,
             progress=run.course.report,
         ):
             run.computed.computing += time.perf_counter() - clock

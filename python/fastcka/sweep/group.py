@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core import CudaPlan, PassPlan
+from fastcka.core import CudaPlan, PassPlan, StagedRepresentation
 from fastcka.store import STORED_DTYPES, Key
 from fastcka.sweep.examples import GroupExamples
 from fastcka.sweep.labels import Labels, group_name
@@ -98,18 +98,14 @@ class GroupPlan:
     @property
     def bytes_loaded(self) -> int:
         """Bytes of its arrays once read."""
-        # NumPy has no bfloat16: it becomes float32.
-        return sum(
-            self.n_examples
-            * r.n_features
-            * (4 if r.staged or r.dtype == "bfloat16" else STORED_DTYPES[r.dtype].itemsize)
-            for r in self.representations
-        )
+        return sum(map(self._bytes_of_array, self.representations))
 
-    @property
-    def bytes_of_pass(self) -> int:
-        """Bytes that the pass needs beside the arrays."""
-        return self.pass_plan.bytes_centered + self.pass_plan.bytes_workspace
+    def _bytes_of_array(self, of: Representation) -> int:
+        n, d = self.n_examples, of.n_features
+        if of.staged:
+            return StagedRepresentation.bytes_of(n, d)
+        # NumPy has no bfloat16: it becomes float32.
+        return n * d * (4 if of.dtype == "bfloat16" else STORED_DTYPES[of.dtype].itemsize)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary for JSON."""
@@ -127,5 +123,7 @@ class GroupPlan:
             "tile": self.pass_plan.tile,
             "flops": self.pass_plan.flops,
             "bytes_to_read": self.bytes_to_read,
-            "bytes_memory": self.bytes_loaded + self.bytes_of_pass,
+            "bytes_memory": self.bytes_loaded
+            + self.pass_plan.bytes_centered
+            + self.pass_plan.bytes_workspace,
         }

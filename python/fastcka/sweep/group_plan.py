@@ -27,8 +27,11 @@ def plan_groups(
     within: Sequence[str],
     store: Store,
     config: SweepConfig,
+    threads: int,
 ) -> tuple[GroupPlan, ...]:
     """Plan ``groups`` of ``labels`` from what the store says of their representations.
+
+    ``threads`` are those of the passes.
 
     Raises
     ------
@@ -41,7 +44,7 @@ def plan_groups(
     if why_not_here(device) is not None:
         device = "cpu"  # a sweep is often planned on another machine than it runs on
     return tuple(
-        _plan_group(position, group, labels, within, store, config, alignment, device)
+        _plan_group(position, group, labels, within, store, config, alignment, device, threads)
         for position, group in enumerate(groups)
     )
 
@@ -64,6 +67,7 @@ def _plan_group(
     config: SweepConfig,
     alignment: Alignment,
     device: str,
+    threads: int,
 ) -> GroupPlan:
     members = [labels[member] for member in group.members]
     infos = [store.info(Key(own["model"], own["step"], own["layer"])) for own in members]
@@ -100,6 +104,7 @@ def _plan_group(
             [info.n_features for info in infos],
             dtype=["float32" if r.staged else r.dtype for r in representations],
             precision=config.precision,
+            threads=threads,
             staged=all(r.staged for r in representations),
             device=device,
         ),

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 VALUES_VERSION = 2
 """Part of every group's identity: raise it when the pass would give other values for equal data."""
 
+_ROWS_AT_ONCE = 20_000
+"""Of the values, as Python's numbers."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupValues:
@@ -143,16 +146,20 @@ class Ledger:
                 "hsic_unbiased FROM similarities WHERE group_id = ? "
                 "ORDER BY position_a, position_b",
                 (group_id,),
-            ).fetchall()
+            )
+            try:
+                # A part at a time: Python's numbers take ten times as much as NumPy's.
+                parts = [np.empty((0, 6))]
+                while part := cells.fetchmany(_ROWS_AT_ONCE):
+                    parts.append(np.array(part, dtype=np.float64))
+                told = json.loads(provenance)
+            except (TypeError, ValueError) as error:
+                raise DamagedGroupError(f"{self.path}: group '{name}': {error}") from error
+        table = np.concatenate(parts)
+        positions, values = table[:, :2], np.ascontiguousarray(table[:, 2:])
         first, second = _upper_triangle(len(rows))
-        positions = [(cell[0], cell[1]) for cell in cells]
-        if positions != list(zip(first.tolist(), second.tolist(), strict=True)):
+        if not np.array_equal(positions, np.column_stack([first, second])):
             raise DamagedGroupError(f"{self.path}: group '{name}': values are missing")
-        try:
-            values = np.array([cell[2:] for cell in cells], dtype=np.float64).reshape(-1, 4)
-            told = json.loads(provenance)
-        except (TypeError, ValueError) as error:
-            raise DamagedGroupError(f"{self.path}: group '{name}': {error}") from error
         if _checksum(identity, n_examples, precision, told, rows, values) != checksum:
             raise DamagedGroupError(
                 f"{self.path}: group '{name}': the stored values do not agree with their checksum"
@@ -226,10 +233,11 @@ class Ledger:
         # sqlite3 stores NaN as NULL.
         self._db.executemany(
             "INSERT INTO similarities VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
+            (
                 (group_id, a, b, *cell)
-                for a, b, cell in zip(first.tolist(), second.tolist(), cells.tolist(), strict=True)
-            ],
+                for at in range(0, len(cells), _ROWS_AT_ONCE)
+                for a, b, cell in _part(first, second, cells, slice(at, at + _ROWS_AT_ONCE))
+            ),
         )
 
     def _prepare(self) -> None:
@@ -279,6 +287,12 @@ class Ledger:
                 f"{self.path} cannot be read as a ledger ({error}); move it away and run again: "
                 "everything is computed anew"
             ) from error
+
+
+def _part(
+    first: NDArray[np.intp], second: NDArray[np.intp], cells: NDArray[np.float64], rows: slice
+) -> Iterator[tuple[int, int, list[float]]]:
+    return zip(first[rows].tolist(), second[rows].tolist(), cells[rows].tolist(), strict=True)
 
 
 def _keys_digest(group: GroupPlan, precision: str) -> str:

@@ -61,8 +61,20 @@ def comparisons_held(plan: SweepPlan) -> int:
     LedgerError
         What stands in a ledger's place is none, or it cannot be read.
     """
+    missing = sum(len(group.pairs) for group in groups_to_compute(plan))
+    return plan.comparisons - missing
+
+
+def groups_to_compute(plan: SweepPlan) -> list[GroupPlan]:
+    """Return the groups that no ledger has validated values for.
+
+    Raises
+    ------
+    LedgerError
+        What stands in a ledger's place is none, or it cannot be read.
+    """
     held = groups_held(plan, plan.config.output)
-    return sum(len(group.pairs) for group in plan.groups if group.position in held)
+    return [group for group in plan.groups if group.position not in held]
 
 
 def _valid(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastcka.core.backend import resolve_threads
 from fastcka.errors import SweepError
+from fastcka.memory import free_memory, size_text
+from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.sweep.dropped import left_out_text
 from fastcka.sweep.examples import examples_text
-from fastcka.sweep.flights import bytes_of_flights, flights_of
 from fastcka.sweep.folder import require_usable
 from fastcka.sweep.group import GroupPlan, Representation
 from fastcka.sweep.group_plan import plan_groups, why_not_here
@@ -23,6 +24,7 @@ from fastcka.sweep.labels import (
     labels_of,
     require_visible_keys,
 )
+from fastcka.sweep.memory import memory_of, memory_text
 from fastcka.sweep.pair_configs import OF_GROUP, planned_pairs
 from fastcka.sweep.pairs import derivation_text, form_groups
 from fastcka.sweep.rules import pair_rules, require_consistent, require_rule_fields
@@ -66,6 +68,8 @@ class SweepPlan:
         What is easily misunderstood about what a rule left out.
     hint
         What the person who wrote the sweep may have meant otherwise; empty for nothing.
+    threads
+        Of the passes on the CPU, for the predictions.
     """
 
     config: SweepConfig
@@ -78,6 +82,7 @@ class SweepPlan:
     dropped_by_rule: dict[str, int]
     explanations: list[str]
     hint: str
+    threads: int
 
     @cached_property
     def representations(self) -> tuple[Representation, ...]:
@@ -102,9 +107,9 @@ class SweepPlan:
 
     @property
     def bytes_memory(self) -> int:
-        """Predicted peak on this machine: what is read ahead, and the needs of the passes."""
-        threads, _ = resolve_threads()
-        return bytes_of_flights(flights_of(self.groups, threads), threads)
+        """Predicted peak, beside what the process has: arrays, read ahead too, passes, values."""
+        needed = memory_of(self.groups, self.threads)
+        return 0 if needed is None else needed.bytes
 
     @property
     def device(self) -> str:
@@ -146,6 +151,7 @@ class SweepPlan:
             "hint": self.hint,
             "bytes_to_read": self.bytes_to_read,
             "bytes_memory": self.bytes_memory,
+            "bytes_free": free_memory().bytes,
             "seconds": self.seconds,
             "group_plans": [group.to_dict() for group in self.groups],
         }
@@ -173,13 +179,16 @@ class SweepPlan:
             "device": self.device,
             "left out": left_out_text(self.dropped, self.dropped_examples),
             **({"hint": self.hint} if self.hint else {}),
-            "reads": mib(self.bytes_to_read),
-            "memory": f"about {mib(self.bytes_memory)}",
+            "reads": size_text(self.bytes_to_read),
+            "memory": memory_text(self.bytes_memory),
             "time": f"about {self.seconds:,.1f} s" if self.seconds >= 0.1 else "under 0.1 s",
         }
 
 
-def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
+@named_shortage("planning a sweep")
+def plan_sweep(
+    config: SweepConfig, store: Store | None = None, *, threads: int | None = None
+) -> SweepPlan:
     """Plan ``config`` from what its store says, reading none of the representations' data.
 
     Parameters
@@ -188,6 +197,8 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
         What is asked for.
     store
         The open store, where the caller has it open already; else it is opened and closed here.
+    threads
+        Of the passes, for what is predicted; None: as many as the core would take.
 
     Raises
     ------
@@ -199,7 +210,8 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
     """
     if store is None:
         with open_store(config.store) as opened:
-            return plan_sweep(config, opened)
+            return plan_sweep(config, opened, threads=threads)
+    n_threads, _ = resolve_threads(threads)
     require_usable(config.output, config.store)
     require_consistent(config.compare)
     keys, unreadable = store.inventory()
@@ -218,7 +230,7 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
         formed = form_groups(selection.labels, within, pair_rules(config.compare, sides))
     except SweepError as error:
         raise SweepError(f"{error}; {hint}" if hint else str(error)) from None
-    groups = plan_groups(formed.groups, selection.labels, within, store, config)
+    groups = plan_groups(formed.groups, selection.labels, within, store, config, n_threads)
     every = (outside, selection.dropped, formed.dropped)
     plan = SweepPlan(
         config=config,
@@ -231,6 +243,7 @@ def plan_sweep(config: SweepConfig, store: Store | None = None) -> SweepPlan:
         dropped_by_rule=formed.by_rule,
         explanations=formed.explanations,
         hint=hint,
+        threads=n_threads,
     )
     header(plan)  # a table with two columns of one name is refused before anything is computed
     if config.export == "pairs":
@@ -279,8 +292,3 @@ def _hint(config: SweepConfig, labels: Sequence[Labels]) -> str:
         f"{what}, and these differ ({shown_steps(steps)}); `step` in compare.within keeps "
         "them apart, so that they are not compared: leave it out of within, or take final_common"
     )
-
-
-def mib(count: int) -> str:
-    """Return a number of bytes in words."""
-    return f"{count / 2**20:,.1f} MiB"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from fastcka.core import require_device
 from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
+from fastcka.memory import memory_check
+from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
 from fastcka.sweep.compute import Computed, compute_groups
 from fastcka.sweep.config import SweepConfig, load_sweep
@@ -25,6 +27,7 @@ from fastcka.sweep.folder import (
 from fastcka.sweep.group import GroupPlan
 from fastcka.sweep.ledger import Ledger, group_identity
 from fastcka.sweep.ledgers import adopt_shards, groups_held
+from fastcka.sweep.memory import memory_of
 from fastcka.sweep.pair_export import write_pair_folders
 from fastcka.sweep.plan import SweepPlan, plan_sweep
 from fastcka.sweep.record import (
@@ -48,6 +51,7 @@ SHOWN_FAILURES = 5
 _NOTED = ("recomputing", "undefined", "no_figures", "replaced")
 
 
+@named_shortage("computing a sweep", "see what `fastcka plan` says of memory")
 def run_sweep(
     config: SweepConfig | str | os.PathLike[str],
     *,
@@ -91,6 +95,10 @@ def run_sweep(
         The sweep is wrong, or its output folder or ledger cannot be used.
     StoreError, DeviceError
         The store cannot be opened; the device cannot be used.
+    OutOfMemoryError
+        Before anything is computed: the sweep needs more memory than is free
+        (`fastcka.memory_check` turns this prediction off). Or an allocation failed; what was
+        computed before is in the ledger.
     """
     if not isinstance(config, SweepConfig):
         config = load_sweep(config)
@@ -99,7 +107,8 @@ def run_sweep(
     require_device(config.device)
     started, clock = datetime.now(UTC), time.perf_counter()
     with open_store(config.store) as store:
-        run = _Run(plan_sweep(config, store), store, threads, progress, on_event, started, clock)
+        plan = plan_sweep(config, store, threads=threads)
+        run = _Run(plan, store, progress, on_event, started, clock)
         run.tell(SweepEvent("planned", run.plan.explain()))
         run.end_lap("plan")
         result = run.whole() if shard is None else run.part(shard)
@@ -114,7 +123,6 @@ class _Run:
 
     plan: SweepPlan
     store: Store
-    threads: int | None
     progress: Callable[[int, int], None] | None
     on_event: Callable[[SweepEvent], None] | None
     started: datetime
@@ -168,15 +176,18 @@ class _Run:
         wanted = [group for group in groups if group.position not in held]
         for group in wanted:
             self._say_why_again(group, ledger)
-        computed = compute_groups(
-            wanted,
-            self.plan,
-            self.store,
-            ledger.path,
-            threads=self.threads,
-            progress=self.progress,
-            tell=self.tell,
-        )
+        needed = memory_of(wanted, self.plan.threads)
+        if needed is not None:
+            needed.require()
+        with memory_check(False):  # of each group: all of them have passed
+            computed = compute_groups(
+                wanted,
+                self.plan,
+                self.store,
+                ledger.path,
+                progress=self.progress,
+                tell=self.tell,
+            )
         self.end_lap("compute")
         return computed
 

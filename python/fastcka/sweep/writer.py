@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from queue import Queue, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
+from fastcka.out_of_memory import start_thread
 from fastcka.sweep.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class LedgerWriter:
         self._thread = threading.Thread(target=self._work, name="fastcka-ledger", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        start_thread(self._thread, "writing the ledger")
         return self
 
     def __exit__(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcka.errors import InputError
+from fastcka.out_of_memory import named_shortage
 from fastcka.store.importing import sources
 from fastcka.store.importing.accounting import missing_models, twin_models, unlisted_models
 from fastcka.store.importing.array_folders import find_array_folders
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from fastcka.store.key import Key
 
 
+@named_shortage("importing")
 def import_tree(
     tree: str | os.PathLike[str],
     store: str | os.PathLike[str],

@@ -1,0 +1,79 @@
+"""The memory that a pass on the CPU takes beside its arrays, and whether that is free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from fastcka.core.plan import PassPlan
+from fastcka.memory import require_memory
+from fastcka.out_of_memory import THREAD_BYTES, named_shortage, require_room
+
+#: Matrices (M, M) of float64 that are there at once while the estimates are made of the sums, with
+#: the positions of all pairs.
+ESTIMATE_MATRICES = 14
+#: As many are a group's values.
+RESULT_MATRICES = 4
+
+
+def bytes_of_results(plan: PassPlan) -> int:
+    """Bytes that become a group's `Comparison`, at their most."""
+    return plan.bytes_results + matrix_bytes(plan, ESTIMATE_MATRICES)
+
+
+def bytes_beside_arrays(plan: PassPlan) -> int:
+    """Bytes that a group needs beside its arrays."""
+    return plan.bytes_centered + plan.bytes_workspace + bytes_of_results(plan)
+
+
+def bytes_of_flight(plans: Sequence[PassPlan], threads: int) -> int:
+    """Bytes that groups in one call of the compiled pass need beside their arrays."""
+    if len(plans) == 1:
+        return bytes_beside_arrays(plans[0])
+    # Each thread computes one group at a time; the sums of all are there before the first estimate.
+    most = max(plan.bytes_centered + plan.bytes_workspace // plan.threads for plan in plans)
+    sums = sum(plan.bytes_results for plan in plans)
+    values = sum(matrix_bytes(plan, RESULT_MATRICES) for plan in plans)
+    estimates = max(matrix_bytes(plan, ESTIMATE_MATRICES) for plan in plans)
+    return min(threads, len(plans)) * most + sums + values + estimates
+
+
+def matrix_bytes(plan: PassPlan, count: int) -> int:
+    """Bytes of so many matrices (M, M) of float64."""
+    return count * 8 * len(plan.n_features) ** 2
+
+
+def require_memory_of(plan: PassPlan) -> None:
+    """Make sure that there is memory for a pass; `OutOfMemoryError` says what it needs."""
+    require_memory(
+        bytes_beside_arrays(plan),
+        f"comparing {_group_text(plan)}, beside the arrays,",
+        _remedy(plan),
+    )
+
+
+@contextmanager
+def named_memory(plans: Sequence[PassPlan], threads: int) -> Iterator[None]:
+    """Turn a failed allocation in the passes of a flight into an error that has the figures."""
+    needed = bytes_of_flight(plans, threads)
+    what = _group_text(plans[0]) if len(plans) == 1 else f"{len(plans)} groups"
+    remedy = _remedy(max(plans, key=bytes_beside_arrays))
+    what = f"comparing {what}, beside the arrays"
+    with named_shortage(what, remedy):
+        require_room(needed + threads * THREAD_BYTES, what, remedy)
+        yield
+
+
+def _group_text(plan: PassPlan) -> str:
+    m, n = len(plan.n_features), plan.n_examples
+    return f"{m:,} representations of {n:,} examples"
+
+
+def _remedy(plan: PassPlan) -> str:
+    """What makes the need of a pass smaller, in the order of how much."""
+    remedies = ["compare fewer or smaller representations at once"]
+    if plan.precision == "float64":
+        remedies.append("precision='high' in place of 'float64'")
+    if plan.threads > 1 and plan.bytes_workspace > bytes_beside_arrays(plan) // 8:
+        remedies.append("fewer threads")
+    return f"{', '.join(remedies)}, or raise the limit"

@@ -1,0 +1,175 @@
+"""How much memory this process may still take, and whether that is enough.
+
+A process that takes more than there is ends without a word: Linux kills it. So what is large is
+predicted and held against what is free. Files that are mapped into memory do not count as needed:
+the system gives their pages back when it must.
+"""
+
+from __future__ import annotations
+
+import resource
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastcka.errors import OutOfMemoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NO_CHECK = "--no-memory-check (in Python fastcka.memory_check(False)) goes on all the same"
+
+UNCHECKED_BYTES = 64 << 20
+"""Less than this is not worth the time of asking what is free."""
+
+_checked: ContextVar[bool] = ContextVar("checked", default=True)
+
+
+@dataclass(frozen=True, order=True)
+class FreeMemory:
+    """Bytes that this process may still take, and what limits them."""
+
+    bytes: int
+    limit: str
+
+    def __str__(self) -> str:
+        return f"{size_text(self.bytes)} are free ({self.limit})"
+
+
+def free_memory(root: Path = Path("/")) -> FreeMemory:
+    """Return the smallest of what the machine, the control groups and ``ulimit`` leave.
+
+    The page cache counts as free, swap does not. Limits that cannot be read are left out.
+
+    Parameters
+    ----------
+    root
+        The folder that holds ``proc``.
+    """
+    return min(_limits(root / "proc"), default=FreeMemory(1 << 62, "no limit is known"))
+
+
+@contextmanager
+def memory_check(wanted: bool) -> Iterator[None]:
+    """Refuse in this block what needs more memory than is free, as always, or do not.
+
+    >>> import fastcka
+    >>> with fastcka.memory_check(False):
+    ...     similarity = fastcka.cka([[1.0], [2.0]], [[1.0], [3.0]], estimator="biased")
+
+    Parameters
+    ----------
+    wanted
+        Whether to refuse. A block inside one that does not refuse does not either.
+    """
+    token = _checked.set(wanted and _checked.get())
+    try:
+        yield
+    finally:
+        _checked.reset(token)
+
+
+def require_memory(needed: int, what: str, remedy: str) -> None:
+    """Make sure that so many bytes are free, unless `memory_check` is off.
+
+    Raises
+    ------
+    OutOfMemoryError
+        "``what`` needs 23.4 GB, 20.9 GB are free", and the remedy.
+    """
+    if needed < UNCHECKED_BYTES or not _checked.get():
+        return
+    free = free_memory()
+    if needed > free.bytes:
+        raise OutOfMemoryError(f"{what} needs {size_text(needed)}, {free}: {remedy}; {NO_CHECK}")
+
+
+def size_text(count: int) -> str:
+    """Return a number of bytes in words."""
+    if count < 1e6:
+        return f"{count / 1e3:,.1f} kB"
+    return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"
+
+
+def _limits(proc: Path) -> Iterator[FreeMemory]:
+    available = _figures(proc / "meminfo").get("MemAvailable")
+    if available is not None:
+        yield FreeMemory(available * 1024, "of this machine")
+    for folder in _control_groups(proc):
+        yield from _left_in(folder)
+    status = _figures(proc / "self" / "status")
+    for limit, used, name in (
+        (resource.RLIMIT_AS, "VmSize", "ulimit -v"),
+        (resource.RLIMIT_DATA, "VmData", "ulimit -d"),
+    ):
+        most = resource.getrlimit(limit)[0]
+        if most != resource.RLIM_INFINITY and used in status:
+            left = max(most - status[used] * 1024, 0)
+            yield FreeMemory(left, f"within {name} of {size_text(most)}")
+
+
+def _left_in(folder: Path) -> Iterator[FreeMemory]:
+    """Yield what a control group's limit leaves, of version 2 or 1; nothing without a limit."""
+    for limit, usage, prefix in (
+        ("memory.max", "memory.current", ""),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    ):
+        most, used = _number(folder / limit), _number(folder / usage)
+        if most is None or used is None:
+            continue
+        counts = _figures(folder / "memory.stat")
+        # What the kernel takes back before it kills: file pages; not those of shared memory.
+        cache = sum(
+            counts.get(f"{prefix}{name}", 0) for name in ("active_file", "inactive_file")
+        ) + counts.get("slab_reclaimable", 0)
+        left = max(most - used + min(cache, used), 0)
+        yield FreeMemory(left, f"within {limit} of {size_text(most)} of the control group")
+
+
+def _control_groups(proc: Path) -> Iterator[Path]:
+    """Yield the folders of this process's control groups for memory, and of those above them."""
+    paths: dict[str, str] = {}  # type of the file system -> path of the control group
+    for line in _lines(proc / "self" / "cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            paths["cgroup2"] = path
+        elif "memory" in controllers.split(","):
+            paths["cgroup"] = path
+    for line in _lines(proc / "self" / "mountinfo"):
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        if kind not in paths or (kind == "cgroup" and "memory" not in options.split(",")):
+            continue
+        top, mounted = (_unescaped(field) for field in before.split(" ")[3:5])
+        point = proc.parent / mounted.lstrip("/")
+        # In a container, what is mounted may be the control group itself.
+        inside = Path(paths[kind])
+        below = inside.relative_to(top).parts if inside.is_relative_to(top) else ()
+        if ".." in below:
+            below = ()
+        for depth in range(len(below) + 1):
+            yield point.joinpath(*below[:depth])
+
+
+def _unescaped(field: str) -> str:
+    return field.encode("latin-1", "backslashreplace").decode("unicode_escape")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+def _figures(path: Path) -> dict[str, int]:
+    """Return the numbers of a file with a name and a number in each line."""
+    words = (line.replace(":", " ").split() for line in _lines(path))
+    return {found[0]: int(found[1]) for found in words if len(found) > 1 and found[1].isdecimal()}
+
+
+def _number(path: Path) -> int | None:
+    text = "".join(_lines(path)).strip()
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,139 @@
+"""The memory that a sweep needs at its most, and whether it is free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastcka.core.cuda.plan import CudaPlan
+from fastcka.core.heatmap import bytes_of_heatmap
+from fastcka.core.memory import (
+    ESTIMATE_MATRICES,
+    RESULT_MATRICES,
+    bytes_beside_arrays,
+    bytes_of_flight,
+)
+from fastcka.memory import free_memory, require_memory, size_text
+from fastcka.sweep.flights import FLIGHTS_IN_MEMORY, flights_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastcka.sweep.flights import Flight
+    from fastcka.sweep.group import GroupPlan
+
+FLIGHTS_TO_COMMIT = 2
+"""Whose values wait for the ledger while the next is computed: one written, one behind it."""
+
+LIBRARY_BYTES = 96 << 20
+"""What the libraries of a run take once they work: threads, buffers of chunks, matplotlib."""
+
+COMMIT_MATRICES = 8
+"""Matrices (M, M) of float64 that are made of a group's values on their way into the ledger."""
+
+PAIR_BYTES = 160
+"""Of each pair of a group while its rows are written."""
+
+
+@dataclass(frozen=True)
+class SweepMemory:
+    """What a sweep needs at its most.
+
+    Attributes
+    ----------
+    bytes
+        The most that is there at once, beside what the process has already.
+    group
+        The largest group of those that are in memory then.
+    """
+
+    bytes: int
+    group: GroupPlan
+
+    def require(self) -> None:
+        """Make sure that it is free; `OutOfMemoryError` says how to need less."""
+        group = self.group
+        what = (
+            f"the sweep, at group '{group.name}' ({len(group.representations):,} representations "
+            f"of {group.n_examples:,} examples),"
+        )
+        require_memory(self.bytes, what, _remedy(self.group))
+
+
+def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
+    """Predict what computing ``groups`` needs; None for no group.
+
+    In memory are the flight in the pass with all that this needs, the flight that is read ahead,
+    and the values of those before it that are not in the ledger yet.
+    """
+    if not groups:
+        return None
+    flights = flights_of(groups, threads)
+    loaded = [sum(group.bytes_loaded for group in flight) for flight in flights]
+    values = [sum(_matrices(group, RESULT_MATRICES) for group in flight) for flight in flights]
+    needs = []
+    for at, flight in enumerate(flights):
+        waiting = slice(max(at - FLIGHTS_TO_COMMIT, 0), at)
+        committed = max(
+            (_matrices(group, COMMIT_MATRICES) for own in flights[waiting] for group in own),
+            default=0,
+        )
+        needs.append(
+            sum(loaded[at : at + FLIGHTS_IN_MEMORY])
+            + _bytes_of_passes(flight, threads)
+            + sum(values[waiting])
+            + committed
+        )
+    computing = max(range(len(flights)), key=needs.__getitem__)
+    near = [group for own in flights[computing : computing + FLIGHTS_IN_MEMORY] for group in own]
+    largest = max(near, key=lambda group: group.bytes_loaded + bytes_of_pass(group))
+    exported = max(groups, key=_bytes_of_export)
+    if _bytes_of_export(exported) > needs[computing]:
+        return SweepMemory(LIBRARY_BYTES + _bytes_of_export(exported), exported)
+    return SweepMemory(LIBRARY_BYTES + needs[computing], largest)
+
+
+def memory_text(needed: int) -> str:
+    """Return what is needed and what is free, in words."""
+    return f"needs {size_text(needed)}, {free_memory()}" if needed else "nothing to compute"
+
+
+def bytes_of_pass(group: GroupPlan) -> int:
+    """Bytes of the host's memory that the pass of a group alone needs beside the arrays."""
+    plan = group.pass_plan
+    if isinstance(plan, CudaPlan):
+        return _matrices(group, ESTIMATE_MATRICES)
+    return bytes_beside_arrays(plan)
+
+
+def _bytes_of_passes(flight: Flight, threads: int) -> int:
+    if len(flight) == 1:
+        return bytes_of_pass(flight[0])
+    plans = [group.pass_plan for group in flight if not isinstance(group.pass_plan, CudaPlan)]
+    return bytes_of_flight(plans, threads)
+
+
+def _bytes_of_export(group: GroupPlan) -> int:
+    drawing = bytes_of_heatmap(len(group.representations))
+    writing = _matrices(group, COMMIT_MATRICES) + PAIR_BYTES * len(group.pairs)
+    return _matrices(group, RESULT_MATRICES) + max(drawing, writing)
+
+
+def _matrices(group: GroupPlan, count: int) -> int:
+    return count * 8 * len(group.representations) ** 2
+
+
+def _remedy(group: GroupPlan) -> str:
+    """What makes the need of a group smaller."""
+    remedies = [
+        "more fields in compare.within make smaller groups",
+        "select, exclude and examples take less",
+    ]
+    if not all(r.staged for r in group.representations):
+        remedies.append("precision: high reads float32 in place of float64")
+    plan = group.pass_plan
+    if not isinstance(plan, CudaPlan) and plan.threads > 1:
+        workspace = plan.bytes_workspace
+        if workspace > (group.bytes_loaded + bytes_of_pass(group)) // 8:
+            remedies.append("fewer --threads")
+    return "; ".join(remedies)

@@ -1,0 +1,105 @@
+"""What does not fit into memory: refused by plan, run, cka and pair, unless told to go on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastcka.memory import FreeMemory
+from fastcka.store import create_store
+
+LITTLE = FreeMemory(10**8, "of this machine")
+
+
+@pytest.fixture
+def little(monkeypatch):
+    """Let 0.1 GB be free."""
+    for module in ("memory", "sweep.memory", "sweep.plan"):
+        monkeypatch.setattr(f"fastcka.{module}.free_memory", lambda: LITTLE)
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Write a store whose group takes 17 MB, and its sweep."""
+    rng = np.random.default_rng(0)
+    with create_store(tmp_path / "store") as store:
+        for model in "abc":
+            store.write(
+                model=model, step=0, layers={"fc": rng.standard_normal((2000, 700), np.float32)}
+            )
+    path = tmp_path / "sweep.yaml"
+    path.write_text("store: store\noutput: out\ncompare: {within: [layer]}\ndevice: cpu\n")
+    return path
+
+
+def test_plan_shows_the_plan_and_refuses(call, sweep, little, strict_json):
+    done = call("plan", sweep)
+    assert done.exit_code == 1
+    assert "memory" in done.stdout
+    assert "MB, 100 MB are free (of this machine)" in done.stdout
+    assert done.stderr.startswith("error: the sweep, at group 'layer=fc' (3 representations of")
+    answer = call("plan", sweep, "--json")
+    assert answer.exit_code == 1
+    told = strict_json(answer.stdout)
+    assert told["bytes_memory"] > told["bytes_free"] > 0
+    done = call("plan", sweep, "--no-memory-check")
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_plan_takes_threads(call, sweep, strict_json):
+    one, many = (
+        strict_json(call("plan", sweep, "--json", "--threads", threads).stdout)["bytes_memory"]
+        for threads in (1, 16)
+    )
+    assert one < many
+
+
+def test_run_refuses_and_goes_on_when_told(call, sweep, little):
+    done = call("run", sweep)
+    assert done.exit_code == 1
+    assert "100 MB are free" in done.stderr
+    assert call("run", sweep, "--no-memory-check").exit_code == 0
+    # What is in the ledger needs no memory.
+    assert call("run", sweep).exit_code == 0
+    done = call("plan", sweep)
+    assert done.exit_code == 0
+    assert "nothing to compute" in done.stdout
+
+
+@pytest.mark.parametrize("suffix", ["npy", "h5"])
+def test_cka_refuses_before_it_reads(call, tmp_path, little, suffix):
+    path = tmp_path / f"x.{suffix}"
+    x = np.zeros((1 << 16, 256), np.float64)  # 134 MB
+    x[:, 0] = np.arange(len(x))
+    if suffix == "npy":
+        np.save(path, x)
+    else:
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            file["x"] = x
+    done = call("cka", path, path)
+    assert done.exit_code == 1
+    assert f"reading {path}" in done.stderr
+    assert "needs 134 MB, 100 MB are free" in done.stderr
+    done = call("cka", path, path, "--no-memory-check")
+    assert done.exit_code == 0
+    assert "1.000000" in done.stdout
+
+
+def test_pair_refuses_a_gaussian_kernel_that_does_not_fit(call, tmp_path, little):
+    rng = np.random.default_rng(0)
+    with create_store(tmp_path / "store") as store:
+        for model in "ab":
+            store.write(model=model, step=0, layers={"fc": rng.standard_normal((2200, 3))})
+    config = tmp_path / "pair.yaml"
+    side = f"repr_dir: {tmp_path}/store"
+    config.write_text(
+        f"exp1: {{name: a, {side}}}\nexp2: {{name: b, {side}}}\nlayer: fc\nkernel_type: rbf\n"
+        f"output_dir: {tmp_path}/out\n"
+    )
+    done = call("pair", config)
+    assert done.exit_code == 1
+    # Three matrices of 2,200 x 2,200 in float64.
+    assert "the Gaussian kernel of 2,200 examples needs 116 MB, 100 MB are free" in done.stderr
+    assert call("pair", config, "--no-memory-check").exit_code == 0

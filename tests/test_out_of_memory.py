@@ -1,0 +1,182 @@
+"""Where memory runs out, a call ends in a named error or in the right answer, and in nothing else.
+
+Each child process limits its address space, as ``ulimit -v`` does, and calls what people call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+import memory_doors
+from fastcka.errors import (
+    CorruptFileError,
+    DeviceError,
+    MissingExtraError,
+    OutOfMemoryError,
+)
+from fastcka.out_of_memory import named_shortage
+from fastcka.store import hdf5_safety
+
+pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+EXTRAS = (0, 1, 8, 24, 40, 400)
+DOORS = {
+    "core": ["compare", "compare_integers", "compare_flights"],
+    "store": ["store_read", "store_write", "import_tree"],
+    "files": ["x.npy", "x.npz:x", "x.h5:/x", "x.h5:/zipped"],
+    "sweep": ["run_sweep", "run_pair", "run_pair_rbf", "write_report"],
+    "torch": ["x.pt", "x.safetensors:x", "x.safetensors:half", "load_state", "load_safetensors"],
+    "capture": ["capture"],
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("doors")
+    memory_doors.make_files(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", DOORS)
+def test_a_named_error_or_the_right_answer(files, kind):
+    doors = DOORS[kind]
+    done = subprocess.run(
+        [sys.executable, memory_doors.__file__, files, ",".join(map(str, EXTRAS)), *doors],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    calls = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(calls) == len(doors) * len(EXTRAS)
+    # Some find room in what an earlier call has left to the process.
+    assert sum(told != "right" for *_, told in calls) >= len(doors)
+    for door, extra, told in calls:
+        if extra == EXTRAS[-1]:
+            assert told == "right", door
+        if told != "right":
+            name, message = told
+            assert name == "OutOfMemoryError", (door, extra, told)
+            assert "are needed" in message or "are free" in message, (door, extra, told)
+            assert "\n" not in message
+
+
+LIMITED = """
+import sys
+from fastcka.cli import main
+from memory_doors import limit
+limit(int(sys.argv.pop(1)))
+main()
+"""
+
+
+@pytest.mark.parametrize("extra", [0, 2, 8, 24, 40, 60, 400])
+@pytest.mark.parametrize("command", ["cka", "run", "plan"])
+def test_the_command_line(files, tmp_path, command, extra):
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(f"store: {files}/store\noutput: out\ncompare: {{within: [layer]}}\n")
+    arguments = [sweep] if command != "cka" else [f"{files}/x.npy", f"{files}/x.npz:x"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(extra), command, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    if extra == 400:
+        assert done.returncode == 0, done.stderr
+    if extra == 0:
+        assert done.returncode == 1
+    if done.returncode:
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert "Traceback" not in done.stderr
+        assert "not enough memory" in done.stderr or "are free" in done.stderr
+    else:
+        assert done.stderr == ""
+        assert {"cka": "1.000000", "run": "results.csv", "plan": "members"}[command] in done.stdout
+
+
+def test_a_damaged_size_is_no_lack_of_memory(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = np.zeros(10)
+    with (
+        pytest.raises(CorruptFileError, match="damaged"),
+        hdf5_safety.named_errors(path, "/x"),
+    ):
+        np.empty(1 << 60, np.uint8)  # of a size that no file has
+
+
+def failing(error):
+    with named_shortage("working"):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("std::bad_alloc"),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("could not start 8 threads (Resource temporarily unavailable); ask for fewer"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
+        ),
+        RuntimeError("unable to mmap 16778559 bytes from file <x.pt>: Cannot allocate memory (12)"),
+        ImportError("libx.so: failed to map segment from shared object"),
+    ],
+    ids=str,
+)
+def test_every_kind_of_shortage(error):
+    with pytest.raises(
+        OutOfMemoryError, match=r"working: not enough memory.* are free now"
+    ) as raised:
+        failing(error)
+    assert raised.value.__cause__.__traceback__ is None  # whose frames hold on to arrays
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        RuntimeError("no"),
+        ImportError("no"),
+        ValueError("x"),
+    ],
+    ids=str,
+)
+def test_other_errors_stay(error):
+    with pytest.raises(type(error)) as raised:
+        failing(error)
+    assert raised.value is error
+
+
+def test_a_device_keeps_its_own_error():
+    with pytest.raises(DeviceError, match="cuda:0"):
+        failing(DeviceError("cuda:0: out of memory"))
+    with pytest.raises(OutOfMemoryError) as raised:
+        failing(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+    assert "are free" not in str(raised.value)  # of the host, which is not in question
+
+
+def test_a_library_without_room_is_not_called_missing():
+    error = MissingExtraError.of("drawing", "matplotlib", "report")
+    error.__cause__ = ImportError("ft2font.so: failed to map segment from shared object")
+    with pytest.raises(OutOfMemoryError, match=r"ft2font\.so"):
+        failing(error)
+    missing = MissingExtraError.of("drawing", "matplotlib", "report")
+    missing.__cause__ = ModuleNotFoundError("No module named 'matplotlib'")
+    with pytest.raises(MissingExtraError):
+        failing(missing)
