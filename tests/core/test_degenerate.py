@@ -12,7 +12,7 @@ import fastcka
 import oracle
 from fastcka.core import StagedRepresentation
 from fastcka.core.estimators import Sums, estimate
-from fastcka.errors import DegenerateWarning, InputError, InternalError
+from fastcka.errors import DegenerateWarning, InputError, InternalError, OutOfMemoryError
 
 
 @pytest.fixture
@@ -82,6 +82,21 @@ def test_equidistant_examples_have_no_unbiased_cka(device, rng, n):
     result = fastcka.compare([np.eye(n), y], device=device)
     assert list(result.undefined) == [0]
     assert np.isfinite(result.biased).all()
+
+
+def test_float64_products_are_refused_without_memory_for_them(rng, monkeypatch):
+    x = np.eye(300) + 1e-4 * rng.standard_normal((300, 300))
+    needs = []
+
+    def check(needed, what, remedy):
+        needs.append(needed)
+        if len(needs) == 2:
+            raise OutOfMemoryError("no room for float64")
+
+    monkeypatch.setattr("fastcka.core.memory.require_memory", check)
+    with pytest.raises(OutOfMemoryError, match="no room for float64"):
+        fastcka.compare([x, rng.standard_normal((300, 300))], device="cpu")
+    assert needs[1] > 1.5 * needs[0]
 
 
 def test_lost_digits_are_recomputed_in_float64(rng):

@@ -30,11 +30,14 @@ from fastcka.errors import (
     SweepError,
     UnknownKeyError,
 )
-from fastcka.out_of_memory import raise_if_shortage
+from fastcka.out_of_memory import raise_if_shortage, require_room
 
 WRONG_CALL = 2
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+LIBRARY_BYTES = 32 << 20
+"""What must be free before a command loads its libraries: h5py does not survive a failed load."""
 
 RESUMED = {"run", "demo", "capture"}
 """Commands that take up what they did before they were stopped."""
@@ -51,6 +54,7 @@ class ErrorsAsMessages(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; raise `typer.Exit` with the status that its failure calls for."""
         try:
+            require_room(LIBRARY_BYTES, "loading libraries")
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # the reader of our pipe has gone (`| head`): typer ends in silence

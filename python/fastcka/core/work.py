@@ -129,7 +129,9 @@ class CpuWork:
             plan = problem.plan_on_cpu("float64", self.options.threads)
             reason = f"{plan.reason}; {lost}"
             self.plan = replace(plan, precision=self.plan.precision, reason=reason)
-            (again,) = run_passes([self.to_pass()], threads=self.plan.threads)
+            require_memory_of(self.plan)
+            with named_memory([self.plan], self.plan.threads):
+                (again,) = run_passes([self.to_pass()], threads=self.plan.threads)
             if isinstance(again, InputError):
                 raise again
             estimates = BothEstimates(again.sums)
@@ -234,15 +236,15 @@ def _passed(
         passed = run_passes(
             [work.to_pass() for work in works], threads=threads, progress=options.progress
         )
+        outcomes: list[Comparison | InputError] = []
+        for work, done in zip(works, passed, strict=True):
+            if isinstance(done, InputError):  # found before anything of the group was written
+                outcomes.append(done)
+            else:
+                outcomes.append(work.comparison(done))
+                work.request.consume()
     except BaseException:  # which of the staged ones are overwritten is not known
         for work in works:
             work.request.consume()
         raise
-    outcomes: list[Comparison | InputError] = []
-    for work, done in zip(works, passed, strict=True):
-        if isinstance(done, InputError):  # found before anything of the group was written
-            outcomes.append(done)
-        else:
-            outcomes.append(work.comparison(done))
-            work.request.consume()
     return outcomes
