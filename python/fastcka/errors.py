@@ -17,6 +17,10 @@ class DeviceError(FastckaError, RuntimeError):
     """A device was asked for that cannot be used here; the message says why."""
 
 
+class OutOfMemoryError(FastckaError, MemoryError):
+    """There is not enough memory; the message says what is needed, what is free, and what to do."""
+
+
 class MissingExtraError(FastckaError, ImportError):
     """An optional library is needed; the message names it and the extra that installs it."""
 
@@ -27,6 +31,10 @@ class MissingExtraError(FastckaError, ImportError):
             f"{what} needs {library}, which is not installed: install it, or fastcka with its "
             f"[{extra}] extra"
         )
+
+
+class NetworkError(FastckaError, RuntimeError):
+    """A network raised an exception in its forward pass; the message names the layer and inputs."""
 
 
 class StoreError(FastckaError):

@@ -165,7 +165,7 @@ def rewrite(project: Path, old: str, new: str) -> None:
         ("runs/wide", "runs/wild", r"runs/wild: no such folder"),
         ("runs/wide,", "runs/wide, steps: [4, 5],", "no checkpoint of step 5; it has 4, 8"),
         ("batch_size: 4", "batch_size: 0", "batch_size: .*greater than 0; came the number 0"),
-        ("batch_size: 4", "bath_size: 4", r"bath_size: unknown key; did you mean batch_size\?"),
+        ("batch_size: 4", "bath_size: 4", r"bath_size: unknown key; did you mean batch_size\b"),
         (
             "factors: {seed: 1}",
             "factor: {seed: 1}",

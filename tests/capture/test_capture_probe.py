@@ -80,8 +80,7 @@ def test_read_from_npz(tmp_path: Path) -> None:
     probe = Probe.load(tmp_path / "two.npz")
     assert probe.ids == ("5", "6", "7")
     assert set(probe.batch(slice(0, 1), None)[1]) == {"input_ids", "attention_mask"}
-    real = probe.real_tokens(slice(0, 3), torch.device("cpu"))
-    assert real is not None
+    real = probe.real_tokens("attention_mask", slice(0, 3), torch.device("cpu"))
     assert real.tolist() == [[True, True], [True, False], [False, True]]
 
 

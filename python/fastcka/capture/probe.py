@@ -14,6 +14,7 @@ import numpy as np
 from fastcka.capture.digests import digest_of, text_digest
 from fastcka.capture.torch_library import require_torch
 from fastcka.errors import InputError
+from fastcka.near_misses import near_misses
 
 if TYPE_CHECKING:
     import os
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = torch.Tensor | NDArray[Any]
+    Rows = slice | list[int]
+    """Some examples: from a first to a last, or in any order."""
 
 _COLUMN: Final = "column_"
+MASK: Final = "mask"
+"""What `Probe.real_tokens` calls the mask that was given for pooling."""
+# Inputs that describe another input's tokens, and are no sequence themselves.
+_COMPANIONS: Final = ("mask", "position", "token_type", "segment", "label", "bbox")
 
 
 class Probe:
@@ -41,6 +48,10 @@ class Probe:
         the network needs goes into ``inputs``, of which ``attention_mask`` is taken if None.
     columns : mapping of str to sequence, optional
         Further columns of the examples, for filters: labels, say.
+    batch_axis : int or mapping of str to int, default 0
+        Along which axis the network expects the examples: 1 for an ``nn.LSTM`` or
+        ``nn.TransformerEncoder`` with ``batch_first=False``, or by the input's name. The arrays
+        that you pass have the examples first.
 
     Attributes
     ----------
@@ -51,8 +62,8 @@ class Probe:
     Raises
     ------
     InputError
-        If an array is missing, empty or of another length, an id stands twice, or an example has
-        no real token.
+        If an array is missing, empty or of another length, an id stands twice, an example has no
+        real token, or a mask holds something other than 0 and 1.
 
     Examples
     --------
@@ -69,10 +80,12 @@ class Probe:
         *,
         mask: Array | None = None,
         columns: Mapping[str, Sequence[Any]] | None = None,
+        batch_axis: int | Mapping[str, int] = 0,
     ) -> None:
         self._keywords = isinstance(inputs, Mapping)
         self._inputs = dict(inputs) if isinstance(inputs, Mapping) else {"inputs": inputs}
         _check_inputs(self._inputs)
+        self._axes = _checked_axes(batch_axis, self._inputs)
         self.ids = _checked_ids(ids, len(self))
         self.mask = self._inputs.get("attention_mask") if mask is None else mask
         self.columns = dict(columns or {})
@@ -82,8 +95,15 @@ class Probe:
                     f"columns[{name!r}]: expected {len(self)} values, one for each example, "
                     f"got {len(values)}"
                 )
+        self._masks = {
+            name: value
+            for name, value in self._inputs.items()
+            if "mask" in name.lower() and value.ndim == 2
+        }
+        if mask is not None:
+            self._masks[MASK] = mask
         if self.mask is not None:
-            _check_mask(self.mask, self.ids)
+            _check_mask(self.mask, self.ids, name=MASK if mask is not None else "attention_mask")
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in self._inputs.items())
@@ -95,25 +115,101 @@ class Probe:
     @cached_property
     def digest(self) -> str:
         """Changes with any input, id, column or mask, and with their order."""
-        arrays = list(self._inputs.items())
+        arrays = [
+            (f"{name} along axis {axis}" if (axis := self._axes[name]) else name, value)
+            for name, value in self._inputs.items()
+        ]
         if self.mask is not None:
             arrays.append(("the mask for pooling", self.mask))
         columns = {name: [str(value) for value in values] for name, values in self.columns.items()}
         return text_digest(repr((digest_of(arrays), self.ids, columns)))
 
     def batch(
-        self, rows: slice, device: torch.device | None
+        self, rows: Rows, device: torch.device | None
     ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
         """Return copies of some examples as the arguments of a network: positional, keyword."""
-        tensors = {name: _tensor(value, rows, device) for name, value in self._inputs.items()}
+        tensors = {
+            name: _tensor(value, rows, device).movedim(0, self._axes[name])
+            for name, value in self._inputs.items()
+        }
         return ([], tensors) if self._keywords else (list(tensors.values()), {})
 
-    def real_tokens(self, rows: slice, device: torch.device) -> torch.Tensor | None:
-        """Return the mask of some examples, bool, (n_rows, n_tokens); None if there is no mask."""
-        return None if self.mask is None else _tensor(self.mask, rows, device) != 0
+    def first(self) -> Probe:
+        """Return the first example as a probe set, without ids and columns."""
+        inputs = {name: value[:1] for name, value in self._inputs.items()}
+        mask = self._masks.get(MASK)
+        return Probe(
+            inputs if self._keywords else inputs["inputs"],
+            mask=None if mask is None else mask[:1],
+            batch_axis={name: axis for name, axis in self._axes.items() if axis},
+        )
+
+    @property
+    def masks(self) -> dict[str, int]:
+        """The name and number of tokens of what may be a mask.
+
+        These are the inputs of shape (n_examples, n_tokens) with "mask" in their names, and
+        ``"mask"`` if one was given for pooling.
+        """
+        return {name: value.shape[1] for name, value in self._masks.items()}
+
+    @property
+    def only_mask(self) -> str | None:
+        """The mask that belongs to the probe's only sequence of tokens; None if it is not clear.
+
+        It is not clear if several inputs have tokens (``input_ids`` and ``decoder_input_ids``, or
+        ``pixel_values``), or if no mask was given for pooling and the inputs hold another than
+        ``attention_mask``.
+        """
+        if len(self.sequences) > 1:
+            return None
+        if MASK in self._masks and self._masks[MASK] is self.mask:
+            return MASK
+        return "attention_mask" if list(self._masks) == ["attention_mask"] else None
+
+    @property
+    def sequences(self) -> list[str]:
+        """The inputs that may be sequences of tokens: two axes or more, and no mask or the like."""
+        return [
+            name
+            for name, value in self._inputs.items()
+            if value.ndim > 1 and not any(word in name.lower() for word in _COMPANIONS)
+        ]
+
+    def real_tokens(self, mask: str, rows: Rows, device: torch.device) -> torch.Tensor:
+        """Return a mask of some examples, bool, (n_rows, n_tokens): true where a token is real.
+
+        Parameters
+        ----------
+        mask
+            One of `masks`; ``!`` in front takes its opposite.
+        rows
+            Which examples.
+        device
+            Where the mask is needed.
+        """
+        values = _tensor(self._masks[mask.removeprefix("!")], rows, device) != 0
+        return ~values if mask.startswith("!") else values
+
+    def check_mask(self, mask: str) -> None:
+        """Refuse a name that is no mask of this probe set, or a mask that cannot be used.
+
+        Raises
+        ------
+        InputError
+            If it is not one of `masks`, holds something other than 0 and 1, or leaves an example
+            without a real token.
+        """
+        name = mask.removeprefix("!")
+        if name not in self._masks:
+            hint = near_misses(name, list(self._masks), heading="its masks")
+            raise InputError(f"masks: the probe has no mask {name!r}{hint}")
+        _check_mask(self._masks[name], self.ids, name=mask)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Probe:
+    def load(
+        cls, path: str | os.PathLike[str], *, batch_axis: int | Mapping[str, int] = 0
+    ) -> Probe:
         """Read a probe set from a ``.npz`` file, as ``numpy.savez`` writes it.
 
         Its arrays are ``ids``, ``mask`` and ``column_<name>``, each optional, and the inputs: one
@@ -148,9 +244,20 @@ class Probe:
             )
         inputs = arrays.get("inputs", arrays)
         try:
-            return cls(inputs, None if ids is None else ids.tolist(), mask=mask, columns=columns)
+            return cls(
+                inputs,
+                None if ids is None else ids.tolist(),
+                mask=mask,
+                columns=columns,
+                batch_axis=batch_axis,
+            )
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
+
+
+def examples_of(rows: Rows) -> Sequence[int]:
+    """Return the positions of some examples."""
+    return range(rows.start, rows.stop) if isinstance(rows, slice) else rows
 
 
 def _check_inputs(inputs: Mapping[str, Array]) -> None:
@@ -164,6 +271,10 @@ def _check_inputs(inputs: Mapping[str, Array]) -> None:
             )
         if isinstance(value, np.ndarray) and value.dtype.kind not in "biuf":
             raise InputError(f"{name}: expected numbers or booleans, got {value.dtype}")
+        if isinstance(value, np.ndarray) and value.dtype == np.longdouble:
+            raise InputError(
+                f"{name}: PyTorch has no {value.dtype}; convert it: {name}.astype('float32')"
+            )
         if value.ndim == 0 or len(value) == 0:
             raise InputError(
                 f"{name} must hold at least one example along its first axis; its shape is "
@@ -184,23 +295,52 @@ def _checked_ids(given: Sequence[str] | Sequence[int] | None, n_examples: int) -
     return ids
 
 
-def _check_mask(mask: Array, ids: Sequence[str]) -> None:
+def _checked_axes(
+    batch_axis: int | Mapping[str, int], inputs: Mapping[str, Array]
+) -> dict[str, int]:
+    given = batch_axis if isinstance(batch_axis, Mapping) else dict.fromkeys(inputs, batch_axis)
+    if unknown := [name for name in given if name not in inputs]:
+        hint = near_misses(str(unknown[0]), list(inputs), heading="the inputs")
+        raise InputError(f"batch_axis: the probe has no input {unknown[0]!r}{hint}")
+    axes = {name: given.get(name, 0) for name in inputs}
+    for name, axis in axes.items():
+        n_axes = inputs[name].ndim
+        if isinstance(axis, bool) or not isinstance(axis, int) or not 0 <= axis < n_axes:
+            raise InputError(
+                f"batch_axis: expected an axis of {name}, from 0 to {n_axes - 1}, got {axis!r}"
+            )
+    return axes
+
+
+def _check_mask(mask: Array, ids: Sequence[str], *, name: str) -> None:
     if mask.ndim != 2 or len(mask) != len(ids):
         raise InputError(
-            f"mask: expected the shape (n_examples, n_tokens) with {len(ids)} examples, "
+            f"{name}: expected the shape (n_examples, n_tokens) with {len(ids)} examples, "
             f"got {tuple(mask.shape)}"
         )
-    real = _tensor(mask, slice(None), None) != 0
+    values = _tensor(mask, slice(None), None)
+    if not ((values == 0) | (values == 1)).all():
+        raise InputError(
+            f"{name}: expected 1 where a token is real and 0 where it is padding, got other "
+            f"values (from {values.min().item():g} to {values.max().item():g})"
+        )
+    real = values != 0
+    if name.startswith("!"):
+        real = ~real
     empty = (~real.any(dim=1)).nonzero()
     if len(empty):
-        raise InputError(f"mask: example {ids[int(empty[0])]!r} has no real token")
+        raise InputError(
+            f"{name}: example {ids[int(empty[0])]!r} has no real token (in masks, '!' in front of "
+            "a name takes the opposite of a mask that is 1 at padding)"
+        )
 
 
-def _tensor(value: Array, rows: slice, device: torch.device | None) -> torch.Tensor:
+def _tensor(value: Array, rows: Rows, device: torch.device | None) -> torch.Tensor:
     import torch
 
     # A copy: the network may begin in place, and from_numpy takes neither negative strides nor,
     # without a warning, an array that is read-only.
     if isinstance(value, torch.Tensor):
         return value[rows].detach().clone().to(device)
-    return torch.from_numpy(value[rows].copy()).to(device)
+    taken = value[rows]
+    return torch.from_numpy(taken.astype(taken.dtype.newbyteorder("="), copy=True)).to(device)
