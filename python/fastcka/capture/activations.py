@@ -14,11 +14,15 @@ from fastcka.capture.pooled_rows import LayerReading, PooledRows
 from fastcka.capture.pooling import POOLS, Pool
 from fastcka.capture.probe import Probe
 from fastcka.capture.row_check import check_rows_alone
-from fastcka.capture.selection import first_fit, has_channels_first, select_modules
+from fastcka.capture.selection import (
+    check_patterns,
+    first_fit,
+    has_channels_first,
+    select_modules,
+)
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.errors import InputError
-from fastcka.near_misses import near_misses
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +168,7 @@ def captured_layers(
             )
     names = [_names(selected) for selected in chosen]
     for option, given in (("masks", masks), ("batch_axis", batch_axis)):
-        _check_patterns(option, given, names)
+        check_patterns(option, given, names)
 
     def reading(selected: SelectedModule, call: int) -> LayerReading:
         label = selected.label if call == 0 else selected.label_of(call)
@@ -253,14 +257,6 @@ def axis_of(names: Sequence[str], batch_axis: BatchAxes) -> int | None:
 def _names(selected: SelectedModule) -> tuple[str, str]:
     """What a pattern of an option may fit: the module with its member, or the module."""
     return selected.label_of(None), selected.name
-
-
-def _check_patterns(option: str, given: object, names: Sequence[tuple[str, str]]) -> None:
-    for pattern in given if isinstance(given, Mapping) else ():
-        if not any(first_fit(own, {str(pattern): None}) for own in names):
-            known = [name for name, _ in names]
-            hint = near_misses(str(pattern), known, heading="the layers")
-            raise InputError(f"{option}: {pattern!r} fits none of the layers{hint}")
 
 
 def _empty(shape: tuple[int, ...]) -> NDArray[np.float32]:

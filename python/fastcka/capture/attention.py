@@ -12,7 +12,7 @@ from fastcka.capture.attention_listening import hugging_face_listeners, multihea
 from fastcka.capture.listening import run_on_probe
 from fastcka.capture.masks import mask_of
 from fastcka.capture.probe import Probe, examples_of
-from fastcka.capture.selection import check_match, fits
+from fastcka.capture.selection import check_match, check_patterns, fits
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.errors import InputError
@@ -117,6 +117,7 @@ def capture_attention(
         path = entry.removeprefix("!")
         found = [name for name in heads if fits(name, [path])]
         check_match(path, found, list(heads), f"{type(model).__name__}'s attention")
+    check_patterns("masks", masks, [(name, name.partition("@")[0]) for name in heads])
     return {name: sink.summary() for name, sink in heads.items() if sink.wanted}
 
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
+    from torch.nn.utils.rnn import PackedSequence
 
-    Found = tuple[tuple[Any, ...], torch.Tensor]
+    Found = tuple[tuple[Any, ...], torch.Tensor | PackedSequence]
 
 Side = Literal["input", "output"]
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -102,6 +103,8 @@ def chosen_tensor(
         If the member does not exist, no tensor fits or several do, or the tensor is complex or
         ragged. The message lists the tensors by the names that select them.
     """
+    import torch
+
     steps: tuple[int | str, ...] = () if member is None else member.steps
     for number, step in enumerate(steps):
         fields = _fields(value)
@@ -122,13 +125,13 @@ def chosen_tensor(
         value, steps = fields["last_hidden_state"], (*steps, "last_hidden_state")
     found = list(_tensors(value, steps))
     label = layer if member is None else f"{layer}{member}"
+    verb = "returned" if side == "output" else "was given"
     fitting: dict[int, Found] = {}  # an object that is there twice is one tensor
     for path, tensor in found:
-        if (tensor.is_floating_point() or tensor.is_complex()) and tensor.ndim:
+        if _fits(tensor):
             fitting.setdefault(id(tensor), (path, tensor))
     if len(fitting) > 1:
         listed = _listed(iter(fitting.values()), f"{layer}.{side}")
-        verb = "returned" if side == "output" else "was given"
         raise InputError(
             f"layer {label!r} {verb} several tensors that may be its representation: {listed}. "
             f"Write one of these names in layers, in place of {label!r}; a pattern may have the "
@@ -137,6 +140,11 @@ def chosen_tensor(
     if not fitting:
         raise _nothing(value, label, _listed(iter(found), f"{layer}.{side}"), side)
     tensor = next(iter(fitting.values()))[1]
+    if not isinstance(tensor, torch.Tensor):
+        raise InputError(
+            f"layer {label!r} {verb} a PackedSequence, whose rows are tokens sorted by length and "
+            "not examples; expected a padded tensor: capture a layer behind pad_packed_sequence"
+        )
     if tensor.is_complex() or tensor.is_nested or str(tensor.layout) != "torch.strided":
         raise InputError(
             f"layer {label!r}: expected a dense tensor of real numbers, got "
@@ -169,10 +177,19 @@ def _fields(value: Any) -> dict[Any, Any] | None:
     return None
 
 
-def _tensors(value: Any, steps: tuple[Any, ...]) -> Iterator[Found]:
+def _fits(value: torch.Tensor | PackedSequence) -> bool:
     import torch
 
-    if isinstance(value, torch.Tensor):
+    if not isinstance(value, torch.Tensor):
+        return True
+    return (value.is_floating_point() or value.is_complex()) and value.ndim > 0
+
+
+def _tensors(value: Any, steps: tuple[Any, ...]) -> Iterator[Found]:
+    import torch
+    from torch.nn.utils.rnn import PackedSequence
+
+    if isinstance(value, torch.Tensor | PackedSequence):
         yield steps, value
         return
     fields = _fields(value) or {}
@@ -183,19 +200,11 @@ def _tensors(value: Any, steps: tuple[Any, ...]) -> Iterator[Found]:
 
 
 def _nothing(value: Any, layer: str, listed: str, side: Side) -> InputError:
-    from torch.nn.utils.rnn import PackedSequence
-
     verb = "returned" if side == "output" else "was given"
-    if isinstance(value, PackedSequence):
-        return InputError(
-            f"layer {layer!r} {verb} a PackedSequence, whose rows are tokens sorted by length and "
-            "not examples; expected a padded tensor: capture a layer behind pad_packed_sequence"
-        )
     return InputError(
         f"layer {layer!r} {verb} {listed or _kind(value)}; expected a tensor of floating numbers, "
-        "or a tuple, list, "
-        "mapping or dataclass that holds one (booleans, integers and single numbers are never "
-        "taken)"
+        "or a tuple, list, mapping or dataclass that holds one (booleans, integers and single "
+        "numbers are never taken)"
     )
 
 
@@ -205,7 +214,11 @@ def _listed(found: Iterator[Found], prefix: str) -> str:
     return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _described(tensor: torch.Tensor) -> str:
+def _described(tensor: torch.Tensor | PackedSequence) -> str:
+    import torch
+
+    if not isinstance(tensor, torch.Tensor):
+        return type(tensor).__name__
     shape = "ragged" if tensor.is_nested else tuple(tensor.shape)
     return f"{str(tensor.dtype).removeprefix('torch.')}, {shape}"
 

@@ -93,7 +93,7 @@ _REMEDY: Final = (
     "mixed inside the model, a table without an axis of examples, a sequence-first module that "
     "reads examples as tokens (batch_first=False; see batch_axis of Probe), random draws, and a "
     "state kept between calls. Capture another layer, or turn this check off with "
-    "check_rows=False, which the provenance records"
+    "check_rows=False (in YAML: check_rows: false), which the provenance records"
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -13,8 +13,6 @@ from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import torch
 
     from fastcka.capture.members import Member
@@ -175,6 +173,29 @@ def _parsed(
             return path, call, member
     text, member = readings[-1]
     return *_numbered(text, modules), member
+
+
+def check_patterns(option: str, given: object, layers: Sequence[Sequence[str]]) -> None:
+    """Refuse a pattern of an option that fits none of the layers.
+
+    Parameters
+    ----------
+    option
+        Its name, for the message.
+    given
+        Its value: patterns are the keys of a mapping.
+    layers
+        The names of each layer.
+
+    Raises
+    ------
+    InputError
+        With near misses.
+    """
+    for pattern in given if isinstance(given, Mapping) else ():
+        if not any(first_fit(names, {str(pattern): None}) for names in layers):
+            hint = near_misses(str(pattern), [names[0] for names in layers], heading="the layers")
+            raise InputError(f"{option}: {pattern!r} fits none of the layers{hint}")
 
 
 def _numbered(entry: str, modules: Mapping[str, Any]) -> tuple[str, int | str | None]:
