@@ -188,6 +188,8 @@ def test_another_number_of_tokens() -> None:
     [
         ({"decoder": "decoder_mask"}, r"no mask 'decoder_mask'; did you mean decoder_attention"),
         ({"decodr": "attention_mask"}, r"masks: 'decodr' fits none of the layers; did you mean"),
+        ({"decoder": SOURCE}, r"masks\['decoder'\]: expected the name of a mask, got ndarray"),
+        (SOURCE, "masks: expected the name of a mask, or a mapping.*got ndarray"),
         ({"decoder": "input_ids"}, "no mask 'input_ids'"),
         ({"decoder": "additive_mask"}, r"additive_mask: expected 1 where.*from -1e\+09 to 0"),
         ({"decoder": "!attention_mask"}, r"!attention_mask: example '2' has no real token.*'!'"),

@@ -176,7 +176,7 @@ def captured_layers(
         return LayerReading(
             label,
             pool_of(selected, pool),
-            mask_of(fits, probe, masks),
+            mask_of(fits, probe.masks, masks),
             axis_of(fits, batch_axis),
             has_channels_first(selected.module),
         )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcka.capture.attention_listening import hugging_face_listeners, multihead_listeners
+from fastcka.capture.batches import examples_of
 from fastcka.capture.listening import run_on_probe
 from fastcka.capture.masks import mask_of
-from fastcka.capture.probe import Probe, examples_of
+from fastcka.capture.probe import Probe
 from fastcka.capture.selection import check_match, check_patterns, fits
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.capture.attention_listening import AttentionListener
+    from fastcka.capture.batches import Rows
     from fastcka.capture.masks import LayerMask, Masks
-    from fastcka.capture.probe import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ def capture_attention(
     model = unwrapped(model)
 
     def make_sink(layer: str) -> _Heads:
-        mask = mask_of((layer, layer.partition("@")[0]), probe, masks)
+        mask = mask_of((layer, layer.partition("@")[0]), probe.masks, masks)
         wanted = fits(layer, layers)
         return _Heads(layer, probe, mask, wanted=wanted, keep_weights=keep_weights)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from fastcka.capture.probe import Rows
+    from fastcka.capture.batches import Rows
 
 S = TypeVar("S", bound=Sink)
 

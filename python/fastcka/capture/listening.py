@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     import torch
 
+    from fastcka.capture.batches import Rows
     from fastcka.capture.members import Side
-    from fastcka.capture.probe import Probe, Rows
+    from fastcka.capture.probe import Probe
     from fastcka.capture.selection import SelectedModule
 
 

@@ -12,7 +12,8 @@ from fastcka.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from fastcka.capture.probe import Probe, Rows
+    from fastcka.capture.batches import Rows
+    from fastcka.capture.probe_masks import ProbeMasks
 
 Masks = str | Mapping[str, str | None]
 """The name of a mask for all layers, or one for each name or pattern; the first that fits counts.
@@ -27,8 +28,8 @@ class LayerMask:
     ----------
     layer
         The layer's name, for messages.
-    probe
-        What has the masks.
+    masks
+        The masks of the probe set.
     pattern
         The key of `Masks` that names the mask; None if none fits the layer.
     name
@@ -36,7 +37,7 @@ class LayerMask:
     """
 
     layer: str
-    probe: Probe
+    masks: ProbeMasks
     pattern: str | None
     name: str | None
 
@@ -47,7 +48,7 @@ class LayerMask:
 
         A mask that `Masks` names must have the layer's number of tokens. Without a name,
         the probe's only mask is taken where it has this number, if it is clear that it belongs to
-        all layers (see `Probe.only_mask`).
+        all layers (see `ProbeMasks.only`).
 
         Parameters
         ----------
@@ -69,15 +70,15 @@ class LayerMask:
         """
         name = self.name
         if self.pattern is None:
-            lengths = self.probe.masks
+            lengths = self.masks.lengths
             if not lengths or not (needed or n_tokens in lengths.values()):
                 return None
-            name = self.probe.only_mask
+            name = self.masks.only
             if name is None:
                 raise self._unclear()
         if name is None:
             return None
-        real = self.probe.real_tokens(name, rows, device)
+        real = self.masks.real_tokens(name, rows, device)
         if real.shape[1] != n_tokens:
             raise InputError(
                 f"layer {self.layer!r} gave {n_tokens} tokens, but the mask of the probe has "
@@ -85,7 +86,7 @@ class LayerMask:
                 f"with masks={{{self.layer!r}: NAME}}, or {{{self.layer!r}: None}} if it has no "
                 "padding"
             )
-        if not certain and self.pattern in (None, "**"):
+        if not certain and self.pattern in (None, "*", "**"):
             raise InputError(
                 f"layer {self.layer!r} has {n_tokens} entries along its second axis, as many as "
                 f"the mask {name} has tokens, but they may be heads or channels. If they are "
@@ -95,34 +96,47 @@ class LayerMask:
         return real
 
     def _unclear(self) -> InputError:
-        masks = ", ".join(f"{name} ({length} tokens)" for name, length in self.probe.masks.items())
+        lengths = self.masks.lengths
+        masks = ", ".join(f"{name} ({length} tokens)" for name, length in lengths.items())
         return InputError(
             f"layer {self.layer!r}: it is not clear which mask belongs to it. The probe has the "
-            f"masks {masks} and the inputs {', '.join(self.probe.sequences) or 'none'}. Name one "
+            f"masks {masks} and the inputs {', '.join(self.masks.sequences) or 'none'}. Name one "
             f"of the masks with masks={{{self.layer!r}: NAME}}, with '!' in front of a mask that "
-            f"is 1 at padding; {{{self.layer!r}: None}} means that the layer has no padding"
+            f"is 1 at padding; {{{self.layer!r}: None}} means that the layer has no padding. A "
+            "pattern may name several layers"
         )
 
 
-def mask_of(names: Sequence[str], probe: Probe, masks: Masks | None) -> LayerMask:
+def mask_of(names: Sequence[str], probe_masks: ProbeMasks, masks: Masks | None) -> LayerMask:
     """Return the mask of a layer.
 
     Parameters
     ----------
     names
         The layer's name, and its module's, either of which a pattern may fit.
-    probe
-        What has the masks.
+    probe_masks
+        The masks of the probe set.
     masks
         Which mask belongs to which layer; None if nothing was said.
 
     Raises
     ------
     InputError
-        If ``masks`` names a mask that the probe does not have, or one that cannot be used.
+        If ``masks`` is not a name or a mapping of patterns to names, or names a mask that the probe
+        does not have or one that cannot be used.
     """
-    named = {"**": masks} if isinstance(masks, str) else masks or {}
+    named = {"**": masks} if isinstance(masks, str) else {} if masks is None else masks
+    if not isinstance(named, Mapping):
+        raise InputError(
+            "masks: expected the name of a mask, or a mapping of patterns to names, got "
+            f"{type(named).__name__}"
+        )
     pattern, name = first_fit(names, named) or (None, None)
     if name is not None:
-        probe.check_mask(name)
-    return LayerMask(names[0], probe, pattern, name)
+        if not isinstance(name, str):
+            raise InputError(
+                f"masks[{pattern!r}]: expected the name of a mask, got {type(name).__name__} (give "
+                "the probe the mask itself)"
+            )
+        probe_masks.check(name)
+    return LayerMask(names[0], probe_masks, pattern, name)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastcka.capture.batches import examples_of
 from fastcka.capture.failures import is_out_of_memory
 from fastcka.capture.pooling import pooled
-from fastcka.capture.probe import examples_of
 from fastcka.errors import InputError, OutOfMemoryError
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from fastcka.capture.batches import Rows
     from fastcka.capture.masks import LayerMask
     from fastcka.capture.pooling import Pool
-    from fastcka.capture.probe import Rows
 
     Allocate = Callable[[tuple[int, ...]], NDArray[np.float32]]
 
@@ -88,7 +88,7 @@ class LayerReading:
     def _other_axis(self, values: torch.Tensor, n_rows: int, axis: int) -> str:
         others = [i for i, size in enumerate(values.shape) if size == n_rows and i != axis]
         if not others or values.numel() == 0:
-            return ""
+            return f". Leave out a layer without this axis: '!{self.layer}' behind a pattern"
         return (
             f". Axis {others[0]} has {n_rows} entries; if these are the examples, write "
             f"batch_axis={{{self.layer!r}: {others[0]}}} (or give a recurrent or attention module "

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from fastcka.capture.batches import batch_tensor
 from fastcka.capture.digests import digest_of, text_digest
+from fastcka.capture.probe_masks import ProbeMasks
 from fastcka.capture.torch_library import require_torch
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
@@ -20,17 +22,10 @@ if TYPE_CHECKING:
     import os
 
     import torch
-    from numpy.typing import NDArray
 
-    Array = torch.Tensor | NDArray[Any]
-    Rows = slice | list[int]
-    """Some examples: from a first to a last, or in any order."""
+    from fastcka.capture.batches import Array, Rows
 
 _COLUMN: Final = "column_"
-MASK: Final = "mask"
-"""What `Probe.real_tokens` calls the mask that was given for pooling."""
-# Inputs that describe another input's tokens, and are no sequence themselves.
-_COMPANIONS: Final = ("mask", "position", "token_type", "segment", "label", "bbox")
 
 
 class Probe:
@@ -57,6 +52,8 @@ class Probe:
     ----------
     ids : tuple of str
     mask : tensor, ndarray or None
+    masks : fastcka.capture.probe_masks.ProbeMasks
+        This mask, and the inputs that may be masks.
     columns : dict of str to sequence
 
     Raises
@@ -95,15 +92,7 @@ class Probe:
                     f"columns[{name!r}]: expected {len(self)} values, one for each example, "
                     f"got {len(values)}"
                 )
-        self._masks = {
-            name: value
-            for name, value in self._inputs.items()
-            if "mask" in name.lower() and value.ndim == 2
-        }
-        if mask is not None:
-            self._masks[MASK] = mask
-        if self.mask is not None:
-            _check_mask(self.mask, self.ids, name=MASK if mask is not None else "attention_mask")
+        self.masks = ProbeMasks(self._inputs, mask, self.ids)
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in self._inputs.items())
@@ -129,7 +118,7 @@ class Probe:
     ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
         """Return copies of some examples as the arguments of a network: positional, keyword."""
         tensors = {
-            name: _tensor(value, rows, device).movedim(0, self._axes[name])
+            name: batch_tensor(value, rows, device).movedim(0, self._axes[name])
             for name, value in self._inputs.items()
         }
         return ([], tensors) if self._keywords else (list(tensors.values()), {})
@@ -137,74 +126,12 @@ class Probe:
     def first(self) -> Probe:
         """Return the first example as a probe set, without ids and columns."""
         inputs = {name: value[:1] for name, value in self._inputs.items()}
-        mask = self._masks.get(MASK)
+        mask = self.masks.given
         return Probe(
             inputs if self._keywords else inputs["inputs"],
             mask=None if mask is None else mask[:1],
             batch_axis={name: axis for name, axis in self._axes.items() if axis},
         )
-
-    @property
-    def masks(self) -> dict[str, int]:
-        """The name and number of tokens of what may be a mask.
-
-        These are the inputs of shape (n_examples, n_tokens) with "mask" in their names, and
-        ``"mask"`` if one was given for pooling.
-        """
-        return {name: value.shape[1] for name, value in self._masks.items()}
-
-    @property
-    def only_mask(self) -> str | None:
-        """The mask that belongs to the probe's only sequence of tokens; None if it is not clear.
-
-        It is not clear if several inputs have tokens (``input_ids`` and ``decoder_input_ids``, or
-        ``pixel_values``), or if no mask was given for pooling and the inputs hold another than
-        ``attention_mask``.
-        """
-        if len(self.sequences) > 1:
-            return None
-        if MASK in self._masks and self._masks[MASK] is self.mask:
-            return MASK
-        return "attention_mask" if list(self._masks) == ["attention_mask"] else None
-
-    @property
-    def sequences(self) -> list[str]:
-        """The inputs that may be sequences of tokens: two axes or more, and no mask or the like."""
-        return [
-            name
-            for name, value in self._inputs.items()
-            if value.ndim > 1 and not any(word in name.lower() for word in _COMPANIONS)
-        ]
-
-    def real_tokens(self, mask: str, rows: Rows, device: torch.device) -> torch.Tensor:
-        """Return a mask of some examples, bool, (n_rows, n_tokens): true where a token is real.
-
-        Parameters
-        ----------
-        mask
-            One of `masks`; ``!`` in front takes its opposite.
-        rows
-            Which examples.
-        device
-            Where the mask is needed.
-        """
-        values = _tensor(self._masks[mask.removeprefix("!")], rows, device) != 0
-        return ~values if mask.startswith("!") else values
-
-    def check_mask(self, mask: str) -> None:
-        """Refuse a name that is no mask of this probe set, or a mask that cannot be used.
-
-        Raises
-        ------
-        InputError
-            If it is not one of `masks`, holds something other than 0 and 1, or leaves an example
-            without a real token.
-        """
-        name = mask.removeprefix("!")
-        if name not in self._masks:
-            hint = near_misses(name, list(self._masks), heading="its masks")
-            raise InputError(f"masks: the probe has no mask {name!r}{hint}")
-        _check_mask(self._masks[name], self.ids, name=mask)
 
     @classmethod
     def load(
@@ -253,11 +180,6 @@ class Probe:
             )
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-
-
-def examples_of(rows: Rows) -> Sequence[int]:
-    """Return the positions of some examples."""
-    return range(rows.start, rows.stop) if isinstance(rows, slice) else rows
 
 
 def _check_inputs(inputs: Mapping[str, Array]) -> None:
@@ -310,37 +232,3 @@ def _checked_axes(
                 f"batch_axis: expected an axis of {name}, from 0 to {n_axes - 1}, got {axis!r}"
             )
     return axes
-
-
-def _check_mask(mask: Array, ids: Sequence[str], *, name: str) -> None:
-    if mask.ndim != 2 or len(mask) != len(ids):
-        raise InputError(
-            f"{name}: expected the shape (n_examples, n_tokens) with {len(ids)} examples, "
-            f"got {tuple(mask.shape)}"
-        )
-    values = _tensor(mask, slice(None), None)
-    if not ((values == 0) | (values == 1)).all():
-        raise InputError(
-            f"{name}: expected 1 where a token is real and 0 where it is padding, got other "
-            f"values (from {values.min().item():g} to {values.max().item():g})"
-        )
-    real = values != 0
-    if name.startswith("!"):
-        real = ~real
-    empty = (~real.any(dim=1)).nonzero()
-    if len(empty):
-        raise InputError(
-            f"{name}: example {ids[int(empty[0])]!r} has no real token (in masks, '!' in front of "
-            "a name takes the opposite of a mask that is 1 at padding)"
-        )
-
-
-def _tensor(value: Array, rows: Rows, device: torch.device | None) -> torch.Tensor:
-    import torch
-
-    # A copy: the network may begin in place, and from_numpy takes neither negative strides nor,
-    # without a warning, an array that is read-only.
-    if isinstance(value, torch.Tensor):
-        return value[rows].detach().clone().to(device)
-    taken = value[rows]
-    return torch.from_numpy(taken.astype(taken.dtype.newbyteorder("="), copy=True)).to(device)

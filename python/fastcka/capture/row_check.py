@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from fastcka.capture.batches import examples_of
 from fastcka.capture.listening import Listener, run_on_probe
-from fastcka.capture.probe import examples_of
 from fastcka.errors import InputError, NetworkError
 
 if TYPE_CHECKING:
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from fastcka.capture.batches import Rows
     from fastcka.capture.listening import ProbeListener
     from fastcka.capture.pooled_rows import LayerReading, PooledRows
-    from fastcka.capture.probe import Probe, Rows
+    from fastcka.capture.probe import Probe
 
 CHECKED: Final = 4
 """How many examples run again."""
