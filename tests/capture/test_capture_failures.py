@@ -211,3 +211,15 @@ def test_one_name_for_a_layer_with_and_without_wrappers() -> None:
     deep[0][0] = torch.compile(deep[0][0], backend="eager")
     deep[0] = nn.DataParallel(torch.compile(deep[0], backend="eager"))
     assert list(capture_activations(deep, Probe(X), ["**"])) == names
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("frozen", [False, True])
+def test_torchscript_takes_no_hooks(frozen: bool) -> None:
+    scripted = torch.jit.script(nn.Sequential(nn.ReLU(), nn.Tanh()).eval())
+    scripted = torch.jit.freeze(scripted) if frozen else scripted
+    model = nn.Sequential(nn.Identity(), scripted, nn.Identity())
+    got = capture_activations(model, X - 5, ["2"])["2"]
+    np.testing.assert_allclose(got, np.tanh(np.maximum(X - 5, 0)), atol=1e-6)
+    with pytest.raises(InputError, match=r"layer '1' is TorchScript.*state_dict"):
+        capture_activations(model, X, ["1"])

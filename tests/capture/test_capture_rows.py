@@ -68,6 +68,13 @@ class Counts(nn.Module):
         return x + self.calls
 
 
+class SeededNoise(nn.Module):
+    """Adds the same noise in each call: another for each place in the batch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+
+
 class Trims(nn.Module):
     """Cuts off what is zero in all examples of the batch."""
 
@@ -113,6 +120,7 @@ def test_a_table_of_as_many_positions_as_a_batch_has_examples(
         (nn.Sequential(Mixed(), nn.ReLU()), "0"),
         (nn.Sequential(nn.Flatten(), nn.Softmax(dim=0)), "1"),
         (nn.Sequential(Counts()), "0"),
+        (nn.Sequential(SeededNoise()), "0"),
         (Repeats(), "inner@*"),
     ],
 )

@@ -72,6 +72,11 @@ class Listener(Generic[S]):
     def attach(self, stack: contextlib.ExitStack) -> None:
         """Put the hook on the module, to be taken off when the stack is left."""
         module = self.selected.module
+        if is_scripted(module):
+            raise InputError(
+                f"layer {self.selected.name!r} is TorchScript, which takes no hooks; build the "
+                "network in Python and load its state_dict, or capture a layer around this one"
+            )
         if self.side == "input":
             handle = module.register_forward_pre_hook(self._before, with_kwargs=True)
         else:
@@ -147,6 +152,13 @@ class Listener(Generic[S]):
                 value, module=selected.module, layer=layer, side=self.side, member=selected.member
             )
         )
+
+
+def is_scripted(module: torch.nn.Module) -> bool:
+    """Whether a module is TorchScript, so that it takes no hooks."""
+    import torch
+
+    return isinstance(module, torch.jit.ScriptModule)
 
 
 def run_on_probe(
@@ -233,7 +245,8 @@ def _as_it_came(model: torch.nn.Module) -> Iterator[None]:
     import torch
 
     # Flags are put back one by one: train() sets a whole subtree, and may be overridden.
-    flags = [(module, module.training) for module in model.modules()]
+    # A frozen TorchScript module has no flag.
+    flags = [(own, own.training) for own in model.modules() if hasattr(own, "training")]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     random = rng_state()
     # Nothing is compiled where torch._dynamo, which takes long to import, was never imported.

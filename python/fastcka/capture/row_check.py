@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.capture.batches import examples_of
-from fastcka.capture.listening import Listener, run_on_probe
+from fastcka.capture.listening import Listener, is_scripted, run_on_probe
 from fastcka.errors import InputError, NetworkError
 
 if TYPE_CHECKING:
@@ -92,9 +92,10 @@ _EPS_STORED: Final = float(np.finfo(np.float32).eps)
 _REMEDY: Final = (
     "The causes are batch statistics (BatchNorm without running statistics), examples sorted or "
     "mixed inside the model, a table without an axis of examples, a sequence-first module that "
-    "reads examples as tokens (batch_first=False; see batch_axis of Probe), random draws, and a "
-    "state kept between calls. Capture another layer, or turn this check off with "
-    "check_rows=False (in YAML: check_rows: false), which the provenance records"
+    "reads examples as tokens (batch_first=False; see batch_axis of Probe), random draws, a state "
+    "kept between calls, and quantization by the range of a batch. Capture another layer, or turn "
+    "this check off with check_rows=False (in YAML: check_rows: false), which the provenance "
+    "records"
 )
 
 
@@ -109,6 +110,8 @@ class _Noted:
 
     def attach(self, stack: contextlib.ExitStack) -> None:
         for module in self._model.modules():
+            if is_scripted(module):
+                continue
             stack.callback(module.register_forward_hook(self._note).remove)
 
     def begin(self, rows: Rows) -> None:
