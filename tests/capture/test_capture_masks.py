@@ -207,6 +207,15 @@ def test_a_probe_refuses_a_mask_that_is_added_to_the_scores() -> None:
         Probe({"input_ids": SOURCE, "attention_mask": np.where(SOURCE == 1, 0.0, -np.inf)})
 
 
+def test_an_attention_mask_for_each_pair_of_tokens_needs_a_mask_for_pooling() -> None:
+    pairs = {**inputs("input_ids"), "attention_mask": np.ones((N, 1, T, T), np.int64)}
+    with pytest.raises(InputError, match=r"attention_mask: .*got \(4, 1, 3, 3\); .* as mask"):
+        Probe(pairs)
+    probe = Probe(pairs, mask=SOURCE)
+    got = capture_activations(EncoderDecoder(), probe, ["encoder"], pool="mean_tokens")
+    np.testing.assert_allclose(got["encoder"], mean(HIDDEN, SOURCE), rtol=1e-6)
+
+
 class CrossAttention(nn.Module):
     """Self-attention over the source, then attention of the target to it."""
 

@@ -78,8 +78,9 @@ def capture_activations(
         member of what a module returns or is given; patterns may end in this way too.
     pool : str or mapping of pattern to str, default "flatten"
         ``"none"`` keeps all axes, ``"flatten"`` flattens those after the first (both with zeros
-        where the probe's mask says padding), ``"mean_tokens"``, ``"last_token"`` and ``"cls"`` take
-        the mean, last and first real token, ``"spatial_mean"`` the mean of each channel.
+        where the mask says padding, in a layer with three axes or more), ``"mean_tokens"``,
+        ``"last_token"`` and ``"cls"`` take the mean, last and first real token, ``"spatial_mean"``
+        the mean of each channel.
     side : {"output", "input"}, default "output"
         What the modules give out, or what they are given.
     masks : str or mapping of pattern to str or None, optional

@@ -116,10 +116,8 @@ def chosen_tensor(
                 + (f" with {known}" if known else "")
             )
         value = fields[step]
-    if side == "output" and isinstance(value, tuple | Mapping) and member is None:
-        first = _documented_output(value, module)
-        if first is not None:
-            value, steps = first
+    if side == "output" and member is None and _gives_output_first(value, module):
+        value, steps = value[0], (0,)
     fields = _fields(value) or {}
     if fields.get("last_hidden_state") is not None:
         value, steps = fields["last_hidden_state"], (*steps, "last_hidden_state")
@@ -153,11 +151,10 @@ def chosen_tensor(
     return tensor
 
 
-def _documented_output(value: Any, module: torch.nn.Module) -> tuple[Any, tuple[int, ...]] | None:
+def _gives_output_first(value: Any, module: torch.nn.Module) -> bool:
     from torch import nn
 
-    documented = isinstance(module, nn.RNNBase | nn.MultiheadAttention)
-    return (value[0], (0,)) if documented and isinstance(value, tuple) else None
+    return isinstance(value, tuple) and isinstance(module, nn.RNNBase | nn.MultiheadAttention)
 
 
 def _fields(value: Any) -> dict[Any, Any] | None:

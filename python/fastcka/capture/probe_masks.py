@@ -64,13 +64,19 @@ class ProbeMasks:
         self._arrays = {
             name: value
             for name, value in inputs.items()
-            if name == _ATTENTION_MASK or ("mask" in name.lower() and value.ndim == 2)
+            if "mask" in name.lower() and value.ndim == 2
         }
         if given is not None:
             self._arrays[MASK] = given
             self.check(MASK)
         elif _ATTENTION_MASK in self._arrays:
             self.check(_ATTENTION_MASK)
+        elif _ATTENTION_MASK in inputs:
+            raise InputError(
+                f"{_ATTENTION_MASK}: expected the shape (n_examples, n_tokens), got "
+                f"{tuple(inputs[_ATTENTION_MASK].shape)}; for pooling, give a mask of that shape "
+                "as mask"
+            )
 
     @property
     def lengths(self) -> dict[str, int]:
