@@ -37,6 +37,10 @@ class MissingExtraError(FastckaError, ImportError):
         )
 
 
+class NetworkError(FastckaError, RuntimeError):
+    """A network raised an exception in its forward pass; the message names the layer and inputs."""
+
+
 class StoreError(FastckaError):
     """A representation store, or a file in it, is not what it must be."""
 

@@ -68,7 +68,7 @@ def test_one_number_an_example_becomes_one_feature() -> None:
     np.testing.assert_array_equal(got["0"], [[3.0], [7.0]])
 
 
-def test_first_tensor_of_a_tuple_is_taken() -> None:
+def test_a_tuple_of_several_tensors_needs_a_name() -> None:
     class Wrapper(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -81,8 +81,10 @@ def test_first_tensor_of_a_tuple_is_taken() -> None:
         def forward(self, x: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:
             return None, 10 * x, x
 
-    got = capture_activations(Wrapper(), torch.tensor([[1.0]]), ["inner"])
-    np.testing.assert_array_equal(got["inner"], [[10.0]])
+    with pytest.raises(InputError, match=r"'inner\.output\[1\]' .*'inner\.output\[2\]'"):
+        capture_activations(Wrapper(), torch.tensor([[1.0]]), ["inner"])
+    got = capture_activations(Wrapper(), torch.tensor([[1.0]]), ["inner.output[1]"])
+    np.testing.assert_array_equal(got["inner.output[1]"], [[10.0]])
 
 
 def test_half_precision_is_widened_exactly() -> None:

@@ -165,7 +165,7 @@ def rewrite(project: Path, old: str, new: str) -> None:
         ("runs/wide", "runs/wild", r"runs/wild: no such folder"),
         ("runs/wide,", "runs/wide, steps: [4, 5],", "no checkpoint of step 5; it has 4, 8"),
         ("batch_size: 4", "batch_size: 0", "batch_size: .*greater than 0; came the number 0"),
-        ("batch_size: 4", "bath_size: 4", r"bath_size: unknown key; did you mean batch_size\?"),
+        ("batch_size: 4", "bath_size: 4", r"bath_size: unknown key; did you mean batch_size\b"),
         (
             "factors: {seed: 1}",
             "factor: {seed: 1}",
@@ -173,6 +173,10 @@ def rewrite(project: Path, old: str, new: str) -> None:
         ),
         ("batch_size: 4", "pool: mean", "pool: expected .*'mean_tokens'.*; came the text 'mean'"),
         ("batch_size: 4", "pool: {'*': mean}", r"pool\.\*: expected .*came the text 'mean'"),
+        ("batch_size: 4", "masks: {'*': 1}", r"masks\.\*: .*string; came the number 1"),
+        ("batch_size: 4", "batch_axis: -1", "batch_axis: .*greater than or equal to 0"),
+        ("batch_size: 4", "check_rows: 0", "check_rows: .*boolean; came the number 0"),
+        ("batch_size: 4", "input_batch_axis: 2", "probe.npz: batch_axis: expected an axis of inp"),
         ("batch_size: 4", "side: in", "side: expected 'input' or 'output'"),
         ("name: wide", "name: small", "distinct names; small stands twice"),
         ("checkpoints: runs/wide, ", "", r"runs\[1\]\.checkpoints: missing"),
@@ -186,6 +190,96 @@ def test_wrong_configurations(project: Path, old: str, new: str, message: str) -
     text = " ".join(result.stderr.split())
     assert re.search(message, text), text
     assert not (project / "store").exists() or new == ":number"  # known when it has been called
+
+
+SEQUENCES = """
+import torch
+from torch import nn
+
+class Sequences(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 3)
+        self.both = nn.Identity()
+        self.pair = Pair()
+
+    def forward(self, tokens, padding, other_mask):
+        return self.pair(self.both(self.first(tokens)))[1]
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, 2 * x
+
+class Centers(nn.Linear):
+    def forward(self, x):
+        y = super().forward(x)
+        return y - y.mean(dim=0)
+
+def sequences():
+    return Sequences()
+
+def centers():
+    return nn.Sequential(Centers(2, 3), nn.ReLU())
+"""
+
+
+def test_masks_axes_and_members_by_the_configuration(project: Path) -> None:
+    module = next(project.glob("networks_*.py"))
+    module.write_text(SEQUENCES)
+    x = np.random.default_rng(1).normal(size=(9, 5, 2)).astype(np.float32)
+    real = np.arange(5) < np.array([1, 2, 3, 4, 5, 1, 2, 3, 4])[:, None]
+    np.savez(project / "probe.npz", tokens=x, padding_mask=~real, other_mask=np.ones((9, 4), bool))
+    text = module.read_text().replace("tokens, padding,", "tokens, padding_mask,")
+    module.write_text(text)
+    state = {f"first.{name[2:]}": value for name, value in weights(10).items()}
+    for path in (project / "runs" / "small").iterdir():
+        path.unlink()
+    torch.save(state, project / "runs" / "small" / "checkpoint_step_00010.pt")
+    (project / "capture.yaml").write_text(f"""
+model: {module.stem}:sequences
+probe: probe.npz
+store: store
+layers: [both, "pair.output[1]"]
+pool: mean_tokens
+input_batch_axis: {{tokens: 1}}
+batch_axis: {{"both": 1, "pair*": 1}}
+masks: {{both: "!padding_mask", "pair**": null}}
+runs:
+  - {{name: small, checkpoints: runs/small}}
+""")
+    result = call("capture.yaml")
+    assert result.exit_code == 0, result.stderr
+    rows = x @ state["first.weight"].numpy().T + state["first.bias"].numpy()
+    by_hand = [own[mask].mean(axis=0) for own, mask in zip(rows, real, strict=True)]
+    with open_store(project / "store") as store:
+        both, pair = store.keys()
+        np.testing.assert_allclose(store.read(both), by_hand, atol=1e-6)
+        np.testing.assert_allclose(store.read(pair), 2 * rows.mean(axis=1), atol=1e-6)
+        key = store.provenance("small", 10)["capture"]
+    assert key["masks"] == [["both", "!padding_mask"], ["pair**", None]]
+    assert key["check_rows"] is True
+    rewrite(project, 'masks: {both: "!padding_mask", "pair**": null}', "masks: {pair: null}")
+    result = call("capture.yaml", "--overwrite")
+    assert result.exit_code == 1
+    text = " ".join(result.stderr.split())
+    assert "step 10: layer 'both': it is not clear which mask belongs to it" in text
+    assert "padding_mask (5 tokens), other_mask (4 tokens)" in text
+
+
+def test_rows_that_depend_on_their_batch_by_the_configuration(project: Path) -> None:
+    module = next(project.glob("networks_*.py"))
+    module.write_text(SEQUENCES)
+    rewrite(project, ":build", ":centers")
+    rewrite(project, ", options: {width: 5}", "")
+    rewrite(project, "  - {name: wide, checkpoints: runs/wide, factors: {seed: 1}}\n", "")
+    result = call("capture.yaml")
+    assert result.exit_code == 1
+    text = " ".join(result.stderr.split())
+    assert re.search(r"layer '0': the row of example 'x\d' does not depend on this example", text)
+    rewrite(project, "batch_size: 4", "batch_size: 4\ncheck_rows: false")
+    assert call("capture.yaml").exit_code == 0
+    with open_store(project / "store") as store:
+        assert store.provenance("small", 0)["capture"]["check_rows"] is False
 
 
 def test_a_device_that_is_not_there(project: Path) -> None:

@@ -26,6 +26,8 @@ X = np.arange(6.0).reshape(3, 2)
         ({"inputs": X, "ids": [1, "1", 2]}, r"ids: .* integers \(1 at 0\) and text \('1' at 1\)"),
         ({"inputs": X, "columns": {"digit": [1]}}, r"columns\['digit'\]: expected 3 values.*got 1"),
         ({"inputs": X, "mask": np.ones(3)}, r"\(n_examples, n_tokens\).*got \(3,\)"),
+        ({"inputs": X, "mask": [[1, 0]] * 3}, "mask must be a torch tensor.*not list"),
+        ({"inputs": X, "mask": X}, "mask: expected 1 where a token is real and 0"),
         ({"inputs": X, "mask": np.ones((2, 2))}, r"with 3 examples, got \(2, 2\)"),
         (
             {"inputs": X, "ids": ["a", "b", "c"], "mask": np.array([[1, 0], [0, 0], [0, 1]])},
@@ -69,6 +71,18 @@ def test_a_batch_is_a_copy() -> None:
     assert probe.batch(slice(1, 2), None)[1]["b"].tolist() == [[2, 3]]
 
 
+def test_the_first_example() -> None:
+    mask = np.array([[0, 1], [1, 1], [1, 0]])
+    for inputs in (X, {"a": X, "mask": mask}):
+        first = Probe(inputs, mask=mask, batch_axis=1).first()
+        args, kwargs = first.batch(slice(0, 1), None)
+        tensors = [*args, *kwargs.values()]
+        assert tensors[0].tolist() == [[0.0], [1.0]]
+        real = first.masks.real_tokens("mask", slice(0, 1), torch.device("cpu"))
+        assert real.tolist() == [[False, True]]
+    assert Probe({"a": X, "mask": mask}).first().masks.given is None
+
+
 def test_read_from_npz(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", inputs=X, ids=np.array(["a", "b", "c"]), column_digit=[7, 8, 9])
     probe = Probe.load(tmp_path / "one.npz")
@@ -80,8 +94,7 @@ def test_read_from_npz(tmp_path: Path) -> None:
     probe = Probe.load(tmp_path / "two.npz")
     assert probe.ids == ("5", "6", "7")
     assert set(probe.batch(slice(0, 1), None)[1]) == {"input_ids", "attention_mask"}
-    real = probe.real_tokens(slice(0, 3), torch.device("cpu"))
-    assert real is not None
+    real = probe.masks.real_tokens("attention_mask", slice(0, 3), torch.device("cpu"))
     assert real.tolist() == [[True, True], [True, False], [False, True]]
 
 

@@ -7,27 +7,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcka.capture.listening import SIDES, Listener, Side, run_on_probe
-from fastcka.capture.pooling import POOLS, Pool, pooled
+from fastcka.capture.listening import Listener, run_on_probe
+from fastcka.capture.masks import mask_of
+from fastcka.capture.members import SIDES
+from fastcka.capture.pooled_rows import LayerReading, PooledRows
+from fastcka.capture.pooling import POOLS, Pool
 from fastcka.capture.probe import Probe
-from fastcka.capture.selection import glob_matches, select_modules
+from fastcka.capture.row_check import check_rows_alone
+from fastcka.capture.selection import (
+    check_patterns,
+    first_fit,
+    has_channels_first,
+    select_modules,
+)
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.errors import InputError
 from fastcka.out_of_memory import CAPTURE_REMEDY, named_shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from numpy.typing import NDArray
 
+    from fastcka.capture.masks import Masks
+    from fastcka.capture.members import Side
+    from fastcka.capture.pooled_rows import Allocate
     from fastcka.capture.selection import SelectedModule
-
-    Allocate = Callable[[tuple[int, ...]], NDArray[np.float32]]
 
 Pools = Pool | Mapping[str, Pool]
 """One pooling for all layers, or one for each name or pattern; the first that fits counts."""
+
+BatchAxes = int | Mapping[str, int]
+"""The axis of the examples for all layers, or for each name or pattern; 0 where none fits."""
 
 
 @named_shortage("capturing activations", CAPTURE_REMEDY)
@@ -38,7 +49,10 @@ def capture_activations(
     *,
     pool: Pools = "flatten",
     side: Side = "output",
+    masks: Masks | None = None,
+    batch_axis: BatchAxes = 0,
     batch_size: int = 256,
+    check_rows: bool = True,
     allocate: Allocate | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Run ``model`` on ``inputs`` and return what the named modules gave out, or were given.
@@ -61,15 +75,30 @@ def capture_activations(
         Dotted module paths, as ``model.named_modules()`` gives them (``"encoder.layers.0"``), or
         patterns: ``*`` for anything without a dot, ``**`` for anything, ``!`` in front to leave
         out. A module that is called more than once has a representation a call:
-        ``"relu@0"``, ``"relu@1"``, or ``"relu@*"`` for all.
+        ``"relu@0"``, ``"relu@1"``, or ``"relu@*"`` for all. ``"block.output[1]"``,
+        ``"block.output.last_hidden_state"`` and ``"block.input[0]"`` (with ``side="input"``) name a
+        member of what a module returns or is given; patterns may end in this way too.
     pool : str or mapping of pattern to str, default "flatten"
         ``"none"`` keeps all axes, ``"flatten"`` flattens those after the first (both with zeros
-        where the probe's mask says padding), ``"mean_tokens"``, ``"last_token"`` and ``"cls"`` take
-        the mean, last and first real token, ``"spatial_mean"`` the mean of each channel.
+        where the mask says padding, in a layer with three axes or more), ``"mean_tokens"``,
+        ``"last_token"`` and ``"cls"`` take the mean, last and first real token, ``"spatial_mean"``
+        the mean of each channel.
     side : {"output", "input"}, default "output"
         What the modules give out, or what they are given.
+    masks : str or mapping of pattern to str or None, optional
+        Which mask of the probe belongs to a layer: ``{"decoder**": "decoder_attention_mask"}``. A
+        mask is an input of the probe, or ``"mask"`` for the one given for pooling; ``!`` in front
+        takes its opposite (for a ``key_padding_mask``), and None says that the layer has no
+        padding. A layer that nothing names takes the probe's only mask, if there is one sequence of
+        tokens and one mask, and the layer has as many tokens.
+    batch_axis : int or mapping of pattern to int, default 0
+        Which axis of a layer is the examples: 1 for the layers of an ``nn.LSTM`` or
+        ``nn.TransformerEncoder`` with ``batch_first=False``. See `Probe` for such inputs.
     batch_size : int, default 256
         Examples in one forward pass; the last batch may be smaller.
+    check_rows : bool, default True
+        Run a few examples again, in other batches, and refuse a layer whose rows are not the same
+        within round-off (see `fastcka.capture.row_check`).
     allocate : callable, optional
         Makes the float32 array of a given shape that a layer is written to; `numpy.empty` if None.
 
@@ -77,14 +106,20 @@ def capture_activations(
     -------
     dict of str to ndarray of float32, shape (n_examples, n_features)
         One entry a layer, in the order of ``layers``; more axes with ``pool="none"``. Of a tuple,
-        list or mapping (a ``ModelOutput``), the first tensor is taken.
+        list, mapping or dataclass, the only tensor of floating numbers is taken, or
+        ``last_hidden_state``, or the first member of a recurrent or attention module of PyTorch.
 
     Raises
     ------
     InputError
         If a layer is not in the model, is called never, or more than once without a number, or
         gives something other than one row an example with a constant number of features, or than
-        its pooling is for.
+        its pooling is for; if several tensors or masks fit a layer and none is named; if rows do
+        not depend on their example alone; or if the probe's dtype is not that of the weights.
+    NetworkError
+        If the network raises an exception.
+    OutOfMemoryError
+        If there is not enough memory for a forward pass or for the rows.
     MissingExtraError
         If PyTorch is not installed.
 
@@ -97,17 +132,75 @@ def capture_activations(
     """
     require_torch()
     probe = inputs if isinstance(inputs, Probe) else Probe(inputs)
-    model = unwrapped(model)
+    captured = captured_layers(
+        unwrapped(model),
+        probe,
+        layers,
+        pool=pool,
+        side=side,
+        masks=masks,
+        batch_axis=batch_axis,
+        batch_size=batch_size,
+        check_rows=check_rows,
+        allocate=allocate,
+    )
+    return {name: rows.whole() for name, rows in captured.items()}
+
+
+def captured_layers(
+    model: torch.nn.Module,
+    probe: Probe,
+    layers: Sequence[str],
+    *,
+    pool: Pools,
+    side: Side,
+    masks: Masks | None,
+    batch_axis: BatchAxes,
+    batch_size: int,
+    check_rows: bool,
+    allocate: Allocate | None,
+) -> dict[str, PooledRows]:
+    """Do the work of `capture_activations`, and return how each layer was read beside its rows."""
     check_choices(pool, side)
-    listeners = [
-        _listener(selected, probe, pool_of(selected.name, pool), side, allocate or _empty)
-        for selected in select_modules(model, layers)
-    ]
+    chosen = select_modules(model, layers)
+    for selected in chosen:
+        if selected.member is not None and selected.member.side != side:
+            raise InputError(
+                f"layers: {selected.label!r} names the {selected.member.side}, but side is "
+                f"{side!r}; expected side={selected.member.side!r}"
+            )
+    names = [_names(selected) for selected in chosen]
+    for option, given in (("masks", masks), ("batch_axis", batch_axis)):
+        check_patterns(option, given, names)
+
+    def reading(selected: SelectedModule, call: int) -> LayerReading:
+        label = selected.label if call == 0 else selected.label_of(call)
+        fits = _names(selected)
+        return LayerReading(
+            label,
+            pool_of(selected, pool),
+            mask_of(fits, probe.masks, masks),
+            axis_of(fits, batch_axis),
+            has_channels_first(selected.module),
+        )
+
+    def listener(selected: SelectedModule) -> Listener[PooledRows]:
+        reading(selected, 0)  # refuse what does not fit before the network runs
+        return Listener(
+            selected,
+            lambda call: PooledRows(reading(selected, call), len(probe), allocate or _empty),
+            side,
+        )
+
+    listeners = [listener(selected) for selected in chosen]
     run_on_probe(model, probe, listeners, batch_size=batch_size)
-    captured: dict[str, NDArray[np.float32]] = {}
-    for listener in listeners:
-        for name, sink in listener.named_sinks().items():
-            captured[name] = sink.whole()
+    captured: dict[str, PooledRows] = {}
+    for own in listeners:
+        captured |= own.named_sinks()
+    for rows in captured.values():
+        rows.whole()  # refuses what may be turned
+    if check_rows:
+        check_rows_alone(model, probe, listeners, batch_size=batch_size)
     return captured
 
 
@@ -128,7 +221,7 @@ def check_choices(pool: Pools, side: Side) -> None:
         raise InputError(f"side: expected one of {', '.join(SIDES)}, got {side!r}")
 
 
-def pool_of(layer: str, pool: Pools) -> Pool:
+def pool_of(selected: SelectedModule, pool: Pools) -> Pool:
     """Return the pooling of a layer.
 
     Raises
@@ -138,81 +231,36 @@ def pool_of(layer: str, pool: Pools) -> Pool:
     """
     if not isinstance(pool, Mapping):
         return pool
-    bare = layer.partition("@")[0]
-    for pattern, name in pool.items():
-        if glob_matches(pattern, bare):
-            return name
+    if (found := first_fit(_names(selected), pool)) is not None:
+        return found[1]
     raise InputError(
-        f"pool: nothing in {', '.join(pool) or 'it'} fits layer {layer!r}; expected a pooling for "
-        "each layer ('**' fits all)"
+        f"pool: nothing in {', '.join(pool) or 'it'} fits layer {selected.name!r}; expected a "
+        "pooling for each layer ('**' fits all)"
     )
+
+
+def axis_of(names: Sequence[str], batch_axis: BatchAxes) -> int | None:
+    """Return the axis of the examples of a layer; None if nothing was said.
+
+    Raises
+    ------
+    InputError
+        If it is not an integer of at least 0.
+    """
+    named = batch_axis if isinstance(batch_axis, Mapping) else {"**": batch_axis}
+    found = first_fit(names, named)
+    if found is None or (found[1] == 0 and not isinstance(batch_axis, Mapping)):
+        return None
+    axis = found[1]
+    if isinstance(axis, bool) or not isinstance(axis, int) or axis < 0:
+        raise InputError(f"batch_axis: expected an axis, 0 or more, got {axis!r}")
+    return axis
+
+
+def _names(selected: SelectedModule) -> tuple[str, str]:
+    """What a pattern of an option may fit: the module with its member, or the module."""
+    return selected.label_of(None), selected.name
 
 
 def _empty(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.empty(shape, np.float32)
-
-
-def _listener(
-    selected: SelectedModule, probe: Probe, pool: Pool, side: Side, allocate: Allocate
-) -> Listener[_PooledRows]:
-    return Listener(
-        selected,
-        lambda call: _PooledRows(
-            selected.label if call == 0 else f"{selected.name}@{call}", probe, pool, allocate
-        ),
-        side,
-    )
-
-
-class _PooledRows:
-    """The rows of one layer, pooled, in an array for all examples."""
-
-    def __init__(self, layer: str, probe: Probe, pool: Pool, allocate: Allocate) -> None:
-        self.layer = layer
-        self._probe = probe
-        self._pool = pool
-        self._allocate = allocate
-        self._values = np.empty((0, 0), np.float32)
-        self._ambiguous = True
-
-    def take(self, values: torch.Tensor, rows: slice) -> None:
-        """Pool and copy the rows of one batch."""
-        import torch
-
-        n_rows = rows.stop - rows.start
-        if values.ndim == 0 or len(values) != n_rows or values.numel() == 0:
-            hint = ""
-            if values.ndim >= 2 and values.shape[1] == n_rows:
-                hint = " (batch_first=True gives a recurrent or attention module that order)"
-            raise InputError(
-                f"layer {self.layer!r} gave a tensor of shape {tuple(values.shape)} for a batch of "
-                f"{n_rows} examples; its first axis must be the examples, with features after it"
-                f"{hint}"
-            )
-        # As many tokens as examples: tokens first would look the same. Another batch may tell.
-        self._ambiguous &= n_rows > 1 and values.ndim == 3 and values.shape[1] == n_rows
-        real = self._probe.real_tokens(rows, values.device)
-        values = pooled(values, self._pool, real, layer=self.layer)
-        if rows.start == 0:
-            self._values = self._allocate((len(self._probe), *values.shape[1:]))
-        elif values.shape[1:] != self._values.shape[1:]:
-            raise InputError(
-                f"layer {self.layer!r} gave {_features(values.shape)} features for example "
-                f"{rows.start} and {_features(self._values.shape)} for example 0; the number must "
-                "be constant (pad the inputs, pool over tokens, or capture a layer behind the "
-                "network's own pooling)"
-            )
-        torch.from_numpy(self._values[rows]).copy_(values)
-
-    def whole(self) -> NDArray[np.float32]:
-        """Return all rows."""
-        if self._ambiguous:
-            raise InputError(
-                f"layer {self.layer!r} gave as many tokens as a batch has examples, so that tokens "
-                "first and examples first look the same; expected another batch_size"
-            )
-        return self._values
-
-
-def _features(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape[1:]))

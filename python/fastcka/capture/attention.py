@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcka.capture.attention_listening import hugging_face_listeners, multihead_listeners
+from fastcka.capture.batches import examples_of
 from fastcka.capture.listening import run_on_probe
+from fastcka.capture.masks import mask_of
 from fastcka.capture.probe import Probe
-from fastcka.capture.selection import check_match, fits
+from fastcka.capture.selection import check_match, check_patterns, fits
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.errors import InputError
@@ -22,13 +24,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.capture.attention_listening import AttentionListener
+    from fastcka.capture.batches import Rows
+    from fastcka.capture.masks import LayerMask, Masks
 
 
 @dataclass(frozen=True, eq=False)
 class Attention:
     """What the heads of one layer attend to.
 
-    Padding (of the probe's mask, where that is as long as the queries) counts nowhere.
+    Padding counts nowhere. It is that of the layer's mask, see `capture_attention`.
 
     Attributes
     ----------
@@ -52,6 +56,7 @@ def capture_attention(
     inputs: torch.Tensor | NDArray[Any] | Probe,
     layers: Sequence[str] = ("**",),
     *,
+    masks: Masks | None = None,
     keep_weights: bool = False,
     batch_size: int = 64,
 ) -> dict[str, Attention]:
@@ -72,6 +77,9 @@ def capture_attention(
         Paths of ``nn.MultiheadAttention`` modules (``"layers.0.self_attn"``), or of a Hugging Face
         model's attentions (``"attentions.0"``, ``"decoder_attentions.0"``; behind the model's own
         path, where it is inside another); or patterns, as in `capture_activations`.
+    masks : str or mapping of pattern to str or None, optional
+        Which mask of the probe says which queries of a layer are real, as in `capture_activations`:
+        ``{"encoder_attentions.*": "attention_mask", "**": "decoder_attention_mask"}``.
     keep_weights : bool, default False
         Return all weights: 4 n_examples n_heads n_queries n_keys bytes a layer. Else no more than
         one batch of them is in memory.
@@ -86,7 +94,8 @@ def capture_attention(
     Raises
     ------
     InputError
-        If a path or pattern fits no attention layer, or weights are not finite.
+        If a path or pattern fits no attention layer, weights are not finite, or it is not clear
+        which mask belongs to a layer.
     MissingExtraError
         If PyTorch is not installed.
     """
@@ -97,7 +106,9 @@ def capture_attention(
     model = unwrapped(model)
 
     def make_sink(layer: str) -> _Heads:
-        return _Heads(layer, probe, wanted=fits(layer, layers), keep_weights=keep_weights)
+        mask = mask_of((layer, layer.partition("@")[0]), probe.masks, masks)
+        wanted = fits(layer, layers)
+        return _Heads(layer, probe, mask, wanted=wanted, keep_weights=keep_weights)
 
     listeners: list[AttentionListener[_Heads]] = [
         *hugging_face_listeners(model, make_sink),
@@ -109,49 +120,54 @@ def capture_attention(
         path = entry.removeprefix("!")
         found = [name for name in heads if fits(name, [path])]
         check_match(path, found, list(heads), f"{type(model).__name__}'s attention")
+    check_patterns("masks", masks, [(name, name.partition("@")[0]) for name in heads])
     return {name: sink.summary() for name, sink in heads.items() if sink.wanted}
 
 
 class _Heads:
     """The running sums of one layer."""
 
-    def __init__(self, layer: str, probe: Probe, *, wanted: bool, keep_weights: bool) -> None:
+    def __init__(
+        self, layer: str, probe: Probe, mask: LayerMask, *, wanted: bool, keep_weights: bool
+    ) -> None:
         self.layer = layer
         self.wanted = wanted
         self._probe = probe
+        self._mask = mask
         self._keep = keep_weights
         self._entropy = np.empty((0, 0))
         self._sum_map = np.empty((0, 0, 0))
         self._n_real = np.empty(0, np.int64)
         self._weights: NDArray[np.float32] | None = None
 
-    def take(self, values: torch.Tensor, rows: slice) -> None:
+    def take(self, values: torch.Tensor, rows: Rows) -> None:
         """Add the weights of one batch, (n_rows, n_heads, n_queries, n_keys)."""
         import torch
 
         if not self.wanted:
             return
-        n_rows = rows.stop - rows.start
+        examples = examples_of(rows)
+        n_rows = len(examples)
         if values.ndim != 4 or len(values) != n_rows:
             raise InputError(
                 f"attention {self.layer!r} gave weights of shape {tuple(values.shape)} for a batch "
                 f"of {n_rows} examples; expected ({n_rows}, n_heads, n_queries, n_keys)"
             )
         shape = values.shape[1:]
-        if rows.start == 0:
+        if examples[0] == 0:
             self._begin(shape)
         elif shape != self._sum_map.shape:
             raise InputError(
                 f"attention {self.layer!r} gave weights of shape {tuple(shape)} for example "
-                f"{rows.start} and {self._sum_map.shape} for example 0; expected the same for all: "
-                "pad the inputs to one length"
+                f"{examples[0]} and {self._sum_map.shape} for example 0; expected the same for "
+                "all: pad the inputs to one length"
             )
         real = self._real_queries(values, rows)
         counted = values.float().masked_fill(~real[:, None, :, None], 0)
         if not torch.isfinite(counted).all():
             raise InputError(
-                f"attention {self.layer!r} gave NaN or Inf among examples {rows.start} to "
-                f"{rows.stop - 1}; padding that attends to nothing needs a mask in the probe"
+                f"attention {self.layer!r} gave NaN or Inf among examples {examples[0]} to "
+                f"{examples[-1]}; padding that attends to nothing needs a mask in the probe"
             )
         entropy = torch.special.entr(counted).sum(dim=(2, 3), dtype=torch.float64)
         self._entropy[rows] = (entropy / real.sum(dim=1, keepdim=True)).cpu().numpy()
@@ -173,11 +189,11 @@ class _Heads:
         if self._keep:
             self._weights = np.empty((n_examples, *shape), np.float32)
 
-    def _real_queries(self, values: torch.Tensor, rows: slice) -> torch.Tensor:
+    def _real_queries(self, values: torch.Tensor, rows: Rows) -> torch.Tensor:
         import torch
 
-        real = self._probe.real_tokens(rows, values.device)
         n_rows, _, n_queries, _ = values.shape
-        if real is None or real.shape[1] != n_queries:
+        real = self._mask.real_tokens(rows, n_queries, values.device, needed=False, certain=True)
+        if real is None:
             return torch.ones((n_rows, n_queries), dtype=torch.bool, device=values.device)
         return real

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from fastcka.capture.batches import Rows
+
 S = TypeVar("S", bound=Sink)
 
 # The parameters of nn.MultiheadAttention.forward, as it may be called without their names.
@@ -98,7 +100,7 @@ class _HuggingFace(Generic[S]):
         self._module = module
         self._make_sink = make_sink
         self._sinks: dict[str, S] = {}
-        self._rows = slice(0, 0)
+        self._rows: Rows = slice(0, 0)
         self._calls = 0
 
     def attach(self, stack: contextlib.ExitStack) -> None:
@@ -111,7 +113,7 @@ class _HuggingFace(Generic[S]):
         stack.callback(module.register_forward_pre_hook(_ask_model, with_kwargs=True).remove)
         stack.callback(module.register_forward_hook(self._answer).remove)
 
-    def begin(self, rows: slice) -> None:
+    def begin(self, rows: Rows) -> None:
         self._rows = rows
         self._calls = 0
 

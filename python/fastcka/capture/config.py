@@ -12,11 +12,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveInt,
     ValidationError,
 )
 
-from fastcka.capture.listening import Side
+from fastcka.capture.members import Side
 from fastcka.capture.pooling import Pool
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
@@ -91,8 +92,10 @@ class CaptureConfig(BaseModel):
         A ``.npz`` file, see `Probe.load`.
     store
         The folder of the store; made if need be.
-    layers, pool, side, batch_size
+    layers, pool, side, masks, batch_axis, batch_size, check_rows
         As for `capture_activations`.
+    input_batch_axis
+        Along which axis the network expects the examples, as ``batch_axis`` of `Probe`.
     device
         Where the networks run, as PyTorch names it.
     runs
@@ -107,7 +110,11 @@ class CaptureConfig(BaseModel):
     layers: list[str] = Field(min_length=1)
     pool: Pool | dict[str, Pool] = "flatten"
     side: Side = "output"
+    masks: str | dict[str, str | None] | None = None
+    batch_axis: NonNegativeInt | dict[str, NonNegativeInt] = 0
+    input_batch_axis: NonNegativeInt | dict[str, NonNegativeInt] = 0
     batch_size: PositiveInt = 256
+    check_rows: bool = True
     device: str = "cpu"
     runs: Annotated[list[CaptureRun], AfterValidator(_distinct_names)] = Field(min_length=1)
 

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, get_args
+import sys
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from fastcka.capture.failures import forward_error
+from fastcka.capture.members import chosen_tensor
 from fastcka.capture.rng import restore_rng_state, rng_state
-from fastcka.errors import InputError
+from fastcka.errors import FastckaError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import torch
 
+    from fastcka.capture.batches import Rows
+    from fastcka.capture.members import Side
     from fastcka.capture.probe import Probe
     from fastcka.capture.selection import SelectedModule
-
-Side = Literal["input", "output"]
-SIDES: tuple[Side, ...] = get_args(Side)
 
 
 class Sink(Protocol):
     """Where the values of one layer go, batch by batch."""
 
-    def take(self, values: torch.Tensor, rows: slice) -> None:
+    def take(self, values: torch.Tensor, rows: Rows) -> None:
         """Keep what it needs of the values of these examples; they may be changed afterwards."""
 
 
@@ -36,7 +38,7 @@ class ProbeListener(Protocol):
     def attach(self, stack: contextlib.ExitStack) -> None:
         """Put hooks on the network, to be taken off when the stack is left."""
 
-    def begin(self, rows: slice) -> None:
+    def begin(self, rows: Rows) -> None:
         """Be told which examples the next forward pass is for."""
 
     def end(self) -> None:
@@ -63,22 +65,29 @@ class Listener(Generic[S]):
         self.side = side
         self.sinks: dict[int, S] = {}
         self._make_sink = make_sink
-        self._rows = slice(0, 0)
+        self._rows: Rows = slice(0, 0)
         self._calls = 0
+        self._batches = 0
 
     def attach(self, stack: contextlib.ExitStack) -> None:
         """Put the hook on the module, to be taken off when the stack is left."""
         module = self.selected.module
+        if is_scripted(module):
+            raise InputError(
+                f"layer {self.selected.name!r} is TorchScript, which takes no hooks; build the "
+                "network in Python and load its state_dict, or capture a layer around this one"
+            )
         if self.side == "input":
             handle = module.register_forward_pre_hook(self._before, with_kwargs=True)
         else:
             handle = module.register_forward_hook(self._after)
         stack.callback(handle.remove)
 
-    def begin(self, rows: slice) -> None:
+    def begin(self, rows: Rows) -> None:
         """Be told which examples come next."""
         self._rows = rows
         self._calls = 0
+        self._batches += 1
 
     def end(self) -> None:
         """Check the number of calls in the forward pass that is over.
@@ -111,23 +120,45 @@ class Listener(Generic[S]):
         """Return the sinks by the layer's name, which has the call's number where there is need."""
         if len(self.sinks) == 1:
             return {self.selected.label: next(iter(self.sinks.values()))}
-        return {f"{self.selected.name}@{call}": sink for call, sink in self.sinks.items()}
+        return {self.selected.label_of(call): sink for call, sink in self.sinks.items()}
 
     def hear(self, values: torch.Tensor) -> None:
         """Count a call, and hand its values to its sink if the call is meant."""
         call, self._calls = self._calls, self._calls + 1
-        if self.selected.call not in (None, "*", call) or (self.selected.call is None and call):
+        if not self._means(call):
             return
-        if self._rows.start == 0 and call not in self.sinks:
+        if self._batches == 1 and call not in self.sinks:
             self.sinks[call] = self._make_sink(call)
         if call in self.sinks:  # else end() says that the number of calls has changed
             self.sinks[call].take(values.detach(), self._rows)
 
+    def _means(self, call: int) -> bool:
+        return self.selected.call in ("*", call) or (self.selected.call is None and not call)
+
     def _before(self, _module: torch.nn.Module, args: tuple[Any, ...], kwargs: Any) -> None:
-        self.hear(first_tensor((*args, *kwargs.values()), layer=self.selected.label, side="input"))
+        self._hear_member(dict(enumerate(args)) | kwargs)
 
     def _after(self, _module: torch.nn.Module, _args: Any, output: Any) -> None:
-        self.hear(first_tensor(output, layer=self.selected.label, side="output"))
+        self._hear_member(output)
+
+    def _hear_member(self, value: Any) -> None:
+        selected = self.selected
+        if not self._means(self._calls):
+            self._calls += 1
+            return
+        layer = selected.name if selected.call is None else f"{selected.name}@{self._calls}"
+        self.hear(
+            chosen_tensor(
+                value, module=selected.module, layer=layer, side=self.side, member=selected.member
+            )
+        )
+
+
+def is_scripted(module: torch.nn.Module) -> bool:
+    """Whether a module is TorchScript, so that it takes no hooks."""
+    import torch
+
+    return isinstance(module, torch.jit.ScriptModule)
 
 
 def run_on_probe(
@@ -136,11 +167,13 @@ def run_on_probe(
     listeners: Sequence[ProbeListener],
     *,
     batch_size: int,
+    examples: Sequence[int] | None = None,
 ) -> None:
     """Run a network on each example once, in order, in batches.
 
-    It runs in eval and inference mode, off the fused paths of ``nn.TransformerEncoder`` and
-    ``nn.MultiheadAttention`` (which skip hooks and pass ragged tensors on). Afterwards, and after
+    It runs in eval and inference mode, without compiled code (which skips hooks) and off the fused
+    paths of ``nn.TransformerEncoder`` and ``nn.MultiheadAttention`` (which skip hooks and pass
+    ragged tensors on). Afterwards, and after
     an exception too, no hook is left, each submodule has the ``training`` flag that it came with,
     and the random number generators of Python, NumPy and PyTorch are where they were.
 
@@ -154,11 +187,18 @@ def run_on_probe(
         What listens.
     batch_size
         Examples in one forward pass; the last batch may be smaller.
+    examples
+        Run these examples, in this order, in place of all; one may be there more than once.
 
     Raises
     ------
     InputError
-        If ``batch_size`` is not an integer of at least 1, or a listener has something to refuse.
+        If ``batch_size`` is not an integer of at least 1, a listener has something to refuse, or
+        the probe's dtype is not that of the network's weights.
+    OutOfMemoryError
+        If a forward pass needs more memory than there is.
+    NetworkError
+        If the network raises anything else.
     """
     import torch
 
@@ -171,51 +211,33 @@ def run_on_probe(
         for listener in listeners:
             listener.attach(stack)
         stack.enter_context(torch.inference_mode())
-        for start in range(0, len(probe), batch_size):
-            rows = slice(start, min(start + batch_size, len(probe)))
-            args, kwargs = probe.batch(rows, device)
+        n_examples = len(probe) if examples is None else len(examples)
+        for start in range(0, n_examples, batch_size):
+            stop = min(start + batch_size, n_examples)
+            rows = slice(start, stop) if examples is None else list(examples[start:stop])
             for listener in listeners:
                 listener.begin(rows)
-            model(*args, **kwargs)
+            _run(model, probe, rows, device, stop - start)
             for listener in listeners:
                 listener.end()
 
 
-def first_tensor(value: Any, *, layer: str, side: Side) -> torch.Tensor:
-    """Return the first tensor in what a module was given or gave out.
-
-    Parameters
-    ----------
-    value
-        A tensor, or a tuple, list or mapping (a ``ModelOutput`` is one) that holds tensors.
-    layer, side
-        For the message.
-
-    Raises
-    ------
-    InputError
-        If there is none, or it is complex or ragged.
-    """
-    tensor = next(_tensors(value), None)
-    if tensor is None or tensor.is_complex() or tensor.is_nested:
-        came = type(value).__name__ if tensor is None else f"{tensor.dtype}, {tensor.layout}"
-        verb = "returned" if side == "output" else "was given"
-        raise InputError(
-            f"layer {layer!r} {verb} {came}; a real tensor, or a tuple, list or mapping that holds "
-            "one, was expected"
-        )
-    return tensor
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from _tensors(tuple(value.values()))
-    elif isinstance(value, tuple | list):
-        yield from (item for item in value if isinstance(item, torch.Tensor))
+def _run(
+    model: torch.nn.Module, probe: Probe, rows: Rows, device: torch.device | None, n_rows: int
+) -> None:
+    args: list[torch.Tensor] = []
+    kwargs: dict[str, torch.Tensor] = {}
+    failed = None
+    try:
+        args, kwargs = probe.batch(rows, device)
+        model(*args, **kwargs)
+    except FastckaError:
+        raise
+    except Exception as error:  # a network may raise anything
+        inputs = kwargs or dict(zip(["inputs"], args, strict=False))
+        failed = forward_error(error, model, inputs, n_rows)
+    if failed is not None:  # here, where no context holds the tensors of the forward pass
+        raise failed
 
 
 @contextlib.contextmanager
@@ -223,13 +245,19 @@ def _as_it_came(model: torch.nn.Module) -> Iterator[None]:
     import torch
 
     # Flags are put back one by one: train() sets a whole subtree, and may be overridden.
-    flags = [(module, module.training) for module in model.modules()]
+    # A frozen TorchScript module has no flag.
+    flags = [(own, own.training) for own in model.modules() if hasattr(own, "training")]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     random = rng_state()
+    # Nothing is compiled where torch._dynamo, which takes long to import, was never imported.
+    eager: Any = contextlib.nullcontext()
+    if "torch._dynamo" in sys.modules:
+        eager = torch.compiler.set_stance("force_eager")
     try:
         torch.backends.mha.set_fastpath_enabled(False)
         model.eval()
-        yield
+        with eager:
+            yield
     finally:
         for module, training in flags:
             module.training = training

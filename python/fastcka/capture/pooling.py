@@ -29,7 +29,7 @@ def pooled(
         one, so that padding may stand on either side. ``"spatial_mean"`` is the mean over all axes
         after the second of (n_rows, n_channels, ...).
     real : tensor of bool, shape (n_rows, n_tokens), or None
-        Where a token is real; None if all are.
+        Where a token is real; None if all are. With a mask, the second axis is the tokens.
     layer
         Its name, for messages.
 
@@ -41,12 +41,12 @@ def pooled(
     Raises
     ------
     InputError
-        If the shape does not fit the pooling or the mask.
+        If the shape does not fit the pooling.
     """
     import torch
 
     if pool in ("none", "flatten"):
-        if real is not None and values.ndim >= 3 and values.shape[1] == real.shape[1]:
+        if real is not None:
             padding = ~real.reshape(*real.shape, *[1] * (values.ndim - 2))
             values = values.masked_fill(padding, 0)
         return values if pool == "none" and values.ndim > 1 else values.reshape(len(values), -1)
@@ -61,11 +61,6 @@ def pooled(
         if pool == "mean_tokens":
             return values.mean(dim=1, dtype=wide)
         return values[:, -1 if pool == "last_token" else 0]
-    if real.shape[1] != values.shape[1]:
-        raise InputError(
-            f"layer {layer!r} gave {values.shape[1]} tokens, but the mask of the probe has "
-            f"{real.shape[1]}; expected the mask of what this layer gives out"
-        )
     real = real.to(values.device)
     if pool == "mean_tokens":
         # Not a product with the mask: behind masked attention padding may be NaN, and 0 NaN is NaN.

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from fastcka.capture.batches import batch_tensor
 from fastcka.capture.digests import digest_of, text_digest
+from fastcka.capture.probe_masks import ProbeMasks
 from fastcka.capture.torch_library import require_torch
 from fastcka.errors import InputError
+from fastcka.near_misses import near_misses
 from fastcka.store.ids import checked_ids, position_names
 
 if TYPE_CHECKING:
     import os
 
     import torch
-    from numpy.typing import NDArray
 
-    Array = torch.Tensor | NDArray[Any]
+    from fastcka.capture.batches import Array, Rows
 
 _COLUMN: Final = "column_"
 
@@ -43,6 +45,10 @@ class Probe:
         the network needs goes into ``inputs``, of which ``attention_mask`` is taken if None.
     columns : mapping of str to sequence, optional
         Further columns of the examples, for filters: labels, say.
+    batch_axis : int or mapping of str to int, default 0
+        Along which axis the network expects the examples: 1 for an ``nn.LSTM`` or
+        ``nn.TransformerEncoder`` with ``batch_first=False``, or by the input's name. The arrays
+        that you pass have the examples first.
 
     Attributes
     ----------
@@ -50,13 +56,15 @@ class Probe:
     positional_ids : bool
         Whether the ids only name positions, because none were given.
     mask : tensor, ndarray or None
+    masks : fastcka.capture.probe_masks.ProbeMasks
+        This mask, and the inputs that may be masks.
     columns : dict of str to sequence
 
     Raises
     ------
     InputError
-        If an array is missing, empty or of another length, an id cannot be used or repeats, or an
-        example has no real token.
+        If an array is missing, empty or of another length, an id cannot be used or repeats, an
+        example has no real token, or a mask holds something other than 0 and 1.
 
     Examples
     --------
@@ -73,10 +81,12 @@ class Probe:
         *,
         mask: Array | None = None,
         columns: Mapping[str, Sequence[Any]] | None = None,
+        batch_axis: int | Mapping[str, int] = 0,
     ) -> None:
         self._keywords = isinstance(inputs, Mapping)
         self._inputs = dict(inputs) if isinstance(inputs, Mapping) else {"inputs": inputs}
         _check_inputs(self._inputs)
+        self._axes = _checked_axes(batch_axis, self._inputs)
         self.positional_ids = ids is None
         self.ids = tuple(
             position_names(len(self)) if ids is None else checked_ids("ids", ids, len(self))
@@ -89,8 +99,7 @@ class Probe:
                     f"columns[{name!r}]: expected {len(self)} values, one for each example, "
                     f"got {len(values)}"
                 )
-        if self.mask is not None:
-            _check_mask(self.mask, self.ids)
+        self.masks = ProbeMasks(self._inputs, mask, self.ids)
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in self._inputs.items())
@@ -102,7 +111,10 @@ class Probe:
     @cached_property
     def digest(self) -> str:
         """Changes with any input, id, column or mask, and with their order."""
-        arrays = list(self._inputs.items())
+        arrays = [
+            (f"{name} along axis {axis}" if (axis := self._axes[name]) else name, value)
+            for name, value in self._inputs.items()
+        ]
         if self.mask is not None:
             arrays.append(("the mask for pooling", self.mask))
         columns = {name: [str(value) for value in values] for name, values in self.columns.items()}
@@ -112,18 +124,29 @@ class Probe:
         return text_digest(repr(parts))
 
     def batch(
-        self, rows: slice, device: torch.device | None
+        self, rows: Rows, device: torch.device | None
     ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
         """Return copies of some examples as the arguments of a network: positional, keyword."""
-        tensors = {name: _tensor(value, rows, device) for name, value in self._inputs.items()}
+        tensors = {
+            name: batch_tensor(value, rows, device).movedim(0, self._axes[name])
+            for name, value in self._inputs.items()
+        }
         return ([], tensors) if self._keywords else (list(tensors.values()), {})
 
-    def real_tokens(self, rows: slice, device: torch.device) -> torch.Tensor | None:
-        """Return the mask of some examples, bool, (n_rows, n_tokens); None if there is no mask."""
-        return None if self.mask is None else _tensor(self.mask, rows, device) != 0
+    def first(self) -> Probe:
+        """Return the first example as a probe set, without ids and columns."""
+        inputs = {name: value[:1] for name, value in self._inputs.items()}
+        mask = self.masks.given
+        return Probe(
+            inputs if self._keywords else inputs["inputs"],
+            mask=None if mask is None else mask[:1],
+            batch_axis={name: axis for name, axis in self._axes.items() if axis},
+        )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Probe:
+    def load(
+        cls, path: str | os.PathLike[str], *, batch_axis: int | Mapping[str, int] = 0
+    ) -> Probe:
         """Read a probe set from a ``.npz`` file, as ``numpy.savez`` writes it.
 
         Its arrays are ``ids``, ``mask`` and ``column_<name>``, each optional, and the inputs: one
@@ -158,7 +181,7 @@ class Probe:
             )
         inputs = arrays.get("inputs", arrays)
         try:
-            return cls(inputs, ids, mask=mask, columns=columns)
+            return cls(inputs, ids, mask=mask, columns=columns, batch_axis=batch_axis)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
 
@@ -174,6 +197,10 @@ def _check_inputs(inputs: Mapping[str, Array]) -> None:
             )
         if isinstance(value, np.ndarray) and value.dtype.kind not in "biuf":
             raise InputError(f"{name}: expected numbers or booleans, got {value.dtype}")
+        if isinstance(value, np.ndarray) and value.dtype == np.longdouble:
+            raise InputError(
+                f"{name}: PyTorch has no {value.dtype}; convert it: {name}.astype('float32')"
+            )
         if value.ndim == 0 or len(value) == 0:
             raise InputError(
                 f"{name} must hold at least one example along its first axis; its shape is "
@@ -184,23 +211,18 @@ def _check_inputs(inputs: Mapping[str, Array]) -> None:
         raise InputError(f"inputs differ in their number of examples: {lengths}")
 
 
-def _check_mask(mask: Array, ids: Sequence[str]) -> None:
-    if mask.ndim != 2 or len(mask) != len(ids):
-        raise InputError(
-            f"mask: expected the shape (n_examples, n_tokens) with {len(ids)} examples, "
-            f"got {tuple(mask.shape)}"
-        )
-    real = _tensor(mask, slice(None), None) != 0
-    empty = (~real.any(dim=1)).nonzero()
-    if len(empty):
-        raise InputError(f"mask: example {ids[int(empty[0])]!r} has no real token")
-
-
-def _tensor(value: Array, rows: slice, device: torch.device | None) -> torch.Tensor:
-    import torch
-
-    # A copy: the network may begin in place, and from_numpy takes neither negative strides nor,
-    # without a warning, an array that is read-only.
-    if isinstance(value, torch.Tensor):
-        return value[rows].detach().clone().to(device)
-    return torch.from_numpy(value[rows].copy()).to(device)
+def _checked_axes(
+    batch_axis: int | Mapping[str, int], inputs: Mapping[str, Array]
+) -> dict[str, int]:
+    given = batch_axis if isinstance(batch_axis, Mapping) else dict.fromkeys(inputs, batch_axis)
+    if unknown := [name for name in given if name not in inputs]:
+        hint = near_misses(str(unknown[0]), list(inputs), heading="the inputs")
+        raise InputError(f"batch_axis: the probe has no input {unknown[0]!r}{hint}")
+    axes = {name: given.get(name, 0) for name in inputs}
+    for name, axis in axes.items():
+        n_axes = inputs[name].ndim
+        if isinstance(axis, bool) or not isinstance(axis, int) or not 0 <= axis < n_axes:
+            raise InputError(
+                f"batch_axis: expected an axis of {name}, from 0 to {n_axes - 1}, got {axis!r}"
+            )
+    return axes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcka.capture.activations import capture_activations, check_choices, pool_of
+from fastcka.capture.activations import captured_layers, check_choices
 from fastcka.capture.probe import Probe
 from fastcka.capture.provenance import capture_key, changed_parts
 from fastcka.capture.torch_library import require_torch
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from fastcka.capture.activations import Pools
-    from fastcka.capture.listening import Side
+    from fastcka.capture.activations import BatchAxes, Pools
+    from fastcka.capture.masks import Masks
+    from fastcka.capture.members import Side
 
 
 @named_shortage("capturing representations", CAPTURE_REMEDY)
@@ -38,7 +39,10 @@ def capture_representations(
     step: int,
     pool: Pools = "flatten",
     side: Side = "output",
+    masks: Masks | None = None,
+    batch_axis: BatchAxes = 0,
     batch_size: int = 256,
+    check_rows: bool = True,
     factors: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
     overwrite: bool = False,
@@ -46,13 +50,13 @@ def capture_representations(
     """Run a network on the probe set and write what its layers gave out to a store.
 
     Rows that the store holds for this model and step are left alone if they come from the same
-    weights, probe, layers, pooling, side and factors (see `fastcka.capture.provenance`), and are
+    weights, probe, layers, options and factors (see `fastcka.capture.provenance`), and are
     refused otherwise, unless ``overwrite`` replaces them. Rows are collected in an unnamed file
     beside the store, so that memory holds one batch, however many examples and layers there are.
 
     Parameters
     ----------
-    model, probe, layers, pool, side, batch_size
+    model, probe, layers, pool, side, masks, batch_axis, batch_size, check_rows
         As for `capture_activations`. The rows of an array, and of a probe set without ids,
         are named by position (see `Probe`).
     store : Store or path
@@ -88,7 +92,17 @@ def capture_representations(
         probe = Probe(probe)
     check_choices(pool, side)
     model = unwrapped(model)
-    key = capture_key(model, probe, layers=layers, pool=pool, side=side, factors=factors)
+    key = capture_key(
+        model,
+        probe,
+        layers=layers,
+        pool=pool,
+        side=side,
+        masks=masks,
+        batch_axis=batch_axis,
+        check_rows=check_rows,
+        factors=factors,
+    )
     changed = _changed(store, model_name, step, key, overwrite=overwrite)
     if changed is not None and not changed:
         return False
@@ -103,18 +117,29 @@ def capture_representations(
         with tempfile.TemporaryFile(dir=root) as file:  # the mapping keeps it until it is let go
             return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
-    rows = capture_activations(
-        model, probe, layers, pool=pool, side=side, batch_size=batch_size, allocate=on_disk
+    captured = captured_layers(
+        model,
+        probe,
+        layers,
+        pool=pool,
+        side=side,
+        masks=masks,
+        batch_axis=batch_axis,
+        batch_size=batch_size,
+        check_rows=check_rows,
+        allocate=on_disk,
     )
     store.write(
         model=model_name,
         step=step,
-        layers=rows,
+        layers={layer: rows.whole() for layer, rows in captured.items()},
         example_ids=None if probe.positional_ids else probe.ids,
         example_columns=probe.columns,
         factors=factors,
         provenance={"capture": key, "source": dict(source or {})},
-        layer_attributes={layer: {"pooling": pool_of(layer, pool), "io": side} for layer in rows},
+        layer_attributes={
+            layer: {"pooling": rows.reading.pool, "io": side} for layer, rows in captured.items()
+        },
         overwrite=overwrite,
     )
     return True

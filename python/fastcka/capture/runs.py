@@ -79,7 +79,7 @@ def capture_runs(
     DeviceError
         If the device cannot be used.
     """
-    probe = Probe.load(config.probe)
+    probe = Probe.load(config.probe, batch_axis=config.input_batch_axis)
     factory = load_factory(config.model)
     for run in config.runs:
         check_options(factory, run.options)
@@ -107,7 +107,10 @@ def capture_runs(
                         step=file.step,
                         pool=config.pool,
                         side=config.side,
+                        masks=config.masks,
+                        batch_axis=config.batch_axis,
                         batch_size=config.batch_size,
+                        check_rows=config.check_rows,
                         factors=run.factors,
                         source={"checkpoint": str(file.path), "model": config.model},
                         overwrite=overwrite,

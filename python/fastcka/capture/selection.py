@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from fastcka.capture.members import split_members
+from fastcka.capture.wrappers import bare_modules
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import torch
+
+    from fastcka.capture.members import Member
+
+T = TypeVar("T")
 
 EVERY_CALL: Final = "*"
 
@@ -35,16 +39,24 @@ class SelectedModule:
     call
         Which of its calls in a forward pass: a number from 0, ``"*"`` for each of them, or None if
         it must be called exactly once.
+    member
+        Which member of its output or input is meant; None for the only tensor that fits.
     """
 
     name: str
     module: torch.nn.Module
     call: int | str | None
+    member: Member | None = None
 
     @property
     def label(self) -> str:
         """The name of its representation, if it has one: ``"relu@1"`` for a numbered call."""
-        return f"{self.name}@{self.call}" if isinstance(self.call, int) else self.name
+        return self.label_of(self.call if isinstance(self.call, int) else None)
+
+    def label_of(self, call: int | None) -> str:
+        """Return the name of one call's representation: ``"block@1.output[0]"``."""
+        number = "" if call is None else f"@{call}"
+        return f"{self.name}{number}{self.member or ''}"
 
 
 def glob_matches(pattern: str, name: str) -> bool:
@@ -62,6 +74,14 @@ def glob_matches(pattern: str, name: str) -> bool:
     parts = _MAGIC.split(pattern)
     expression = "".join(_MEANING.get(part) or re.escape(part) for part in parts)
     return re.fullmatch(expression, name) is not None
+
+
+def first_fit(names: Sequence[str], options: Mapping[str, T]) -> tuple[str, T] | None:
+    """Return the first pattern of ``options`` that fits one of a layer's names, and its value."""
+    for pattern, value in options.items():
+        if any(glob_matches(pattern, name) for name in names):
+            return pattern, value
+    return None
 
 
 def fits(name: str, layers: Sequence[str]) -> bool:
@@ -90,7 +110,8 @@ def select_modules(model: torch.nn.Module, layers: Sequence[str]) -> list[Select
         Each a dotted path, a pattern of `glob_matches`, or either behind ``!``, which takes what
         it fits out of what the patterns gave. ``@1`` behind a path or pattern means its second
         call in a forward pass, ``@*`` each call. Patterns leave out containers without a forward
-        method (``nn.ModuleList``).
+        method (``nn.ModuleList``). ``.output[1].hidden`` behind it means a member of what the
+        module returns, ``.input[0]`` of what it is given (see `fastcka.capture.members`).
 
     Returns
     -------
@@ -105,21 +126,22 @@ def select_modules(model: torch.nn.Module, layers: Sequence[str]) -> list[Select
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
         raise InputError(f"layers must be a non-empty sequence of module paths, not {layers!r}")
     # A module that stands in two places has two names, and both are good.
-    modules = {name: m for name, m in model.named_modules(remove_duplicate=False) if name}
+    modules = bare_modules(model)
     excluded = [str(entry)[1:] for entry in layers if str(entry).startswith("!")]
     for entry in excluded:
         check_match(entry, _fitting(entry, modules), list(modules), type(model).__name__)
-    chosen: dict[tuple[str, int | str | None], SelectedModule] = {}
+    chosen: dict[tuple[str, int | str | None, Member | None], SelectedModule] = {}
     for entry in [str(entry) for entry in layers if not str(entry).startswith("!")]:
-        path, call = _parsed(entry, modules)
+        path, call, member = _parsed(entry, modules)
         names = _fitting(path, modules)
         check_match(path, names, list(modules), type(model).__name__)
         for name in names:
             if is_pattern(path) and any(glob_matches(pattern, name) for pattern in excluded):
                 continue
-            if (name, call) in chosen and not is_pattern(path):
+            selected = SelectedModule(name, modules[name], call, member)
+            if (name, call, member) in chosen and not is_pattern(path):
                 raise InputError(f"layers names {entry!r} twice, or also by a pattern before it")
-            chosen.setdefault((name, call), SelectedModule(name, modules[name], call))
+            chosen.setdefault((name, call, member), selected)
     if not chosen:
         raise InputError(f"layers {list(layers)!r} leave no module: all are excluded")
     return list(chosen.values())
@@ -140,7 +162,43 @@ def check_match(path: str, found: Sequence[str], known: Sequence[str], owner: st
     raise InputError(f"{owner} has {what} {path!r}{hint}")
 
 
-def _parsed(entry: str, modules: Mapping[str, Any]) -> tuple[str, int | str | None]:
+def _parsed(
+    entry: str, modules: Mapping[str, torch.nn.Module]
+) -> tuple[str, int | str | None, Member | None]:
+    # A module may be called "output", so what is a module's name is not read as a member.
+    readings = [(entry, None), *split_members(entry)]
+    for text, member in readings:
+        path, call = _numbered(text, modules)
+        if _fitting(path, modules):
+            return path, call, member
+    text, member = readings[-1]
+    return *_numbered(text, modules), member
+
+
+def check_patterns(option: str, given: object, layers: Sequence[Sequence[str]]) -> None:
+    """Refuse a pattern of an option that fits none of the layers.
+
+    Parameters
+    ----------
+    option
+        Its name, for the message.
+    given
+        Its value: patterns are the keys of a mapping.
+    layers
+        The names of each layer.
+
+    Raises
+    ------
+    InputError
+        With near misses.
+    """
+    for pattern in given if isinstance(given, Mapping) else ():
+        if not any(first_fit(names, {str(pattern): None}) for names in layers):
+            hint = near_misses(str(pattern), [names[0] for names in layers], heading="the layers")
+            raise InputError(f"{option}: {pattern!r} fits none of the layers{hint}")
+
+
+def _numbered(entry: str, modules: Mapping[str, Any]) -> tuple[str, int | str | None]:
     numbered = _CALL.fullmatch(entry)
     if numbered is None or entry in modules:
         return entry, None
@@ -155,6 +213,13 @@ def _fitting(path: str, modules: Mapping[str, torch.nn.Module]) -> list[str]:
         for name, module in modules.items()
         if glob_matches(path, name) and _has_forward(module)
     ]
+
+
+def has_channels_first(module: torch.nn.Module) -> bool:
+    """Whether PyTorch documents a module's output as (n_examples, n_channels, ...)."""
+    from torch.nn.modules import batchnorm, conv, instancenorm
+
+    return isinstance(module, conv._ConvNd | batchnorm._BatchNorm | instancenorm._InstanceNorm)
 
 
 def _has_forward(module: torch.nn.Module) -> bool:

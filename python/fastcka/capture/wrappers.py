@@ -47,6 +47,26 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
+def bare_modules(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    """Return the submodules by their dotted paths, without the wrappers anywhere in the model.
+
+    ``encoder`` is what a compiled or parallel wrapper of that name has inside, and its members are
+    ``encoder.0`` and not ``encoder._orig_mod.0``.
+    """
+    modules: dict[str, torch.nn.Module] = {}
+    wrapped: dict[str, str] = {}  # the path of what a wrapper has inside -> the wrapper's path
+    for name, module in model.named_modules(remove_duplicate=False):
+        parent, _, last = name.rpartition(".")
+        bare = wrapped.get(name, ".".join(filter(None, (wrapped.get(parent, parent), last))))
+        if (inner := _inner(module)) is not None:
+            wrapped[f"{name}.{inner}".lstrip(".")] = bare
+        elif bare:
+            modules[bare] = module
+        if bare != name:
+            wrapped.setdefault(name, bare)
+    return modules
+
+
 def without_prefixes(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Take off what wrappers put before *every* name, however often they are nested."""
     first = next(iter(state)).partition(".")[0]

@@ -18,9 +18,16 @@ probe: a .npz file with inputs (or the network's keyword arguments by name), and
 mask and column_NAME.
 store: the folder of the representations. batch_size: 256. device: cpu (default), cuda and so on.
 layers: module paths or patterns: * for anything without a dot, ** for anything, ! in front to \
-leave out, @1 behind for the second call of a module, @* for all calls.
+leave out, @1 behind for the second call of a module, @* for all calls; block.output[1] or \
+block.output.NAME for a member of what a module returns.
 pool: none, flatten (default), mean_tokens, last_token, cls or spatial_mean; or {PATTERN: POOL}.
 side: output (default) or input.
+masks: which mask belongs to which layer, {PATTERN: NAME}: a mask among the inputs, or mask; \
+!NAME takes its opposite (1 at padding), null means no padding.
+batch_axis: which axis of a layer is the examples, 0 (default) or {PATTERN: AXIS}.
+input_batch_axis: along which axis the network expects the examples, 0 (default) or {INPUT: AXIS}.
+check_rows: true (default) runs a few examples again and refuses a layer whose rows depend on \
+other examples.
 runs: a list of {name, checkpoints, steps, factors, options}; checkpoints is the folder of one \
 training run, steps a list (default: all there), factors what tells it from the others, options \
 the arguments of the function."""

@@ -87,7 +87,11 @@ class Capture:
         """Return for each layer the unit of each feature; see `activations.units`."""
         pool: Pool = "none" if self.pool == "flatten" else self.pool
         one = capture_activations(
-            self.model, _first(self.probe), self.layers or default_layers(self.model), pool=pool
+            self.model,
+            self.probe.first(),
+            self.layers or default_layers(self.model),
+            pool=pool,
+            check_rows=False,  # the rows of all examples were checked
         )
         return {layer: units(one[layer].shape[1:]) for layer in layers}
 
@@ -136,8 +140,3 @@ def has_attention(model: torch.nn.Module) -> bool:
         or getattr(getattr(module, "config", None), "num_attention_heads", None) is not None
         for module in model.modules()
     )
-
-
-def _first(probe: Probe) -> Probe:
-    args, kwargs = probe.batch(slice(0, 1), None)
-    return Probe(kwargs or args[0], mask=None if probe.mask is None else probe.mask[:1])

@@ -1,0 +1,122 @@
+"""What a network raises in a forward pass becomes an error that names the layer and the remedy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastcka.errors import FastckaError, InputError, NetworkError, OutOfMemoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+_NO_MEMORY: Final = ("out of memory", "not enough memory", "bad_alloc", "allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of Python, NumPy or PyTorch means that memory is short."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
+
+
+def forward_error(
+    error: Exception, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], n_examples: int
+) -> FastckaError:
+    """Return the error to raise in place of what a forward pass raised.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+    model
+        The network.
+    inputs
+        The batch, by the inputs' names; empty if it could not be made.
+    n_examples
+        How many examples it has.
+    """
+    given = ", ".join(
+        f"{name} {_dtype(value)} {tuple(value.shape)}" for name, value in inputs.items()
+    )
+    given = given or "that could not be moved to its device"
+    network = type(model).__name__
+    if is_out_of_memory(error):
+        # Without a cause: its frames would hold the tensors that fill the memory.
+        advice = "give a smaller batch_size" if n_examples > 1 else "capture on a larger device"
+        return OutOfMemoryError(
+            f"there is not enough memory to run {network} on {_counted(n_examples)} ({given}): "
+            f"{_first_line(error)}; {advice}"
+        )
+    name, module = _failed_in(error, model)
+    where = f"layer {name!r} ({type(module).__name__}) of {network}" if name else network
+    text = f"{type(error).__name__}: {error}"
+    remedy = _dtype_remedy(error, model, module, inputs)
+    named: FastckaError
+    if remedy:
+        named = InputError(f"{remedy}. {where} raised {text}")
+    else:
+        named = NetworkError(
+            f"{text}. It was raised by {where} for {_counted(n_examples)} with the inputs {given}"
+        )
+    named.__cause__ = error
+    return named
+
+
+def _failed_in(error: Exception, model: torch.nn.Module) -> tuple[str, torch.nn.Module]:
+    """Return the innermost submodule whose method was running, by the traceback."""
+    names = {id(module): name for name, module in model.named_modules()}
+    found = ("", model)
+    frame = error.__traceback__
+    while frame is not None:
+        module: Any = frame.tb_frame.f_locals.get("self")
+        if id(module) in names:
+            found = (names[id(module)], module)
+        frame = frame.tb_next
+    return found
+
+
+def _dtype_remedy(
+    error: Exception,
+    model: torch.nn.Module,
+    module: torch.nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+) -> str | None:
+    from torch import nn
+
+    if "type" not in str(error):
+        return None
+    weights = next((own for own in model.parameters() if own.is_floating_point()), None)
+    for name, value in inputs.items():
+        floating = value.is_floating_point()
+        expected = None
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            expected = "int64" if floating else None
+        elif weights is not None and value.dtype != weights.dtype and (floating or len(inputs) < 2):
+            expected = _dtype(weights)
+        if expected is not None:
+            takes = "an embedding takes integers"
+            if weights is not None and expected == _dtype(weights):
+                takes = f"the weights of {type(model).__name__} are {expected}"
+            return (
+                f"{name} is {_dtype(value)}, but {takes}: give the probe as {expected} (NumPy: "
+                f"{name}.astype('{expected}'), PyTorch: {name}.to(torch.{expected}))"
+            )
+    return None
+
+
+def _dtype(value: torch.Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _counted(n_examples: int) -> str:
+    return f"a batch of {n_examples} example{'' if n_examples == 1 else 's'}"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
