@@ -20,6 +20,7 @@ from fastcka.capture.callbacks import huggingface_callback, lightning_callback
 from fastcka.capture.checkpoints import Checkpoint, checkpoint_path, read_checkpoint
 from fastcka.capture.factory import build_model, load_factory, load_weights
 from fastcka.capture.finding import CheckpointFile, find_checkpoints
+from fastcka.capture.fitting import LoadedWeights
 from fastcka.capture.plan import (
     CheckpointPlan,
     PlannedExperiment,
@@ -41,6 +42,7 @@ __all__ = [
     "CheckpointFile",
     "CheckpointPlan",
     "CheckpointRecorder",
+    "LoadedWeights",
     "PlannedExperiment",
     "PlannedPhase",
     "Probe",

@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from fastcka.capture.checkpoints import checkpoint_path, read_any
+from fastcka.capture.checkpoints import checkpoint_path, read_checkpoint
 from fastcka.capture.finding import CheckpointFile, find_checkpoints
 from fastcka.capture.plan import as_plan, experiment_folder
-from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
+from fastcka.errors import CorruptFileError, InputError, UnsafeFileError, WrongStepError
 from fastcka.store.foreign_numpy import check_zip
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ def _checked(
     entry = replace(entry, path=found.path, size=_size(found.path))
     try:
         _check_records(found.path)
-        inside = read_any(found.path, trust_pickle=trust_pickle)
+        inside = read_checkpoint(found.path, trust_pickle=trust_pickle)
+    except WrongStepError as error:
+        return replace(entry, status="wrong step", found_step=error.found, detail=str(error))
     except UnsafeFileError as error:
         return replace(entry, status="unsafe", detail=str(error))
     except CorruptFileError as error:
@@ -136,11 +138,7 @@ def _checked(
         return replace(entry, status=status, detail=str(error))
     except InputError as error:
         return replace(entry, status="damaged", detail=str(error))
-    entry = replace(entry, status="present", found_step=inside.step, run_id=inside.run_id)
-    if inside.step != entry.step:
-        detail = f"{found.path}: holds step {inside.step}, not {entry.step}"
-        return replace(entry, status="wrong step", detail=detail)
-    return entry
+    return replace(entry, status="present", found_step=inside.step, run_id=inside.run_id)
 
 
 def _check_records(path: Path) -> None:
