@@ -175,7 +175,7 @@ def rewrite(project: Path, old: str, new: str) -> None:
         ("batch_size: 4", "pool: {'*': mean}", r"pool\.\*: expected .*came the text 'mean'"),
         ("batch_size: 4", "side: in", "side: expected 'input' or 'output'"),
         ("name: wide", "name: small", "distinct names; small stands twice"),
-        ("checkpoints: runs/wide, ", "", r"runs\[1\]\.checkpoints: missing"),
+        ("checkpoints: runs/wide, ", "", r"runs\[1\]: checkpoints is missing: .*step: 0"),
         ("runs/wide,", "runs/wide, steps: [4, 4],", "distinct steps"),
     ],
 )

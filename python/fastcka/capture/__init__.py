@@ -33,6 +33,7 @@ from fastcka.capture.representations import capture_representations
 from fastcka.capture.rng import restore_rng_state, rng_state
 from fastcka.capture.states import load_state, weights_digest
 from fastcka.capture.steps import planned_steps
+from fastcka.capture.twins import same_weights
 from fastcka.capture.verify import CheckedCheckpoint, verify_checkpoints
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "read_checkpoint",
     "restore_rng_state",
     "rng_state",
+    "same_weights",
     "verify_checkpoints",
     "weights_digest",
 ]

@@ -118,6 +118,12 @@ def step_in_name(path: Path) -> int | None:
     return None if kind is None else step
 
 
+def step_of_name(path: Path, step_pattern: str) -> int | None:
+    """Return the step that a pattern of the user finds in a checkpoint's name."""
+    kind, step = _matched(path, checked_pattern(step_pattern))
+    return None if kind is None else step
+
+
 def _kind_and_step(path: Path) -> tuple[Kind | None, int]:
     for kind, pattern in _NAMES.items():
         if match := pattern.fullmatch(path.name):

@@ -23,12 +23,27 @@ def noted_steps(fields: Mapping[str, Any], names: Iterable[str] = STEP_FIELDS) -
 
 
 def check_step(
-    path: Path, fields: Mapping[str, Any], named: int, names: Iterable[str] = STEP_FIELDS
+    path: Path,
+    fields: Mapping[str, Any],
+    named: int,
+    names: Iterable[str] = STEP_FIELDS,
+    said: str = "its name says",
 ) -> None:
     """Make sure that the fields of a checkpoint do not contradict its name.
 
     A file that notes no step is believed to be of the step that its name says. Of several noted
     numbers, one that agrees is enough: programs count micro-batches beside updates.
+
+    Parameters
+    ----------
+    path, fields
+        The checkpoint.
+    named
+        The step of its name.
+    names
+        The fields that may contain it.
+    said
+        Where it is from, for the message.
 
     Raises
     ------
@@ -39,8 +54,8 @@ def check_step(
     if noted and named not in noted.values():
         inside = ", ".join(f"{name} {step}" for name, step in noted.items())
         raise WrongStepError(
-            f"{path}: contains {inside}, but its name says {named}; rename or replace the file, "
-            "or write check_step: false to go by the name",
+            f"{path}: contains {inside}, but {said} {named}; rename or replace the file, "
+            f"or write check_step: false if {named} is right",
             next(iter(noted.values())),
         )
 

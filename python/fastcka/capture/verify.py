@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from fastcka.capture.checkpoints import checkpoint_path, read_checkpoint
 from fastcka.capture.finding import CheckpointFile, find_checkpoints
 from fastcka.capture.plan import as_plan, experiment_folder
+from fastcka.capture.states import weights_digest
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError, WrongStepError
 from fastcka.store.foreign_numpy import check_zip
 
@@ -53,6 +54,8 @@ class CheckedCheckpoint:
         The step inside the file.
     run_id : str or None
         None for files that no recorder wrote.
+    weights : str or None
+        The digest of the weights, the same for the same weights; see `same_weights`.
     detail : str
         What is wrong and where; empty if nothing is.
     """
@@ -65,6 +68,7 @@ class CheckedCheckpoint:
     size: int | None = None
     found_step: int | None = None
     run_id: str | None = None
+    weights: str | None = None
     detail: str = ""
 
     @property
@@ -138,7 +142,14 @@ def _checked(
         return replace(entry, status=status, detail=str(error))
     except InputError as error:
         return replace(entry, status="damaged", detail=str(error))
-    return replace(entry, status="present", found_step=inside.step, run_id=inside.run_id)
+    recorded = inside.digest if inside.run_id is not None else None  # reading has checked it
+    return replace(
+        entry,
+        status="present",
+        found_step=inside.step,
+        run_id=inside.run_id,
+        weights=recorded or weights_digest(inside.model_state_dict),
+    )
 
 
 def _check_records(path: Path) -> None:

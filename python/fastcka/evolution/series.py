@@ -12,6 +12,7 @@ import numpy as np
 from fastcka.capture.finding import find_checkpoints
 from fastcka.capture.plan import CheckpointPlan, experiment_folder
 from fastcka.capture.states import load_state
+from fastcka.capture.twins import same_weights
 from fastcka.capture.verify import verify_checkpoints
 from fastcka.errors import InputError
 
@@ -47,10 +48,13 @@ class Series:
         Step -> file or folder of those that can be used, ascending.
     missing
         Those that are not there or cannot be used.
+    doubtful
+        A line for each group of checkpoints with the same weights.
     """
 
     paths: dict[int, Path]
     missing: list[Missing]
+    doubtful: list[str]
     trust_pickle: bool = False
 
     def state(self, step: int) -> dict[str, torch.Tensor]:
@@ -91,7 +95,7 @@ def read_series(
         found = [file.step for file in find_checkpoints(folder)]
     except InputError as error:
         steps = planned.checkpoint_steps
-        return Series({}, [Missing(step, names.get(step), str(error)) for step in steps])
+        return Series({}, [Missing(step, names.get(step), str(error)) for step in steps], [])
     steps = tuple(sorted({*planned.checkpoint_steps, *found}))
     every = planned.model_copy(update={"checkpoint_steps": steps})
     checked = verify_checkpoints(
@@ -106,6 +110,7 @@ def read_series(
             for entry in checked
             if not entry.ok
         ],
+        same_weights(checked),
         trust_pickle,
     )
 
