@@ -115,7 +115,8 @@ def _prefix(
 
 def _prefixes(there: set[str], needed: Sequence[str]) -> list[str]:
     """Return every prefix under which all that the network needs is there."""
-    anchor = max((bare_name(name) for name in needed), key=len, default=None)
+    firm = [bare_name(name) for name in needed if not name.endswith(_ADDED)]
+    anchor = max(firm, key=len, default=None)
     if anchor is None:
         return []
     heads = [name.removesuffix(anchor) for name in sorted(there) if name.endswith(f".{anchor}")]
@@ -179,17 +180,20 @@ def misfit(
     strict: bool,
 ) -> str:
     """Return the message for names that do not fit, with what may help."""
-    parts = [f"{where}: its weights do not fit {type(model).__name__}"]
+    start = f"{where}: its weights do not fit {type(model).__name__}"
+    heads = _prefixes({bare_name(name) for name in state}, needed) if lacking else []
+    if heads:
+        others = f"; {', '.join(heads[1:])} would fit as well" if len(heads) > 1 else ""
+        return (
+            f"{start} as they are named, but those under {heads[0]} do: write "
+            f"strip: [{heads[0]}] and strict: false{others}"
+        )
+    parts = [start]
     if lacking:
         parts.append(f"the file lacks {_some(lacking)}")
     if ignored:
         parts.append(f"the network does not have {_some(ignored)}")
-    heads = _prefixes({bare_name(name) for name in state}, needed) if lacking else []
-    if heads:
-        remedy = f"strip: [{heads[0]}] and strict: false load the weights under {heads[0]}"
-        if len(heads) > 1:
-            remedy += f" ({', '.join(heads[1:])} would fit as well)"
-    elif lacking:
+    if lacking:
         remedy = (
             "if names differ by a prefix: strip: [PREFIX]; if the network may keep its values: "
             f"allow_missing: [{lacking[0]}]"

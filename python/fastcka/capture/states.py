@@ -111,7 +111,11 @@ def require_named_step(path: Path, fields: Mapping[str, Any]) -> None:
 def read_parts(path: Path, reading: Reading) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Return the fields of a checkpoint, whatever step its name says, and its weights."""
     if path.is_dir():
-        return folder_fields(path), _of_folder(path, reading)
+        return _folder_fields(path), _of_folder(path, reading)
+    return _of_file(path, reading)
+
+
+def _of_file(path: Path, reading: Reading) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     content = read_content(path, trust_pickle=reading.trust_pickle)
     state, fields = weights_in(path, content, reading.weights_key)
     if fields.get("run_id") is not None and isinstance(fields.get("digest"), str):
@@ -121,7 +125,7 @@ def read_parts(path: Path, reading: Reading) -> tuple[dict[str, Any], dict[str, 
     return fields, _plain(path, state, reading)
 
 
-def folder_fields(folder: Path) -> dict[str, Any]:
+def _folder_fields(folder: Path) -> dict[str, Any]:
     """Return what the Hugging Face trainer notes beside the weights; {} if it notes nothing."""
     file = folder / "trainer_state.json"
     try:
@@ -151,7 +155,7 @@ def _of_folder(folder: Path, reading: Reading) -> dict[str, torch.Tensor]:
     if file is None:
         raise InputError(f"{folder}: has no weights; one of {', '.join(WEIGHT_FILES)} was expected")
     if file.suffix != ".json":
-        return read_parts(file, reading)[1]
+        return _of_file(file, reading)[1]
     try:
         shards = json.loads(file.read_bytes())["weight_map"]
         files = {name: folder / shard for name, shard in shards.items()}

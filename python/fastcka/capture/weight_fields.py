@@ -9,6 +9,7 @@ import numpy as np
 from fastcka.capture.names import bare_name
 from fastcka.capture.wrappers import bare_state
 from fastcka.errors import InputError
+from fastcka.store.foreign_torch import dense_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,26 +123,8 @@ def _tensors(path: Path, key: str, value: object) -> dict[str, torch.Tensor]:
             raise InputError(
                 f"{path}: {key}[{name!r}] is {type(own).__name__}, not a tensor; {remedy}"
             )
-        state[name] = _usable(f"{path}: {name}", tensor)
+        state[name] = dense_tensor(f"{path}: {name}", tensor)
     return state
-
-
-def _usable(where: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor whose values are stored one by one."""
-    import torch
-
-    if tensor.device.type == "meta":
-        raise InputError(f"{where}: a tensor on the device 'meta', without values; save real ones")
-    if tensor.layout != torch.strided or tensor.is_nested:
-        raise InputError(
-            f"{where}: expected a dense tensor, got one of layout "
-            f"{'nested' if tensor.is_nested else tensor.layout}; save it after .to_dense()"
-        )
-    if tensor.is_quantized:
-        raise InputError(
-            f"{where}: a quantized tensor ({tensor.dtype}); save it after .dequantize()"
-        )
-    return tensor
 
 
 def _is_numeric_array(value: object) -> bool:
