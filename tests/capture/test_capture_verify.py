@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
-from fastcka.capture import CheckpointRecorder, verify_checkpoints
+from fastcka.capture import CheckpointRecorder, same_weights, verify_checkpoints
+from fastcka.cli.app import app
 
 PLAN: dict[str, Any] = {
     "experiments": {
@@ -147,3 +149,26 @@ def test_other_trainers_names(tmp_path: Path) -> None:
     assert [entry.found_step for entry in checked] == [None, 10, 31]
     (folder / "pytorch_model.bin").write_bytes((folder / "pytorch_model.bin").read_bytes()[:-1])
     assert statuses(tmp_path)[1] == "truncated"
+
+
+def test_the_same_weights_at_two_steps(tmp_path: Path) -> None:
+    (tmp_path / "mlp").mkdir()
+    state, other = nn.Linear(2, 2).state_dict(), nn.Linear(2, 2).state_dict()
+    for step, own in ((0, state), (10, other), (30, dict(reversed(state.items())))):
+        torch.save({"model_state_dict": own}, step_file(tmp_path, step))
+    checked = verify_checkpoints(PLAN, tmp_path)
+    assert [entry.status for entry in checked[:3]] == ["present"] * 3  # a doubt, no defect
+    assert same_weights(checked) == ["mlp: steps 0 and 30 have the same weights"]
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"experiments": {"mlp": PLAN["experiments"]["mlp"]}}))
+    result = CliRunner().invoke(app, ["checkpoints", "verify", str(plan), "--dir", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "warning: mlp: steps 0 and 30 have the same weights" in result.stderr
+
+
+def test_the_step_that_a_file_does_not_note_is_that_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "mlp").mkdir()
+    for step in (0, 10, 30):
+        state = nn.Linear(2, 2).state_dict()
+        torch.save({"model": state, "loss": 0.5}, step_file(tmp_path, step).with_suffix(".pth"))
+    assert statuses(tmp_path)[:3] == ["present"] * 3
