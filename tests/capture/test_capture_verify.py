@@ -172,3 +172,17 @@ def test_the_step_that_a_file_does_not_note_is_that_of_its_name(tmp_path: Path) 
         state = nn.Linear(2, 2).state_dict()
         torch.save({"model": state, "loss": 0.5}, step_file(tmp_path, step).with_suffix(".pth"))
     assert statuses(tmp_path)[:3] == ["present"] * 3
+
+
+def test_the_field_of_the_weights_is_an_option(tmp_path: Path) -> None:
+    (tmp_path / "mlp").mkdir()
+    for step in (0, 10, 30):
+        content = {"student": nn.Linear(2, 2).state_dict(), "teacher": {"w": torch.ones(step + 1)}}
+        torch.save(content, step_file(tmp_path, step))
+    assert statuses(tmp_path)[0] == "damaged"
+    assert statuses(tmp_path, weights_key="teacher")[:3] == ["present"] * 3
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"experiments": {"mlp": PLAN["experiments"]["mlp"]}}))
+    arguments = ["checkpoints", "verify", str(plan), "--dir", str(tmp_path)]
+    assert "'student', 'teacher'" in CliRunner().invoke(app, arguments).stdout
+    assert CliRunner().invoke(app, [*arguments, "--weights-key", "teacher"]).exit_code == 0

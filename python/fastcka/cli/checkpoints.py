@@ -64,6 +64,8 @@ def verify(
         Path,
         typer.Option("--dir", metavar="DIR", help="Holds a folder for each experiment."),
     ],
+    weights_key: arguments.WeightsKey = None,
+    strip: arguments.Strip = None,
     trust_pickle: arguments.TrustPickle = False,
     json: arguments.Json = False,
 ) -> None:
@@ -74,7 +76,13 @@ def verify(
     """
     from fastcka.capture import same_weights, verify_checkpoints
 
-    checked = verify_checkpoints(plan_file, directory, trust_pickle=trust_pickle)
+    checked = verify_checkpoints(
+        plan_file,
+        directory,
+        weights_key=weights_key,
+        strip=strip or (),
+        trust_pickle=trust_pickle,
+    )
     doubtful = same_weights(checked)
     for line in doubtful:
         output.note("warning", line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from fastcka.capture.finding import find_checkpoints
 from fastcka.capture.plan import CheckpointPlan, experiment_folder
-from fastcka.capture.states import load_state
+from fastcka.capture.states import Reading, load_state
 from fastcka.capture.twins import same_weights
 from fastcka.capture.verify import verify_checkpoints
 from fastcka.errors import InputError
@@ -55,11 +55,11 @@ class Series:
     paths: dict[int, Path]
     missing: list[Missing]
     doubtful: list[str]
-    trust_pickle: bool = False
+    reading: Reading = field(default_factory=Reading)
 
     def state(self, step: int) -> dict[str, torch.Tensor]:
         """Return the state dict of a step, on the CPU."""
-        return load_state(self.paths[step], trust_pickle=self.trust_pickle)
+        return load_state(self.paths[step], **asdict(self.reading))
 
     def weights(self, steps: Iterable[int]) -> dict[int, dict[str, NDArray[Any]]]:
         """Return step -> tensor name -> array; bfloat16 becomes float32, which is exact."""
@@ -69,9 +69,7 @@ class Series:
         }
 
 
-def read_series(
-    plan: CheckpointPlan, experiment: str, directory: Path, *, trust_pickle: bool = False
-) -> Series:
+def read_series(plan: CheckpointPlan, experiment: str, directory: Path, reading: Reading) -> Series:
     """Read every checkpoint of an experiment, planned or not, to see whether it can be used.
 
     Parameters
@@ -80,8 +78,8 @@ def read_series(
         What is planned.
     directory
         Its checkpoints are in ``<directory>/<experiment>/``.
-    trust_pickle
-        See `fastcka.capture.load_state`.
+    reading
+        How weights are found in the files; see `fastcka.capture.load_state`.
 
     Returns
     -------
@@ -101,7 +99,7 @@ def read_series(
     checked = verify_checkpoints(
         plan.model_copy(update={"experiments": {experiment: every}}),
         directory,
-        trust_pickle=trust_pickle,
+        **asdict(reading),
     )
     return Series(
         {entry.step: entry.path for entry in checked if entry.ok},
@@ -111,7 +109,7 @@ def read_series(
             if not entry.ok
         ],
         same_weights(checked),
-        trust_pickle,
+        reading,
     )
 
 
