@@ -55,7 +55,7 @@ HOME = {
     "jinja2": {"report/page.py"},
     "matplotlib": {"core/", "demo/", "evolution/", "pair/", "report/"},
     "pydantic": {"capture/", "pair/", "sweep/"},
-    "regex": {"store/filters.py"},
+    "regex": {"store/patterns.py"},
     "rich": {"cli/", "demo/"},
     "torch": {"capture/", "demo/", "evolution/", "store/foreign_torch.py"},
     "typer": {"cli/"},

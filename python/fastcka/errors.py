@@ -111,6 +111,20 @@ class FilterError(InputError):
     """An example filter cannot be read, names an unknown field, or takes too long."""
 
 
+class WrongStepError(InputError):
+    """A checkpoint contains another step than its name says.
+
+    Attributes
+    ----------
+    found
+        The step in the file.
+    """
+
+    def __init__(self, message: str, found: int) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 class ModelsFileError(InputError):
     """A models.yaml, or an entry in it, is not what it must be."""
 

@@ -20,7 +20,7 @@ from fastcka.capture import (
     read_checkpoint,
     restore_rng_state,
 )
-from fastcka.errors import CheckpointWarning, InputError
+from fastcka.errors import CheckpointWarning, InputError, WrongStepError
 
 
 class Counter(nn.Module):
@@ -430,3 +430,10 @@ def test_nothing_is_copied_between_planned_steps(
     for _ in range(8):
         assert recorder.after_update(Counter(), loss=torch.tensor([1.0, 2.0])) is None
     assert checkpoint_path(recorder.folder, 9) == step_file(tmp_path, 9)
+
+
+def test_a_file_of_another_step_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    first = run(tmp_path, 0, 2, updates=2)
+    step_file(tmp_path, 2).write_bytes(step_file(tmp_path, 0).read_bytes())
+    with pytest.raises(WrongStepError, match="contains step 0, but its name says 2"):
+        CheckpointRecorder(plan_of(0, 2), "run", tmp_path, run_id=first.run_id)

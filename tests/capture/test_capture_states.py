@@ -100,7 +100,7 @@ def test_a_folder_of_the_hugging_face_trainer(tmp_path: Path, name: str) -> None
     checkpoint = read_checkpoint(folder)
     assert (checkpoint.step, checkpoint.epoch, checkpoint.run_id) == (500, 1.5, None)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": 400}))
-    with pytest.raises(InputError, match="holds step 400; its name says another"):
+    with pytest.raises(InputError, match="contains step 400, but its name says 500"):
         read_checkpoint(folder)
     (folder / "trainer_state.json").write_text("[]")
     with pytest.raises(CorruptFileError, match="not a trainer's state"):
@@ -207,7 +207,7 @@ def test_one_changed_weight_is_found(tmp_path: Path, contents: str) -> None:
     whole[whole.index(weight) + 1000] ^= 1
     path.write_bytes(whole)
     for read in (load_state, read_checkpoint):
-        with pytest.raises(CorruptFileError, match="not those that its digest is of"):
+        with pytest.raises(CorruptFileError, match="do not agree with the digest"):
             read(path)
 
 
@@ -219,15 +219,17 @@ def test_other_contents_are_named(tmp_path: Path) -> None:
     torch.save(good, path)
     assert read_checkpoint(path).loss is None
     for wrong, message in (
-        ([1], "holds list"),
-        ({**good, "step": 4}, "holds step 4"),
-        ({**good, "step": "3"}, "'step' is str, not int"),
+        ([1], "contains list"),
+        ({**good, "step": 4}, "contains step 4, but its name says 3"),
+        ({**good, "step": "three"}, "'step' is str, not int"),
         ({**good, "loss": "low"}, "'loss' is str"),
-        ({"model_state_dict": STATE}, "no field 'step'"),
-        ({"step": 3, "loss": 0.5}, "has neither of the keys 'model_state_dict' and 'state_dict'"),
-        ({**good, "model_state_dict": {}}, "under 'model_state_dict', came an empty dict"),
+        ({"step": 3, "loss": 0.5}, "contains no weights: expected .*'loss', 'step'"),
+        ({**good, "model_state_dict": {}}, "under 'model_state_dict', got an empty dict"),
         ({**good, "model_state_dict": {"a": 3}}, r"model_state_dict\['a'\] is int"),
-        ({**good, "model_state_dict": {1: torch.ones(1)}}, "names of tensors, came 1"),
+        (
+            {**good, "model_state_dict": {1: torch.ones(1)}},
+            "names of tensors under 'model_state_dict', got 1",
+        ),
     ):
         torch.save(wrong, path)
         with pytest.raises(InputError, match=message):

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
-from fastcka.capture import CheckpointRecorder, verify_checkpoints
+from fastcka.capture import CheckpointRecorder, same_weights, verify_checkpoints
+from fastcka.cli.app import app
 
 PLAN: dict[str, Any] = {
     "experiments": {
@@ -90,7 +92,9 @@ def test_wrong_steps(tmp_path: Path) -> None:
     step_file(tmp_path, 10).write_bytes(step_file(tmp_path, 30).read_bytes())
     entry = verify_checkpoints(PLAN, tmp_path)[1]
     assert (entry.status, entry.found_step) == ("wrong step", 30)
-    assert entry.detail.endswith("checkpoint_step_00010.pt: holds step 30, not 10")
+    assert entry.detail.startswith(
+        f"{step_file(tmp_path, 10)}: contains step 30, but its name says 10; "
+    )
 
 
 def test_another_run(tmp_path: Path) -> None:
@@ -145,3 +149,40 @@ def test_other_trainers_names(tmp_path: Path) -> None:
     assert [entry.found_step for entry in checked] == [None, 10, 31]
     (folder / "pytorch_model.bin").write_bytes((folder / "pytorch_model.bin").read_bytes()[:-1])
     assert statuses(tmp_path)[1] == "truncated"
+
+
+def test_the_same_weights_at_two_steps(tmp_path: Path) -> None:
+    (tmp_path / "mlp").mkdir()
+    state, other = nn.Linear(2, 2).state_dict(), nn.Linear(2, 2).state_dict()
+    for step, own in ((0, state), (10, other), (30, dict(reversed(state.items())))):
+        torch.save({"model_state_dict": own}, step_file(tmp_path, step))
+    checked = verify_checkpoints(PLAN, tmp_path)
+    assert [entry.status for entry in checked[:3]] == ["present"] * 3  # a doubt, no defect
+    assert same_weights(checked) == ["mlp: steps 0 and 30 have the same weights"]
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"experiments": {"mlp": PLAN["experiments"]["mlp"]}}))
+    result = CliRunner().invoke(app, ["checkpoints", "verify", str(plan), "--dir", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "warning: mlp: steps 0 and 30 have the same weights" in result.stderr
+
+
+def test_the_step_that_a_file_does_not_note_is_that_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "mlp").mkdir()
+    for step in (0, 10, 30):
+        state = nn.Linear(2, 2).state_dict()
+        torch.save({"model": state, "loss": 0.5}, step_file(tmp_path, step).with_suffix(".pth"))
+    assert statuses(tmp_path)[:3] == ["present"] * 3
+
+
+def test_the_field_of_the_weights_is_an_option(tmp_path: Path) -> None:
+    (tmp_path / "mlp").mkdir()
+    for step in (0, 10, 30):
+        content = {"student": nn.Linear(2, 2).state_dict(), "teacher": {"w": torch.ones(step + 1)}}
+        torch.save(content, step_file(tmp_path, step))
+    assert statuses(tmp_path)[0] == "damaged"
+    assert statuses(tmp_path, weights_key="teacher")[:3] == ["present"] * 3
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"experiments": {"mlp": PLAN["experiments"]["mlp"]}}))
+    arguments = ["checkpoints", "verify", str(plan), "--dir", str(tmp_path)]
+    assert "'student', 'teacher'" in CliRunner().invoke(app, arguments).stdout
+    assert CliRunner().invoke(app, [*arguments, "--weights-key", "teacher"]).exit_code == 0

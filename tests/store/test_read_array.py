@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import os
 import pickle
 import struct
@@ -444,3 +445,48 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.h5")
     with pytest.raises(InputError, match="not a plain file"):
         read_array(tmp_path / "pipe.h5")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits"),
+    [
+        *(("F8_E4M3", 8), ("F8_E5M2", 8), ("F8_E8M0", 8), ("F8_E4M3FNUZ", 8)),
+        *(("F6_E2M3", 6), ("F6_E3M2", 6), ("F4", 4)),
+    ],
+)
+def test_safetensors_formats_that_numpy_lacks(tmp_path: Path, dtype: str, bits: int) -> None:
+    pytest.importorskip("safetensors")
+    header = {"x": {"dtype": dtype, "shape": [8], "data_offsets": [0, bits]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(bits))
+    with pytest.raises(InputError, match=rf"safetensors:x: values of the format {dtype}, .*float"):
+        read_array(f"{path}:x")
+
+
+def test_safetensors_complex_numbers(tmp_path: Path) -> None:
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    save_file({"x": np.ones(3, dtype=np.complex64)}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match="expected a numeric array, got complex64"):
+        read_array(f"{tmp_path}/a.safetensors:x")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_are_no_arrays_say_what_helps(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "a.pt"
+    for make, message in (
+        (lambda: torch.ones(3).to(torch.float8_e5m2), r"format torch\.float8_e5m2, .*x\.float\(\)"),
+        (lambda: torch.ones(3).to(torch.complex32), r"format torch\.complex32|complex"),
+        (lambda: torch.eye(3).to_sparse(), r"layout torch\.sparse_coo; .*to_dense"),
+        (lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8), "dequantize"),
+        (lambda: torch.empty(3, device="meta"), "device 'meta'"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "padded"),
+    ):
+        torch.save({"x": make()}, path)
+        with pytest.raises(InputError, match=f"a.pt:x: .*{message}"):
+            read_array(f"{path}:x")
+    for value in (np.ones(3), np.float64(3.0)):
+        torch.save({"x": value, "y": torch.ones(3)}, path)
+        with pytest.raises(UnsafeFileError, match=r"NumPy values \(numpy.*torch\.as_tensor"):
+            read_array(f"{path}:y")

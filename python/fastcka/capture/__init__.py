@@ -20,6 +20,7 @@ from fastcka.capture.callbacks import huggingface_callback, lightning_callback
 from fastcka.capture.checkpoints import Checkpoint, checkpoint_path, read_checkpoint
 from fastcka.capture.factory import build_model, load_factory, load_weights
 from fastcka.capture.finding import CheckpointFile, find_checkpoints
+from fastcka.capture.fitting import LoadedWeights
 from fastcka.capture.plan import (
     CheckpointPlan,
     PlannedExperiment,
@@ -32,6 +33,7 @@ from fastcka.capture.representations import capture_representations
 from fastcka.capture.rng import restore_rng_state, rng_state
 from fastcka.capture.states import load_state, weights_digest
 from fastcka.capture.steps import planned_steps
+from fastcka.capture.twins import same_weights
 from fastcka.capture.verify import CheckedCheckpoint, verify_checkpoints
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "CheckpointFile",
     "CheckpointPlan",
     "CheckpointRecorder",
+    "LoadedWeights",
     "PlannedExperiment",
     "PlannedPhase",
     "Probe",
@@ -60,6 +63,7 @@ __all__ = [
     "read_checkpoint",
     "restore_rng_state",
     "rng_state",
+    "same_weights",
     "verify_checkpoints",
     "weights_digest",
 ]

@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.capture.finding import step_in_name
-from fastcka.capture.states import load_state, read_content, state_in, weights_digest
+from fastcka.capture.states import Reading, read_parts, require_named_step, weights_digest
+from fastcka.capture.step_check import STEP_FIELDS, noted_steps
 from fastcka.capture.torch_library import require_torch
-from fastcka.errors import CorruptFileError, InputError, MissingExtraError
+from fastcka.errors import InputError, MissingExtraError
 from fastcka.files import replaced_file
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     import torch
 
 _NUMBER = (int, float, type(None))
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "step": (int,),
     "loss": _NUMBER,
     "epoch": _NUMBER,
     "model_config": (dict, type(None)),
@@ -83,25 +84,34 @@ def checkpoint_path(directory: str | os.PathLike[str], step: int, suffix: str = 
     return Path(directory) / f"checkpoint_step_{step:05d}{suffix}"
 
 
-def read_checkpoint(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> Checkpoint:
+def read_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    weights_key: str | None = None,
+    strip: Sequence[str] = (),
+    trust_pickle: bool = False,
+) -> Checkpoint:
     """Read a checkpoint of any kind that `find_checkpoints` finds.
 
     Parameters
     ----------
     path : path
         A file, or a folder of the Hugging Face trainer.
-    trust_pickle : bool, default False
-        Load a file that holds more than tensors and plain values, which can run any code.
+    weights_key, strip, trust_pickle
+        As for `load_state`.
 
     Returns
     -------
     Checkpoint
-        Fields that the file does not have are None or empty, but for the step and the weights.
+        Fields that the file does not have are None or empty, but for the weights, and the step,
+        which its name may say.
 
     Raises
     ------
     InputError
-        If the file is absent, lacks a field, or holds another step than its name says.
+        If the file is absent, a field is of another type, or no step is known.
+    WrongStepError
+        If it contains another step than its name says.
     CorruptFileError
         If it is damaged or cut off, or its weights do not agree with its digest.
     UnsafeFileError
@@ -110,31 +120,27 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust_pickle: bool = False)
         If PyTorch or safetensors is not installed.
     """
     path = Path(path)
-    checkpoint = read_any(path, trust_pickle=trust_pickle)
-    if checkpoint.step != (named := step_in_name(path)) and named is not None:
-        raise InputError(f"{path} holds step {checkpoint.step}; its name says another")
-    return checkpoint
-
-
-def read_any(path: Path, *, trust_pickle: bool = False) -> Checkpoint:
-    """Do what `read_checkpoint` does, whatever step the name says."""
-    if path.is_dir():
-        content = _folder_fields(path)
-        state = load_state(path, trust_pickle=trust_pickle)
-    else:
-        content = read_content(path, trust_pickle=trust_pickle)
-        if "state_dict" in content and "global_step" in content:  # Lightning's
-            content = {**content, "step": content["global_step"]}
-        state = state_in(path, content)
+    content, state = read_parts(path, Reading.of(weights_key, strip, trust_pickle))
+    require_named_step(path, content)
+    noted = noted_steps(content)
+    if "step" in content and "step" not in noted:
+        raise InputError(f"{path}: field 'step' is {type(content['step']).__name__}, not int")
+    step = step_in_name(path)
+    if step is None:
+        step = next(iter(noted.values()), None)
+    if step is None:
+        raise InputError(
+            f"{path}: its step is unknown: the name does not say it, and there is no field "
+            f"{' or '.join(map(repr, STEP_FIELDS))}; the fields are "
+            f"{', '.join(sorted(map(repr, content))) or 'none'}"
+        )
     _check_fields(path, content)
     known = {entry.name for entry in fields(Checkpoint)}
     values = {key: value for key, value in content.items() if key in known}
-    return Checkpoint(**{**values, "model_state_dict": state})
+    return Checkpoint(**{**values, "step": step, "model_state_dict": state})
 
 
 def _check_fields(path: Path, content: dict[str, Any]) -> None:
-    if "step" not in content:
-        raise InputError(f"{path} has no field 'step'; it has {sorted(map(str, content))}")
     for key, types in _TYPES.items():
         if key in content and not isinstance(content[key], types):
             came = type(content[key]).__name__
@@ -185,17 +191,3 @@ def _write_safetensors(path: Path, content: dict[str, Any]) -> None:
     }
     with replaced_file(path) as beside:
         save_file(tensors, beside, metadata={"format": "pt", **metadata})
-
-
-def _folder_fields(folder: Path) -> dict[str, Any]:
-    """Return what the Hugging Face trainer notes beside the weights."""
-    file = folder / "trainer_state.json"
-    try:
-        noted = json.loads(file.read_bytes())
-        return {"step": int(noted["global_step"]), "epoch": noted.get("epoch")}
-    except FileNotFoundError:
-        if (step := step_in_name(folder)) is not None:
-            return {"step": step}
-        raise InputError(f"{folder}: has no trainer_state.json; its step is unknown") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptFileError(f"{file}: not a trainer's state: {error!r}") from error

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
 
+from fastcka.capture.checkpoint_keys import STRICT, CheckpointKeys
 from fastcka.capture.members import Side
 from fastcka.capture.pooling import Pool
 from fastcka.errors import InputError
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from fastcka.yaml_file import YamlDocument
-
-_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def _path(value: object) -> object:
@@ -55,34 +54,51 @@ def _distinct_names(runs: list[CaptureRun]) -> list[CaptureRun]:
 ReadPath = Annotated[Path, BeforeValidator(_path)]
 
 
-class CaptureRun(BaseModel):
-    """A training run.
+class CaptureRun(CheckpointKeys):
+    """A training run, or a network without checkpoints.
+
+    Its keys of `CheckpointKeys` count before those of the configuration.
 
     Attributes
     ----------
     name
         What the store calls it.
     checkpoints
-        The folder of its checkpoints.
+        The folder of its checkpoints, or a single one; None for a network whose factory loads its
+        weights itself, such as a pretrained one.
     steps
         Which of them; None for all that are there.
+    step
+        The step of a single checkpoint, or of a network without checkpoints.
     factors
         What tells it from other runs: family, seed and so on.
     options
         Keyword arguments of the factory for this run.
     """
 
-    model_config = _STRICT
-
     name: str = Field(min_length=1)
-    checkpoints: ReadPath
+    checkpoints: Annotated[Path | None, BeforeValidator(_path)] = None
     steps: Annotated[list[int] | None, AfterValidator(_distinct_steps)] = None
+    step: NonNegativeInt | None = None
     factors: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _weights_are_somewhere(self) -> Self:
+        if self.checkpoints is None and self.step is None:
+            raise ValueError(
+                "checkpoints is missing: expected the folder of the training run; or, for a "
+                "network whose function loads its weights itself, step: 0 or another number"
+            )
+        if self.steps is not None and (self.checkpoints is None or self.step is not None):
+            raise ValueError("steps chooses among the checkpoints of a folder; expected step alone")
+        return self
 
-class CaptureConfig(BaseModel):
+
+class CaptureConfig(CheckpointKeys):
     """Training runs of networks from one factory, captured on one probe set into one store.
+
+    The keys of `CheckpointKeys` are those of every run that does not set them.
 
     Attributes
     ----------
@@ -102,7 +118,7 @@ class CaptureConfig(BaseModel):
         The training runs.
     """
 
-    model_config = _STRICT | ConfigDict(protected_namespaces=())
+    model_config = STRICT | ConfigDict(protected_namespaces=())
 
     model: str
     probe: ReadPath
@@ -136,7 +152,13 @@ def load_capture(path: str | os.PathLike[str]) -> CaptureConfig:
         lines = [_problem(detail, document) for detail in error.errors(include_url=False)]
         raise InputError("\n".join(f"{file}: {line}" for line in lines)) from None
     here = file.parent
-    runs = [run.model_copy(update={"checkpoints": here / run.checkpoints}) for run in config.runs]
+    runs = [
+        run.model_copy(
+            update=run.or_those_of(config)
+            | ({} if run.checkpoints is None else {"checkpoints": here / run.checkpoints})
+        )
+        for run in config.runs
+    ]
     paths = {"probe": here / config.probe, "store": here / config.store, "runs": runs}
     return config.model_copy(update=paths)
 

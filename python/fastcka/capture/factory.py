@@ -1,4 +1,4 @@
-"""The function that builds a network, by its name: ``package.module:function``."""
+"""The function that builds a network, ``package.module:function``, and the weights for it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastcka.capture.fitting import (
+    LoadedWeights,
+    is_allowed,
+    misfit,
+    placed_weights,
+    shared_names,
+    without_shared,
+)
 from fastcka.capture.torch_library import require_torch
-from fastcka.errors import InputError
+from fastcka.errors import FastckaError, InputError
 from fastcka.near_misses import near_misses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
 
@@ -62,14 +70,21 @@ def build_model(
     Raises
     ------
     InputError
-        If the factory does not take the options, or returns something else.
+        If the factory does not take the options, raises an error, or returns something else.
     """
     require_torch()
     import torch
 
     check_options(factory, options or {})
     with torch.random.fork_rng(devices=[]):
-        model: object = factory(**(options or {}))
+        try:
+            model: object = factory(**(options or {}))
+        except (FastckaError, MemoryError):
+            raise
+        except Exception as error:  # a user's function may raise anything
+            raise InputError(
+                f"model: {_named(factory)} raised {type(error).__name__}: {error}"
+            ) from error
     if not isinstance(model, torch.nn.Module):
         raise InputError(
             f"model: {_named(factory)} returned {type(model).__name__}, not a torch.nn.Module"
@@ -94,22 +109,62 @@ def check_options(factory: Callable[..., Any], options: Mapping[str, Any]) -> No
 
 
 def load_weights(
-    model: torch.nn.Module, state: Mapping[str, torch.Tensor], *, where: object
-) -> None:
-    """Put the weights of a checkpoint into a network that has the same parameters and buffers.
+    model: torch.nn.Module,
+    state: Mapping[str, torch.Tensor],
+    *,
+    where: object,
+    strict: bool = True,
+    allow_missing: Sequence[str] = (),
+) -> LoadedWeights:
+    """Put the weights of a checkpoint into a network.
+
+    Names may differ by what wrappers add (``module.``, ``_orig_mod.`` and so on, anywhere in a
+    name), and by one prefix before all of them, such as the ``model.`` of Lightning, if exactly one
+    makes the names fit. A weight that the network shares between two names is needed once.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        It may be wrapped itself.
+    state : mapping of str to torch.Tensor
+        See `load_state`.
+    where : object
+        What each message begins with, such as the path of the file.
+    strict : bool, default True
+        False: names that the network does not have are ignored, and returned.
+    allow_missing : sequence of str, default ()
+        Patterns (``head.*``) of names that the checkpoint may lack. These parameters and buffers
+        keep the values that the network has.
+
+    Returns
+    -------
+    LoadedWeights
 
     Raises
     ------
     InputError
-        If a name or shape differs. The message begins with ``where``, and the network may hold a
-        part of the weights.
+        If a name, a shape or a kind of number differs. The network may contain a part of the
+        weights then.
     """
+    own = model.state_dict()
+    shared = shared_names(model)
+    needed = [name for name in own if not (name in shared or is_allowed(name, allow_missing))]
+    placed, places = placed_weights(where, state, own, needed, strict=strict)
     try:
-        model.load_state_dict(dict(state))
-    except RuntimeError as error:
+        result = model.load_state_dict(placed, strict=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # a module's own loading may raise anything
         raise InputError(
             f"{where}: its weights do not fit {type(model).__name__}: {error}"
         ) from error
+    unexpected = set(result.unexpected_keys)
+    ignored = [name for name in state if places.get(name) in {None, *unexpected}]
+    missing = without_shared(model, result.missing_keys, placed)
+    lacking = [name for name in missing if not is_allowed(name, allow_missing)]
+    if lacking or (ignored and strict):
+        raise InputError(misfit(where, model, lacking, ignored, state, needed, strict=strict))
+    return LoadedWeights(tuple(ignored), tuple(missing))
 
 
 def _named(factory: Callable[..., Any]) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastcka.capture.factory import build_model, check_options, load_factory, load_weights
-from fastcka.capture.finding import find_checkpoints
+from fastcka.capture.fitting import LoadedWeights
 from fastcka.capture.probe import Probe
 from fastcka.capture.representations import capture_representations
-from fastcka.capture.states import load_state
+from fastcka.capture.run_files import files_of_run, read_file
 from fastcka.capture.torch_library import require_torch
-from fastcka.errors import DeviceError, FastckaError, InputError
+from fastcka.capture.twins import same_captured_weights
+from fastcka.errors import DeviceError, FastckaError
 from fastcka.store import create_store
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     import torch
 
     from fastcka.capture.config import CaptureConfig, CaptureRun
-    from fastcka.capture.finding import CheckpointFile
+    from fastcka.capture.run_files import RunFile
+    from fastcka.store import Store
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,38 @@ class CaptureOutcome:
     Attributes
     ----------
     model, step, path
-        Whose it is, and where it lies.
+        Whose it is, and where it is; None where the factory loads the weights.
     outcome : {"captured", "reused", "failed"}
         Reused: the store had the same rows.
     message : str or None
         Why it failed.
+    ignored, missing : tuple of str
+        Weights that only the checkpoint, or only the network, has; see `load_weights`.
     """
 
     model: str
     step: int
-    path: Path
+    path: Path | None
     outcome: str
     message: str | None = None
+    ignored: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaptureResult:
+    """What became of all checkpoints.
+
+    Attributes
+    ----------
+    checkpoints
+        In the order of the runs and steps.
+    doubtful
+        A line for each group of steps of one model with the same weights.
+    """
+
+    checkpoints: tuple[CaptureOutcome, ...]
+    doubtful: tuple[str, ...]
 
 
 def capture_runs(
@@ -51,7 +74,7 @@ def capture_runs(
     overwrite: bool = False,
     trust_pickle: bool = False,
     progress: Callable[[int, int], object] | None = None,
-) -> list[CaptureOutcome]:
+) -> CaptureResult:
     """Capture every checkpoint that a configuration asks for; one that fails stops no other.
 
     Parameters
@@ -67,8 +90,7 @@ def capture_runs(
 
     Returns
     -------
-    list of CaptureOutcome
-        In the order of the runs and steps.
+    CaptureResult
 
     Raises
     ------
@@ -84,64 +106,92 @@ def capture_runs(
     for run in config.runs:
         check_options(factory, run.options)
     device = _usable(config.device)
-    work = [(run, _wanted(run)) for run in config.runs]
+    work = [(run, files_of_run(run)) for run in config.runs]
     total = sum(len(files) for _, files in work)
     outcomes: list[CaptureOutcome] = []
     with create_store(config.store, exist_ok=True) as store:
         for run, files in work:
-            model = build_model(factory, run.options).to(device)
+            captured = _CapturedRun(config, run, device, probe, store, overwrite, trust_pickle)
             for file in files:
                 if progress is not None:
                     progress(len(outcomes), total)
-                outcome, message = "captured", None
-                try:
-                    load_weights(
-                        model, load_state(file.path, trust_pickle=trust_pickle), where=file.path
-                    )
-                    written = capture_representations(
-                        model,
-                        probe,
-                        layers=config.layers,
-                        store=store,
-                        model_name=run.name,
-                        step=file.step,
-                        pool=config.pool,
-                        side=config.side,
-                        masks=config.masks,
-                        batch_axis=config.batch_axis,
-                        batch_size=config.batch_size,
-                        check_rows=config.check_rows,
-                        factors=run.factors,
-                        source={"checkpoint": str(file.path), "model": config.model},
-                        overwrite=overwrite,
-                    )
-                    outcome = "captured" if written else "reused"
-                except FastckaError as error:
-                    outcome, message = "failed", str(error)
-                except Exception as error:  # a network may raise anything
-                    outcome, message = "failed", f"{type(error).__name__}: {error}"
-                outcomes.append(CaptureOutcome(run.name, file.step, file.path, outcome, message))
+                outcomes.append(captured.outcome(file))
+        doubtful = same_captured_weights(store, {run.name for run in config.runs})
     if progress is not None:
         progress(total, total)
-    return outcomes
+    return CaptureResult(tuple(outcomes), tuple(doubtful))
 
 
-def _wanted(run: CaptureRun) -> list[CheckpointFile]:
-    files = find_checkpoints(run.checkpoints)
-    if not files:
-        raise InputError(
-            f"{run.checkpoints}: has no checkpoint; expected checkpoint_step_00100.pt, "
-            "checkpoint-100/ or epoch=0-step=100.ckpt"
+class _CapturedRun:
+    """The network of one run, which takes the weights of one checkpoint after the other."""
+
+    def __init__(
+        self,
+        config: CaptureConfig,
+        run: CaptureRun,
+        device: torch.device,
+        probe: Probe,
+        store: Store,
+        overwrite: bool,
+        trust_pickle: bool,
+    ) -> None:
+        self._config, self._run = config, run
+        self._probe, self._store = probe, store
+        self._overwrite, self._trust_pickle = overwrite, trust_pickle
+        self._model = build_model(load_factory(config.model), run.options).to(device)
+        # What one checkpoint lacks must not be taken from the one before it.
+        self._initial = copy.deepcopy(self._model.state_dict()) if run.allow_missing else None
+
+    def outcome(self, file: RunFile) -> CaptureOutcome:
+        loaded, message = LoadedWeights(), None
+        try:
+            loaded = self._load(file)
+            outcome = "captured" if self._capture(file) else "reused"
+        except FastckaError as error:
+            outcome, message = "failed", str(error)
+        except Exception as error:  # a network may raise anything
+            outcome, message = "failed", f"{type(error).__name__}: {error}"
+        return CaptureOutcome(
+            self._run.name, file.step, file.path, outcome, message, loaded.ignored, loaded.missing
         )
-    if run.steps is None:
-        return files
-    of_step = {file.step: file for file in files}
-    if absent := sorted(set(run.steps) - of_step.keys()):
-        raise InputError(
-            f"{run.checkpoints}: has no checkpoint of step {', '.join(map(str, absent))}; "
-            f"it has {', '.join(map(str, of_step))}"
+
+    def _load(self, file: RunFile) -> LoadedWeights:
+        if file.path is None:
+            return LoadedWeights()
+        run = self._run
+        state = read_file(run, file, file.path, trust_pickle=self._trust_pickle)
+        if self._initial is not None:
+            self._model.load_state_dict(self._initial)
+        return load_weights(
+            self._model,
+            state,
+            where=file.path,
+            strict=run.strict,
+            allow_missing=run.allow_missing,
         )
-    return [of_step[step] for step in sorted(run.steps)]
+
+    def _capture(self, file: RunFile) -> bool:
+        config = self._config
+        return capture_representations(
+            self._model,
+            self._probe,
+            layers=config.layers,
+            store=self._store,
+            model_name=self._run.name,
+            step=file.step,
+            pool=config.pool,
+            side=config.side,
+            masks=config.masks,
+            batch_axis=config.batch_axis,
+            batch_size=config.batch_size,
+            check_rows=config.check_rows,
+            factors=self._run.factors,
+            source={
+                "checkpoint": None if file.path is None else str(file.path),
+                "model": config.model,
+            },
+            overwrite=self._overwrite,
+        )
 
 
 def _usable(name: str) -> torch.device:

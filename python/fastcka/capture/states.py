@@ -1,54 +1,78 @@
-"""The weights in a checkpoint of any kind, without running what a pickle may ask for."""
+"""The weights in a checkpoint of any kind."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Self
 
+from fastcka.capture.contents import read_content
 from fastcka.capture.digests import digest_of
-from fastcka.capture.finding import WEIGHT_FILES
-from fastcka.capture.torch_library import require_torch
-from fastcka.capture.wrappers import without_prefixes
-from fastcka.errors import (
-    CorruptFileError,
-    InputError,
-    MissingExtraError,
-    OutOfMemoryError,
-    UnsafeFileError,
-)
-from fastcka.out_of_memory import named_shortage, raise_if_shortage, require_room
-from fastcka.store.foreign_torch import load_pt
+from fastcka.capture.finding import WEIGHT_FILES, step_in_name
+from fastcka.capture.names import stripped, without_wrappers
+from fastcka.capture.step_check import check_step
+from fastcka.capture.weight_fields import weights_in
+from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
+from fastcka.out_of_memory import named_shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
 
-#: Under which key a checkpoint may hold its weights: fastcka's and many scripts', Lightning's.
-WEIGHT_KEYS: Final = ("model_state_dict", "state_dict")
+
+@dataclass(frozen=True)
+class Reading:
+    """How the weights are found in the checkpoints of a run; see `load_state`."""
+
+    weights_key: str | None = None
+    strip: tuple[str, ...] = ()
+    trust_pickle: bool = False
+
+    @classmethod
+    def of(cls, weights_key: str | None, strip: Sequence[str], trust_pickle: bool) -> Self:
+        """Return the three, checked."""
+        prefixes = tuple(strip)
+        if isinstance(strip, str) or not all(isinstance(own, str) and own for own in prefixes):
+            raise InputError(f"strip: expected a list of prefixes such as ['model'], got {strip!r}")
+        return cls(weights_key, prefixes, trust_pickle)
 
 
 @named_shortage("reading a checkpoint")
 def load_state(
-    path: str | os.PathLike[str], *, trust_pickle: bool = False
+    path: str | os.PathLike[str],
+    *,
+    weights_key: str | None = None,
+    strip: Sequence[str] = (),
+    check_step: bool = True,
+    trust_pickle: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Return the weights in a checkpoint, by the names of the parameters and buffers.
 
-    Prefixes that `torch.compile`, DataParallel or DistributedDataParallel put before *every* name
-    are taken off, unless the file was written by a `CheckpointRecorder`, which did so itself.
+    What `torch.compile`, FSDP and activation checkpointing add to names is removed, and so is the
+    ``module.`` of DataParallel, DistributedDataParallel and AveragedModel where *every* name begins
+    with it; `load_weights`, which knows the network, also removes it within names. A file that a
+    `CheckpointRecorder` wrote has the network's names already.
 
     Parameters
     ----------
     path : path
-        A ``.safetensors`` file; a file of `torch.save` (``.pt``, ``.bin``, ``.ckpt``), with the
-        weights under ``model_state_dict`` or ``state_dict``, or of the weights alone; or a folder
-        of the Hugging Face trainer with ``model.safetensors`` or ``pytorch_model.bin``, which may
-        be in shards.
+        A ``.safetensors`` file; a file of `torch.save` under any other name (``.pt``, ``.pth``,
+        ``.bin``, ``.ckpt``), which contains a state dict, alone or in a field, or a whole network;
+        or a folder of the Hugging Face trainer with ``model.safetensors`` or
+        ``pytorch_model.bin``, which may be in shards.
+    weights_key : str, optional
+        Which field contains the weights, such as ``"teacher"``; ``"ema.model"`` is the field
+        "model" in the field "ema". By default ``model_state_dict``, ``state_dict`` or ``model``.
+    strip : sequence of str, default ()
+        Prefixes to remove from the names that begin with them, such as ``"model."`` of Lightning.
+    check_step : bool, default True
+        Refuse a file that contains another step than its name says.
     trust_pickle : bool, default False
-        Load a file that holds more than tensors and plain values, which can *run any code* that
-        its writer chose.
+        Load a file that contains more than tensors and plain values, such as a whole network. This
+        can *run any code* that its writer chose.
 
     Returns
     -------
@@ -58,18 +82,59 @@ def load_state(
     Raises
     ------
     InputError
-        If there is nothing there, or it holds no weights.
+        If there is no checkpoint, it contains no weights, or several fields may be meant.
+    WrongStepError
+        If it contains another step than its name says.
     CorruptFileError
         If a file is damaged or cut off.
     UnsafeFileError
         If loading a file could run code, and `trust_pickle` is not given.
     MissingExtraError
         If PyTorch or safetensors is not installed.
+    OutOfMemoryError
+        If there is not enough memory for the weights.
     """
     path = Path(path)
+    fields, state = read_parts(path, Reading.of(weights_key, strip, trust_pickle))
+    if check_step:
+        require_named_step(path, fields)
+    return state
+
+
+def require_named_step(path: Path, fields: Mapping[str, Any]) -> None:
+    """Raise WrongStepError if the fields of a checkpoint contradict its name."""
+    named = step_in_name(path)
+    if named is not None:
+        check_step(path, fields, named)
+
+
+def read_parts(path: Path, reading: Reading) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return the fields of a checkpoint, whatever step its name says, and its weights."""
     if path.is_dir():
-        return _of_folder(path, trust_pickle=trust_pickle)
-    return state_in(path, read_content(path, trust_pickle=trust_pickle))
+        return _folder_fields(path), _of_folder(path, reading)
+    return _of_file(path, reading)
+
+
+def _of_file(path: Path, reading: Reading) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    content = read_content(path, trust_pickle=reading.trust_pickle)
+    state, fields = weights_in(path, content, reading.weights_key)
+    if fields.get("run_id") is not None and isinstance(fields.get("digest"), str):
+        if fields["digest"] != weights_digest(state):
+            raise CorruptFileError(f"{path}: the weights do not agree with the digest beside them")
+        return fields, stripped(path, state, reading.strip) if reading.strip else state
+    return fields, _plain(path, state, reading)
+
+
+def _folder_fields(folder: Path) -> dict[str, Any]:
+    """Return what the Hugging Face trainer notes beside the weights; {} if it notes nothing."""
+    file = folder / "trainer_state.json"
+    try:
+        noted = json.loads(file.read_bytes())
+        return {"step": int(noted["global_step"]), "epoch": noted.get("epoch")}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptFileError(f"{file}: not a trainer's state: {error!r}") from error
 
 
 def weights_digest(state: Mapping[str, torch.Tensor]) -> str:
@@ -77,108 +142,31 @@ def weights_digest(state: Mapping[str, torch.Tensor]) -> str:
     return digest_of(sorted(state.items()))
 
 
-def read_content(path: Path, *, trust_pickle: bool = False) -> dict[str, Any]:
-    """Return the dict that a checkpoint file holds; tensors are on the CPU."""
-    torch = require_torch()
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; a checkpoint was expected there")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    zipped = _is_zip(path)
-    try:
-        if trust_pickle:
-            content = torch.load(path, map_location="cpu", weights_only=False)
-        else:
-            content = load_pt(path)
-    except OutOfMemoryError:
-        raise
-    except Exception as error:  # of every kind, OSError too, on damaged files and trusted pickles
-        raise_if_shortage(error, f"reading {path}")
-        if isinstance(error, UnsafeFileError) and zipped:  # else it is, most often, no checkpoint
-            raise UnsafeFileError(
-                f"{error}; if you trust whoever wrote it: trust_pickle=True, or --trust-pickle"
-            ) from error
-        raise CorruptFileError(f"{path}: cannot be read as a checkpoint: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds {type(content).__name__}, not a dict of checkpoint fields")
-    return content
+def _plain(
+    path: Path, state: Mapping[str, torch.Tensor], reading: Reading
+) -> dict[str, torch.Tensor]:
+    if reading.strip:
+        return stripped(path, state, reading.strip)
+    return without_wrappers(path, state)
 
 
-def state_in(path: Path, content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the weights in the dict that ``path`` holds, checked if a recorder wrote it."""
-    state = _tensors_in(path, content)
-    if content.get("run_id") is None:
-        return without_prefixes(state)
-    if content.get("digest") != weights_digest(state):
-        raise CorruptFileError(f"{path}: the weights are not those that its digest is of")
-    return state
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise MissingExtraError.of(f"reading {path}", "safetensors", "torch") from error
-    try:
-        require_room(path.stat().st_size, f"reading {path}")
-        with safe_open(path, framework="pt", device="cpu") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}
-            noted = file.metadata() or {}
-        # A recorder notes its fields as JSON; what others note is no part of a checkpoint.
-        fields = {key: json.loads(text) for key, text in noted.items() if key != "format"}
-    except SafetensorError as error:
-        raise CorruptFileError(f"{path}: cannot be read as a checkpoint: {error}") from error
-    except ValueError:
-        fields = {}
-    return {**fields, "model_state_dict": state}
-
-
-def _tensors_in(path: Path, content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    import torch
-
-    key = next((key for key in WEIGHT_KEYS if key in content), None)
-    state = content if key is None else content[key]
-    if not isinstance(state, dict) or not state:
-        came = "an empty dict" if state == {} else type(state).__name__
-        where = "" if key is None else f" under {key!r}"
-        raise InputError(f"{path}: expected tensors by name{where}, came {came}")
-    if any(not isinstance(name, str) for name in state):
-        raise InputError(f"{path}: expected names of tensors, came {next(iter(state))!r}")
-    other = next((name for name in state if not isinstance(state[name], torch.Tensor)), None)
-    if other is None:
-        return dict(state)
-    if key is None:
-        raise InputError(
-            f"{path}: has neither of the keys {' and '.join(map(repr, WEIGHT_KEYS))} and is no "
-            f"dict of tensors; it has {', '.join(sorted(map(repr, content)))}"
-        )
-    raise InputError(
-        f"{path}: {key}[{other!r}] is {type(state[other]).__name__}, not a tensor; save the "
-        "weights without it"
-    )
-
-
-def _of_folder(folder: Path, *, trust_pickle: bool) -> dict[str, torch.Tensor]:
+def _of_folder(folder: Path, reading: Reading) -> dict[str, torch.Tensor]:
     file = next((folder / name for name in WEIGHT_FILES if (folder / name).exists()), None)
     if file is None:
         raise InputError(f"{folder}: has no weights; one of {', '.join(WEIGHT_FILES)} was expected")
     if file.suffix != ".json":
-        return state_in(file, read_content(file, trust_pickle=trust_pickle))
+        return _of_file(file, reading)[1]
     try:
         shards = json.loads(file.read_bytes())["weight_map"]
         files = {name: folder / shard for name, shard in shards.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptFileError(f"{file}: not an index of shards: {error!r}") from error
     if any(path.parent != folder for path in files.values()):
         raise UnsafeFileError(f"{file}: names shards outside of its folder")
     state: dict[str, torch.Tensor] = {}
     for path in sorted(set(files.values())):
-        state |= _tensors_in(path, read_content(path, trust_pickle=trust_pickle))
+        content = read_content(path, trust_pickle=reading.trust_pickle)
+        state |= weights_in(path, content, reading.weights_key)[0]
     if lacking := sorted(files.keys() - state.keys()):
         raise CorruptFileError(f"{file}: the shards lack {lacking[0]!r} ({len(lacking)} in all)")
-    return without_prefixes({name: state[name] for name in files})
-
-
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+    return _plain(file, {name: state[name] for name in files}, reading)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import zipfile
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from fastcka.capture.checkpoints import checkpoint_path, read_any
+from fastcka.capture.checkpoints import checkpoint_path, read_checkpoint
 from fastcka.capture.finding import CheckpointFile, find_checkpoints
 from fastcka.capture.plan import as_plan, experiment_folder
-from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
+from fastcka.capture.states import Reading, weights_digest
+from fastcka.errors import CorruptFileError, InputError, UnsafeFileError, WrongStepError
 from fastcka.store.foreign_numpy import check_zip
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from fastcka.capture.plan import CheckpointPlan
@@ -53,6 +54,8 @@ class CheckedCheckpoint:
         The step inside the file.
     run_id : str or None
         None for files that no recorder wrote.
+    weights : str or None
+        The digest of the weights, the same for the same weights; see `same_weights`.
     detail : str
         What is wrong and where; empty if nothing is.
     """
@@ -65,6 +68,7 @@ class CheckedCheckpoint:
     size: int | None = None
     found_step: int | None = None
     run_id: str | None = None
+    weights: str | None = None
     detail: str = ""
 
     @property
@@ -77,6 +81,8 @@ def verify_checkpoints(
     plan: CheckpointPlan | Mapping[str, Any] | str | os.PathLike[str],
     directory: str | os.PathLike[str],
     *,
+    weights_key: str | None = None,
+    strip: Sequence[str] = (),
     trust_pickle: bool = False,
 ) -> list[CheckedCheckpoint]:
     """Read every planned checkpoint in full and say how it is found.
@@ -88,8 +94,8 @@ def verify_checkpoints(
     directory : path
         Of all experiments: the checkpoints of one are in ``<directory>/<experiment>/``, under any
         of the names that `find_checkpoints` knows.
-    trust_pickle : bool, default False
-        Load files that hold more than tensors and plain values, which can run any code.
+    weights_key, strip, trust_pickle
+        As for `load_state`.
 
     Returns
     -------
@@ -101,6 +107,7 @@ def verify_checkpoints(
     InputError
         If the plan cannot be, or two files are of one step.
     """
+    reading = Reading.of(weights_key, strip, trust_pickle)
     checked: list[CheckedCheckpoint] = []
     for experiment, planned in as_plan(plan).experiments.items():
         folder = experiment_folder(directory, experiment)
@@ -112,7 +119,7 @@ def verify_checkpoints(
                     experiment, step, names.get(step), checkpoint_path(folder, step), "missing"
                 ),
                 there.get(step),
-                trust_pickle=trust_pickle,
+                reading,
             )
             for step in planned.checkpoint_steps
         ]
@@ -121,14 +128,16 @@ def verify_checkpoints(
 
 
 def _checked(
-    entry: CheckedCheckpoint, found: CheckpointFile | None, *, trust_pickle: bool
+    entry: CheckedCheckpoint, found: CheckpointFile | None, reading: Reading
 ) -> CheckedCheckpoint:
     if found is None:
         return replace(entry, detail=f"{entry.path}: there is no such file")
     entry = replace(entry, path=found.path, size=_size(found.path))
     try:
         _check_records(found.path)
-        inside = read_any(found.path, trust_pickle=trust_pickle)
+        inside = read_checkpoint(found.path, **asdict(reading))
+    except WrongStepError as error:
+        return replace(entry, status="wrong step", found_step=error.found, detail=str(error))
     except UnsafeFileError as error:
         return replace(entry, status="unsafe", detail=str(error))
     except CorruptFileError as error:
@@ -136,11 +145,14 @@ def _checked(
         return replace(entry, status=status, detail=str(error))
     except InputError as error:
         return replace(entry, status="damaged", detail=str(error))
-    entry = replace(entry, status="present", found_step=inside.step, run_id=inside.run_id)
-    if inside.step != entry.step:
-        detail = f"{found.path}: holds step {inside.step}, not {entry.step}"
-        return replace(entry, status="wrong step", detail=detail)
-    return entry
+    recorded = inside.digest if inside.run_id is not None else None  # reading has checked it
+    return replace(
+        entry,
+        status="present",
+        found_step=inside.step,
+        run_id=inside.run_id,
+        weights=recorded or weights_digest(inside.model_state_dict),
+    )
 
 
 def _check_records(path: Path) -> None:

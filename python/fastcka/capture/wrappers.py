@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-
-_PREFIXES: Final = ("module", "_orig_mod")  # DataParallel and the like; torch.compile
 
 
 def bare_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -65,14 +63,6 @@ def bare_modules(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
         if bare != name:
             wrapped.setdefault(name, bare)
     return modules
-
-
-def without_prefixes(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Take off what wrappers put before *every* name, however often they are nested."""
-    first = next(iter(state)).partition(".")[0]
-    if first not in _PREFIXES or not all(name.startswith(f"{first}.") for name in state):
-        return state
-    return without_prefixes({name.partition(".")[2]: value for name, value in state.items()})
 
 
 def _inner(module: torch.nn.Module) -> str | None:

@@ -38,6 +38,23 @@ TrustPickle = Annotated[
     ),
 ]
 
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIELD",
+        help="The field of a checkpoint that contains the weights, such as teacher; else "
+        "model_state_dict, state_dict or model.",
+    ),
+]
+
+Strip = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PREFIX",
+        help="Remove this from the names of weights that begin with it; may be repeated.",
+    ),
+]
+
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep's file.")]
 
 StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="The store's folder.")]

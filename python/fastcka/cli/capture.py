@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fastcka.cli import arguments, output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastcka.capture.runs import CaptureOutcome
+
+SHOWN_NAMES = 6
 
 CAPTURE_KEYS = """\
 Keys of CONFIG.yaml (paths are relative to the file):
@@ -30,7 +37,19 @@ check_rows: true (default) runs a few examples again and refuses a layer whose r
 other examples.
 runs: a list of {name, checkpoints, steps, factors, options}; checkpoints is the folder of one \
 training run, steps a list (default: all there), factors what tells it from the others, options \
-the arguments of the function."""
+the arguments of the function. {name, step} without checkpoints captures a network whose function \
+loads its weights, such as a pretrained one; {name, checkpoints, step} a single checkpoint.
+
+Keys for all runs, or for one of them:
+
+weights_key: the field of a checkpoint that contains the weights, such as teacher or ema.model \
+(default: model_state_dict, state_dict or model). strip: a list of prefixes to remove from names, \
+such as model.
+strict: true (default); false ignores weights that the network does not have, and lists them. \
+allow_missing: a list of patterns, such as head.*, of weights that a checkpoint may lack; they \
+keep the values of the function.
+step_pattern: a regular expression, such as "epoch=(\\\\d+)", that finds the step in other names.
+check_step: true (default) refuses a checkpoint that contains another step than its name says."""
 
 
 def capture(
@@ -58,18 +77,23 @@ def capture(
     with output.progress_bars() as bars:
         task = bars.add_task("capturing", total=None)
         asked = load_capture(config)
-        outcomes = capture_runs(
+        result = capture_runs(
             asked,
             overwrite=overwrite,
             trust_pickle=trust_pickle,
             progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
+    outcomes = result.checkpoints
+    for line in [*_not_loaded(outcomes), *result.doubtful]:
+        output.note("warning", line)
     failed = [own for own in outcomes if own.outcome == "failed"]
     for own in failed:
         output.note("error", f"{own.model}, step {own.step}: {own.message}")
     if json:
         checkpoints = [asdict(own) for own in outcomes]
-        output.print_json({"store": asked.store, "checkpoints": checkpoints})
+        output.print_json(
+            {"store": asked.store, "checkpoints": checkpoints, "doubtful": result.doubtful}
+        )
     else:
         counts = {
             kind: sum(own.outcome == kind for own in outcomes)
@@ -82,3 +106,21 @@ def capture(
         output.stdout().print(output.facts(rows))
     if failed:
         raise typer.Exit(1)
+
+
+def _not_loaded(outcomes: Sequence[CaptureOutcome]) -> list[str]:
+    """Return a line for all checkpoints of a run from which the same weights were not loaded."""
+    steps: dict[tuple[str, str], list[int]] = {}
+    for own in outcomes:
+        for what, names in (
+            ("not in the network, ignored", own.ignored),
+            ("not in the checkpoint, as the function made them", own.missing),
+        ):
+            if names:
+                more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+                line = f"{', '.join(names[:SHOWN_NAMES])}{more}: {what}"
+                steps.setdefault((own.model, line), []).append(own.step)
+    return [
+        f"{model}, {output.counted(len(of), 'checkpoint')} from step {of[0]}: {line}"
+        for (model, line), of in steps.items()
+    ]

@@ -55,7 +55,8 @@ def plan(
 
 
 @checkpoints.command(
-    epilog="Exit status: 0 if every planned checkpoint is present, 1 if any is not as planned."
+    epilog="Exit status: 0 if every planned checkpoint is present, 1 if any is not as planned. "
+    "Checkpoints with the same weights are named and do not count."
 )
 def verify(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan's JSON file.")],
@@ -63,6 +64,8 @@ def verify(
         Path,
         typer.Option("--dir", metavar="DIR", help="Holds a folder for each experiment."),
     ],
+    weights_key: arguments.WeightsKey = None,
+    strip: arguments.Strip = None,
     trust_pickle: arguments.TrustPickle = False,
     json: arguments.Json = False,
 ) -> None:
@@ -71,13 +74,24 @@ def verify(
     Files: DIR/<experiment>/checkpoint_step_00100.pt (or .safetensors), checkpoint-100/ of Hugging
     Face's trainer, epoch=1-step=100.ckpt of Lightning's.
     """
-    from fastcka.capture import verify_checkpoints
+    from fastcka.capture import same_weights, verify_checkpoints
 
-    checked = verify_checkpoints(plan_file, directory, trust_pickle=trust_pickle)
+    checked = verify_checkpoints(
+        plan_file,
+        directory,
+        weights_key=weights_key,
+        strip=strip or (),
+        trust_pickle=trust_pickle,
+    )
+    doubtful = same_weights(checked)
+    for line in doubtful:
+        output.note("warning", line)
     wrong = [entry for entry in checked if not entry.ok]
     if json:
         rows = [asdict(entry) for entry in checked]
-        output.print_json({"directory": directory, "wrong": len(wrong), "checkpoints": rows})
+        output.print_json(
+            {"directory": directory, "wrong": len(wrong), "checkpoints": rows, "doubtful": doubtful}
+        )
     else:
         numbers = ("step", "size", "step inside")
         table = output.columns(

@@ -51,6 +51,8 @@ def evolve(
     permutations: Annotated[
         int, typer.Option(min=1, help="Permuted weights beside each diversity.")
     ] = 20,
+    weights_key: arguments.WeightsKey = None,
+    strip: arguments.Strip = None,
     trust_pickle: arguments.TrustPickle = False,
     json: arguments.Json = False,
 ) -> None:
@@ -74,6 +76,8 @@ def evolve(
             layers=tuple(layers or ()),
             pool=pool,  # type: ignore[arg-type]  # checked by the capture
             permutations=permutations,
+            weights_key=weights_key,
+            strip=strip or (),
             trust_pickle=trust_pickle,
             progress=lambda what: bars.update(task, description=what),
         )

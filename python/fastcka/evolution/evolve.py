@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fastcka.capture.factory import build_model, load_factory
 from fastcka.capture.plan import CheckpointPlan, as_plan
 from fastcka.capture.probe import Probe
+from fastcka.capture.states import Reading
 from fastcka.errors import InputError
 from fastcka.evolution.analysis import read_analysis
 from fastcka.evolution.capturing import Capture
@@ -71,6 +72,8 @@ def evolve(
     pool: Pool = "flatten",
     batch_size: int = 256,
     permutations: int = PERMUTATIONS,
+    weights_key: str | None = None,
+    strip: Sequence[str] = (),
     trust_pickle: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> EvolveResult:
@@ -100,8 +103,8 @@ def evolve(
         See `fastcka.capture.capture_representations`.
     permutations
         Of the weights, for the null beside the diversity.
-    trust_pickle
-        Load checkpoints that could run code.
+    weights_key, strip, trust_pickle
+        See `fastcka.capture.load_state`.
     progress
         Called with what begins.
 
@@ -130,6 +133,7 @@ def evolve(
         "probe": None if examples is None else examples.digest,
     }
     report = progress or (lambda _: None)
+    reading = Reading.of(weights_key, strip, trust_pickle)
     output.mkdir(parents=True, exist_ok=True)
 
     def capture(name: str, make: Factory, examples: Probe) -> Capture:
@@ -142,10 +146,10 @@ def evolve(
     figures: list[Path] = []
     for name, experiment in planned.experiments.items():
         report(f"{name}: reading checkpoints")
-        own = read_series(planned, name, checkpoints, trust_pickle=trust_pickle)
+        own = read_series(planned, name, checkpoints, reading)
         others = None
         if other is not None:
-            others = read_series(planned, name, Path(other), trust_pickle=trust_pickle)
+            others = read_series(planned, name, Path(other), reading)
         path, drawn = analyse(
             Experiment(name, Phases(experiment.phases), own, others, permutations, sources),
             None

@@ -200,6 +200,8 @@ def _notes(experiment: Experiment, with_activations: bool) -> list[str]:
     elif not experiment.questions:
         why = "not every phase has a checkpoint" if len(phases) > 2 else "there are two phases only"
         notes.append(f"No verdict: {why}.")
+    for run in (experiment.own, experiment.other):
+        notes += [] if run is None else [f"{line}." for line in run.doubtful]
     if not with_activations:
         notes.append("No activations: no model and probe were given.")
     if experiment.other is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from fastcka.capture.finding import find_checkpoints
 from fastcka.capture.plan import CheckpointPlan, experiment_folder
-from fastcka.capture.states import load_state
+from fastcka.capture.states import Reading, load_state
+from fastcka.capture.twins import same_weights
 from fastcka.capture.verify import verify_checkpoints
 from fastcka.errors import InputError
 
@@ -47,15 +48,18 @@ class Series:
         Step -> file or folder of those that can be used, ascending.
     missing
         Those that are not there or cannot be used.
+    doubtful
+        A line for each group of checkpoints with the same weights.
     """
 
     paths: dict[int, Path]
     missing: list[Missing]
-    trust_pickle: bool = False
+    doubtful: list[str]
+    reading: Reading = field(default_factory=Reading)
 
     def state(self, step: int) -> dict[str, torch.Tensor]:
         """Return the state dict of a step, on the CPU."""
-        return load_state(self.paths[step], trust_pickle=self.trust_pickle)
+        return load_state(self.paths[step], **asdict(self.reading))
 
     def weights(self, steps: Iterable[int]) -> dict[int, dict[str, NDArray[Any]]]:
         """Return step -> tensor name -> array; bfloat16 becomes float32, which is exact."""
@@ -65,9 +69,7 @@ class Series:
         }
 
 
-def read_series(
-    plan: CheckpointPlan, experiment: str, directory: Path, *, trust_pickle: bool = False
-) -> Series:
+def read_series(plan: CheckpointPlan, experiment: str, directory: Path, reading: Reading) -> Series:
     """Read every checkpoint of an experiment, planned or not, to see whether it can be used.
 
     Parameters
@@ -76,8 +78,8 @@ def read_series(
         What is planned.
     directory
         Its checkpoints are in ``<directory>/<experiment>/``.
-    trust_pickle
-        See `fastcka.capture.load_state`.
+    reading
+        How weights are found in the files; see `fastcka.capture.load_state`.
 
     Returns
     -------
@@ -91,13 +93,13 @@ def read_series(
         found = [file.step for file in find_checkpoints(folder)]
     except InputError as error:
         steps = planned.checkpoint_steps
-        return Series({}, [Missing(step, names.get(step), str(error)) for step in steps])
+        return Series({}, [Missing(step, names.get(step), str(error)) for step in steps], [])
     steps = tuple(sorted({*planned.checkpoint_steps, *found}))
     every = planned.model_copy(update={"checkpoint_steps": steps})
     checked = verify_checkpoints(
         plan.model_copy(update={"experiments": {experiment: every}}),
         directory,
-        trust_pickle=trust_pickle,
+        **asdict(reading),
     )
     return Series(
         {entry.step: entry.path for entry in checked if entry.ok},
@@ -106,7 +108,8 @@ def read_series(
             for entry in checked
             if not entry.ok
         ],
-        trust_pickle,
+        same_weights(checked),
+        reading,
     )
 
 

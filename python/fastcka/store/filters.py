@@ -12,17 +12,15 @@ matches. ``&&`` always separates terms; white space around terms, fields and pat
 
 from __future__ import annotations
 
-import re
 import time
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
-import regex
 
 from fastcka.errors import FilterError
 from fastcka.near_misses import near_misses
+from fastcka.store.patterns import MAX_PATTERN, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,22 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.store.key import Examples
-
-MAX_PATTERN: Final = 512
-"""Characters of a pattern."""
-
-MAX_ELEMENTS: Final = 20_000
-"""Elements of a pattern once its repeats are written out, each of 1 to 2 kB of memory."""
+    from fastcka.store.patterns import Pattern
 
 SECONDS: Final = 1.0
 """Time for a term on up to 100,000 distinct values, and as much for each further 100,000."""
 
 _VALUES_A_TURN: Final = 100_000
-_TOKENS: Final = re.compile(r"(?P<repeat>(\+|\{(?P<least>\d+)(,\d*)?\})[+?]?)|.", re.DOTALL)
-# `regex` gives these a meaning that `re` does not: {e<=1} matches approximately, and white space
-# within {} would hide a count from `_TOKENS`.
-_FUZZY: Final = re.compile(r"\{[^{}]*[a-zA-Z][^{}]*\}")
-_VERBOSE: Final = re.compile(r"\(\?[a-zA-Z]*x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,55 +188,7 @@ def _matches(term: FilterTerm, texts: list[str]) -> Iterable[bool]:
         ) from None
 
 
-def _written_out(plain: str) -> int:
-    """Return how many elements a pattern without escapes has once its repeats are written out.
-
-    `regex` compiles x{m,n} as m times x and a loop, so that ((a+)+)+ doubles with each level and
-    (?:a{1000}){1000} takes a gigabyte before anything is matched.
-    """
-    sizes, last = [0], 0  # of the open groups, the innermost last; and of the last element
-    for token in _TOKENS.finditer(re.sub(r"\[\^?\]?[^\]]*\]", "c", plain)):
-        if token["repeat"]:
-            least = int(token["least"] or 1)
-            sizes[-1] += last * least
-            last *= least + 1
-        elif token[0] == "(":
-            sizes.append(1)
-        elif token[0] == ")" and len(sizes) > 1:
-            last = sizes.pop()
-            sizes[-1] += last
-        elif token[0] not in "*?":
-            last = 1
-            sizes[-1] += 1
-    return sum(sizes)
-
-
-def _compiled(term: FilterTerm) -> regex.Pattern[str]:
-    """Compile a pattern that `re` accepts by `regex`, which can be stopped."""
-    where = f"filter term '{term}'"
-    if len(term.pattern) > MAX_PATTERN:
-        raise FilterError(
-            f"filter term on '{term.field}': a pattern of {len(term.pattern)} characters; at most "
-            f"{MAX_PATTERN}: {term.pattern[:60]}..."
-        )
-    plain = re.sub(r"\\.", "e", term.pattern, flags=re.DOTALL)  # without escapes
-    if _FUZZY.search(plain) or _VERBOSE.search(plain):
-        raise FilterError(
-            f"{where}: a '{{' that is no repeat is written \\{{, and the x flag is not allowed"
-        )
-    elements = _written_out(plain)
-    if elements > MAX_ELEMENTS:
-        raise FilterError(
-            f"{where}: its repeats within repeats come to {elements:,} elements; at most "
-            f"{MAX_ELEMENTS:,}"
-        )
-    try:
-        with warnings.catch_warnings():
-            # [[ and its like, which `re` and `regex` may come to read in two ways
-            warnings.simplefilter("error", FutureWarning)
-            re.compile(term.pattern)
-            return regex.compile(term.pattern, regex.VERSION0, cache_pattern=False)
-    except (re.error, regex.error, ValueError, OverflowError, FutureWarning) as error:
-        raise FilterError(f"{where}: not a regular expression: {error}") from None
-    except (RecursionError, MemoryError):
-        raise FilterError(f"{where}: nested too deeply") from None
+def _compiled(term: FilterTerm) -> Pattern:
+    short = len(term.pattern) <= MAX_PATTERN
+    where = f"filter term '{term}'" if short else f"filter term on '{term.field}'"
+    return compiled(where, term.pattern, error=FilterError)

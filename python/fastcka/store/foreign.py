@@ -33,6 +33,11 @@ _ENDS_OF_FILES: Final = re.compile(
     r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5|mat|nc)(?=:|$)", re.IGNORECASE
 )
 
+#: Of safetensors. All others but BF16 are unknown to NumPy, whatever is added to the format.
+_NUMPY_FORMATS: Final = frozenset(
+    {*("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"), *("F16", "F32", "F64", "C64")}
+)
+
 
 @named_shortage("reading an array")
 def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
@@ -138,6 +143,7 @@ def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
         with safetensors.safe_open(path, framework="np") as file:
             chosen = choose(path, name, list(file.keys()))
             values = file.get_slice(chosen)
+            _require_numpy_format(f"{path}:{chosen}", values.get_dtype())
             digits = re.search(r"\d+", values.get_dtype())  # of F32, BF16, F8_E4M3; not of BOOL
             size = math.prod(values.get_shape()) * (-(-int(digits[0]) // 8) if digits else 1)
             require_memory(size, f"reading {path}:{chosen}", SMALLER)
@@ -153,7 +159,16 @@ def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
     except (safetensors.SafetensorError, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise CorruptFileError(f"{path}: damaged, or of a format NumPy lacks: {error}") from error
+        raise CorruptFileError(f"{path}: damaged, cannot be read: {error}") from error
+
+
+def _require_numpy_format(where: str, dtype: str) -> None:
+    """Refuse the formats of safetensors, such as floats of 8 bits, that cannot become an array."""
+    if dtype not in _NUMPY_FORMATS and dtype != "BF16":
+        raise InputError(
+            f"{where}: values of the format {dtype}, which NumPy does not have; convert the tensor "
+            "to float32 (in PyTorch x.float(), with its scale if it has one) and save it again"
+        )
 
 
 _READERS: Final[dict[str, Callable[[Path, str | None], NDArray[Any]]]] = {

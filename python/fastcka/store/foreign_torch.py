@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAX_DEPTH: Final = 16
+_REFUSED: Final = re.compile(r"Unsupported global: GLOBAL (?P<name>[\w.]+)")
 
 
 def load_pt(path: Path) -> Any:
@@ -49,10 +51,52 @@ def load_pt(path: Path) -> Any:
         message = str(error).strip().partition("\n")[0]
         if "weights" in message.lower() or "unsupported" in message.lower():
             raise UnsafeFileError(
-                f"{path}: holds more than tensors in dicts and lists; loading it could run code: "
-                f"{message}"
+                f"{path}: contains more than tensors in dicts and lists; loading it could run "
+                f"code: {_unsafe_part(str(error)) or message}"
             ) from error
         raise CorruptFileError(f"{path}: damaged, cannot be read: {message}") from error
+
+
+def _unsafe_part(message: str) -> str | None:
+    """Return what a file contains beside tensors, from a message of PyTorch's, and what helps."""
+    found = _REFUSED.search(message)
+    if found is None:
+        return "a TorchScript archive" if "TorchScript" in message else None
+    name = found["name"]
+    if name.startswith("numpy."):
+        return f"NumPy values ({name}); save them as tensors, by torch.as_tensor(x)"
+    return f"{name}; save tensors alone, such as the state_dict() of a network"
+
+
+def dense_tensor(where: str, value: Any) -> Any:
+    """Return a tensor on the CPU whose values are stored one by one.
+
+    Raises
+    ------
+    InputError
+        If it is no such tensor; the message begins with ``where``.
+    """
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise InputError(f"{where}: expected a tensor, got {type(value).__name__}")
+    tensor = value.detach()
+    if tensor.device.type != "cpu":
+        raise InputError(
+            f"{where}: a tensor on the device '{tensor.device.type}', whose values are not in the "
+            "file; save it from the CPU"
+        )
+    if tensor.layout != torch.strided or tensor.is_nested:
+        layout = "nested" if tensor.is_nested else tensor.layout
+        raise InputError(
+            f"{where}: expected a dense tensor, got one of layout {layout}; save it after "
+            ".to_dense(), or .to_padded_tensor() if it is nested"
+        )
+    if tensor.is_quantized:
+        raise InputError(
+            f"{where}: a quantized tensor ({tensor.dtype}); save it after .dequantize()"
+        )
+    return tensor
 
 
 def checked_tensor(where: str, value: Any) -> Any:
@@ -63,13 +107,7 @@ def checked_tensor(where: str, value: Any) -> Any:
     InputError, UnsafeFileError
         If it is no such tensor; the message begins with ``where``.
     """
-    import torch
-
-    if not isinstance(value, torch.Tensor):
-        raise InputError(f"{where}: expected a tensor, got {type(value).__name__}")
-    tensor = value.detach()
-    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-        raise InputError(f"{where}: expected a dense tensor, got {tensor.layout} {tensor.dtype}")
+    tensor = dense_tensor(where, value)
     # A few bytes with strides of 0 can declare any size.
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise UnsafeFileError(
@@ -94,7 +132,10 @@ def read_pt(path: Path, name: str | None) -> NDArray[Any]:
     try:
         return numeric(where, tensor.resolve_conj().resolve_neg().numpy().copy())
     except TypeError as error:
-        raise InputError(f"{where}: {tensor.dtype} has no NumPy format") from error
+        raise InputError(
+            f"{where}: values of the format {tensor.dtype}, which NumPy does not have; convert the "
+            "tensor to float32 (x.float(), with its scale if it has one) and save it again"
+        ) from error
 
 
 def pt_names(path: Path) -> list[str]:

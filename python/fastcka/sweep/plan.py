@@ -11,6 +11,7 @@ from fastcka.errors import SweepError
 from fastcka.memory import free_memory, size_text
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
+from fastcka.store.twins import twin_steps
 from fastcka.sweep.dropped import left_out_text
 from fastcka.sweep.examples import examples_text
 from fastcka.sweep.folder import require_usable
@@ -70,6 +71,8 @@ class SweepPlan:
         What the person who wrote the sweep may have meant otherwise; empty for nothing.
     threads
         Of the passes on the CPU, for the predictions.
+    doubtful
+        What is worth a look: steps of one model that are equal in all their stored layers.
     """
 
     config: SweepConfig
@@ -83,6 +86,7 @@ class SweepPlan:
     explanations: list[str]
     hint: str
     threads: int
+    doubtful: tuple[str, ...] = ()
 
     @cached_property
     def representations(self) -> tuple[Representation, ...]:
@@ -149,6 +153,7 @@ class SweepPlan:
             "dropped": dict(self.dropped),
             "dropped_examples": dict(self.dropped_examples),
             "hint": self.hint,
+            "doubtful": list(self.doubtful),
             "bytes_to_read": self.bytes_to_read,
             "bytes_memory": self.bytes_memory,
             "bytes_free": free_memory().bytes,
@@ -179,6 +184,7 @@ class SweepPlan:
             "device": self.device,
             "left out": left_out_text(self.dropped, self.dropped_examples),
             **({"hint": self.hint} if self.hint else {}),
+            **({"doubtful": "\n".join(self.doubtful)} if self.doubtful else {}),
             "reads": size_text(self.bytes_to_read),
             "memory": memory_text(self.bytes_memory),
             "time": f"about {self.seconds:,.1f} s" if self.seconds >= 0.1 else "under 0.1 s",
@@ -231,6 +237,7 @@ def plan_sweep(
     except SweepError as error:
         raise SweepError(f"{error}; {hint}" if hint else str(error)) from None
     groups = plan_groups(formed.groups, selection.labels, within, store, config, n_threads)
+    compared = [(r.key.model, r.key.step) for group in groups for r in group.representations]
     every = (outside, selection.dropped, formed.dropped)
     plan = SweepPlan(
         config=config,
@@ -244,6 +251,7 @@ def plan_sweep(
         explanations=formed.explanations,
         hint=hint,
         threads=n_threads,
+        doubtful=tuple(map(str, twin_steps(store, compared))),
     )
     header(plan)  # a table with two columns of one name is refused before anything is computed
     if config.export == "pairs":

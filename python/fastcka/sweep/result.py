@@ -17,7 +17,7 @@ class SweepEvent:
         ``planned``; ``reused``, ``computed`` (it is committed) or ``failed`` once a group;
         ``recomputing`` where the ledger's values of a group are damaged or of other data;
         ``undefined`` for a representation without a similarity; ``no_figures``; ``replaced`` where
-        the results of another sweep stood.
+        the results of another sweep stood; ``doubtful`` for steps of one model that are equal.
     message
         It in words.
     group
@@ -33,6 +33,7 @@ class SweepEvent:
         "undefined",
         "no_figures",
         "replaced",
+        "doubtful",
     ]
     message: str
     group: str | None = None
@@ -68,7 +69,7 @@ class SweepResult:
         Reason -> count of what the plan left out.
     notes
         What a person should know: recomputed groups, undefined similarities, missing figures,
-        replaced results.
+        replaced results, steps that are equal.
     seconds
         The whole of it, by the wall clock.
     """

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from fastcka.sweep.shards import Shard
 
 SHOWN_FAILURES = 5
-_NOTED = ("recomputing", "undefined", "no_figures", "replaced")
+_NOTED = ("recomputing", "undefined", "no_figures", "replaced", "doubtful")
 
 
 @named_shortage("computing a sweep", "see what `fastcka plan` says of memory")
@@ -110,6 +110,8 @@ def run_sweep(
         plan = plan_sweep(config, store, threads=threads)
         run = _Run(plan, store, progress, on_event, started, clock)
         run.tell(SweepEvent("planned", run.plan.explain()))
+        for line in plan.doubtful:
+            run.tell(SweepEvent("doubtful", line))
         run.end_lap("plan")
         result = run.whole() if shard is None else run.part(shard)
     if result.failed:

@@ -8,6 +8,7 @@ from fastcka.near_misses import near_misses
 from fastcka.store.importing.finding import ImportFinding
 from fastcka.store.importing.models_file import may_be_missing
 from fastcka.store.importing.report import MISSING
+from fastcka.store.twins import twin_models, twin_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,22 +60,17 @@ def missing_models(
     return findings
 
 
-def twin_models(found: FoundTree, store: Store) -> list[ImportFinding]:
-    """Return the models of the tree whose values are the same in all layers at all steps."""
-    values: dict[str, list[tuple[int, str, str]]] = {}
-    for key in store.inventory()[0]:
-        if key.model in found.models:
-            values.setdefault(key.model, []).append((key.step, key.layer, store.info(key).digest))
-    same: dict[tuple[tuple[int, str, str], ...], list[str]] = {}
-    for model, own in values.items():
-        same.setdefault(tuple(sorted(own)), []).append(model)
+def twins(found: FoundTree, store: Store) -> list[ImportFinding]:
+    """Return models of the tree, and steps of one, whose values are the same in all layers."""
     return [
         ImportFinding(
             "doubtful",
             "same model under two names",
-            f"{', '.join(models)}: equal in all {len(own)} representations",
+            f"{', '.join(models)}: equal in all {count} representations",
             models[0],
         )
-        for own, models in same.items()
-        if len(models) > 1
+        for models, count in twin_models(store, found.models)
+    ] + [
+        ImportFinding("doubtful", "same values at two steps", str(twins), twins.model)
+        for twins in twin_steps(store, ((step.model, step.step) for step in found.steps))
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastcka.errors import InputError
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.importing import sources
-from fastcka.store.importing.accounting import missing_models, twin_models, unlisted_models
+from fastcka.store.importing.accounting import missing_models, twins, unlisted_models
 from fastcka.store.importing.array_folders import find_array_folders
 from fastcka.store.importing.assembly import AssembledStep, assembled
 from fastcka.store.importing.checkpoint_tree import find_checkpoint_tree
@@ -109,7 +109,7 @@ def import_tree(
         run.all_steps(found, progress)
         if listed is not None:
             findings += missing_models(found, listed, opened)
-        findings += twin_models(found, opened)
+        findings += twins(found, opened)
         return ImportReport(
             tree=root,
             store=opened.path,
