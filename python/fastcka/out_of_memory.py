@@ -59,7 +59,7 @@ def named_shortage(what: str, remedy: str = REMEDY) -> Iterator[None]:
 
 def raise_if_shortage(error: BaseException, what: str, remedy: str = REMEDY) -> None:
     """Raise `OutOfMemoryError` if ``error`` means a lack of memory and is not named yet."""
-    reason = _reason(error)
+    reason = shortage_reason(error)
     if reason is None:
         return
     # The frames of the error hold on to arrays, whose memory is wanted.
@@ -100,11 +100,11 @@ def start_thread(thread: threading.Thread, what: str) -> None:
     thread.start()
 
 
-def _reason(error: BaseException) -> str | None:
+def shortage_reason(error: BaseException) -> str | None:
     """Return what an error says of the memory that it lacks; None if it means something else."""
     text = str(error).strip().partition("\n")[0]
     if isinstance(error, MissingExtraError):  # a library may be there, but not find room
-        return None if error.__cause__ is None else _reason(error.__cause__)
+        return None if error.__cause__ is None else shortage_reason(error.__cause__)
     if isinstance(error, FastckaError):
         return None
     if isinstance(error, MemoryError):

@@ -478,13 +478,13 @@ def test_tensors_that_are_no_arrays_say_what_helps(tmp_path: Path) -> None:
     for make, message in (
         (lambda: torch.ones(3).to(torch.float8_e5m2), r"format torch\.float8_e5m2, .*x\.float\(\)"),
         (lambda: torch.ones(3).to(torch.complex32), r"format torch\.complex32|complex"),
-        (lambda: torch.eye(3).to_sparse(), r"layout torch\.sparse_coo; .*to_dense"),
+        (lambda: torch.eye(3).to_sparse(), r"layout torch\.sparse_coo: .*to_dense"),
         (lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8), "dequantize"),
         (lambda: torch.empty(3, device="meta"), "device 'meta'"),
         (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "padded"),
     ):
         torch.save({"x": make()}, path)
-        with pytest.raises(InputError, match=f"a.pt:x: .*{message}"):
+        with pytest.raises(InputError, match=f"a.pt:x.*{message}"):
             read_array(f"{path}:x")
     for value in (np.ones(3), np.float64(3.0)):
         torch.save({"x": value, "y": torch.ones(3)}, path)

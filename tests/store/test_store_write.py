@@ -542,6 +542,15 @@ def test_integer_labels_and_those_that_pandas_made_up(store: Store, values: np.n
         np.testing.assert_array_equal(store.read(Key("m", 1, layer)), values[moved])
 
 
+def test_labels_are_read_as_ids_are(store: Store, values: np.ndarray) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(values, index=[name.encode() for name in IDS])
+    store.write(model="m", step=0, layers={"a": table[::-1]}, example_ids=IDS)
+    np.testing.assert_array_equal(store.read(KEY), values)
+    store.write(model="m", step=1, layers={"a": table})
+    assert store.examples(Key("m", 1, "a")).ids.tolist() == IDS
+
+
 def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(values, index=IDS)
@@ -551,16 +560,17 @@ def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
         store.write(model="m", step=0, layers={"a": table, "b": other})
     with pytest.raises(InputError, match=r"example_ids are not in layers\['b'\] \('f' first\)"):
         store.write(model="m", step=0, layers={"b": other}, example_ids=IDS)
-    with pytest.raises(InputError, match="example_ids: expected 7 values, one for each row, got 2"):
+    with pytest.raises(InputError, match="example_ids: expected 7 ids, one for each row, got 2"):
         store.write(model="m", step=0, layers={"b": other}, example_ids=["a", "b"])
     twice = table.set_axis(["a"] * 7)
-    with pytest.raises(InputError, match="example_ids: 'a' stands at 0 and at 1"):
+    with pytest.raises(InputError, match="example_ids: 'a' is at 0 and at 1"):
         store.write(model="m", step=0, layers={"b": twice})
     with pytest.raises(InputError, match=r"layers\['b'\] has the row label 'a' more than once"):
         store.write(model="m", step=0, layers={"b": twice}, example_ids=IDS)
     for labels in (pandas.date_range("2020", periods=7), [0.5 + i for i in range(7)]):
-        with pytest.raises(InputError, match=r"row labels of type .*; text or integers can name"):
-            store.write(model="m", step=0, layers={"b": table.set_axis(labels)})
+        relabelled = table.set_axis(labels)
+        with pytest.raises(InputError, match=r"row labels of layers\['b'\]\[0\]: .*; give ex"):
+            store.write(model="m", step=0, layers={"b": relabelled})
     with pytest.raises(InputError, match=r"layers\['c'\] has no labels, so the order of its rows"):
         store.write(model="m", step=0, layers={"a": table, "b": table[::-1], "c": values})
     assert store.keys() == []

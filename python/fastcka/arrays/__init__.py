@@ -8,7 +8,7 @@ A library is found in `sys.modules`: an array of pandas can only be there if pan
 from __future__ import annotations
 
 from fastcka.arrays.exact import MAX_EXACT, exact_floats
-from fastcka.arrays.labels import aligned, aligned_to_ids, given_labels, labels_in_order
+from fastcka.arrays.labels import aligned, aligned_to_ids, given_labels
 from fastcka.arrays.masked import refuse_special_tensor
 from fastcka.arrays.missing import MISSING_ATTRIBUTES, refuse_missing, with_fill_value
 from fastcka.arrays.plain import plain_array, unwrapped
@@ -20,7 +20,6 @@ __all__ = [
     "aligned_to_ids",
     "exact_floats",
     "given_labels",
-    "labels_in_order",
     "plain_array",
     "refuse_missing",
     "refuse_special_tensor",

@@ -85,57 +85,33 @@ def aligned(arrays: Sequence[Any], names: Sequence[str]) -> list[Any]:
     return arrays
 
 
-def labels_in_order(arrays: Sequence[Any], names: Sequence[str]) -> list[str] | list[int] | None:
-    """Return the labels of arrays that `aligned` has returned, to name their rows by.
+def aligned_to_ids(x: Any, labels: Sequence[str], ids: Sequence[str], name: str) -> Any:
+    """Return an array that has labels with its rows in the order of example ids.
 
-    Returns
-    -------
-    list or None
-        Text or integers, (n_examples,); None if no array has labels but those that pandas made up.
-
-    Raises
-    ------
-    InputError
-        If the labels are of another kind, which names no example.
-    """
-    for x, name in zip(arrays, names, strict=True):
-        index = given_labels(x)
-        if index is None:
-            continue
-        labels: list[Any] = index.tolist()
-        kinds = {type(label) for label in labels}
-        if not (kinds == {str} or kinds == {int}):
-            found = ", ".join(sorted(kind.__name__ for kind in kinds))
-            raise InputError(
-                f"{name} has row labels of type {found}; text or integers can name examples: give "
-                f"example_ids, or change the index (x.index.astype(str))"
-            )
-        return labels
-    return None
-
-
-def aligned_to_ids(x: Any, ids: Sequence[str], name: str) -> Any:
-    """Return an array with its rows in the order of example ids, if it has labels.
-
-    Labels are compared as text. An index that pandas made up counts as none.
+    Parameters
+    ----------
+    x
+        An object for which `given_labels` is not None.
+    labels
+        Its labels as texts, (n_examples,).
+    ids
+        The example ids, in the order that is wanted.
+    name
+        What error messages call the array.
 
     Raises
     ------
     InputError
         If its labels are not the ids.
     """
-    index = given_labels(x)
-    if index is None:
+    if list(labels) == list(ids):
         return x
-    texts = [str(label) for label in index.tolist()]
-    if texts == list(ids):
-        return x
-    _refuse_repeated(index, name)
-    rows = {text: row for row, text in enumerate(texts)}
+    _refuse_repeated(given_labels(x), name)
+    rows = {label: row for row, label in enumerate(labels)}
     absent = [text for text in ids if text not in rows]
-    foreign = sorted(set(texts).difference(ids), key=texts.index)
+    foreign = sorted(set(labels).difference(ids), key=rows.__getitem__)
     if absent or foreign:
-        raise _differ("example_ids", absent, len(ids), name, foreign, len(texts))
+        raise _differ("example_ids", absent, len(ids), name, foreign, len(labels))
     return _in_order(x, np.array([rows[text] for text in ids]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -36,17 +37,29 @@ def refuse_masked_items(x: list[Any] | tuple[Any, ...], where: str) -> None:
 
 
 def refuse_special_tensor(x: Any, where: str) -> None:
-    """Refuse torch tensors whose values are not those of their memory.
+    """Refuse torch tensors whose values are not those of their memory, one by one.
 
     Masked, nested, distributed and fake tensors are subclasses that answer every operation
     themselves; the memory that such a tensor names may not even exist.
+
+    Raises
+    ------
+    InputError
+        If it is sparse, quantized, nested, or of such a subclass; the message begins with
+        ``where``.
     """
     dispatch = getattr(type(x), "__torch_dispatch__", None)
     plain = getattr(dispatch, "__name__", "") == "_disabled_torch_dispatch_impl"
-    if x.is_nested or not (plain or dispatch is None):
-        kind = "nested tensor" if x.is_nested else type(x).__name__
-        raise InputError(
-            f"{where} must be a dense torch tensor, got a {kind}: convert it to one whose values "
-            f"are all there (a masked tensor by .to_tensor(value), a nested one by "
-            f".to_padded_tensor(value), a distributed one by .full_tensor())"
-        )
+    subclass = not (plain or dispatch is None)
+    if x.is_nested:
+        kind, remedy = "a nested tensor", ".to_padded_tensor(value)"
+    elif subclass:
+        kind = f"a {type(x).__name__}"
+        remedy = ".to_tensor(value) if it is masked, by .full_tensor() if it is distributed"
+    elif x.layout != sys.modules["torch"].strided:
+        kind, remedy = f"layout {x.layout}", ".to_dense()"
+    elif x.is_quantized:
+        kind, remedy = f"a quantized tensor ({x.dtype})", ".dequantize()"
+    else:
+        return
+    raise InputError(f"{where} must be a dense torch tensor, got {kind}: convert it by {remedy}")

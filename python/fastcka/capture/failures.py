@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from fastcka.errors import FastckaError, InputError, NetworkError, OutOfMemoryError
+from fastcka.errors import FastckaError, InputError, NetworkError
+from fastcka.out_of_memory import shortage, shortage_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
-
-_NO_MEMORY: Final = ("out of memory", "not enough memory", "bad_alloc", "allocate memory")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of Python, NumPy or PyTorch means that memory is short."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
 
 
 def forward_error(
@@ -45,12 +34,13 @@ def forward_error(
     )
     given = given or "that could not be moved to its device"
     network = type(model).__name__
-    if is_out_of_memory(error):
+    reason = shortage_reason(error)
+    if reason is not None:
         # Without a cause: its frames would hold the tensors that fill the memory.
-        advice = "give a smaller batch_size" if n_examples > 1 else "capture on a larger device"
-        return OutOfMemoryError(
-            f"there is not enough memory to run {network} on {_counted(n_examples)} ({given}): "
-            f"{_first_line(error)}; {advice}"
+        return shortage(
+            f"running {network} on {_counted(n_examples)} ({given})",
+            reason,
+            "give a smaller batch_size" if n_examples > 1 else "capture on a larger device",
         )
     name, module = _failed_in(error, model)
     where = f"layer {name!r} ({type(module).__name__}) of {network}" if name else network
@@ -115,8 +105,3 @@ def _dtype(value: torch.Tensor) -> str:
 
 def _counted(n_examples: int) -> str:
     return f"a batch of {n_examples} example{'' if n_examples == 1 else 's'}"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastcka.capture.batches import examples_of
-from fastcka.capture.failures import is_out_of_memory
 from fastcka.capture.pooling import pooled
-from fastcka.errors import InputError, OutOfMemoryError
+from fastcka.errors import InputError
+from fastcka.memory import size_text
+from fastcka.out_of_memory import shortage, shortage_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,13 +143,13 @@ class PooledRows:
         try:
             return self._allocate(shape)
         except Exception as error:
-            if not is_out_of_memory(error):
+            if shortage_reason(error) is None:
                 raise
-            problem = OutOfMemoryError(
-                f"layer {self.reading.layer!r}: there is not enough memory for its rows of shape "
-                f"{shape} ({4e-9 * np.prod(shape, dtype=np.float64):.1f} GB as float32); pool them "
-                "(pool=), capture fewer layers at a time, or use capture_representations, which "
-                "collects rows on the disk"
+            problem = shortage(
+                f"layer {self.reading.layer!r}, rows of shape {shape}",
+                f"{size_text(4 * math.prod(shape))} are needed",
+                "pool them (pool=), capture fewer layers at a time, or use "
+                "capture_representations, which collects rows on the disk",
             )
         raise problem
 

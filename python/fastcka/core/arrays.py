@@ -114,8 +114,6 @@ def _of_torch(x: Any, name: str) -> ArrayView:
             f"{name} is a torch tensor on {x.device}, which is neither the CPU nor a CUDA device: "
             f"move it to one of them"
         )
-    if x.layout != sys.modules["torch"].strided or x.is_quantized:
-        raise InputError(f"{name} must be a dense torch tensor, got layout {x.layout}")
     refuse_special_tensor(x, name)
     x = x.detach().resolve_neg()
     dtype = str(x.dtype).removeprefix("torch.")

@@ -74,8 +74,6 @@ def common_device(views: Sequence[View], names: Sequence[str]) -> int | None:
 
 
 def _of_torch(torch: Any, x: Any, name: str) -> DeviceView:
-    if x.layout != torch.strided or x.is_quantized:
-        raise InputError(f"{name} must be a dense torch tensor, got layout {x.layout}")
     refuse_special_tensor(x, name)
     check_shape(tuple(x.shape), name)
     x = x.detach().resolve_neg()

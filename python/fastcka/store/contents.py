@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fastcka.arrays import aligned, aligned_to_ids, given_labels, labels_in_order
+from fastcka.arrays import aligned, aligned_to_ids, given_labels
 from fastcka.errors import InputError
-from fastcka.store.columns import decoded, encoded_columns
+from fastcka.store.columns import encoded_columns
 from fastcka.store.format import (
     LAYER_ATTRIBUTES,
     MAX_NAME_BYTES,
     MAX_STEP,
     RESERVED_FACTORS,
 )
-from fastcka.store.ids import encoded_ids
+from fastcka.store.ids import checked_ids, encoded_ids, id_texts
 from fastcka.store.jsontext import checked_factors, dump_attribute
 from fastcka.store.source import LayerSource, layer_source
 from fastcka.store.writer import FileContent
@@ -75,13 +75,28 @@ def _labelled(
     names = [f"layers[{name!r}]" for name in layers]
     if example_ids is None:
         arrays = aligned(list(layers.values()), names)
-        return dict(zip(layers, arrays, strict=True)), labels_in_order(arrays, names)
-    counts = [len(labels) for x in layers.values() if (labels := given_labels(x)) is not None]
-    if not counts:
-        return layers, example_ids
-    ids = decoded(encoded_ids(example_ids, counts[0])).tolist()
-    arrays = [aligned_to_ids(x, ids, name) for x, name in zip(layers.values(), names, strict=True)]
+        texts = next(_label_texts(arrays, names), (0, None))[1]
+        return dict(zip(layers, arrays, strict=True)), texts
+    arrays = list(layers.values())
+    ids: list[str] | None = None
+    for at, texts in _label_texts(arrays, names):
+        ids = ids or checked_ids("example_ids", example_ids, len(texts))
+        arrays[at] = aligned_to_ids(arrays[at], texts, ids, names[at])
     return dict(zip(layers, arrays, strict=True)), example_ids
+
+
+def _label_texts(arrays: Sequence[Any], names: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the position of each array that has labels, and its labels as ids are written."""
+    for at, (x, name) in enumerate(zip(arrays, names, strict=True)):
+        labels = given_labels(x)
+        if labels is None:
+            continue
+        try:
+            yield at, id_texts(f"row labels of {name}", labels.tolist())
+        except InputError as error:
+            raise InputError(
+                f"{error}; give example_ids, or other labels (as x.index.astype(str) does)"
+            ) from None
 
 
 def _sources(layers: Mapping[str, Any]) -> list[LayerSource]:

@@ -7,6 +7,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
+from fastcka.arrays import refuse_special_tensor
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import raise_if_shortage
@@ -86,16 +87,7 @@ def dense_tensor(where: str, value: Any) -> Any:
             f"{where}: a tensor on the device '{tensor.device.type}', whose values are not in the "
             "file; save it from the CPU"
         )
-    if tensor.layout != torch.strided or tensor.is_nested:
-        layout = "nested" if tensor.is_nested else tensor.layout
-        raise InputError(
-            f"{where}: expected a dense tensor, got one of layout {layout}; save it after "
-            ".to_dense(), or .to_padded_tensor() if it is nested"
-        )
-    if tensor.is_quantized:
-        raise InputError(
-            f"{where}: a quantized tensor ({tensor.dtype}); save it after .dequantize()"
-        )
+    refuse_special_tensor(tensor, where)
     return tensor
 
 

@@ -162,12 +162,11 @@ def _remedy(integers: NDArray[Any]) -> str:
 
 
 def _from_torch(where: str, tensor: Any, torch: Any) -> tuple[NDArray[Any], str]:
-    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
-        raise InputError(
-            f"{where}: expected a dense tensor on the CPU, got {tensor.layout} on "
-            f"{tensor.device}; call .to_dense() or .cpu() first"
-        )
     refuse_special_tensor(tensor, where)
+    if tensor.device.type != "cpu":
+        raise InputError(
+            f"{where}: expected a tensor on the CPU, got one on {tensor.device}; call .cpu() first"
+        )
     plain = tensor.detach().resolve_neg()
     if plain.dtype == torch.bfloat16:
         return plain.view(torch.int16).numpy().view(np.uint16), "bfloat16"
