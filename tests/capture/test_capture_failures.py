@@ -141,8 +141,8 @@ def test_the_error_does_not_keep_the_tensors_that_fill_the_memory() -> None:
 
 
 def test_rows_that_do_not_fit_into_memory() -> None:
-    def allocate(shape: tuple[int, ...]) -> Any:
-        return np.empty((10**9, *shape, 10**6), np.float32)
+    def allocate(shape: tuple[int, ...], dtype: Any) -> Any:
+        return np.empty((10**9, *shape, 10**6), dtype)
 
     with pytest.raises(OutOfMemoryError, match=r"layer '0'.*rows of shape \(4, 3\).*fewer layers"):
         capture_activations(nn.Sequential(nn.ReLU()), X, ["0"], allocate=allocate)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from fastcka.capture.masks import Masks
     from fastcka.capture.members import Side
-    from fastcka.capture.pooled_rows import Allocate
+    from fastcka.capture.pooled_rows import Allocate, Values
     from fastcka.capture.selection import SelectedModule
 
 Pools = Pool | Mapping[str, Pool]
@@ -54,7 +54,7 @@ def capture_activations(
     batch_size: int = 256,
     check_rows: bool = True,
     allocate: Allocate | None = None,
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, Values]:
     """Run ``model`` on ``inputs`` and return what the named modules gave out, or were given.
 
     The model runs in eval mode and inference mode, one batch after the other in the order of the
@@ -100,12 +100,14 @@ def capture_activations(
         Run a few examples again, in other batches, and refuse a layer whose rows are not the same
         within round-off (see `fastcka.capture.row_check`).
     allocate : callable, optional
-        Makes the float32 array of a given shape that a layer is written to; `numpy.empty` if None.
+        Makes the array of a given shape and dtype (`numpy.float32` or `numpy.float64`) that a layer
+        is written to; `numpy.empty` if None.
 
     Returns
     -------
-    dict of str to ndarray of float32, shape (n_examples, n_features)
-        One entry a layer, in the order of ``layers``; more axes with ``pool="none"``. Of a tuple,
+    dict of str to ndarray of float32 or float64, shape (n_examples, n_features)
+        One entry a layer, in the order of ``layers``; more axes with ``pool="none"``. A layer that
+        gives float64 stays float64; any other is float32, which has all of its digits. Of a tuple,
         list, mapping or dataclass, the only tensor of floating numbers is taken, or
         ``last_hidden_state``, or the first member of a recurrent or attention module of PyTorch.
 
@@ -188,7 +190,7 @@ def captured_layers(
         reading(selected, 0)  # refuse what does not fit before the network runs
         return Listener(
             selected,
-            lambda call: PooledRows(reading(selected, call), len(probe), allocate or _empty),
+            lambda call: PooledRows(reading(selected, call), len(probe), allocate or np.empty),
             side,
         )
 
@@ -260,7 +262,3 @@ def axis_of(names: Sequence[str], batch_axis: BatchAxes) -> int | None:
 def _names(selected: SelectedModule) -> tuple[str, str]:
     """What a pattern of an option may fit: the module with its member, or the module."""
     return selected.label_of(None), selected.name
-
-
-def _empty(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.empty(shape, np.float32)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastcka.capture.attention_listening import AttentionListener
     from fastcka.capture.batches import Rows
     from fastcka.capture.masks import LayerMask, Masks
+    from fastcka.capture.pooled_rows import Values
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +42,14 @@ class Attention:
         attends to one token, ln(n) if to n tokens alike.
     mean_map : ndarray of float64, shape (n_heads, n_queries, n_keys)
         Averaged over the examples in which the query is real; NaN where there is none.
-    weights : ndarray of float32, shape (n_examples, n_heads, n_queries, n_keys), or None
-        All of them, if they were asked for. Rows of padded queries are as the network gave them.
+    weights : ndarray of float32 or float64, (n_examples, n_heads, n_queries, n_keys), or None
+        All of them, if they were asked for; float64 where the network gave float64. Rows of padded
+        queries are as the network gave them.
     """
 
     entropy: NDArray[np.float64]
     mean_map: NDArray[np.float64]
-    weights: NDArray[np.float32] | None
+    weights: Values | None
 
 
 @named_shortage("capturing attention", CAPTURE_REMEDY)
@@ -138,7 +140,7 @@ class _Heads:
         self._entropy = np.empty((0, 0))
         self._sum_map = np.empty((0, 0, 0))
         self._n_real = np.empty(0, np.int64)
-        self._weights: NDArray[np.float32] | None = None
+        self._weights: Values | None = None
 
     def take(self, values: torch.Tensor, rows: Rows) -> None:
         """Add the weights of one batch, (n_rows, n_heads, n_queries, n_keys)."""
@@ -155,7 +157,7 @@ class _Heads:
             )
         shape = values.shape[1:]
         if examples[0] == 0:
-            self._begin(shape)
+            self._begin(shape, np.float64 if values.dtype == torch.float64 else np.float32)
         elif shape != self._sum_map.shape:
             raise InputError(
                 f"attention {self.layer!r} gave weights of shape {tuple(shape)} for example "
@@ -163,7 +165,8 @@ class _Heads:
                 "all: pad the inputs to one length"
             )
         real = self._real_queries(values, rows)
-        counted = values.float().masked_fill(~real[:, None, :, None], 0)
+        values = values.to(torch.promote_types(values.dtype, torch.float32))
+        counted = values.masked_fill(~real[:, None, :, None], 0)
         if not torch.isfinite(counted).all():
             raise InputError(
                 f"attention {self.layer!r} gave NaN or Inf among examples {examples[0]} to "
@@ -174,20 +177,20 @@ class _Heads:
         self._sum_map += counted.sum(dim=0, dtype=torch.float64).cpu().numpy()
         self._n_real += real.sum(dim=0).cpu().numpy()
         if self._weights is not None:
-            self._weights[rows] = values.float().cpu().numpy()
+            self._weights[rows] = values.cpu().numpy()
 
     def summary(self) -> Attention:
         """Return what the sums amount to."""
         n_real = np.where(self._n_real > 0, self._n_real, np.nan)
         return Attention(self._entropy, self._sum_map / n_real[None, :, None], self._weights)
 
-    def _begin(self, shape: torch.Size) -> None:
+    def _begin(self, shape: torch.Size, dtype: type[np.float32] | type[np.float64]) -> None:
         n_examples, (n_heads, n_queries, _) = len(self._probe), shape
         self._entropy = np.empty((n_examples, n_heads))
         self._sum_map = np.zeros(shape)
         self._n_real = np.zeros(n_queries, np.int64)
         if self._keep:
-            self._weights = np.empty((n_examples, *shape), np.float32)
+            self._weights = np.empty((n_examples, *shape), dtype)
 
     def _real_queries(self, values: torch.Tensor, rows: Rows) -> torch.Tensor:
         import torch

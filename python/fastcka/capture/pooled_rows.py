@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from fastcka.capture.masks import LayerMask
     from fastcka.capture.pooling import Pool
 
-    Allocate = Callable[[tuple[int, ...]], NDArray[np.float32]]
+    Values = NDArray[np.float32] | NDArray[np.float64]
+    Allocate = Callable[[tuple[int, ...], type[np.float32] | type[np.float64]], Values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +100,16 @@ class LayerReading:
 
 
 class PooledRows:
-    """The rows of one layer, in an array for all examples."""
+    """The rows of one layer, in an array for all examples: float64 of float64, else float32.
+
+    float32 has all digits of float16, bfloat16 and the floats of 8 bits.
+    """
 
     def __init__(self, reading: LayerReading, n_examples: int, allocate: Allocate) -> None:
         self.reading = reading
         self._n_examples = n_examples
         self._allocate = allocate
-        self._values = np.empty((0, 0), np.float32)
+        self._values: Values = np.empty((0, 0), np.float32)
         self._ambiguous = True
 
     def take(self, values: torch.Tensor, rows: Rows) -> None:
@@ -117,7 +121,9 @@ class PooledRows:
         values = self.reading.rows(values, rows)
         layer, first = self.reading.layer, examples_of(rows)[0]
         if first == 0:
-            self._values = self._array((self._n_examples, *values.shape[1:]))
+            wide = values.dtype == torch.float64
+            shape = (self._n_examples, *values.shape[1:])
+            self._values = self._array(shape, np.float64 if wide else np.float32)
         elif values.shape[1:] != self._values.shape[1:]:
             raise InputError(
                 f"layer {layer!r} gave {_features(values.shape)} features for example "
@@ -125,9 +131,14 @@ class PooledRows:
                 "be constant (pad the inputs, pool over tokens, or capture a layer behind the "
                 "network's own pooling)"
             )
+        if values.dtype == torch.float64 and self._values.dtype != np.float64:
+            raise InputError(
+                f"layer {layer!r} gave float64 for example {first}, but not for example 0; "
+                "expected the same dtype for all batches"
+            )
         torch.from_numpy(self._values[rows]).copy_(values)
 
-    def whole(self) -> NDArray[np.float32]:
+    def whole(self) -> Values:
         """Return all rows."""
         if self._ambiguous:
             layer = self.reading.layer
@@ -138,16 +149,16 @@ class PooledRows:
             )
         return self._values
 
-    def _array(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def _array(self, shape: tuple[int, ...], dtype: type[np.float32] | type[np.float64]) -> Values:
         problem = None
         try:
-            return self._allocate(shape)
+            return self._allocate(shape, dtype)
         except Exception as error:
             if shortage_reason(error) is None:
                 raise
             problem = shortage(
                 f"layer {self.reading.layer!r}, rows of shape {shape}",
-                f"{size_text(4 * math.prod(shape))} are needed",
+                f"{size_text(dtype().itemsize * math.prod(shape))} are needed",
                 "pool them (pool=), capture fewer layers at a time, or use "
                 "capture_representations, which collects rows on the disk",
             )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastcka.capture.activations import BatchAxes, Pools
     from fastcka.capture.masks import Masks
     from fastcka.capture.members import Side
+    from fastcka.capture.pooled_rows import Values
 
 
 @named_shortage("capturing representations", CAPTURE_REMEDY)
@@ -113,9 +114,9 @@ def capture_representations(
         )
     root = store.path
 
-    def on_disk(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def on_disk(shape: tuple[int, ...], dtype: type[np.float32] | type[np.float64]) -> Values:
         with tempfile.TemporaryFile(dir=root) as file:  # the mapping keeps it until it is let go
-            return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+            return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
 
     captured = captured_layers(
         model,

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
-    from numpy.typing import NDArray
 
     from fastcka.capture.batches import Rows
     from fastcka.capture.listening import ProbeListener
-    from fastcka.capture.pooled_rows import LayerReading, PooledRows
+    from fastcka.capture.pooled_rows import LayerReading, PooledRows, Values
     from fastcka.capture.probe import Probe
 
 CHECKED: Final = 4
@@ -43,7 +42,8 @@ def check_rows_alone(
     Rows may differ by round-off, because matrix products are summed in another order for another
     batch size. The distance of two rows, relative to the length of the row (or to the typical
     length in the layer, if that is larger), may be sqrt(eps), where eps is the machine epsilon of
-    the coarsest dtype that any module of the network gave: 3.5e-4 for float32, 0.09 for bfloat16.
+    the coarsest dtype that any module of the network gave: 1.5e-8 for float64, 3.5e-4 for float32,
+    0.09 for bfloat16.
     That leaves half of the digits to the growth of round-off along the network. Rows that depend on
     other examples differ in their first digits.
 
@@ -76,9 +76,9 @@ def check_rows_alone(
             f"{error}. This happened when a few examples ran again in smaller batches, so that the "
             f"rows do not depend on their example alone. {_REMEDY}"
         ) from error
-    tolerance = math.sqrt(noted.eps)
     for rows in noted.rows:
         distance, example = rows.worst()
+        tolerance = math.sqrt(max(noted.eps, rows.eps))
         if not distance <= tolerance:
             raise InputError(
                 f"layer {rows.reading.layer!r}: the row of example {probe.ids[example]!r} does not "
@@ -88,7 +88,6 @@ def check_rows_alone(
             )
 
 
-_EPS_STORED: Final = float(np.finfo(np.float32).eps)
 _REMEDY: Final = (
     "The causes are batch statistics (BatchNorm without running statistics), examples sorted or "
     "mixed inside the model, a table without an axis of examples, a sequence-first module that "
@@ -105,8 +104,7 @@ class _Noted:
     def __init__(self, model: torch.nn.Module) -> None:
         self.rows: list[_RowsAgain] = []
         self._model = model
-        # At least that of float32, in which the rows are stored.
-        self.eps = max([_EPS_STORED, *(_eps(own) for own in model.parameters())])
+        self.eps = max((_eps(own) for own in model.parameters()), default=0.0)
 
     def attach(self, stack: contextlib.ExitStack) -> None:
         for module in self._model.modules():
@@ -130,15 +128,16 @@ class _Noted:
 class _RowsAgain:
     """Compares the rows of a layer with those that were captured."""
 
-    def __init__(self, captured: NDArray[np.float32], reading: LayerReading) -> None:
+    def __init__(self, captured: Values, reading: LayerReading) -> None:
         self.reading = reading
+        self.eps = float(np.finfo(captured.dtype).eps)
         self._captured = captured
         self._distances: dict[int, float] = {}
         self._lengths: list[float] = []
 
     def take(self, values: torch.Tensor, rows: Rows) -> None:
         """Compare the rows of one batch."""
-        got = self.reading.rows(values, rows).float().cpu().double().flatten(1).numpy()
+        got = self.reading.rows(values, rows).cpu().double().flatten(1).numpy()
         for example, row in zip(examples_of(rows), got, strict=True):
             expected = self._captured[example].astype(np.float64).ravel()
             if row.shape != expected.shape:
