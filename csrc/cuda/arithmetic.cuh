@@ -62,7 +62,8 @@ __host__ __device__ inline Split split(float value) {
 __host__ __device__ inline double widen(Split value) { return widen(value.high) + widen(value.low); }
 
 // How centred rows are stored for the products. `slabs` copies lie `step` apart; store() takes two neighbours and
-// returns the squares, summed, of what was stored. `headroom`: values lie in [-2^headroom, 2^headroom].
+// returns the squares, summed, of what was stored; load() returns one value. `headroom`: values lie in
+// [-2^headroom, 2^headroom], or twice that where the centre is not the mean of all examples.
 
 template <class T>
 struct Whole {
@@ -74,6 +75,7 @@ struct Whole {
     *reinterpret_cast<Pair<T>*>(at) = pair;
     return square(pair.first) + square(pair.second);
   }
+  __host__ __device__ static double load(const T* at, std::int64_t) { return widen(*at); }
 };
 
 // 2^14 leaves fp16 (up to 65504) room, and its subnormals (from 2^-24) as far below the data as they can lie.
@@ -86,6 +88,7 @@ struct Half {
     store_whole<std::uint32_t>(at, pair);
     return square(widen(pair.first)) + square(widen(pair.second));
   }
+  __host__ __device__ static double load(const __half* at, std::int64_t) { return widen(*at); }
 };
 
 // Slabs [high | low | high | high]: the windows of three slabs that begin at slab 0 and at slab 1 multiply to
@@ -106,6 +109,7 @@ struct HighLow {
     store_whole<std::uint32_t>(at + 3 * step, high);
     return square(widen(a)) + square(widen(b));
   }
+  __host__ __device__ static double load(const __half* at, std::int64_t step) { return widen(Split{at[0], at[step]}); }
 };
 
 }  // namespace fastcka::cuda

@@ -81,8 +81,8 @@ __global__ void __launch_bounds__(rank_columns* most_rank_rows)
 }
 
 // s0 from the totals: V V', or where V is split [H; L], H [H; L]' in the units of V.
-__global__ void __launch_bounds__(threads)
-    gram_finish_kernel(std::int64_t m, std::int64_t planes, const double* total, const int* exponent, double* s0) {
+__global__ void __launch_bounds__(threads) gram_finish_kernel(std::int64_t m, std::int64_t planes, const double* total,
+                                                              const int* exponent, double* s0, double* summed) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
   if (at >= m * m) return;
   const std::int64_t i = at / m < at % m ? at / m : at % m;
@@ -93,6 +93,7 @@ __global__ void __launch_bounds__(threads)
     sum = ldexp(sum, exponent[i] + exponent[j]);
   }
   s0[at] = sum;
+  if (i == j) summed[i] = sum;
 }
 
 template <class T>
@@ -168,7 +169,7 @@ void clear(const Layout& layout, const TileShape& tile, char* base, cudaStream_t
 
 }  // namespace
 
-void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, double* s0, cudaStream_t stream) {
+void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, cudaStream_t stream) {
   const std::int64_t m = layout.m;
   check(cudaMemsetAsync(base + layout.total, 0, static_cast<std::size_t>(m * layout.planes * 8), stream),
         "cudaMemsetAsync");
@@ -189,7 +190,7 @@ void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cub
   }
   launch(&gram_finish_kernel, dim3(extent(divide_up(m * m, threads))), dim3(threads), stream, m, layout.planes,
          reinterpret_cast<const double*>(base + layout.total), reinterpret_cast<const int*>(base + layout.v_exponent),
-         s0);
+         reinterpret_cast<double*>(base + layout.s0), reinterpret_cast<double*>(base + layout.totals) + 2 * m);
 }
 
 }  // namespace fastcka::cuda
