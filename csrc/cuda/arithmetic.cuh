@@ -26,6 +26,14 @@ __host__ __device__ inline double widen(Bfloat16 value) {
 
 __host__ __device__ inline bool is_finite(double value) { return value - value == 0; }
 
+// Values of that reach times 2^-exponent lie in [-2^headroom, 2^headroom]. 2^-exponent is itself a float64, which it
+// would not be for subnormal data.
+__host__ __device__ inline int scale_exponent(double reach, int headroom) {
+  if (!(reach > 0)) return 0;
+  const int exponent = ilogb(reach) + 1;
+  return (exponent < -1000 ? -1000 : exponent) - headroom;
+}
+
 __host__ __device__ inline double square(double value) { return value * value; }
 
 // Two values that are stored at once.

@@ -171,12 +171,7 @@ __global__ void __launch_bounds__(block_threads)
   count = reduce_block<block_threads>(count, Add());
   first = reduce_block<block_threads>(first, Smaller());
 
-  int exponent = 0;
-  if (unbounded == 0 && largest > 0) {
-    // 2^-exponent must itself be a float64, which it would not be for subnormal data.
-    exponent = ilogb(largest) + 1;
-    exponent = (exponent < -1000 ? -1000 : exponent) - headroom;
-  }
+  const int exponent = unbounded == 0 ? scale_exponent(largest, headroom) : 0;
   const bool far = unbounded == 0 && largest > 0 && may_have_far<In>(x, rows, blocks, ldexp(1.0, -exponent), s);
   if (threadIdx.x != 0) return;
   s.status[exponent_field * m + x.index] = exponent;

@@ -13,6 +13,8 @@ constexpr int column_threads = 32;
 constexpr int threads = row_threads * column_threads;
 // Blocks of threads that look for the distances of a batch: enough for a large GPU.
 constexpr std::int64_t distance_blocks = 2048;
+// Of a far example beside that of the others: beyond it, nothing of the others is left in a sum.
+constexpr int most_exponent = 96;
 
 // One warp a row.
 template <class In>
@@ -73,11 +75,12 @@ __device__ inline double select(const double* distance, std::int64_t n, std::int
   return found;
 }
 
-// The mean of the examples within the limit, in strips of columns.
+// The mean of the examples within the limit, in strips of columns; all threads return how far they reach from it.
 template <class In>
-__device__ void near_mean(const Source& x, std::int64_t n, const double* distance, double limit, std::int64_t count,
-                          double* mean) {
+__device__ double near_mean(const Source& x, std::int64_t n, const double* distance, double limit, std::int64_t count,
+                            double* mean) {
   __shared__ double shared[3][row_threads][column_threads];
+  double reach = 0;
   for (std::int64_t first = 0; first < x.d; first += column_threads) {
     const std::int64_t column = first + threadIdx.x;
     double sum = 0, least = INFINITY, most = -INFINITY;
@@ -102,19 +105,22 @@ __device__ void near_mean(const Source& x, std::int64_t n, const double* distanc
         least = Smaller()(least, shared[1][y][threadIdx.x]);
         most = Larger()(most, shared[2][y][threadIdx.x]);
       }
-      mean[column] = least == most ? least : sum / static_cast<double>(count);
+      const double own = least == most ? least : sum / static_cast<double>(count);
+      reach = Larger()(reach, Larger()(most - own, own - least));
+      mean[column] = own;
     }
     __syncthreads();
   }
+  return reduce_block<threads>(reach, Larger());
 }
 
 // One block of threads for a representation.
 template <class In>
-__global__ void __launch_bounds__(threads)
-    select_kernel(Batch batch, std::int64_t n, std::int64_t m, std::int64_t rows, std::int64_t most, FarExamples out) {
+__global__ void __launch_bounds__(threads) select_kernel(Batch batch, std::int64_t n, std::int64_t m, std::int64_t rows,
+                                                         std::int64_t most, int headroom, FarExamples out) {
   const Source& x = batch.items[blockIdx.x];
-  std::int64_t* status = out.status + far_field * m + x.index;
-  if (*status == 0) return;
+  std::int64_t* status = out.status + x.index;
+  if (status[far_field * m] == 0) return;
   const double* distance = out.distance + x.index * rows;
   double largest = 0;
   for (std::int64_t a = threadIdx.y * column_threads + threadIdx.x; a < n; a += threads) {
@@ -135,36 +141,49 @@ __global__ void __launch_bounds__(threads)
     while (count_if(distance, n, beyond(limit)) > most) limit *= far_from;
   }
   const std::int64_t count = count_if(distance, n, beyond(limit));
-  if (threadIdx.x == 0 && threadIdx.y == 0) *status = count;
+  if (threadIdx.x == 0 && threadIdx.y == 0) status[far_field * m] = count;
   if (count == 0) return;
+
+  const double reach = near_mean<In>(x, n, distance, limit, n - count, out.mean + x.column);
+  const int before = static_cast<int>(status[exponent_field * m]);
+  int exponent = before;
+  if (headroom > 0 && reach > 0) exponent = Larger()(scale_exponent(reach, headroom), before - most_exponent);
+  __syncthreads();  // all have read it
+  if (threadIdx.x == 0 && threadIdx.y == 0) status[exponent_field * m] = exponent;
   for (std::int64_t a = threadIdx.y * column_threads + threadIdx.x; a < rows; a += threads) {
-    out.far[x.index * rows + a] = a < n && distance[a] > limit ? 1 : 0;
+    int own = 0;
+    if (a < n && distance[a] > limit) {
+      // The mean of the others is no farther from the robust centre than this example.
+      const int twice = ilogb(sqrt(distance[a])) + 2 + before;
+      own = 1 + (headroom > 0 ? Larger()(twice - headroom - exponent, 0) : 0);
+    }
+    out.far[x.index * rows + a] = static_cast<std::int8_t>(own);
   }
-  near_mean<In>(x, n, distance, limit, n - count, out.mean + x.column);
 }
 
 template <class In>
-void find_from(const Batch& batch, int count, const Layout& layout, const FarExamples& out, cudaStream_t stream) {
+void find_from(const Batch& batch, int count, const Layout& layout, int headroom, const FarExamples& out,
+               cudaStream_t stream) {
   const std::int64_t blocks = std::min(divide_up(layout.n, row_threads), divide_up(distance_blocks, count));
   launch(&distances_kernel<In>, dim3(extent(blocks), extent(count)), dim3(column_threads, row_threads), stream, batch,
          layout.n, layout.m, layout.rows, out);
   launch(&select_kernel<In>, dim3(extent(count)), dim3(column_threads, row_threads), stream, batch, layout.n, layout.m,
-         layout.rows, most_far(layout.n), out);
+         layout.rows, most_far(layout.n), headroom, out);
 }
 
 }  // namespace
 
-void find_far_examples(const Batch& batch, int count, DType dtype, const Layout& layout, const FarExamples& out,
-                       cudaStream_t stream) {
+void find_far_examples(const Batch& batch, int count, DType dtype, const Layout& layout, int headroom,
+                       const FarExamples& out, cudaStream_t stream) {
   switch (dtype) {
     case DType::float16:
-      return find_from<__half>(batch, count, layout, out, stream);
+      return find_from<__half>(batch, count, layout, headroom, out, stream);
     case DType::bfloat16:
-      return find_from<Bfloat16>(batch, count, layout, out, stream);
+      return find_from<Bfloat16>(batch, count, layout, headroom, out, stream);
     case DType::float32:
-      return find_from<float>(batch, count, layout, out, stream);
+      return find_from<float>(batch, count, layout, headroom, out, stream);
     case DType::float64:
-      return find_from<double>(batch, count, layout, out, stream);
+      return find_from<double>(batch, count, layout, headroom, out, stream);
   }
 }
 

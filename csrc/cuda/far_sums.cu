@@ -14,12 +14,14 @@ constexpr int threads = 256;
 // Stored rows of all representations side by side, in float64: those of a list, or from the `first`-th on.
 template <class Out>
 __global__ void __launch_bounds__(threads)
-    gather_kernel(Stored stored, const std::int64_t* list, std::int64_t first, double* out) {
+    gather_kernel(Stored stored, const std::int64_t* start, const std::int64_t* list, std::int64_t first, double* out) {
+  const std::int64_t i = blockIdx.y;
   const std::int64_t row = list != nullptr ? list[first + blockIdx.x] : first + blockIdx.x;
   const Stored::Place place = stored.place(row, 0, stored.pitch, Out::slabs);
   const auto* x = static_cast<const typename Out::Item*>(stored.x) + place.offset;
-  for (std::int64_t column = threadIdx.x; column < stored.pitch; column += threads) {
-    out[blockIdx.x * stored.pitch + column] = Out::load(x + column, place.step);
+  const double scale = ldexp(1.0, stored.far.exponent(i, row));
+  for (std::int64_t column = start[i] + threadIdx.x; column < start[i + 1]; column += threads) {
+    out[blockIdx.x * stored.pitch + column] = scale * Out::load(x + column, place.step);
   }
 }
 
@@ -74,6 +76,7 @@ void far_sums(const Shape& shape, const Layout& layout, char* base, const std::v
   const auto count = static_cast<std::int64_t>(rows.size());
   const std::int64_t room = layout.far_rows * layout.far_chunk;
   auto* list = reinterpret_cast<std::int64_t*>(base + layout.far_list);
+  const auto* start = reinterpret_cast<const std::int64_t*>(base + layout.starts);
   auto* far = reinterpret_cast<double*>(base + layout.far_sums);
   double* others = far + layout.far_rows * stored.pitch;
   double* v = others + layout.far_chunk * stored.pitch;
@@ -86,10 +89,12 @@ void far_sums(const Shape& shape, const Layout& layout, char* base, const std::v
     using Storage = decltype(storage);
     for (std::int64_t first = 0; first < count; first += layout.far_rows) {
       const std::int64_t some = std::min(layout.far_rows, count - first);
-      launch(&gather_kernel<Storage>, dim3(extent(some)), dim3(threads), stream, stored, list, first, far);
+      launch(&gather_kernel<Storage>, dim3(extent(some), extent(m)), dim3(threads), stream, stored, start, list, first,
+             far);
       for (std::int64_t begin = 0; begin < layout.rows; begin += layout.far_chunk) {
         const std::int64_t columns = std::min(layout.far_chunk, layout.rows - begin);
-        launch(&gather_kernel<Storage>, dim3(extent(columns)), dim3(threads), stream, stored, nullptr, begin, others);
+        launch(&gather_kernel<Storage>, dim3(extent(columns), extent(m)), dim3(threads), stream, stored, start, nullptr,
+               begin, others);
         gram_entries(layout, far, some, others, columns, v, room, cublas);
         const std::int64_t size = some * columns;
         launch(&weigh_kernel, dim3(extent(divide_up(size, threads)), extent(m)), dim3(threads), stream, list, first,

@@ -76,7 +76,7 @@ class Layout {
 
   // prepared
   std::int64_t x, mean, robust, sums, least, most, counts, firsts, starts;
-  std::int64_t far;  // (m, rows) bytes; see far_examples.hpp
+  std::int64_t far;  // (m, rows) int8; see far_examples.hpp
   // (4, m, rows), zero where the rows are padding: k, q, r, and k without the examples that are far in any
   // representation. Until the sums begin, distances are in the place of q.
   std::int64_t k;

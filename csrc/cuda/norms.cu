@@ -21,8 +21,6 @@ constexpr int gram_headroom = 15;
 // Device addresses, as the Layout describes them.
 struct Rows {
   const std::int64_t* start;
-  const std::int64_t* status;
-  const std::uint8_t* far;
   std::uint8_t* any_far;
   double* row_sum;  // (padded columns of all): the sum of the rows
   double *k, *q, *r, *near;
@@ -31,8 +29,6 @@ struct Rows {
 
   Rows(char* base, const Layout& layout)
       : start(at<std::int64_t>(base, layout.starts)),
-        status(at<std::int64_t>(base, layout.status) + far_field * layout.m),
-        far(at<std::uint8_t>(base, layout.far)),
         any_far(at<std::uint8_t>(base, layout.any_far)),
         row_sum(at<double>(base, layout.row_sums)),
         k(at<double>(base, layout.k)),
@@ -52,16 +48,16 @@ struct Rows {
 template <class Out>
 __global__ void __launch_bounds__(threads) row_sum_kernel(Stored stored, Rows of) {
   const std::int64_t i = blockIdx.y;
-  if (of.status[i] == 0) return;
+  if (!stored.far.any(i)) return;
   const std::int64_t start = of.start[i], width = of.start[i + 1] - start;
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * column_threads + threadIdx.x;
   const auto* x = static_cast<const typename Out::Item*>(stored.x);
   double sum = 0;
   if (column < width) {
     for (std::int64_t row = threadIdx.y; row < stored.rows; row += row_threads) {
-      if (of.far[i * stored.rows + row] == 0) continue;
+      if (!stored.far.contains(i, row)) continue;
       const Stored::Place place = stored.place(row, start, width, Out::slabs);
-      sum += Out::load(x + place.offset + column, place.step);
+      sum += ldexp(Out::load(x + place.offset + column, place.step), stored.far.exponent(i, row));
     }
   }
   __shared__ double shared[row_threads][column_threads];
@@ -76,7 +72,7 @@ __global__ void __launch_bounds__(threads) row_sum_kernel(Stored stored, Rows of
 template <class Out>
 __global__ void __launch_bounds__(threads) row_products_kernel(Stored stored, Rows of) {
   const std::int64_t i = blockIdx.y;
-  if (of.status[i] == 0) return;
+  if (!stored.far.any(i)) return;
   const std::int64_t start = of.start[i], width = of.start[i + 1] - start;
   const auto* x = static_cast<const typename Out::Item*>(stored.x);
   __shared__ double shared[row_threads][column_threads];
@@ -95,17 +91,19 @@ __global__ void __launch_bounds__(threads) row_products_kernel(Stored stored, Ro
       __syncthreads();
       if (threadIdx.x < half) shared[threadIdx.y][threadIdx.x] += shared[threadIdx.y][threadIdx.x + half];
     }
-    if (threadIdx.x == 0 && row < stored.rows) of.q[i * stored.rows + row] = shared[threadIdx.y][0];
+    if (threadIdx.x == 0 && row < stored.rows) {
+      of.q[i * stored.rows + row] = ldexp(shared[threadIdx.y][0], stored.far.exponent(i, row));
+    }
     __syncthreads();  // the next rows are written to the same place
   }
 }
 
-__global__ void __launch_bounds__(threads) any_far_kernel(std::int64_t m, std::int64_t rows, Rows of) {
+__global__ void __launch_bounds__(threads) any_far_kernel(std::int64_t m, FarRows far, Rows of) {
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
-  if (row >= rows) return;
+  if (row >= far.rows) return;
   std::uint8_t found = 0;
   for (std::int64_t i = 0; i < m; ++i) {
-    if (of.status[i] != 0 && of.far[i * rows + row] != 0) found = 1;
+    if (far.contains(i, row)) found = 1;
   }
   of.any_far[row] = found;
 }
@@ -122,13 +120,13 @@ struct LargerTwo {
 };
 
 // One block of threads for a representation.
-__global__ void __launch_bounds__(threads) totals_kernel(std::int64_t rows, Rows of, int* exponent) {
+__global__ void __launch_bounds__(threads) totals_kernel(FarRows far, Rows of, int* exponent) {
   const std::int64_t i = blockIdx.x;
-  const bool has_far = of.status[i] != 0;
+  const bool has_far = far.any(i);
   double q_total = 0, r_total = 0;
   TwoLargest largest{};
-  for (std::int64_t row = threadIdx.x; row < rows; row += threads) {
-    const std::int64_t at = i * rows + row;
+  for (std::int64_t row = threadIdx.x; row < far.rows; row += threads) {
+    const std::int64_t at = i * far.rows + row;
     const double k = of.k[at];
     const double q = has_far ? of.q[at] : 0.0;
     of.q[at] = q;
@@ -165,9 +163,9 @@ void norm_products(const Shape& shape, const Layout& layout, char* base, Cublas&
     launch(&row_products_kernel<Storage>, dim3(extent(std::min(row_blocks, divide_up(rows, row_threads))), extent(m)),
            block, stream, stored, of);
   });
-  launch(&any_far_kernel, dim3(extent(divide_up(rows, threads))), dim3(threads), stream, m, rows, of);
+  launch(&any_far_kernel, dim3(extent(divide_up(rows, threads))), dim3(threads), stream, m, stored.far, of);
   const bool split = layout.planes > m;
-  launch(&totals_kernel, dim3(extent(m)), dim3(threads), stream, rows, of,
+  launch(&totals_kernel, dim3(extent(m)), dim3(threads), stream, stored.far, of,
          split ? reinterpret_cast<int*>(base + layout.v_exponent) : nullptr);
   const Matrix vectors{of.k, rows, m * rows};
   cublas.multiply(Products::float64, Depth::columns, m, m, rows, vectors, vectors, false,

@@ -49,10 +49,11 @@ void Pass::prepare(std::int64_t first, const std::vector<View>& views, cudaStrea
                               status,
                               integers(layout_.starts)};
   double* k = doubles(layout_.k);
-  const FarExamples far{robust, k + layout_.m * layout_.rows, reinterpret_cast<std::uint8_t*>(address(layout_.far)),
+  const FarExamples far{robust, k + layout_.m * layout_.rows, reinterpret_cast<std::int8_t*>(address(layout_.far)),
                         mean, status};
   const Centered centered{k, mean, status};
 
+  const int headroom = headroom_of(shape_.products);
   std::size_t begin = 0;
   while (begin < views.size()) {
     const DType dtype = views[begin].dtype;
@@ -72,8 +73,8 @@ void Pass::prepare(std::int64_t first, const std::vector<View>& views, cudaStrea
                             layout_.column[i],
                             layout_.strip[i]};
     }
-    describe_columns(batch, count, dtype, layout_, headroom_of(shape_.products), statistics, stream);
-    find_far_examples(batch, count, dtype, layout_, far, stream);
+    describe_columns(batch, count, dtype, layout_, headroom, statistics, stream);
+    find_far_examples(batch, count, dtype, layout_, headroom, far, stream);
     center(batch, count, dtype, shape_, layout_, memory_, centered, stream);
   }
 }

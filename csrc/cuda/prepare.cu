@@ -17,10 +17,12 @@ __global__ void __launch_bounds__(row_threads* column_threads)
   const Source& x = batch.items[blockIdx.y];
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * row_threads + threadIdx.y;
   double squares = 0;
+  int own = 0;  // exponent of a far example
   if (row < target.rows) {
     const Stored::Place place = target.place(row, x.start, x.width, Out::slabs);
     auto* at = static_cast<typename Out::Item*>(target.x) + place.offset;
-    const double scale = ldexp(1.0, -static_cast<int>(out.status[x.index]));
+    own = row < n ? target.far.exponent(x.index, row) : 0;
+    const double scale = ldexp(1.0, -static_cast<int>(out.status[x.index]) - own);
     const double* mean = out.mean + x.column;
     const char* from = x.data + (row < n ? row : 0) * x.row_stride;
     // Of what is padding another column's value is read, and not used: the loads need not wait for each other.
@@ -48,7 +50,9 @@ __global__ void __launch_bounds__(row_threads* column_threads)
     __syncthreads();
     if (threadIdx.x < half) shared[threadIdx.y][threadIdx.x] += shared[threadIdx.y][threadIdx.x + half];
   }
-  if (threadIdx.x == 0 && row < target.rows) out.k[x.index * target.rows + row] = shared[threadIdx.y][0];
+  if (threadIdx.x == 0 && row < target.rows) {
+    out.k[x.index * target.rows + row] = ldexp(shared[threadIdx.y][0], 2 * own);
+  }
 }
 
 template <class In>

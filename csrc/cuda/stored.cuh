@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "arithmetic.cuh"
+#include "far_examples.hpp"
 #include "layout.hpp"
 
 namespace fastcka::cuda {
@@ -15,12 +16,14 @@ struct Stored {
   std::int64_t rows;   // padded
   std::int64_t chunk;  // examples whose slabs lie below each other; 0: slabs side by side
   std::int64_t pitch;  // features: from row to row
+  FarRows far;
 
   Stored(char* base, const Shape& shape, const Layout& layout)
       : x(base + layout.x),
         rows(layout.rows),
         chunk(shape.route == Route::gram ? 0 : shape.chunk),
-        pitch(layout.start.back()) {}
+        pitch(layout.start.back()),
+        far(base, layout) {}
 
   struct Place {
     std::int64_t offset, step;  // of the first slab, and from slab to slab; in items
