@@ -1,4 +1,10 @@
-// Which examples are far from all others: the numbers of the rule (see cpu/far_examples.hpp), for all devices.
+// Examples that are far from all others, such as the first token of a text in a language model, whose hidden state is
+// hundreds of times longer than the rest. See hsic.hpp for why the centre must not follow them.
+//
+// An example of a representation is far if its squared distance from a robust centre is more than 64 times the median
+// of all. At most 2 % of the examples are far (16 of a few): where more are beyond that limit, a larger one is taken.
+// The robust centre has the medians of nine rows. Only where the extremes of the columns leave room for a far example
+// are distances computed.
 #pragma once
 
 #include <algorithm>

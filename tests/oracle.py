@@ -82,7 +82,7 @@ def cka_matrix(representations, estimator):
 
 
 def cka_matrix_about_median(xs, estimator):
-    """The same from centred Gram matrices, about the median of each column: far examples cost no digits."""
+    """CKA from Gram matrices about the medians of the columns, which far examples do not move."""
     n = len(xs[0])
     grams = []
     for x in xs:

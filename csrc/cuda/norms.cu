@@ -98,16 +98,6 @@ __global__ void __launch_bounds__(threads) row_products_kernel(Stored stored, Ro
   }
 }
 
-__global__ void __launch_bounds__(threads) any_far_kernel(std::int64_t m, FarRows far, Rows of) {
-  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
-  if (row >= far.rows) return;
-  std::uint8_t found = 0;
-  for (std::int64_t i = 0; i < m; ++i) {
-    if (far.contains(i, row)) found = 1;
-  }
-  of.any_far[row] = found;
-}
-
 struct TwoLargest {
   double first, second;
 };
@@ -120,9 +110,12 @@ struct LargerTwo {
 };
 
 // One block of threads for a representation.
-__global__ void __launch_bounds__(threads) totals_kernel(FarRows far, Rows of, int* exponent) {
+__global__ void __launch_bounds__(threads) totals_kernel(std::int64_t m, FarRows far, Rows of, int* exponent) {
   const std::int64_t i = blockIdx.x;
   const bool has_far = far.any(i);
+  std::int64_t all_far = 0;
+  for (std::int64_t j = threadIdx.x; j < m; j += threads) all_far += far.count[j];
+  all_far = reduce_block<threads>(all_far, Add());
   double q_total = 0, r_total = 0;
   TwoLargest largest{};
   for (std::int64_t row = threadIdx.x; row < far.rows; row += threads) {
@@ -131,7 +124,10 @@ __global__ void __launch_bounds__(threads) totals_kernel(FarRows far, Rows of, i
     const double q = has_far ? of.q[at] : 0.0;
     of.q[at] = q;
     of.r[at] = q - k;
-    of.near[at] = of.any_far[row] != 0 ? 0.0 : k;
+    bool any_far = false;
+    for (std::int64_t j = 0; j < m && all_far > 0; ++j) any_far = any_far || far.contains(j, row);
+    if (i == 0) of.any_far[row] = any_far ? 1 : 0;
+    of.near[at] = any_far ? 0.0 : k;
     q_total += q;
     r_total += q - k;
     largest = LargerTwo()(largest, {k, 0});
@@ -163,9 +159,8 @@ void norm_products(const Shape& shape, const Layout& layout, char* base, Cublas&
     launch(&row_products_kernel<Storage>, dim3(extent(std::min(row_blocks, divide_up(rows, row_threads))), extent(m)),
            block, stream, stored, of);
   });
-  launch(&any_far_kernel, dim3(extent(divide_up(rows, threads))), dim3(threads), stream, m, stored.far, of);
   const bool split = layout.planes > m;
-  launch(&totals_kernel, dim3(extent(m)), dim3(threads), stream, stored.far, of,
+  launch(&totals_kernel, dim3(extent(m)), dim3(threads), stream, m, stored.far, of,
          split ? reinterpret_cast<int*>(base + layout.v_exponent) : nullptr);
   const Matrix vectors{of.k, rows, m * rows};
   cublas.multiply(Products::float64, Depth::columns, m, m, rows, vectors, vectors, false,

@@ -121,12 +121,10 @@ class CpuWork:
         seconds = passed.seconds
         overwritten = self.plan.in_place and self.request.staged
         if estimates.imprecise and not overwritten:
-            names = ", ".join(self.request.names[i] for i in sorted(estimates.imprecise))
-            lost = f"float64, since {self.plan.products} products lost the digits of {names}"
             problem = Problem.of_views(self.request.views)
-            plan = problem.plan_on_cpu("float64", self.options.threads)
-            reason = f"{plan.reason}; {lost}"
-            self.plan = replace(plan, precision=self.plan.precision, reason=reason)
+            wider = problem.plan_on_cpu("float64", self.options.threads)
+            reason = wider.reason + _lost_digits(self.plan.products, estimates, self.request)
+            self.plan = replace(wider, precision=self.plan.precision, reason=reason)
             (again,) = run_passes([self.to_pass()], threads=self.plan.threads)
             if isinstance(again, InputError):
                 raise again
@@ -140,18 +138,31 @@ class CpuWork:
 
 
 class CudaWork:
-    """A group whose pass is on its way; nothing of the host's memory is held."""
+    """A group whose pass is on its way.
+
+    Parameters
+    ----------
+    keep
+        The data do not change before the result is there. Otherwise nothing of them is held.
+    """
 
     def __init__(
-        self, request: Request, choice: OnCuda, session: CudaSession, options: Options
+        self,
+        request: Request,
+        choice: OnCuda,
+        session: CudaSession,
+        options: Options,
+        *,
+        keep: bool,
     ) -> None:
         self._labels = request.labels
         self._pairs = request.pairs
         self._reason = choice.reason
         self._options = options
-        self._cublas_version = session.cublas.version
+        self._session = session
         self._start = time.perf_counter()
         self._units = len(request.views) + 1
+        self._kept = request if keep and not request.staged else None
         try:
             self._pending = session.submit(
                 request.views, request.names, choice.plan, progress=options.progress
@@ -160,11 +171,19 @@ class CudaWork:
             request.consume()
 
     def outcome(self) -> Comparison | InputError:
-        """The result, or why there is none; to be had once."""
+        """The result, or why there is none; to be had once.
+
+        Where the products have lost the digits of an unbiased estimate, float64 products take their
+        place, if the data are kept.
+        """
         try:
-            sums = self._pending.result()
+            both = BothEstimates(self._pending.result())
+            if both.imprecise and self._kept is not None:
+                both = self._again(self._kept, both)
         except InputError as error:
             return error
+        finally:
+            self._kept = None
         seconds = time.perf_counter() - self._start
         if self._options.progress is not None:
             self._options.progress(self._units, self._units)
@@ -172,18 +191,34 @@ class CudaWork:
             self._pending.plan,
             reason=self._reason,
             seconds=seconds,
-            cublas_version=self._cublas_version,
+            cublas_version=self._session.cublas.version,
         )
-        both = BothEstimates(sums)
         return both.comparison(self._labels, self._pairs, self._options.estimator, told)
+
+    def _again(self, request: Request, lost: BothEstimates) -> BothEstimates:
+        plan = self._pending.plan
+        wider = Problem.of_views(request.views).plan_on_cuda("float64", plan.device.index)
+        reason = wider.reason + _lost_digits(plan.products, lost, request)
+        wider = replace(wider, precision=plan.precision, reason=reason)
+        self._pending = self._session.submit(request.views, request.names, wider)
+        return BothEstimates(self._pending.result())
+
+
+def _lost_digits(products: str, estimates: BothEstimates, request: Request) -> str:
+    names = ", ".join(request.names[i] for i in sorted(estimates.imprecise))
+    return f"; float64, since {products} products lost the digits of {names}"
 
 
 Begun = CpuWork | CudaWork | InputError
 """A group that is begun, or why it cannot be."""
 
 
-def begin(group: Group, options: Options) -> CpuWork | CudaWork:
-    """Everything up to the pass; on a GPU the pass is on its way."""
+def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | CudaWork:
+    """Everything up to the pass; on a GPU the pass is on its way.
+
+    A group that is not `alone` may have arrays on a GPU that are written to before its result is
+    there.
+    """
     request = Request.of_group(group, options.estimator)
     choice = choose_device(
         options.device, request.views, request.names, options.precision, options.threads
@@ -192,7 +227,8 @@ def begin(group: Group, options: Options) -> CpuWork | CudaWork:
         problem = Problem.of_views(request.views)
         opened = open_session(choice, problem, options.precision, options.threads)
         if not isinstance(opened, OnCpu):
-            return CudaWork(request, choice, opened, options)
+            keep = alone or not any(problem.on_device)
+            return CudaWork(request, choice, opened, options, keep=keep)
         choice = opened
     return CpuWork(request, choice, options)
 
