@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fastcka.capture import Probe, capture_activations, capture_attention
+from fastcka.capture.factory import build_model, load_weights
 from fastcka.errors import InputError, NetworkError, OutOfMemoryError
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -138,6 +139,25 @@ def test_the_error_does_not_keep_the_tensors_that_fill_the_memory() -> None:
     assert caught.value.__cause__ is None
     assert kept
     assert kept[0]() is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("std::bad_alloc"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+)
+def test_networks_and_weights_that_do_not_fit_into_memory(error: Exception) -> None:
+    class Large(nn.Linear):
+        def load_state_dict(self, *_args: Any, **_options: Any) -> Any:
+            raise error
+
+    def build() -> nn.Module:
+        raise error
+
+    with pytest.raises(OutOfMemoryError, match=r"building the network by .*build: not enough mem"):
+        build_model(build)
+    layer = Large(2, 2)
+    with pytest.raises(OutOfMemoryError, match=r"loading the weights of c\.pt: not enough memory"):
+        load_weights(layer, nn.Linear(2, 2).state_dict(), where="c.pt")
 
 
 def test_rows_that_do_not_fit_into_memory() -> None:

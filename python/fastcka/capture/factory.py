@@ -19,6 +19,7 @@ from fastcka.capture.fitting import (
 from fastcka.capture.torch_library import require_torch
 from fastcka.errors import FastckaError, InputError
 from fastcka.near_misses import near_misses
+from fastcka.out_of_memory import raise_if_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,9 +80,10 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         try:
             model: object = factory(**(options or {}))
-        except (FastckaError, MemoryError):
+        except FastckaError:
             raise
         except Exception as error:  # a user's function may raise anything
+            raise_if_shortage(error, f"building the network by {_named(factory)}")
             raise InputError(
                 f"model: {_named(factory)} raised {type(error).__name__}: {error}"
             ) from error
@@ -152,9 +154,8 @@ def load_weights(
     placed, places = placed_weights(where, state, own, needed, strict=strict)
     try:
         result = model.load_state_dict(placed, strict=False)
-    except MemoryError:
-        raise
     except Exception as error:  # a module's own loading may raise anything
+        raise_if_shortage(error, f"loading the weights of {where}")
         raise InputError(
             f"{where}: its weights do not fit {type(model).__name__}: {error}"
         ) from error
