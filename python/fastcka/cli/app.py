@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -63,7 +64,8 @@ class ErrorsAsMessages(TyperGroup):
 
 def _fail(error: FastckaError | OSError, *, debug: bool) -> NoReturn:
     if debug:
-        traceback.print_exception(error)
+        trace = "".join(traceback.format_exception(error))
+        sys.stderr.write(output.printable(trace, lines=True))
     output.note("error", error)
     raise typer.Exit(WRONG_CALL if _is_wrong_call(error) else FAILED) from None
 
@@ -125,4 +127,11 @@ app.command()(doctor)
 
 def main() -> None:
     """Run the command line in ``sys.argv``; exits with the status of the command."""
+    warnings.showwarning = _show_warning
     app()
+
+
+def _show_warning(message: Warning | str, *about: Any, **options: Any) -> None:
+    """Print a warning as Python does, but safe for a terminal: libraries put names into theirs."""
+    text = warnings.formatwarning(message, *about[:3], options.get("line"))
+    sys.stderr.write(output.printable(text, lines=True))

@@ -169,11 +169,15 @@ def dataset(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def member_names(path: Path, group: h5py.Group) -> list[str]:
-    """Return the names in a group, refusing a group too large to be real."""
+    """Return the names in a group, refusing a group too large to be real and names in no UTF-8."""
     with named_errors(path, group):
         if len(group) > _MAX_MEMBERS:
             raise UnsafeFileError(f"{path}: {group.name}: {len(group)} members; too many to list")
-        return list(group)
+        names = list(group)
+        for name in names:
+            if not isinstance(name, str):  # h5py returns the bytes
+                raise CorruptFileError(f"{path}: {group.name}: the name {name!r} is not UTF-8")
+        return names
 
 
 def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str | None:
