@@ -244,6 +244,7 @@ def _check_size(
                 f"{where}: {stored_chunks} of {count} chunks are stored; a missing one would read "
                 "as fill values"
             )
+        safe.check_chunks(path, data, available)
     stored = min(int(data.id.get_storage_size()), available)
     if compressed:
         check_expansion(where, declared, stored)

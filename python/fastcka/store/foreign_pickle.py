@@ -26,6 +26,7 @@ _ITEM_BYTES: Final = {
 }
 _TENSORS: Final = {f"torch._utils._rebuild_{name}" for name in ("tensor", "tensor_v2", "tensor_v3")}
 _QUANTIZED: Final = "torch._utils._rebuild_qtensor"
+_INTEGERS: Final = ("INT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4")
 _BYTES: Final = {"builtins.bytearray", "__builtin__.bytearray"}
 
 
@@ -89,7 +90,7 @@ class _Machine:
         value: Any = None
         if name == "MARK":
             value = pickletools.markobject
-        elif "UNICODE" in name or name in ("INT", "BININT", "BININT1", "BININT2", "LONG1"):
+        elif "UNICODE" in name or name.endswith(_INTEGERS):
             value = argument
         elif name == "GLOBAL":
             value = _Global(argument.replace(" ", "."))
@@ -127,7 +128,7 @@ class _Machine:
                 )
             return
         any_size = called.startswith("torch.") and called.endswith(("Storage", "Tensor"))
-        any_size |= called in _BYTES and not isinstance((*arguments, None)[0], str)
+        any_size |= called in _BYTES and any(isinstance(own, int) for own in arguments)
         if called == _QUANTIZED:
             count = 1
             for length in arguments[2]:

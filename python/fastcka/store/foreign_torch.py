@@ -43,7 +43,8 @@ def load_pt(path: Path) -> Any:
         import torch
     except ImportError as error:
         raise MissingExtraError.of(f"reading {path}", "PyTorch", "torch") from error
-    zipped = zipfile.is_zipfile(path)
+    with named_errors(str(path), "a zip file"):
+        zipped = zipfile.is_zipfile(path)
     if zipped:
         _check_records(path, Signature.of(path.stat()))
     else:
@@ -72,7 +73,7 @@ def _check_records(path: Path, signature: Signature) -> None:
     packed = [name for name, info in members.items() if info.compress_type != zipfile.ZIP_STORED]
     if packed:
         raise CorruptFileError(
-            f"{path}: record {packed[0]} is compressed; torch.save never does that"
+            f"{path}: record {packed[0]} is compressed; save again by torch.save"
         )
     with named_errors(str(path), "a zip file"), zipfile.ZipFile(path) as archive:
         if any(info.CRC for info in members.values()):  # else written without checksums

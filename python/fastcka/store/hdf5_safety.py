@@ -322,6 +322,29 @@ def chunk_offsets(path: Path, data: h5py.Dataset, size: int, file_size: int) -> 
     return checked
 
 
+def check_chunks(path: Path, data: h5py.Dataset, file_size: int) -> None:
+    """Refuse chunks that are no part of a dataset's grid, or empty, or outside the file.
+
+    HDF5 would crash on an empty chunk with a filter.
+    """
+    found: list[Any] = []
+    with named_errors(path, data):
+        data.id.chunk_iter(found.append)
+        steps, shape = data.chunks, data.shape
+    if len({info.chunk_offset for info in found}) != len(found) or not all(
+        info.size > 0
+        and info.byte_offset + info.size <= file_size
+        and all(
+            at % step == 0 and at < n
+            for at, step, n in zip(info.chunk_offset, steps, shape, strict=True)
+        )
+        for info in found
+    ):
+        raise CorruptFileError(
+            f"{path}: {data.name}: damaged: a chunk is empty, outside the file, or not of its grid"
+        )
+
+
 def read_all(path: Path, data: h5py.Dataset) -> np.ndarray[Any, np.dtype[Any]]:
     """Return all values of a dataset that has been checked."""
     with named_errors(path, data):
