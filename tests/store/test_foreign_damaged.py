@@ -163,6 +163,21 @@ class Call:
         return self.call  # type: ignore[return-value]
 
 
+@pytest.mark.parametrize("options", [{}, {"chunks": (2,)}])
+def test_a_text_heap_that_would_not_end(tmp_path: Path, options: dict) -> None:
+    """HDF5 goes for ever over an object of size 0 that is marked as free."""
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_dataset("ids", data=["one", "two", "three"], **options)
+    assert list(id_fields(path)["/ids"].values) == [b"one", b"two", b"three"]
+    whole = path.read_bytes()
+    at = whole.index(b"GCOL") + 16
+    for size in (0, 8, 2**63, 2**64 - 1):
+        path.write_bytes(whole[:at] + struct.pack("<HHIQ", 0, 0, 0, size) + whole[at + 16 :])
+        with pytest.raises(CorruptFileError, match="/ids: damaged: the texts at byte"):
+            id_fields(path)
+
+
 def test_an_empty_chunk_does_not_crash_hdf5(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
