@@ -131,7 +131,10 @@ mlp-seed1:
 
 def _plan() -> list[bytes]:
     plan = CheckpointPlan.of({"cnn": {"early": 100, "late": 2000}, "mlp": {"mid": 50}}, 2000)
-    return [plan.to_json().encode(), json.dumps({"experiments": {}}).encode()]
+    return [
+        plan.to_json().encode(),
+        json.dumps({"experiments": json.loads(plan.to_json())["experiments"]}).encode(),
+    ]
 
 
 READERS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -131,7 +131,14 @@ def main() -> None:
     app()
 
 
-def _show_warning(message: Warning | str, *about: Any, **options: Any) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Print a warning as Python does, but safe for a terminal: libraries put names into theirs."""
-    text = warnings.formatwarning(message, *about[:3], options.get("line"))
-    sys.stderr.write(output.printable(text, lines=True))
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(output.printable(text, lines=True))

@@ -57,6 +57,7 @@ class _Machine:
 
     def run(self, file: IO[bytes]) -> None:
         """Follow one pickle up to its end."""
+        argument: Any
         for opcode, argument, _ in pickletools.genops(file):
             name = opcode.name
             if name in ("PUT", "BINPUT", "LONG_BINPUT"):

@@ -75,4 +75,4 @@ def _is_sound(file: int, address: int, file_size: int) -> bool:
         if need < _OBJECT.size or at + need > size:
             return False
         at += need
-    return len(content) == size
+    return len(content) == int(size)
