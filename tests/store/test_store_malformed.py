@@ -323,6 +323,14 @@ CASES = {
         CorruptFileError,
         "/examples/c: expected text of fixed length, int64",
     ),
+    "column with a name that is not UTF-8": Case(
+        lambda f: f.move("examples/c", b"examples/caf\xe9"),
+        CorruptFileError,
+        r"/examples: the name b'caf\\xe9' is not UTF-8",
+    ),
+    "layer with a name that is not UTF-8": Case(
+        lambda f: f.move("layers/1", b"layers/\xff"), CorruptFileError, "/layers: the name"
+    ),
     "column with a bad name": Case(
         lambda f: f.move("examples/c", "examples/$(x)"), CorruptFileError, "cannot name a column"
     ),

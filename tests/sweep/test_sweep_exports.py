@@ -12,11 +12,12 @@ import pytest
 
 from fastcka import Comparison
 from fastcka.errors import LedgerError, SweepConfigError, SweepError
+from fastcka.stats import read_results
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
 from fastcka.sweep.exports import undefined_reasons
 from fastcka.sweep.ledger import GroupValues
-from fastcka.sweep.table import cell
+from fastcka.sweep.table import cell, uncell
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,10 @@ from fastcka.sweep.table import cell
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("'=1", "''=1"),
+        ("it's", "it's"),
         ("plain", "plain"),
         ("a=b", "a=b"),
         (-3, "-3"),
@@ -65,6 +70,36 @@ def test_names_that_are_formulas_commas_and_paths(tmp_path, config_for):
             assert path.is_file()
             assert path.parent.parent == result.output
     assert [group["name"] for group in record["groups"]] == ["layer=../up/down", "layer=@x $y$"]
+
+
+@pytest.mark.parametrize("text", ["=1", "'=1", "''=1", "'a", "'", "", "a", "\r", "-1", "\uff1d"])
+def test_a_text_is_read_back_from_its_cell(text):
+    assert uncell(cell(text)) == text
+
+
+BREAKS = ["a\rb", "a\r\nb", "a\nb", "\rb", 'a"\r"b', "a\x85b\u2028c\x0b\x0cd", "'=a\r", "plain"]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_line_breaks_in_names_break_no_row(tmp_path, config_for):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    factor = "=note\r"
+    with create_store(tmp_path / "store") as store:
+        for name in BREAKS:
+            layers = {"a": rng.normal(size=(8, 2))}
+            store.write(model=name, step=0, layers=layers, factors={factor: name})
+    result = run_sweep(config_for(within=["layer"]))
+    raw = result.results_path.read_bytes()
+    lines = raw.replace(b"\r", b"").count(b"\n")
+    table = read_results(result.results_path)
+    assert set(table.models()) == set(BREAKS)
+    assert set(table.labels(factor)) == set(BREAKS)
+    frame = pandas.read_csv(result.results_path, dtype=str)
+    assert len(frame) == len(BREAKS) * (len(BREAKS) - 1) // 2
+    assert set(frame["model_a"]) | set(frame["model_b"]) == {cell(name) for name in BREAKS}
+    assert lines > len(frame)
+    assert {name[:1] for name in frame.columns} & set("=+-@") == set()
 
 
 def _is_number(text):

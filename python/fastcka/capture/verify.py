@@ -161,7 +161,7 @@ def _check_records(path: Path) -> None:
         for file in path.iterdir():
             if file.suffix == ".bin" and file.is_file():
                 _check_records(file)
-    elif path.suffix != ".safetensors" and zipfile.is_zipfile(path):
+    elif path.suffix != ".safetensors" and _is_zip(path):
         check_zip(path)
         with zipfile.ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:
@@ -191,6 +191,14 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
+def _is_zip(path: Path) -> bool:
+    """Whether a file ends as zip files do; its end may be damaged."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
+
+
 def _is_cut_off(path: Path) -> bool:
     """Whether a file, or one in a folder, ends before its format says."""
     if path.is_dir():
@@ -199,7 +207,7 @@ def _is_cut_off(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(8)
         if path.suffix != ".safetensors":  # a zip's directory stands at its end
-            return start[:2] in (b"", b"P", b"PK") and not zipfile.is_zipfile(path)
+            return start[:2] in (b"", b"P", b"PK") and not _is_zip(path)
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length > size - 8:
             return length <= _LONGEST_HEADER

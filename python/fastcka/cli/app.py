@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Annotated, Any, NoReturn
+import warnings
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -76,7 +77,8 @@ def _fail(error: Exception, *, debug: bool) -> NoReturn:
     if not isinstance(error, FastckaError | OSError):
         raise error
     if debug:
-        traceback.print_exception(error)
+        trace = "".join(traceback.format_exception(error))
+        sys.stderr.write(output.printable(trace, lines=True))
     output.note("error", error)
     raise typer.Exit(WRONG_CALL if _is_wrong_call(error) else FAILED) from None
 
@@ -138,6 +140,7 @@ app.command()(doctor)
 
 def main() -> None:
     """Run the command line in ``sys.argv``; exits with the status of the command."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except Exception as error:
@@ -147,3 +150,16 @@ def main() -> None:
             sys.stderr.write(f"error: {named or 'not enough memory'}\n")
             raise SystemExit(FAILED) from None
         raise
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning as Python does, but safe for a terminal: libraries put names into theirs."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(output.printable(text, lines=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,31 @@ if TYPE_CHECKING:
 # in place of the 80 columns at which rich would break it.
 _PIPE_WIDTH = 10_000
 
+# Control characters (C0, DEL, C1), lone surrogates (bytes of a path that are not UTF-8), breaks of
+# lines and paragraphs, and marks that change the direction of what follows.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Return text for a terminal: what could change the terminal or hide text becomes an escape.
+
+    Names and messages come from files; one with the escape character could clear the screen, or
+    show another name than its own. ``lines`` keeps line breaks.
+
+    Examples
+    --------
+    >>> printable("a\x1b[2J")
+    'a\\x1b[2J'
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        found = match[0]
+        return found if lines and found == "\n" else found.encode("unicode_escape").decode("ascii")
+
+    return _UNSAFE.sub(escaped, text)
+
 
 def stdout() -> Console:
     """Return a console for answers."""
@@ -34,10 +60,20 @@ def stderr() -> Console:
 
 def _console(stream: TextIO) -> Console:
     from rich.console import Console
+    from rich.text import Text
+
+    class PrintableConsole(Console):
+        """Prints texts by `printable`; tables are made so by `columns` and `facts`."""
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            shown = (
+                Text(printable(own, lines=True)) if isinstance(own, str) else own for own in objects
+            )
+            super().print(*shown, **options)
 
     narrow = stream.isatty() or "COLUMNS" in os.environ
     width = None if narrow else _PIPE_WIDTH
-    return Console(file=stream, highlight=False, markup=False, width=width)
+    return PrintableConsole(file=stream, highlight=False, markup=False, width=width)
 
 
 def note(kind: str, message: object) -> None:
@@ -45,7 +81,8 @@ def note(kind: str, message: object) -> None:
     from rich.text import Text
 
     style = {"error": "bold red", "warning": "bold yellow"}[kind]
-    stderr().print(Text.assemble((f"{kind}:", style), f" {message}"), soft_wrap=True)
+    text = printable(str(message), lines=True)
+    stderr().print(Text.assemble((f"{kind}:", style), f" {text}"), soft_wrap=True)
 
 
 def print_json(value: object) -> None:
@@ -76,7 +113,8 @@ def facts(rows: Mapping[str, object]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, value if isinstance(value, Text) else Text(str(value)))
+        shown = value if isinstance(value, Text) else Text(printable(str(value)))
+        table.add_row(printable(name), shown)
     return table
 
 
@@ -85,7 +123,16 @@ def columns(*names: str, numbers: Sequence[str] = ()) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    class PrintableTable(Table):
+        """Shows texts by `printable`."""
+
+        def add_row(self, *cells: Any, **options: Any) -> None:
+            shown = (printable(own) if isinstance(own, str) else own for own in cells)
+            super().add_row(*shown, **options)
+
+    table = PrintableTable(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold"
+    )
     for name in names:
         if name in numbers:
             table.add_column(name, justify="right", no_wrap=True)

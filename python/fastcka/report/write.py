@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import math
 import re
@@ -32,7 +31,7 @@ from fastcka.report.trends import trends
 from fastcka.stats import read_results
 from fastcka.stats.compare import PERMUTATIONS
 from fastcka.sweep.folder import RESULTS
-from fastcka.sweep.table import cell
+from fastcka.sweep.table import cell, write_rows
 
 if TYPE_CHECKING:
     from fastcka.stats import PairTable
@@ -244,9 +243,7 @@ class _Writer:
         """Write a table as CSV, safe to open in a spreadsheet."""
         name = self._free("tables", item.stem, ".csv") + ".csv"
         with io.StringIO(newline="") as text:
-            rows = csv.writer(text, lineterminator="\n")
-            rows.writerow(csv_cell(header) for header in item.header)
-            rows.writerows([csv_cell(value) for value in row] for row in item.rows)
+            write_rows(text, (map(csv_cell, row) for row in (item.header, *item.rows)))
             self.text(name, text.getvalue())
         self.sheets.append((name, item))
 

@@ -18,7 +18,7 @@ from fastcka.near_misses import near_misses
 from fastcka.stats.order import ordered
 from fastcka.sweep.folder import RESULTS
 from fastcka.sweep.labels import KEY_FIELDS
-from fastcka.sweep.table import cell
+from fastcka.sweep.table import uncell
 
 Labels = NDArray[np.object_]
 """(n_pairs,) texts, None where a model lacks the factor."""
@@ -218,6 +218,7 @@ def read_results(
     try:
         with file_path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file, strict=True)
+            header = [uncell(name) for name in header]
     except (ValueError, csv.Error) as error:
         raise InputError(f"{file_path} is not a table of a sweep: {error}") from error
     for line, row in enumerate(rows, start=2):
@@ -254,8 +255,8 @@ def is_absent(labels: Labels) -> NDArray[np.bool_]:
 def _uncell(text: str) -> Any:
     if text == "":
         return None
-    if text[0] == "'" and cell(text[1:]) == text:  # guarded against spreadsheets
-        return text[1:]
+    if text[0] == "'":  # guarded against spreadsheets
+        return uncell(text)
     if text[0] == "[":
         try:
             return json.loads(text)

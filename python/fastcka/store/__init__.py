@@ -23,7 +23,8 @@ leading zeros. A file holds:
                           of the little-endian values in C order), and MAY have pooling and io
 
 - A writer MUST write a temporary (a name that begins with ".tmp-") in the same folder, set
-  ``complete`` last, fsync it, rename it, and fsync the folder. A reader MUST ignore temporaries.
+  ``complete`` last, fsync it, give it its name (by a hard link, unless it is to replace a file: of
+  two writers one MUST fail), and fsync the folder. A reader MUST ignore temporaries.
 - A reader MUST NOT match positional ids with others, nor with those of another n. Without the
   attribute, ids that are exactly "0" to "n-1" in this order count as positional: older files do not
   record whether somebody gave them.

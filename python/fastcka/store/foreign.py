@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fastcka.errors import CorruptFileError, InputError, MissingExtraError
+from fastcka.errors import InputError, MissingExtraError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import named_shortage, raise_if_shortage, require_room
 from fastcka.store.dtypes import float32_of_bfloat16
@@ -20,23 +22,30 @@ from fastcka.store.foreign_hdf5 import (
     is_matlab_variable,
     read_hdf5,
 )
-from fastcka.store.foreign_numpy import SMALLER, npz_names, numeric, read_npy, read_npz
+from fastcka.store.foreign_numpy import (
+    SMALLER,
+    named_errors,
+    npz_names,
+    numeric,
+    read_npy,
+    read_npz,
+)
 from fastcka.store.foreign_torch import pt_names, read_pt
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
+_SAFETENSORS_OF_NUMPY: Final = {
+    *("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64", "C64"),
+}
 _ENDS_OF_FILES: Final = re.compile(
     r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5|mat|nc)(?=:|$)", re.IGNORECASE
 )
 
 #: Of safetensors. All others but BF16 are unknown to NumPy, whatever is added to the format.
-_NUMPY_FORMATS: Final = frozenset(
-    {*("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"), *("F16", "F32", "F64", "C64")}
-)
 
 
 @named_shortage("reading an array")
@@ -121,54 +130,48 @@ def split_source(source: str) -> tuple[Path, str | None]:
 
 
 def _safetensors_names(path: Path) -> list[str]:
-    safetensors = _safetensors(path)
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            return list(file.keys())
-    except safetensors.SafetensorError as error:
-        raise CorruptFileError(f"{path}: damaged, cannot be read: {error}") from error
+    with _open_safetensors(path) as file:
+        return list(file.keys())
 
 
-def _safetensors(path: Path) -> Any:
+@contextmanager
+def _open_safetensors(path: Path) -> Iterator[Any]:
     try:
         import safetensors
     except ImportError as error:
         raise MissingExtraError.of(f"reading {path}", "safetensors", "torch") from error
-    return safetensors
+    with (
+        named_errors(str(path), "a safetensors file"),
+        safetensors.safe_open(path, framework="np") as file,
+    ):
+        yield file
 
 
 def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
-    safetensors = _safetensors(path)
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            chosen = choose(path, name, list(file.keys()))
-            values = file.get_slice(chosen)
-            _require_numpy_format(f"{path}:{chosen}", values.get_dtype())
-            digits = re.search(r"\d+", values.get_dtype())  # of F32, BF16, F8_E4M3; not of BOOL
-            size = math.prod(values.get_shape()) * (-(-int(digits[0]) // 8) if digits else 1)
-            require_memory(size, f"reading {path}:{chosen}", SMALLER)
-            require_room(size, f"reading {path}:{chosen}")  # else it ends in a panic of Rust
-            if values.get_dtype() != "BF16":
-                return numeric(f"{path}:{chosen}", file.get_tensor(chosen))
-        # NumPy has no bfloat16; the bytes of the whole file are the one way to them.
-        require_room(2 * path.stat().st_size, f"reading {path}:{chosen}")
-        tensors = dict(safetensors.deserialize(path.read_bytes()))
-        tensor = tensors[chosen]
-        bits = np.frombuffer(tensor["data"], dtype="<u2").reshape(tensor["shape"])
+    with _open_safetensors(path) as file:
+        chosen = choose(path, name, list(file.keys()))
+        where = f"{path}:{chosen}"
+        part = file.get_slice(chosen)
+        dtype = part.get_dtype()
+        if dtype not in _SAFETENSORS_OF_NUMPY and dtype != "BF16":
+            raise InputError(
+                f"{where}: values of the format {dtype}, which NumPy does not have; convert the "
+                "tensor to float32 (in PyTorch x.float(), with its scale if it has one) and save "
+                "it again"
+            )
+        digits = re.search(r"\d+", dtype)  # of F32, BF16; not of BOOL
+        size = math.prod(part.get_shape()) * (int(digits[0]) // 8 if digits else 1)
+        require_memory(size, f"reading {where}", SMALLER)
+        require_room(size, f"reading {where}")  # else it ends in a panic of Rust
+        if dtype != "BF16":
+            return numeric(where, file.get_tensor(chosen))
+        # NumPy has no bfloat16: the bits are taken from where the checked header says.
+        with path.open("rb") as raw:
+            length = int.from_bytes(raw.read(8), "little")
+            begin, end = json.loads(raw.read(length))[chosen]["data_offsets"]
+            raw.seek(8 + length + begin)
+            bits = np.frombuffer(raw.read(end - begin), dtype="<u2").reshape(part.get_shape())
         return float32_of_bfloat16(bits)
-    except (safetensors.SafetensorError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise CorruptFileError(f"{path}: damaged, cannot be read: {error}") from error
-
-
-def _require_numpy_format(where: str, dtype: str) -> None:
-    """Refuse the formats of safetensors, such as floats of 8 bits, that cannot become an array."""
-    if dtype not in _NUMPY_FORMATS and dtype != "BF16":
-        raise InputError(
-            f"{where}: values of the format {dtype}, which NumPy does not have; convert the tensor "
-            "to float32 (in PyTorch x.float(), with its scale if it has one) and save it again"
-        )
 
 
 _READERS: Final[dict[str, Callable[[Path, str | None], NDArray[Any]]]] = {

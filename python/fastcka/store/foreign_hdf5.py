@@ -25,6 +25,7 @@ from fastcka.store.foreign_matlab import (
 )
 from fastcka.store.foreign_numpy import SMALLER, check_expansion, numeric
 from fastcka.store.format import FORMAT
+from fastcka.store.hdf5_heap import check_text_heaps
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def read_chosen(
 
 def _read_long_text(path: Path, data: h5py.Dataset) -> NDArray[np.bytes_]:
     """Read texts of any length, a few at a time: many may point to one long text."""
+    check_text_heaps(path, data)
     found: list[bytes] = []
     for start in range(0, len(data), _TEXTS_AT_ONCE):
         with safe.named_errors(path, data):
@@ -246,6 +248,7 @@ def _check_size(
                 f"{where}: {stored_chunks} of {count} chunks are stored; a missing one would read "
                 "as fill values"
             )
+        safe.check_chunks(path, data, available)
     stored = min(int(data.id.get_storage_size()), available)
     if compressed:
         check_expansion(where, declared, stored)

@@ -13,7 +13,7 @@ from fastcka.out_of_memory import named_shortage
 from fastcka.store.foreign import array_names, read_member, split_source
 from fastcka.store.foreign_hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
 from fastcka.store.foreign_numpy import npz_names, read_npy_if, read_npz_if
-from fastcka.store.foreign_torch import load_pt
+from fastcka.store.foreign_torch import Containers, load_pt
 from fastcka.store.id_fields import IdField, found_ids, is_id_name
 from fastcka.store.key import Examples
 from fastcka.store.reader import open_step
@@ -164,10 +164,13 @@ def _in_pt(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _in_saved(path: Path, saved: object) -> Iterator[tuple[str, Any]]:
+    containers = Containers(path)
     waiting: list[tuple[str, Any, int]] = [("", saved, 0)]
     while waiting:
         name, value, depth = waiting.pop()
         last = _last(path, name)
+        if isinstance(value, dict | list | tuple):
+            containers.meet(value)
         if isinstance(value, dict) and depth < _MAX_DEPTH:
             inner = [(f"{name}.{key}" if name else str(key), item) for key, item in value.items()]
             waiting += [(key, item, depth + 1) for key, item in reversed(inner)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -11,8 +11,9 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.lib import format as npy
 
-from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
+from fastcka.errors import CorruptFileError, FastckaError, InputError, UnsafeFileError
 from fastcka.memory import require_memory
+from fastcka.out_of_memory import raise_if_shortage
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
@@ -87,12 +88,13 @@ def npz_names(path: Path) -> list[str]:
 
 def check_zip(path: Path) -> list[zipfile.ZipInfo]:
     """Return the members of a zip file once their declared sizes are found credible."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
-        raise CorruptFileError(f"{path}: not a zip file, or damaged: {error}") from error
+    with named_errors(str(path), "a zip file"), zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
     available = path.stat().st_size
+    names = Counter(info.filename.lower() for info in members)  # PyTorch finds them so
+    twice = next((name for name, count in names.items() if count > 1), None)
+    if twice is not None:
+        raise CorruptFileError(f"{path}: two members are called {twice!r}")
     for info in members:
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UnsafeFileError(f"{path}:{info.filename}: compression {info.compress_type}")
@@ -109,22 +111,23 @@ def _in_npz(path: Path, name: str, read: Callable[[str, IO[bytes], int], _Read])
     """Return what ``read`` makes of a member, given as a stream of a known size."""
     members = {info.filename.removesuffix(".npy"): info for info in check_zip(path)}
     where = f"{path}:{name}"
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(members[name]) as file:
-            return read(where, file, members[name].file_size)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise CorruptFileError(f"{where}: damaged, cannot be read: {error}") from error
+    with (
+        named_errors(where, "a zip file"),
+        zipfile.ZipFile(path) as archive,
+        archive.open(members[name]) as file,
+    ):
+        return read(where, file, members[name].file_size)
 
 
 def _read_if(where: str, file: IO[bytes], size: int, chosen: Chosen) -> NDArray[Any] | None:
-    with _named_errors(where):
+    with named_errors(where, "a .npy array"):
         header = _header(where, file)
         return _values(where, file, size, header) if chosen(header.shape, header.dtype) else None
 
 
 def _read_npy_stream(where: str, file: IO[bytes], size: int) -> NDArray[Any]:
     """Read one array from a stream of a known size, which the header must agree with."""
-    with _named_errors(where):
+    with named_errors(where, "a .npy array"):
         header = _header(where, file)
         if header.dtype.hasobject:
             raise UnsafeFileError(f"{where}: holds pickled objects; loading them could run code")
@@ -133,13 +136,15 @@ def _read_npy_stream(where: str, file: IO[bytes], size: int) -> NDArray[Any]:
 
 
 @contextmanager
-def _named_errors(where: str) -> Iterator[None]:
+def named_errors(where: str, kind: str) -> Iterator[None]:
+    """Turn what libraries raise for a damaged file, which is no ``kind``, into named errors."""
     try:
         yield
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise CorruptFileError(f"{where}: not a .npy array, or damaged: {error}") from error
+    except (FastckaError, OSError):
+        raise
+    except Exception as error:  # of every kind, from headers that do not fit
+        raise_if_shortage(error, f"reading {where}")
+        raise CorruptFileError(f"{where}: not {kind}, or damaged: {error}") from error
 
 
 class _Header(NamedTuple):
@@ -151,11 +156,16 @@ class _Header(NamedTuple):
 def _header(where: str, file: IO[bytes]) -> _Header:
     version = npy.read_magic(file)
     if version == (1, 0):
-        return _Header(*npy.read_array_header_1_0(file))
-    if version == (2, 0):
-        return _Header(*npy.read_array_header_2_0(file))
-    # 3.0 is for field names that are not ASCII, which no numeric array has
-    raise InputError(f"{where}: .npy version {version}; expected a numeric array")
+        header = _Header(*npy.read_array_header_1_0(file))
+    elif version == (2, 0):
+        header = _Header(*npy.read_array_header_2_0(file))
+    else:  # 3.0 is for field names that are not ASCII, which no numeric array has
+        raise InputError(f"{where}: .npy version {version}; expected a numeric array")
+    if any(type(length) is not int or length < 0 for length in header.shape):  # True is an int
+        raise CorruptFileError(f"{where}: damaged: shape {header.shape} declared")
+    if header.dtype.subdtype is not None:
+        raise CorruptFileError(f"{where}: damaged: {header.dtype} declared; expected one number")
+    return header
 
 
 def _values(where: str, file: IO[bytes], size: int, header: _Header) -> NDArray[Any]:
@@ -164,7 +174,7 @@ def _values(where: str, file: IO[bytes], size: int, header: _Header) -> NDArray[
     for length in shape:
         count *= length
     stored = size - file.tell()
-    if min(shape, default=0) < 0 or count * dtype.itemsize != stored:
+    if count * dtype.itemsize != stored:
         raise CorruptFileError(f"{where}: shape {shape} of {dtype} declared, {stored} bytes stored")
     require_memory(stored, f"reading {where}", SMALLER)
     buffer = bytearray(stored)

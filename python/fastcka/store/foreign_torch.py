@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import zipfile
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.arrays import refuse_special_tensor
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import raise_if_shortage
-from fastcka.store.foreign_numpy import SMALLER, check_zip, numeric
+from fastcka.store.foreign_numpy import SMALLER, check_zip, named_errors, numeric
+from fastcka.store.foreign_pickle import declared_storages
+from fastcka.store.index import Signature
 from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
@@ -21,13 +25,17 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH: Final = 16
 _REFUSED: Final = re.compile(r"Unsupported global: GLOBAL (?P<name>[\w.]+)")
+_MAX_REPEATED: Final = 100_000
+_PICKLES_BEFORE_1_6: Final = 5
 
 
 def load_pt(path: Path) -> Any:
     """Return what a .pt file holds: tensors on the CPU in dicts and lists, mapped into memory.
 
-    A tensor's values are read from the file when they are used, so that those which are not cost
-    nothing; the file must stay as it is meanwhile. Files older than PyTorch 1.6 are read whole.
+    Every record is read once and held against its checksum and against the size of its tensors;
+    a process does this again only after a change of the file. Then a tensor's values are read from
+    the file when they are used; the file must stay as it is meanwhile. Files older than PyTorch
+    1.6 have no checksums and are read whole, as are those written without checksums.
 
     Raises
     ------
@@ -40,9 +48,12 @@ def load_pt(path: Path) -> Any:
         import torch
     except ImportError as error:
         raise MissingExtraError.of(f"reading {path}", "PyTorch", "torch") from error
-    zipped = zipfile.is_zipfile(path)
+    with named_errors(str(path), "a zip file"):
+        zipped = zipfile.is_zipfile(path)
     if zipped:
-        check_zip(path)
+        _check_records(path, Signature.of(path.stat()))
+    else:
+        _check_old_file(path)
     try:
         return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # of every kind, on damaged files
@@ -56,6 +67,49 @@ def load_pt(path: Path) -> Any:
                 f"code: {_unsafe_part(str(error)) or message}"
             ) from error
         raise CorruptFileError(f"{path}: damaged, cannot be read: {message}") from error
+
+
+@lru_cache(maxsize=256)
+def _check_records(path: Path, signature: Signature) -> None:
+    """Hold the records of a zip file against their checksums and what the pickle declares."""
+    members = {info.filename: info for info in check_zip(path)}
+    pickle = f"{next(iter(members), '').partition('/')[0]}/data.pkl"
+    if pickle not in members:
+        raise CorruptFileError(f"{path}: not a PyTorch file: its archive has no record {pickle}")
+    packed = [name for name, info in members.items() if info.compress_type != zipfile.ZIP_STORED]
+    if packed:
+        raise CorruptFileError(
+            f"{path}: record {packed[0]} is compressed; save again by torch.save"
+        )
+    with named_errors(str(path), "a zip file"), zipfile.ZipFile(path) as archive:
+        if any(info.CRC for info in members.values()):  # else written without checksums
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise CorruptFileError(f"{path}: the checksum of record {damaged} does not match")
+        else:
+            members[pickle].CRC = None  # type: ignore[assignment]  # zipfile then checks nothing
+        with archive.open(members[pickle]) as file:
+            content = file.read()
+    for storage in declared_storages(path, io.BytesIO(content), signature.size, 1):
+        name = f"{pickle.removesuffix('.pkl')}/{storage.key}"
+        record = members.get(name)
+        if record is None:
+            raise CorruptFileError(f"{path}: record {name} is missing")
+        if record.file_size != storage.n_bytes:
+            raise CorruptFileError(
+                f"{path}: record {name} has {record.file_size} bytes; its tensors declare "
+                f"{storage.n_bytes}"
+            )
+
+
+def _check_old_file(path: Path) -> None:
+    """Refuse a file that is older than PyTorch 1.6 and declares more than it holds."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        storages = declared_storages(path, file, size, _PICKLES_BEFORE_1_6)
+    declared = sum(storage.n_bytes for storage in storages)
+    if declared > size:
+        raise CorruptFileError(f"{path}: {declared} bytes declared in a file of {size}")
 
 
 def _unsafe_part(message: str) -> str | None:
@@ -137,11 +191,48 @@ def pt_names(path: Path) -> list[str]:
 
 def _tensors(path: Path) -> dict[str, Any]:
     tensors: dict[str, Any] = {}
-    _collect(path, load_pt(path), "", tensors, 0)
+    _collect(path, load_pt(path), "", tensors, 0, Containers(path))
     return tensors
 
 
-def _collect(path: Path, value: Any, name: str, tensors: dict[str, Any], depth: int) -> None:
+class Containers:
+    """Those that a walk through a saved file has met, to end one that could go on for ever.
+
+    Ten lists of which each holds the next ten times take a kilobyte and have 10^10 members.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._met: set[int] = set()
+        self._repeated = 0
+
+    def meet(self, container: Any) -> None:
+        """Note a container.
+
+        Raises
+        ------
+        UnsafeFileError
+            If those that were met before have too many members in all.
+        """
+        if id(container) not in self._met:
+            self._met.add(id(container))
+            return
+        self._repeated += len(container)
+        if self._repeated > _MAX_REPEATED:
+            raise UnsafeFileError(
+                f"{self._path}: the same lists or dicts occur again and again, with more than "
+                f"{_MAX_REPEATED:,} members in all; save each once"
+            )
+
+
+def _collect(
+    path: Path,
+    value: Any,
+    name: str,
+    tensors: dict[str, Any],
+    depth: int,
+    containers: Containers,
+) -> None:
     """Gather the tensors in nested dicts and lists under dotted names."""
     if hasattr(value, "untyped_storage"):  # of all that weights_only lets in, tensors alone
         if name in tensors:
@@ -149,12 +240,11 @@ def _collect(path: Path, value: Any, name: str, tensors: dict[str, Any], depth: 
         tensors[name] = value
         return
     items: list[tuple[object, object]] = []
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list | tuple):
-        items = list(enumerate(value))
+    if isinstance(value, dict | list | tuple):
+        containers.meet(value)
+        items = list(value.items() if isinstance(value, dict) else enumerate(value))
     if items and depth == _MAX_DEPTH:  # pickles can hold themselves
         raise UnsafeFileError(f"{path}: nested more than {_MAX_DEPTH} deep")
     for key, item in items:
         inner = f"{name}.{key}" if name else str(key)
-        _collect(path, item, inner, tensors, depth + 1)
+        _collect(path, item, inner, tensors, depth + 1, containers)

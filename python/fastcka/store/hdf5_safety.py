@@ -188,11 +188,15 @@ def dataset(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def member_names(path: Path, group: h5py.Group) -> list[str]:
-    """Return the names in a group, refusing a group too large to be real."""
+    """Return the names in a group, refusing a group too large to be real and names in no UTF-8."""
     with named_errors(path, group):
         if len(group) > _MAX_MEMBERS:
             raise UnsafeFileError(f"{path}: {group.name}: {len(group)} members; too many to list")
-        return list(group)
+        names = list(group)
+        for name in names:
+            if not isinstance(name, str):  # h5py returns the bytes
+                raise CorruptFileError(f"{path}: {group.name}: the name {name!r} is not UTF-8")
+        return names
 
 
 def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str | None:
@@ -335,6 +339,29 @@ def chunk_offsets(path: Path, data: h5py.Dataset, size: int, file_size: int) -> 
         raise CorruptFileError(f"{where}: chunks lie outside the file or over each other")
     checked: NDArray[np.int64] = offsets.astype(np.int64)
     return checked
+
+
+def check_chunks(path: Path, data: h5py.Dataset, file_size: int) -> None:
+    """Refuse chunks that are no part of a dataset's grid, or empty, or outside the file.
+
+    HDF5 would crash on an empty chunk with a filter.
+    """
+    found: list[Any] = []
+    with named_errors(path, data):
+        data.id.chunk_iter(found.append)
+        steps, shape = data.chunks, data.shape
+    if len({info.chunk_offset for info in found}) != len(found) or not all(
+        info.size > 0
+        and info.byte_offset + info.size <= file_size
+        and all(
+            at % step == 0 and at < n
+            for at, step, n in zip(info.chunk_offset, steps, shape, strict=True)
+        )
+        for info in found
+    ):
+        raise CorruptFileError(
+            f"{path}: {data.name}: damaged: a chunk is empty, outside the file, or not of its grid"
+        )
 
 
 def read_all(path: Path, data: h5py.Dataset) -> np.ndarray[Any, np.dtype[Any]]:

@@ -139,20 +139,25 @@ class Store:
         )
         path = step_path(self.path, content.model, content.step)
 
-        def refuse_existing() -> None:
-            if not overwrite and os.path.lexists(path):
-                raise KeyExistsError(
-                    f"{self.path} holds model {model!r} at step {step}; overwrite=True replaces it"
-                )
-
-        refuse_existing()
+        name = f"model {model!r} at step {step}"
+        taken = f"{self.path} holds {name}; overwrite=True replaces it"
+        if not overwrite and os.path.lexists(path):
+            raise KeyExistsError(taken)
         self._check_factors(content.model, content.step, content.factors)
         try:
             make_folder(path.parent.parent)
             make_folder(path.parent)
         except OSError as error:
             raise StoreError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
-        write_file(path, content, before_rename=refuse_existing)
+        try:
+            write_file(path, content, overwrite=overwrite)
+        except FileExistsError as error:
+            if os.path.lexists(path) or not os.path.lexists(error.filename):
+                raise KeyExistsError(taken) from None
+            raise KeyExistsError(
+                f"{self.path}: another writer has begun {name}; if none is at work, delete "
+                f"{error.filename}, which it left"
+            ) from None
 
     def keys(self) -> list[Key]:
         """Return the keys of all representations, by model, step and position of the layer.

@@ -11,7 +11,7 @@ import numpy as np
 from h5py import h5f, h5fd, h5g, h5p
 
 from fastcka.errors import StoreError
-from fastcka.files import replaced_file
+from fastcka.files import UnsyncedError, new_file, replaced_file
 from fastcka.store import hdf5_safety as safe
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION, POSITIONAL
@@ -19,7 +19,7 @@ from fastcka.store.jsontext import dump_attribute
 from fastcka.store.sink import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,8 +44,8 @@ class FileContent:
     layer_attributes: Mapping[str, Mapping[str, str]]
 
 
-def write_file(path: Path, content: FileContent, *, before_rename: Callable[[], None]) -> None:
-    """Write a file beside its final name, bring it to the disk, and rename it.
+def write_file(path: Path, content: FileContent, *, overwrite: bool) -> None:
+    """Write a file beside its final name, bring it to the disk, and give it the name.
 
     Parameters
     ----------
@@ -53,11 +53,13 @@ def write_file(path: Path, content: FileContent, *, before_rename: Callable[[], 
         Final name; its folder exists.
     content
         What to write.
-    before_rename
-        Called once the temporary is complete; what it raises leaves the final name as it was.
+    overwrite
+        Replace a file of this name.
 
     Raises
     ------
+    FileExistsError
+        If the name is taken and `overwrite` is false; see `fastcka.files.new_file`.
     InputError
         If a layer holds NaN or infinities.
     StoreError
@@ -67,10 +69,17 @@ def write_file(path: Path, content: FileContent, *, before_rename: Callable[[], 
     rows = max(chunk_rows(own.n_examples, own.row_bytes) * own.row_bytes for own in content.layers)
     safe.require_working_room(path, 4 * rows)
     try:
-        with replaced_file(path) as beside:
-            with Sink(beside) as sink:
-                sink.fill(lambda: _write_hdf5(sink, content))
-            before_rename()
+        with (
+            (replaced_file if overwrite else new_file)(path) as beside,
+            Sink(beside) as sink,
+        ):
+            sink.fill(lambda: _write_hdf5(sink, content))
+    except FileExistsError:
+        raise
+    except UnsyncedError as error:
+        raise StoreError(
+            f"{path}: {error.strerror}; once the disk works, write it again with overwrite=True"
+        ) from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
 

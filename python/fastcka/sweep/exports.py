@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from fastcka.errors import LedgerError
 from fastcka.files import replaced_file
 from fastcka.sweep.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.ledger import GroupValues, Ledger, content_digest, group_identity
-from fastcka.sweep.table import group_rows, header
+from fastcka.sweep.table import group_rows, header, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -133,13 +132,12 @@ def write_results(
         replaced_file(output / RESULTS) as beside,
         beside.open("w", encoding="utf-8", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header(plan))
+        write_rows(file, [header(plan)])
         for group in plan.groups:
             if group.position in failed:
                 continue
             comparison = read_comparison(group, plan, ledger)
-            writer.writerows(group_rows(group, comparison, plan.factors))
+            write_rows(file, group_rows(group, comparison, plan.factors))
             files = _files_of(group, plan, comparison)
             if not stands(files.matrix, files, output, before):
                 comparison.save(output / files.matrix)  # all or nothing by itself

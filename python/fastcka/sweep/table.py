@@ -11,20 +11,23 @@ before; two runs that each compute the group differ in this column, and in no ot
 
 Cells: floats by ``repr``, so that they read back exactly; NaN as ``nan``, with the reason in
 ``undefined``; lists, booleans and nulls as JSON (``["a", "b"]``); an absent factor is empty. A
-*text* that starts with ``= + - @``, tab or carriage return gets a leading apostrophe, since
-spreadsheets would run it as a formula; numbers stay numbers.
+*text* that starts with ``= + - @`` (or their wide forms), tab or a line break gets a leading
+apostrophe, since spreadsheets would run it as a formula, and so does one with apostrophes before
+these, so that none is read back as another; numbers stay numbers. Lines end with LF, and a cell
+that holds a comma, a quote, CR or LF is in quotes.
 """
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from fastcka.errors import SweepError
 from fastcka.sweep.labels import KEY_FIELDS, value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fastcka.core import Comparison
     from fastcka.sweep.group import GroupPlan
@@ -46,20 +49,41 @@ _NUMBERS = (
     "precision",
     "seconds",
 )
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = (
+    *("=", "+", "-", "@", "\t", "\r", "\n"),
+    *("\uff1d", "\uff0b", "\uff0d", "\uff20"),  # full-width, which some spreadsheets take as well
+)
 
 
 def cell(value: object) -> str:
     """Return ``value`` as it stands in a cell."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+        return f"'{value}" if value.lstrip("'").startswith(_FORMULA_STARTS) else value
     if isinstance(value, float):
         return repr(value)
     return value_text(value)
 
 
+def uncell(text: str) -> str:
+    """Return a text as it was before `cell`."""
+    return text[1:] if text[:1] == "'" and cell(text[1:]) == text else text
+
+
+def write_rows(file: TextIO, rows: Iterable[Iterable[str]]) -> None:
+    """Write rows of cells as CSV with LF as the end of a line; ``file`` has ``newline=""``."""
+
+    class Lines:
+        """Takes lines that end with CR and LF: else the csv module leaves CR without quotes."""
+
+        @staticmethod
+        def write(line: str) -> int:
+            return file.write(f"{line[:-2]}\n")
+
+    csv.writer(Lines, lineterminator="\r\n").writerows(rows)
+
+
 def header(plan: SweepPlan) -> list[str]:
-    """Return the names of the columns; a field that would name one twice is an error."""
+    """Return the cells that name the columns; a field that would name one twice is an error."""
     sides = [f"{field}_{side}" for side in "ab" for field in KEY_FIELDS]
     factors = [f"{factor}_{side}" for factor in plan.factors for side in "ab"]
     columns = ["group", *plan.config.compare.within, *sides, *factors, *_NUMBERS]
@@ -69,7 +93,7 @@ def header(plan: SweepPlan) -> list[str]:
             f"results.csv would have two columns '{twice[0]}': leave the factor of that name out "
             "of compare.within, or write the models with the factor renamed"
         )
-    return columns
+    return [cell(name) for name in columns]
 
 
 def group_rows(

@@ -1,0 +1,78 @@
+"""The global heaps of HDF5 files, which hold text of any length; HDF5 may never return from one.
+
+A collection is ``GCOL``, a version, its size in bytes, then objects: index, references, size and
+data. HDF5 goes from object to object by their sizes, and so for ever where a size is 0.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING, Final
+
+from fastcka.errors import CorruptFileError
+from fastcka.store import hdf5_safety as safe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import h5py
+
+_REFERENCE: Final = struct.Struct("<IQI")  # length of the text, address of the collection, index
+_COLLECTION: Final = struct.Struct("<4sB3xQ")
+_OBJECT: Final = struct.Struct("<HHIQ")
+_MAX_BYTES: Final = 64 << 20
+
+
+def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
+    """Walk through the collections that the texts of a dataset lie in.
+
+    Those of texts in compressed chunks, and in files with short addresses, are not looked at.
+
+    Raises
+    ------
+    CorruptFileError
+        If an object reaches beyond its collection, or has no size.
+    """
+    file = safe.descriptor(path, data.file)
+    file_size = os.fstat(file).st_size
+    addresses: set[int] = set()
+    with safe.named_errors(path, data):
+        base = data.file.userblock_size
+        if data.file.id.get_create_plist().get_sizes() != (8, 8):  # bytes of addresses and sizes
+            return
+        blocks: list[tuple[int, int]] = []
+        layout = safe.layout_name(path, data)
+        if layout == "chunked" and not safe.filter_codes(path, data):
+            data.id.chunk_iter(lambda info: blocks.append((info.byte_offset, info.size)))
+        elif layout == "contiguous" and data.id.get_offset() is not None:
+            blocks.append((data.id.get_offset(), data.id.get_storage_size()))
+        for offset, size in blocks:
+            raw = os.pread(file, min(size, file_size), offset)
+            whole = len(raw) - len(raw) % _REFERENCE.size
+            addresses |= {address for _, address, _ in _REFERENCE.iter_unpack(raw[:whole])}
+    for address in addresses - {0, 2**64 - 1}:
+        if not _is_sound(file, base + address, file_size):
+            raise CorruptFileError(
+                f"{path}: {data.name}: damaged: the texts at byte {address} of the file"
+            )
+
+
+def _is_sound(file: int, address: int, file_size: int) -> bool:
+    if address > file_size:
+        return False
+    head = os.pread(file, _COLLECTION.size, address)
+    if len(head) < _COLLECTION.size:
+        return False
+    signature, _, size = _COLLECTION.unpack(head)
+    if signature != b"GCOL" or not _COLLECTION.size <= size <= _MAX_BYTES:
+        return False
+    content = os.pread(file, size, address)
+    at = _COLLECTION.size
+    while at + _OBJECT.size <= len(content):
+        index, _, _, length = _OBJECT.unpack_from(content, at)
+        need = length if index == 0 else _OBJECT.size + -(-length // 8) * 8
+        if need < _OBJECT.size or at + need > size:
+            return False
+        at += need
+    return len(content) == int(size)

@@ -1,0 +1,228 @@
+"""Mutated files for the readers of files that fastcka did not write.
+
+The mutations of a number are always the same, so that a failure is found again by its number.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import tempfile
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from fastcka.capture import CheckpointPlan
+from fastcka.errors import InputError
+from fastcka.store.foreign import array_names, has_matlab_axes, read_member
+from fastcka.store.foreign_ids import id_fields
+from fastcka.store.importing import read_models
+
+INTERESTING = [
+    *(bytes([value]) for value in (0, 1, 0x7F, 0x80, 0xFF, 0x28, 0x2D, 0x5B)),
+    *(value.to_bytes(4, "little") for value in (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**20)),
+    *(value.to_bytes(8, "little") for value in (0, 2**31, 2**40, 2**63 - 1, 2**63, 2**64 - 1)),
+    *(b"-1", b"0", b"True", b"1e9", b"999999999999", b"9" * 30, b"None", b"nan", b"\xc3\x28"),
+    *(b"[" * 200, b"{", b"}", b"]", b'"', b"'", b",", b":", b"\n", b"&a", b"*a", b"!!set", b"<<: "),
+]
+
+
+class Reader(NamedTuple):
+    """One kind of file."""
+
+    suffix: str
+    seeds: Callable[[], list[bytes]]
+    read: Callable[[Path], Any]
+    zipped: bool = False
+    head: int | None = None  # most mutations are in the first bytes
+
+
+def _read_arrays(path: Path) -> None:
+    for name in array_names(path):
+        try:
+            read_member(path, name or None)
+        except InputError as error:  # the seeds hold ids as text as well
+            if "expected a numeric array" not in str(error):
+                raise
+        has_matlab_axes(f"{path}:{name}".rstrip(":"))
+    id_fields(path)
+
+
+def _arrays() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "x": rng.normal(size=(6, 4)).astype(np.float32),
+        "counts": np.arange(12, dtype=np.int64).reshape(6, 2),
+        "ids": np.array([f"id{i}" for i in range(6)]),
+    }
+
+
+def _npy() -> list[bytes]:
+    made = []
+    for array in (*_arrays().values(), np.asfortranarray(_arrays()["x"])):
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        made.append(buffer.getvalue())
+    return made
+
+
+def _npz() -> list[bytes]:
+    made = []
+    for save in (np.savez, np.savez_compressed):
+        buffer = io.BytesIO()
+        save(buffer, **_arrays())
+        made.append(buffer.getvalue())
+    return made
+
+
+def _pt() -> list[bytes]:
+    import torch
+
+    tensors = {name: torch.from_numpy(values) for name, values in list(_arrays().items())[:2]}
+    saved = {"layers": [tensors["x"], tensors["x"].bfloat16()], **tensors, "ids": ["a", "b"]}
+    made = []
+    for content, zipped in ((saved, True), (saved, False), (tensors["x"][::2].t(), True)):
+        buffer = io.BytesIO()
+        torch.save(content, buffer, _use_new_zipfile_serialization=zipped)
+        made.append(buffer.getvalue())
+    return made
+
+
+def _safetensors() -> list[bytes]:
+    import torch
+    from safetensors.torch import save
+
+    x = torch.from_numpy(_arrays()["x"])
+    return [save({"x": x, "half": x.bfloat16(), "image_ids": torch.arange(6)})]
+
+
+def _hdf5() -> list[bytes]:
+    made = []
+    for options in ({}, {"chunks": (3, 4), "compression": "gzip", "fletcher32": True}):
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            arrays = _arrays()
+            file.create_dataset("group/x", data=arrays["x"], **options)
+            file["counts"] = arrays["counts"]
+            file["counts"].attrs["_FillValue"] = np.int64(-1)
+            file["counts"].attrs["MATLAB_class"] = np.bytes_(b"int64")
+            file["ids"] = arrays["ids"].astype(h5py.string_dtype())
+        made.append(buffer.getvalue())
+    return made
+
+
+def _models() -> list[bytes]:
+    text = """\
+cnn-seed0: {family: cnn, seed: 0, tasks: [angle, distance], replaced_by: mlp-seed1}
+mlp-seed1:
+  family: mlp
+  seed: 1
+  rate: 1.0e-3
+  note: "12"
+"""
+    return [text.encode(), b"a: {}\n"]
+
+
+def _plan() -> list[bytes]:
+    plan = CheckpointPlan.of({"cnn": {"early": 100, "late": 2000}, "mlp": {"mid": 50}}, 2000)
+    return [
+        plan.to_json().encode(),
+        json.dumps({"experiments": json.loads(plan.to_json())["experiments"]}).encode(),
+    ]
+
+
+READERS = {
+    "npy": Reader(".npy", _npy, _read_arrays, head=128),
+    "npz": Reader(".npz", _npz, _read_arrays, zipped=True),
+    "pt": Reader(".pt", _pt, _read_arrays, zipped=True),
+    "safetensors": Reader(".safetensors", _safetensors, _read_arrays, head=300),
+    "hdf5": Reader(".h5", _hdf5, _read_arrays),
+    "models": Reader(".yaml", _models, read_models),
+    "plan": Reader(".json", _plan, CheckpointPlan.load),
+}
+
+
+@cache
+def seeds(name: str) -> list[bytes]:
+    """Return the files without damage that mutations begin with."""
+    return READERS[name].seeds()
+
+
+def mutated(name: str, number: int) -> bytes:
+    """Return the damaged file of a number."""
+    rng = random.Random(f"{name} {number}")
+    reader = READERS[name]
+    data = rng.choice(seeds(name))
+    if reader.zipped and data[:2] == b"PK" and rng.random() < 0.6:
+        return _with_changed_member(data, rng)
+    head = reader.head if reader.head is not None and rng.random() < 0.7 else None
+    return _changed(data, rng, head)
+
+
+def _with_changed_member(data: bytes, rng: random.Random) -> bytes:
+    """Change the content of a member; its checksum is right."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        names = old.namelist()
+        chosen = next((name for name in names if name.endswith("data.pkl")), names[0])
+        chosen = chosen if rng.random() < 0.6 else rng.choice(names)
+        for info in old.infolist():
+            content = old.read(info)
+            if info.filename == chosen:
+                content = _changed(content, rng, 128 if chosen.endswith(".npy") else None)
+            new.writestr(info.filename, content, info.compress_type)
+    return buffer.getvalue()
+
+
+def _changed(data: bytes, rng: random.Random, head: int | None) -> bytes:
+    changed = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
+        at = rng.randrange(min(len(changed), head or len(changed)) or 1)
+        kind = rng.randrange(8)
+        if not changed:
+            break
+        if kind == 0:
+            changed[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            changed[at] = rng.randrange(256)
+        elif kind in (2, 3):
+            value = rng.choice(INTERESTING)
+            changed[at : at + (len(value) if kind == 2 else 0)] = value
+        elif kind == 4:
+            del changed[at : at + rng.choice((1, 2, 4, 16, 200))]
+        elif kind == 5:
+            other = rng.randrange(len(changed))
+            changed[at:at] = changed[other : other + rng.choice((1, 4, 16, 200))]
+        elif kind == 6:
+            length = rng.choice((4, 16, 64))
+            changed[at : at + length] = bytes(len(changed[at : at + length]))
+        elif rng.random() < 0.3:
+            del changed[at:]
+    return bytes(changed)
+
+
+def outcome(name: str, number: int, folder: Path) -> BaseException | None:
+    """Read the damaged file of a number; return what was raised."""
+    path = folder / f"damaged{READERS[name].suffix}"
+    path.write_bytes(mutated(name, number))
+    try:
+        READERS[name].read(path)
+    except Exception as error:
+        return error
+    return None
+
+
+def check_seeds() -> None:
+    """Read the files without damage, which must succeed."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in READERS:
+            for data in seeds(name):
+                path = Path(folder) / f"whole{READERS[name].suffix}"
+                path.write_bytes(data)
+                READERS[name].read(path)

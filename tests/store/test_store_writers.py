@@ -1,0 +1,202 @@
+"""Several writers of one model's step, and file systems and disks that make it difficult."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastcka.errors import KeyExistsError, StoreError
+from fastcka.files import make_folder, new_file, replaced_file
+from fastcka.store import Key, Store
+
+WRITERS = 3
+WRITER = """
+import sys
+import numpy as np
+from fastcka.errors import KeyExistsError
+from fastcka.store import create_store
+store = create_store(sys.argv[1], exist_ok=True)
+print("up", flush=True)
+for line in sys.stdin:
+    try:
+        x = np.full((4, 2), float(sys.argv[2]))
+        store.write(model="race", step=int(line), layers={"a": x})
+        print("written", flush=True)
+    except KeyExistsError as error:
+        named = f"model 'race' at step {int(line)}" in str(error)
+        print("refused" if named else error, flush=True)
+"""
+
+
+def without_links(*_: object) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def try_to_write(store: Store, step: int, value: float) -> str:
+    """Return how a write without overwrite ended."""
+    try:
+        store.write(model="race", step=step, layers={"a": np.full((4, 2), float(value))})
+    except KeyExistsError as error:
+        return "refused" if f"model 'race' at step {step}" in str(error) else str(error)
+    return "written"
+
+
+def check_races(store: Store, outcomes: list[list[str]]) -> None:
+    """Check that each step has one winner, whose values are stored."""
+    for step, ends in enumerate(zip(*outcomes, strict=True)):
+        assert Counter(ends) == {"written": 1, "refused": WRITERS - 1}
+        values = store.read(Key("race", step, "a"))
+        assert (values == ends.index("written")).all()
+    assert {finding.kind for finding in store.verify()} == {"ok"}  # no temporary is left
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_threads_that_write_one_step_one_succeeds(
+    store: Store, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+    races = 60
+    barrier = threading.Barrier(WRITERS)
+    outcomes: list[list[str]] = [[] for _ in range(WRITERS)]
+
+    def work(writer: int) -> None:
+        for step in range(races):
+            barrier.wait(30)
+            outcomes[writer].append(try_to_write(store, step, writer))
+
+    threads = [threading.Thread(target=work, args=(writer,)) for writer in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check_races(store, outcomes)
+
+
+def test_of_processes_that_write_one_step_one_succeeds(store: Store) -> None:
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(store.path), str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for writer in range(WRITERS)
+    ]
+    outcomes: list[list[str]] = [[] for _ in workers]
+    try:
+        for step in range(-1, 40):  # first all say that they are up
+            for worker in workers if step >= 0 else ():
+                print(step, file=worker.stdin, flush=True)
+            for writer, worker in enumerate(workers):
+                assert worker.stdout is not None
+                outcomes[writer].append(worker.stdout.readline().strip())
+    finally:
+        for worker in workers:
+            worker.communicate(timeout=60)
+    assert [ends.pop(0) for ends in outcomes] == ["up"] * WRITERS
+    check_races(store, outcomes)
+
+
+def test_a_name_that_is_taken_at_the_last_moment_is_kept(
+    store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deterministic: the other writer is done when this one gives its file the name."""
+    real = os.link
+
+    def overtaken(*names: Path) -> None:
+        monkeypatch.setattr(os, "link", real)
+        store.write(model="m", step=0, layers={"a": values})
+        real(*names)
+
+    monkeypatch.setattr(os, "link", overtaken)
+    with pytest.raises(KeyExistsError, match="model 'm' at step 0; overwrite=True replaces it"):
+        store.write(model="m", step=0, layers={"a": values + 1})
+    np.testing.assert_array_equal(store.read(Key("m", 0, "a")), values)
+
+
+def test_without_links_a_claim_that_was_left_is_named(
+    store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", without_links)
+    store.write(model="m", step=0, layers={"a": values})
+    folder = store.info(Key("m", 0, "a")).path.parent
+    (folder / ".tmp-claim-1.h5").touch()
+    with pytest.raises(KeyExistsError, match=r"begun model 'm' at step 1; .*\.tmp-claim-1\.h5"):
+        store.write(model="m", step=1, layers={"a": values})
+    assert {finding.kind for finding in store.verify()} == {"ok", "leftover"}
+    (folder / ".tmp-claim-1.h5").unlink()
+    store.write(model="m", step=1, layers={"a": values})
+
+
+def test_a_link_that_succeeded_and_says_that_it_exists_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.link
+
+    def repeated(*names: Path) -> None:  # as NFS does when an answer is lost
+        real(*names)
+        real(*names)
+
+    monkeypatch.setattr(os, "link", repeated)
+    with new_file(tmp_path / "a") as beside:
+        beside.write_text("new", encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def failing_folders(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let fsync fail for folders."""
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_fails_after_the_write_is_told_apart(
+    store: Store, values: np.ndarray, overwrite: bool
+) -> None:
+    store.write(model="m", step=0, layers={"a": values})
+    with pytest.MonkeyPatch.context() as patch:
+        failing_folders(patch, errno.EIO)
+        with pytest.raises(StoreError) as caught:
+            store.write(model="m", step=1, layers={"a": values}, overwrite=overwrite)
+    path = store.info(Key("m", 1, "a")).path
+    assert str(caught.value) == (
+        f"{path}: written in full, but the sync of its folder failed (Input/output error): a power "
+        "cut may lose it; once the disk works, write it again with overwrite=True"
+    )
+    np.testing.assert_array_equal(store.read(Key("m", 1, "a")), values)
+    assert {finding.kind for finding in store.verify()} == {"ok"}
+    store.write(model="m", step=1, layers={"a": values}, overwrite=True)
+
+
+def test_a_new_folder_that_fails_is_made_again(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        failing_folders(patch, errno.EIO)
+        with pytest.raises(OSError, match="Input/output"):
+            make_folder(tmp_path / "a")
+    assert not (tmp_path / "a").exists()  # else a second try would not bring it to the disk
+
+
+def test_a_file_system_that_syncs_no_folders_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_folders(monkeypatch, errno.EINVAL)
+    make_folder(tmp_path / "a")
+    with replaced_file(tmp_path / "a" / "b") as beside:
+        beside.touch()
+    assert (tmp_path / "a" / "b").exists()
