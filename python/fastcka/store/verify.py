@@ -78,7 +78,7 @@ class Verification:
         try:
             with open_step(path) as reader:
                 header = reader.header()
-                reader.examples()
+                reader.examples.examples()
                 for position, layer in enumerate(header.layers):
                     reader.check_values(position, layer)
         except StoreError as error:
