@@ -27,7 +27,7 @@ N, D = 7, 5
 
 
 @pytest.fixture
-def written(store: Store, values: np.ndarray) -> Path:
+def sealed(store: Store, values: np.ndarray) -> Path:
     """A file of a store, good so far."""
     store.write(
         model="m",
@@ -37,6 +37,13 @@ def written(store: Store, values: np.ndarray) -> Path:
         factors={"seed": 0},
     )
     return store.info(KEY).path
+
+
+@pytest.fixture
+def written(sealed: Path, as_format_1_0: Callable[[Path], None]) -> Path:
+    """The same in format 1.0, where no checksum hides what else is wrong."""
+    as_format_1_0(sealed)
+    return sealed
 
 
 def put(file: h5py.File, name: str, **options: object) -> h5py.Dataset:
@@ -366,6 +373,20 @@ def test_a_malformed_file_is_a_named_error(store: Store, written: Path, name: st
         assert str(findings[0].message) in [str(error) for error in errors]
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_malformed_file_with_checksums_is_a_named_error(
+    store: Store, sealed: Path, name: str
+) -> None:
+    with h5py.File(sealed, "r+", libver=("v110", "v110")) as file:
+        CASES[name].damage(file)
+    findings = [f for f in open_store(store.path).verify() if f.path == sealed]
+    assert [f.kind for f in findings] == ["error"]
+    assert str(sealed) in findings[0].message
+    errors, _ = answers(open_store(store.path))
+    assert errors
+    assert all(isinstance(error, StoreError) for error in errors)
+
+
 def truncate(path: Path, share: float) -> None:
     os.truncate(path, int(path.stat().st_size * share))
 
@@ -448,7 +469,7 @@ def test_a_higher_minor_version_may_hold_more(
         (
             json.dumps({"format": "fastcka.store", "format_version": "3.0"}),
             FormatVersionError,
-            r"version 3\.0 of the format; this fastcka reads version 1\.0: update",
+            r"version 3\.0 of the format; this fastcka reads version 1\.1: update",
         ),
     ],
 )

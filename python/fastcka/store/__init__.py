@@ -1,8 +1,8 @@
 """Representations on disk: written whole or not at all, read only when intact.
 
-The format, version 1.0. A store is a folder:
+The format, version 1.1. A store is a folder:
 
-    store.json                    {"format": "fastcka.store", "format_version": "1.0"}
+    store.json                    {"format": "fastcka.store", "format_version": "1.1"}
     models/<id>/<step>.h5         one HDF5 file for each model and step, never changed in place
     index.sqlite                  a cache of headers; MAY be missing, MAY be deleted
 
@@ -11,8 +11,9 @@ The format, version 1.0. A store is a folder:
 leading zeros. A file holds:
 
     /                     attributes format, format_version, model, step, factors (a JSON object
-                          of scalars and lists of scalars), provenance (a JSON object), and
-                          complete = 1
+                          of scalars and lists of scalars), provenance (a JSON object), seal (see
+                          below), and complete = 1
+    /checksums            (m,) uint64: the checksums of all other datasets
     /examples/id          (n,) unique example ids; SHOULD have the attribute positional: 1 if nobody
                           gave ids, so that they are "0" to "n-1" and name only positions, else 0
     /examples/<column>    (n,) further columns: text, int64, float64, or uint8 with
@@ -23,7 +24,7 @@ leading zeros. A file holds:
                           of the little-endian values in C order), and MAY have pooling and io
 
 - A writer MUST write a temporary (a name that begins with ".tmp-") in the same folder, set
-  ``complete`` last, fsync it, rename it, and fsync the folder. A reader MUST ignore temporaries.
+  ``seal`` and then ``complete`` last, fsync it, rename it, and fsync the folder. A reader MUST ignore temporaries.
 - A reader MUST NOT match positional ids with others, nor with those of another n. Without the
   attribute, ids that are exactly "0" to "n-1" in this order count as positional: older files do not
   record whether somebody gave them.
@@ -31,6 +32,19 @@ leading zeros. A file holds:
 - Datasets MUST be chunked (layers in whole rows, 1 to 4 MiB or one row), carry the fletcher32
   filter and no other, have a fixed shape, and have every chunk stored. Files MUST be written with
   library version bounds ("v110", "v110"), which put checksums on all metadata.
+- Every dataset but the table ``/checksums`` MUST have the attribute first_checksum, the position in
+  the table of its description's checksum, which those of its chunks follow in order. Checksums are
+  XXH3-64. Chunk k of the dataset at a path has that of its rows as they are stored, without
+  fletcher32 and without the padding of the last chunk, with the seed XXH3-64(path, seed = k). The
+  description has that of a JSON text, with the seed of chunk 0: [path, type, shape, rows of a chunk,
+  attributes]. The type is "float16", "bfloat16", "float32", "float64", "int64", "bool" or "S" and the
+  number of bytes of text; the attributes are an object of those of the layer's group, or of the ids.
+- The seal is BLAKE2b (32 bytes, hexadecimal) of a JSON text and the bytes of the table: [an object of
+  format, format_version, model, step, factors and provenance as they are stored, the sorted names
+  of the further columns, the number of layers]. JSON texts for checksums MUST be ASCII without
+  spaces, their keys sorted.
+- A reader MUST check the seal of a file, the checksums of the description and of every chunk that
+  it uses. Files of format 1.0, which lack them, MAY be read by fletcher32 alone.
 - Links other than hard ones, external storage, virtual datasets, data of variable length and object
   references MUST NOT occur; a reader MUST refuse them, and a file without ``complete``.
 - Values MUST be finite. All steps of a model MUST have the same factors, none of them named as a
@@ -52,6 +66,7 @@ from fastcka.store.importing import ImportFinding, ImportReport, import_tree
 from fastcka.store.key import Examples, Key, LayerInfo
 from fastcka.store.prefetch import prefetch
 from fastcka.store.store import Store, create_store, open_store
+from fastcka.store.upgrade import Upgrade, Upgraded, upgrade_store
 from fastcka.store.verify import Finding, Verification
 
 __all__ = [
@@ -67,6 +82,8 @@ __all__ = [
     "LayerInfo",
     "Store",
     "UnreadableFile",
+    "Upgrade",
+    "Upgraded",
     "Verification",
     "create_store",
     "has_matlab_axes",
@@ -76,4 +93,5 @@ __all__ = [
     "prefetch",
     "read_array",
     "read_examples",
+    "upgrade_store",
 ]

@@ -100,7 +100,7 @@ def _write_hdf5(sink: Sink, content: FileContent) -> None:
             "provenance": dump_attribute("provenance", content.provenance),
         }
         checksums = TableBuilder()
-        _put_attributes(file, {"format": FORMAT, **root})
+        put_attributes(file, {"format": FORMAT, **root})
         examples = _make_group(file, "examples")
         marked = {POSITIONAL: int(content.positional_ids)}
         _put_column(examples, "id", content.ids, checksums, marked)
@@ -128,17 +128,22 @@ def put_table(
     table = checksums.table()
     rows = chunk_rows(len(table), table.itemsize)
     file.create_dataset(TABLE, data=table, chunks=(rows,), fletcher32=True, track_times=False)
-    _put_attributes(file, {SEAL: seal_of(root, columns, n_layers, table)})
+    put_attributes(file, {SEAL: seal_of(root, columns, n_layers, table)})
 
 
-def _create(sink: Sink) -> h5py.File:
+def driver_of(sink: Sink) -> h5p.PropFAID:
+    """Return how HDF5 reads and writes a sink."""
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)  # checksums on all metadata
     access.set_fileobj_driver(h5fd.fileobj_driver, sink)
+    return access
+
+
+def _create(sink: Sink) -> h5py.File:
     creation = h5p.create(h5p.FILE_CREATE)
     creation.set_obj_track_times(False)  # the same content gives the same bytes
-    return h5py.File(h5f.create(b"sink", h5f.ACC_TRUNC, fapl=access, fcpl=creation))
+    return h5py.File(h5f.create(b"sink", h5f.ACC_TRUNC, fapl=driver_of(sink), fcpl=creation))
 
 
 def _make_group(parent: h5py.Group, name: str) -> h5py.Group:
@@ -147,7 +152,8 @@ def _make_group(parent: h5py.Group, name: str) -> h5py.Group:
     return h5py.Group(h5g.create(parent.id, name.encode("utf-8"), gcpl=creation))
 
 
-def _put_attributes(obj: h5py.Group | h5py.Dataset, attributes: Mapping[str, str | int]) -> None:
+def put_attributes(obj: h5py.Group | h5py.Dataset, attributes: Mapping[str, str | int]) -> None:
+    """Write integers, and texts of fixed length."""
     for name, value in attributes.items():
         if isinstance(value, int):
             obj.attrs[name] = np.int64(value)
@@ -175,10 +181,10 @@ def _put_column(
         name, data=stored, chunks=(rows,), fletcher32=True, track_times=False
     )
     if values.dtype.kind == "b":
-        _put_attributes(column, {"logical_dtype": "bool"})
+        put_attributes(column, {"logical_dtype": "bool"})
     described = Description(f"/examples/{name}", dtype, stored.shape, rows, attributes)
     first = checksums.add(described, chunk_checksums(described.path, stored, rows).tolist())
-    _put_attributes(column, {**attributes, FIRST: first})
+    put_attributes(column, {**attributes, FIRST: first})
 
 
 def _put_layer(
@@ -199,7 +205,7 @@ def _put_layer(
         track_times=False,
     )
     if source.dtype == "bfloat16":
-        _put_attributes(values, {"logical_dtype": source.dtype})
+        put_attributes(values, {"logical_dtype": source.dtype})
     path = str(values.name)
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     chunks: list[int] = []
@@ -211,6 +217,6 @@ def _put_layer(
         chunks += chunk_checksums(path, block, rows, start).tolist()
         values[start:stop] = block
     known = {"name": source.name, **attributes, "digest": digest.hexdigest()}
-    _put_attributes(group, known)
+    put_attributes(group, known)
     described = Description(path, source.dtype, values.shape, rows, known)
-    _put_attributes(values, {FIRST: checksums.add(described, chunks)})
+    put_attributes(values, {FIRST: checksums.add(described, chunks)})
