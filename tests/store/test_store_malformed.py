@@ -21,6 +21,7 @@ from fastcka.errors import (
     UnsafeFileError,
 )
 from fastcka.store import Key, Store, open_store
+from fastcka.store.checksums import seal_of
 
 KEY = Key("m", 3, "a")
 N, D = 7, 5
@@ -447,10 +448,13 @@ def test_a_file_that_may_not_be_opened(store: Store, written: Path) -> None:
 
 
 def test_a_higher_minor_version_may_hold_more(
-    store: Store, written: Path, values: np.ndarray
+    store: Store, sealed: Path, values: np.ndarray
 ) -> None:
-    with h5py.File(written, "r+", libver=("v110", "v110")) as file:
+    with h5py.File(sealed, "r+", libver=("v110", "v110")) as file:
         text(file, "format_version", "1.7")
+        names = ("format_version", "model", "factors", "provenance")
+        root = {name: file.attrs[name].decode() for name in names} | {"step": 3}
+        text(file, "seal", seal_of(root, ["c", "flag"], 2, file["checksums"][...]))
         text(file, "mood", "good")
         file["future"] = h5py.ExternalLink("elsewhere.h5", "/")
         text(file, "colour", "red", "layers/0")

@@ -426,18 +426,11 @@ def test_the_file_is_laid_out_as_the_format_says(store: Store, values: np.ndarra
         assert file.attrs["factors"] == b'{"seed":0}'
         assert file.attrs["complete"] == 1
         assert file["layers/0"].attrs["name"] == b"a"
-        for name in (
-            "/",
-            "examples",
-            "layers",
-            "layers/0",
-            "layers/0/x",
-            "examples/id",
-            "checksums",
-        ):
+        datasets = ("examples/id", "examples/c", "examples/b", "layers/0/x", "checksums")
+        for name in ("/", "examples", "layers", "layers/0", *datasets):
             creation = file[name].id.get_create_plist()
             assert not creation.get_obj_track_times()  # the same content gives the same bytes
-        for name in ("examples/id", "examples/c", "examples/b", "layers/0/x", "checksums"):
+        for name in datasets:
             data = file[name]
             assert data.fletcher32
             assert data.compression is None

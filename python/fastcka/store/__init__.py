@@ -24,7 +24,8 @@ leading zeros. A file holds:
                           of the little-endian values in C order), and MAY have pooling and io
 
 - A writer MUST write a temporary (a name that begins with ".tmp-") in the same folder, set
-  ``seal`` and then ``complete`` last, fsync it, rename it, and fsync the folder. A reader MUST ignore temporaries.
+  ``seal`` and then ``complete`` last, fsync it, rename it, and fsync the folder. A reader MUST
+  ignore temporaries.
 - A reader MUST NOT match positional ids with others, nor with those of another n. Without the
   attribute, ids that are exactly "0" to "n-1" in this order count as positional: older files do not
   record whether somebody gave them.
@@ -32,19 +33,20 @@ leading zeros. A file holds:
 - Datasets MUST be chunked (layers in whole rows, 1 to 4 MiB or one row), carry the fletcher32
   filter and no other, have a fixed shape, and have every chunk stored. Files MUST be written with
   library version bounds ("v110", "v110"), which put checksums on all metadata.
-- Every dataset but the table ``/checksums`` MUST have the attribute first_checksum, the position in
-  the table of its description's checksum, which those of its chunks follow in order. Checksums are
-  XXH3-64. Chunk k of the dataset at a path has that of its rows as they are stored, without
-  fletcher32 and without the padding of the last chunk, with the seed XXH3-64(path, seed = k). The
-  description has that of a JSON text, with the seed of chunk 0: [path, type, shape, rows of a chunk,
-  attributes]. The type is "float16", "bfloat16", "float32", "float64", "int64", "bool" or "S" and the
-  number of bytes of text; the attributes are an object of those of the layer's group, or of the ids.
-- The seal is BLAKE2b (32 bytes, hexadecimal) of a JSON text and the bytes of the table: [an object of
-  format, format_version, model, step, factors and provenance as they are stored, the sorted names
-  of the further columns, the number of layers]. JSON texts for checksums MUST be ASCII without
-  spaces, their keys sorted.
-- A reader MUST check the seal of a file, the checksums of the description and of every chunk that
-  it uses. Files of format 1.0, which lack them, MAY be read by fletcher32 alone.
+- Every dataset but ``/checksums`` MUST have the attribute first_checksum, its position in that
+  table: the checksum of its description, then those of its chunks. Checksums are XXH3-64.
+- The checksum of chunk k of a dataset is that of its rows as they are stored (without fletcher32,
+  and without the padding of the last chunk), with the seed XXH3-64(path, seed = k).
+- The checksum of a description is that of the JSON text [path, type, shape, rows of a chunk,
+  attributes], with the seed of chunk 0. The type is "float16", "bfloat16", "float32", "float64",
+  "int64", "bool" or, of text, "S" and the number of bytes. The attributes are an object: of
+  layers those of the group, of ids positional, of columns none.
+- The seal is BLAKE2b (32 bytes, hexadecimal) of the JSON text [root, columns, number of layers],
+  followed by the bytes of the table. The root is an object of format, format_version, model, step,
+  factors and provenance as they are stored; the columns are their sorted names, without the ids.
+  Both JSON texts are ASCII without spaces, and keys are sorted.
+- A reader MUST check the seal, and the checksums of every description and chunk that it uses. It
+  MAY read files of format 1.0, which have neither.
 - Links other than hard ones, external storage, virtual datasets, data of variable length and object
   references MUST NOT occur; a reader MUST refuse them, and a file without ``complete``.
 - Values MUST be finite. All steps of a model MUST have the same factors, none of them named as a
