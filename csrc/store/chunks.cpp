@@ -19,7 +19,7 @@ namespace {
 using Kind = ChunkError::Kind;
 
 // Read, checked and copied at once: what was read is in the L2 cache still when it is summed and copied.
-constexpr std::int64_t piece_bytes = 256 << 10;
+constexpr std::int64_t piece_bytes = 64 << 10;
 
 template <class Bits, class Value>
 Value value_of(Bits bits) {
