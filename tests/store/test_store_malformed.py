@@ -334,6 +334,16 @@ CASES = {
     "column with a bad name": Case(
         lambda f: f.move("examples/c", "examples/$(x)"), CorruptFileError, "cannot name a column"
     ),
+    "column name not UTF-8": Case(
+        lambda f: f["examples"].id.links.move(b"c", b"\xff"),
+        CorruptFileError,
+        "/examples: the name .* is not UTF-8",
+    ),
+    "layer name not UTF-8": Case(
+        lambda f: f["layers"].id.links.move(b"1", b"\xff"),
+        CorruptFileError,
+        "/layers: the name .* is not UTF-8",
+    ),
     "a boolean of 2": Case(
         lambda f: f["examples/flag"].__setitem__(0, 2), CorruptFileError, "0 and 1 as booleans"
     ),

@@ -173,7 +173,11 @@ def member_names(path: Path, group: h5py.Group) -> list[str]:
     with named_errors(path, group):
         if len(group) > _MAX_MEMBERS:
             raise UnsafeFileError(f"{path}: {group.name}: {len(group)} members; too many to list")
-        return list(group)
+        names = list(group)
+        for name in names:
+            if not isinstance(name, str):
+                raise CorruptFileError(f"{path}: {group.name}: the name {name!r} is not UTF-8")
+        return names
 
 
 def text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str | None:
