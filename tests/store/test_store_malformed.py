@@ -335,12 +335,12 @@ CASES = {
         lambda f: f.move("examples/c", "examples/$(x)"), CorruptFileError, "cannot name a column"
     ),
     "column name not UTF-8": Case(
-        lambda f: f["examples"].id.links.move(b"c", b"\xff"),
+        lambda f: f["examples"].id.links.create_hard(b"\xff", f["examples"].id, b"c"),
         CorruptFileError,
         "/examples: the name .* is not UTF-8",
     ),
     "layer name not UTF-8": Case(
-        lambda f: f["layers"].id.links.move(b"1", b"\xff"),
+        lambda f: f["layers"].id.links.create_hard(b"\xff", f["layers"].id, b"1"),
         CorruptFileError,
         "/layers: the name .* is not UTF-8",
     ),
