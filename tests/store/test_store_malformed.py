@@ -101,6 +101,10 @@ def unknown_filter(file: h5py.File) -> None:
     file["layers/0/x"][...] = 0
 
 
+def second_name(group: h5py.Group, name: bytes) -> None:
+    group.id.links.create_hard(b"\xff", group.id, name)
+
+
 def one_chunk_missing(file: h5py.File) -> None:
     put(file, "layers/0/x", chunks=(4, D), values=None)[:4] = 1
     file.create_dataset("padding", data=np.zeros(1000))  # so that the file is large enough
@@ -335,12 +339,12 @@ CASES = {
         lambda f: f.move("examples/c", "examples/$(x)"), CorruptFileError, "cannot name a column"
     ),
     "column name not UTF-8": Case(
-        lambda f: f["examples"].id.links.create_hard(b"\xff", f["examples"].id, b"c"),
+        lambda f: second_name(f["examples"], b"c"),
         CorruptFileError,
         "/examples: the name .* is not UTF-8",
     ),
     "layer name not UTF-8": Case(
-        lambda f: f["layers"].id.links.create_hard(b"\xff", f["layers"].id, b"1"),
+        lambda f: second_name(f["layers"], b"1"),
         CorruptFileError,
         "/layers: the name .* is not UTF-8",
     ),
