@@ -49,7 +49,7 @@ BELOW = {
 }
 # Library -> the only places that may import it.
 HOME = {
-    "_core": {"core/backend.py", "store/chunks.py"},
+    "_core": {"core/backend.py", "store/checksums.py", "store/chunks.py"},
     "cupy": {"core/cuda/session.py"},
     "h5py": {"store/"},
     "jinja2": {"report/page.py"},

@@ -4,10 +4,12 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
 
+#include "checksum.hpp"
 #include "chunks.hpp"
 
 namespace py = pybind11;
@@ -16,6 +18,7 @@ namespace fastcka::store {
 namespace {
 
 using Positions = py::array_t<std::int64_t, py::array::c_style>;
+using Checksums = py::array_t<std::uint64_t, py::array::c_style>;
 
 DType stored_dtype(const std::string& name) {
   static const std::map<std::string, DType> dtypes{{"float16", DType::float16},
@@ -52,14 +55,26 @@ std::string name_of(ChunkError::Kind kind) {
 // None, or (why, chunk, errno).
 std::optional<std::tuple<std::string, std::int64_t, int>> read_rows_checked(
     int file, const Positions& offsets, std::int64_t chunk_rows, std::int64_t n, const std::string& stored,
-    py::array& out, const std::optional<std::pair<Positions, Positions>>& wanted, int threads) {
+    const std::string& dataset, const std::optional<Checksums>& checksums, py::array& out,
+    const std::optional<std::pair<Positions, Positions>>& wanted, int threads) {
   if (out.ndim() != 2 || n < 1 || out.shape(1) < 1)
     throw std::invalid_argument("out must be (rows, d), and n positive");
   if (chunk_rows < 1 || offsets.ndim() != 1 || (n + chunk_rows - 1) / chunk_rows != offsets.shape(0)) {
     throw std::invalid_argument("expected an offset for each chunk of n rows");
   }
+  if (checksums && (checksums->ndim() != 1 || checksums->shape(0) != offsets.shape(0))) {
+    throw std::invalid_argument("expected a checksum for each chunk");
+  }
   if (threads < 1 || threads > 4096) throw std::invalid_argument("threads must be from 1 to 4096");
-  const Chunks chunks{file, offsets.data(), offsets.shape(0), chunk_rows, n, out.shape(1), stored_dtype(stored)};
+  const Chunks chunks{file,
+                      offsets.data(),
+                      offsets.shape(0),
+                      chunk_rows,
+                      n,
+                      out.shape(1),
+                      stored_dtype(stored),
+                      dataset,
+                      checksums ? checksums->data() : nullptr};
   Wanted rows{nullptr, nullptr, n};
   if (wanted) {
     const auto& [ascending, targets] = *wanted;
@@ -99,12 +114,34 @@ std::optional<std::tuple<std::string, std::int64_t, int>> read_rows_checked(
   return std::nullopt;
 }
 
+Checksums chunk_checksums(const py::array_t<std::uint8_t, py::array::c_style>& data, std::int64_t chunk_bytes,
+                          const std::string& dataset, std::int64_t first) {
+  if (data.ndim() != 1 || chunk_bytes < 1 || first < 0) {
+    throw std::invalid_argument("expected a vector of bytes, a positive chunk_bytes, and a first chunk");
+  }
+  const std::int64_t size = data.size();
+  Checksums sums((size + chunk_bytes - 1) / chunk_bytes);
+  const std::uint8_t* from = data.data();
+  std::uint64_t* to = sums.mutable_data();
+  const py::gil_scoped_release release;
+  for (std::int64_t at = 0; at < size; at += chunk_bytes) {
+    Checksum sum(dataset, first + at / chunk_bytes);
+    sum.update(from + at, static_cast<std::size_t>(std::min(chunk_bytes, size - at)));
+    *to++ = sum.value();
+  }
+  return sums;
+}
+
 }  // namespace
 
 void bind(py::module_& module) {
   module.def("read_rows", &read_rows_checked, py::arg("file"), py::kw_only(), py::arg("offsets"), py::arg("chunk_rows"),
-             py::arg("n"), py::arg("stored"), py::arg("out").noconvert(), py::arg("wanted"), py::arg("threads"),
+             py::arg("n"), py::arg("stored"), py::arg("dataset"), py::arg("checksums").none(true),
+             py::arg("out").noconvert(), py::arg("wanted"), py::arg("threads"),
              "Rows of a layer from the chunks of an open file, each checked; see chunks.hpp.");
+  module.def("chunk_checksums", &chunk_checksums, py::arg("data").noconvert(), py::kw_only(), py::arg("chunk_bytes"),
+             py::arg("dataset"), py::arg("first") = 0,
+             "Checksums of a dataset's chunks from the first one given; see checksum.hpp.");
 }
 
 }  // namespace fastcka::store

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../cpu/pool.hpp"
+#include "checksum.hpp"
 #include "fletcher32.hpp"
 
 namespace fastcka::store {
@@ -18,7 +19,7 @@ namespace {
 using Kind = ChunkError::Kind;
 
 // Read, checked and copied at once: what was read is in the L2 cache still when it is summed and copied.
-constexpr std::int64_t piece_bytes = 256 << 10;
+constexpr std::int64_t piece_bytes = 64 << 10;
 
 template <class Bits, class Value>
 Value value_of(Bits bits) {
@@ -117,10 +118,29 @@ class Reader {
   }
 
   void read(std::int64_t chunk, char* scratch) const {
+    if (chunks_.checksums != nullptr) {
+      Checksum sum(chunks_.dataset, chunk);
+      read(chunk, scratch, std::min(chunks_.rows, chunks_.n - chunk * chunks_.rows), sum);
+      if (chunks_.checksums[chunk] != sum.value()) throw ChunkError(Kind::checksum, chunk, 0);
+      return;
+    }
     Fletcher32 sum;
+    read(chunk, scratch, chunks_.rows, sum);
+    std::uint32_t stored;
+    static_assert(sizeof stored == fletcher32_bytes);
+    fetch(chunk, chunks_.rows * row_bytes_, reinterpret_cast<char*>(&stored), fletcher32_bytes);
+    if (stored != sum.value()) throw ChunkError(Kind::checksum, chunk, 0);
+  }
+
+ private:
+  static constexpr std::int64_t fletcher32_bytes = 4;
+
+  // Read and deliver the first rows of a chunk, padding among them, and sum them.
+  template <class Sum>
+  void read(std::int64_t chunk, char* scratch, std::int64_t rows, Sum& sum) const {
     const std::int64_t first = chunk * chunks_.rows;
-    for (std::int64_t begin = 0; begin < chunks_.rows; begin += piece_rows_) {
-      const std::int64_t count = std::min(piece_rows_, chunks_.rows - begin);
+    for (std::int64_t begin = 0; begin < rows; begin += piece_rows_) {
+      const std::int64_t count = std::min(piece_rows_, rows - begin);
       const std::int64_t row = first + begin;
       const bool in_place = lands_in_place() && row + count <= chunks_.n;
       char* to = in_place ? target_.data + row * target_.row_stride : scratch;
@@ -128,14 +148,7 @@ class Reader {
       sum.update(to, static_cast<std::size_t>(count * row_bytes_));
       if (!in_place) deliver(chunk, row, std::min(row + count, chunks_.n), scratch);
     }
-    std::uint32_t stored;
-    static_assert(sizeof stored == checksum_bytes);
-    fetch(chunk, chunks_.rows * row_bytes_, reinterpret_cast<char*>(&stored), checksum_bytes);
-    if (stored != sum.value()) throw ChunkError(Kind::checksum, chunk, 0);
   }
-
- private:
-  static constexpr std::int64_t checksum_bytes = 4;
 
   std::int64_t offset(std::int64_t chunk) const { return chunks_.offsets[chunk]; }
 

@@ -4,13 +4,14 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "../hsic.hpp"
 
 namespace fastcka::store {
 
 // Where the chunks of an (n, d) dataset lie: whole rows, the last one padded to full height, each followed by its
-// Fletcher-32.
+// Fletcher-32. That one is checked only where a file has no checksums of its chunks.
 struct Chunks {
   int file;                     // descriptor, open for reading
   const std::int64_t* offsets;  // of the chunks, in bytes from the start of the file, by row
@@ -19,6 +20,8 @@ struct Chunks {
   std::int64_t n;
   std::int64_t d;
   DType dtype;
+  std::string_view dataset;        // its path in the file, which enters the checksums
+  const std::uint64_t* checksums;  // one for each chunk, see checksum.hpp; null in files of format 1.0
 };
 
 // Which rows are wanted, and which rows of the target they become; all of them, in place, where `rows` is null.

@@ -25,7 +25,12 @@ def read_rows(
     chunk_rows: int,
     n: int,
     stored: str,
+    dataset: str,
+    checksums: NDArray[np.uint64] | None,
     out: NDArray[Any],
     wanted: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
     threads: int,
 ) -> tuple[str, int, int] | None: ...
+def chunk_checksums(
+    data: NDArray[np.uint8], *, chunk_bytes: int, dataset: str, first: int = 0
+) -> NDArray[np.uint64]: ...

@@ -231,6 +231,8 @@ def test_what_the_compiled_reader_refuses():
         "chunk_rows": 2,
         "n": 4,
         "stored": "float32",
+        "dataset": "/x",
+        "checksums": None,
         "out": np.empty((4, 3), np.float32),
         "wanted": None,
         "threads": 1,
@@ -242,6 +244,7 @@ def test_what_the_compiled_reader_refuses():
     for message, wrong in {
         "expected an offset for each chunk": {"n": 5},
         "n positive": {"n": 0},
+        "a checksum for each": {"checksums": np.zeros(3, np.uint64)},
         "must have a row for each": {"out": two},
         "in the machine's byte order": {"out": np.empty((4, 3), ">f4")},
         "floating-point format": {"stored": "int8"},

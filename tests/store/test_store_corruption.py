@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,15 @@ def test_flipped_bytes_never_give_wrong_values(store: Store) -> None:
     assert intact > FILES // 3  # a damaged layer leaves the others
 
 
-def test_verify_finds_a_change_that_checksums_miss(store: Store) -> None:
+def test_verify_finds_a_change_that_the_checksums_of_format_1_0_miss(
+    store: Store, as_format_1_0: Callable[[Path], None]
+) -> None:
     # Fletcher's sum is modulo 65535: words of 0x0000 and 0xFFFF are the same to it.
     x = np.zeros((64, 4), dtype=np.float32)
     x[:, 0] = np.arange(64)
     store.write(model="m", step=0, layers={"a": x})
     path = store.info(Key("m", 0, "a")).path
+    as_format_1_0(path)
     data = bytearray(path.read_bytes())
     at = data.index(x.tobytes()) + 4  # the second value, 0.0, becomes a denormal
     data[at : at + 2] = b"\xff\xff"

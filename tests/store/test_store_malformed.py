@@ -21,13 +21,14 @@ from fastcka.errors import (
     UnsafeFileError,
 )
 from fastcka.store import Key, Store, open_store
+from fastcka.store.checksums import seal_of
 
 KEY = Key("m", 3, "a")
 N, D = 7, 5
 
 
 @pytest.fixture
-def written(store: Store, values: np.ndarray) -> Path:
+def sealed(store: Store, values: np.ndarray) -> Path:
     """A file of a store, good so far."""
     store.write(
         model="m",
@@ -37,6 +38,13 @@ def written(store: Store, values: np.ndarray) -> Path:
         factors={"seed": 0},
     )
     return store.info(KEY).path
+
+
+@pytest.fixture
+def written(sealed: Path, as_format_1_0: Callable[[Path], None]) -> Path:
+    """The same in format 1.0, where no checksum hides what else is wrong."""
+    as_format_1_0(sealed)
+    return sealed
 
 
 def put(file: h5py.File, name: str, **options: object) -> h5py.Dataset:
@@ -91,6 +99,10 @@ def unknown_filter(file: h5py.File) -> None:
     space = h5py.h5s.create_simple((N, D))
     h5py.h5d.create(file["layers/0"].id, b"x", h5py.h5t.IEEE_F32LE, space, creation)
     file["layers/0/x"][...] = 0
+
+
+def second_name(group: h5py.Group, name: bytes) -> None:
+    group.id.links.create_hard(b"\xff", group.id, name)
 
 
 def one_chunk_missing(file: h5py.File) -> None:
@@ -334,6 +346,16 @@ CASES = {
     "column with a bad name": Case(
         lambda f: f.move("examples/c", "examples/$(x)"), CorruptFileError, "cannot name a column"
     ),
+    "column name not UTF-8": Case(
+        lambda f: second_name(f["examples"], b"c"),
+        CorruptFileError,
+        "/examples: the name .* is not UTF-8",
+    ),
+    "layer name not UTF-8": Case(
+        lambda f: second_name(f["layers"], b"1"),
+        CorruptFileError,
+        "/layers: the name .* is not UTF-8",
+    ),
     "a boolean of 2": Case(
         lambda f: f["examples/flag"].__setitem__(0, 2), CorruptFileError, "0 and 1 as booleans"
     ),
@@ -372,6 +394,20 @@ def test_a_malformed_file_is_a_named_error(store: Store, written: Path, name: st
     if name not in ("other digest", "NaN"):
         assert any(type(e) is type(errors[0]) and isinstance(e, case.error) for e in errors)
         assert str(findings[0].message) in [str(error) for error in errors]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_malformed_file_with_checksums_is_a_named_error(
+    store: Store, sealed: Path, name: str
+) -> None:
+    with h5py.File(sealed, "r+", libver=("v110", "v110")) as file:
+        CASES[name].damage(file)
+    findings = [f for f in open_store(store.path).verify() if f.path == sealed]
+    assert [f.kind for f in findings] == ["error"]
+    assert str(sealed) in findings[0].message
+    errors, _ = answers(open_store(store.path))
+    assert errors
+    assert all(isinstance(error, StoreError) for error in errors)
 
 
 def truncate(path: Path, share: float) -> None:
@@ -434,10 +470,13 @@ def test_a_file_that_may_not_be_opened(store: Store, written: Path) -> None:
 
 
 def test_a_higher_minor_version_may_hold_more(
-    store: Store, written: Path, values: np.ndarray
+    store: Store, sealed: Path, values: np.ndarray
 ) -> None:
-    with h5py.File(written, "r+", libver=("v110", "v110")) as file:
+    with h5py.File(sealed, "r+", libver=("v110", "v110")) as file:
         text(file, "format_version", "1.7")
+        names = ("format_version", "model", "factors", "provenance")
+        root = {name: file.attrs[name].decode() for name in names} | {"step": 3}
+        text(file, "seal", seal_of(root, ["c", "flag"], 2, file["checksums"][...]))
         text(file, "mood", "good")
         file["future"] = h5py.ExternalLink("elsewhere.h5", "/")
         text(file, "colour", "red", "layers/0")
@@ -456,7 +495,7 @@ def test_a_higher_minor_version_may_hold_more(
         (
             json.dumps({"format": "fastcka.store", "format_version": "3.0"}),
             FormatVersionError,
-            r"version 3\.0 of the format; this fastcka reads version 1\.0: update",
+            r"version 3\.0 of the format; this fastcka reads version 1\.1: update",
         ),
     ],
 )

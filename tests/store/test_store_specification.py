@@ -17,6 +17,7 @@ import pytest
 import fastcka.store
 from fastcka.files import TEMPORARY_PREFIX, is_temporary, replaced_file
 from fastcka.store import Key, Store
+from fastcka.store.checksums import FIRST, TABLE
 from fastcka.store.format import (
     FORMAT,
     FORMAT_VERSION,
@@ -110,10 +111,14 @@ def test_the_attributes(name: str, written: Path) -> None:
     layer = entry(text, "/layers/<i>/x" if "<i>" in text else "/layers/<index>/x")
     with h5py.File(written) as file:
         assert words(said) == set(file.attrs)
-        assert list(file["examples/id"].attrs) == [POSITIONAL]
+        assert set(file["examples/id"].attrs) == {POSITIONAL, FIRST}
+        assert set(file["layers/0/x"].attrs) == {FIRST}
+        assert not file[TABLE].attrs
         of_layer = set(file["layers/0"].attrs)
         assert of_layer == {"name", "digest", *LAYER_ATTRIBUTES}
     assert re.findall(r"attribute:? (\w+)", ids) == [POSITIONAL]
+    flat = " ".join(text.split())
+    assert re.findall(r"(?:has|have) the attribute (\w+), (?:its|the) p", flat) == [FIRST]
     required, _, optional = layer.partition("attributes")[2].partition(", and MAY have ")
     assert words(required) == {"name", "digest"}
     if name == "store/__init__.py":

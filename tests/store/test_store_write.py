@@ -420,16 +420,17 @@ def test_the_file_is_laid_out_as_the_format_says(store: Store, values: np.ndarra
     assert path.read_bytes()[8] == 3  # the superblock of library version v110
     with h5py.File(path) as file:
         assert file.attrs["format"] == b"fastcka.store"
-        assert file.attrs["format_version"] == b"1.0"
+        assert file.attrs["format_version"] == b"1.1"
         assert file.attrs["model"] == b"m"
         assert file.attrs["step"] == 0
         assert file.attrs["factors"] == b'{"seed":0}'
         assert file.attrs["complete"] == 1
         assert file["layers/0"].attrs["name"] == b"a"
-        for name in ("/", "examples", "layers", "layers/0", "layers/0/x", "examples/id"):
+        datasets = ("examples/id", "examples/c", "examples/b", "layers/0/x", "checksums")
+        for name in ("/", "examples", "layers", "layers/0", *datasets):
             creation = file[name].id.get_create_plist()
             assert not creation.get_obj_track_times()  # the same content gives the same bytes
-        for name in ("examples/id", "examples/c", "examples/b", "layers/0/x"):
+        for name in datasets:
             data = file[name]
             assert data.fletcher32
             assert data.compression is None

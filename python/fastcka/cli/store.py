@@ -133,11 +133,13 @@ def verify(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
         checks = opened.iter_verify()
         results = list(bars.track(checks, total=len(checks), description="checking"))
     findings = [finding for finding in results if not finding.ok]
+    old = sum(finding.ok and finding.message != "" for finding in results)
     if json:
         output.print_json(
             {
                 "store": path,
                 "files": len(results),
+                "files_of_format_1_0": old,
                 "findings": [
                     {"path": found.path, "kind": found.kind, "message": found.message}
                     for found in findings
@@ -150,7 +152,42 @@ def verify(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
             console.print(f"{found.kind}: {found.message}", soft_wrap=True, markup=False)
         found_text = output.counted(len(findings), "finding") if findings else "no damage found"
         console.print(f"{output.counted(len(results), 'file')} read, {found_text}")
+        if old:
+            output.note(
+                "warning",
+                f"{output.counted(old, 'file')} of format 1.0, which cannot detect all damage to "
+                f"ids and columns; `fastcka store upgrade {path}` adds checksums",
+            )
     if findings:
+        raise typer.Exit(1)
+
+
+@store.command()
+def upgrade(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
+    """Add checksums to files of format 1.0, one file at a time; goes on where it was stopped.
+
+    Each file is read in full and compared with its digests, then replaced as a whole. Exit status 1
+    if a file is damaged or cannot be replaced; it stays as it was. Damage to ids and columns from
+    before the upgrade cannot be detected: format 1.0 has no digest of them.
+    """
+    from fastcka.store import upgrade_store
+
+    with output.progress_bars() as bars:
+        files = upgrade_store(path)
+        results = list(bars.track(files, total=len(files), description="upgrading"))
+    counts = {kind: sum(file.kind == kind for file in results) for kind in ("upgraded", "current")}
+    errors = [file for file in results if file.kind == "error"]
+    if json:
+        failed = [{"path": file.path, "message": file.message} for file in errors]
+        output.print_json({"store": path, **counts, "errors": failed})
+    else:
+        for file in errors:
+            output.note("error", file.message)
+        output.stdout().print(
+            f"{output.counted(counts['upgraded'], 'file')} upgraded, {counts['current']} had "
+            f"checksums already, {output.counted(len(errors), 'error')}"
+        )
+    if errors:
         raise typer.Exit(1)
 
 

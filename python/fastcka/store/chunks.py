@@ -1,7 +1,7 @@
 """The values of a layer, read from its chunks once HDF5 has said where they lie.
 
 HDF5 reads one chunk at a time, under one lock, into a buffer of its own; the compiled reader takes
-several at once to where they are wanted, and holds each against the checksum that follows it.
+several at once to where they are wanted, and compares each with its checksum.
 """
 
 from __future__ import annotations
@@ -64,6 +64,9 @@ class LayerChunks:
         Number of rows in a chunk; the last one is padded to as many.
     offsets
         Where the chunks lie, (n_chunks,), in bytes from the start of the file, by row.
+    checksums
+        Of the chunks, (n_chunks,); None in a file of format 1.0, whose chunks are followed by a
+        weaker checksum.
     """
 
     name: str
@@ -72,6 +75,7 @@ class LayerChunks:
     dtype: str
     rows: int
     offsets: NDArray[np.int64]
+    checksums: NDArray[np.uint64] | None = None
 
     @classmethod
     def of(cls, header: FileHeader, layer: str) -> LayerChunks | None:
@@ -85,6 +89,7 @@ class LayerChunks:
                     known.dtype,
                     known.chunk_rows,
                     np.array(known.offsets, dtype=np.int64),
+                    None if known.checksums is None else np.array(known.checksums, np.uint64),
                 )
         return None
 
@@ -132,6 +137,8 @@ class LayerChunks:
             chunk_rows=self.rows,
             n=self.n_examples,
             stored=self.dtype,
+            dataset=self.name,
+            checksums=self.checksums,
             out=out,
             wanted=wanted,
             threads=threads,

@@ -83,7 +83,7 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
     path, name = split_source(os.fspath(source))
     if path.suffix.lower() in HDF5_SUFFIXES and is_store_file(path):
         with open_step(path) as step:
-            return step.examples()
+            return step.examples.examples()
     name = name or ""
     if _separator(path) == "/":  # HDF5 has absolute names
         name = f"/{name.strip('/')}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT: Final = "fastcka.store"
-FORMAT_VERSION: Final = "1.0"
+FORMAT_VERSION: Final = "1.1"
 MARKER: Final = "store.json"
 INDEX: Final = "index.sqlite"
 MODELS: Final = "models"
@@ -40,7 +40,8 @@ _COLUMN: Final = re.compile(r"\w[\w .-]{0,63}")
 class LayerHeader:
     """What a file says of one of its layers; its position is its place in `FileHeader.layers`.
 
-    Its values lie in chunks of ``chunk_rows`` rows, at these offsets in the file.
+    Its values lie in chunks of ``chunk_rows`` rows, at these offsets in the file, and have these
+    checksums, which files of format 1.0 lack.
     """
 
     name: str
@@ -49,6 +50,7 @@ class LayerHeader:
     digest: str
     chunk_rows: int
     offsets: tuple[int, ...]
+    checksums: tuple[int, ...] | None
     pooling: str | None = None
     io: str | None = None
 
@@ -104,8 +106,8 @@ def is_column_name(name: str) -> bool:
     return name != "id" and _COLUMN.fullmatch(name) is not None
 
 
-def check_version(version: str, source: str) -> None:
-    """Refuse a format version other than 1.x.
+def checked_version(version: str, source: str) -> tuple[int, int]:
+    """Return a format version as numbers; refuse one other than 1.x.
 
     Raises
     ------
@@ -124,3 +126,4 @@ def check_version(version: str, source: str) -> None:
             f"{source}: written in version {version} of the format; this fastcka reads "
             f"version {FORMAT_VERSION}: {remedy}"
         )
+    return int(match[1]), int(match[2])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-_LAYOUT: Final = 4  # raise with every change of the table or of what a header holds
+_LAYOUT: Final = 5  # raise with every change of the table or of what a header holds
 _WAIT_SECONDS: Final = 2.0
 _NOT_WRITABLE: Final = {
     sqlite3.SQLITE_BUSY,
@@ -130,7 +130,11 @@ def _digest(*values: object) -> str:
 def _header(text: str) -> FileHeader:
     value: dict[str, Any] = json.loads(text)
     layers = tuple(
-        LayerHeader(**{**layer, "offsets": tuple(layer["offsets"])})
+        LayerHeader(**{**layer, **{name: _tuple(layer[name]) for name in ("offsets", "checksums")}})
         for layer in value.pop("layers")
     )
     return FileHeader(**{**value, "columns": tuple(value["columns"]), "layers": layers})
+
+
+def _tuple(numbers: list[int] | None) -> tuple[int, ...] | None:
+    return None if numbers is None else tuple(numbers)

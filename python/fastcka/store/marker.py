@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError
 from fastcka.files import replaced_file
-from fastcka.store.format import FORMAT, FORMAT_VERSION, MARKER, check_version
+from fastcka.store.format import FORMAT, FORMAT_VERSION, MARKER, checked_version
 from fastcka.store.jsontext import parse_object
 
 if TYPE_CHECKING:
@@ -56,4 +56,4 @@ def check_marker(root: Path) -> None:
         raise CorruptFileError(
             f"{path}: 'format': expected {FORMAT!r}, got {marker.get('format')!r}"
         )
-    check_version(str(marker.get("format_version")), str(path))
+    checked_version(str(marker.get("format_version")), str(path))

@@ -292,7 +292,7 @@ class Store:
         path = self._existing(key.model, key.step)
         with open_step(path) as reader:
             self._headers.position(reader, key)
-            return reader.examples()
+            return reader.examples.examples()
 
     def examples_fingerprint(self, key: Key, columns: Sequence[str]) -> str:
         """Return a digest of the examples' ids and of some columns, without decoding them.
@@ -305,7 +305,7 @@ class Store:
         if not columns:
             return ids
         with open_step(path) as reader:
-            return f"{ids}-{reader.columns_digest(columns)}"
+            return f"{ids}-{reader.examples.columns_digest(columns)}"
 
     def verify(self) -> list[Finding]:
         """Read every file in full and return what was found: one finding a file, at least."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from fastcka.errors import StoreError
 from fastcka.store.jsontext import factor_difference
 from fastcka.store.listing import StepFile, files_in, model_folders, strangers
-from fastcka.store.reader import open_step
+from fastcka.store.reader import SEALED_SINCE, open_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from fastcka.store.format import FileHeader
+
+
+_OLD: Final = (
+    "{}: of format 1.0, which does not detect every damage to ids and columns, nor chunks that are "
+    "zeroed, moved or stale without `verify`; `fastcka store upgrade` adds checksums"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,8 @@ class Finding:
         "ok"; "error": it cannot be trusted; "leftover": a write that was cut short or is still
         under way, which readers ignore; "unexpected": no part of a store, which readers ignore.
     message
-        What is wrong and, where there is one, the remedy; empty for "ok".
+        What is wrong and, where there is one, the remedy. Of a file that is "ok", what its older
+        format cannot detect, or empty.
     """
 
     path: Path
@@ -77,8 +84,9 @@ class Verification:
     def _check(self, path: Path) -> Finding:
         try:
             with open_step(path) as reader:
+                sealed = reader.version >= SEALED_SINCE
                 header = reader.header()
-                reader.examples()
+                reader.examples.examples()
                 for position, layer in enumerate(header.layers):
                     reader.check_values(position, layer)
         except StoreError as error:
@@ -93,7 +101,8 @@ class Verification:
                 f"{path}: factor {name!r} is {other}, but {one} at step {first.step} of model "
                 f"{header.model!r}; write one of the steps again with overwrite=True",
             )
-        return Finding(path, "ok")
+        old = "" if sealed else _OLD.format(path)
+        return Finding(path, "ok", old)
 
 
 def _stranger(path: Path, *, temporary: bool) -> Finding:

@@ -13,6 +13,15 @@ from h5py import h5f, h5fd, h5g, h5p
 from fastcka.errors import StoreError
 from fastcka.files import UnsyncedError, new_file, replaced_file
 from fastcka.store import hdf5_safety as safe
+from fastcka.store.checksums import (
+    FIRST,
+    SEAL,
+    TABLE,
+    Description,
+    TableBuilder,
+    chunk_checksums,
+    seal_of,
+)
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION, POSITIONAL
 from fastcka.store.jsontext import dump_attribute
@@ -96,37 +105,58 @@ def chunk_rows(n_rows: int, row_bytes: int) -> int:
 
 def _write_hdf5(sink: Sink, content: FileContent) -> None:
     with _create(sink) as file:
-        _put_text(file, "format", FORMAT)
-        _put_text(file, "format_version", FORMAT_VERSION)
-        _put_text(file, "model", content.model)
-        file.attrs["step"] = np.int64(content.step)
-        _put_text(file, "factors", dump_attribute("factors", content.factors))
-        _put_text(file, "provenance", dump_attribute("provenance", content.provenance))
+        root: dict[str, str | int] = {
+            "format_version": FORMAT_VERSION,
+            "model": content.model,
+            "step": content.step,
+            "factors": dump_attribute("factors", content.factors),
+            "provenance": dump_attribute("provenance", content.provenance),
+        }
+        checksums = TableBuilder()
+        put_attributes(file, {"format": FORMAT, **root})
         examples = _make_group(file, "examples")
-        _put_column(examples, "id", content.ids)
-        examples["id"].attrs[POSITIONAL] = np.int64(content.positional_ids)
+        marked = {POSITIONAL: int(content.positional_ids)}
+        _put_column(examples, "id", content.ids, checksums, marked)
         for name, values in content.columns.items():
-            _put_column(examples, name, values)
+            _put_column(examples, name, values, checksums, {})
         layers = _make_group(file, "layers")
         for position, source in enumerate(content.layers):
             group = _make_group(layers, str(position))
-            _put_text(group, "name", source.name)
-            for name, text in content.layer_attributes.get(source.name, {}).items():
-                _put_text(group, name, text)
-            _put_text(group, "digest", _put_values(group, source, sink))
+            attributes = content.layer_attributes.get(source.name, {})
+            _put_layer(group, source, attributes, checksums, sink)
+        put_table(file, root, list(content.columns), len(content.layers), checksums)
         file.flush()
         sink.check()
         file.attrs["complete"] = np.int64(1)
 
 
-def _create(sink: Sink) -> h5py.File:
+def put_table(
+    file: h5py.File,
+    root: Mapping[str, str | int],
+    columns: Sequence[str],
+    n_layers: int,
+    checksums: TableBuilder,
+) -> None:
+    """Write the table of checksums and the seal of a file that is complete but for them."""
+    table = checksums.table()
+    rows = chunk_rows(len(table), table.itemsize)
+    file.create_dataset(TABLE, data=table, chunks=(rows,), fletcher32=True, track_times=False)
+    put_attributes(file, {SEAL: seal_of(root, columns, n_layers, table)})
+
+
+def driver_of(sink: Sink) -> h5p.PropFAID:
+    """Return how HDF5 reads and writes a sink."""
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)  # checksums on all metadata
     access.set_fileobj_driver(h5fd.fileobj_driver, sink)
+    return access
+
+
+def _create(sink: Sink) -> h5py.File:
     creation = h5p.create(h5p.FILE_CREATE)
     creation.set_obj_track_times(False)  # the same content gives the same bytes
-    return h5py.File(h5f.create(b"sink", h5f.ACC_TRUNC, fapl=access, fcpl=creation))
+    return h5py.File(h5f.create(b"sink", h5f.ACC_TRUNC, fapl=driver_of(sink), fcpl=creation))
 
 
 def _make_group(parent: h5py.Group, name: str) -> h5py.Group:
@@ -135,31 +165,49 @@ def _make_group(parent: h5py.Group, name: str) -> h5py.Group:
     return h5py.Group(h5g.create(parent.id, name.encode("utf-8"), gcpl=creation))
 
 
-def _put_text(obj: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
-    data = text.encode("utf-8")
-    obj.attrs[name] = np.array(data, dtype=h5py.string_dtype("utf-8", len(data)))
+def put_attributes(obj: h5py.Group | h5py.Dataset, attributes: Mapping[str, str | int]) -> None:
+    """Write integers, and texts of fixed length."""
+    for name, value in attributes.items():
+        if isinstance(value, int):
+            obj.attrs[name] = np.int64(value)
+            continue
+        data = value.encode("utf-8")
+        obj.attrs[name] = np.array(data, dtype=h5py.string_dtype("utf-8", len(data)))
 
 
-def _put_column(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
+def _put_column(
+    group: h5py.Group,
+    name: str,
+    values: NDArray[Any],
+    checksums: TableBuilder,
+    attributes: Mapping[str, str | int],
+) -> None:
     """Write a column of examples; booleans as bytes, since HDF5 would make them an enumeration."""
-    stored = values
+    stored, dtype = values, values.dtype.name
     if values.dtype.kind == "S":
+        dtype = f"S{values.dtype.itemsize}"
         stored = values.astype(h5py.string_dtype("utf-8", values.dtype.itemsize))
     elif values.dtype.kind == "b":
         stored = values.view(np.uint8)
+    rows = chunk_rows(len(stored), stored.dtype.itemsize)
     column = group.create_dataset(
-        name,
-        data=stored,
-        chunks=(chunk_rows(len(stored), stored.dtype.itemsize),),
-        fletcher32=True,
-        track_times=False,
+        name, data=stored, chunks=(rows,), fletcher32=True, track_times=False
     )
     if values.dtype.kind == "b":
-        _put_text(column, "logical_dtype", "bool")
+        put_attributes(column, {"logical_dtype": "bool"})
+    described = Description(f"/examples/{name}", dtype, stored.shape, rows, attributes)
+    first = checksums.add(described, chunk_checksums(described.path, stored, rows).tolist())
+    put_attributes(column, {**attributes, FIRST: first})
 
 
-def _put_values(group: h5py.Group, source: LayerSource, sink: Sink) -> str:
-    """Write a layer chunk by chunk, so that no second copy of it is made; return its digest."""
+def _put_layer(
+    group: h5py.Group,
+    source: LayerSource,
+    attributes: Mapping[str, str],
+    checksums: TableBuilder,
+    sink: Sink,
+) -> None:
+    """Write a layer chunk by chunk, so that no second copy of it is made."""
     rows = chunk_rows(source.n_examples, source.row_bytes)
     values = group.create_dataset(
         "x",
@@ -170,12 +218,18 @@ def _put_values(group: h5py.Group, source: LayerSource, sink: Sink) -> str:
         track_times=False,
     )
     if source.dtype == "bfloat16":
-        _put_text(values, "logical_dtype", source.dtype)
+        put_attributes(values, {"logical_dtype": source.dtype})
+    path = str(values.name)
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    chunks: list[int] = []
     for start in range(0, source.n_examples, rows):
         stop = min(start + rows, source.n_examples)
         sink.check()
         block = source.block(start, stop)
         digest.update(block.data)
+        chunks += chunk_checksums(path, block, rows, start).tolist()
         values[start:stop] = block
-    return digest.hexdigest()
+    known = {"name": source.name, **attributes, "digest": digest.hexdigest()}
+    put_attributes(group, known)
+    described = Description(path, source.dtype, values.shape, rows, known)
+    put_attributes(values, {FIRST: checksums.add(described, chunks)})

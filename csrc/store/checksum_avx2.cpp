@@ -1,0 +1,7 @@
+#include "checksum_update.hpp"
+
+namespace fastcka::store {
+
+void update_avx2(XXH3_state_t& state, const void* data, std::size_t bytes) { XXH3_64bits_update(&state, data, bytes); }
+
+}  // namespace fastcka::store

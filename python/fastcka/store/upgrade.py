@@ -1,0 +1,147 @@
+"""Rewriting the files of an older format version, so that their chunks have checksums."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import h5py
+from h5py import h5f
+
+from fastcka.errors import StoreError
+from fastcka.files import replaced_file
+from fastcka.store.checksums import FIRST, TableBuilder, chunk_checksums
+from fastcka.store.format import FORMAT_VERSION
+from fastcka.store.hdf5_safety import named_errors
+from fastcka.store.index import Signature
+from fastcka.store.listing import StepFile, step_files
+from fastcka.store.marker import check_marker, write_marker
+from fastcka.store.reader import SEALED_SINCE, open_step
+from fastcka.store.sink import Sink
+from fastcka.store.writer import driver_of, put_attributes, put_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """What became of one file.
+
+    Attributes
+    ----------
+    path
+        The file.
+    kind
+        "upgraded"; "current": it has checksums already; "error": it is as it was.
+    message
+        Why it could not be upgraded and the remedy; empty without an error.
+    """
+
+    path: Path
+    kind: Literal["upgraded", "current", "error"]
+    message: str = ""
+
+
+class Upgrade:
+    """The upgrade of a store, done one file at a time as it is iterated over.
+
+    Each file is replaced as a whole or not at all. A second iteration, or another `Upgrade` after a
+    crash, goes on where the first one stopped. `len` is the number of files.
+
+    Parameters
+    ----------
+    root
+        The store's folder.
+
+    Raises
+    ------
+    StoreError
+        If it is no store, or a folder cannot be read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        check_marker(root)
+        self._root = root
+        self._files = step_files(root)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Upgraded]:
+        complete = True
+        for file in self._files:
+            try:
+                changed = _upgrade(file)
+            except StoreError as error:
+                complete = False
+                yield Upgraded(file.path, "error", str(error))
+                continue
+            yield Upgraded(file.path, "upgraded" if changed else "current")
+        if complete:
+            write_marker(self._root)
+
+
+def _upgrade(file: StepFile) -> bool:
+    """Replace a file by one with checksums, once all its values are those of its digests."""
+    path = file.path
+    with open_step(path) as reader:
+        if reader.version >= SEALED_SINCE:
+            return False
+        header = reader.header()
+        reader.examples.examples()
+        checksums = TableBuilder()
+        first: dict[str, int] = {}
+        for name in ("id", *header.columns):
+            data, described = reader.examples.column(name)
+            values = reader.datasets.values(data, described)
+            chunks = chunk_checksums(described.path, values, described.chunk_rows)
+            first[described.path] = checksums.add(described, chunks.tolist())
+        for position, layer in enumerate(header.layers):
+            where = reader.chunks(position)
+            shape = (where.n_examples, where.n_features)
+            described = reader.described(position, where.dtype, shape, where.rows)
+            first[described.path] = checksums.add(described, reader.check_values(position, layer))
+        root = {**reader.root_attributes(), "format_version": FORMAT_VERSION}
+
+    def add_checksums(sink: Sink) -> None:
+        with (
+            named_errors(path),
+            h5py.File(h5f.open(b"sink", h5f.ACC_RDWR, fapl=driver_of(sink))) as copy,
+        ):
+            for name, at in first.items():
+                put_attributes(copy[name], {FIRST: at})
+            put_attributes(copy, {"format_version": FORMAT_VERSION})
+            put_table(copy, root, header.columns, len(header.layers), checksums)
+
+    try:
+        with replaced_file(path) as beside:
+            with Sink(beside) as sink, path.open("rb") as old:
+                shutil.copyfileobj(old, sink)
+                os.fchmod(sink.fileno(), stat.S_IMODE(os.fstat(old.fileno()).st_mode))
+                sink.check()
+                sink.fill(lambda: add_checksums(sink))
+            if Signature.of(path.lstat()) != file.signature:
+                raise StoreError(f"{path}: changed while it was read; upgrade the store again")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be upgraded: {error.strerror or error}") from error
+    return True
+
+
+def upgrade_store(path: str | os.PathLike[str]) -> Upgrade:
+    """Return the upgrade of a store's files to this format version, as an iterable with a length.
+
+    Values, ids, columns and attributes stay as they are, byte for byte. Layers are compared with
+    their digests first. Format 1.0 has no digest of the ids and columns: damage to them that its
+    checksums did not detect stays undetected.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at this path, or a folder cannot be read.
+    """
+    return Upgrade(Path(path))
