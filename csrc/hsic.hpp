@@ -9,7 +9,7 @@
 // So no n x n matrix and no centring matrix ever exists: a pass returns S0 and the products and sums of k, q and r; the
 // formulas are applied once, outside.
 //
-// The centre is the mean, where q = 0 and r = -k. If a few examples are far from all others (cpu/far_examples.hpp), the
+// The centre is the mean, where q = 0 and r = -k. If a few examples are far from all others (far_rule.hpp), the
 // centre is the mean of the others: about the mean of all, every entry of K would contain the square of the distance
 // that the far ones have moved it, and the digits of HSIC_1 would cancel.
 //

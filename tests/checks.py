@@ -55,6 +55,16 @@ def worst_error(xs, device, precision="high"):
     return worst
 
 
+def worst_error_of(found, xs):
+    """The largest error of both CKA matrices, by estimator, on data with far examples; or NaN."""
+    return np.max(
+        [
+            np.abs(found[estimator] - oracle.cka_matrix_about_median(xs, estimator))
+            for estimator in ("biased", "unbiased")
+        ]
+    )
+
+
 def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chunk=256):
     """Both CKA matrices by a pass whose route and tile are forced."""
     views = [as_view(x, f"x{i}") for i, x in enumerate(representations)]

@@ -79,3 +79,24 @@ def cka_matrix(representations, estimator):
             hsic[i, j] = hsic[j, i] = value
     own = np.sqrt(np.diag(hsic))
     return hsic / np.outer(own, own)
+
+
+def cka_matrix_about_median(xs, estimator):
+    """CKA from Gram matrices about the medians of the columns, which far examples do not move."""
+    n = len(xs[0])
+    grams = []
+    for x in xs:
+        x = x.astype(np.float64)
+        x = x - np.median(x, axis=0)
+        k = x @ x.T
+        if estimator == "biased":
+            means = k.mean(axis=0)
+            k = k - means - means[:, None] + k.mean()
+        else:
+            np.fill_diagonal(k, 0)
+            means = k.sum(axis=0) / (n - 2)
+            k = k - means - means[:, None] + k.sum() / ((n - 1) * (n - 2))
+            np.fill_diagonal(k, 0)
+        grams.append(k.ravel())
+    hsic = np.array([[a @ b for b in grams] for a in grams])
+    return hsic / np.sqrt(np.outer(np.diag(hsic), np.diag(hsic)))

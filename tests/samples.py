@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 
 def related(rng, n, widths):
     """Representations that share a signal, so that CKA is neither 0 nor 1."""
@@ -10,3 +12,16 @@ def related(rng, n, widths):
         (shared @ rng.standard_normal((7, d)) + 2 * rng.standard_normal((n, d)) + 5).astype("f")
         for d in widths
     ]
+
+
+def with_far_rows(seed, n, d, count, factor, *, alike=False, offset=0.0, m=2):
+    """Related representations in which `count` examples are `factor` times as long as the rest."""
+    rng = np.random.default_rng(seed)
+    shared = rng.standard_normal((n, 2))
+    rows = rng.choice(n, count, replace=False)
+    xs = []
+    for _ in range(m):
+        x = shared @ rng.standard_normal((2, d)) + rng.standard_normal((n, d))
+        x[rows] = rng.standard_normal(d) * factor if alike else x[rows] * factor
+        xs.append((x + offset).astype(np.float32 if offset == 0 else np.float64))
+    return xs

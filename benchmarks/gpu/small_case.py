@@ -1,4 +1,5 @@
-"""A small case for compute-sanitizer: both routes, all products, ragged widths, several tiles.
+"""A small case for compute-sanitizer: both routes, all products, ragged widths, several tiles, and
+examples that are far from all others.
 
 Checked against float64 as it goes. As a program, each array is an allocation of its own, without
 cupy's pool, so that what is read or written beyond it is seen.
@@ -35,6 +36,9 @@ def arrays(n):
     for d in WIDTHS:
         x = shared @ rng.standard_normal((7, d)) + 2 * rng.standard_normal((n, d)) + 3
         found.append(x)
+    if n == EXAMPLES[0]:
+        found[0][3] *= 100
+        found[2][[3, n - 1]] *= 100
     wider = np.zeros((n + 2, WIDTHS[3] + 3), np.float32)
     wider[1:-1, 2:-1] = found[3]
     return [

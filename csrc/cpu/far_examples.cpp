@@ -4,39 +4,19 @@
 #include <cmath>
 #include <iterator>
 
+#include "../far_rule.hpp"
 #include "memory.hpp"
 #include "ordered_sum.hpp"
 
 namespace fastcka::cpu {
 namespace {
 
-// Of squared distances, in medians. Gaussian data of one feature has such an example once in 10^7.
-constexpr double far_from = 64;
-
-constexpr std::int64_t sample_size = 9;
-
 std::int64_t round_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b * b; }
-
-std::size_t most_far(std::int64_t n) {
-  return static_cast<std::size_t>(std::max(n / 50, std::min<std::int64_t>(n / 4, 16)));
-}
 
 double lower_median(std::vector<double> values) {
   const auto middle = values.begin() + (static_cast<std::ptrdiff_t>(values.size()) - 1) / 2;
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
-}
-
-// Different rows in no period: every hundredth example may be the first token of a text.
-std::vector<std::int64_t> sample_of(std::int64_t n) {
-  constexpr double golden = 0.6180339887498949;
-  std::vector<std::int64_t> rows;
-  for (std::int64_t i = 0; i < std::min(n, sample_size); ++i) {
-    const double turn = golden * static_cast<double>(i + 1);
-    rows.push_back(n <= sample_size ? i
-                                    : static_cast<std::int64_t>((turn - std::floor(turn)) * static_cast<double>(n)));
-  }
-  return rows;
 }
 
 // A centre that few examples cannot move, and how far from it examples usually are.
@@ -47,19 +27,19 @@ struct Robust {
 
 Robust robust_center(const View& view, const Implementation& implementation, double scale) {
   const auto d = static_cast<std::size_t>(view.d);
-  const std::vector<std::int64_t> rows = sample_of(view.n);
+  const SampleRows rows(view.n);
   std::vector<std::vector<double>> sample;
   std::vector<double> unused(d);
-  for (const std::int64_t row : rows) {  // the sums of one row are its values
+  for (int i = 0; i < rows.count; ++i) {  // the sums of one row are its values
     sample.emplace_back(d);
-    implementation.column_statistics(view, {row, row + 1}, {0, view.d},
+    implementation.column_statistics(view, {rows.row[i], rows.row[i] + 1}, {0, view.d},
                                      {sample.back().data(), unused.data(), unused.data()});
   }
   Robust robust{std::vector<double>(d), 0};
-  double values[sample_size];
-  const auto middle = (rows.size() - 1) / 2;
+  double values[SampleRows::most];
+  const auto middle = (sample.size() - 1) / 2;
   for (std::size_t j = 0; j < d; ++j) {
-    for (std::size_t i = 0; i < rows.size(); ++i) {  // insertion: nine values
+    for (std::size_t i = 0; i < sample.size(); ++i) {  // insertion: nine values
       std::size_t at = i;
       for (; at > 0 && values[at - 1] > sample[i][j]; --at) values[at] = values[at - 1];
       values[at] = sample[i][j];
@@ -123,7 +103,7 @@ std::vector<std::int64_t> beyond(const std::vector<double>& distances) {
       if (distances[a] > limit) far.push_back(static_cast<std::int64_t>(a));
     }
     limit *= far_from;
-  } while (far.size() > most_far(static_cast<std::int64_t>(distances.size())));
+  } while (static_cast<std::int64_t>(far.size()) > most_far(static_cast<std::int64_t>(distances.size())));
   return far;
 }
 

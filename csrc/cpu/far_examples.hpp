@@ -1,9 +1,4 @@
-// Examples that are far from all others, such as the first token of a text in a language model, whose hidden state is
-// hundreds of times longer than the rest. See hsic.hpp for why the centre must not follow them.
-//
-// An example of a representation is far if its squared distance from a robust centre is more than 64 times the median
-// of all. At most 2 % of the examples are far (16 of a few): where more are beyond that limit, a larger one is taken.
-// Nothing here depends on the number of threads.
+// Examples that are far from all others, by the rule of far_rule.hpp. Nothing here depends on the number of threads.
 #pragma once
 
 #include <cstdint>

@@ -26,6 +26,14 @@ __host__ __device__ inline double widen(Bfloat16 value) {
 
 __host__ __device__ inline bool is_finite(double value) { return value - value == 0; }
 
+// Values of that reach times 2^-exponent lie in [-2^headroom, 2^headroom]. 2^-exponent is itself a float64, which it
+// would not be for subnormal data.
+__host__ __device__ inline int scale_exponent(double reach, int headroom) {
+  if (!(reach > 0)) return 0;
+  const int exponent = ilogb(reach) + 1;
+  return (exponent < -1000 ? -1000 : exponent) - headroom;
+}
+
 __host__ __device__ inline double square(double value) { return value * value; }
 
 // Two values that are stored at once.
@@ -62,7 +70,8 @@ __host__ __device__ inline Split split(float value) {
 __host__ __device__ inline double widen(Split value) { return widen(value.high) + widen(value.low); }
 
 // How centred rows are stored for the products. `slabs` copies lie `step` apart; store() takes two neighbours and
-// returns the squares, summed, of what was stored. `headroom`: values lie in [-2^headroom, 2^headroom].
+// returns the squares, summed, of what was stored; load() returns one value. `headroom`: values lie in
+// [-2^headroom, 2^headroom], or twice that where the centre is not the mean of all examples.
 
 template <class T>
 struct Whole {
@@ -74,6 +83,7 @@ struct Whole {
     *reinterpret_cast<Pair<T>*>(at) = pair;
     return square(pair.first) + square(pair.second);
   }
+  __host__ __device__ static double load(const T* at, std::int64_t) { return widen(*at); }
 };
 
 // 2^14 leaves fp16 (up to 65504) room, and its subnormals (from 2^-24) as far below the data as they can lie.
@@ -86,6 +96,7 @@ struct Half {
     store_whole<std::uint32_t>(at, pair);
     return square(widen(pair.first)) + square(widen(pair.second));
   }
+  __host__ __device__ static double load(const __half* at, std::int64_t) { return widen(*at); }
 };
 
 // Slabs [high | low | high | high]: the windows of three slabs that begin at slab 0 and at slab 1 multiply to
@@ -106,6 +117,7 @@ struct HighLow {
     store_whole<std::uint32_t>(at + 3 * step, high);
     return square(widen(a)) + square(widen(b));
   }
+  __host__ __device__ static double load(const __half* at, std::int64_t step) { return widen(Split{at[0], at[step]}); }
 };
 
 }  // namespace fastcka::cuda

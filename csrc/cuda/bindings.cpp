@@ -71,7 +71,7 @@ py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, c
   const Layout layout(shape_of(n, widths, route, tile, chunk, rank_chunk, products));
   py::dict bytes;
   bytes["prepared"] = layout.v_exponent;
-  bytes["workspace"] = layout.results - layout.v_exponent;
+  bytes["workspace"] = layout.s0 - layout.v_exponent;
   bytes["results"] = layout.result_bytes();
   return bytes;
 }
@@ -108,6 +108,19 @@ void prepare(Pass& pass, std::int64_t first, const std::vector<ViewTuple>& tuple
   }
   const py::gil_scoped_release release;
   pass.prepare(first, views, reinterpret_cast<cudaStream_t>(stream));
+}
+
+void add_far(Pass& pass, const std::vector<std::int64_t>& rows, std::uintptr_t stream) {
+  for (const std::int64_t row : rows) {
+    if (row < 0 || row >= pass.layout().n) {
+      throw std::invalid_argument("the pass has " + std::to_string(pass.layout().n) + " examples, got " +
+                                  std::to_string(row));
+    }
+  }
+  if (pass.layout().far_rows == 0) throw std::invalid_argument("only a pass by route F adds far examples");
+  if (rows.empty()) throw std::invalid_argument("there must be at least one far example");
+  const py::gil_scoped_release release;
+  pass.add_far(rows, reinterpret_cast<cudaStream_t>(stream));
 }
 
 // What there is, and what stands in the way; on a machine without a driver too.
@@ -182,5 +195,7 @@ PYBIND11_MODULE(_cuda, module) {
             pass.sums(reinterpret_cast<cudaStream_t>(stream));
           },
           py::arg("stream"),
-          "Enqueue the products and reductions; from the second call on as a CUDA graph, if they are few.");
+          "Enqueue the products and reductions; from the second call on as a CUDA graph, if they are few.")
+      .def("add_far", &add_far, py::arg("rows"), py::arg("stream"),
+           "Route F, when the results are there: enqueue S0 again, with the far examples summed in float64.");
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "../far_rule.hpp"
 #include "arithmetic.cuh"
 #include "columns.hpp"
 #include "launch.cuh"
@@ -84,9 +85,63 @@ __global__ void __launch_bounds__(block_threads)
   }
 }
 
+// The lower median.
+__device__ inline double median(double* values, int count) {
+  for (int i = 1; i < count; ++i) {
+    const double value = values[i];
+    int at = i;
+    for (; at > 0 && values[at - 1] > value; --at) values[at] = values[at - 1];
+    values[at] = value;
+  }
+  return values[(count - 1) / 2];
+}
+
+// Squared distances from the robust centre: of the examples of a sample, and the largest that the extremes of the
+// columns leave room for.
+struct Distances {
+  double sample[SampleRows::most];
+  double most;
+};
+
+struct AddDistances {
+  __device__ Distances operator()(Distances a, const Distances& b) const {
+    for (int i = 0; i < SampleRows::most; ++i) a.sample[i] += b.sample[i];
+    a.most += b.most;
+    return a;
+  }
+};
+
+// By all threads of the block.
+template <class In>
+__device__ bool may_have_far(const Source& x, const SampleRows& rows, std::int64_t blocks, double scale,
+                             const Statistics& s) {
+  Distances sum{};
+  for (std::int64_t j = threadIdx.x; j < x.d; j += block_threads) {
+    const std::int64_t at = x.column * blocks + j;
+    double least = s.least[at], most = s.most[at];
+    for (std::int64_t block = 1; block < blocks; ++block) {
+      least = Smaller()(least, s.least[at + block * x.d]);
+      most = Larger()(most, s.most[at + block * x.d]);
+    }
+    double values[SampleRows::most], sorted[SampleRows::most];
+    const char* column = x.data + j * x.column_stride;
+    for (int i = 0; i < rows.count; ++i) {
+      values[i] = sorted[i] = widen(*reinterpret_cast<const In*>(column + rows.row[i] * x.row_stride));
+    }
+    const double center = median(sorted, rows.count);
+    s.robust[x.column + j] = center;
+    for (int i = 0; i < rows.count; ++i) sum.sample[i] += square((values[i] - center) * scale);
+    sum.most += square(Larger()(most - center, center - least) * scale);
+  }
+  sum = reduce_block<block_threads>(sum, AddDistances());
+  return sum.most > far_from * median(sum.sample, rows.count);
+}
+
 // One block of threads for a representation.
+template <class In>
 __global__ void __launch_bounds__(block_threads)
-    summary_kernel(Batch batch, std::int64_t n, std::int64_t m, std::int64_t blocks, int headroom, Statistics s) {
+    summary_kernel(Batch batch, SampleRows rows, std::int64_t n, std::int64_t m, std::int64_t blocks, int headroom,
+                   Statistics s) {
   const Source& x = batch.items[blockIdx.x];
   const std::int64_t strips = (x.d + strip_columns - 1) / strip_columns;
   double largest = 0;
@@ -115,31 +170,28 @@ __global__ void __launch_bounds__(block_threads)
   unbounded = reduce_block<block_threads>(unbounded, Add());
   count = reduce_block<block_threads>(count, Add());
   first = reduce_block<block_threads>(first, Smaller());
-  if (threadIdx.x != 0) return;
 
-  int exponent = 0;
-  if (unbounded == 0 && largest > 0) {
-    // 2^-exponent must itself be a float64, which it would not be for subnormal data.
-    exponent = ilogb(largest) + 1;
-    exponent = (exponent < -1000 ? -1000 : exponent) - headroom;
-  }
+  const int exponent = unbounded == 0 ? scale_exponent(largest, headroom) : 0;
+  const bool far = unbounded == 0 && largest > 0 && may_have_far<In>(x, rows, blocks, ldexp(1.0, -exponent), s);
+  if (threadIdx.x != 0) return;
   s.status[exponent_field * m + x.index] = exponent;
   s.status[constant_field * m + x.index] = largest == 0;
   s.status[count_field * m + x.index] = count;
   s.status[first_field * m + x.index] = count > 0 ? first : unbounded > 0 ? too_large : none_found;
-  if (s.start != nullptr) {
-    s.start[x.index] = x.start;
-    if (x.index == m - 1) s.start[m] = x.start + x.width;
-  }
+  s.status[far_field * m + x.index] = far ? 1 : 0;
+  s.start[x.index] = x.start;
+  if (x.index == m - 1) s.start[m] = x.start + x.width;
 }
 
 template <class In>
-void launch_statistics(const Batch& batch, int count, const Layout& layout, const Statistics& statistics,
-                       cudaStream_t stream) {
+void describe_from(const Batch& batch, int count, const Layout& layout, int headroom, const Statistics& statistics,
+                   cudaStream_t stream) {
   std::int64_t strips = 0;
   for (int i = 0; i < count; ++i) strips = std::max(strips, divide_up(batch.items[i].d, strip_columns));
   launch(&statistics_kernel<In>, dim3(extent(layout.blocks * strips), extent(count)), dim3(strip_columns, row_threads),
          stream, batch, layout.n, layout.block_rows, layout.blocks, statistics);
+  launch(&summary_kernel<In>, dim3(extent(count)), dim3(block_threads), stream, batch, SampleRows(layout.n), layout.n,
+         layout.m, layout.blocks, headroom, statistics);
 }
 
 }  // namespace
@@ -148,20 +200,14 @@ void describe_columns(const Batch& batch, int count, DType dtype, const Layout& 
                       const Statistics& statistics, cudaStream_t stream) {
   switch (dtype) {
     case DType::float16:
-      launch_statistics<__half>(batch, count, layout, statistics, stream);
-      break;
+      return describe_from<__half>(batch, count, layout, headroom, statistics, stream);
     case DType::bfloat16:
-      launch_statistics<Bfloat16>(batch, count, layout, statistics, stream);
-      break;
+      return describe_from<Bfloat16>(batch, count, layout, headroom, statistics, stream);
     case DType::float32:
-      launch_statistics<float>(batch, count, layout, statistics, stream);
-      break;
+      return describe_from<float>(batch, count, layout, headroom, statistics, stream);
     case DType::float64:
-      launch_statistics<double>(batch, count, layout, statistics, stream);
-      break;
+      return describe_from<double>(batch, count, layout, headroom, statistics, stream);
   }
-  launch(&summary_kernel, dim3(extent(count)), dim3(block_threads), stream, batch, layout.n, layout.m, layout.blocks,
-         headroom, statistics);
 }
 
 }  // namespace fastcka::cuda

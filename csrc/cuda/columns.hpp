@@ -10,7 +10,7 @@
 namespace fastcka::cuda {
 
 // Status of a representation in the results, each an array of m.
-enum StatusField { exponent_field, constant_field, count_field, first_field };
+enum StatusField { exponent_field, constant_field, count_field, first_field, far_field, status_fields };
 
 // Where the first non-finite value would stand: nothing was found, or the values are too large to sum.
 inline constexpr std::int64_t none_found = -1;
@@ -24,12 +24,14 @@ struct Statistics {
   std::int64_t* count;  // of non-finite values, (blocks, strips) of each representation
   std::int64_t* first;  // row-major position of the first of them
   double* mean;         // (d) of each representation
+  double* robust;       // (d) of each representation: the medians of a sample of its examples
   std::int64_t* status;
-  std::int64_t* start;  // padded columns before each representation; or null
+  std::int64_t* start;  // padded columns before each representation
 };
 
 // Means, exponents and the status of the first `count` representations of a batch, all of one dtype. Centred values
-// times 2^-exponent lie in [-2^headroom, 2^headroom].
+// times 2^-exponent lie in [-2^headroom, 2^headroom]. The far field becomes 1 where the extremes of the columns leave
+// room for an example that is far from all others.
 void describe_columns(const Batch& batch, int count, DType dtype, const Layout& layout, int headroom,
                       const Statistics& statistics, cudaStream_t stream);
 

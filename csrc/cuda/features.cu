@@ -61,12 +61,13 @@ __global__ void __launch_bounds__(fold_threads)
 }
 
 __global__ void __launch_bounds__(block_threads)
-    features_finish_kernel(std::int64_t m, const double* total, const double* norms, double* s0) {
+    features_finish_kernel(std::int64_t m, const double* total, const double* near_norms, double* s0, double* summed) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
   if (at >= m * m) return;
   const std::int64_t i = Smaller()(at / m, at % m);
   const std::int64_t j = Larger()(at / m, at % m);
-  s0[at] = total[i * m + j] - norms[i * m + j];
+  s0[at] = total[i * m + j] - near_norms[i * m + j];
+  if (i == j) summed[i] = total[i * m + i];
 }
 
 // (X' X) for the features [begin, begin + height) against all from `begin` on, over all examples.
@@ -86,8 +87,7 @@ void multiply_panel(const Shape& shape, const Layout& layout, std::int64_t begin
 
 }  // namespace
 
-void feature_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, const double* norms, double* s0,
-                  cudaStream_t stream) {
+void feature_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, cudaStream_t stream) {
   const std::int64_t m = layout.m;
   const std::int64_t all = layout.start.back();
   auto* squares = reinterpret_cast<double*>(base + layout.squares);
@@ -112,8 +112,10 @@ void feature_sums(const Shape& shape, const Layout& layout, char* base, Cublas& 
            begin + height, (all - begin) / feature_block, reinterpret_cast<const std::int64_t*>(base + layout.starts),
            squares, total);
   }
+  const double* near_norms = reinterpret_cast<const double*>(base + layout.products) + 3 * m * m;
   launch(&features_finish_kernel, dim3(extent(divide_up(m * m, block_threads))), dim3(block_threads), stream, m, total,
-         norms, s0);
+         near_norms, reinterpret_cast<double*>(base + layout.s0),
+         reinterpret_cast<double*>(base + layout.totals) + 2 * m);
 }
 
 }  // namespace fastcka::cuda

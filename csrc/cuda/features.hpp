@@ -9,8 +9,8 @@
 
 namespace fastcka::cuda {
 
-// `base` is the address of the pass's allocation; `norms` (m, m) the products k_i.k_j. Leaves S0 (m, m) at `s0`.
-void feature_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, const double* norms, double* s0,
-                  cudaStream_t stream);
+// `base` is the address of the pass's allocation, with the products of k without far examples. Leaves S0 without these,
+// and its diagonal as it was summed. The rows of far examples must be zero.
+void feature_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, cudaStream_t stream);
 
 }  // namespace fastcka::cuda

@@ -3,6 +3,7 @@
 #include "arithmetic.cuh"
 #include "gram.hpp"
 #include "launch.cuh"
+#include "stored.cuh"
 
 namespace fastcka::cuda {
 namespace {
@@ -15,14 +16,17 @@ constexpr std::int64_t depth_step = 12288;
 
 // A tile of `rows` x `columns` of one representation, in V a row of `padded` entries.
 struct TileShape {
+  std::int64_t first_row, first_column;
   std::int64_t rows, columns, padded;
-  bool diagonal;  // its diagonal is that of the plane
+
+  // Its diagonal is that of the plane.
+  __host__ __device__ bool diagonal() const { return first_row == first_column; }
 };
 
 // In place: the entries of an example with itself, and those beyond the tile, become zero.
 template <class T>
 __global__ void __launch_bounds__(threads) clear_kernel(TileShape tile, std::int64_t room, T* v) {
-  const std::int64_t diagonal = tile.diagonal ? tile.rows : 0;
+  const std::int64_t diagonal = tile.diagonal() ? tile.rows : 0;
   const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
   T* own = v + blockIdx.y * room;
   if (thread < diagonal) {
@@ -32,26 +36,38 @@ __global__ void __launch_bounds__(threads) clear_kernel(TileShape tile, std::int
   }
 }
 
-// From float32 to fp16 high and low parts, scaled by a power of two, with the same zeros. Extents are
-// multiples of `grain`, so that four neighbours lie in one row.
+// From float32 to fp16 high and low parts, scaled by a power of two, with the same zeros: of representations from the
+// `first`-th on. Extents are multiples of `grain`, so that four neighbours lie in one row.
 __global__ void __launch_bounds__(threads)
-    split_kernel(TileShape tile, std::int64_t room, const float* from, const int* exponent, __half* high, __half* low) {
+    split_kernel(TileShape tile, std::int64_t room, std::int64_t first, FarRows far, const float* from,
+                 const int* exponent, __half* high, __half* low) {
   const std::int64_t entry = 4 * (static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x);
   if (entry >= tile.padded) return;
   const std::int64_t size = tile.rows * tile.columns;
-  const float scale = ldexpf(1.0F, -exponent[blockIdx.y]);
+  const std::int64_t i = first + blockIdx.y;
   Quad<float> values{};
   if (entry < size) values = *reinterpret_cast<const Quad<float>*>(from + blockIdx.y * size + entry);
-  if (tile.diagonal && entry < size) {
+  if (tile.diagonal() && entry < size) {
     const std::int64_t row = entry / tile.columns;
     const std::int64_t own = row - (entry - row * tile.columns);
     for (int at = 0; at < 4; ++at) {
       if (at == own) values.value[at] = 0;
     }
   }
+  if (!far.any(i)) {
+    const float scale = ldexpf(1.0F, -exponent[i]);
+    for (int at = 0; at < 4; ++at) values.value[at] *= scale;
+  } else if (entry < size) {
+    const std::int64_t row = entry / tile.columns;
+    const std::int64_t column = tile.first_column + entry - row * tile.columns;
+    const int shift = far.exponent(i, tile.first_row + row) - exponent[i];
+    for (int at = 0; at < 4; ++at) {
+      values.value[at] = ldexpf(values.value[at], shift + far.exponent(i, column + at));
+    }
+  }
   Quad<__half> above, below;
   for (int at = 0; at < 4; ++at) {
-    const Split parts = split(values.value[at] * scale);
+    const Split parts = split(values.value[at]);
     above.value[at] = parts.high;
     below.value[at] = parts.low;
   }
@@ -81,8 +97,8 @@ __global__ void __launch_bounds__(rank_columns* most_rank_rows)
 }
 
 // s0 from the totals: V V', or where V is split [H; L], H [H; L]' in the units of V.
-__global__ void __launch_bounds__(threads)
-    gram_finish_kernel(std::int64_t m, std::int64_t planes, const double* total, const int* exponent, double* s0) {
+__global__ void __launch_bounds__(threads) gram_finish_kernel(std::int64_t m, std::int64_t planes, const double* total,
+                                                              const int* exponent, double* s0, double* summed) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
   if (at >= m * m) return;
   const std::int64_t i = at / m < at % m ? at / m : at % m;
@@ -93,6 +109,7 @@ __global__ void __launch_bounds__(threads)
     sum = ldexp(sum, exponent[i] + exponent[j]);
   }
   s0[at] = sum;
+  if (i == j) summed[i] = sum;
 }
 
 template <class T>
@@ -111,7 +128,7 @@ void rank_update(const Shape& shape, const Layout& layout, const TileShape& tile
     while (rows < most_rank_rows && rows < count) rows *= 2;
     launch(&add_partial_kernel<T>, dim3(extent(divide_up(layout.planes, rank_columns)), extent(m)),
            dim3(rank_columns, rows), stream, layout.planes, layout.partial_pitch, size, count, partial,
-           tile.diagonal ? 1.0 : 2.0, reinterpret_cast<double*>(base + layout.total));
+           tile.diagonal() ? 1.0 : 2.0, reinterpret_cast<double*>(base + layout.total));
   }
 }
 
@@ -152,7 +169,7 @@ void fill_v(const Shape& shape, const Layout& layout, std::int64_t row, std::int
     auto* scratch = reinterpret_cast<float*>(base + layout.scratch);
     gram_tiles(shape, layout, i, count, row, column, tile, base, scratch, tile.rows * tile.columns, cublas);
     launch(&split_kernel, dim3(extent(divide_up(tile.padded, 4 * threads)), extent(count)), dim3(threads), stream, tile,
-           layout.room, scratch, reinterpret_cast<const int*>(base + layout.v_exponent) + i,
+           layout.room, i, FarRows(base, layout), scratch, reinterpret_cast<const int*>(base + layout.v_exponent),
            reinterpret_cast<__half*>(v), reinterpret_cast<__half*>(v) + layout.m * layout.room);
   }
 }
@@ -160,7 +177,7 @@ void fill_v(const Shape& shape, const Layout& layout, std::int64_t row, std::int
 // In place of splitting, which leaves out what must be left out on the way.
 template <class T>
 void clear(const Layout& layout, const TileShape& tile, char* base, cudaStream_t stream) {
-  const std::int64_t left_out = tile.padded - tile.rows * tile.columns + (tile.diagonal ? tile.rows : 0);
+  const std::int64_t left_out = tile.padded - tile.rows * tile.columns + (tile.diagonal() ? tile.rows : 0);
   if (left_out == 0) return;
   launch(&clear_kernel<T>, dim3(extent(divide_up(left_out, threads)), extent(layout.m)), dim3(threads), stream, tile,
          layout.room, reinterpret_cast<T*>(base + layout.v));
@@ -168,14 +185,14 @@ void clear(const Layout& layout, const TileShape& tile, char* base, cudaStream_t
 
 }  // namespace
 
-void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, double* s0, cudaStream_t stream) {
+void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, cudaStream_t stream) {
   const std::int64_t m = layout.m;
   check(cudaMemsetAsync(base + layout.total, 0, static_cast<std::size_t>(m * layout.planes * 8), stream),
         "cudaMemsetAsync");
   for (std::int64_t row = 0; row < layout.rows; row += layout.edge) {
     for (std::int64_t column = row; column < layout.rows; column += layout.edge) {
-      TileShape tile{std::min(layout.edge, layout.rows - row), std::min(layout.edge, layout.rows - column), 0,
-                     row == column};
+      TileShape tile{row, column, std::min(layout.edge, layout.rows - row), std::min(layout.edge, layout.rows - column),
+                     0};
       tile.padded = round_up(tile.rows * tile.columns, shape.rank_chunk);
       fill_v(shape, layout, row, column, tile, base, cublas, stream);
       if (shape.products == Products::float64) {
@@ -189,7 +206,7 @@ void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cub
   }
   launch(&gram_finish_kernel, dim3(extent(divide_up(m * m, threads))), dim3(threads), stream, m, layout.planes,
          reinterpret_cast<const double*>(base + layout.total), reinterpret_cast<const int*>(base + layout.v_exponent),
-         s0);
+         reinterpret_cast<double*>(base + layout.s0), reinterpret_cast<double*>(base + layout.totals) + 2 * m);
 }
 
 }  // namespace fastcka::cuda

@@ -9,7 +9,8 @@
 
 namespace fastcka::cuda {
 
-// `base` is the address of the pass's allocation, whose `v_exponent` is filled (see norms). Leaves S0 (m, m) at `s0`.
-void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, double* s0, cudaStream_t stream);
+// `base` is the address of the pass's allocation, whose `v_exponent` is filled (see norms). Leaves S0 and its diagonal
+// as it was summed.
+void gram_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, cudaStream_t stream);
 
 }  // namespace fastcka::cuda

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "columns.hpp"
+
 namespace fastcka::cuda {
 namespace {
 
@@ -47,15 +49,18 @@ Layout::Layout(const Shape& shape) {
   Places places;
   x = places.take(rows * start.back() * slabs * item);
   mean = places.take(column.back() * 8);
+  robust = places.take(column.back() * 8);
   sums = places.take(blocks * column.back() * 8);
   least = places.take(blocks * column.back() * 8);
   most = places.take(blocks * column.back() * 8);
   counts = places.take(blocks * strip.back() * 8);
   firsts = places.take(blocks * strip.back() * 8);
-  k = places.take(m * rows * 8);
+  starts = places.take((m + 1) * 8);
+  far = places.take(m * rows);
+  k = places.take(4 * m * rows * 8);
 
-  edge = room = planes = rank_batch = partial_pitch = scratch_room = 0;
-  v_exponent = scratch = v = partial = panel = squares = starts = places.end();
+  edge = room = planes = rank_batch = partial_pitch = scratch_room = far_rows = far_chunk = 0;
+  v_exponent = scratch = v = partial = panel = squares = far_sums = far_list = far_total = places.end();
   if (gram) {
     edge = std::min(shape.tile, rows);
     room = round_up(edge * edge, shape.rank_chunk);
@@ -71,14 +76,25 @@ Layout::Layout(const Shape& shape) {
     total = places.take(m * planes * 8);
   } else {
     edge = std::min(shape.tile, start.back());
-    panel = places.take(edge * start.back() * sum);
+    // The panel, or in its place rows in float64 and their Gram entries, twice.
+    far_chunk = std::min(most_far_chunk, rows);
+    far_rows = std::clamp<std::int64_t>(far_bytes / (2 * m * far_chunk * 8), 1, most_far_rows);
+    const std::int64_t far_room = (far_rows + far_chunk) * start.back() + 2 * m * far_rows * far_chunk;
+    panel = far_sums = places.take(std::max(edge * start.back() * sum, far_room * 8));
     squares = places.take(divide_up(edge, feature_block) * divide_up(start.back(), feature_block) * 8);
-    starts = places.take((m + 1) * 8);
+    far_list = places.take(rows * 8);
+    far_total = places.take(m * m * 8);
     total = places.take(m * m * 8);
   }
+  row_sums = places.take(start.back() * 8);
   cublas = places.take(cublas_bytes);
-  results = places.take((2 * m * m + m + 4 * m) * 8);
-  end = results + (2 * m * m + m + 4 * m) * 8;
+  // As core/cuda/pending.py reads them: without gaps.
+  s0 = places.end();
+  products = s0 + m * m * 8;
+  totals = products + 4 * m * m * 8;
+  status = totals + 3 * m * 8;
+  any_far = status + status_fields * m * 8;
+  end = any_far + rows;
 }
 
 }  // namespace fastcka::cuda

@@ -43,6 +43,11 @@ inline constexpr std::int64_t scratch_bytes = std::int64_t{32} << 20;
 inline constexpr std::int64_t rank_bytes = std::int64_t{64} << 20;
 inline constexpr std::int64_t most_rank_batch = 32768;
 
+// Of the Gram entries of far examples at a time in the features route, and how many of those with how many others.
+inline constexpr std::int64_t far_bytes = std::int64_t{32} << 20;
+inline constexpr std::int64_t most_far_rows = 32;
+inline constexpr std::int64_t most_far_chunk = 256;
+
 // Offsets in bytes from the beginning of the allocation; each is a multiple of 256.
 class Layout {
  public:
@@ -67,16 +72,25 @@ class Layout {
   std::int64_t partial_pitch;  // gram: of a partial product
   std::int64_t scratch_room;   // gram: entries of Gram tiles that wait to be split
 
+  std::int64_t far_rows, far_chunk;  // features: far examples, and others, whose Gram entries are there at a time
+
   // prepared
-  std::int64_t x, mean, sums, least, most, counts, firsts;
-  std::int64_t k;  // (m, rows), zero where the rows are padding
+  std::int64_t x, mean, robust, sums, least, most, counts, firsts, starts;
+  std::int64_t far;  // (m, rows) int8; see far_examples.hpp
+  // (4, m, rows), zero where the rows are padding: k, q, r, and k without the examples that are far in any
+  // representation. Until the sums begin, distances are in the place of q.
+  std::int64_t k;
   // workspace
-  std::int64_t v_exponent, scratch, v, partial, panel, squares, starts, total, cublas;
-  // results: s0, norms, traces, status
-  std::int64_t results;
+  std::int64_t v_exponent, scratch, v, partial, panel, squares, far_sums, far_list, far_total, row_sums, total, cublas;
+  // results
+  std::int64_t s0;        // (m, m)
+  std::int64_t products;  // (4, m, m): inner products of k, q, r, and k without far examples
+  std::int64_t totals;    // (3, m): sums of q, sums of r, and S0_ii as it was summed
+  std::int64_t status;    // (status_fields, m)
+  std::int64_t any_far;   // (rows) bytes: 1 for an example that is far in any representation
   std::int64_t end;
 
-  std::int64_t result_bytes() const { return end - results; }
+  std::int64_t result_bytes() const { return end - s0; }
 };
 
 }  // namespace fastcka::cuda

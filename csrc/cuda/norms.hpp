@@ -1,17 +1,17 @@
-// Mirrors cpu/norms: k_i.k_j of all pairs, the traces sum k_i, and how far the entries of each Gram matrix reach.
+// Mirrors cpu/norms: the row sums q and r, the inner products of k, q and r of all pairs, and how far the entries of
+// each Gram matrix reach.
 #pragma once
 
 #include <cuda_runtime.h>
 
-#include <cstdint>
-
 #include "cublas.hpp"
+#include "layout.hpp"
 
 namespace fastcka::cuda {
 
-// k (m, rows) to norms (m, m) and traces (m). Where `exponent` is not null, |K_i(a, b)| <= 2^(15 + exponent[i]) after
-// it: an entry of a Gram matrix is at most the largest squared norm.
-void norm_products(std::int64_t m, std::int64_t rows, double* k, double* norms, double* traces, int* exponent,
-                   Cublas& cublas, cudaStream_t stream);
+// From k, the stored rows and their far examples to q and r, to `products`, and to the totals of q and r in the results
+// of the pass; `base` is the address of its allocation. Where Gram tiles are split, |K_i(a, b)| <= 2^(15 + v_exponent)
+// for a != b after it.
+void norm_products(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, cudaStream_t stream);
 
 }  // namespace fastcka::cuda

@@ -3,6 +3,8 @@
 #include "arithmetic.cuh"
 #include "check.hpp"
 #include "columns.hpp"
+#include "far_examples.hpp"
+#include "far_sums.hpp"
 #include "features.hpp"
 #include "gram.hpp"
 #include "norms.hpp"
@@ -34,17 +36,24 @@ void Pass::prepare(std::int64_t first, const std::vector<View>& views, cudaStrea
   const auto address = [this](std::int64_t offset) { return memory_ + offset; };
   const auto doubles = [&](std::int64_t offset) { return reinterpret_cast<double*>(address(offset)); };
   const auto integers = [&](std::int64_t offset) { return reinterpret_cast<std::int64_t*>(address(offset)); };
-  std::int64_t* status = integers(layout_.results + (2 * layout_.m * layout_.m + layout_.m) * 8);
+  std::int64_t* status = integers(layout_.status);
+  double* mean = doubles(layout_.mean);
+  double* robust = doubles(layout_.robust);
   const Statistics statistics{doubles(layout_.sums),
                               doubles(layout_.least),
                               doubles(layout_.most),
                               integers(layout_.counts),
                               integers(layout_.firsts),
-                              doubles(layout_.mean),
+                              mean,
+                              robust,
                               status,
-                              shape_.route == Route::features ? integers(layout_.starts) : nullptr};
-  const Centered centered{address(layout_.x), doubles(layout_.k), doubles(layout_.mean), status};
+                              integers(layout_.starts)};
+  double* k = doubles(layout_.k);
+  const FarExamples far{robust, k + layout_.m * layout_.rows, reinterpret_cast<std::int8_t*>(address(layout_.far)),
+                        mean, status};
+  const Centered centered{k, mean, status};
 
+  const int headroom = headroom_of(shape_.products);
   std::size_t begin = 0;
   while (begin < views.size()) {
     const DType dtype = views[begin].dtype;
@@ -64,8 +73,9 @@ void Pass::prepare(std::int64_t first, const std::vector<View>& views, cudaStrea
                             layout_.column[i],
                             layout_.strip[i]};
     }
-    describe_columns(batch, count, dtype, layout_, headroom_of(shape_.products), statistics, stream);
-    center(batch, count, dtype, shape_, layout_, centered, stream);
+    describe_columns(batch, count, dtype, layout_, headroom, statistics, stream);
+    find_far_examples(batch, count, dtype, layout_, headroom, far, stream);
+    center(batch, count, dtype, shape_, layout_, memory_, centered, stream);
   }
 }
 
@@ -79,19 +89,22 @@ void Pass::sums(cudaStream_t stream) {
 }
 
 void Pass::enqueue(cudaStream_t stream) {
-  const std::int64_t m = layout_.m;
   const auto lock = cublas_->use(stream, memory_ + layout_.cublas, cublas_bytes);
-  auto* s0 = reinterpret_cast<double*>(results());
-  double* norms = s0 + m * m;
-  const bool scaled = layout_.planes > m;  // Gram tiles that are split
-  norm_products(m, layout_.rows, reinterpret_cast<double*>(memory_ + layout_.k), norms, norms + m * m,
-                scaled ? reinterpret_cast<int*>(memory_ + layout_.v_exponent) : nullptr, *cublas_, stream);
+  norm_products(shape_, layout_, memory_, *cublas_, stream);
   if (shape_.route == Route::gram) {
-    gram_sums(shape_, layout_, memory_, *cublas_, s0, stream);
+    gram_sums(shape_, layout_, memory_, *cublas_, stream);
   } else {
-    feature_sums(shape_, layout_, memory_, *cublas_, norms, s0, stream);
+    feature_sums(shape_, layout_, memory_, *cublas_, stream);
   }
   products_ = cublas_->multiplied();
+}
+
+void Pass::add_far(const std::vector<std::int64_t>& rows, cudaStream_t stream) {
+  const OnDevice guard(device_);
+  const auto lock = cublas_->use(stream, memory_ + layout_.cublas, cublas_bytes);
+  far_sums(shape_, layout_, memory_, rows, *cublas_, stream);
+  feature_sums(shape_, layout_, memory_, *cublas_, stream);
+  add_far_sums(layout_, memory_, stream);
 }
 
 void Pass::capture() {

@@ -24,7 +24,7 @@ class Pass {
 
   const Layout& layout() const { return layout_; }
   int device() const { return device_; }
-  char* results() const { return memory_ + layout_.results; }
+  char* results() const { return memory_ + layout_.s0; }
 
   // Enqueues statistics and centring of the representations first, first + 1, ... whose data lie on the device.
   void prepare(std::int64_t first, const std::vector<View>& views, cudaStream_t stream);
@@ -33,6 +33,9 @@ class Pass {
   // graph is launched in place of the pieces of a pass, where these are so few that launching them takes a part of the
   // time that counts.
   void sums(cudaStream_t stream);
+
+  // For the features route, when the results name the far examples: enqueues S0 again, without them in its products.
+  void add_far(const std::vector<std::int64_t>& rows, cudaStream_t stream);
 
  private:
   void enqueue(cudaStream_t stream);

@@ -14,16 +14,16 @@
 
 namespace fastcka::cuda {
 
-// Device addresses.
+// Device addresses, beside the rows.
 struct Centered {
-  void* x;
   double* k;                   // (m, rows)
   const double* mean;          // (d) of each representation
   const std::int64_t* status;  // whose exponents scale
 };
 
-// The first `count` representations of a batch, all of one dtype, after describe_columns.
-void center(const Batch& batch, int count, DType dtype, const Shape& shape, const Layout& layout, const Centered& out,
-            cudaStream_t stream);
+// The first `count` representations of a batch, all of one dtype, after find_far_examples. `base` is the address of the
+// pass's allocation.
+void center(const Batch& batch, int count, DType dtype, const Shape& shape, const Layout& layout, char* base,
+            const Centered& out, cudaStream_t stream);
 
 }  // namespace fastcka::cuda

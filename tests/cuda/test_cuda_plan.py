@@ -71,6 +71,12 @@ def test_products_that_rounding_would_show_in(precision):
     enough = plan(50_000, [64, 16], precision=precision)
     expected = {"high": "float32", "fast": "float16", "float64": "float64"}
     assert enough.products == expected[precision]
+    # 1e4 * 1900 + 5e5 flops by route G, and with 100 features more.
+    assert plan(100, [190] * 10, precision=precision).products == "float64"
+    assert plan(100, [200] * 10, precision=precision).products == expected[precision]
+    # More than 8 features a pair of examples.
+    assert plan(65, [8 * 65**2 + 1] * 2, precision=precision).products == "float64"
+    assert plan(65, [8 * 65**2] * 2, precision=precision).products == expected[precision]
     # A Gram tile of a narrow representation has as many entries as any.
     assert plan(1000, [5, 40_000], precision="fast").products == "float16"
 
@@ -78,8 +84,8 @@ def test_products_that_rounding_would_show_in(precision):
 def test_truncation_would_show_in_few_examples_of_many_features():
     # n^2/32: 312 features for 100 examples, 5000 for 400.
     for n, least in ((100, 312), (400, 5000)):
-        assert plan(n, [least] * 3, resident=True).products == "float16x3"
-        wide = plan(n, [16, 16, least + 1], resident=True)
+        assert plan(n, [least] * 8, resident=True).products == "float16x3"
+        wide = plan(n, [300] * 7 + [least + 1], resident=True)
         assert wide.products == "float32"
         assert f"{n} examples of {least + 1} features would show truncation" in wide.reason
     assert plan(100, [5000] * 3, resident=True, precision="fast").products == "float16"

@@ -148,7 +148,7 @@ def test_blocks_keep_what_is_said_of_each_representation(session, rng, monkeypat
     parts = session.submit(views, names, plan).result()
     assert parts.constant == whole.constant == (False, False, True, False, False)
     np.testing.assert_array_equal(parts.exponent, whole.exponent)
-    np.testing.assert_array_equal(parts.traces, whole.traces)
+    np.testing.assert_array_equal(parts.r_totals, whole.r_totals)
     np.testing.assert_allclose(parts.s0, whole.s0, rtol=1e-12, atol=1e-9)
     np.testing.assert_allclose(parts.norms, whole.norms, rtol=1e-12)
 

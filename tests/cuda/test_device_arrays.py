@@ -242,6 +242,24 @@ def test_the_producer_may_write_again_when_the_result_is_waited_for(torch, cupy,
     np.testing.assert_allclose(first.unbiased, oracle.cka_matrix(xs, "unbiased"), atol=2e-6, rtol=0)
 
 
+def test_lost_digits_are_recomputed_where_the_data_are_still_there(torch, cupy, rng):
+    # Equally far up to a small part: the self-HSIC is 1e-6 of its terms, too little for float32.
+    x = (np.eye(300) + 1e-4 * rng.standard_normal((300, 300))).astype(np.float32)
+    y = rng.standard_normal((300, 300)).astype(np.float32)
+    torch.state.stream = cupy.cuda.Stream(non_blocking=True)
+    arrays = [Tensor(on_stream(torch, cupy, own), "float32") for own in (x, y)]
+    expected = oracle.cka_matrix([x, y], "unbiased")[0, 1]
+    alone = fastcka.compare(arrays)
+    assert alone.cka[0, 1] == pytest.approx(expected, abs=1e-8)
+    assert alone.provenance["products"] == "float64"
+    # Of groups, the arrays may be written to before the result is there; those of the host may not.
+    (there,) = compare_groups([arrays])
+    assert np.isnan(there.cka[0, 1])
+    assert "(precision 'float64' " in there.undefined[0]
+    (here,) = compare_groups([[x, y]], device="cuda")
+    assert here.cka[0, 1] == pytest.approx(expected, abs=1e-8)
+
+
 @pytest.fixture
 def two_devices(monkeypatch):
     monkeypatch.setenv("FASTCKA_EMULATION_DEVICES", "2")

@@ -64,6 +64,7 @@ def test_the_peers_compute_cka(script, way, dtype):
 def test_a_case_is_measured(script, emulated, tmp_path, monkeypatch, route, sizes):
     # Launches would cost more than all else in passes so small, and one route is short of them.
     monkeypatch.setattr("fastcka.core.cuda.cost.LAUNCH_SECONDS", 0.0)
+    monkeypatch.setattr("fastcka.core.cuda.plan.FEW_FLOPS", 0.0)  # fp16 in spite of the size
     benchmark, record = script("benchmarks.gpu.benchmark"), script("benchmarks.gpu.record")
     path = tmp_path / "measured.json"
     case = tiny(script, **sizes)

@@ -64,7 +64,7 @@ def compare(
         `Comparison.provenance` has the device, the reason and the plan.
     precision
         "high": products in float32 (in float64 for small passes and for 64 examples or fewer, and
-        again in float64 where float32 loses digits), everything longer than a tile in float64;
+        again in float64 where they lose digits), everything longer than a tile in float64;
         errors of CKA are below 1e-6. "fast": products of fp16
         numbers on a GPU (errors of CKA up to 2e-4), of bfloat16 on a CPU that multiplies those
         (AMX, AVX512_BF16: errors up to 5e-4, around 1e-5 for thousands of examples and hundreds of
@@ -103,7 +103,7 @@ def compare(
     1.0
     """
     options = Options(estimator, device, precision, threads, progress)
-    work = begin(Group(representations, labels, pairs), options)
+    work = begin(Group(representations, labels, pairs), options, alone=True)
     (outcome,) = finish([work], options)
     if isinstance(outcome, InputError):
         raise outcome
@@ -139,8 +139,9 @@ def compare_groups(
     groups
         Each is a `Group` (representations with labels and pairs), or what `compare` takes as
         representations. Arrays must not be written to before their group's result is there: a
-        source must not fill the same arrays again for its next group. (On a GPU, work on the stream
-        that was current when the group was taken may write to them.)
+        source must not fill the same arrays again for its next group. (Arrays on a GPU may be
+        written to by work on the stream that was current when the group was taken. Therefore their
+        group is not computed again in float64 where its products lose digits.)
     estimator, device, precision, threads
         As in `compare`; "auto" chooses for each group.
     progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from fastcka.core.plan import Precision
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Group, Request
 from fastcka.core.views import ArrayView
-from fastcka.errors import InputError
+from fastcka.errors import InputError, OutOfMemoryError
 from fastcka.out_of_memory import named_shortage
 
 if TYPE_CHECKING:
@@ -123,39 +124,56 @@ class CpuWork:
         seconds = passed.seconds
         overwritten = self.plan.in_place and self.request.staged
         if estimates.imprecise and not overwritten:
-            names = ", ".join(self.request.names[i] for i in sorted(estimates.imprecise))
-            lost = f"float64, since {self.plan.products} products lost the digits of {names}"
-            problem = Problem.of_views(self.request.views)
-            plan = problem.plan_on_cpu("float64", self.options.threads)
-            reason = f"{plan.reason}; {lost}"
-            self.plan = replace(plan, precision=self.plan.precision, reason=reason)
-            require_memory_of(self.plan)
-            with named_memory([self.plan], self.plan.threads):
-                (again,) = run_passes([self.to_pass()], threads=self.plan.threads)
-            if isinstance(again, InputError):
-                raise again
-            estimates = BothEstimates(again.sums)
-            seconds += again.seconds
+            with suppress(OutOfMemoryError):  # the values are NaN then, and the reason says why
+                again = self._again(estimates)
+                estimates = BothEstimates(again.sums)
+                seconds += again.seconds
         provenance = provenance_of(self.plan, reason=self.reason, seconds=seconds)
         request = self.request
         return estimates.comparison(
             request.labels, request.pairs, self.options.estimator, provenance
         )
 
+    def _again(self, lost: BothEstimates) -> Passed:
+        """The same pass with float64 products."""
+        wider = Problem.of_views(self.request.views).plan_on_cpu("float64", self.options.threads)
+        reason = wider.reason + _lost_digits(self.plan.products, lost, self.request)
+        wider = replace(wider, precision=self.plan.precision, reason=reason)
+        require_memory_of(wider)
+        with named_memory([wider], wider.threads):
+            (again,) = run_passes([self.to_pass()._replace(plan=wider)], threads=wider.threads)
+        if isinstance(again, InputError):
+            raise again
+        self.plan = wider
+        return again
+
 
 class CudaWork:
-    """A group whose pass is on its way; nothing of the host's memory is held."""
+    """A group whose pass is on its way.
+
+    Parameters
+    ----------
+    keep
+        The data do not change before the result is there. Otherwise nothing of them is held.
+    """
 
     def __init__(
-        self, request: Request, choice: OnCuda, session: CudaSession, options: Options
+        self,
+        request: Request,
+        choice: OnCuda,
+        session: CudaSession,
+        options: Options,
+        *,
+        keep: bool,
     ) -> None:
         self._labels = request.labels
         self._pairs = request.pairs
         self._reason = choice.reason
         self._options = options
-        self._cublas_version = session.cublas.version
+        self._session = session
         self._start = time.perf_counter()
         self._units = len(request.views) + 1
+        self._kept = request if keep and not request.staged else None
         try:
             self._pending = session.submit(
                 request.views, request.names, choice.plan, progress=options.progress
@@ -164,11 +182,19 @@ class CudaWork:
             request.consume()
 
     def outcome(self) -> Comparison | InputError:
-        """The result, or why there is none; to be had once."""
+        """The result, or why there is none; to be had once.
+
+        Where the products have lost the digits of an unbiased estimate, float64 products take their
+        place, if the data are kept.
+        """
         try:
-            sums = self._pending.result()
+            both = BothEstimates(self._pending.result())
+            if both.imprecise and self._kept is not None:
+                both = self._again(self._kept, both)
         except InputError as error:
             return error
+        finally:
+            self._kept = None
         seconds = time.perf_counter() - self._start
         if self._options.progress is not None:
             self._options.progress(self._units, self._units)
@@ -176,10 +202,22 @@ class CudaWork:
             self._pending.plan,
             reason=self._reason,
             seconds=seconds,
-            cublas_version=self._cublas_version,
+            cublas_version=self._session.cublas.version,
         )
-        both = BothEstimates(sums)
         return both.comparison(self._labels, self._pairs, self._options.estimator, told)
+
+    def _again(self, request: Request, lost: BothEstimates) -> BothEstimates:
+        plan = self._pending.plan
+        wider = Problem.of_views(request.views).plan_on_cuda("float64", plan.device.index)
+        reason = wider.reason + _lost_digits(plan.products, lost, request)
+        wider = replace(wider, precision=plan.precision, reason=reason)
+        self._pending = self._session.submit(request.views, request.names, wider)
+        return BothEstimates(self._pending.result())
+
+
+def _lost_digits(products: str, estimates: BothEstimates, request: Request) -> str:
+    names = ", ".join(request.names[i] for i in sorted(estimates.imprecise))
+    return f"; float64, since {products} products lost the digits of {names}"
 
 
 Begun = CpuWork | CudaWork | InputError
@@ -187,8 +225,12 @@ Begun = CpuWork | CudaWork | InputError
 
 
 @named_shortage("preparing representations")
-def begin(group: Group, options: Options) -> CpuWork | CudaWork:
-    """Everything up to the pass; on a GPU the pass is on its way."""
+def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | CudaWork:
+    """Everything up to the pass; on a GPU the pass is on its way.
+
+    A group that is not `alone` may have arrays on a GPU that are written to before its result is
+    there.
+    """
     request = Request.of_group(group, options.estimator)
     choice = choose_device(
         options.device, request.views, request.names, options.precision, options.threads
@@ -197,7 +239,8 @@ def begin(group: Group, options: Options) -> CpuWork | CudaWork:
         problem = Problem.of_views(request.views)
         opened = open_session(choice, problem, options.precision, options.threads)
         if not isinstance(opened, OnCpu):
-            return CudaWork(request, choice, opened, options)
+            keep = alone or not any(problem.on_device)
+            return CudaWork(request, choice, opened, options, keep=keep)
         choice = opened
     require_memory_of(choice.plan)
     return CpuWork(request, choice, options)

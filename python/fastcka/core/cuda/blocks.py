@@ -46,7 +46,9 @@ def assemble(m: int, parts: Sequence[Part]) -> Sums:
     matrices: dict[str, Any] = {
         name: np.empty((m, m)) for name in ("s0", "norms", "q_products", "r_products")
     }
-    vectors: dict[str, Any] = {name: np.empty(m) for name in ("r_totals", "summed", "near_norms")}
+    vectors: dict[str, Any] = {
+        name: np.empty(m) for name in ("q_totals", "r_totals", "summed", "near_norms")
+    }
     exponent = np.empty(m, first.exponent.dtype)
     constant = [False] * m
     for part in parts:

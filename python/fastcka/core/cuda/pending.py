@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,12 @@ class Running:
     owners: tuple[object, ...]  # of the device arrays that it reads
     done: Any  # event
     arrived: Any  # pinned memory
-    words: int
+    size: int  # of the results, in bytes
+    add_far: Callable[[Sequence[int]], Any]  # enqueues the sums with far examples; returns an event
+
+    def results(self) -> NDArray[np.uint8]:
+        """A copy of what has arrived."""
+        return np.frombuffer(self.arrived, np.uint8, self.size).copy()
 
     def let_go(self) -> None:
         """Free the memory, even if the traceback of an error keeps this object."""
@@ -60,10 +65,16 @@ class Running:
 
 
 class Pending:
-    """A pass that is on its way; `result` waits for it. `plan` is the one that runs."""
+    """A pass that is on its way; `result` waits for it. `plan` is the one that runs.
+
+    In route F, examples that are far from all others are known when the results arrive. Then the
+    sums are enqueued a second time: the products without these examples, whose Gram entries are
+    computed in float64.
+    """
 
     def __init__(self, plan: CudaPlan, names: Sequence[str], state: Running | Sums) -> None:
         self.plan = plan
+        self.far: tuple[int, ...] = ()  # when the results are there: examples far from all others
         self._names = names
         self._state: Running | Sums | FastckaError = state
         self._lock = threading.Lock()  # the session may settle it while a caller waits for it
@@ -94,25 +105,53 @@ class Pending:
             if isinstance(self._state, Running):
                 running = self._state
                 try:
-                    with cuda_errors(self.plan.device):
-                        wait_for(running.cupy, running.done)
-                    words = np.frombuffer(running.arrived, np.float64, running.words).copy()
-                    self._state = read_sums(words, self.plan, self._names)
+                    self._state = self._read(running)
                 except FastckaError as error:
                     self._state = error
                 running.let_go()
             return self._state
 
+    def _read(self, running: Running) -> Sums:
+        with cuda_errors(self.plan.device):
+            wait_for(running.cupy, running.done)
+        sums, far = read_results(running.results(), self.plan, self._names)
+        if far and self.plan.route == "F":
+            with cuda_errors(self.plan.device):
+                wait_for(running.cupy, running.add_far(far))
+            sums, _ = read_results(running.results(), self.plan, self._names)
+        self.far = far
+        self.plan = with_far(self.plan, far)
+        return sums
 
-def read_sums(words: NDArray[np.float64], plan: CudaPlan, names: Sequence[str]) -> Sums:
-    """The sums from the results of a pass: 8-byte words, laid out as csrc/cuda/layout.hpp says.
 
-    S0 and norms (M, M) and traces (M,) are float64; then follow exponent, 0 or 1 for constant,
-    the number of non-finite values, and the first one's row-major position, (M,) int64 each.
+def with_far(plan: CudaPlan, far: Collection[int]) -> CudaPlan:
+    """The plan with a word on the examples that are far from all others."""
+    if not far:
+        return plan
+    words = f"; {len(far)} of {plan.n_examples} examples are far from all others"
+    if plan.route == "F":
+        words += ": their products are float64, in a second round"
+    return replace(plan, reason=plan.reason + words)
+
+
+def read_results(
+    words: NDArray[np.uint8], plan: CudaPlan, names: Sequence[str]
+) -> tuple[Sums, tuple[int, ...]]:
+    """The sums and the far examples from the results of a pass, as csrc/cuda/layout.hpp says.
+
+    S0, then the products of k, q, r and of k without far examples, (M, M) each, then the totals of
+    q and r and the diagonal of S0 as it was summed, (M,) each, are float64. Then follow exponent, 0
+    or 1 for constant, the number of non-finite values, the first one's row-major position, and the
+    number of far examples, (M,) int64 each; then a byte for each example, 1 where it is far in any
+    representation.
     """
     m = len(plan.n_features)
-    s0, norms, traces = np.split(words[: 2 * m * m + m], [m * m, 2 * m * m])
-    exponent, constant, count, first = words[2 * m * m + m :].view(np.int64).reshape(4, m)
+    matrices, vectors = 5 * m * m * 8, 3 * m * 8
+    statuses = matrices + vectors + 5 * m * 8
+    s0, norms, q_products, r_products, near = words[:matrices].view(np.float64).reshape(5, m, m)
+    q_totals, r_totals, summed = words[matrices : matrices + vectors].view(np.float64).reshape(3, m)
+    status = words[matrices + vectors : statuses].view(np.int64).reshape(5, m)
+    exponent, constant, count, first, _ = status
     bad = np.flatnonzero((count > 0) | (first < -1))
     if bad.size:
         raise InputError(
@@ -121,19 +160,22 @@ def read_sums(words: NDArray[np.float64], plan: CudaPlan, names: Sequence[str]) 
                 for i in bad.tolist()
             )
         )
-    s0, norms = s0.reshape(m, m), norms.reshape(m, m)
-    summed = s0.diagonal() + norms.diagonal() if plan.route == "F" else s0.diagonal()
-    return Sums.about_the_mean(
+    sums = Sums(
         plan.n_examples,
         s0=s0,
         norms=norms,
-        traces=traces,
+        q_products=q_products,
+        r_products=r_products,
+        q_totals=q_totals,
+        r_totals=r_totals,
         summed=summed,
+        near_norms=near.diagonal(),
         exponent=exponent.astype(np.int32),
         constant=tuple(map(bool, constant)),
         products=plan.products,
         epsilon=_rounding(plan),
     )
+    return sums, tuple(np.flatnonzero(words[statuses:]).tolist())
 
 
 def _rounding(plan: CudaPlan) -> float:

@@ -19,7 +19,15 @@ from fastcka.core.cuda.cost import (
     predict_cost,
     round_up,
 )
-from fastcka.core.plan import FEW_EXAMPLES, MANY_FEATURES, MIB, Precision, Route
+from fastcka.core.plan import (
+    FEW_EXAMPLES,
+    FEW_FLOPS,
+    MANY_FEATURES,
+    MANY_FEATURES_PER_PAIR,
+    MIB,
+    Precision,
+    Route,
+)
 
 SMALLEST_TILE = 256
 #: All Gram tiles of a step take at most this part of the device's memory. Of all of it, not of what
@@ -249,8 +257,12 @@ def _choose_products(
         return "float64", "precision float64"
     if n <= FEW_EXAMPLES:
         return "float64", f"{n} examples are too few for rounding to average out"
+    if min(costs["float64"].flops.values()) < FEW_FLOPS:
+        return "float64", f"fewer than {FEW_FLOPS / 1e6:.0f} Mflop"
     if max(n_features) > MANY_FEATURES:
         return "float64", f"float32 sums of {max(n_features)} features are too long"
+    if max(n_features) > n**2 * MANY_FEATURES_PER_PAIR:
+        return "float64", f"more than {MANY_FEATURES_PER_PAIR} features a pair of examples"
     if precision == "fast":
         return "float16", "precision fast"
     if max(n_features) > n**2 * WIDE_FEATURES_PER_PAIR:

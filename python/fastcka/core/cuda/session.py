@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastcka.core.cuda.blocks import Part, assemble, block_counts, unions_of_blocks
-from fastcka.core.cuda.pending import Pending, Running, cuda_errors
+from fastcka.core.cuda.pending import Pending, Running, cuda_errors, with_far
 from fastcka.core.cuda.plan import BytesNeeded, CudaDevice, CudaPlan, smaller_tiles, with_tile
 from fastcka.core.cuda.ring import PinnedRing
 from fastcka.core.cuda.status import NO_CUPY, bytes_needed_by
@@ -146,6 +146,7 @@ class CudaSession:
             unions = unions_of_blocks(m, count)
             for tile in tiles:
                 parts: list[Part] = []
+                far: set[int] = set()
                 for union in unions:
                     least = self._with_tile(
                         replace(plan, n_features=tuple(plan.n_features[i] for i in union)), tile
@@ -156,6 +157,7 @@ class CudaSession:
                     if pending is None:
                         break
                     parts.append(Part(union, pending.result()))
+                    far.update(pending.far)
                     if progress is not None:
                         progress(len(parts), len(unions))
                 if len(parts) == len(unions):
@@ -164,7 +166,7 @@ class CudaSession:
                         reason=f"{plan.reason}; in {len(unions)} passes over two of {count} blocks "
                         f"of representations and with tile {tile}: device memory is short",
                     )
-                    return Pending(ran, names, assemble(m, parts))
+                    return Pending(with_far(ran, far), names, assemble(m, parts))
         with self._current() as device, cuda_errors(self.device):
             self._copy.synchronize()  # what was freed is free when it has come so far
             free, _ = device.mem_info
@@ -254,21 +256,32 @@ class CudaSession:
         return len(sources)
 
     def _finish(self, work: _cuda.Pass, memory: Any, views: Sequence[View]) -> Running:
-        runtime = self._cupy.cuda.runtime
         with cuda_errors(self.device):
             prepared = self._mark(self._copy)
             # Producers wait too, before they write there again.
             for stream in (self._compute, *self._producers(views)):
                 stream.wait_event(prepared)
             work.sums(self._compute.ptr)
-            address, size = work.results
+            _, size = work.results
             arrived = self._cupy.cuda.alloc_pinned_memory(size)
-            runtime.memcpyAsync(
-                arrived.ptr, address, size, runtime.memcpyDeviceToHost, self._compute.ptr
-            )
             owners = tuple(view.owner for view in views if isinstance(view, DeviceView))
-            done = self._mark(self._compute)
-            return Running(self._cupy, memory, owners, done, arrived, size // 8)
+            done = self._fetch(work, arrived)
+
+            def add_far(far: Sequence[int]) -> Any:
+                with self._current():
+                    work.add_far(far, self._compute.ptr)
+                    return self._fetch(work, arrived)
+
+            return Running(self._cupy, memory, owners, done, arrived, size, add_far)
+
+    def _fetch(self, work: _cuda.Pass, arrived: Any) -> Any:
+        """Enqueue the copy of the results to the host; an event that is done when they arrived."""
+        runtime = self._cupy.cuda.runtime
+        address, size = work.results
+        runtime.memcpyAsync(
+            arrived.ptr, address, size, runtime.memcpyDeviceToHost, self._compute.ptr
+        )
+        return self._mark(self._compute)
 
     def _producers(self, views: Sequence[View]) -> list[Any]:
         handles = {view.stream for view in views if isinstance(view, DeviceView)}
