@@ -56,10 +56,12 @@ def worst_error(xs, device, precision="high"):
 
 
 def worst_error_of(found, xs):
-    """The largest error of both CKA matrices, by estimator, on data with far examples."""
-    return max(
-        np.abs(found[estimator] - oracle.cka_matrix_about_median(xs, estimator)).max()
-        for estimator in ("biased", "unbiased")
+    """The largest error of both CKA matrices, by estimator, on data with far examples; or NaN."""
+    return np.max(
+        [
+            np.abs(found[estimator] - oracle.cka_matrix_about_median(xs, estimator))
+            for estimator in ("biased", "unbiased")
+        ]
     )
 
 

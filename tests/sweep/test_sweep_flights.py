@@ -100,7 +100,7 @@ def test_the_predicted_memory_is_that_of_two_flights_and_their_passes(config, mo
     loaded = [3 * 70 * (5 + at) * 8 for at in range(GROUPS)]  # float64
     # In one flight: all arrays and results, and what two threads need at a time.
     needs = [own.pass_plan.bytes_centered + own.pass_plan.bytes_workspace for own in plan.groups]
-    results = [3 * 70 * 8 + 2 * 9 * 8] * GROUPS
+    results = [2 * 3 * 70 * 8 + 2 * 9 * 8] * GROUPS
     matrix = 9 * 8
     values = 4 * matrix * GROUPS + 14 * matrix  # of all, and what the estimates of one take
     needed = sum(loaded) + 2 * max(needs) + sum(results) + values

@@ -108,7 +108,7 @@ def test_the_prediction_adds_up(sweep, config_for):
     first, second = plan.groups
     arrays = 3 * (2000 * 704 + 16) * 4  # rows of whole cache lines; 2000 is a multiple of 16
     assert first.bytes_loaded == second.bytes_loaded == arrays
-    results = 3 * 2000 * 8 + 2 * 9 * 8 + 14 * 9 * 8
+    results = 2 * 3 * 2000 * 8 + 2 * 9 * 8 + 14 * 9 * 8
     computing = 2 * arrays + first.pass_plan.bytes_workspace + results
     assert plan.bytes_memory == LIBRARY_BYTES + computing
     alone = memory_of([second], 2)
