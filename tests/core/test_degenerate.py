@@ -225,7 +225,7 @@ def test_different_numbers_of_examples(device, x):
         (np.ma.masked_less(np.arange(40.0).reshape(20, 2), 3), "is a masked array"),
         ([[1.0, 2.0], [3.0]], "must be an array of shape"),
         (None, "array"),
-        ("a.npy", r"must be an array, got 'a\.npy'; fastcka\.store\.read_array reads one"),
+        ("a.npy", r"must be an array, got 'a\.npy'; read_array, from fastcka\.store, reads one"),
     ],
 )
 def test_not_a_representation(device, x, bad, message):

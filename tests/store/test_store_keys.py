@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcka.errors import StoreError, UnknownKeyError
+from fastcka.errors import InputError, StoreError, UnknownKeyError
 from fastcka.store import Key, Store, open_store
 from fastcka.store import headers as headers_module
 from fastcka.store.format import safe_id, step_path
@@ -33,6 +33,16 @@ def test_keys_are_sorted_by_model_step_and_position(store: Store) -> None:
     assert store.models() == ["a", "b"]
     assert store.steps("a") == [9, 100]
     assert {type(key) for key in sorted(store.keys())} == {Key}
+
+
+def test_a_key_may_be_a_tuple(store: Store) -> None:
+    store.write(model="m", step=0, layers={"a": X})
+    np.testing.assert_array_equal(store.read(("m", 0, "a")), X)
+    for wrong in ("m", ("m", 0), None):
+        with pytest.raises(
+            InputError, match=r"key: expected fastcka\.store\.Key\(model, step, layer\)"
+        ):
+            store.read(wrong)
 
 
 def test_more_layers_than_an_object_header_holds(store: Store) -> None:

@@ -46,6 +46,18 @@ def test_a_sweep_reports_steps_that_are_equal(sweep: Path) -> None:
     assert result.written
 
 
+def test_a_sweep_reports_models_that_are_equal(tmp_path: Path) -> None:
+    with create_store(tmp_path / "store") as store:
+        for model, seeds in (("a", (1, 2)), ("b", (1, 2)), ("c", (1, 3))):
+            for step, seed in zip((0, 100), seeds, strict=True):
+                store.write(model=model, step=step, layers={"x": values(seed)})
+    path = tmp_path / "sweep.yaml"
+    path.write_text("store: store\noutput: out\ncompare: {within: [layer, step]}\n")
+    line = "a, b: equal in all 2 representations"  # c has the same first step alone
+    assert plan_sweep(load_sweep(path)).doubtful == (line,)
+    assert run_sweep(path).notes == (line,)
+
+
 def test_a_step_that_is_left_out_is_not_reported(sweep: Path) -> None:
     sweep.write_text(sweep.read_text() + "select: {step: [0, 200]}\n")
     assert plan_sweep(load_sweep(sweep)).doubtful == ()

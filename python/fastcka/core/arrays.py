@@ -131,7 +131,8 @@ def _of_torch(x: Any, name: str) -> ArrayView:
 def _to_numpy(x: Any, name: str) -> NDArray[Any]:
     if isinstance(x, str | bytes | os.PathLike):
         raise InputError(
-            f"{name} must be an array, got {x!r}; fastcka.store.read_array reads one from a file"
+            f"{name} must be an array, got {x!r}; read_array, from "
+            "fastcka.store, reads one from a file"
         )
     if isinstance(x, np.ndarray):
         return plain_array(x, name, shift=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastcka.errors import InputError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,6 +30,18 @@ class Key(NamedTuple):
     model: str
     step: int
     layer: str
+
+    @classmethod
+    def of(cls, key: Any) -> Key:
+        """Return a key, which may be given as a tuple; `InputError` for anything else."""
+        if isinstance(key, cls):
+            return key
+        if isinstance(key, tuple) and len(key) == len(cls._fields):
+            return cls(*key)
+        raise InputError(
+            f"key: expected fastcka.store.Key(model, step, layer), such as one of store.keys(), "
+            f"got {key!r}"
+        )
 
     def __str__(self) -> str:
         return f"model '{self.model}', step {self.step}, layer '{self.layer}'"

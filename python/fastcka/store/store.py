@@ -277,6 +277,7 @@ class Store:
             If its file is not what the format says. The values passed their checksums if there
             is no error; after one, what `out` holds means nothing.
         """
+        key = Key.of(key)
         path = self._existing(key.model, key.step)
         with self._headers.opened(path, key) as (file, chunks):
             if rows is not None:

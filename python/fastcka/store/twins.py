@@ -32,14 +32,30 @@ def equal_names(values: Mapping[Name, Hashable]) -> list[list[Name]]:
     return [names for names in same.values() if len(names) > 1]
 
 
-def twin_models(store: Store, models: Collection[str]) -> list[tuple[list[str], int]]:
-    """Return the models that are equal in all representations, and the number of these."""
+class TwinModels(NamedTuple):
+    """Models whose values are the same in all of their representations."""
+
+    models: list[str]
+    n_representations: int
+
+    def __str__(self) -> str:
+        count = self.n_representations
+        where = "the only representation" if count == 1 else f"all {count} representations"
+        return f"{', '.join(self.models)}: equal in {where}"
+
+
+def twin_models(store: Store, models: Collection[str]) -> list[TwinModels]:
+    """Return the models, of those given, that are equal in all stored representations.
+
+    One checkpoint that was given for two seeds, for example. Models that share their first step
+    alone are no twins.
+    """
     values: dict[str, list[tuple[int, str, str]]] = {}
     for key in store.inventory()[0]:
         if key.model in models:
             values.setdefault(key.model, []).append((key.step, key.layer, store.info(key).digest))
     whole = {model: tuple(sorted(own)) for model, own in values.items()}
-    return [(names, len(values[names[0]])) for names in equal_names(whole)]
+    return [TwinModels(names, len(values[names[0]])) for names in equal_names(whole)]
 
 
 def twin_steps(store: Store, steps: Iterable[tuple[str, int]]) -> list[TwinSteps]:

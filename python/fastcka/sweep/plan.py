@@ -11,7 +11,7 @@ from fastcka.errors import SweepError
 from fastcka.memory import free_memory, size_text
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
-from fastcka.store.twins import twin_steps
+from fastcka.store.twins import twin_models, twin_steps
 from fastcka.sweep.dropped import left_out_text
 from fastcka.sweep.examples import examples_text
 from fastcka.sweep.folder import require_usable
@@ -251,7 +251,10 @@ def plan_sweep(
         explanations=formed.explanations,
         hint=hint,
         threads=n_threads,
-        doubtful=tuple(map(str, twin_steps(store, compared))),
+        doubtful=(
+            *map(str, twin_models(store, {model for model, _ in compared})),
+            *map(str, twin_steps(store, compared)),
+        ),
     )
     header(plan)  # a table with two columns of one name is refused before anything is computed
     if config.export == "pairs":

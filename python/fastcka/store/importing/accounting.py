@@ -66,10 +66,10 @@ def twins(found: FoundTree, store: Store) -> list[ImportFinding]:
         ImportFinding(
             "doubtful",
             "same model under two names",
-            f"{', '.join(models)}: equal in all {count} representations",
-            models[0],
+            str(equal),
+            equal.models[0],
         )
-        for models, count in twin_models(store, found.models)
+        for equal in twin_models(store, found.models)
     ] + [
         ImportFinding("doubtful", "same values at two steps", str(twins), twins.model)
         for twins in twin_steps(store, ((step.model, step.step) for step in found.steps))
