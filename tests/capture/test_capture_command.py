@@ -474,6 +474,21 @@ def test_wrong_keys_of_checkpoints(project: Path, keys: str, message: str) -> No
     assert not (project / "store").exists()
 
 
+def test_a_pattern_is_suggested_for_other_names(project: Path) -> None:
+    folder = project / "runs" / "own"
+    folder.mkdir()
+    for step in (0, 10):
+        torch.save(weights(step), folder / f"net.step-{step}.pt")
+    add_run(project, "name: own, checkpoints: runs/own")
+    result = call("capture.yaml")
+    assert result.exit_code == 2
+    suggested = r"step_pattern: 'net\.step-(\d+)'"
+    assert suggested in " ".join(result.stderr.split())
+    rewrite(project, "checkpoints: runs/own", f"checkpoints: runs/own, {suggested}")
+    assert call("capture.yaml").exit_code == 0
+    np.testing.assert_allclose(first_layer(project, "own", 10), by_hand(weights(10)), atol=1e-6)
+
+
 def test_a_pattern_cannot_stall(project: Path) -> None:
     (project / "runs" / "small" / ("a" * 60 + "!")).touch()
     add_run(project, r'name: own, checkpoints: runs/small, step_pattern: "^(a|a|aa)+$"')

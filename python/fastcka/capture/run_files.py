@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastcka.capture.finding import WEIGHT_FILES, find_checkpoints, step_in_name, step_of_name
@@ -11,7 +13,6 @@ from fastcka.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import torch
 
@@ -100,7 +101,17 @@ def _nothing_found(run: CaptureRun, folder: Path) -> str:
         return f"{folder}: step_pattern {run.step_pattern!r} matches no name{there}"
     single = "; step: 0 captures the folder as a single checkpoint" if _has_weights(folder) else ""
     return (
-        f"{folder}: has no checkpoint; expected checkpoint_step_00100.pt, checkpoint-100/ or "
-        "epoch=0-step=100.ckpt, or names that step_pattern matches, as in step_pattern: "
-        f'"epoch=(\\\\d+)"{there}{single}'
+        f"{folder}: no name says the step as checkpoint_step_00100.pt, checkpoint-100/ and "
+        f"epoch=0-step=100.ckpt do{there}; for other names write, for example, step_pattern: "
+        f"'{_suggested_pattern(names)}'{single}"
     )
+
+
+def _suggested_pattern(names: list[str]) -> str:
+    """Return a pattern that finds the last number in the first name that has one."""
+    for name in names:
+        number = re.search(r"\d+(?!.*\d)", Path(name).stem)
+        if number is not None:
+            before = re.sub(r"[.^$*+?{}\[\]\\|()]", r"\\\g<0>", name[: number.start()])
+            return rf"{before}(\d+)"
+    return r"epoch=(\d+)"

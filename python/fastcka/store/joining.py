@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
 GIVE_IDS: Final = (
     "give the rows ids: example_ids in Store.write, ids in Probe (or in the .npz file of a probe "
-    "set), or, for `fastcka store import`, ids.txt or examples.csv in the folder of the arrays"
+    "set), or, for `fastcka store import`, ids.txt, file_names.txt or examples.csv in the "
+    "folder of the arrays"
 )
 
 
@@ -49,6 +50,6 @@ def join_refusal(sides: Sequence[NamedRows]) -> str | None:
     named = "also named by position" if other.positional_ids else "named by ids"
     return (
         f"{one.name} has no example ids: its {one.n_examples} rows are named by position; "
-        f"{other.name} has {other.n_examples} rows, {named}; which rows are of the same example "
-        f"cannot be known; {GIVE_IDS}"
+        f"{other.name} has {other.n_examples} rows, {named}; their rows cannot be matched: "
+        f"{GIVE_IDS}"
     )
