@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <limits>
 
 #include "../far_rule.hpp"
 #include "memory.hpp"
@@ -172,10 +173,10 @@ std::int64_t pack(const double* rows, std::int64_t count, std::int64_t d, const 
 }
 
 // Gram entries of far examples (panels of `left`) with others (panels of `right`): one micro-tile after the other.
-// Returns how many there are. Where `first` >= 0, both sides are the far examples, the left ones from the first-th on,
-// and entries of an example with itself become zero.
+// Returns how many there are. The first of the left examples is the self-th of the right ones (or would be, if the
+// right ones went on in both directions): entries of an example with itself become zero.
 std::int64_t gram_entries(const double* left, std::int64_t left_panels, const double* right, std::int64_t right_panels,
-                          std::int64_t d, const Products<double>& float64, std::int64_t first, double* out) {
+                          std::int64_t d, const Products<double>& float64, std::int64_t self, double* out) {
   const std::int64_t lanes = float64.lanes;
   std::int64_t offset = 0;
   for (std::int64_t column = 0; column < right_panels; column += float64.most_panels) {
@@ -186,9 +187,9 @@ std::int64_t gram_entries(const double* left, std::int64_t left_panels, const do
       for (std::int64_t row = 0; row < lanes; row += float64.rows) {
         const double* rows = left + panel * lanes * d + row;
         float64.multiply(d, rows, columns, count, out + offset, false, rows);
-        for (std::int64_t r = 0; first >= 0 && r < float64.rows; ++r) {
-          const std::int64_t self = first + panel * lanes + row + r - column * lanes;
-          if (self >= 0 && self < count * lanes) out[offset + r * count * lanes + self] = 0;
+        for (std::int64_t r = 0; r < float64.rows; ++r) {
+          const std::int64_t same = self + panel * lanes + row + r - column * lanes;
+          if (same >= 0 && same < count * lanes) out[offset + r * count * lanes + same] = 0;
         }
         offset += float64.rows * count * lanes;
       }
@@ -229,17 +230,19 @@ std::vector<double> far_sums(const Prepared& prepared, const Products<T>& produc
   const std::int64_t chunks = (prepared.n + chunk - 1) / chunk;
   const auto far = static_cast<std::int64_t>(prepared.far.rows.size());
   constexpr std::int64_t far_at_once = 32;
+  constexpr std::int64_t nowhere = std::numeric_limits<std::int64_t>::min() / 2;
   std::int64_t widest = 0;
   for (const Centered& x : prepared.x) widest = std::max(widest, x.d);
 
-  // Items: the far examples against each chunk of the others, then against themselves.
+  // Items: the far examples against each chunk of all others, then against each chunk of themselves.
+  const std::int64_t far_chunks = (far + chunk - 1) / chunk;
   OrderedSum sum(m, pool);
-  pool.run(chunks + 1, Pool::Progress::reported, [&](std::int64_t item, int worker) {
+  pool.run(chunks + far_chunks, Pool::Progress::reported, [&](std::int64_t item, int worker) {
     Partial partial = sum.acquire(item, worker);
     partial.reset(0, m, 0, m);
-    const bool among_far = item == chunks;
-    const std::int64_t begin = item * chunk;
-    const std::int64_t count = among_far ? far : std::min(chunk, prepared.n - begin);
+    const bool among_far = item >= chunks;
+    const std::int64_t begin = (among_far ? item - chunks : item) * chunk;
+    const std::int64_t count = std::min(chunk, (among_far ? far : prepared.n) - begin);
     const std::int64_t room = round_up(far_at_once, float64.lanes) * round_up(count, float64.lanes);
     const Block<double> v = allocate<double>(m * room);
     const Block<double> rows = allocate<double>(count * widest);
@@ -252,15 +255,15 @@ std::vector<double> far_sums(const Prepared& prepared, const Products<T>& produc
         pool.checkpoint(worker);
         const Centered& x = prepared.x[static_cast<std::size_t>(i)];
         const double* far_rows = prepared.far.x[static_cast<std::size_t>(i)].data();
-        const double* others = far_rows;
+        const double* others = far_rows + begin * x.d;
         if (!among_far) {
           unpack(x, begin, count, products, rows.get());
           others = rows.get();
         }
         const std::int64_t right_panels = pack(others, count, x.d, float64, right.get());
         const std::int64_t left_panels = pack(far_rows + first * x.d, some, x.d, float64, left.get());
-        length = gram_entries(left.get(), left_panels, right.get(), right_panels, x.d, float64, among_far ? first : -1,
-                              v.get() + i * room);
+        length = gram_entries(left.get(), left_panels, right.get(), right_panels, x.d, float64,
+                              among_far ? first - begin : nowhere, v.get() + i * room);
       }
       float64.rank_update(m, length, v.get(), room, partial.values.data());
     }

@@ -81,6 +81,11 @@ def test_far_in_one_representation_only(implementation, route):
     assert worst_error_of(cka_by(xs, route=route), xs) <= 1e-6
 
 
+def test_more_far_examples_than_a_chunk(implementation):
+    xs = with_far_rows(9, 2500, 12, 45, 1e4)
+    assert worst_error_of(cka_by(xs, route="F", chunk=16), xs) <= 1e-6
+
+
 @pytest.mark.parametrize("route", ["G", "F"])
 @pytest.mark.parametrize("count", [3, 40, 150, 250])
 def test_any_number_of_far_examples(implementation, route, count):
