@@ -203,7 +203,7 @@ def test_a_cut_off_file_at_any_length_is_named(tmp_path: Path, contents: str) ->
     ("contents", "message"),
     [
         ("full", "the checksum of record archive/data/0 does not match"),
-        ("safetensors", "not those that its digest is of"),
+        ("safetensors", "do not agree with the digest"),
     ],
 )
 def test_one_changed_weight_is_found(tmp_path: Path, contents: str, message: str) -> None:
