@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 import pytest
 
@@ -110,6 +111,21 @@ def fresh_cuda() -> Iterator[None]:
     backend.cuda_runtime.cache_clear()
     yield
     backend.cuda_runtime.cache_clear()
+
+
+@pytest.fixture
+def as_format_1_0() -> Callable[[Path], None]:
+    """Remove from a file all that format 1.1 added, so that it is one of format 1.0."""
+
+    def remove(path: Path) -> None:
+        with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+            del file["checksums"], file.attrs["seal"]
+            file.attrs.modify("format_version", np.bytes_(b"1.0"))
+            columns = [file["examples"][name] for name in file["examples"]]
+            for data in (*columns, *(file["layers"][name]["x"] for name in file["layers"])):
+                del data.attrs["first_checksum"]
+
+    return remove
 
 
 @contextmanager

@@ -226,11 +226,13 @@ def test_a_pathological_pattern_is_stopped(world, config_for):
         plan_sweep(config_for(within=["layer"], examples="region:^(a|aa)+$"))
 
 
-def test_a_file_with_duplicate_ids_is_refused(world, config_for):
-    """As a program that is none of ours might write it: the last row must not win in silence."""
+def test_a_file_with_duplicate_ids_is_refused(world, config_for, as_format_1_0):
+    """As another program might write it: the last row must not win in silence."""
     world.add("a", IDS)
     world.add("b", _shuffled(5))
-    with h5py.File(next(world.folder.rglob("b-*/0.h5")), "r+") as file:
+    path = next(world.folder.rglob("b-*/0.h5"))
+    as_format_1_0(path)
+    with h5py.File(path, "r+") as file:
         file["examples/id"][7] = file["examples/id"][8]
     with pytest.raises(StoreError, match="ids are not unique"):
         run_sweep(config_for(within=["layer"]))
