@@ -168,7 +168,7 @@ def unmarked(path, model):
         del opened["examples/id"].attrs["positional"]
 
 
-def test_a_file_without_the_mark(tmp_path, config_for):
+def test_a_file_without_the_mark(tmp_path, config_for, as_format_1_0):
     """Nobody knows whether "0" to "n-1" were given: they count as positions, others as ids."""
     write(
         tmp_path,
@@ -177,6 +177,8 @@ def test_a_file_without_the_mark(tmp_path, config_for):
         names=(FULL, {"example_ids": NAMES}),
         none=(FULL, {}),
     )
+    for path in (tmp_path / "store" / "models").rglob("*.h5"):
+        as_format_1_0(path)
     for model in ("range", "turned", "names", "none"):
         unmarked(tmp_path, model)
     with open_store(tmp_path / "store") as store:
