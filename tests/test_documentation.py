@@ -1,4 +1,4 @@
-"""What README.md and the docstrings show is run as it stands."""
+"""The examples of the documentation run, its tables are complete, and its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -13,36 +13,54 @@ import numpy as np
 import pytest
 
 import fastcka
-from fastcka.sweep import load_sweep
+from fastcka.capture.config import CaptureConfig, CaptureRun, load_capture
+from fastcka.sweep import CompareConfig, SweepConfig, load_sweep, plan_sweep
+from fastcka.sweep.table import header
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
+def text(page):
+    return PAGES[page].read_text("utf-8")
+
+
+def block(page, language):
+    (code,) = re.findall(rf"^```{language}\n(.*?)^```", text(page), re.M | re.S)
+    return code
+
+
+def first_cells(page, heading):
+    """Return the names in code quotes in the first column of the tables under a heading."""
+    section = re.split(rf"^{re.escape(heading)}\n", text(page), flags=re.M)[1]
+    section = re.split(r"^## ", section, flags=re.M)[0]
+    cells = re.findall(r"^\| ([^|]*) \|", section, re.M)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
 @pytest.mark.parametrize("module", ["cka", "compare"])
 def test_docstrings(module):
     # By name: the package exports functions that are called like their modules.
-    found = doctest.testmod(importlib.import_module(f"fastcka.core.{module}"))
-    assert found.attempted > 0
-    assert found.failed == 0
+    result = doctest.testmod(importlib.import_module(f"fastcka.core.{module}"))
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 def test_the_python_example(tmp_path):
-    example, _ = blocks("python")
+    example = block("README.md", "python")
     assert len(example.strip().splitlines()) <= 12
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert "cka_unbiased" in done.stdout
     assert done.stderr == ""
+    assert (tmp_path / "cka.png").stat().st_size > 0
 
 
-def test_the_store_example_and_the_sweep(tmp_path, monkeypatch, rng):
+@pytest.fixture
+def store_example(tmp_path, monkeypatch, rng):
+    """The names of the store example after it ran, in a folder of the test."""
     monkeypatch.chdir(tmp_path)
-    _, example = blocks("python")
     names = {
         "fastcka": fastcka,
         "a": rng.standard_normal((20, 3)),
@@ -50,26 +68,71 @@ def test_the_store_example_and_the_sweep(tmp_path, monkeypatch, rng):
         "ids": [f"image{i}" for i in range(20)],
         "labels": list(range(20)),
     }
-    exec(example, names)
-    np.testing.assert_array_equal(list(names["arrays"].values())[1], names["b"])
+    exec(block("store.md", "python"), names)
+    return names
+
+
+def test_the_store_example(store_example):
+    np.testing.assert_array_equal(list(store_example["arrays"].values())[1], store_example["b"])
     with fastcka.open_store("my-store") as store:
         keys = [tuple(key) for key in store.keys()]
     assert keys == [("cnn-seed0", 100, "conv1"), ("cnn-seed0", 100, "conv2")]
 
+
+@pytest.fixture
+def sweep_example(store_example, rng):
     with fastcka.create_store("my-store", exist_ok=True) as store:
         for model, family, seed in (("cnn-seed1", "cnn", 1), ("mlp-seed0", "mlp", 0)):
-            layers = {"conv1": rng.standard_normal((20, 3))}
-            factors = {"family": family, "seed": seed}
             store.write(
-                model=model, step=100, layers=layers, example_ids=names["ids"], factors=factors
+                model=model,
+                step=100,
+                layers={"conv1": rng.standard_normal((20, 3))},
+                example_ids=store_example["ids"],
+                factors={"family": family, "seed": seed},
             )
-    (sweep,) = blocks("yaml")
-    Path("sweep.yaml").write_text(sweep, "utf-8")
-    assert load_sweep("sweep.yaml").compare.steps == "all_common"
-    result = fastcka.run_sweep("sweep.yaml")
-    assert result.comparisons == 1
+    Path("sweep.yaml").write_text(block("README.md", "yaml"), "utf-8")
+    return load_sweep("sweep.yaml")
 
 
-def test_the_picture_is_there():
-    for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README.read_text("utf-8")):
-        assert (README.parent / name).is_file()
+def test_the_sweep_example(sweep_example):
+    assert sweep_example.compare.steps == "all_common"
+    assert fastcka.run_sweep("sweep.yaml").comparisons == 1
+
+
+def test_the_fields_of_a_sweep_are_documented():
+    assert sorted(first_cells("sweeps.md", "## Fields of sweep.yaml")) == sorted(
+        SweepConfig.model_fields
+    )
+    rules = [cell.split(":")[0] for cell in first_cells("sweeps.md", "## Which pairs: `compare`")]
+    assert sorted([*rules, "order", "steps"]) == sorted(CompareConfig.model_fields)
+
+
+def test_the_columns_of_results_are_documented(sweep_example):
+    names = first_cells("sweeps.md", "## Results")
+    columns = header(plan_sweep(sweep_example))
+    general = [c for c in columns if c not in ("family", "layer", "step", "family_a", "family_b")]
+    general = [c for c in general if c not in ("seed_a", "seed_b")]
+    documented = [n for n in names if n not in ("within", "<factor>_a", "<factor>_b")]
+    assert documented == general
+
+
+def test_the_capture_example_and_its_keys(tmp_path):
+    file = tmp_path / "capture.yaml"
+    file.write_text(block("checkpoints.md", "yaml"), "utf-8")
+    assert [run.name for run in load_capture(file).runs] == ["mlp-seed0", "mlp-seed1"]
+    keys = first_cells("checkpoints.md", "## Capture layers into a store")
+    assert set(keys) == {*CaptureConfig.model_fields, *CaptureRun.model_fields}
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links(page):
+    folder = PAGES[page].parent
+    links = re.findall(r"\]\(([^)]+)\)", text(page))
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = folder / path if path else PAGES[page]
+        assert target.is_file(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.M)
+            assert anchor in [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
