@@ -12,47 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-import fastcka.capture.recorder
+from capture.recordings import Counter, plan_of, run, step_file
 from fastcka.capture import (
     CheckpointPlan,
     CheckpointRecorder,
-    checkpoint_path,
     read_checkpoint,
     restore_rng_state,
 )
-from fastcka.errors import CheckpointWarning, InputError, WrongStepError
-
-
-class Counter(nn.Module):
-    """Its one weight is the number of updates made to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def update(self) -> None:
-        with torch.no_grad():
-            self.weight += 1
-
-
-def plan_of(*steps: int, training_steps: int | None = None) -> dict[str, Any]:
-    total = max(steps) if training_steps is None else training_steps
-    return {"experiments": {"run": {"training_steps": total, "checkpoint_steps": list(steps)}}}
-
-
-def run(directory: Path, *steps: int, updates: int, **options: Any) -> CheckpointRecorder:
-    """Record a counter; step 0 too."""
-    model = Counter()
-    with CheckpointRecorder(plan_of(*steps), "run", directory, **options) as recorder:
-        recorder.before_training(model)
-        for _ in range(updates):
-            model.update()
-            recorder.after_update(model)
-    return recorder
-
-
-def step_file(directory: Path, step: int) -> Path:
-    return directory / "run" / f"checkpoint_step_{step:05d}.pt"
+from fastcka.errors import CheckpointWarning, InputError
 
 
 def test_the_documents_loop_as_it_stands_saves_all_planned_steps(
@@ -346,94 +313,3 @@ def test_impossible_arguments(tmp_path: Path, options: dict[str, Any], message: 
     with pytest.raises(InputError, match=message):
         CheckpointRecorder(**arguments)
     assert not (tmp_path / "d").exists()
-
-
-def test_another_runs_file_is_not_overwritten(tmp_path: Path) -> None:
-    first = run(tmp_path, 0, 2, updates=2)
-    before = step_file(tmp_path, 0).read_bytes()
-    with pytest.raises(InputError, match=rf"another run, '{first.run_id}'.*overwrite=True"):
-        CheckpointRecorder(plan_of(0, 5), "run", tmp_path)
-    assert step_file(tmp_path, 0).read_bytes() == before
-    # Nor one that no recorder wrote.
-    torch.save({"step": 2, "model_state_dict": Counter().state_dict()}, step_file(tmp_path, 2))
-    with pytest.raises(InputError, match=r"step_00002\.pt belongs to another run, that has no id"):
-        CheckpointRecorder(plan_of(2), "run", tmp_path)
-
-
-def test_overwriting_replaces_each_file_when_the_new_one_is_there(tmp_path: Path) -> None:
-    first = run(tmp_path, 0, 2, updates=2)
-    second = CheckpointRecorder(plan_of(0, 2), "run", tmp_path, overwrite=True)
-    assert second.missing == (0, 2)
-    second.before_training(Counter())
-    ids = [read_checkpoint(step_file(tmp_path, step)).run_id for step in (0, 2)]
-    assert ids == [second.run_id, first.run_id]
-
-
-def test_two_formats_of_one_step_do_not_come_about(tmp_path: Path) -> None:
-    first = run(tmp_path, 0, 2, updates=2)
-    for options in ({"overwrite": True}, {"run_id": first.run_id}):
-        with pytest.raises(InputError, match=r"step_00000\.pt is there, and .*00000\.safetensors"):
-            CheckpointRecorder(plan_of(0), "run", tmp_path, contents="safetensors", **options)
-
-
-def test_an_interrupted_run_goes_on_under_its_id(tmp_path: Path) -> None:
-    with pytest.warns(CheckpointWarning, match=": 5; 2 updates"):
-        first = run(tmp_path, 0, 2, 5, updates=2)
-    resumed = CheckpointRecorder(plan_of(0, 2, 5), "run", tmp_path, run_id=first.run_id)
-    assert resumed.missing == (5,)
-    for step in (3, 4, 5):
-        resumed.after_update(Counter(), step=step)
-    resumed.finish()
-    assert {read_checkpoint(step_file(tmp_path, s)).run_id for s in (0, 2, 5)} == {first.run_id}
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = run(tmp_path, 0, updates=0)
-    before = step_file(tmp_path, 0).read_bytes()
-
-    def half_a_file(_content: object, file: Any) -> None:
-        file.write(b"PK half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", half_a_file)
-    recorder = CheckpointRecorder(plan_of(0), "run", tmp_path, run_id=first.run_id)
-    with pytest.raises(OSError, match="No space left"):
-        recorder.before_training(Counter())
-    assert list((tmp_path / "run").iterdir()) == [step_file(tmp_path, 0)]
-    assert step_file(tmp_path, 0).read_bytes() == before
-
-
-def test_what_could_not_be_loaded_again_is_not_written(tmp_path: Path) -> None:
-    model = Counter()
-    optimizer = torch.optim.SGD(model.parameters(), lr=np.float64(0.1))
-    recorder = CheckpointRecorder(plan_of(1), "run", tmp_path)
-    with pytest.raises(InputError, match=r"not written.*optimizer's state.*float\(rate\)"):
-        recorder.after_update(model, optimizer=optimizer)
-    assert recorder.missing == (1,)
-    assert not list((tmp_path / "run").iterdir())
-
-    class Extra(nn.Module):
-        def get_extra_state(self) -> object:
-            return {"scale": 3}
-
-    with pytest.raises(InputError, match="dict under '_extra_state'"):
-        CheckpointRecorder(plan_of(1), "run", tmp_path).after_update(Extra())
-
-
-def test_nothing_is_copied_between_planned_steps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorder = CheckpointRecorder(plan_of(9), "run", tmp_path)
-    monkeypatch.setattr(fastcka.capture.recorder, "bare_state", None)
-    for _ in range(8):
-        assert recorder.after_update(Counter(), loss=torch.tensor([1.0, 2.0])) is None
-    assert checkpoint_path(recorder.folder, 9) == step_file(tmp_path, 9)
-
-
-def test_a_file_of_another_step_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    first = run(tmp_path, 0, 2, updates=2)
-    step_file(tmp_path, 2).write_bytes(step_file(tmp_path, 0).read_bytes())
-    with pytest.raises(WrongStepError, match="contains step 0, but its name says 2"):
-        CheckpointRecorder(plan_of(0, 2), "run", tmp_path, run_id=first.run_id)

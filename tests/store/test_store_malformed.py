@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -20,94 +17,21 @@ from fastcka.errors import (
     StoreError,
     UnsafeFileError,
 )
-from fastcka.store import Key, Store, open_store
-from fastcka.store.checksums import seal_of
-
-KEY = Key("m", 3, "a")
-N, D = 7, 5
-
-
-@pytest.fixture
-def sealed(store: Store, values: np.ndarray) -> Path:
-    """A file of a store, good so far."""
-    store.write(
-        model="m",
-        step=3,
-        layers={"a": values, "b": values + 1},
-        example_columns={"c": ["x"] * N, "flag": [True] * N},
-        factors={"seed": 0},
-    )
-    return store.info(KEY).path
-
-
-@pytest.fixture
-def written(sealed: Path, as_format_1_0: Callable[[Path], None]) -> Path:
-    """The same in format 1.0, where no checksum hides what else is wrong."""
-    as_format_1_0(sealed)
-    return sealed
-
-
-def put(file: h5py.File, name: str, **options: object) -> h5py.Dataset:
-    """Replace a dataset by one that follows the format but for `options`."""
-    if name in file:
-        del file[name]
-    settings: dict = {"shape": (N, D), "dtype": "<f4", "chunks": (N, D), "fletcher32": True}
-    settings |= options
-    values = settings.pop("values", 0)
-    data = file.create_dataset(name, **settings)
-    if values is not None:
-        data[...] = values
-    return data
-
-
-def text(file: h5py.File, name: str, value: str, where: str = "/") -> None:
-    data = value.encode()
-    file[where].attrs[name] = np.array(data, dtype=h5py.string_dtype("utf-8", len(data)))
-
-
-def drop(file: h5py.File, name: str, where: str = "/") -> None:
-    del file[where].attrs[name]
-
-
-def replace(file: h5py.File, name: str, link: object) -> None:
-    del file[name]
-    file[name] = link
-
-
-def external_storage(file: h5py.File) -> None:
-    side = Path(file.filename).with_name("side.bin")
-    side.write_bytes(bytes(N * D * 4))
-    del file["layers/0/x"]
-    file.create_dataset("layers/0/x", (N, D), "<f4", external=[(str(side), 0, N * D * 4)])
-
-
-def virtual(file: h5py.File) -> None:
-    other = Path(file.filename).with_name("other.bin")
-    with h5py.File(other, "w") as source:
-        source["x"] = np.zeros((N, D), "<f4")
-    layout = h5py.VirtualLayout((N, D), "<f4")
-    layout[...] = h5py.VirtualSource(other, "x", (N, D))
-    del file["layers/0/x"]
-    file.create_virtual_dataset("layers/0/x", layout)
-
-
-def unknown_filter(file: h5py.File) -> None:
-    del file["layers/0/x"]
-    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    creation.set_chunk((N, D))
-    creation.set_filter(54321, h5py.h5z.FLAG_OPTIONAL, ())
-    space = h5py.h5s.create_simple((N, D))
-    h5py.h5d.create(file["layers/0"].id, b"x", h5py.h5t.IEEE_F32LE, space, creation)
-    file["layers/0/x"][...] = 0
-
-
-def second_name(group: h5py.Group, name: bytes) -> None:
-    group.id.links.create_hard(b"\xff", group.id, name)
-
-
-def one_chunk_missing(file: h5py.File) -> None:
-    put(file, "layers/0/x", chunks=(4, D), values=None)[:4] = 1
-    file.create_dataset("padding", data=np.zeros(1000))  # so that the file is large enough
+from fastcka.store import Store, open_store
+from store.malformed_files import (
+    KEY,
+    D,
+    N,
+    drop,
+    external_storage,
+    one_chunk_missing,
+    put,
+    replace,
+    second_name,
+    text,
+    unknown_filter,
+    virtual,
+)
 
 
 class Case(NamedTuple):
@@ -117,6 +41,8 @@ class Case(NamedTuple):
 
 
 X = "layers/0/x"
+
+
 CASES = {
     # The root
     "no format": Case(lambda f: drop(f, "format"), CorruptFileError, "'format': expected 'fastck"),
@@ -408,100 +334,3 @@ def test_a_malformed_file_with_checksums_is_a_named_error(
     errors, _ = answers(open_store(store.path))
     assert errors
     assert all(isinstance(error, StoreError) for error in errors)
-
-
-def truncate(path: Path, share: float) -> None:
-    os.truncate(path, int(path.stat().st_size * share))
-
-
-FILES = {
-    "empty": (lambda p: p.write_bytes(b""), CorruptFileError, "cut off after 0 bytes"),
-    "text": (lambda p: p.write_text("step,loss"), CorruptFileError, "not an HDF5 file .*step,los"),
-    "cut to 1%": (lambda p: truncate(p, 0.01), CorruptFileError, "damaged"),
-    "cut to half": (lambda p: truncate(p, 0.5), CorruptFileError, "damaged"),
-    "cut by a little": (lambda p: truncate(p, 0.999), CorruptFileError, "damaged"),
-    "other step's name": (lambda p: p.rename(p.with_name("8.h5")), CorruptFileError, "step 3"),
-    "other model's folder": (
-        lambda p: p.parent.rename(p.parent.with_name("x-0123456789abcdef")),
-        CorruptFileError,
-        "holds model 'm', whose folder is",
-    ),
-    "symbolic link": (
-        lambda p: (shutil.move(p, p.parents[2] / "x"), p.symlink_to(p.parents[2] / "x")),
-        UnsafeFileError,
-        "a symbolic link",
-    ),
-    "linked folder": (
-        lambda p: (
-            shutil.move(p.parent, p.parents[3] / "x"),
-            p.parent.symlink_to(p.parents[3] / "x"),
-        ),
-        UnsafeFileError,
-        "a symbolic link",
-    ),
-    "pipe": (lambda p: (p.unlink(), os.mkfifo(p)), UnsafeFileError, "not a plain file"),
-    "folder": (lambda p: (p.unlink(), p.mkdir()), UnsafeFileError, "not a plain file"),
-    "user block": (
-        lambda p: p.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(504) + p.read_bytes()),
-        CorruptFileError,
-        "damaged|user block",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_none_of_ours(store: Store, written: Path, name: str) -> None:
-    damage, error, message = FILES[name]
-    damage(written)
-    with pytest.raises(error, match=message):
-        open_store(store.path).keys()
-    errors = [f for f in open_store(store.path).verify() if f.kind == "error"]
-    assert len(errors) == 1
-    with pytest.raises(error, match=message):
-        raise error(errors[0].message)
-
-
-def test_a_file_that_may_not_be_opened(store: Store, written: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may open everything")
-    written.chmod(0)
-    with pytest.raises(StoreError, match="cannot be opened: Permission denied"):
-        open_store(store.path).keys()
-
-
-def test_a_higher_minor_version_may_hold_more(
-    store: Store, sealed: Path, values: np.ndarray
-) -> None:
-    with h5py.File(sealed, "r+", libver=("v110", "v110")) as file:
-        text(file, "format_version", "1.7")
-        names = ("format_version", "model", "factors", "provenance")
-        root = {name: file.attrs[name].decode() for name in names} | {"step": 3}
-        text(file, "seal", seal_of(root, ["c", "flag"], 2, file["checksums"][...]))
-        text(file, "mood", "good")
-        file["future"] = h5py.ExternalLink("elsewhere.h5", "/")
-        text(file, "colour", "red", "layers/0")
-    np.testing.assert_array_equal(open_store(store.path).read(KEY), values)
-    assert [finding.kind for finding in store.verify()] == ["ok"]
-
-
-@pytest.mark.parametrize(
-    ("marker", "error", "message"),
-    [
-        ("", CorruptFileError, "not the marker"),
-        ("[]", CorruptFileError, "expected an object, got list"),
-        ("[" * 50_000, CorruptFileError, "nested too deep"),
-        ('{"format": "zarr"}', CorruptFileError, "expected 'fastcka.store', got 'zarr'"),
-        ('{"format": "fastcka.store"}', FormatVersionError, "got 'None'"),
-        (
-            json.dumps({"format": "fastcka.store", "format_version": "3.0"}),
-            FormatVersionError,
-            r"version 3\.0 of the format; this fastcka reads version 1\.1: update",
-        ),
-    ],
-)
-def test_markers_that_are_refused(
-    store: Store, marker: str, error: type[StoreError], message: str
-) -> None:
-    (store.path / "store.json").write_text(marker)
-    with pytest.raises(error, match=message):
-        open_store(store.path)

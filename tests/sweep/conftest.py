@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastcka.store import create_store
-from fastcka.sweep import SweepConfig
+from fastcka.sweep import SweepConfig, run_sweep
 
 
 class LabelledStore:
@@ -120,3 +120,19 @@ def trained(tmp_path):
                     for layer, x in layers.items():
                         arrays[model, step, layer] = x
     return arrays
+
+
+@pytest.fixture
+def events():
+    return []
+
+
+@pytest.fixture
+def run(events):
+    """Run a sweep, with its events kept in ``events`` (emptied first)."""
+
+    def call(config, **options):
+        events.clear()
+        return run_sweep(config, on_event=events.append, **options)
+
+    return call

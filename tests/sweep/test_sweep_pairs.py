@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -11,178 +10,7 @@ import pytest
 from fastcka.errors import SweepError
 from fastcka.store import Key, create_store
 from fastcka.sweep import plan_sweep
-
-TASKS = {
-    "pt2": [
-        "distance, trianglearea",
-        "angle, compass",
-        "inside, perimeter",
-        "crossing, distance",
-        "trianglearea, angle",
-        "compass, inside",
-        "perimeter, crossing",
-    ],
-    "pt3": [
-        "distance, trianglearea, angle",
-        "compass, inside, perimeter",
-        "crossing, distance, trianglearea",
-        "angle, compass, inside",
-        "perimeter, crossing, distance",
-        "trianglearea, angle, compass",
-        "inside, perimeter, crossing",
-    ],
-}
-# As the study's own log lists them.
-DISJOINT = {
-    "pt2": ["12", "13", "16", "17", "23", "24", "27", "34", "35", "45", "46", "56", "57", "67"],
-    "pt3": ["12", "17", "23", "34", "45", "56", "67"],
-}
-SEEDS = ("orig", 1, 2)
-LAYERS = ("3", "4", "5", "6")
-LAST = {"pt2": 328125, "pt3": 328132}
-
-
-def _model(family, variant, seed):
-    return f"{family}-{variant}" + ("" if seed == "orig" else f"_seed{seed}")
-
-
-def _names(plan):
-    """Return the pairs of a plan as a list of sets of (model, layer)."""
-    return [frozenset((key.model, key.layer) for key in pair) for pair in plan.pairs()]
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """Write PT2 and PT3 models 1 to 7 of three seeds, four layers, two steps each."""
-    folder = tmp_path_factory.mktemp("study") / "store"
-    x = np.arange(8.0).reshape(4, 2)
-    with create_store(folder) as store:
-        for family, variant, seed in itertools.product(TASKS, range(1, 8), SEEDS):
-            for step in (0, LAST[family]):
-                store.write(
-                    model=_model(family, variant, seed),
-                    step=step,
-                    layers=dict.fromkeys(LAYERS, x),
-                    example_ids=list("abcd"),
-                    factors={
-                        "family": family,
-                        "variant": variant,
-                        "seed": seed,
-                        "tasks": TASKS[family][variant - 1].split(", "),
-                    },
-                )
-    return folder
-
-
-def _study_plan(config_for, study, **compare):
-    rules = {"within": ["family", "layer"], "disjoint": ["tasks"], "steps": "final_each"}
-    return plan_sweep(config_for(store=study, compare=rules | compare))
-
-
-def _study_pairs(seeds):
-    """Enumerate the study's pairs from the lists of its log, for pairs of (lower, upper) seeds."""
-    return {
-        frozenset({(_model(family, pair[0], one), layer), (_model(family, pair[1], other), layer)})
-        for family, pairs in DISJOINT.items()
-        for pair in pairs
-        for one, other in seeds
-        for layer in LAYERS
-    }
-
-
-# --- the study ---------------------------------------------------------------------------------
-
-
-def test_disjoint_pairs_of_all_seeds_are_756(config_for, study):
-    plan = _study_plan(config_for, study)
-    pairs = _names(plan)
-    assert len(pairs) == len(set(pairs)) == 756
-    assert set(pairs) == _study_pairs(list(itertools.product(SEEDS, repeat=2)))
-    # 8 groups of 21 models have 210 pairs each.
-    assert (len(plan.groups), plan.n_pairs) == (8, 8 * 210)
-    assert plan.dropped_by_rule == {"disjoint tasks": 8 * 210 - 756}
-
-
-def test_pairs_of_different_seeds_are_504(config_for, study):
-    pairs = _names(_study_plan(config_for, study, differ=["seed"]))
-    assert len(pairs) == len(set(pairs)) == 504
-    assert set(pairs) == _study_pairs(list(itertools.permutations(SEEDS, 2)))
-
-
-def test_ascending_seeds_are_the_252_of_the_log(config_for, study):
-    plan = _study_plan(
-        config_for,
-        study,
-        differ=["seed"],
-        ascending=["variant", "seed"],
-        order={"seed": list(SEEDS)},
-    )
-    pairs = _names(plan)
-    assert len(pairs) == len(set(pairs)) == 252
-    assert set(pairs) == _study_pairs(list(itertools.combinations(SEEDS, 2)))
-    by_family = {
-        family: sum(len(g.pairs) for g in plan.groups if g.fields["family"] == family)
-        for family in TASKS
-    }
-    assert by_family == {"pt2": 168, "pt3": 84}
-    assert {(key.model[:3], key.step) for pair in plan.pairs() for key in pair} == set(LAST.items())
-
-
-def test_the_252_without_differ_are_the_same(config_for, study):
-    plan = _study_plan(
-        config_for, study, ascending=["variant", "seed"], order={"seed": list(SEEDS)}
-    )
-    assert set(_names(plan)) == _study_pairs(list(itertools.combinations(SEEDS, 2)))
-    assert plan.dropped_by_rule == {
-        "disjoint tasks": 924,
-        "ascending variant, seed": 252 + 252,
-    }
-    assert plan.dropped["pairs in a group with equal 'seed' (compare.ascending)"] == 252
-
-
-def test_the_plan_says_what_ascending_dropped(config_for, study):
-    plan = _study_plan(
-        config_for,
-        study,
-        differ=["seed"],
-        ascending=["variant", "seed"],
-        order={"seed": list(SEEDS)},
-    )
-    reason = (
-        "pairs in a group rising in one and falling in another of variant, seed "
-        "(compare.ascending): comparisons of their own, not repeats of those kept"
-    )
-    told = json.loads(json.dumps(plan.to_dict()))
-    assert told["dropped"][reason] == 252
-    # In each group, the lowest variant of the highest seed and the highest variant of the lowest
-    # seed are in no pair: 19 of 21 models are read.
-    assert (told["representations"], told["groups"], told["comparisons"]) == (8 * 19, 8, 252)
-    assert plan.facts()["nothing shared in a pair"] == "tasks"
-    derivation = plan.facts()["derivation"]
-    assert derivation.startswith(
-        "1,680 within the groups, less 924 by disjoint tasks, less 252 by differ seed, less 252 by "
-        "ascending variant, seed: 252\n"
-    )
-    assert "leaves out comparisons of different models, not repeats" in derivation
-    [explanation] = told["explanations"]
-    left_out, kept = explanation.split(" is left out, ")
-    # The two pairs in the words are different pairs of models, with the same labels shuffled.
-    assert "(variant=1, seed=1) with (variant=2, seed=orig)" in left_out
-    assert "(variant=1, seed=orig) with (variant=2, seed=1)" in kept
-
-
-# --- the same words for every shape ------------------------------------------------------------
-
-
-def _grid(factors, *, steps=(0,), layers=("l",)):
-    return [
-        Key(model, step, layer) for model in sorted(factors) for step in steps for layer in layers
-    ]
-
-
-def _compare(config_for, labelled_store, compare, factors, *, steps=(0,), layers=("l",), **fields):
-    store = labelled_store(_grid(factors, steps=steps, layers=layers), factors)
-    return plan_sweep(config_for(compare=compare, **fields), store)
+from sweep.factor_grids import SEEDS, compare_factors
 
 
 @pytest.mark.parametrize(
@@ -203,7 +31,7 @@ def _compare(config_for, labelled_store, compare, factors, *, steps=(0,), layers
 def test_layers_steps_and_models_by_the_same_words(
     config_for, labelled_store, compare, equal, count
 ):
-    plan = _compare(
+    plan = compare_factors(
         config_for,
         labelled_store,
         compare,
@@ -219,7 +47,7 @@ def test_layers_steps_and_models_by_the_same_words(
 
 
 def test_layers_of_one_model_against_those_of_another(config_for, labelled_store):
-    plan = _compare(
+    plan = compare_factors(
         config_for,
         labelled_store,
         {"left": {"model": "a"}, "right": {"model": "b"}},
@@ -234,7 +62,7 @@ def test_layers_of_one_model_against_those_of_another(config_for, labelled_store
 
 def test_sides_that_overlap_give_each_pair_once(config_for, labelled_store):
     factors = {name: {"set": list(name)} for name in ("x", "xy", "yx", "y", "z")}
-    plan = _compare(config_for, labelled_store, {"left": {"set": "x"}, "right": {}}, factors)
+    plan = compare_factors(config_for, labelled_store, {"left": {"set": "x"}, "right": {}}, factors)
     pairs = [frozenset((a.model, b.model)) for a, b in plan.pairs()]
     # Every pair but those of y and z alone.
     assert len(pairs) == len(set(pairs)) == 10 - 1
@@ -242,7 +70,7 @@ def test_sides_that_overlap_give_each_pair_once(config_for, labelled_store):
     both = {"left": {"set": "x"}, "right": {"set": "y"}}
     pairs = [
         frozenset((a.model, b.model))
-        for a, b in _compare(config_for, labelled_store, both, factors).pairs()
+        for a, b in compare_factors(config_for, labelled_store, both, factors).pairs()
     ]
     assert sorted(map(sorted, pairs)) == sorted(
         map(sorted, itertools.combinations(("x", "xy", "yx", "y"), 2))
@@ -251,11 +79,13 @@ def test_sides_that_overlap_give_each_pair_once(config_for, labelled_store):
 
 def test_one_exclude_leaves_out_what_fits_all_of_its_fields(config_for, labelled_store):
     factors = {f"{v}{s}": {"variant": v, "seed": s} for v in "ab" for s in (1, 2)}
-    plan = _compare(config_for, labelled_store, {}, factors, exclude={"variant": "a", "seed": [2]})
+    plan = compare_factors(
+        config_for, labelled_store, {}, factors, exclude={"variant": "a", "seed": [2]}
+    )
     assert [r.key.model for r in plan.representations] == ["a1", "b1", "b2"]
     assert plan.dropped == {"representations left out by exclude (variant, seed)": 1}
     lacking = factors | {"c": {"seed": 2}}
-    plan = _compare(config_for, labelled_store, {}, lacking, exclude={"variant": "a"})
+    plan = compare_factors(config_for, labelled_store, {}, lacking, exclude={"variant": "a"})
     assert [r.key.model for r in plan.representations] == ["b1", "b2", "c"]
 
 
@@ -270,7 +100,7 @@ def test_one_exclude_leaves_out_what_fits_all_of_its_fields(config_for, labelled
     ],
 )
 def test_the_last_step_after_exclude(config_for, labelled_store, exclude, last):
-    plan = _compare(
+    plan = compare_factors(
         config_for,
         labelled_store,
         {"within": ["layer"], "steps": "final_each"},
@@ -304,7 +134,7 @@ def test_disjoint_and_overlapping_divide_the_pairs(config_for, labelled_store):
     }
 
     def pairs(**compare):
-        plan = _compare(config_for, labelled_store, compare, factors)
+        plan = compare_factors(config_for, labelled_store, compare, factors)
         return {a.model[1] + b.model[1] for a, b in plan.pairs()}
 
     assert pairs(disjoint=["tasks"]) == {"13", "14", "24", "34", "35", "45"}
@@ -315,7 +145,7 @@ def test_disjoint_and_overlapping_divide_the_pairs(config_for, labelled_store):
 
 def test_members_of_a_set_are_equal_as_values_are(config_for, labelled_store):
     factors = {"a": {"k": [1]}, "b": {"k": ["1"]}, "c": {"k": [True]}, "d": {"k": [1.0]}}
-    plan = _compare(config_for, labelled_store, {"overlapping": ["k"]}, factors)
+    plan = compare_factors(config_for, labelled_store, {"overlapping": ["k"]}, factors)
     assert [(a.model, b.model) for a, b in plan.pairs()] == [("a", "d")]
 
 
@@ -328,7 +158,7 @@ def _ascending(config_for, labelled_store, values, order=None):
     compare = {"ascending": ["number", "value"]}
     if order is not None:
         compare["order"] = {"value": order}
-    plan = _compare(config_for, labelled_store, compare, factors)
+    plan = compare_factors(config_for, labelled_store, compare, factors)
     return {a.model[1] + b.model[1] for a, b in plan.pairs()}
 
 
@@ -392,151 +222,13 @@ def test_three_fields_rise_together_or_not_at_all(config_for, labelled_store):
         f"m{i}{j}{k}": {"i": i, "j": j, "k": k}
         for i, j, k in itertools.product((0, 1), (0, 1, 2), (0, 1))
     }
-    plan = _compare(config_for, labelled_store, {"ascending": ["i", "j", "k"]}, factors)
+    plan = compare_factors(config_for, labelled_store, {"ascending": ["i", "j", "k"]}, factors)
     assert {(a.model, b.model) for a, b in plan.pairs()} == {
         ("m000", "m111"),
         ("m000", "m121"),
         ("m010", "m121"),
     }
     assert "(i=0, j=0, k=0) with (i=1, j=1, k=1) is another pair" in plan.explanations[0]
-
-
-# --- brute force -------------------------------------------------------------------------------
-
-
-def _identity(value):
-    return (type(value) is bool, isinstance(value, str), value)
-
-
-def _set_of(value):
-    return {_identity(one) for one in (value if isinstance(value, list) else [value])}
-
-
-def _equal(a, b):
-    if isinstance(a, list) != isinstance(b, list):
-        return False
-    return sorted(a) == sorted(b) if isinstance(a, list) else _identity(a) == _identity(b)
-
-
-def _takes(wanted, own):
-    return all(
-        any(_identity(value) in _set_of(own[field]) for value in values)
-        for field, values in wanted.items()
-    )
-
-
-def _is_compared(a, b, compare):
-    """Say by the words of the documentation if two representations are compared."""
-    places = {f: list(map(_identity, values)) for f, values in compare["order"].items()}
-
-    def place(own, field):
-        return places[field].index(_identity(own[field])) if field in places else own[field]
-
-    rises = [
-        {place(one, f) < place(other, f) for f in compare["ascending"]}
-        for one, other in ((a, b), (b, a))
-    ]
-    left, right = compare.get("left"), compare.get("right")
-    return (
-        all(_equal(a[f], b[f]) for f in (*compare["within"], *compare["same"]))
-        and not any(_equal(a[f], b[f]) for f in compare["differ"])
-        and not any(_set_of(a[f]) & _set_of(b[f]) for f in compare["disjoint"])
-        and all(_set_of(a[f]) & _set_of(b[f]) for f in compare["overlapping"])
-        and ({True} in rises or not compare["ascending"])
-        and (
-            left is None
-            or (_takes(left, a) and _takes(right, b))
-            or (_takes(left, b) and _takes(right, a))
-        )
-    )
-
-
-def _choose(rng, values, least, most):
-    count = rng.integers(least, min(most, len(values)) + 1)
-    return [values[at] for at in rng.choice(len(values), size=count, replace=False)]
-
-
-def _random_sweep(rng):
-    factors = {
-        f"m{number}": {
-            "family": str(rng.choice(["mlp", "cnn"])),
-            "seed": ["orig", 1, 2, True][rng.integers(4)],
-            "variant": int(rng.integers(1, 5)),
-            "tasks": _choose(rng, ["x", "y", "z", 1], 0, 2),
-        }
-        for number in range(rng.integers(3, 8))
-    }
-    keys = _grid(factors, steps=(0, 10)[: rng.integers(1, 3)], layers=("1", "2"))
-    fields = ["model", "step", "layer", "family", "seed", "variant"]
-    rng.shuffle(fields)
-    present = {
-        field: [value for _, value in sorted({repr(v): v for v in column}.items())]
-        for field in [*fields, "tasks"]
-        for column in [
-            [
-                one
-                for key in keys
-                for value in [{**key._asdict(), **factors[key.model]}[field]]
-                for one in (value if isinstance(value, list) else [value])
-            ]
-        ]
-        if column
-    }
-
-    def wanted(most):
-        some = _choose(rng, sorted(present), 0, most)
-        return {field: _choose(rng, present[field], 1, 3) for field in some}
-
-    ordered = [f for f in fields[3:] if f in ("seed", "variant", "layer", "step")]
-    ascending = _choose(rng, ordered, 0, 2) if rng.integers(2) else []
-    compare = {
-        "within": fields[: rng.integers(0, 2)],
-        "same": fields[1 : 1 + rng.integers(0, 2)],
-        "differ": fields[3 : 3 + rng.integers(0, 2)],
-        "disjoint": [],
-        "overlapping": [],
-        "ascending": ascending,
-        "order": {
-            field: _choose(rng, ["orig", 1, 2, True], 4, 4)
-            for field in ascending
-            if field == "seed"
-        },
-    }
-    kind = rng.integers(4)
-    if kind < 2:
-        compare[("disjoint", "overlapping")[kind]] = ["tasks"]
-    if rng.integers(3) == 0:
-        compare |= {"left": wanted(2), "right": wanted(2)}
-    return keys, factors, compare, wanted(2) if rng.integers(3) == 0 else {}
-
-
-def test_500_random_rules_equal_brute_force(config_for, labelled_store):
-    rng = np.random.default_rng(11)
-    outcomes = {"compared": 0, "refused": 0}
-    for _ in range(500):
-        keys, factors, compare, exclude = _random_sweep(rng)
-        labels = {key: {**key._asdict(), **factors[key.model]} for key in keys}
-        taking_part = [key for key in keys if not (exclude and _takes(exclude, labels[key]))]
-        expected = {
-            frozenset(pair)
-            for pair in itertools.combinations(taking_part, 2)
-            if _is_compared(*(labels[key] for key in pair), compare)
-        }
-        config = config_for(compare=compare, exclude=exclude)
-        store = labelled_store(keys, factors)
-        # Nothing is excluded: refused, whatever the pairs.
-        if not expected or (exclude and len(taking_part) == len(keys)):
-            with pytest.raises(SweepError):
-                plan_sweep(config, store)
-            outcomes["refused"] += 1
-            continue
-        plan = plan_sweep(config, store)
-        pairs = [frozenset(pair) for pair in plan.pairs()]
-        assert len(pairs) == len(set(pairs))
-        assert set(pairs) == expected
-        assert plan.n_pairs - sum(plan.dropped_by_rule.values()) == len(expected)
-        outcomes["compared"] += 1
-    assert min(outcomes.values()) > 100, outcomes
 
 
 # --- refusals ----------------------------------------------------------------------------------
@@ -609,7 +301,7 @@ def test_refusals(config_for, labelled_store, compare, expected):
     }
     factors["v2_1"]["some"] = "s"
     with pytest.raises(SweepError) as caught:
-        _compare(config_for, labelled_store, compare, factors)
+        compare_factors(config_for, labelled_store, compare, factors)
     assert expected in str(caught.value)
 
 
@@ -625,7 +317,7 @@ def test_refusals(config_for, labelled_store, compare, expected):
 def test_an_exclude_that_means_nothing(config_for, labelled_store, exclude, expected):
     factors = {"a": {"seed": 1, "variant": 1}, "b": {"seed": 2, "variant": 2}}
     with pytest.raises(SweepError) as caught:
-        _compare(config_for, labelled_store, {}, factors, exclude=exclude)
+        compare_factors(config_for, labelled_store, {}, factors, exclude=exclude)
     assert expected in str(caught.value)
 
 

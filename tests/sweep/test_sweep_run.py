@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sqlite3
-import sys
 
-import h5py
 import numpy as np
 import pytest
 
-import oracle
 from fastcka.core import Comparison
-from fastcka.errors import DeviceError, FailedGroupsError, FastckaError, InputError
 from fastcka.store import create_store
-from fastcka.sweep import load_sweep, run_sweep
-
-
-def _textbook(x, y):
-    """{estimator: (cka, hsic)} by the definitions."""
-    return {
-        "biased": (oracle.cka(x, y, "biased"), oracle.hsic_biased(x, y)),
-        "unbiased": (oracle.cka(x, y, "unbiased"), oracle.hsic_unbiased(x, y)),
-    }
-
-
-def _rows(result):
-    with result.results_path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture
-def events():
-    return []
-
-
-@pytest.fixture
-def run(events):
-    """Run a sweep, with its events kept in ``events`` (emptied first)."""
-
-    def call(config, **options):
-        events.clear()
-        return run_sweep(config, on_event=events.append, **options)
-
-    return call
-
-
-def _kinds(events):
-    return [event.kind for event in events]
+from fastcka.sweep import load_sweep
+from sweep.runs import kinds_of, rows_of, textbook
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -63,14 +26,14 @@ def test_every_value_equals_the_definition(trained, config_for, run, estimator, 
         precision=precision,
     )
     result = run(config)
-    rows = _rows(result)
+    rows = rows_of(result)
     # 2 variants x 2 layers x 3 pairs of seeds.
     assert len(rows) == result.comparisons == 12
     seen = set()
     for row in rows:
         a, b = ((row[f"model_{s}"], int(row[f"step_{s}"]), row[f"layer_{s}"]) for s in "ab")
         seen.add(frozenset((a, b)))
-        for name, (cka, hsic) in _textbook(trained[a], trained[b]).items():
+        for name, (cka, hsic) in textbook(trained[a], trained[b]).items():
             assert float(row[f"cka_{name}"]) == pytest.approx(cka, abs=1e-6)
             assert float(row[f"hsic_{name}"]) == pytest.approx(hsic, rel=1e-5)
         assert row["cka"] == row[f"cka_{estimator}"]
@@ -112,9 +75,9 @@ def test_float64_data_lose_no_digit(tmp_path, config_for, run):
         xs = [1 + 1e-9 * rng.normal(size=(30, 4)) for _ in range(2)]
         for model, x in zip("ab", xs, strict=True):
             store.write(model=model, step=0, layers={"l": x})
-    (row,) = _rows(run(config_for(precision="float64", estimator="biased")))
+    (row,) = rows_of(run(config_for(precision="float64", estimator="biased")))
     centered = [(x - x.mean(axis=0)) * 1e9 for x in xs]
-    assert float(row["cka"]) == pytest.approx(_textbook(*centered)["biased"][0], abs=1e-6)
+    assert float(row["cka"]) == pytest.approx(textbook(*centered)["biased"][0], abs=1e-6)
 
 
 def test_a_second_run_computes_nothing_and_writes_the_same(trained, config_for, run, events):
@@ -122,11 +85,11 @@ def test_a_second_run_computes_nothing_and_writes_the_same(trained, config_for, 
     first = run(config)
     table = first.results_path.read_bytes()
     assert (first.groups_computed, first.groups_reused) == (2, 0)
-    assert _kinds(events) == ["planned", "computed", "computed"]
+    assert kinds_of(events) == ["planned", "computed", "computed"]
     figure_times = [path.stat().st_mtime_ns for path in first.figures]
     second = run(config)
     assert (second.groups_computed, second.groups_reused) == (0, 2)
-    assert _kinds(events) == ["planned", "reused", "reused"]
+    assert kinds_of(events) == ["planned", "reused", "reused"]
     assert second.results_path.read_bytes() == table
     assert [path.stat().st_mtime_ns for path in second.figures] == figure_times
     record = json.loads(second.run_path.read_text(encoding="utf-8"))
@@ -139,18 +102,18 @@ def test_another_question_of_the_same_data_computes_nothing(trained, config_for,
     run(config_for(**within))
     result = run(config_for(differ=["variant", "seed"], estimator="biased", **within))
     assert (result.groups_computed, result.groups_reused) == (0, 2)
-    rows = _rows(result)
+    rows = rows_of(result)
     assert len(rows) == 2 * 6
     for row in rows:
         a, b = ((row[f"model_{s}"], int(row[f"step_{s}"]), row[f"layer_{s}"]) for s in "ab")
-        expected = _textbook(trained[a], trained[b])["biased"][0]
+        expected = textbook(trained[a], trained[b])["biased"][0]
         assert float(row["cka"]) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_changed_data_are_computed_again_and_said(trained, config_for, run, events, tmp_path):
     config = config_for(within=["layer", "variant"], steps="final_each")
-    before = _rows(run(config))
+    before = rows_of(run(config))
     new = np.random.default_rng(3).normal(size=(40, 9))
     with create_store(tmp_path / "store", exist_ok=True) as store:
         store.write(
@@ -167,14 +130,16 @@ def test_changed_data_are_computed_again_and_said(trained, config_for, run, even
     assert "data or examples have changed" in result.notes[0]
     changed = [
         (old["model_a"], old["model_b"], old["layer"])
-        for old, now in zip(before, _rows(result), strict=True)
+        for old, now in zip(before, rows_of(result), strict=True)
         if old["cka"] != now["cka"]
     ]
     assert len(changed) == 2
     assert all("b_1" in row and row[2] == "fc" for row in changed)
-    expected = _textbook(trained["b_2", 90, "fc"], new)["unbiased"][0]
+    expected = textbook(trained["b_2", 90, "fc"], new)["unbiased"][0]
     (row,) = (
-        r for r in _rows(result) if (r["model_a"], r["model_b"], r["layer"]) == ("b_1", "b_2", "fc")
+        r
+        for r in rows_of(result)
+        if (r["model_a"], r["model_b"], r["layer"]) == ("b_1", "b_2", "fc")
     )
     assert float(row["cka"]) == pytest.approx(expected, abs=1e-6)
     with sqlite3.connect(result.ledger_path) as db:  # the old values are gone with their data
@@ -190,7 +155,7 @@ def test_a_representation_without_variance_is_nan_with_a_reason(tmp_path, config
             x = np.full((10, 3), 2.0) if model == "b" else rng.normal(size=(10, 3))
             store.write(model=model, step=0, layers={"l": x.astype(np.float32)})
     result = run(config_for(within=["layer"]))
-    rows = {row["model_a"] + row["model_b"]: row for row in _rows(result)}
+    rows = {row["model_a"] + row["model_b"]: row for row in rows_of(result)}
     assert result.undefined == 2
     assert rows["ab"]["cka"] == rows["bc"]["cka"] == "nan"
     assert rows["ab"]["undefined"].startswith("b: zero variance")
@@ -200,7 +165,7 @@ def test_a_representation_without_variance_is_nan_with_a_reason(tmp_path, config
     assert any("model 'b', step 0, layer 'l': zero variance" in note for note in result.notes)
     again = run(config_for(within=["layer"]))
     assert again.groups_computed == 0
-    assert {r["model_a"] + r["model_b"]: r for r in _rows(again)} == rows
+    assert {r["model_a"] + r["model_b"]: r for r in rows_of(again)} == rows
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -210,14 +175,14 @@ def test_tiny_data_have_a_cka_though_their_hsic_is_zero(tmp_path, config_for, ru
     with create_store(tmp_path / "store") as store:
         for model, scale in (("a", 1e-100), ("b", 1.0)):
             store.write(model=model, step=0, layers={"l": base * scale})
-    (row,) = _rows(run(config_for(precision="float64")))
+    (row,) = rows_of(run(config_for(precision="float64")))
     assert float(row["cka"]) == pytest.approx(1, abs=1e-9)
 
 
 def test_matrices_load_as_comparisons(trained, config_for, run):
     result = run(config_for(within=["layer", "variant"], differ=["seed"], steps="final_each"))
     record = json.loads(result.run_path.read_text(encoding="utf-8"))
-    rows = _rows(result)
+    rows = rows_of(result)
     for group in record["groups"]:
         loaded = Comparison.load(result.output / group["matrix"])
         own = [row for row in rows if row["group"] == group["name"]]
@@ -271,163 +236,3 @@ def test_progress_rises_to_the_end(trained, config_for, run):
     assert done == sorted(done)
     assert len({total for _, total in calls}) == 1
     assert calls[-1][0] == calls[-1][1]
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_ctrl_c_keeps_what_is_finished(trained, config_for, run, events):
-    config = config_for(within=["layer", "step"], differ=["model"])
-
-    def interrupt(event):
-        events.append(event)
-        if _kinds(events).count("computed") == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_sweep(config, on_event=interrupt)
-    told = [event.group for event in events if event.kind == "computed"]
-    events.clear()
-    result = run(config)
-    reused = [event.group for event in events if event.kind == "reused"]
-    assert set(told) <= set(reused)
-    assert result.groups_computed == len(result.figures) - len(reused)
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_a_group_that_fails_does_not_stop_the_others(
-    tmp_path, config_for, run, events, as_format_1_0
-):
-    """NaN in one model's layer "b", a flipped bit in another's "c": "a" and "d" are computed."""
-    rng = np.random.default_rng(2)
-    arrays = {(model, layer): rng.normal(size=(30, 4)) for model in "xyz" for layer in "abcd"}
-    with create_store(tmp_path / "store") as store:
-        for model in "xyz":
-            layers = {layer: arrays[model, layer] for layer in "abcd"}
-            store.write(model=model, step=0, layers=layers)
-    for path in (tmp_path / "store" / "models").glob("y-*/*.h5"):
-        as_format_1_0(path)  # its checksums would not let NaN in
-    for model, layer, change in (("y", "b", _not_a_number), ("z", "c", _flip)):
-        change(tmp_path / "store", model, arrays[model, layer])
-    config = config_for(within=["layer"])
-    for _ in range(2):  # the second run tries again, and finds the others in the ledger
-        with pytest.raises(
-            FailedGroupsError, match=r"(?s)2 groups .*'layer=b'.*'layer=c'"
-        ) as raised:
-            run(config)
-        result = raised.value.result
-        assert [e.group for e in events if e.kind == "failed"] == ["layer=b", "layer=c"]
-        assert list(result.failed) == ["layer=b", "layer=c"]
-        assert "1 NaN" in result.failed["layer=b"]
-        assert "checksum" in result.failed["layer=c"]
-        record = json.loads(result.run_path.read_text(encoding="utf-8"))
-        assert record["failed"] == result.failed
-        assert [group["name"] for group in record["groups"]] == ["layer=a", "layer=d"]
-        rows = _rows(result)
-        assert len(rows) == 6
-        for row in rows:
-            sides = (arrays[row["model_a"], row["layer"]], arrays[row["model_b"], row["layer"]])
-            assert row["layer"] in "ad"
-            assert float(row["cka"]) == pytest.approx(oracle.cka(*sides, "unbiased"), abs=1e-6)
-    assert (result.groups_computed, result.groups_reused) == (0, 2)
-    with create_store(tmp_path / "store", exist_ok=True) as store:
-        for model in "yz":
-            layers = {layer: arrays[model, layer] for layer in "abcd"}
-            store.write(model=model, step=0, layers=layers, overwrite=True)
-    mended = run(config)
-    assert (mended.groups_computed, mended.groups_reused, mended.failed) == (2, 2, {})
-    assert len(_rows(mended)) == 12
-
-
-def _not_a_number(store, model, x):
-    """Write NaN with valid checksums, as a program that is none of ours might."""
-    with h5py.File(next(store.rglob(f"{model}-*/0.h5")), "r+") as file:
-        for layer in file["layers"].values():
-            if np.array_equal(layer["x"][...], x):
-                layer["x"][3, 1] = np.nan
-
-
-def _flip(store, model, x):
-    path = next(store.rglob(f"{model}-*/0.h5"))
-    data = bytearray(path.read_bytes())
-    data[data.index(x.tobytes())] ^= 1
-    path.write_bytes(data)
-
-
-def test_failed_groups_of_one_name_are_two(tmp_path, config_for, run, monkeypatch):
-    """The text "1" and the number 1 are two values, and read alike."""
-    with create_store(tmp_path / "store") as store:
-        for model, seed in (("a", 1), ("b", 1), ("c", "1"), ("d", "1")):
-            x = np.random.default_rng(ord(model)).normal(size=(8, 2))
-            store.write(model=model, step=0, layers={"l": x}, factors={"seed": seed})
-
-    def refuse(flights, **options):
-        for groups in flights:
-            yield [InputError(f"no {group.labels[0]['model']}") for group in groups]
-
-    monkeypatch.setattr("fastcka.sweep.compute.compare_flights", refuse)
-    with pytest.raises(FailedGroupsError, match="2 groups could not") as raised:
-        run(config_for(within=["seed"]))
-    assert raised.value.result.failed == {"seed=1 (group 0)": "no a", "seed=1 (group 1)": "no c"}
-
-
-def test_what_is_wrong_with_everything_stops_the_run(trained, config_for, run, monkeypatch, events):
-    def refuse(flights, **options):
-        raise DeviceError("no device")
-
-    monkeypatch.setattr("fastcka.sweep.compute.compare_flights", refuse)
-    with pytest.raises(DeviceError, match="no device"):
-        run(config_for(within=["layer"]))
-    assert _kinds(events) == ["planned"]
-
-
-@pytest.mark.parametrize(
-    ("n_examples", "message"),
-    [(40, "the store has changed since the plan was made"), (30, r"expected shape \(30, 5\)")],
-)
-def test_a_store_that_changes_under_the_run_is_noticed(
-    trained, config_for, run, monkeypatch, n_examples, message
-):
-    """The values of new data must not enter the ledger under the digest of the old."""
-    from fastcka.sweep.plan import plan_sweep
-
-    def plan_then_change(config, store, **options):
-        plan = plan_sweep(config, store, **options)
-        with create_store(config.store, exist_ok=True) as writable:
-            writable.write(
-                model="a_1",
-                step=100,
-                layers={
-                    "conv": np.zeros((n_examples, 5), np.float32),
-                    "fc": np.zeros((n_examples, 9), np.float32),
-                },
-                factors={"variant": "a", "seed": 1, "tasks": ["a", "shared"]},
-                overwrite=True,
-            )
-        return plan
-
-    monkeypatch.setattr("fastcka.sweep.run.plan_sweep", plan_then_change)
-    with pytest.raises(FailedGroupsError, match=f"group 'layer=conv': .*{message}"):
-        run(config_for(within=["layer"], steps="final_each"))
-
-
-def test_without_matplotlib_a_run_succeeds_and_says_so(
-    trained, config_for, run, events, monkeypatch
-):
-    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    config = config_for(within=["layer"], steps="final_each")
-    result = run(config)
-    assert result.figures == ()
-    assert "no_figures" in _kinds(events)
-    assert "matplotlib, which is not installed" in result.notes[-1]
-    record = json.loads(result.run_path.read_text(encoding="utf-8"))
-    assert "matplotlib, which is not installed" in record["figures_left_out"]
-    assert len(_rows(result)) == result.comparisons
-    monkeypatch.undo()
-    assert len(run(config).figures) == 2
-
-
-def test_an_unknown_store_is_an_error_before_anything_is_written(tmp_path, config_for, run):
-    with pytest.raises(FastckaError):
-        run(config_for())
-    assert not (tmp_path / "out").exists()

@@ -1,0 +1,111 @@
+"""Files that a recorder finds, replaces or refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fastcka.capture.recorder
+from capture.recordings import Counter, plan_of, run, step_file
+from fastcka.capture import (
+    CheckpointRecorder,
+    checkpoint_path,
+    read_checkpoint,
+)
+from fastcka.errors import CheckpointWarning, InputError, WrongStepError
+
+
+def test_another_runs_file_is_not_overwritten(tmp_path: Path) -> None:
+    first = run(tmp_path, 0, 2, updates=2)
+    before = step_file(tmp_path, 0).read_bytes()
+    with pytest.raises(InputError, match=rf"another run, '{first.run_id}'.*overwrite=True"):
+        CheckpointRecorder(plan_of(0, 5), "run", tmp_path)
+    assert step_file(tmp_path, 0).read_bytes() == before
+    # Nor one that no recorder wrote.
+    torch.save({"step": 2, "model_state_dict": Counter().state_dict()}, step_file(tmp_path, 2))
+    with pytest.raises(InputError, match=r"step_00002\.pt belongs to another run, that has no id"):
+        CheckpointRecorder(plan_of(2), "run", tmp_path)
+
+
+def test_overwriting_replaces_each_file_when_the_new_one_is_there(tmp_path: Path) -> None:
+    first = run(tmp_path, 0, 2, updates=2)
+    second = CheckpointRecorder(plan_of(0, 2), "run", tmp_path, overwrite=True)
+    assert second.missing == (0, 2)
+    second.before_training(Counter())
+    ids = [read_checkpoint(step_file(tmp_path, step)).run_id for step in (0, 2)]
+    assert ids == [second.run_id, first.run_id]
+
+
+def test_two_formats_of_one_step_do_not_come_about(tmp_path: Path) -> None:
+    first = run(tmp_path, 0, 2, updates=2)
+    for options in ({"overwrite": True}, {"run_id": first.run_id}):
+        with pytest.raises(InputError, match=r"step_00000\.pt is there, and .*00000\.safetensors"):
+            CheckpointRecorder(plan_of(0), "run", tmp_path, contents="safetensors", **options)
+
+
+def test_an_interrupted_run_goes_on_under_its_id(tmp_path: Path) -> None:
+    with pytest.warns(CheckpointWarning, match=": 5; 2 updates"):
+        first = run(tmp_path, 0, 2, 5, updates=2)
+    resumed = CheckpointRecorder(plan_of(0, 2, 5), "run", tmp_path, run_id=first.run_id)
+    assert resumed.missing == (5,)
+    for step in (3, 4, 5):
+        resumed.after_update(Counter(), step=step)
+    resumed.finish()
+    assert {read_checkpoint(step_file(tmp_path, s)).run_id for s in (0, 2, 5)} == {first.run_id}
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(tmp_path, 0, updates=0)
+    before = step_file(tmp_path, 0).read_bytes()
+
+    def half_a_file(_content: object, file: Any) -> None:
+        file.write(b"PK half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", half_a_file)
+    recorder = CheckpointRecorder(plan_of(0), "run", tmp_path, run_id=first.run_id)
+    with pytest.raises(OSError, match="No space left"):
+        recorder.before_training(Counter())
+    assert list((tmp_path / "run").iterdir()) == [step_file(tmp_path, 0)]
+    assert step_file(tmp_path, 0).read_bytes() == before
+
+
+def test_what_could_not_be_loaded_again_is_not_written(tmp_path: Path) -> None:
+    model = Counter()
+    optimizer = torch.optim.SGD(model.parameters(), lr=np.float64(0.1))
+    recorder = CheckpointRecorder(plan_of(1), "run", tmp_path)
+    with pytest.raises(InputError, match=r"not written.*optimizer's state.*float\(rate\)"):
+        recorder.after_update(model, optimizer=optimizer)
+    assert recorder.missing == (1,)
+    assert not list((tmp_path / "run").iterdir())
+
+    class Extra(nn.Module):
+        def get_extra_state(self) -> object:
+            return {"scale": 3}
+
+    with pytest.raises(InputError, match="dict under '_extra_state'"):
+        CheckpointRecorder(plan_of(1), "run", tmp_path).after_update(Extra())
+
+
+def test_nothing_is_copied_between_planned_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = CheckpointRecorder(plan_of(9), "run", tmp_path)
+    monkeypatch.setattr(fastcka.capture.recorder, "bare_state", None)
+    for _ in range(8):
+        assert recorder.after_update(Counter(), loss=torch.tensor([1.0, 2.0])) is None
+    assert checkpoint_path(recorder.folder, 9) == step_file(tmp_path, 9)
+
+
+def test_a_file_of_another_step_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    first = run(tmp_path, 0, 2, updates=2)
+    step_file(tmp_path, 2).write_bytes(step_file(tmp_path, 0).read_bytes())
+    with pytest.raises(WrongStepError, match="contains step 0, but its name says 2"):
+        CheckpointRecorder(plan_of(0, 2), "run", tmp_path, run_id=first.run_id)

@@ -1,0 +1,141 @@
+"""A plan as JSON and as text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fastcka.errors import SweepError
+from fastcka.sweep import plan_sweep
+from fastcka.sweep.dropped import left_out_text
+from sweep.plan_grids import LASTS, grid
+
+
+def test_the_plan_as_json_and_in_words(config_for, trained):
+    config = config_for(
+        within=["layer", "step"], differ=["seed"], select={"variant": "b"}, steps="final_each"
+    )
+    plan = plan_sweep(config)
+    told = json.loads(json.dumps(plan.to_dict()))
+    assert (told["representations"], told["groups"], told["comparisons"]) == (6, 2, 6)
+    assert told["dropped"] == {
+        "representations outside select.variant": 12,
+        "representations at steps that compare.steps (final_each) leaves out": 6,
+    }
+    # 3 seeds of 40 examples: conv 5 features of float32, fc 9 of float64.
+    assert told["bytes_to_read"] == 3 * 40 * (5 * 4 + 9 * 8)
+    assert told["bytes_memory"] >= told["bytes_to_read"]
+    conv, fc = told["group_plans"]
+    assert (conv["name"], fc["name"]) == ("layer=conv, step=90", "layer=fc, step=90")
+    assert conv["route"] in ("F", "G")
+    assert 0 < told["seconds"] < 1
+    # conv and fc hold 3 seeds each.
+    assert (told["pairs_before_rules"], told["dropped_by_rule"]) == (6, {"differ seed": 0})
+    words = plan.explain()
+    assert "(24 representations)\n" in words
+    assert "\ncomparisons: 6\nrepresentations: 6\ngroups: 2\n" in words
+    assert "left out: 12 representations outside select.variant" in words
+
+
+def test_the_rules_of_a_plan_in_words(config_for, trained):
+    compare = {
+        "within": ["layer"],
+        "same": ["step"],
+        "differ": ["model"],
+        "overlapping": ["tasks"],
+        "ascending": ["variant", "seed"],
+        "order": {"variant": ["a", "b"], "seed": ["orig", 1, 2]},
+        "left": {"variant": "a", "seed": ["orig", 1]},
+        "right": {},
+    }
+    facts = plan_sweep(config_for(compare=compare, select={"step": 0})).facts()
+    assert list(facts.items())[5:15] == [
+        ("examples", facts["examples"]),
+        ("equal in a group", "layer"),
+        ("different in a pair", "model"),
+        ("equal in a pair", "step"),
+        ("something shared in a pair", "tasks"),
+        ("rising together in a pair", "variant, seed"),
+        ("left", 'variant=["a"], seed=["orig", 1]'),
+        ("right", "all"),
+        ("steps", "all: 0"),
+        ("derivation", facts["derivation"]),
+    ]
+    # A layer has 6 models, so 15 pairs. 4 models are not on the left: 6 pairs. Of the other 9, 3
+    # are of two seeds of a, 2 of one seed, and (a 1, b orig) falls: 3 remain.
+    assert facts["derivation"].splitlines()[0] == (
+        "30 within the groups, less 12 by left and right, less 0 by same step, less 0 by "
+        "overlapping tasks, less 0 by differ model, less 12 by ascending variant, seed: 6"
+    )
+
+
+def test_a_plan_is_the_same_every_time(config_for, trained):
+    config = config_for(within=["layer", "variant"], differ=["seed"], steps="final_each")
+    first, second = plan_sweep(config), plan_sweep(config)
+    assert first.to_dict() == second.to_dict()
+    assert list(first.pairs()) == list(second.pairs())
+    assert [g.file_stem for g in first.groups] == [
+        "0000_layer=conv_variant=a",
+        "0001_layer=fc_variant=a",
+        "0002_layer=conv_variant=b",
+        "0003_layer=fc_variant=b",
+    ]
+
+
+def test_what_is_left_out_is_named_and_counted_in_words(config_for, labelled_store):
+    factors = {
+        "m1": {"family": "mlp", "seed": 1},
+        "m2": {"family": "mlp", "seed": 2},
+        "m3": {"family": "mlp", "seed": 2},
+        "lone": {"family": "lone", "seed": 1},
+    }
+    config = config_for(within=["family", "layer", "step"], differ=["seed"])
+    plan = plan_sweep(config, labelled_store(grid(factors, layers=["a"]), factors))
+    assert plan.dropped_examples == {
+        "groups without a comparison": ["family=lone, layer=a, step=0: one member"],
+        "representations of groups without a comparison": ["model=lone, step=0, layer=a"],
+        "pairs in a group with equal 'seed' (compare.differ)": [
+            "model=m2, step=0, layer=a and model=m3, step=0, layer=a"
+        ],
+    }
+    left_out = plan.facts()["left out"]
+    for words in (
+        "1 group without a comparison\n  family=lone, layer=a, step=0: one member\n",
+        "1 representation of groups without a comparison\n",
+        "1 pair in a group with equal 'seed'",
+    ):
+        assert words in left_out
+    assert plan.to_dict()["dropped_examples"] == plan.dropped_examples
+
+
+def test_three_examples_are_enough(config_for, labelled_store):
+    factors = {f"m{number}": {} for number in range(9)}
+    config = config_for(within=["layer"], select={"model": ["m0", "m1"]})
+    plan = plan_sweep(config, labelled_store(grid(factors), factors))
+    assert plan.dropped == {"representations outside select.model": 7}
+    assert plan.dropped_examples["representations outside select.model"] == [
+        f"model=m{number}, step=0, layer=l" for number in (2, 3, 4)
+    ]
+
+
+def test_many_reasons_are_folded():
+    counts = {f"groups of kind {number}": 2 for number in range(12)}
+    assert left_out_text(counts).splitlines()[-2:] == [
+        "2 groups of kind 9",
+        "and 2 more reasons; --json has all",
+    ]
+
+
+def test_final_each_within_step_is_hinted_at(config_for, labelled_store):
+    factors = {model: {} for model in LASTS}
+    store = labelled_store(grid(factors, steps=LASTS), factors)
+    with pytest.raises(SweepError, match=r"is empty: .*these differ \(328125, 328132, 328146\)"):
+        plan_sweep(config_for(within=["layer", "step"], steps="final_each"), store)
+    steps = LASTS | {"two": LASTS["one"]}
+    store = labelled_store(grid(factors, steps=steps), factors)
+    plan = plan_sweep(config_for(within=["layer", "step"], steps="final_each"), store)
+    assert plan.comparisons == 1
+    assert "these differ (328132, 328146); `step` in compare.within" in plan.facts()["hint"]
+    assert plan_sweep(config_for(within=["layer"], steps="final_each"), store).hint == ""
+    assert plan_sweep(config_for(within=["step"], steps="final_common"), store).hint == ""
