@@ -98,7 +98,7 @@ def _print_plan(
         table.add_row(*_row(group))
     console.print(table)
     if len(groups) > SHOWN_GROUPS:
-        console.print(f"and {len(groups) - SHOWN_GROUPS:,} more; --json has all")
+        console.print(f"and {len(groups) - SHOWN_GROUPS:,} more; --json lists all")
 
 
 def _emitted_facts(emitted: Emitted) -> dict[str, str]:
