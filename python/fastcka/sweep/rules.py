@@ -106,9 +106,9 @@ def require_rule_fields(
             for representation in labels:
                 if field not in representation:
                     raise SweepError(
-                        f"compare.{rule}: model '{representation['model']}' has no factor '{field}' "
-                        f"(it has: {', '.join(representation)}); add the factor, or leave the "
-                        "model out by `exclude`"
+                        f"compare.{rule}: model '{representation['model']}' has no "
+                        f"factor '{field}' (it has: {', '.join(representation)}); add the factor, "
+                        "or leave the model out by `exclude`"
                     )
                 if rule in ("disjoint", "overlapping"):
                     _require_set(representation, field, rule)
@@ -213,19 +213,22 @@ def _require_set(representation: Labels, field: str, rule: str) -> None:
     value = representation[field]
     if value is None or (isinstance(value, str) and "," in value):
         given = "null" if value is None else f"the single text '{value}'"
+        model = representation["model"]
         raise SweepError(
-            f"compare.{rule}: '{field}' of model '{representation['model']}' is {given}: expected a "
-            "list such as [a, b] ([] for none), or one value; change it, or leave the model out "
-            "by `exclude`"
+            f"compare.{rule}: '{field}' of model '{model}' is {given}: "
+            "expected a list such as [a, b] ([] for none), or one value; change it, or leave "
+            "the model out by `exclude`"
         )
 
 
 def _require_single(representation: Labels, field: str) -> None:
     value = representation[field]
     if value is None or isinstance(value, list | tuple):
+        model = representation["model"]
         raise SweepError(
-            f"compare.ascending: '{field}' of model '{representation['model']}' is "
-            f"{json_text(value)}: expected a single value; change it, or leave the model out by `exclude`"
+            f"compare.ascending: '{field}' of model '{model}' is "
+            f"{json_text(value)}: expected a single value; change it, or leave the model out by "
+            "`exclude`"
         )
 
 
