@@ -1,4 +1,4 @@
-"""The command group: the global options, and the one place where an error becomes a message."""
+"""The command group: global options, and the conversion of errors to messages."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 LIBRARY_BYTES = 32 << 20
-"""What must be free before a command loads its libraries: h5py does not survive a failed load."""
+"""Free memory required before a command loads libraries: h5py does not survive a failed load."""
 
 RESUMED = {"run", "demo", "capture"}
-"""Commands that take up what they did before they were stopped."""
+"""Commands that resume after an interruption."""
 
 STATUSES = (
-    "Exit status: 0 if all that was asked for was done, 1 if it failed or damage was found, 2 for "
-    "a wrong call or sweep file, 130 after Ctrl-C."
+    "Exit status: 0 if everything was done, 1 if something failed or is damaged, 2 for wrong "
+    "arguments or a wrong configuration file, 130 after Ctrl-C."
 )
 
 
 class ErrorsAsMessages(TyperGroup):
-    """Runs a command; its errors become messages on stderr."""
+    """Runs a command and prints its errors on stderr."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; raise `typer.Exit` with the status that its failure calls for."""
@@ -58,9 +58,9 @@ class ErrorsAsMessages(TyperGroup):
             require_room(LIBRARY_BYTES, "loading libraries")
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # the reader of our pipe has gone (`| head`): typer ends in silence
+            raise  # the pipe was closed (`| head`): typer exits silently
         except KeyboardInterrupt:
-            again = "; the same command takes up where it stopped"
+            again = "; run the same command again to resume"
             resumes = ctx.invoked_subcommand in RESUMED
             output.stderr().print(f"interrupted{again if resumes else ''}")
             raise typer.Exit(INTERRUPTED) from None
@@ -69,7 +69,7 @@ class ErrorsAsMessages(TyperGroup):
 
 
 def _fail(error: Exception, *, debug: bool) -> NoReturn:
-    """Show an error that the user can do something about; others are raised as they are."""
+    """Print errors that a user can act on; raise all others unchanged."""
     try:
         raise_if_shortage(error, "this command")
     except OutOfMemoryError as named:
@@ -160,6 +160,6 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning as Python does, but safe for a terminal: libraries put names into theirs."""
+    """Print a warning like Python, with control characters of names escaped."""
     text = warnings.formatwarning(message, category, filename, lineno, line)
     (file or sys.stderr).write(output.printable(text, lines=True))

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import Annotated
 import typer
 
 SWEEP_FIELDS = """\
-Fields of SWEEP.yaml (paths are relative to the file):
+Fields of SWEEP.yaml (paths are relative to the file; FIELD is model, step, layer or a factor):
 
 store, output: folders of the representations and of the results.
-select: {FIELD: VALUE or LIST}; what takes part. FIELD: model, step, layer or a factor.
-exclude: the same; leaves out what fits all of its fields.
-examples: a filter, FIELD:REGEX && FIELD:REGEX, on the examples' columns or id.
-compare.within: fields that are equal in a group. Groups are not compared with each other.
-compare.differ, same: fields that differ, or are equal, in every pair.
-compare.disjoint, overlapping: list-valued fields that share no member, or some member, in a pair.
-compare.ascending: fields that rise together in a pair, from one side to the other. \
-compare.order: {FIELD: LIST}; their values from the lowest, where they are no numbers.
-compare.left, right: like select; one side of each pair is in left, the other in right.
-compare.steps: all (default), every stored step; final_each, each model's own last step; \
+select: {FIELD: VALUE or LIST}; only representations with these values take part.
+exclude: the same form; a representation that fits all of its fields is left out.
+examples: a filter on the examples' columns or id, FIELD:REGEX && FIELD:REGEX.
+compare.within: fields that are equal within a group. Groups are not compared with each other.
+compare.differ, same: fields that differ, or are equal, within a pair.
+compare.disjoint, overlapping: fields with lists that share no member, or at least one, \
+within a pair.
+compare.ascending: keeps a pair if one side is larger in all of these fields. \
+compare.order: {FIELD: LIST}; their values, lowest first (numbers need no order).
+compare.left, right: like select; one side of each pair fits left, the other right.
+compare.steps: all (default), every stored step; final_each, the last step of each model; \
 final_common, the last step that all models have; all_common, every step that all models have; \
-a list of steps, which every model must have; {nearest: {step: S, tolerance: T}}; or \
-{fraction: F or LIST} of each model's last step, the nearest stored one.
+a list of steps; {nearest: {step: S, tolerance: T}}; or {fraction: F or LIST}, the steps nearest \
+to these fractions of each model's last step.
 estimator: unbiased (default) or biased. device: auto, cpu, cuda or cuda:<number>. \
-precision: high, fast (16-bit products where the device has them) or float64. \
-export: pairs, for a folder for each pair beside the table."""
+precision: high (errors up to 1e-6), fast (16-bit products where the device has them) or float64. \
+export: pairs also writes a folder for each pair."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object on stdout.")]
 
@@ -34,7 +35,7 @@ TrustPickle = Annotated[
     bool,
     typer.Option(
         "--trust-pickle",
-        help="Load checkpoints that hold more than tensors: their writer's code may run.",
+        help="Allow checkpoints that can execute code. Use only for files you trust.",
     ),
 ]
 
@@ -42,7 +43,7 @@ WeightsKey = Annotated[
     str | None,
     typer.Option(
         metavar="FIELD",
-        help="The field of a checkpoint that contains the weights, such as teacher; else "
+        help="Field of a checkpoint that contains the weights, such as teacher. Default: "
         "model_state_dict, state_dict or model.",
     ),
 ]
@@ -51,26 +52,29 @@ Strip = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PREFIX",
-        help="Remove this from the names of weights that begin with it; may be repeated.",
+        help="Prefix to remove from the names of weights. May be repeated.",
     ),
 ]
 
-SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep's file.")]
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="File of the sweep.")]
 
-StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="The store's folder.")]
+StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the store.")]
 
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Number of threads; else OMP_NUM_THREADS, else every CPU of this process."
+        min=1, help="Number of threads. Default: OMP_NUM_THREADS, or one for each available CPU."
     ),
 ]
 
 NoMemoryCheck = Annotated[
     bool,
-    typer.Option("--no-memory-check", help="Go on where more memory is needed than is free."),
+    typer.Option("--no-memory-check", help="Run even if more memory is needed than is free."),
 ]
 
 Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda or cuda:<number>; auto takes what is predicted faster.")
+    str,
+    typer.Option(
+        help="auto, cpu, cuda or cuda:<number>. auto picks whichever is predicted to be faster."
+    ),
 ]

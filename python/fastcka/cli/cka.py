@@ -1,4 +1,4 @@
-"""``fastcka cka``: the similarity of two representations in files."""
+"""``fastcka cka``: the CKA of two representations in files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SOURCES = "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path or x.mat
 
 
 def one_of(*names: str) -> Callable[[str], str]:
-    """Return a check of an option's value; typer's own says "Value error" on top."""
+    """Return a check of an option's value; typer's check adds "Value error"."""
 
     def check(value: str) -> str:
         if value not in names:
-            raise typer.BadParameter(f"expected {' or '.join(names)}; came {value!r}")
+            raise typer.BadParameter(f"expected {' or '.join(names)}; got {value!r}")
         return value
 
     return check
@@ -33,14 +33,14 @@ def one_of(*names: str) -> Callable[[str], str]:
 
 def cka(
     a: Annotated[str, typer.Argument(metavar="A", help=f"An array: {SOURCES}")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another array of the same examples.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="A second array of the same examples.")],
     estimator: Annotated[
         Literal["unbiased", "biased"],
         typer.Option(
             parser=str,
             metavar="unbiased|biased",
             callback=one_of("unbiased", "biased"),
-            help="Which estimator of HSIC.",
+            help="Estimator of HSIC.",
         ),
     ] = "unbiased",
     precision: Annotated[
@@ -49,7 +49,8 @@ def cka(
             parser=str,
             metavar="high|fast|float64",
             callback=one_of("high", "fast", "float64"),
-            help="Of the products; high: as in float32, errors up to 1e-6; fast: fp16 on a GPU.",
+            help="Precision of the matrix products: high (float32, errors up to 1e-6), fast "
+            "(16-bit: fp16 on a GPU, bfloat16 on CPUs that have it) or float64.",
         ),
     ] = "high",
     threads: arguments.Threads = None,
@@ -59,9 +60,8 @@ def cka(
 ) -> None:
     """Compute the CKA of two arrays of the same examples.
 
-    Each array has a row for each example; axes after the first are flattened into features. A
-    variable of a MATLAB file (version 7.3) has the size that MATLAB shows; its file stores the axes
-    reversed.
+    Rows are examples; axes after the first are flattened into features. Variables of MATLAB files
+    (version 7.3) have the shape that MATLAB shows.
     """
     from fastcka.core import compare
     from fastcka.memory import memory_check
@@ -96,21 +96,21 @@ def _read(source: str) -> NDArray[Any]:
     array = read_array(source)
     if array.ndim < 2:
         raise InputError(
-            f"{source}: the array has the shape {array.shape}; expected a row for each example and "
-            "a column for each feature (a single feature of n examples has the shape (n, 1))"
+            f"{source}: the array has the shape {array.shape}; expected (examples, features), for "
+            "example (n, 1) for a single feature"
         )
     return array
 
 
 def _with_matlab_axes(sources: dict[str, str]) -> list[str]:
-    """Return the sides that MATLAB wrote, whose axes were reversed on reading."""
+    """Return the sides from MATLAB files, whose axes were reversed on reading."""
     from fastcka.store import has_matlab_axes
 
     return [side for side, source in sources.items() if has_matlab_axes(source)]
 
 
 def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> None:
-    """Rows are matched by position: refuse two files whose ids differ."""
+    """Refuse two files whose ids differ, because rows are matched by position."""
     import numpy as np
 
     from fastcka.store import read_examples
@@ -131,11 +131,11 @@ def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> 
     if np.array_equal(one, other):
         return
     same = len(one) == len(other) and np.array_equal(np.sort(one), np.sort(other))
-    what = "the same examples in another order" if same else "other examples"
+    what = "the same examples in a different order" if same else "different examples"
     raise InputError(
-        f"{a} and {b} hold {what}, by the ids in their files; rows are matched by position here: "
-        "compare them in a sweep (fastcka run), which matches them by id; import files that are in "
-        "no store first (fastcka store import)"
+        f"{a} and {b} contain {what}, according to their ids, but this command matches rows by "
+        "position; import both files into a store (fastcka store import) and compare them in a "
+        "sweep (fastcka run), which matches rows by id"
     )
 
 

@@ -1,4 +1,4 @@
-"""``fastcka doctor``: what was built, what was found, and what is missing."""
+"""``fastcka doctor``: what is built, installed, usable and missing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ EXTRAS = {
     "report": ("matplotlib", "pandas", "xarray"),
 }
 SAFE_HDF5 = (2, 2, 0)
-# What a usable GPU multiplies, in the order of precision.
+# The products of a usable GPU, by decreasing precision.
 PRODUCTS = ("float64", "float32", "float16x3", "float16")
 
 
 def doctor(
     json: arguments.Json = False,
 ) -> None:
-    """Say what was built, which CPU implementation, threads and GPU are used, what is missing."""
+    """Show the CPU implementation, threads, GPUs and libraries, and what is missing."""
     report = _examine()
     if json:
         output.print_json(report)
@@ -40,8 +40,8 @@ def _examine() -> dict[str, Any]:
     if HDF5_VERSION < SAFE_HDF5:
         warnings.append(
             f"HDF5 {_dotted(HDF5_VERSION)} has published vulnerabilities that "
-            f"{_dotted(SAFE_HDF5)} closes: open only HDF5 files whose origin you trust, "
-            "and update h5py once it brings that"
+            f"{_dotted(SAFE_HDF5)} fixes; open only HDF5 files from sources you trust, "
+            "and update h5py when it includes that version"
         )
     return {
         "fastcka": __version__,
@@ -113,14 +113,16 @@ def _print_report(report: dict[str, Any]) -> None:
         ),
         "threads": f"{cpu['threads']} (from {cpu['threads_source']})",
         **_cuda_rows(report["cuda"]),
-        "libraries": ", ".join(f"{name} {found}" for name, found in report["libraries"].items()),
+        "libraries": ", ".join(f"{name} {number}" for name, number in report["libraries"].items()),
     }
     for extra, libraries in report["extras"].items():
-        found = [f"{name} {number}" for name, number in libraries.items() if number]
+        installed = [f"{name} {number}" for name, number in libraries.items() if number]
         missing = [name for name, number in libraries.items() if not number]
         if missing:
-            found.append(f"without {', '.join(missing)} (fastcka's [{extra}] extra brings it)")
-        rows[f"[{extra}]"] = ", ".join(found)
+            installed.append(
+                f"without {', '.join(missing)} (the extra [{extra}] of fastcka installs it)"
+            )
+        rows[f"[{extra}]"] = ", ".join(installed)
     output.stdout().print(output.facts(rows))
     for warning in report["warnings"]:
         output.note("warning", warning)

@@ -1,4 +1,4 @@
-"""What every command needs in order to speak: JSON, tables, notes and progress bars."""
+"""Output of commands: JSON, tables, notes and progress bars."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-# A table written to a pipe or a file is for grep and cut: it takes the width that its cells need,
-# in place of the 80 columns at which rich would break it.
+# In a pipe or a file, tables are as wide as their cells need, for grep and cut; rich would
+# wrap them at 80 columns.
 _PIPE_WIDTH = 10_000
 
-# Control characters (C0, DEL, C1), lone surrogates (bytes of a path that are not UTF-8), breaks of
-# lines and paragraphs, and marks that change the direction of what follows.
+# Control characters (C0, DEL, C1), lone surrogates (path bytes that are not UTF-8), line and
+# paragraph separators, and direction marks.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    r"""Return text for a terminal: what could change the terminal or hide text becomes an escape.
+    r"""Return text for a terminal, with control characters and direction marks escaped.
 
-    Names and messages come from files; one with the escape character could clear the screen, or
-    show another name than its own. ``lines`` keeps line breaks.
+    Names and messages can originate in files. An escape character in them could clear the screen
+    or disguise a name. ``lines`` keeps line breaks.
 
     Examples
     --------
@@ -42,8 +42,10 @@ def printable(text: str, *, lines: bool = False) -> str:
     """
 
     def escaped(match: re.Match[str]) -> str:
-        found = match[0]
-        return found if lines and found == "\n" else found.encode("unicode_escape").decode("ascii")
+        character = match[0]
+        if lines and character == "\n":
+            return character
+        return character.encode("unicode_escape").decode("ascii")
 
     return _UNSAFE.sub(escaped, text)
 
@@ -63,11 +65,12 @@ def _console(stream: TextIO) -> Console:
     from rich.text import Text
 
     class PrintableConsole(Console):
-        """Prints texts by `printable`; tables are made so by `columns` and `facts`."""
+        """Prints strings through `printable`; `columns` and `facts` do the same for tables."""
 
         def print(self, *objects: Any, **options: Any) -> None:
             shown = (
-                Text(printable(own, lines=True)) if isinstance(own, str) else own for own in objects
+                Text(printable(item, lines=True)) if isinstance(item, str) else item
+                for item in objects
             )
             super().print(*shown, **options)
 
@@ -86,12 +89,12 @@ def note(kind: str, message: object) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print *value* as one JSON document on stdout, valid for every strict reader."""
+    """Print *value* as one strictly valid JSON document on stdout."""
     sys.stdout.write(json.dumps(jsonable(value), indent=2, allow_nan=False) + "\n")
 
 
 def jsonable(value: object) -> Any:
-    """Return *value* in JSON's types: NaN and infinities become null, tuples lists, paths text."""
+    """Return *value* as JSON types: NaN and infinities become null, tuples lists, paths strings."""
     if isinstance(value, dict):
         return {str(name): jsonable(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -119,15 +122,15 @@ def facts(rows: Mapping[str, object]) -> Table:
 
 
 def columns(*names: str, numbers: Sequence[str] = ()) -> Table:
-    """Return an empty table headed by *names*: *numbers* are set right, text may wrap."""
+    """Return an empty table with columns *names*: *numbers* are right-aligned, text may wrap."""
     from rich import box
     from rich.table import Table
 
     class PrintableTable(Table):
-        """Shows texts by `printable`."""
+        """Shows strings through `printable`."""
 
         def add_row(self, *cells: Any, **options: Any) -> None:
-            shown = (printable(own) if isinstance(own, str) else own for own in cells)
+            shown = (printable(cell) if isinstance(cell, str) else cell for cell in cells)
             super().add_row(*shown, **options)
 
     table = PrintableTable(
@@ -168,7 +171,7 @@ def progress_bars() -> Iterator[Progress]:
         console=console,
         disable=not console.is_terminal,
         transient=True,
-        # Else rich would send what is printed to stdout meanwhile to stderr.
+        # Otherwise rich redirects printed output from stdout to stderr.
         redirect_stdout=False,
         redirect_stderr=False,
     ) as bars:

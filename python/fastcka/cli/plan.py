@@ -1,4 +1,4 @@
-"""``fastcka plan``: what a sweep would read, compare and leave out, before anything runs."""
+"""``fastcka plan``: what a sweep would read, compare and leave out."""
 
 from __future__ import annotations
 
@@ -25,25 +25,29 @@ def plan(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write a configuration for `fastcka pair` of each pair into a new folder.",
+            help="Write a `fastcka pair` configuration for each pair into a new folder.",
         ),
     ] = None,
     emit_scripts: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write shell scripts into a new folder, which run such configurations.",
+            help="Write shell scripts that run these configurations into a new folder.",
         ),
     ] = None,
     chunks: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Of --emit-scripts: divide the pairs evenly into N."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Number of scripts for --emit-scripts; pairs are divided evenly.",
+        ),
     ] = None,
     threads: arguments.Threads = None,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
-    """Count what a sweep compares, and say what it leaves out; nothing is computed."""
+    """Count what a sweep would compare and leave out. Computes nothing."""
     from fastcka.memory import memory_check
     from fastcka.sweep import load_sweep, plan_sweep
     from fastcka.sweep.ledgers import groups_to_compute
@@ -51,7 +55,7 @@ def plan(
     from fastcka.sweep.pair_emit import emit_pairs
 
     if (emit_scripts is None) != (chunks is None):
-        raise InputError("--emit-scripts DIR and --chunks N: expected both or none")
+        raise InputError("--emit-scripts DIR and --chunks N: expected both or neither")
     planned = plan_sweep(load_sweep(sweep), threads=threads)
     missing = groups_to_compute(planned)
     to_compute = sum(len(group.pairs) for group in missing)
@@ -98,7 +102,7 @@ def _print_plan(
         table.add_row(*_row(group))
     console.print(table)
     if len(groups) > SHOWN_GROUPS:
-        console.print(f"and {len(groups) - SHOWN_GROUPS:,} more; --json has all")
+        console.print(f"and {len(groups) - SHOWN_GROUPS:,} more; --json lists all")
 
 
 def _emitted_facts(emitted: Emitted) -> dict[str, str]:

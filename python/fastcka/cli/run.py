@@ -1,4 +1,4 @@
-"""``fastcka run``: compute a sweep, or what is left of it."""
+"""``fastcka run``: compute a sweep, or resume it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ def run(
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Compute part I of N alone; the parts may run at once. The last one to end, or a "
-            "later run without this, writes the results.",
+            help="Compute part I of N. Parts can run at the same time. The last part to finish, or "
+            "a later run without --shard, writes the results.",
         ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="In place of the sweep's own: auto, cpu, cuda or cuda:<number>."),
+        typer.Option(
+            help="Override the device of the sweep file: auto, cpu, cuda or cuda:<number>."
+        ),
     ] = None,
     threads: arguments.Threads = None,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
-    """Compute the comparisons of a sweep; those in its ledger are not computed again."""
+    """Compute the comparisons of a sweep. A second run computes only what is new."""
     from fastcka.memory import memory_check
     from fastcka.sweep import Shard, run_sweep
 
@@ -69,7 +71,7 @@ def run(
         output.note("warning", message)
     if len(result.notes) > SHOWN_NOTES:
         more = len(result.notes) - SHOWN_NOTES
-        where = f"; {result.run_path} has all of them" if result.written else ""
+        where = f"; {result.run_path} lists all" if result.written else ""
         output.note("warning", f"and {more} more{where}")
     if json:
         output.print_json(result.to_dict())

@@ -1,4 +1,4 @@
-"""``fastcka store``: what a representation store holds, and whether it is sound."""
+"""``fastcka store``: list, verify, import and upgrade representation stores."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from fastcka.store import ImportReport, Key, Store, UnreadableFile
 
 IMPORT_STATUS = (
-    "Exit status: 0 if all of the tree is in the store, and every model of models.yaml that is not "
-    "marked as failed or replaced; 1 if anything was skipped or is missing. Doubtful things are "
-    "listed and do not count."
+    "Exit status: 0 if the store contains the whole tree and every model of models.yaml (except "
+    "those marked as failed or replaced); 1 if anything was skipped or is missing. Doubtful "
+    "findings are listed, but do not change the status."
 )
 
 _SHOWN_SOURCES = 8
 
-store = typer.Typer(no_args_is_help=True, help="Look into a representation store, or check it.")
+store = typer.Typer(
+    no_args_is_help=True, help="List, verify, import and upgrade representation stores."
+)
 
 
 @store.command("ls")
@@ -76,9 +78,11 @@ def list_models(path: arguments.StoreFolder, json: arguments.Json = False) -> No
 @store.command()
 def info(
     path: arguments.StoreFolder,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `ls` shows.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name of a model, as shown by `ls`.")
+    ],
     step: Annotated[
-        int | None, typer.Argument(metavar="STEP", help="One of its steps; all by default.")
+        int | None, typer.Argument(metavar="STEP", help="One step; all steps by default.")
     ] = None,
     json: arguments.Json = False,
 ) -> None:
@@ -90,12 +94,12 @@ def info(
         keys = [key for key in every if key.model == model and step in (None, key.step)]
         unreadable = [file for file in files if file.is_of(model) and step in (None, file.step)]
         steps = list(dict.fromkeys(key.step for key in keys))
-        if not keys and not unreadable:  # says which there are
+        if not keys and not unreadable:  # the error lists the steps
             steps = opened.steps(model) if step is None else [step]
         answer: dict[str, Any] = {
             "model": model,
             "factors": opened.factors(model) if keys else {},
-            "provenance": {at: opened.provenance(model, at) for at in steps},
+            "provenance": {stored: opened.provenance(model, stored) for stored in steps},
             "representations": [_representation(opened, key) for key in keys],
         }
     if json:
@@ -126,7 +130,7 @@ def info(
 
 @store.command()
 def verify(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
-    """Read every file of a store in full; exit status 1 if anything is wrong."""
+    """Read every file and check all digests. Exit status 1 if anything is wrong."""
     from fastcka.store import open_store
 
     with open_store(path) as opened, output.progress_bars() as bars:
@@ -141,22 +145,22 @@ def verify(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
                 "files": len(results),
                 "files_of_format_1_0": old,
                 "findings": [
-                    {"path": found.path, "kind": found.kind, "message": found.message}
-                    for found in findings
+                    {"path": finding.path, "kind": finding.kind, "message": finding.message}
+                    for finding in findings
                 ],
             }
         )
     else:
         console = output.stdout()
-        for found in findings:
-            console.print(f"{found.kind}: {found.message}", soft_wrap=True, markup=False)
-        found_text = output.counted(len(findings), "finding") if findings else "no damage found"
-        console.print(f"{output.counted(len(results), 'file')} read, {found_text}")
+        for finding in findings:
+            console.print(f"{finding.kind}: {finding.message}", soft_wrap=True, markup=False)
+        damage = output.counted(len(findings), "finding") if findings else "no damage found"
+        console.print(f"{output.counted(len(results), 'file')} read, {damage}")
         if old:
             output.note(
                 "warning",
-                f"{output.counted(old, 'file')} of format 1.0, which cannot detect all damage to "
-                f"ids and columns; `fastcka store upgrade {path}` adds checksums",
+                f"{output.counted(old, 'file')} of format 1.0, in which some damage to ids and "
+                f"columns cannot be detected; `fastcka store upgrade {path}` adds checksums",
             )
     if findings:
         raise typer.Exit(1)
@@ -164,11 +168,11 @@ def verify(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
 
 @store.command()
 def upgrade(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
-    """Add checksums to files of format 1.0, one file at a time; goes on where it was stopped.
+    """Add checksums to files of format 1.0. A second run resumes.
 
-    Each file is read in full and compared with its digests, then replaced as a whole. Exit status 1
-    if a file is damaged or cannot be replaced; it stays as it was. Damage to ids and columns from
-    before the upgrade cannot be detected: format 1.0 has no digest of them.
+    Each file is checked against its digests, then replaced. A file that is damaged or cannot be
+    replaced stays unchanged, and the exit status is 1. Earlier damage to ids and columns cannot be
+    detected, because format 1.0 has no digests of them.
     """
     from fastcka.store import upgrade_store
 
@@ -184,8 +188,8 @@ def upgrade(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
         for file in errors:
             output.note("error", file.message)
         output.stdout().print(
-            f"{output.counted(counts['upgraded'], 'file')} upgraded, {counts['current']} had "
-            f"checksums already, {output.counted(len(errors), 'error')}"
+            f"{output.counted(counts['upgraded'], 'file')} upgraded, {counts['current']} already "
+            f"had checksums, {output.counted(len(errors), 'error')}"
         )
     if errors:
         raise typer.Exit(1)
@@ -193,28 +197,35 @@ def upgrade(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
 
 @store.command("import", epilog=IMPORT_STATUS)
 def import_files(
-    tree: Annotated[Path, typer.Argument(metavar="TREE", help="The folder to read.")],
+    tree: Annotated[Path, typer.Argument(metavar="TREE", help="Folder to import.")],
     path: Annotated[
-        Path, typer.Option("--store", metavar="STORE", help="The store's folder; made at need.")
+        Path,
+        typer.Option(
+            "--store", metavar="STORE", help="Folder of the store; created if it does not exist."
+        ),
     ],
     models: Annotated[
         Path | None,
-        typer.Option(metavar="models.yaml", help="Each model's name: its factors."),
+        typer.Option(
+            metavar="models.yaml", help="YAML file with the factors of each model, by name."
+        ),
     ] = None,
     allow_unlisted: Annotated[
-        bool, typer.Option("--allow-unlisted", help="Import models that models.yaml lacks, too.")
+        bool,
+        typer.Option("--allow-unlisted", help="Also import models that models.yaml does not list."),
     ] = False,
     only: Annotated[
-        str, typer.Option(metavar="PATTERN", help="Take the folders <prompt>_l<layer> like this.")
+        str,
+        typer.Option(metavar="PATTERN", help="Pattern of the <prompt>_l<layer> folders to import."),
     ] = "*",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace steps whose files have changed.")
+        bool, typer.Option("--overwrite", help="Replace steps whose source files have changed.")
     ] = False,
     json: arguments.Json = False,
 ) -> None:
-    """Read checkpoint trees, or folders of arrays, into a store; goes on where it was stopped.
+    """Import checkpoint trees, or folders of arrays, into a store. A second run resumes.
 
-    TREE holds <model>/analysis_higher/<prompt>_l<layer>/representations/checkpoint-<step>/ with
+    TREE contains <model>/analysis_higher/<prompt>_l<layer>/representations/checkpoint-<step>/ with
     representations.pt and metadata.json, or <model>/<step>/<layer>.npy, or <model>/<step>.npz
     (.pt, .safetensors, .h5 and .mat as well), at any depth.
     """
@@ -243,10 +254,10 @@ def _show_import(report: ImportReport) -> None:
     console = output.stdout()
     if report.findings:
         table = output.columns("", "reason", "model", "step", "layer", "detail", numbers=("step",))
-        for found in report.findings:
-            where = (found.model, found.step, found.layer)
+        for finding in report.findings:
+            where = (finding.model, finding.step, finding.layer)
             cells = ("" if part is None else str(part) for part in where)
-            table.add_row(found.kind, found.reason, *cells, found.detail)
+            table.add_row(finding.kind, finding.reason, *cells, finding.detail)
         console.print(table)
         console.print()
     rows: dict[str, object] = {
@@ -269,18 +280,18 @@ def _show_import(report: ImportReport) -> None:
 
 
 def _representation(opened: Store, key: Key) -> dict[str, Any]:
-    found = opened.info(key)
+    layer = opened.info(key)
     return {
         "step": key.step,
         "layer": key.layer,
-        "n_examples": found.n_examples,
-        "positional_ids": found.positional_ids,
-        "n_features": found.n_features,
-        "dtype": found.dtype,
-        "digest": found.digest,
-        "pooling": found.pooling,
-        "io": found.io,
-        "path": found.path,
+        "n_examples": layer.n_examples,
+        "positional_ids": layer.positional_ids,
+        "n_features": layer.n_features,
+        "dtype": layer.dtype,
+        "digest": layer.digest,
+        "pooling": layer.pooling,
+        "io": layer.io,
+        "path": layer.path,
     }
 
 

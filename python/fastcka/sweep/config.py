@@ -1,4 +1,4 @@
-"""What a sweep asks for: the fields of ``sweep.yaml``, typed strictly and refused with reasons."""
+"""The fields of ``sweep.yaml``, with strict types."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _scalar(value: object) -> Scalar:
 
 
 def _allowed_values(value: object) -> object:
-    """Take one value for a list of one; refuse an empty list, which would select nothing."""
+    """Take one value as a list of one; refuse an empty list, which would select nothing."""
     if isinstance(value, str | int | float):
         return [value]
     if isinstance(value, list | tuple) and value:
@@ -90,30 +90,29 @@ ByField = dict[str, AllowedValues]
 class CompareConfig(BaseModel):
     """Which representations are compared, and at which steps.
 
-    A pair is an unordered pair of representations of one group. It is compared if every rule
-    allows it; rules look at labels alone. See :mod:`fastcka.sweep.rules`.
+    Representations that agree on every `within` field form a group. Within a group, each unordered
+    pair that every rule allows is compared. See :mod:`fastcka.sweep.rules`.
 
     Attributes
     ----------
     within
-        Fields that are equal in a group; representations of different groups are never compared.
+        Fields that are equal within a group. Groups are not compared with each other.
     differ, same
-        Fields that must all differ, or all be equal, between the two sides of a pair.
+        Fields that must all differ, or all be equal, within a pair.
     disjoint, overlapping
-        Set-valued fields of which the two sides share no member, or at least one. A single value
-        is a set of one.
+        Fields with lists that share no member, or at least one, within a pair. A single value
+        counts as a list of one.
     ascending
-        Fields that must all rise from one side of the pair to the other, whichever comes first.
-        Two or more leave out pairs that no other pair stands for; the plan says how many.
+        Fields that must all be larger on the same side of a pair, for example a later variant and
+        a later seed. With two or more fields this leaves out comparisons; the plan counts them.
     order
-        Field of `ascending` -> its values, the lowest first; some may be those of no
-        representation. Numbers, and texts that are numbered (``v2`` before ``v10``), have their
-        order without it.
+        Field of `ascending` -> its values, lowest first; extra values are allowed. Numbers, and
+        texts that end in numbers (``v2`` before ``v10``), need no order.
     left, right
-        Field -> allowed values, as in `select`: one side of a pair must be in `left`, the other in
-        `right`. Both or none; ``{}`` allows everything. A pair that fits both ways is one pair.
+        Field -> allowed values, as in `select`. One side of a pair must fit `left`, the other
+        `right`. Give both or neither; ``{}`` allows everything.
     steps
-        Which of each model's steps take part: ``"all"``, ``"final_each"``, ``"final_common"``,
+        Which steps take part: ``"all"``, ``"final_each"``, ``"final_common"``,
         ``"all_common"``, the steps themselves, ``{nearest: {step, tolerance}}`` or
         ``{fraction: ...}``. See :mod:`fastcka.sweep.steps`.
     """
@@ -133,32 +132,32 @@ class CompareConfig(BaseModel):
 
 
 class SweepConfig(BaseModel):
-    """A sweep: a store, what to take from it, what to compare, and where the results go.
+    """A sweep: a store, what to select from it, what to compare, and where the results go.
 
     Attributes
     ----------
     store
         The folder of the representation store.
     output
-        The folder of the results; made where it does not exist.
+        The folder of the results; created if it does not exist.
     select
-        Field (model, step, layer or a factor) to its allowed values. A representation takes part
-        if every named field has one of them; a list-valued factor if it contains one of them.
+        Field (model, step, layer or a factor) -> its allowed values. A representation takes part
+        if every listed field has an allowed value, or is a list that contains one.
     exclude
-        The same, for what takes no part: exactly what such a `select` would take is left out.
+        The same form. A representation that fits every listed field is left out.
     examples
-        Which examples take part, as the text of an `ExampleFilter`; None for all.
+        An `ExampleFilter` as text; None for all examples.
     compare
         Which pairs: see :class:`CompareConfig`.
     estimator
-        Which estimator the column ``cka`` holds; the results always hold both.
+        The estimator of the column ``cka``; the results always contain both.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
     precision
         ``"high"`` (error <= 1e-6), ``"fast"`` (fp16 on a GPU, bfloat16 on a CPU that has it) or
         ``"float64"``.
     export
-        ``"pairs"`` for a folder for each pair beside the table; None for the table alone.
+        ``"pairs"`` also writes a folder for each pair; None writes the table only.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -177,7 +176,7 @@ class SweepConfig(BaseModel):
     _written: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
 
     def describe(self, path: FieldPath, value: object) -> str:
-        """Return ``value``, which stands at ``path``, for a message: as it was written."""
+        """Return ``value`` at ``path`` for a message, as the file has it."""
         return describe(value, _as_written(self._written, path))
 
 
@@ -188,7 +187,7 @@ def load_sweep(path: str | os.PathLike[str]) -> SweepConfig:
     ------
     SweepConfigError
         The file cannot be read, is not plain YAML, or a field is unknown, missing or wrong. The
-        message names the file and each field, what came, and what is allowed.
+        message names the file and each field, the given value, and what is allowed.
     """
     file = Path(path)
     document = read_yaml(file, error=SweepConfigError)
@@ -209,7 +208,7 @@ def load_sweep(path: str | os.PathLike[str]) -> SweepConfig:
 
 
 def _as_written(written: Mapping[FieldPath, str], path: FieldPath) -> str | None:
-    # A single value stands at select.seed in the file and at select.seed[0] in the model.
+    # A single value is at select.seed in the file, and at select.seed[0] in the model.
     if path in written:
         return written[path]
     return written.get(path[:-1]) if path and path[-1] == 0 else None
@@ -218,7 +217,7 @@ def _as_written(written: Mapping[FieldPath, str], path: FieldPath) -> str | None
 def _problem(detail: ErrorDetails, written: Mapping[FieldPath, str]) -> str:
     path: FieldPath = detail["loc"]
     where = field_text(path)
-    came = describe(detail["input"], _as_written(written, path))
+    given = describe(detail["input"], _as_written(written, path))
     match detail["type"]:
         case "extra_forbidden":
             known = _known_fields(path[:-1])
@@ -227,13 +226,13 @@ def _problem(detail: ErrorDetails, written: Mapping[FieldPath, str]) -> str:
             return f"{where}: missing; {_MEANINGS.get(where, 'it is required')}"
         case "literal_error":
             allowed = detail["ctx"]["expected"]
-            return f"{where}: expected {allowed}; came {came}"
+            return f"{where}: expected {allowed}; got {given}"
         case "value_error":
-            return f"{where}: {detail['ctx']['error']}; came {came}"
+            return f"{where}: {detail['ctx']['error']}; got {given}"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{where}: expected a mapping; came {came}"
+            return f"{where}: expected a mapping; got {given}"
         case _:
-            return f"{where}: {detail['msg']}; came {came}"
+            return f"{where}: {detail['msg']}; got {given}"
 
 
 _MEANINGS = {

@@ -1,4 +1,4 @@
-"""What a sweep leaves out, counted by reason, with a few examples of each."""
+"""Counts of what a sweep leaves out, by reason, with a few names for each reason."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MOST_REASONS = 10
 
 
 class Dropped:
-    """Reasons, each a noun in the plural with what is wrong: "groups without a comparison".
+    """Counts by reason. A reason is a plural noun phrase: "groups without a comparison".
 
     Attributes
     ----------
     counts
-        Reason -> how many.
+        Reason -> count.
     examples
-        Reason -> the first `MOST_EXAMPLES` of them by name.
+        Reason -> the first `MOST_EXAMPLES` names.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Dropped:
         self.examples: defaultdict[str, list[str]] = defaultdict(list)
 
     def add(self, reason: str, *examples: str, count: int = 1) -> None:
-        """Count for ``reason``, with the names of some of what is counted."""
+        """Add ``count`` to ``reason``, and some names of what it counts."""
         self.counts[reason] += count
         known = self.examples[reason]
         known.extend(examples[: MOST_EXAMPLES - len(known)])
@@ -45,11 +45,11 @@ def counted_reason(count: int, reason: str) -> str:
 def left_out_text(
     counts: Mapping[str, int], examples: Mapping[str, Sequence[str]] | None = None
 ) -> str:
-    """Return a line for each reason, and one for each example below it; "nothing" for none."""
+    """Return a line for each reason, with its examples below it; "nothing" without reasons."""
     lines = []
     for reason, count in list(counts.items())[:MOST_REASONS]:
         lines.append(counted_reason(count, reason))
         lines += [f"  {example}" for example in (examples or {}).get(reason, ())]
     if len(counts) > MOST_REASONS:
-        lines.append(f"and {len(counts) - MOST_REASONS} more reasons; --json has all")
+        lines.append(f"and {len(counts) - MOST_REASONS} more reasons; --json lists all")
     return "\n".join(lines) or "nothing"

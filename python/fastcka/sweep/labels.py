@@ -1,4 +1,4 @@
-"""Labels of representations: what a field's value is, when two are equal, when one is selected."""
+"""Labels of representations: their fields, when two values are equal, when one is selected."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 KEY_FIELDS = ("model", "step", "layer")
 
 Labels = dict[str, Any]
-"""A representation's model, step, layer and every factor of its model, in this order."""
+"""The model, step and layer of a representation and the factors of its model, in this order."""
 
 Allowed = dict[str, "frozenset[Hashable]"]
-"""Field -> the identities of the values that it may have."""
+"""Field -> the identities of its allowed values."""
 
 
 def known_fields(labels: Iterable[Labels]) -> list[str]:
-    """Return every field that some representation has: model, step, layer, then the factors."""
-    return list(dict.fromkeys(field for own in labels for field in own))
+    """Return every field of any representation: model, step, layer, then the factors."""
+    return list(dict.fromkeys(field for representation in labels for field in representation))
 
 
 def labels_of(key: Key, factors: Mapping[str, Any]) -> Labels:
-    """Return the labels of a representation; where a factor bears a name of the key, the key's."""
+    """Return the labels of a representation; the key wins over a factor of the same name."""
     return {**key._asdict(), **factors, **key._asdict()}
 
 
 def require_visible_keys(models: Iterable[str], factors: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse a model with a factor that bears a name of the key: which is meant is not clear."""
+    """Refuse a model with a factor named model, step or layer, which would be ambiguous."""
     for model in models:
         for name in KEY_FIELDS:
             if name in factors[model]:
@@ -44,22 +44,22 @@ def require_visible_keys(models: Iterable[str], factors: Mapping[str, Mapping[st
                 )
 
 
-def key_text(own: Labels) -> str:
-    """Return the key of a representation for a list of them."""
-    return group_name({field: own[field] for field in KEY_FIELDS})
+def key_text(representation: Labels) -> str:
+    """Return the key of a representation as text."""
+    return group_name({field: representation[field] for field in KEY_FIELDS})
 
 
 def group_name(fields: Mapping[str, Any]) -> str:
-    """Return fields in words, ``layer=fc1, step=100``; "all" where there are none."""
+    """Return fields as text, ``layer=fc1, step=100``; "all" without fields."""
     return ", ".join(f"{field}={value_text(value)}" for field, value in fields.items()) or "all"
 
 
 def identity_of(value: object) -> Hashable:
-    """Return what makes two values of a field equal.
+    """Return an object that is equal for equal values of a field.
 
-    Numbers are equal by value (1 and 1.0), but a boolean is no number (in Python, True == 1) and a
-    text no number ("1" is not 1). Lists are equal if they hold the same members the same number of
-    times, in any order: tasks [a, b] are tasks [b, a], and widths [32, 32] are not widths [32].
+    Numbers are equal by value (1 and 1.0). Booleans and texts are not numbers: True and "1" differ
+    from 1. Lists are equal if they contain the same members equally often, in any order: tasks
+    [a, b] equal tasks [b, a], and widths [32, 32] differ from widths [32].
     """
     if isinstance(value, list | tuple):
         return ("list", tuple(sorted((identity_of(member) for member in value), key=repr)))
@@ -68,32 +68,33 @@ def identity_of(value: object) -> Hashable:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Tell whether ``value`` is a number, which a boolean is not."""
+    """Return whether ``value`` is a number; a boolean is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_selected(value: object, allowed: Iterable[Hashable]) -> bool:
-    """Tell whether ``value`` is one of the ``allowed`` identities, or a list that contains one."""
+    """Return whether ``value``, or a member of a list ``value``, is in ``allowed``."""
     members = value if isinstance(value, list | tuple) else [value]
     return any(identity_of(member) in allowed for member in members)
 
 
-def fits(own: Labels, allowed: Allowed) -> bool:
-    """Tell whether a representation has an allowed value of every field that is named."""
+def fits(representation: Labels, allowed: Allowed) -> bool:
+    """Return whether a representation has an allowed value of every field in ``allowed``."""
     return all(
-        field in own and is_selected(own[field], values) for field, values in allowed.items()
+        field in representation and is_selected(representation[field], values)
+        for field, values in allowed.items()
     )
 
 
 def value_text(value: object) -> str:
-    """Return a label's value as a cell or a name shows it: texts bare, the rest as JSON."""
+    """Return a value for a cell or a name: texts without quotes, others as JSON."""
     if isinstance(value, str):
         return value
     return json_text(value)
 
 
 def json_text(value: object) -> str:
-    """Return a label's value as it would be written in YAML, texts in quotes."""
+    """Return a value as YAML would write it, texts in quotes."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -110,26 +111,26 @@ def required_values(
     stored: Sequence[Labels],
     config: SweepConfig,
 ) -> Allowed:
-    """Return what a mapping of the configuration such as ``select`` allows.
+    """Return the values that a mapping such as ``select`` allows.
 
-    Each field and value must occur in the store: one that nothing has is a misspelling or a YAML
-    trap, and would select nothing in silence.
+    Each field and value must occur in the store. One that does not is a misspelling, or was read
+    by YAML as another type, and would silently select nothing.
     """
     name = ".".join(where)
     require_fields(list(wanted), known_fields(stored), name)
     allowed: Allowed = {}
     for field, values in wanted.items():
         present: dict[Hashable, object] = {}
-        for own in stored:
-            value = own.get(field, ())
+        for representation in stored:
+            value = representation.get(field, ())
             for member in value if isinstance(value, list | tuple) else [value]:
                 present.setdefault(identity_of(member), member)
         for position, value in enumerate(values):
             if identity_of(value) not in present:
-                came = config.describe((*where, field, position), value)
+                given = config.describe((*where, field, position), value)
                 shown = sorted((json_text(one) for one in present.values()), key=_size)
                 raise SweepError(
-                    f"{name}.{field}: no representation in {config.store} has {came}"
+                    f"{name}.{field}: no representation in {config.store} has {given}"
                     f"{near_misses(json_text(value), shown)}"
                 )
         allowed[field] = frozenset(identity_of(value) for value in values)

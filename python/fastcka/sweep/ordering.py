@@ -1,4 +1,4 @@
-"""The order of a field's values, for `ascending`: as it is given, or as the values have it."""
+"""The order of a field's values, for `ascending`: as given, or by their numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastcka.sweep.labels import Labels
 
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,18})", re.DOTALL)
-# Beginnings after which the digits are no whole number: 0.5, 1/2, v1.10, 1e-3, -1.
+# After these prefixes, digits are not a whole number: 0.5, 1/2, v1.10, 1e-3, -1.
 _INSIDE_A_NUMBER = re.compile(r"(.*[0-9])?[.,/]|.*[0-9][eE][+-]?|[+-]", re.DOTALL)
 _SHOWN = 12
 
@@ -28,31 +28,35 @@ def ranks(
 ) -> NDArray[np.int64]:
     """Return the rank of each representation's value of ``field``, (n,); equal values, equal ranks.
 
-    Without an ``order``, numbers rank by value, and texts that differ only in the whole number at
-    their end by that number: ``v2`` before ``v10``. Alphabetical order is no order: it would put
-    ``v10`` before ``v2``, ``late`` before ``mid``, and the seed ``orig`` after ``1``.
+    Without an ``order``, numbers rank by value. Texts that differ only in a whole number at their
+    end rank by that number: ``v2`` before ``v10``. Other texts need an ``order``: alphabetically,
+    ``late`` would rank before ``mid``, and the seed ``orig`` after ``1``.
 
     Raises
     ------
     SweepError
-        A value is not in ``order``, or there is none and the values do not have one.
+        ``order`` lacks a value; or there is no ``order``, and the values have none.
     """
     if order is None:
-        order = _own_order(field, labels)
+        order = _natural_order(field, labels)
     places = {identity_of(value): place for place, value in enumerate(order)}
-    for own in labels:
-        if identity_of(own[field]) not in places:
+    for representation in labels:
+        if identity_of(representation[field]) not in places:
             listed = ", ".join(map(json_text, order))
             raise SweepError(
-                f"compare.order.{field}: no place for {json_text(own[field])}, which "
-                f"{key_text(own)} has (listed: {listed}); write it where it belongs, or leave it "
-                "out by `exclude`"
+                f"compare.order.{field}: {json_text(representation[field])} is missing, a value of "
+                f"{key_text(representation)} (listed: {listed}); add it to the list, or "
+                "leave it out by `exclude`"
             )
-    return np.array([places[identity_of(own[field])] for own in labels], dtype=np.int64)
+    return np.array(
+        [places[identity_of(representation[field])] for representation in labels], dtype=np.int64
+    )
 
 
-def _own_order(field: str, labels: Sequence[Labels]) -> Sequence[object]:
-    distinct: dict[Hashable, object] = {identity_of(own[field]): own[field] for own in labels}
+def _natural_order(field: str, labels: Sequence[Labels]) -> Sequence[object]:
+    distinct: dict[Hashable, object] = {
+        identity_of(representation[field]): representation[field] for representation in labels
+    }
     values = list(distinct.values())
     numeric = [value for value in values if is_number(value)]
     if len(numeric) == len(values):
@@ -65,6 +69,6 @@ def _own_order(field: str, labels: Sequence[Labels]) -> Sequence[object]:
         return [numbers[number] for number in sorted(numbers)]
     shown = ", ".join(map(json_text, values[:_SHOWN])) + (", ..." if len(values) > _SHOWN else "")
     raise SweepError(
-        f"compare.ascending: the values of '{field}' have no order of their own ({shown}); give "
-        f"it, the lowest first, as in `order: {{{field}: [{shown}]}}` with them in your order"
+        f"compare.ascending: the values of '{field}' have no natural order ({shown}); give "
+        f"one, lowest first: `order: {{{field}: [{shown}]}}`, sorted as you mean it"
     )

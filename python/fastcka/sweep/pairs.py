@@ -1,8 +1,8 @@
-"""Groups of representations, and the pairs that are compared in each: pure, on labels alone.
+"""Groups of representations and the pairs that are compared in each; uses only labels.
 
 A comparison is an unordered pair of *representations*, never of values: between variants 1 and 2,
-(1_orig, 2_seed1) and (1_seed1, 2_orig) are two comparisons of four different models, though both
-read "orig against seed1".
+(1_orig, 2_seed1) and (1_seed1, 2_orig) are two comparisons of four different models, although both
+compare "orig with seed1".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelGroup:
-    """Positions in the list of labels that form a group, and its pairs.
+    """A group, as positions in the list of labels, and its pairs.
 
     Attributes
     ----------
@@ -42,20 +42,20 @@ class LabelGroup:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FormedGroups:
-    """The groups that hold comparisons, and how all pairs came down to these.
+    """The groups that contain comparisons, and what the rules left out.
 
     Attributes
     ----------
     groups
-        In the order of their first member.
+        Groups, in the order of their first member.
     dropped
-        Groups, representations and pairs that are left out.
+        Counts of the groups, representations and pairs that are left out.
     n_pairs
         Pairs of representations in one group, before any rule.
     by_rule
-        Rule with its fields -> the pairs that it left out of those that were kept before it.
+        Rule and its fields -> number of pairs that it left out, after the rules before it.
     explanations
-        What is easily misunderstood about what a rule left out.
+        Notes on rules that are easily misunderstood.
     """
 
     groups: list[LabelGroup]
@@ -68,7 +68,7 @@ class FormedGroups:
 def form_groups(
     labels: Sequence[Labels], within: Sequence[str], rules: Sequence[PairRule]
 ) -> FormedGroups:
-    """Form the groups of ``labels``, and keep the pairs that every rule keeps.
+    """Form the groups of ``labels``, with the pairs that every rule keeps.
 
     Raises
     ------
@@ -76,8 +76,10 @@ def form_groups(
         A rule cannot be applied, or no comparison is left.
     """
     groups: dict[Hashable, list[int]] = {}
-    for position, own in enumerate(labels):
-        groups.setdefault(tuple(identity_of(own[field]) for field in within), []).append(position)
+    for position, member in enumerate(labels):
+        groups.setdefault(tuple(identity_of(member[field]) for field in within), []).append(
+            position
+        )
 
     dropped = Dropped()
     by_rule = {rule.name: 0 for rule in rules}
@@ -97,7 +99,7 @@ def form_groups(
             if not len(left_out):
                 continue
             by_rule[rule.name] += len(left_out)
-            shown = [[members[at] for at in pair] for pair in left_out[:MOST_EXAMPLES].tolist()]
+            shown = [[members[i] for i in pair] for pair in left_out[:MOST_EXAMPLES].tolist()]
             dropped.add(
                 rule.reason,
                 *(" and ".join(map(key_text, pair)) for pair in shown),
@@ -110,7 +112,7 @@ def form_groups(
             _count_unpaired(dropped, members, used)
             formed.append(
                 LabelGroup(
-                    members=tuple(positions[at] for at in used),
+                    members=tuple(positions[i] for i in used),
                     pairs=np.searchsorted(used, pairs),
                 )
             )
@@ -122,8 +124,8 @@ def form_groups(
 
 
 def derivation_text(n_pairs: int, by_rule: Mapping[str, int], n_left: int) -> str:
-    """Return how all pairs come down to those that are compared, in a line."""
-    left_out = "".join(f", less {count:,} by {rule}" for rule, count in by_rule.items())
+    """Return in one line how many pairs there are, and how many each rule left out."""
+    left_out = "".join(f", minus {count:,} by {rule}" for rule, count in by_rule.items())
     return f"{n_pairs:,} within the groups{left_out}: {n_left:,}"
 
 
@@ -133,8 +135,8 @@ def _all_pairs(count: int) -> NDArray[np.int64]:
 
 
 def _count_unpaired(dropped: Dropped, members: Sequence[Labels], used: NDArray[np.int64]) -> None:
-    for at in sorted(set(range(len(members))).difference(used.tolist())):
-        dropped.add("representations without a partner in the group", key_text(members[at]))
+    for i in sorted(set(range(len(members))).difference(used.tolist())):
+        dropped.add("representations without a partner in the group", key_text(members[i]))
 
 
 def _count_empty(dropped: Dropped, members: Sequence[Labels], within: Sequence[str]) -> None:
@@ -143,7 +145,7 @@ def _count_empty(dropped: Dropped, members: Sequence[Labels], within: Sequence[s
     dropped.add("groups without a comparison", f"{name}: {size}")
     dropped.add(
         "representations of groups without a comparison",
-        *(key_text(own) for own in members[:MOST_EXAMPLES]),
+        *(key_text(member) for member in members[:MOST_EXAMPLES]),
         count=len(members),
     )
 
@@ -158,10 +160,10 @@ def _why_empty(
     if n_pairs:
         reason = derivation_text(n_pairs, by_rule, 0)
     elif len(labels) > 1:
-        reason = f"no two representations are equal in {', '.join(within)}"
+        reason = f"no two representations agree on {', '.join(within)}"
     else:
-        reason = "there is only one"
+        reason = "there is only one representation"
     return (
-        f"the sweep is empty: {len(labels)} representation(s) in {n_groups} group(s) make no "
+        f"the sweep is empty: {len(labels)} representation(s) in {n_groups} group(s) give no "
         f"comparison: {reason}"
     )

@@ -1,8 +1,8 @@
-"""The rules that say which pairs of a group are compared: each a mask over pairs, with its words.
+"""The rules that decide which pairs of a group are compared. Each is a mask over pairs.
 
-Rules look at the labels of the two representations alone, the same way round or the other; they
-never fold pairs of values together. They are applied in one order, which decides the rule that a
-pair is counted under: left and right, same, disjoint, overlapping, differ, ascending.
+A rule uses only the labels of the two representations, and not which comes first. Rules apply in a
+fixed order: left and right, same, disjoint, overlapping, differ, ascending. A pair is counted under
+the first rule that drops it.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _NEEDING_FIELDS = ("within", "same", "disjoint", "overlapping", "differ", "ascen
 
 @dataclass(frozen=True, slots=True)
 class PairRule:
-    """A rule, which keeps some pairs of a group.
+    """A rule that keeps some pairs of a group.
 
     Attributes
     ----------
     name
-        The rule and its fields, as they stand under `compare`: ``disjoint tasks``.
+        The rule and its fields: ``disjoint tasks``.
     reason
-        Of the pairs that it drops, for `Dropped`.
+        Description of the pairs that it drops, for `Dropped`.
     keeps
-        ``keeps(members, pairs)`` tells of each pair of positions in ``members`` if it is kept.
+        ``keeps(members, pairs)`` returns a mask over pairs of positions in ``members``.
     explain
-        Says of one dropped pair what is easily misunderstood about it.
+        Returns a note on one dropped pair, where the rule is easily misunderstood.
     """
 
     name: str
@@ -65,7 +65,7 @@ class PairRule:
 
 
 def require_consistent(compare: CompareConfig) -> None:
-    """Refuse rules that contradict each other, and an `order` that nothing uses.
+    """Refuse rules that contradict each other, and an `order` that no rule uses.
 
     Raises
     ------
@@ -76,48 +76,49 @@ def require_consistent(compare: CompareConfig) -> None:
         for field in getattr(compare, one):
             if field in getattr(compare, other):
                 raise SweepError(
-                    f"compare: '{field}' stands in {one} and in {other}, which contradict each "
-                    "other; take it out of one of them"
+                    f"compare: '{field}' is in both {one} and {other}, which contradict each "
+                    "other; remove it from one of them"
                 )
     for field, values in compare.order.items():
         if field not in compare.ascending:
             raise SweepError(
-                f"compare.order: '{field}' is not in compare.ascending, which alone uses an order; "
-                "add it there, or take the order out"
+                f"compare.order: '{field}' is not in compare.ascending, the only rule that uses an "
+                "order; add it there, or remove the order"
             )
         if len({identity_of(value) for value in values}) < len(values):
-            raise SweepError(f"compare.order.{field}: expected each value once; came {values}")
+            raise SweepError(f"compare.order.{field}: expected each value once, got {values}")
     for one, other in (("left", "right"), ("right", "left")):
         if getattr(compare, one) is not None and getattr(compare, other) is None:
             raise SweepError(
-                f"compare.{one}: expected compare.{other} beside it; write `{other}: {{}}` for "
-                "every representation"
+                f"compare.{one}: expected compare.{other} too; `{other}: {{}}` allows every "
+                "representation"
             )
 
 
 def require_rule_fields(
     compare: CompareConfig, labels: Sequence[Labels], known: Sequence[str]
 ) -> None:
-    """Refuse a field that does not exist, that a representation lacks, or that no rule can use."""
+    """Refuse fields that are unknown, that a representation lacks, or that a rule cannot use."""
     for rule in _NEEDING_FIELDS:
         fields = getattr(compare, rule)
         require_fields(fields, known, f"compare.{rule}")
         for field in fields:
-            for own in labels:
-                if field not in own:
+            for representation in labels:
+                if field not in representation:
                     raise SweepError(
-                        f"compare.{rule}: model '{own['model']}' has no factor '{field}' (it has: "
-                        f"{', '.join(own)}); give it one, or leave the model out by `exclude`"
+                        f"compare.{rule}: model '{representation['model']}' has no "
+                        f"factor '{field}' (it has: {', '.join(representation)}); add the factor, "
+                        "or leave the model out by `exclude`"
                     )
                 if rule in ("disjoint", "overlapping"):
-                    _require_set(own, field, rule)
+                    _require_set(representation, field, rule)
                 elif rule == "ascending":
-                    _require_single(own, field)
-            values = {identity_of(own[field]) for own in labels}
+                    _require_single(representation, field)
+            values = {identity_of(representation[field]) for representation in labels}
             if rule in ("differ", "ascending") and len(labels) > len(values) == 1:
                 raise SweepError(
-                    f"compare.{rule}: the sweep is empty: '{field}' must differ, and all have the "
-                    f"value {value_text(labels[0][field])}"
+                    f"compare.{rule}: the sweep is empty: '{field}' must differ, but every "
+                    f"representation has the value {value_text(labels[0][field])}"
                 )
 
 
@@ -153,7 +154,7 @@ def pair_rules(compare: CompareConfig, sides: Sides | None) -> list[PairRule]:
             PairRule(
                 f"ascending {listed}",
                 f"pairs in a group rising in one and falling in another of {listed} "
-                "(compare.ascending): comparisons of their own, not repeats of those kept",
+                "(compare.ascending): these are different comparisons from those kept",
                 partial(_rising_together, compare),
                 partial(_no_repeat, compare),
             )
@@ -167,18 +168,18 @@ def _related(
     members: Sequence[Labels],
     pairs: Pairs,
 ) -> Mask:
-    # Looked up in a table of the distinct values, so that a group of thousands is no loop.
+    # A table over distinct values, so that large groups need no loop over pairs.
     numbers: dict[Hashable, int] = {}
     values: list[object] = []
     codes = []
-    for own in members:
-        identity = identity_of(own[field])
+    for representation in members:
+        identity = identity_of(representation[field])
         if identity not in numbers:
             numbers[identity] = len(values)
-            values.append(own[field])
+            values.append(representation[field])
         codes.append(numbers[identity])
-    of = np.array(codes)
-    return np.asarray(related(values)[of[pairs[:, 0]], of[pairs[:, 1]]])
+    code = np.array(codes)
+    return np.asarray(related(values)[code[pairs[:, 0]], code[pairs[:, 1]]])
 
 
 def _equal(values: Sequence[object]) -> Mask:
@@ -191,7 +192,7 @@ def _unequal(values: Sequence[object]) -> Mask:
 
 def _sharing(values: Sequence[object]) -> Mask:
     sets = [_members(value) for value in values]
-    every = {member: at for at, member in enumerate(set().union(*sets))}
+    every = {member: column for column, member in enumerate(set().union(*sets))}
     holds = np.zeros((len(sets), len(every)), dtype=np.float32)
     for row, members in enumerate(sets):
         holds[row, [every[member] for member in members]] = 1
@@ -207,24 +208,26 @@ def _members(value: object) -> set[Hashable]:
     return {identity_of(member) for member in members}
 
 
-def _require_set(own: Labels, field: str, rule: str) -> None:
-    """Refuse what is no set, or a text that looks like the list that was meant."""
-    value = own[field]
+def _require_set(representation: Labels, field: str, rule: str) -> None:
+    """Refuse a null, and a text with commas, which was probably meant as a list."""
+    value = representation[field]
     if value is None or (isinstance(value, str) and "," in value):
-        came = "null" if value is None else f"the one text '{value}'"
+        given = "null" if value is None else f"the single text '{value}'"
+        model = representation["model"]
         raise SweepError(
-            f"compare.{rule}: '{field}' of model '{own['model']}' is {came}: expected a list, as "
-            "in [a, b] ([] for none), or one value; give it one, or leave the model out by "
-            "`exclude`"
+            f"compare.{rule}: '{field}' of model '{model}' is {given}: "
+            "expected a list such as [a, b] ([] for none), or one value; change it, or leave "
+            "the model out by `exclude`"
         )
 
 
-def _require_single(own: Labels, field: str) -> None:
-    value = own[field]
+def _require_single(representation: Labels, field: str) -> None:
+    value = representation[field]
     if value is None or isinstance(value, list | tuple):
+        model = representation["model"]
         raise SweepError(
-            f"compare.ascending: '{field}' of model '{own['model']}' is {json_text(value)}: "
-            "expected a single value, which can rise; give it one, or leave the model out by "
+            f"compare.ascending: '{field}' of model '{model}' is "
+            f"{json_text(value)}: expected a single value; change it, or leave the model out by "
             "`exclude`"
         )
 
@@ -239,16 +242,18 @@ def _rising_together(compare: CompareConfig, members: Sequence[Labels], pairs: P
 
 
 def _no_repeat(compare: CompareConfig, a: Labels, b: Labels) -> str:
-    """Say that a crossed pair is not the mirror image of the one that rises in all fields."""
+    """Return a note: a crossed pair is not the mirror image of one that rises in all fields."""
     lower, upper = {}, {}
     for field in compare.ascending:
         first, second = ranks(field, [a, b], compare.order.get(field))
         low, high = (a, b) if first < second else (b, a)
         lower[field], upper[field] = low[field], high[field]
-    one, other = (group_name({f: own[f] for f in compare.ascending}) for own in (a, b))
+    one, other = (
+        group_name({f: representation[f] for f in compare.ascending}) for representation in (a, b)
+    )
     what = "models" if a["model"] != b["model"] else "representations"
     return (
-        f"compare.ascending leaves out comparisons of different {what}, not repeats: ({one}) "
-        f"with ({other}) is left out, ({group_name(lower)}) with ({group_name(upper)}) is "
-        "another pair; without ascending both are compared, each once"
+        f"compare.ascending leaves out comparisons of different {what}, not repeats: it leaves out "
+        f"({one}) with ({other}) and keeps ({group_name(lower)}) with ({group_name(upper)}); "
+        "without ascending, both pairs are compared, each once"
     )

@@ -1,4 +1,4 @@
-"""Which representations of a store take part: `select`, `exclude`, then the policy for steps."""
+"""Which representations of a store take part: `select`, `exclude`, then `compare.steps`."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Selection:
     Attributes
     ----------
     labels, dropped
-        What takes part, and what does not.
+        The representations that take part, and counts of those that do not.
     steps
-        Which steps were taken, in words.
+        The chosen steps, as text.
     """
 
     labels: list[Labels]
@@ -47,60 +47,65 @@ class Selection:
 def select_labels(labels: Sequence[Labels], config: SweepConfig) -> Selection:
     """Apply ``select``, ``exclude`` and the steps policy of ``config`` to the labels of a store.
 
-    The steps of a model are those at which the store holds any layer of it (within ``select.step``,
-    and but for what ``exclude`` leaves out by its step): a checkpoint that lacks one layer does not
-    make an earlier step the last one.
+    A step counts for a model if the store contains at least one layer of the model at that step,
+    and ``select`` and ``exclude`` allow the step. So a checkpoint that lacks one layer still counts
+    as the last step.
 
     Raises
     ------
     SweepError
-        An unknown field, a value that nothing has, a step that a model lacks, or nothing left.
+        A field is unknown, no representation has a listed value, a model lacks a listed step, or
+        no representation is left.
     """
     if not labels:
-        raise SweepError(f"{config.store}: the store holds no representation: nothing to compare")
+        raise SweepError(f"{config.store}: the store contains no representations")
     allowed = required_values(config.select, ("select",), labels, config)
     excluded = required_values(config.exclude, ("exclude",), labels, config)
-    if excluded and not any(fits(own, excluded) for own in labels):
+    if excluded and not any(fits(representation, excluded) for representation in labels):
         raise SweepError(
-            f"exclude: no representation has such values in {' and '.join(excluded)} together, so "
-            "that nothing is excluded; one `exclude` leaves out what fits all of its fields"
+            f"exclude: no representation has these values of {' and '.join(excluded)} together, so "
+            "nothing would be excluded; `exclude` leaves out only what fits all of its fields"
         )
     dropped = Dropped()
     kept: list[Labels] = []
-    for own in labels:
-        reason = _refused_by(own, allowed, excluded)
+    for representation in labels:
+        reason = _refused_by(representation, allowed, excluded)
         if reason is None:
-            kept.append(own)
+            kept.append(representation)
         else:
-            dropped.add(reason, key_text(own))
+            dropped.add(reason, key_text(representation))
     if not kept:
         raise SweepError(f"select: no representation is left: {reasons_text(dropped)}")
 
-    models = {own["model"] for own in kept}
+    models = {representation["model"] for representation in kept}
     stored: dict[str, dict[int, None]] = {}
-    for own in labels:
-        wanted = "step" not in allowed or is_selected(own["step"], allowed["step"])
-        if "step" in excluded and fits(own, excluded):
+    for representation in labels:
+        wanted = "step" not in allowed or is_selected(representation["step"], allowed["step"])
+        if "step" in excluded and fits(representation, excluded):
             wanted = False
-        if wanted and own["model"] in models:
-            stored.setdefault(own["model"], {})[own["step"]] = None
+        if wanted and representation["model"] in models:
+            stored.setdefault(representation["model"], {})[representation["step"]] = None
     policy = config.compare.steps
-    own_steps = {model: list(own) for model, own in stored.items()}
-    steps = chosen_steps(policy, own_steps)
+    stored_steps = {model: list(representation) for model, representation in stored.items()}
+    steps = chosen_steps(policy, stored_steps)
 
-    taking_part = [own for own in kept if own["step"] in steps[own["model"]]]
-    name = "the listed ones" if isinstance(policy, tuple) else steps_text(policy)
-    for own in kept:
-        if own["step"] not in steps[own["model"]]:
+    taking_part = [
+        representation
+        for representation in kept
+        if representation["step"] in steps[representation["model"]]
+    ]
+    name = "the list" if isinstance(policy, tuple) else steps_text(policy)
+    for representation in kept:
+        if representation["step"] not in steps[representation["model"]]:
             reason = f"representations at steps that compare.steps ({name}) leaves out"
-            dropped.add(reason, key_text(own))
+            dropped.add(reason, key_text(representation))
     _add_missing(dropped, kept, taking_part, steps)
     if not taking_part:
         raise SweepError(f"compare.steps: no representation is left: {reasons_text(dropped)}")
     return Selection(
         labels=taking_part,
         dropped=dropped,
-        steps=_steps_taken(policy, own_steps, steps),
+        steps=_steps_taken(policy, stored_steps, steps),
     )
 
 
@@ -112,26 +117,27 @@ def _steps_taken(policy: StepsPolicy, stored: StepsByModel, taken: StepsOfModel)
 
 
 def keep_sides(selection: Selection, sides: Sides) -> Selection:
-    """Leave out what stands on neither side of any pair; both sides must hold something."""
+    """Leave out representations that fit neither side; each side must fit at least one."""
     sides.require_both(selection.labels)
     kept = []
-    for own in selection.labels:
-        if sides.holds(own):
-            kept.append(own)
+    for representation in selection.labels:
+        if sides.allow(representation):
+            kept.append(representation)
         else:
             selection.dropped.add(
-                "representations in neither compare.left nor compare.right", key_text(own)
+                "representations in neither compare.left nor compare.right",
+                key_text(representation),
             )
     return replace(selection, labels=kept)
 
 
-def _refused_by(own: Labels, allowed: Allowed, excluded: Allowed) -> str | None:
+def _refused_by(representation: Labels, allowed: Allowed, excluded: Allowed) -> str | None:
     for field, values in allowed.items():
-        if field not in own:
+        if field not in representation:
             return f"representations without the field '{field}' of select"
-        if not is_selected(own[field], values):
+        if not is_selected(representation[field], values):
             return f"representations outside select.{field}"
-    if excluded and fits(own, excluded):
+    if excluded and fits(representation, excluded):
         return f"representations left out by exclude ({', '.join(excluded)})"
     return None
 
@@ -142,26 +148,31 @@ def _add_missing(
     taking_part: Sequence[Labels],
     steps: Mapping[str, set[int]],
 ) -> None:
-    """Count the layers that a model has at other steps, but not at one that the policy chose."""
-    layers = dict.fromkeys((own["model"], own["layer"]) for own in kept)
-    present = {(own["model"], own["layer"], own["step"]) for own in taking_part}
+    """Count the layers that a model has at some steps, but not at a chosen step."""
+    layers = dict.fromkeys(
+        (representation["model"], representation["layer"]) for representation in kept
+    )
+    present = {
+        (representation["model"], representation["layer"], representation["step"])
+        for representation in taking_part
+    }
     for model, layer in layers:
         for step in sorted(steps[model]):
             if (model, layer, step) not in present:
                 dropped.add(
-                    f"missing representations of model '{model}' at step {step} (other layers or "
-                    "steps of it are there)",
+                    f"missing representations of model '{model}' at step {step} (the store has "
+                    "other layers or steps of this model)",
                     f"layer={layer}",
                 )
 
 
 def require_readable(files: Iterable[UnreadableFile], config: SweepConfig) -> Dropped:
-    """Return what ``select`` and ``exclude`` leave out of the unreadable files; refuse the others.
+    """Return the unreadable files that ``select`` and ``exclude`` leave out; refuse all others.
 
     Raises
     ------
     StoreError
-        A file is of a model and step that are selected, or it cannot be known of which it is.
+        An unreadable file belongs to a selected model and step, or its model cannot be read.
     """
     dropped = Dropped()
     for file in files:
@@ -174,8 +185,8 @@ def require_readable(files: Iterable[UnreadableFile], config: SweepConfig) -> Dr
             dropped.add("unreadable files left out by exclude", str(file.path))
             continue
         unknown = (
-            "; of which model it is cannot be known, nor whether `select` or `exclude` leaves it "
-            "out"
+            "; the model of this file cannot be read, so fastcka cannot tell whether `select` or "
+            "`exclude` leaves it out"
             if file.model is None and "model" not in (*config.select, *config.exclude)
             else ""
         )
@@ -186,7 +197,7 @@ def require_readable(files: Iterable[UnreadableFile], config: SweepConfig) -> Dr
 
 
 def _fits(file: UnreadableFile, field: str, values: Sequence[object]) -> bool | None:
-    """Tell whether all of a file has one of the ``values``; None where that cannot be known."""
+    """Return whether every representation of a file has one of ``values``; None if unknown."""
     if field == "model":
         return any(file.is_of(str(model)) for model in values)
     if field == "layer" or (field != "step" and file.factors is None):

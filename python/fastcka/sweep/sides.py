@@ -1,4 +1,4 @@
-"""``left`` and ``right``: pairs of one selection with another, a rectangle and not a triangle."""
+"""``left`` and ``right``: pairs between two selections, a rectangle instead of a triangle."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What may stand on each side of a pair.
+    """The representations that each side of a pair allows.
 
-    They may overlap: pairs are unordered, so that one that fits both ways is still one pair. Which
-    of the two is ``a`` in the results follows from the order of the store, not from the side.
+    The sides may overlap. Pairs are unordered, so a pair that fits both ways is one pair. In the
+    results, ``a`` is the representation that comes first in the store, on whichever side.
     """
 
     left: Allowed
@@ -32,7 +32,7 @@ class Sides:
 
     @classmethod
     def of(cls, config: SweepConfig, stored: Sequence[Labels]) -> Sides | None:
-        """Return the sides that ``config`` asks for, whose values must occur in the store."""
+        """Return the sides of ``config``; their values must occur in the store."""
         compare = config.compare
         if compare.left is None or compare.right is None:
             return None
@@ -41,23 +41,23 @@ class Sides:
             required_values(compare.right, ("compare", "right"), stored, config),
         )
 
-    def holds(self, own: Labels) -> bool:
-        """Tell whether a representation is on one of the sides, or on both."""
-        return fits(own, self.left) or fits(own, self.right)
+    def allow(self, representation: Labels) -> bool:
+        """Return whether a representation fits at least one side."""
+        return fits(representation, self.left) or fits(representation, self.right)
 
     def require_both(self, labels: Sequence[Labels]) -> None:
-        """Refuse a side that none of ``labels`` is on."""
+        """Refuse a side that none of ``labels`` fits."""
         for name, allowed in (("left", self.left), ("right", self.right)):
-            if not any(fits(own, allowed) for own in labels):
+            if not any(fits(representation, allowed) for representation in labels):
                 raise SweepError(
-                    f"compare.{name}: no representation that takes part has these values (in "
-                    "the store they occur, but select, exclude or compare.steps leave them out, "
-                    "or no representation has them together)"
+                    f"compare.{name}: no selected representation has these values (they occur in "
+                    "the store, but select, exclude or compare.steps leave them out, or no "
+                    "representation has them together)"
                 )
 
     def across(self, members: Sequence[Labels], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell of each pair of positions whether it has one side on the left, one on the right."""
-        on_left = np.array([fits(own, self.left) for own in members])
-        on_right = np.array([fits(own, self.right) for own in members])
+        """Return for each pair of positions whether one fits `left` and the other `right`."""
+        on_left = np.array([fits(representation, self.left) for representation in members])
+        on_right = np.array([fits(representation, self.right) for representation in members])
         a, b = pairs[:, 0], pairs[:, 1]
         return np.asarray((on_left[a] & on_right[b]) | (on_right[a] & on_left[b]))

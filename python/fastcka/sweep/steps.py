@@ -1,4 +1,4 @@
-"""Which steps of each model take part in a sweep: one small pure function a policy."""
+"""Which steps of each model take part in a sweep: one function for each policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_SHOWN = 6
 
 
 class Near(BaseModel):
-    """A step, and how far from it a stored one may lie."""
+    """A step, and the largest allowed distance of a stored step from it."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -52,19 +52,19 @@ StepsPolicy = (
 )
 
 StepsByModel = Mapping[str, Sequence[int]]
-"""The steps that are stored of each selected model; never empty for a model."""
+"""The stored steps of each selected model; no list is empty."""
 
 StepsOfModel = Mapping[str, Set[int]]
 
 
 def every_step(steps: StepsByModel) -> dict[str, set[int]]:
     """Return every stored step of each model."""
-    return {model: set(own) for model, own in steps.items()}
+    return {model: set(stored) for model, stored in steps.items()}
 
 
 def final_of_each(steps: StepsByModel) -> dict[str, set[int]]:
-    """Return each model's own last step, which may differ from model to model."""
-    return {model: {max(own)} for model, own in steps.items()}
+    """Return the last step of each model; these may differ."""
+    return {model: {max(stored)} for model, stored in steps.items()}
 
 
 def final_in_common(steps: StepsByModel) -> dict[str, set[int]]:
@@ -81,23 +81,23 @@ def all_in_common(steps: StepsByModel) -> dict[str, set[int]]:
 
 def listed_steps(steps: StepsByModel, listed: Sequence[int]) -> dict[str, set[int]]:
     """Return ``listed`` for each model; a step that a model lacks is an error."""
-    for model, own in steps.items():
-        missing = [step for step in listed if step not in own]
+    for model, stored in steps.items():
+        missing = [step for step in listed if step not in stored]
         if missing:
-            near = min(own, key=lambda step: (abs(step - missing[0]), step))
+            near = min(stored, key=lambda step: (abs(step - missing[0]), step))
             raise SweepError(
-                f"compare.steps: model '{model}' has no step {missing[0]}; its nearest is {near}, "
-                f"its last {max(own)} (leave the model out by `exclude`, or choose a policy "
+                f"compare.steps: model '{model}' has no step {missing[0]}; the nearest is {near}, "
+                f"the last {max(stored)} (leave the model out by `exclude`, or choose a policy "
                 "such as final_each)"
             )
     return {model: set(listed) for model in steps}
 
 
 def nearest_step(steps: StepsByModel, near: Near) -> dict[str, set[int]]:
-    """Return each model's step nearest to a given one; none within the tolerance is an error."""
+    """Return the step of each model nearest to ``near``; beyond its tolerance is an error."""
     chosen = {}
-    for model, own in steps.items():
-        least, closest = min((abs(step - near.step), step) for step in own)
+    for model, stored in steps.items():
+        least, closest = min((abs(step - near.step), step) for step in stored)
         if least > near.tolerance:
             raise SweepError(
                 f"compare.steps.nearest: model '{model}' has no step within {near.tolerance} of "
@@ -105,65 +105,65 @@ def nearest_step(steps: StepsByModel, near: Near) -> dict[str, set[int]]:
                 "leave the model out by `exclude`)"
             )
         target = Fraction(near.step)
-        chosen[model] = {_nearest(own, target, f"model '{model}'", "compare.steps.nearest")}
+        chosen[model] = {_nearest(stored, target, f"model '{model}'", "compare.steps.nearest")}
     return chosen
 
 
 def fractions_of_the_run(steps: StepsByModel, fractions: Sequence[float]) -> dict[str, set[int]]:
-    """Return each model's steps nearest to the given fractions of its own last step."""
+    """Return the steps of each model nearest to the given fractions of its last step."""
     chosen: dict[str, set[int]] = {}
-    for model, own in steps.items():
+    for model, stored in steps.items():
         taken: dict[int, float] = {}
         for part in fractions:
-            # Exact in the decimals that were written: in floats 0.07 of 50 is more than 3.5.
-            target = Fraction(repr(part)) * max(own)
-            what = f"model '{model}' at {part} of its last step {max(own)}"
-            found = _nearest(own, target, what, "compare.steps.fraction")
-            if found in taken:
+            # Exact decimal arithmetic: in floating point, 0.07 * 50 is more than 3.5.
+            target = Fraction(repr(part)) * max(stored)
+            what = f"model '{model}' at {part} of its last step {max(stored)}"
+            step = _nearest(stored, target, what, "compare.steps.fraction")
+            if step in taken:
                 raise SweepError(
-                    f"compare.steps.fraction: {taken[found]} and {part} of the run are the same "
-                    f"stored step {found} of model '{model}' (steps: {shown_steps(own)}); leave "
+                    f"compare.steps.fraction: {taken[step]} and {part} of the run are the same "
+                    f"stored step {step} of model '{model}' (steps: {shown_steps(stored)}); leave "
                     "one out, or leave the model out by `exclude`"
                 )
-            taken[found] = part
+            taken[step] = part
         chosen[model] = set(taken)
     return chosen
 
 
 def furthest_text(policy: StepsPolicy, steps: StepsByModel, chosen: StepsOfModel) -> str:
-    """Return, for a policy that takes near steps, how far from what was asked the furthest lies."""
+    """Return the largest distance of a chosen step from the requested one, as text."""
     match policy:
         case NearestStep(nearest=near):
             targets = {model: [Fraction(near.step)] for model in steps}
         case RunFraction(fraction=fractions):
             targets = {
-                model: [Fraction(repr(part)) * max(own) for part in fractions]
-                for model, own in steps.items()
+                model: [Fraction(repr(part)) * max(stored) for part in fractions]
+                for model, stored in steps.items()
             }
         case _:
             return ""
     far, model, step = max(
         min((abs(step - target), model, step) for step in chosen[model])
-        for model, own in targets.items()
-        for target in own
+        for model, stored in targets.items()
+        for target in stored
     )
     where = f"model '{model}' at step {step}, {float(far):g} away"
-    return f" (the furthest: {where})" if far else " (every one exactly)"
+    return f" (largest distance: {where})" if far else " (all exact)"
 
 
-def _nearest(own: Sequence[int], target: Fraction, what: str, where: str) -> int:
-    least = min(abs(step - target) for step in own)
-    found = sorted(step for step in own if abs(step - target) == least)
-    if len(found) > 1:
+def _nearest(stored: Sequence[int], target: Fraction, what: str, where: str) -> int:
+    least = min(abs(step - target) for step in stored)
+    nearest = sorted(step for step in stored if abs(step - target) == least)
+    if len(nearest) > 1:
         raise SweepError(
-            f"{where}: {what}: the stored steps {found[0]} and {found[1]} are equally near "
-            f"({float(least):g} away); ask for a little less or more, to say which is meant"
+            f"{where}: {what}: the stored steps {nearest[0]} and {nearest[1]} are equally near "
+            f"({float(least):g} away); ask for a slightly smaller or larger one to choose"
         )
-    return found[0]
+    return nearest[0]
 
 
 def shown_steps(steps: Collection[int]) -> str:
-    """Return the first few of some steps, and how many there are if these are not all."""
+    """Return the first few steps, and the number of steps if there are more."""
     ordered = sorted(steps)
     more = f", ... ({len(ordered)} steps)" if len(ordered) > MOST_SHOWN else ""
     return ", ".join(map(str, ordered[:MOST_SHOWN])) + more
@@ -178,7 +178,7 @@ POLICIES: Mapping[str, Callable[[StepsByModel], dict[str, set[int]]]] = {
 
 
 def parse_steps(value: object) -> object:
-    """Return the policy that a value of ``compare.steps`` stands for."""
+    """Return the policy for a value of ``compare.steps``."""
     match value:
         case NearestStep() | RunFraction():
             return value
@@ -200,8 +200,8 @@ def parse_steps(value: object) -> object:
     names = ", ".join(repr(name) for name in POLICIES)
     raise ValueError(
         f"expected {names}, a list of distinct whole numbers >= 0, {{nearest: {{step: S, "
-        "tolerance: T}} with whole numbers >= 0, or {fraction: F} with F from 0 to 1 or a list "
-        "of such"
+        "tolerance: T}} with whole numbers >= 0, or {fraction: F} with F from 0 to 1, or a list of "
+        "fractions"
     )
 
 
@@ -220,7 +220,7 @@ def _are_fractions(values: Sequence[object]) -> bool:
 
 
 def chosen_steps(policy: StepsPolicy, steps: StepsByModel) -> dict[str, set[int]]:
-    """Return the steps of each model that ``policy`` keeps, of those in ``steps``."""
+    """Return the steps in ``steps`` that ``policy`` keeps, by model."""
     match policy:
         case str():
             return POLICIES[policy](steps)
@@ -233,16 +233,16 @@ def chosen_steps(policy: StepsPolicy, steps: StepsByModel) -> dict[str, set[int]
 
 
 def steps_text(policy: StepsPolicy) -> str:
-    """Return a policy in a few words."""
+    """Return a policy as text."""
     return ", ".join(map(str, policy)) if isinstance(policy, tuple) else str(policy)
 
 
 def _common(steps: StepsByModel) -> Set[int]:
-    common = set.intersection(*(set(own) for own in steps.values()))
+    common = set.intersection(*(set(stored) for stored in steps.values()))
     if not common:
-        lasts = shown_steps({max(own) for own in steps.values()})
+        lasts = shown_steps({max(stored) for stored in steps.values()})
         raise SweepError(
             f"compare.steps: the {len(steps)} selected models have no step in common (their last "
-            f"steps: {lasts}); use final_each to take each one's own last"
+            f"steps: {lasts}); use final_each for the last step of each model"
         )
     return common
