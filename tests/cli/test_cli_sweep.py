@@ -105,7 +105,7 @@ def test_plan_counts_and_computes_nothing(call, strict_json, folder):
     shown = call("plan", path).stdout
     for name, count in (("comparisons", 72), ("representations", 72), ("groups", 24)):
         assert re.search(rf"^{name} +{count}\b", shown, re.MULTILINE)
-    assert "and 14 more; --json has all" in shown
+    assert "and 14 more; --json lists all" in shown
     assert shown.count("layer=") == 10
     assert not (folder / "out-planned").exists()
 
@@ -198,7 +198,7 @@ def test_one_damaged_file_disables_only_the_sweeps_that_select_it(call, tmp_path
     only.write_bytes(only.read_bytes()[:2000])
     done = call("run", sweep_file(tmp_path, "part", compare=compare, select="{seed: [0, 1]}"))
     assert done.exit_code == 1
-    assert "of which model it is cannot be known" in done.stderr
+    assert "the model of this file cannot be read" in done.stderr
     done = call("run", sweep_file(tmp_path, "part", compare=compare, select="{model: [m0, m1]}"))
     assert done.exit_code == 0, done.stderr
     done = call("plan", sweep_file(tmp_path, "part", compare=compare, select="{model: lone}"))

@@ -57,7 +57,7 @@ def test_the_matrix_has_every_label_and_a_fixed_scale(draw):
     assert texts(axes.get_xticklabels()) == texts(axes.get_yticklabels()) == names
     assert axes.images[0].get_clim() == (0, 1)
     assert bar.get_ylabel() == "CKA (unbiased)"
-    # Hatched: the 9 x 9 cells but the diagonal, less the pairs that were compared.
+    # Hatched: the 9 x 9 cells but the diagonal, minus the pairs that were compared.
     compared = 2 * (36 - 3 - 3 - 1)
     assert len(axes.collections[0].get_paths()) == 81 - 9 - compared
     assert f"{81 - 9 - compared} cells without a value" in drawing.figure.get_supxlabel()

@@ -211,7 +211,7 @@ def test_ascending_by_value_number_or_given_order(
 def test_values_without_an_order_of_their_own(config_for, labelled_store, values, shown):
     with pytest.raises(SweepError) as caught:
         _ascending(config_for, labelled_store, values)
-    assert "compare.ascending: the values of 'value' have no order of their own" in str(
+    assert "compare.ascending: the values of 'value' have no natural order" in str(
         caught.value
     )
     assert f"`order: {{value: [{shown}]}}`" in str(caught.value)
@@ -228,7 +228,7 @@ def test_three_fields_rise_together_or_not_at_all(config_for, labelled_store):
         ("m000", "m121"),
         ("m010", "m121"),
     }
-    assert "(i=0, j=0, k=0) with (i=1, j=1, k=1) is another pair" in plan.explanations[0]
+    assert "(i=0, j=0, k=0) with (i=1, j=1, k=1)" in plan.explanations[0]
 
 
 # --- refusals ----------------------------------------------------------------------------------
@@ -237,37 +237,37 @@ def test_three_fields_rise_together_or_not_at_all(config_for, labelled_store):
 @pytest.mark.parametrize(
     ("compare", "expected"),
     [
-        ({"same": ["seed"], "differ": ["seed"]}, "'seed' stands in same and in differ, which cont"),
-        ({"within": ["seed"], "ascending": ["seed"]}, "stands in within and in ascending"),
-        ({"same": ["tasks"], "disjoint": ["tasks"]}, "stands in same and in disjoint"),
-        ({"disjoint": ["tasks"], "overlapping": ["tasks"]}, "stands in disjoint and in overlap"),
+        ({"same": ["seed"], "differ": ["seed"]}, "'seed' is in both same and differ, which cont"),
+        ({"within": ["seed"], "ascending": ["seed"]}, "is in both within and ascending"),
+        ({"same": ["tasks"], "disjoint": ["tasks"]}, "is in both same and disjoint"),
+        ({"disjoint": ["tasks"], "overlapping": ["tasks"]}, "is in both disjoint and overlap"),
         ({"order": {"seed": [1, 2]}}, "compare.order: 'seed' is not in compare.ascending"),
         (
             {"ascending": ["seed"], "order": {"seed": ["orig", 1, 2, 1.0]}},
-            "compare.order.seed: expected each value once; came ['orig', 1, 2, 1.0]",
+            "compare.order.seed: expected each value once, got ['orig', 1, 2, 1.0]",
         ),
         (
             {"ascending": ["variant", "seed"], "order": {"seed": [1, 2]}},
-            'compare.order.seed: no place for "orig", which model=v1_orig, step=0, layer=l has '
+            'compare.order.seed: "orig" is missing, a value of model=v1_orig, step=0, layer=l '
             "(listed: 1, 2)",
         ),
         (
             {"ascending": ["variant", "seed"], "order": {"seed": ["orig", "1", "2"]}},
-            'compare.order.seed: no place for 1, which model=v1_1, step=0, layer=l has (listed: "',
+            'compare.order.seed: 1 is missing, a value of model=v1_1, step=0, layer=l (listed: "',
         ),
         ({"ascending": ["tasks"]}, "compare.ascending: 'tasks' of model 'v1_1' is [\"x\"]: expe"),
         ({"ascending": ["none"]}, "compare.ascending: 'none' of model 'v1_1' is null: exp"),
         ({"disjoint": ["none"]}, "compare.disjoint: 'none' of model 'v1_1' is null: expected a"),
         (
             {"disjoint": ["note"]},
-            "compare.disjoint: 'note' of model 'v1_1' is the one text 'a, b': expected a list",
+            "compare.disjoint: 'note' of model 'v1_1' is the single text 'a, b': expected a list",
         ),
         ({"disjoint": ["some"]}, "compare.disjoint: model 'v1_1' has no factor 'some'"),
         ({"same": ["some"]}, "compare.same: model 'v1_1' has no factor 'some' (it has: model,"),
         ({"disjoint": ["taks"]}, "compare.disjoint: unknown field 'taks'; did you mean tasks?"),
         ({"ascending": ["sead"]}, "compare.ascending: unknown field 'sead'"),
-        ({"left": {"seed": 1}}, "compare.left: expected compare.right beside it; write `right: {}"),
-        ({"right": {}}, "compare.right: expected compare.left beside it"),
+        ({"left": {"seed": 1}}, "compare.left: expected compare.right too; `right: {}"),
+        ({"right": {}}, "compare.right: expected compare.left too"),
         (
             {"left": {"sed": 1}, "right": {}},
             "compare.left: unknown field 'sed'; did you mean seed?",
@@ -275,15 +275,15 @@ def test_three_fields_rise_together_or_not_at_all(config_for, labelled_store):
         ({"left": {"seed": 7}, "right": {}}, "compare.left.seed: no representation in"),
         (
             {"left": {}, "right": {"variant": 1, "some": "s"}},
-            "compare.right: no representation that takes part has these values",
+            "compare.right: no selected representation has these values",
         ),
         (
             {"within": ["variant"], "left": {"variant": 1}, "right": {"variant": 2}},
-            "6 within the groups, less 6 by left and right: 0",
+            "6 within the groups, minus 6 by left and right: 0",
         ),
         (
             {"within": ["seed"], "overlapping": ["tasks"]},
-            "3 within the groups, less 3 by overlapping tasks: 0",
+            "3 within the groups, minus 3 by overlapping tasks: 0",
         ),
     ],
 )
@@ -310,7 +310,7 @@ def test_refusals(config_for, labelled_store, compare, expected):
     [
         ({"sed": 1}, "exclude: unknown field 'sed'; did you mean seed?"),
         ({"seed": 9}, "exclude.seed: no representation in"),
-        ({"seed": 1, "variant": 2}, "exclude: no representation has such values in seed and var"),
+        ({"seed": 1, "variant": 2}, "exclude: no representation has these values of seed and var"),
         ({"model": ["a", "b"]}, "no representation is left: 2 representations left out by exclude"),
     ],
 )

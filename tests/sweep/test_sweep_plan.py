@@ -29,7 +29,7 @@ def test_orig_against_1_and_1_against_orig_are_two_comparisons(config_for, label
     other = frozenset({Key("1_1", 0, "l"), Key("2_orig", 0, "l")})
     assert one in pairs
     assert other in pairs
-    # 3 x 3 pairs of seeds between the two variants, less the 3 of equal seeds.
+    # 3 x 3 pairs of seeds between the two variants, minus the 3 of equal seeds.
     assert len(pairs) == 6
 
 
@@ -88,7 +88,7 @@ def test_a_listed_step_that_a_model_lacks_is_an_error(config_for, labelled_store
     factors = {model: {} for model in LASTS}
     config = config_for(within=["layer"], steps=[328146])
     with pytest.raises(
-        SweepError, match=r"model 'three' has no step 328146; its nearest is 328132"
+        SweepError, match=r"model 'three' has no step 328146; the nearest is 328132"
     ):
         plan_sweep(config, labelled_store(grid(factors, steps=LASTS), factors))
 
@@ -166,10 +166,10 @@ def test_representations_without_a_comparison_are_not_read(config_for, labelled_
         ({"select": {"seed": "1"}}, "has the text '1'"),
         ({"select": {"layer": "nope"}}, "has the text 'nope' (allowed: \"dense\")"),
         ({"select": {"step": 7}}, "select.step: no representation in"),
-        ({"within": ["model"]}, "no two representations are equal in model"),
-        ({"differ": ["layer"]}, "'layer' must differ, and all have the value dense"),
+        ({"within": ["model"]}, "no two representations agree on model"),
+        ({"differ": ["layer"]}, "'layer' must differ, but every representation has the value dense"),
         ({"select": {"model": "1_orig"}}, "the sweep is empty: 1 representation(s)"),
-        ({"within": ["seed"], "differ": ["seed"]}, "stands in within and in differ"),
+        ({"within": ["seed"], "differ": ["seed"]}, "is in both within and differ"),
         ({"within": ["note"]}, "model '1_1' has no factor 'note' (it has: model, step, layer,"),
         ({"differ": ["note"]}, "compare.differ: model '1_1' has no factor 'note'"),
         ({"select": {"model": "1_orig", "variant": 2}}, "no representation is left"),
@@ -197,7 +197,7 @@ def test_a_factor_that_hides_the_key_is_refused_where_its_model_is_selected(
 
 
 def test_an_empty_store_is_refused(config_for, labelled_store):
-    with pytest.raises(SweepError, match="the store holds no representation"):
+    with pytest.raises(SweepError, match="the store contains no representations"):
         plan_sweep(config_for(), labelled_store([], {}))
 
 

@@ -65,8 +65,8 @@ def test_the_rules_of_a_plan_in_words(config_for, trained):
     # A layer has 6 models, so 15 pairs. 4 models are not on the left: 6 pairs. Of the other 9, 3
     # are of two seeds of a, 2 of one seed, and (a 1, b orig) falls: 3 remain.
     assert facts["derivation"].splitlines()[0] == (
-        "30 within the groups, less 12 by left and right, less 0 by same step, less 0 by "
-        "overlapping tasks, less 0 by differ model, less 12 by ascending variant, seed: 6"
+        "30 within the groups, minus 12 by left and right, minus 0 by same step, minus 0 by "
+        "overlapping tasks, minus 0 by differ model, minus 12 by ascending variant, seed: 6"
     )
 
 
@@ -123,7 +123,7 @@ def test_many_reasons_are_folded():
     counts = {f"groups of kind {number}": 2 for number in range(12)}
     assert left_out_text(counts).splitlines()[-2:] == [
         "2 groups of kind 9",
-        "and 2 more reasons; --json has all",
+        "and 2 more reasons; --json lists all",
     ]
 
 

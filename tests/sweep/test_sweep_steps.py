@@ -109,17 +109,17 @@ def test_how_far_the_furthest_lies_is_said():
     near = parse_steps({"nearest": {"step": 100, "tolerance": 10}})
     assert (
         steps_text(near) + furthest_text(near, runs, chosen_steps(near, runs))
-        == "nearest to 100, within 10 (the furthest: model 'a' at step 90, 10 away)"
+        == "nearest to 100, within 10 (largest distance: model 'a' at step 90, 10 away)"
     )
     half = parse_steps({"fraction": [0.5, 1]})
     assert (
         steps_text(half)
         + furthest_text(half, runs, chosen_steps(half, runs))
-        == "nearest to 0.5, 1.0 of each model's last step (the furthest: model 'a' at step 90, "
+        == "nearest to 0.5, 1.0 of each model's last step (largest distance: model 'a' at step 90, "
         "10 away)"
     )
     last = parse_steps({"fraction": 1})
-    assert furthest_text(last, runs, chosen_steps(last, runs)) == " (every one exactly)"
+    assert furthest_text(last, runs, chosen_steps(last, runs)) == " (all exact)"
     assert furthest_text("all", runs, chosen_steps("all", runs)) == ""
     assert steps_text((0, 10)) == "0, 10"
 
@@ -165,7 +165,7 @@ def test_steps_of_a_plan(config_for, labelled_store):
     plan = plan_sweep(config_for(within=["layer"], steps={"fraction": 0.5}), store)
     assert [tuple(r.key) for r in plan.representations] == [(m, 164080, "l") for m in RUNS]
     assert plan.facts()["steps"] == (
-        "nearest to 0.5 of each model's last step: 164080 (the furthest: model 'two' at step "
+        "nearest to 0.5 of each model's last step: 164080 (largest distance: model 'two' at step "
         "164080, 17.5 away)"
     )
     finals = plan_sweep(config_for(within=["layer"], steps="final_each"), store)

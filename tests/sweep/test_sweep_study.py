@@ -152,7 +152,7 @@ def test_the_plan_says_what_ascending_dropped(config_for, study):
     )
     reason = (
         "pairs in a group rising in one and falling in another of variant, seed "
-        "(compare.ascending): comparisons of their own, not repeats of those kept"
+        "(compare.ascending): these are different comparisons from those kept"
     )
     told = json.loads(json.dumps(plan.to_dict()))
     assert told["dropped"][reason] == 252
@@ -162,12 +162,12 @@ def test_the_plan_says_what_ascending_dropped(config_for, study):
     assert plan.facts()["nothing shared in a pair"] == "tasks"
     derivation = plan.facts()["derivation"]
     assert derivation.startswith(
-        "1,680 within the groups, less 924 by disjoint tasks, less 252 by differ seed, less 252 by "
+        "1,680 within the groups, minus 924 by disjoint tasks, minus 252 by differ seed, minus 252 by "
         "ascending variant, seed: 252\n"
     )
     assert "leaves out comparisons of different models, not repeats" in derivation
     [explanation] = told["explanations"]
-    left_out, kept = explanation.split(" is left out, ")
+    left_out, kept = explanation.split(" and keeps ")
     # The two pairs in the words are different pairs of models, with the same labels shuffled.
     assert "(variant=1, seed=1) with (variant=2, seed=orig)" in left_out
     assert "(variant=1, seed=orig) with (variant=2, seed=1)" in kept
