@@ -153,6 +153,6 @@ def test_who_takes_part_can_be_called():
 
 
 def test_an_unknown_part_is_named(tmp_path, capsys):
-    with pytest.raises(SystemExit, match=r"--only: expected of pair, .*, got par$"):
+    with pytest.raises(SystemExit, match=r"--only: expected names from pair, .*; got par$"):
         command.main(["--only", "par", "--output", str(tmp_path)])
     assert suite.names()[0] == "pair"

@@ -97,7 +97,7 @@ def rows(text):
 
 def test_a_record_as_tables(tmp_path):
     path = tmp_path / "record.json"
-    record.write(path, RECORD)
+    record.Record(path, RECORD).write()
     assert (
         "NaN"
         in json.loads(path.read_text())["correctness"]["contestants"]["wrong"]["errors"]["plain"]
@@ -131,7 +131,7 @@ def test_rendering_into_the_readme(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(command, "HERE", tmp_path)
     (tmp_path / "README.md").write_text(f"before\n{table.BEGIN}\nstale\n{table.END}\nafter\n")
-    record.write(tmp_path / "record.json", RECORD)
+    record.Record(tmp_path / "record.json", RECORD).write()
     for _ in range(2):  # again gives the same
         command.main(["render", str(tmp_path / "record.json")])
         text = (tmp_path / "README.md").read_text()
