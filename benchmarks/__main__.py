@@ -60,21 +60,31 @@ def parser():
 
     cores = len(os.sched_getaffinity(0))
     one = commands.add_parser("run", help="measure; this is the default command")
-    one.add_argument("--only", nargs="+", metavar="PART", help=f"measure only these: {', '.join(suite.names())}")
-    one.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
+    one.add_argument(
+        "--only", nargs="+", metavar="PART", help=f"measure only these: {', '.join(suite.names())}"
+    )
+    one.add_argument(
+        "--quick", action="store_true", help="small sizes, to see that everything runs"
+    )
     one.add_argument("--threads", type=int, default=cores, help="default: all cores")
     one.add_argument("--output", type=Path, default=OUTPUT, help="folder for the results")
     one.add_argument("--peers", type=Path, default=peer_folder.DEFAULT, help="folder of the peers")
     one.set_defaults(call=run)
 
     one = commands.add_parser("peers", help="install the peers, each in its own folder")
-    one.add_argument("--peers", type=Path, default=peer_folder.DEFAULT, help="folder to install into")
+    one.add_argument(
+        "--peers", type=Path, default=peer_folder.DEFAULT, help="folder to install into"
+    )
     one.add_argument("--only", choices=peer_folder.REQUIREMENTS, help="install only this peer")
     one.set_defaults(call=peers)
 
-    one = commands.add_parser("render", help="put the tables and curves of a record into benchmarks/README.md")
+    one = commands.add_parser(
+        "render", help="put the tables and curves of a record into benchmarks/README.md"
+    )
     one.add_argument("record", type=Path, help="record.json of a run")
-    one.add_argument("--keep", metavar="NAME", help="also copy the record to benchmarks/records/cpu-NAME.json")
+    one.add_argument(
+        "--keep", metavar="NAME", help="also copy the record to benchmarks/records/cpu-NAME.json"
+    )
     one.set_defaults(call=render)
     return whole
 

@@ -63,24 +63,23 @@ class Record:
         part.replace(self.path)
 
 
-def read(path, format=FORMAT):
+def read(path, expected=FORMAT):
     """The facts of the record in a file."""
     try:
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: expected a record of the benchmarks: {error}") from None
     given = facts.get("format") if isinstance(facts, dict) else None
-    if given != format:
-        raise RecordError(f"{path}: expected a record of format {format}, got {given!r}")
+    if given != expected:
+        raise RecordError(f"{path}: expected a record of format {expected}, got {given!r}")
     return facts
 
 
 def text(facts):
     """The facts as JSON, one line for each contestant of a workload."""
-    lines = [
-        f" {json.dumps(name, ensure_ascii=False)}: {_spread(_plain(value), LEVELS.get(name, 1), ' ')}"
-        for name, value in facts.items()
-    ]
+    lines = []
+    for name, value in _plain(facts).items():
+        lines.append(f" {json.dumps(name)}: {_spread(value, LEVELS.get(name, 1), ' ')}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
