@@ -196,7 +196,7 @@ PEERS = (
 )
 ALL = (FASTCKA, FASTCKA_FAST, *BASELINES, *PEERS)
 BY_NAME = {contestant.name: contestant for contestant in ALL}
-#: On a GPU, beside fastcka's passes and calls.
+#: torch's ways on a GPU; `gpu.race` adds fastcka's passes and calls.
 ON_GPU = (
     _on_gpu("pair loop", "loop_over_pairs", "‖X'Y‖² / ‖X'X‖‖Y'Y‖ of each pair", growth=pairs),
     _on_gpu("product loop", "pair_by_pair", "‖X'Y‖² of each pair", growth=pairs_and_selves),

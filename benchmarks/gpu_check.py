@@ -85,7 +85,7 @@ def run_program(command, seconds):
         return status, file.read()
 
 
-def suite(seconds, missing):
+def run_tests(seconds, missing):
     """The tests that are marked for a GPU: numbers by outcome, and those that failed."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "--device", "cuda", "-vv"]
     command += ["--color=no", "--tb=short", "--continue-on-collection-errors"]
@@ -201,7 +201,7 @@ def check(record, parts, until, missing):
 
     if "suite" in parts:
         share = SHARES["suite"] if len(parts) > 1 else 1.0
-        record.put("suite", announced("suite", suite, left(share), missing))
+        record.put("suite", announced("suite", run_tests, left(share), missing))
     if "sanitizer" in parts:
         by_tool = {}
         for tool in _SUMMARY:

@@ -98,7 +98,7 @@ def counted(models):
     return {question: len(LAYERS) * len(chosen) for question, chosen in kept.items()}
 
 
-def timed(label, work, *arguments):
+def announced(label, work, *arguments):
     result, seconds = clock.timed(lambda: work(*arguments))
     print(f"{label:46s}{seconds:9.2f} s", flush=True)
     return result, seconds
@@ -170,28 +170,28 @@ def benchmark(place, arguments):
     (place / "models.yaml").write_text(json.dumps(listed))  # JSON is YAML
     tree, store = place / "tree", place / "store"
     print(f"{os.cpu_count()} processors; {len(models) - 1} models of {arguments.rows} examples")
-    written, _ = timed("write the tree", write_tree, tree, models, arguments.rows)
+    written, _ = announced("write the tree", write_tree, tree, models, arguments.rows)
     print(f"  {written} checkpoints, {len(LAYERS)} layers, and one half written")
 
     command = ("store", "import", tree, "--store", store, "--models", place / "models.yaml")
-    report, import_seconds = timed("import", lambda: fastcka(*command, status=1))
+    report, import_seconds = announced("import", lambda: fastcka(*command, status=1))
     check_import(report, len(models))
 
     for question, expected in counted(models).items():
         sweep = write_sweep(place, question.replace(" ", "_"), QUESTIONS[question])
-        plan, _ = timed(f"plan: {question}", fastcka, "plan", sweep)
+        plan, _ = announced(f"plan: {question}", fastcka, "plan", sweep)
         print(f"  {plan['comparisons']} comparisons")
         if plan["comparisons"] != expected:
             sys.exit(f"{question}: expected {expected} comparisons")
-    answer, seconds = timed(f"run: {expected} comparisons", fastcka, "run", sweep)
-    timed("run again, from the ledger", fastcka, "run", sweep)
-    timed("report", fastcka, "report", answer["output"])
+    answer, seconds = announced(f"run: {expected} comparisons", fastcka, "run", sweep)
+    announced("run again, from the ledger", fastcka, "run", sweep)
+    announced("report", fastcka, "report", answer["output"])
     rows = read_results(Path(answer["output"]))
     if len(rows) != expected:
         sys.exit(f"{len(rows)} rows in results.csv, expected {expected}")
 
     every = write_sweep(place, "all_pairs", "within: [family, layer], steps: final_each")
-    answer, _ = timed("run: all pairs of a family and layer", fastcka, "run", every)
+    answer, _ = announced("run: all pairs of a family and layer", fastcka, "run", every)
     alike = read_results(Path(answer["output"]))
     print(f"  mean CKA: same variant {mean_of(alike, same=True)}, ", end="")
     print(f"another {mean_of(alike, same=False)}")
@@ -206,7 +206,7 @@ def benchmark(place, arguments):
         ]
         for row in chosen
     ]
-    values, one_by_one = timed(
+    values, one_by_one = announced(
         f"{len(chosen)} pairs, a process each", lambda: [*map(one_pair, sides)]
     )
     exact = [by_float64(folders, row["step_a"]) for folders, row in zip(sides, chosen, strict=True)]

@@ -21,7 +21,7 @@ def verdict(facts):
             None,
             "shown by the tests of a machine without one",
         ),
-        _suite(facts.get("suite", {})),
+        _tests(facts.get("suite", {})),
         *(_sanitizer(tool, facts.get("sanitizer", {})) for tool in ("memcheck", "racecheck")),
         *(_prediction(name, benchmarks.get(name, {})) for name in GPU),
         *(_loop(name, benchmarks.get(name, {})) for name in ("A", "C")),
@@ -46,15 +46,15 @@ def _why(measured):
     return "not run"
 
 
-def _suite(suite):
+def _tests(tests):
     criterion = "the test suite passes on the GPU"
-    counts = suite.get("counts")
+    counts = tests.get("counts")
     if not counts:
-        return _line(criterion, None, _why(suite))
+        return _line(criterion, None, _why(tests))
     figure = ", ".join(f"{count} {name}" for name, count in counts.items())
     bad = counts.get("failed", 0) + counts.get("error", 0)
-    if "stopped" in suite:
-        return _line(criterion, False if bad else None, f"{figure}; {_why(suite)}")
+    if "stopped" in tests:
+        return _line(criterion, False if bad else None, f"{figure}; {_why(tests)}")
     return _line(criterion, not bad and counts.get("passed", 0) > 0, figure)
 
 

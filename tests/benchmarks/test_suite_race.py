@@ -1,4 +1,4 @@
-"""A race at a tiny size: who is checked, who is timed, who is named and why."""
+"""A race at a tiny size: which contestants are checked, timed or left out, and why."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TINY = Workload("tiny", "A tiny one", 4, 100, 8, groups=3, distinct=2)
 
 @pytest.fixture
 def fast(monkeypatch):
-    """Rates of small products, no pauses, and two contestants of which one is not there."""
+    """Rates of small products, no pauses, and two contestants, and one that is missing."""
     monkeypatch.setattr(race, "RATES", {})
     monkeypatch.setattr("benchmarks.process.PAUSE", 0)
     chosen = [contestants.FASTCKA, contestants.BY_NAME["NumPy, cached Grams"], contestants.PEERS[0]]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
+from benchmarks.gpu.verdict import verdict
 
-from benchmarks import record
+from benchmarks import machine, record
 
 RECORDS = sorted((Path(record.__file__).parent / "records").glob("*.json"))
 FIGURES = {"seconds": [0.1, 0.2], "laps": {"plan": 0.1}, "error": 1e-9}
@@ -52,3 +54,27 @@ def test_a_measurement_that_fails_leaves_the_others(tmp_path):
 def test_kept_records_are_as_the_writer_writes_them(path):
     kept = record.FORMAT if path.name.startswith("cpu-") else record.GPU_FORMAT
     assert record.text(record.read(path, kept)) == path.read_text("utf-8")
+
+
+def test_the_first_record_of_a_gpu_is_judged_as_it_was():
+    (path,) = (path for path in RECORDS if path.name.startswith("nvidia-h100-80gb-hbm3-2026-11-28"))
+    facts = record.read(path, record.GPU_FORMAT)
+    assert [(line["result"], line["figure"]) for line in verdict(facts)] == [
+        (line["result"], line["figure"]) for line in facts["verdict"]
+    ]
+
+
+def test_a_new_record_does_not_make_the_commit_dirty(tmp_path, monkeypatch):
+    (tmp_path / "benchmarks" / "records").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    assert machine.commit() is None
+    git = ["git", "-C", tmp_path, "-c", "user.name=A", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "First"]):
+        subprocess.run([*git, *words], check=True)
+    clean = machine.commit()
+    assert len(clean) == 12
+    (tmp_path / "benchmarks" / "records" / "new.json").touch()
+    assert machine.commit() == clean
+    (tmp_path / "file").write_text("changed")
+    assert machine.commit() == f"{clean}-dirty"

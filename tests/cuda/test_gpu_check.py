@@ -1,6 +1,6 @@
 """benchmarks/gpu_check.py runs to its end: its parts at tiny sizes, on the emulated device.
 
-It is meant to be run once, on a machine that is hard to come by.
+A GPU is hard to get, so its only run must not fail.
 """
 
 from __future__ import annotations
@@ -262,33 +262,6 @@ def test_facts_are_json(script, emulated):
     assert facts["device"] == emulated.module.status()["devices"][0]["name"]
     assert set(facts["missing"]) <= set(machine.NEEDED)
     json.dumps(facts)
-
-
-def test_a_new_record_does_not_make_the_commit_dirty(script, tmp_path, monkeypatch):
-    machine = script("benchmarks.machine")
-    (tmp_path / "benchmarks" / "records").mkdir(parents=True)
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(machine, "ROOT", tmp_path)
-    assert machine.commit() is None
-    git = ["git", "-C", tmp_path, "-c", "user.name=A", "-c", "user.email=a@b.c"]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "First"]):
-        subprocess.run([*git, *words], check=True)
-    clean = machine.commit()
-    assert len(clean) == 12
-    (tmp_path / "benchmarks" / "records" / "new.json").touch()
-    assert machine.commit() == clean
-    (tmp_path / "file").write_text("changed")
-    assert machine.commit() == f"{clean}-dirty"
-
-
-def test_the_first_record_of_a_gpu_is_judged_as_it_was(script):
-    (path,) = (BENCHMARKS / "records").glob("nvidia-h100-*-d2756557f5.json")
-    record = script("benchmarks.record")
-    facts = record.read(path, record.GPU_FORMAT)
-    lines = script("benchmarks.gpu.verdict").verdict(facts)
-    assert [(line["result"], line["figure"]) for line in lines] == [
-        (line["result"], line["figure"]) for line in facts["verdict"]
-    ]
 
 
 def test_without_a_gpu_it_says_why_and_writes_nothing(tmp_path):
