@@ -6,7 +6,6 @@ python -m benchmarks.machine    # the facts of a GPU as JSON; if `usable` is fal
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -19,19 +18,6 @@ from benchmarks.process import ROOT
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve")
 SHARED = ("fastcka", "numpy", "torch", "h5py", "matplotlib")
 GPU_LIBRARIES = ("cupy-cuda13x", "nvidia-cublas", "triton", "pytest")
-#: Module -> the parts of `benchmarks/gpu_check.py` that need it.
-NEEDED = {
-    "torch": "the benchmarks, and some tests",
-    "cupy": "everything on the GPU",
-    "pytest": "the tests",
-    "hypothesis": "some tests",
-    "h5py": "the benchmarks from a store",
-    "regex": "the benchmarks from a store",
-    "yaml": "the tests of sweeps",
-    "pydantic": "the tests of sweeps and of the command line, fastcka doctor",
-    "typer": "fastcka doctor",
-    "rich": "fastcka doctor",
-}
 VARIABLES = ("NVIDIA_TF32_OVERRIDE", "CUPY_TF32", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
 SMI_FIELDS = "name,driver_version,memory.total,power.limit,clocks.max.sm,clocks.sm,temperature.gpu"
 #: Seconds that another program may take.
@@ -81,7 +67,6 @@ def gpu():
     status = cuda_status()
     doctor = _output(sys.executable, "-m", "fastcka", "doctor", "--json")
     smi = _output("nvidia-smi", f"--query-gpu={SMI_FIELDS}", "--format=csv")
-    missing = {name: use for name, use in NEEDED.items() if importlib.util.find_spec(name) is None}
     return {
         "usable": status.usable,
         "reason": status.reason,
@@ -90,7 +75,6 @@ def gpu():
         "machine": machine(),
         "cuda": status.to_dict(),
         "versions": versions((*SHARED, *GPU_LIBRARIES)),
-        "missing": missing,
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "nvidia-smi": smi,
         "doctor": {"failed": "exit status not 0"} if doctor is None else json.loads(doctor),

@@ -29,16 +29,15 @@ class ContestantError(Exception):
 class Process:
     """`benchmarks.worker` for one contestant; a context manager that ends it."""
 
-    def __init__(self, name, *, threads, folder=None, errors_to=None):
+    def __init__(self, name, *, threads, folder=None):
         self._name = name
-        self._errors = open(errors_to or os.devnull, "ab")  # noqa: SIM115 - closed with the process
         self._child = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", name, str(room())],
             cwd=ROOT,
             env=environment(threads, folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=subprocess.DEVNULL,
         )
 
     def __enter__(self):
@@ -82,7 +81,6 @@ class Process:
         with suppress(BrokenPipeError):  # it did not read the latest question
             self._child.stdin.close()
         self._child.stdout.close()
-        self._errors.close()
 
     def _fate(self):
         status = self._child.wait()

@@ -16,11 +16,6 @@ def verdict(facts):
     """Lines of {"criterion", "result", "figure"} for a record; without a figure: not measured."""
     benchmarks = facts.get("benchmarks", {})
     return [
-        _line(
-            "without a GPU or nvcc: builds, imports, says why",
-            None,
-            "shown by the tests of a machine without one",
-        ),
         _tests(facts.get("suite", {})),
         *(_sanitizer(tool, facts.get("sanitizer", {})) for tool in ("memcheck", "racecheck")),
         *(_prediction(name, benchmarks.get(name, {})) for name in GPU),

@@ -59,8 +59,9 @@ def test_kept_records_are_as_the_writer_writes_them(path):
 def test_the_first_record_of_a_gpu_is_judged_as_it_was():
     (path,) = (path for path in RECORDS if path.name.startswith("nvidia-h100-80gb-hbm3-2026-11-28"))
     facts = record.read(path, record.GPU_FORMAT)
+    # Its first criterion, which no GPU can show, is no longer one.
     assert [(line["result"], line["figure"]) for line in verdict(facts)] == [
-        (line["result"], line["figure"]) for line in facts["verdict"]
+        (line["result"], line["figure"]) for line in facts["verdict"][1:]
     ]
 
 
