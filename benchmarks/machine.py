@@ -77,7 +77,7 @@ def gpu():
         "versions": versions((*SHARED, *GPU_LIBRARIES)),
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "nvidia-smi": smi,
-        "doctor": {"failed": "exit status not 0"} if doctor is None else json.loads(doctor),
+        "doctor": json.loads(doctor or '{"failed": "run `fastcka doctor` to see why"}'),
     }
 
 
