@@ -1,19 +1,26 @@
-"""fastcka beside NumPy, torch and eight packages that compute CKA.
+"""fastcka compared with NumPy, torch and eight packages that compute CKA.
 
-    python -m benchmarks            # everything that is there; `--help` for the rest
+    python -m benchmarks            # run the suite; `--help` lists the other commands
 
-workloads      what is compared: shapes, data, why
-data           a workload's arrays, from a seed
-reference      CKA in float64, by definition
-by_fastcka, by_numpy, by_torch, by_peers    the contestants' calls
-contestants    all of these in one table: what is called, which estimator, how its cost grows
-peer_folder    the peers on disk, each in a folder of its own
-worker         one contestant in a process of its own; answers over a pipe
-process        the other end of that pipe
+workloads      the shapes that are compared, on the CPU and on a GPU
+data           the arrays of a workload, from a seed
+reference      CKA in float64, from its definitions; errors against it
+by_fastcka, by_numpy, by_torch, by_peers    the calls of the contestants
+contestants    one table of them: what is called, which estimator, how the cost grows
+rates          how fast the machine multiplies, moves memory, launches
+clock          how a call is timed
+peer_folder    the peers on disk, each in its own folder
+worker         one contestant in a process of its own; it answers over a pipe
+process        the suite's side of that pipe
 race           the contestants of a workload, checked, then timed in turn
 sweep          a sweep from a store to results.csv
-growth         measured over predicted seconds, over n, d, M and threads
-correctness    every contestant on data that hurt
-suite          all of these -> one record
-record, table, picture    the record as JSON, as Markdown, as curves
+growth         measured and predicted seconds, as n, d, M and threads grow
+correctness    every contestant on data that are hard for float32
+suite          all of these, into one record
+machine        where a record was measured
+record         the record as JSON
+table, picture    the record as tables and as curves
+gpu            what only a GPU needs; `gpu_check.py` runs it
+
+Scripts of their own: gpu_check, seed_sweep (with seed_tree), null_simulation, verdict_simulation.
 """

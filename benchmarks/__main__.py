@@ -18,11 +18,11 @@ QUICK = {"repeats": 2, "limit": 0.5, "patience": 60.0}
 
 
 def run(options):
-    """Measure; say what is not there, and where the results are."""
+    """Measure; print which packages are missing, and where the results are."""
     unknown = set(options.only or ()) - set(suite.names())
     if unknown:
         got = ", ".join(sorted(unknown))
-        sys.exit(f"--only: expected of {', '.join(suite.names())}, got {got}")
+        sys.exit(f"--only: expected names from {', '.join(suite.names())}; got {got}")
     missing = peer_folder.missing(options.peers)
     for package, reason in sorted(missing.items()):
         print(f"{package}: {reason}", flush=True)
@@ -43,14 +43,14 @@ def peers(options):
 
 
 def render(options):
-    """The tables and curves of a record, into the README beside this file; the record, if kept."""
-    found = record.read(options.record)
+    """Put the tables and curves of a record into benchmarks/README.md; copy the record if asked."""
+    facts = record.read(options.record)
     if options.keep is not None:
-        record.write(HERE / "records" / f"cpu-{options.keep}.json", found)
+        record.Record(HERE / "records" / f"cpu-{options.keep}.json", facts).write()
     readme = HERE / "README.md"
-    readme.write_text(placed(readme.read_text("utf-8"), markdown(found)), encoding="utf-8")
-    if "growth" in found:
-        draw(found["growth"], HERE / "growth.png")
+    readme.write_text(placed(readme.read_text("utf-8"), markdown(facts)), encoding="utf-8")
+    if "growth" in facts:
+        draw(facts["growth"], HERE / "growth.png")
 
 
 def parser():
@@ -58,22 +58,33 @@ def parser():
     whole = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = whole.add_subparsers(required=True)
 
-    one = commands.add_parser("run", help="measure (what happens without a command, too)")
-    one.add_argument("--only", nargs="+", metavar="PART", help=f"of {', '.join(suite.names())}")
-    one.add_argument("--quick", action="store_true", help="sizes of seconds: to see that all runs")
-    one.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    one.add_argument("--output", type=Path, default=OUTPUT, help="folder for what was measured")
-    one.add_argument("--peers", type=Path, default=peer_folder.DEFAULT, help="where peers lie")
+    cores = len(os.sched_getaffinity(0))
+    one = commands.add_parser("run", help="measure; this is the default command")
+    one.add_argument(
+        "--only", nargs="+", metavar="PART", help=f"measure only these: {', '.join(suite.names())}"
+    )
+    one.add_argument(
+        "--quick", action="store_true", help="small sizes, to see that everything runs"
+    )
+    one.add_argument("--threads", type=int, default=cores, help="default: all cores")
+    one.add_argument("--output", type=Path, default=OUTPUT, help="folder for the results")
+    one.add_argument("--peers", type=Path, default=peer_folder.DEFAULT, help="folder of the peers")
     one.set_defaults(call=run)
 
-    one = commands.add_parser("peers", help="install the peers, each into a folder of its own")
-    one.add_argument("--peers", type=Path, default=peer_folder.DEFAULT, help="where they go")
-    one.add_argument("--only", choices=peer_folder.REQUIREMENTS)
+    one = commands.add_parser("peers", help="install the peers, each in its own folder")
+    one.add_argument(
+        "--peers", type=Path, default=peer_folder.DEFAULT, help="folder to install into"
+    )
+    one.add_argument("--only", choices=peer_folder.REQUIREMENTS, help="install only this peer")
     one.set_defaults(call=peers)
 
-    one = commands.add_parser("render", help="put a record's tables and curves into the README")
+    one = commands.add_parser(
+        "render", help="put the tables and curves of a record into benchmarks/README.md"
+    )
     one.add_argument("record", type=Path, help="record.json of a run")
-    one.add_argument("--keep", metavar="NAME", help="copy it to benchmarks/records/cpu-NAME.json")
+    one.add_argument(
+        "--keep", metavar="NAME", help="also copy the record to benchmarks/records/cpu-NAME.json"
+    )
     one.set_defaults(call=render)
     return whole
 
@@ -83,7 +94,7 @@ def _tell(text):
 
 
 def main(words=None):
-    """Run the command; `run` if there is none."""
+    """Run the command; without one, `run`."""
     words = sys.argv[1:] if words is None else words
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words = ["run", *words]

@@ -16,16 +16,20 @@ def unbiased_fast(xs):
 
 def groups_unbiased(groups, precision="high"):
     """CKA of each group, in one call for all."""
-    results = compare_groups(groups, device="cpu", precision=precision)
-    return [result.unbiased for result in results]
+    return [result.unbiased for result in comparisons(groups, "cpu", precision)]
 
 
 def groups_fast(groups):
     return groups_unbiased(groups, precision="fast")
 
 
+def comparisons(groups, device, precision="high"):
+    """The comparison of each group of an iterable, in one call for all."""
+    return compare_groups(groups, device=device, precision=precision)
+
+
 def plan(n, widths, threads):
-    """What the planner says of a pass over these shapes, as JSON values."""
+    """The planner's choices for these shapes, as JSON values."""
     planned = plan_pass(n, widths, threads=threads).to_dict()
-    del planned["n_features"]  # as many numbers as there are representations
+    del planned["n_features"]  # one number for each representation
     return planned

@@ -1,7 +1,7 @@
-"""The calls of the packages on the index, each imported where it is called.
+"""All pairs' CKA (M, M) of a list of tensors or arrays by published packages.
 
-All pairs' CKA (M, M) of a list of tensors or arrays, by the entry that takes representations; the
-packages that take networks alone get modules that hand out the representations.
+Each package is imported where it is called. We call its function for representations; a package
+that only takes networks gets modules that return the representations.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def torch_cka(xs):
     import torch
     from torch_cka import CKA
 
-    network, names = _handing_out(xs)
-    other, _ = _handing_out(xs)
+    network, names = _returning(xs)
+    other, _ = _returning(xs)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # two networks of one name
+        warnings.simplefilter("ignore")  # the two networks have the same name
         cka = CKA(network, other, model1_layers=names, model2_layers=names)
         cka.compare(_one_batch(torch.arange(len(xs[0]))))
     return cka.export()["CKA"].numpy()
@@ -44,8 +44,8 @@ def cka_pytorch(xs):
     import torch
     from cka_pytorch import CKACalculator
 
-    network, names = _handing_out(xs)
-    other, _ = _handing_out(xs)
+    network, names = _returning(xs)
+    other, _ = _returning(xs)
     calculator = CKACalculator(
         network, other, names, names, device=torch.device("cpu"), verbose=False
     )
@@ -71,12 +71,12 @@ def hyppo(xs):
     from hyppo.independence import Hsic
 
     test = Hsic(compute_kernel="linear", bias=True)
-    xs = [x.astype(np.float64) for x in xs]  # float32 is a TypingError there
+    xs = [x.astype(np.float64) for x in xs]  # it raises TypingError for float32
     return _pair_by_pair(xs, lambda x, y: test.statistic(x, y) ** 2)
 
 
 def thingsvision(xs):
-    # Its own import needs torchvision and TensorFlow, of which CKA uses nothing.
+    # `import thingsvision` needs torchvision and TensorFlow, which its CKA does not use.
     if "thingsvision" not in sys.modules:
         package = types.ModuleType("thingsvision")
         package.__path__ = importlib.util.find_spec("thingsvision").submodule_search_locations
@@ -89,15 +89,15 @@ def thingsvision(xs):
 
 def _pair_by_pair(xs, similarity):
     m = len(xs)
-    found = np.eye(m)
+    cka = np.eye(m)
     for i in range(m):
         for j in range(i + 1, m):
-            found[i, j] = found[j, i] = similarity(xs[i], xs[j])
-    return found
+            cka[i, j] = cka[j, i] = similarity(xs[i], xs[j])
+    return cka
 
 
-def _handing_out(xs):
-    """A network of which every child gives one of the representations, whatever comes in."""
+def _returning(xs):
+    """A network whose children each return one of the representations for any input."""
     from torch import nn
 
     class Given(nn.Module):
@@ -111,15 +111,15 @@ def _handing_out(xs):
     class Network(nn.Module):
         def __init__(self):
             super().__init__()
-            for at, x in enumerate(xs):
-                self.add_module(f"given{at}", Given(x))
+            for i, x in enumerate(xs):
+                self.add_module(f"given{i}", Given(x))
 
         def forward(self, examples):
             for child in self.children():
                 child(examples)
             return examples
 
-    return Network(), [f"given{at}" for at in range(len(xs))]
+    return Network(), [f"given{i}" for i in range(len(xs))]
 
 
 def _one_batch(*tensors):

@@ -1,4 +1,4 @@
-"""Who takes part: what is called, which estimator it gives, how its cost grows."""
+"""The contestants: what is called, which estimator it gives, how its cost grows."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ from typing import Literal
 
 
 def pairs(m):
-    """A loop over pairs."""
+    """For a loop over pairs."""
     return m * (m - 1) / 2
 
 
+def pairs_and_selves(m):
+    """For a loop over pairs that multiplies each representation with itself, too."""
+    return m * (m + 1) / 2
+
+
 def representations(m):
-    """Work for each representation, beside which that for pairs is small; a lower bound."""
+    """For work that each representation needs, if that for pairs is small; a lower bound."""
     return m
 
 
 def constant(_):
-    """The same for any number of representations."""
+    """For what does not depend on the number of representations."""
     return 1
 
 
 def square(m):
-    """Work for every ordered pair."""
+    """For work that every ordered pair needs."""
     return m * m
 
 
@@ -34,25 +39,30 @@ class Contestant:
 
     Attributes
     ----------
+    entry
+        What is called, as the tables show it.
     call
         "module:function" in this package, so that a process imports no more than it needs.
     takes
-        What the function gets: a list of NumPy arrays or of torch tensors.
+        Whether the function takes a list of NumPy arrays or of torch tensors.
     growth
-        Number of representations -> units of time; what a part is extrapolated by.
+        Number of representations -> units of time; times of a part are extrapolated by it.
     memory_growth
         The same for memory.
     tolerance
-        A larger error against float64, and it is not timed. Peers sum in float32 as they like; from
-        1e-2 on it is something else that they compute.
+        The largest error against float64 with which it is timed. Peers may sum in float32; an error
+        above 1e-2 means that they compute something else.
     whole
-        It is never timed on a part.
+        Whether it is never timed on a part.
     peer
-        It lies in a folder of its own.
+        Whether it is installed in its own folder.
     call_for_groups
-        As `call`, where many groups go through one call.
+        As `call`, but for many groups in one call.
     differs_from
-        Where it gives the same bits as the contestant of that name, it is not timed.
+        The name of a contestant. With the same bits as that one, it is not timed.
+    limit
+        A route, and roughly the most flops per second that a GPU reaches on it. The contestant is
+        skipped where it would take too long even at that rate.
     """
 
     name: str
@@ -68,13 +78,14 @@ class Contestant:
     peer: bool = False
     call_for_groups: str | None = None
     differs_from: str | None = None
+    limit: tuple[Literal["F", "G"], float] | None = None
 
     def all_pairs(self):
         """The function of `call`."""
         return _function(self.call)
 
     def groups(self):
-        """A function of a list of groups; it gives a list of matrices."""
+        """A function from a list of groups to a list of matrices."""
         call = self.all_pairs()
         if self.call_for_groups is None:
             return lambda groups: [call(xs) for xs in groups]
@@ -87,7 +98,7 @@ def _function(path):
     return getattr(importlib.import_module(f"benchmarks.{module}"), name)
 
 
-def _own(name, call, entry, **changes):
+def _baseline(name, call, entry, **changes):
     package = "torch" if call.startswith("by_torch") else "numpy"
     settings = {
         "estimator": "biased",
@@ -119,6 +130,11 @@ def _peer(package, entry, takes, estimator="unbiased", growth=pairs, memory_grow
     )
 
 
+def _on_gpu(name, call, entry, **changes):
+    settings = {"tolerance": 2e-2, "whole": "growth" not in changes}
+    return _baseline(f"torch {name}", f"by_torch:{call}", entry, **(settings | changes))
+
+
 FASTCKA = _fastcka(
     *("fastcka", "by_fastcka:unbiased", "cka_matrix(xs)", 1e-6),
     call_for_groups="by_fastcka:groups_unbiased",
@@ -128,30 +144,28 @@ FASTCKA_FAST = _fastcka(
     call_for_groups="by_fastcka:groups_fast",
     differs_from="fastcka",
 )
-TRIANGLE = _own("torch, tiles of the triangle", "by_torch:triangle_tiles", "bmm of row tiles")
-OWN = (
-    _own(
+TRIANGLE = _baseline("torch, tiles of the triangle", "by_torch:triangle_tiles", "bmm of row tiles")
+BASELINES = (
+    _baseline(
         *("NumPy, pair by pair", "by_numpy:pair_by_pair", "‖X'Y‖² of each pair"),
-        growth=pairs,
-        memory_growth=representations,
+        growth=pairs_and_selves,
     ),
-    _own("NumPy, cached Grams", "by_numpy:cached_grams", "XX' of each, then one product"),
-    _own(
+    _baseline("NumPy, cached Grams", "by_numpy:cached_grams", "XX' of each, then one product"),
+    _baseline(
         *("NumPy, one product", "by_numpy:one_product", "[X..]'[X..], sums of blocks"),
         growth=square,
         memory_growth=square,
     ),
-    _own(
+    _baseline(
         *("torch, pair by pair", "by_torch:pair_by_pair", "‖X'Y‖² of each pair"),
-        growth=pairs,
-        memory_growth=representations,
+        growth=pairs_and_selves,
     ),
-    _own("torch, cached Grams", "by_torch:cached_grams", "XX' of each, then one product"),
-    _own(
+    _baseline("torch, cached Grams", "by_torch:cached_grams", "XX' of each, then one product"),
+    _baseline(
         *("torch, cached Grams, bfloat16", "by_torch:cached_grams_bfloat16"),
         "XX' of each in bfloat16, then one product",
     ),
-    _own(
+    _baseline(
         *("torch, one product", "by_torch:one_product", "[X..]'[X..], sums of blocks"),
         growth=square,
         memory_growth=square,
@@ -180,5 +194,18 @@ PEERS = (
     _peer("hyppo", 'Hsic("linear", bias=True).statistic ** 2, each pair', "numpy", "biased"),
     _peer("thingsvision", 'get_cka("torch", unbiased=True).compare, each pair', "torch"),
 )
-ALL = (FASTCKA, FASTCKA_FAST, *OWN, *PEERS)
+ALL = (FASTCKA, FASTCKA_FAST, *BASELINES, *PEERS)
 BY_NAME = {contestant.name: contestant for contestant in ALL}
+#: torch's ways on a GPU; `gpu.race` adds fastcka's passes and calls.
+ON_GPU = (
+    _on_gpu("pair loop", "loop_over_pairs", "‖X'Y‖² / ‖X'X‖‖Y'Y‖ of each pair", growth=pairs),
+    _on_gpu("product loop", "pair_by_pair", "‖X'Y‖² of each pair", growth=pairs_and_selves),
+    *(
+        _on_gpu(f"{name} {dtype}", f"{call}_{dtype}", entry, limit=(route, flops_per_second))
+        for name, call, entry, route in (
+            ("gram tiles", "gram_tiles", "bmm of tiles of the triangle", "G"),
+            ("feature panels", "feature_panels", "mm of rows of X'X", "F"),
+        )
+        for dtype, flops_per_second in (("float16", 400e12), ("float32", 45e12))
+    ),
+)

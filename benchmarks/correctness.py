@@ -1,4 +1,4 @@
-"""Every contestant on data that hurt float32, against float64 of the estimator that it computes."""
+"""The errors of every contestant on data that are hard for float32, against float64."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from benchmarks import data
 from benchmarks.contestants import ALL
-from benchmarks.peer_folder import place_of
+from benchmarks.peer_folder import folder_for
 from benchmarks.process import ContestantError, Process
-from benchmarks.race import Exact
+from benchmarks.reference import exact_from
 from benchmarks.workloads import Workload
 
 N, D, M = 500, 128, 4
 UNLIMITED = 1e9
-#: Name -> (n, how the arrays come from (m, n, d)).
+#: Name -> (n, a function from (m, n, d) to the arrays).
 KINDS = {
     "plain": (N, data.representations),
     "offset": (N, data.offset),
@@ -26,24 +26,24 @@ KINDS = {
 
 
 def correctness(settings, scratch, tell):
-    """Contestant -> kind of data -> its largest error (NaN if it gives NaN), or what it raised."""
-    loads = {kind: _written(Path(scratch), at, kind) for at, kind in enumerate(KINDS)}
-    found = {}
+    """Contestant -> kind of data -> its largest error (NaN if it returns NaN), or its exception."""
+    loads = {kind: _written(Path(scratch), number, kind) for number, kind in enumerate(KINDS)}
+    results = {}
     for contestant in ALL:
         if contestant.package in settings.missing:
-            found[contestant.name] = {"missing": settings.missing[contestant.package]}
+            results[contestant.name] = {"missing": settings.missing[contestant.package]}
             continue
-        found[contestant.name] = {
+        results[contestant.name] = {
             "estimator": contestant.estimator,
             "errors": _errors(contestant, loads, settings),
         }
-        tell(f"correctness: {contestant.name}: {found[contestant.name]['errors']}")
-    return {"kinds": list(KINDS), "m": M, "n": N, "d": D, "contestants": found}
+        tell(f"correctness: {contestant.name}: {results[contestant.name]['errors']}")
+    return {"kinds": list(KINDS), "m": M, "n": N, "d": D, "contestants": results}
 
 
-def _written(scratch, at, kind):
+def _written(scratch, number, kind):
     n, arrays = KINDS[kind]
-    path = scratch / f"kind{at}.npy"
+    path = scratch / f"kind{number}.npy"
     data.write(path, [arrays(M, n, D)], (1, M, n, D))
     question = {
         "do": "load",
@@ -54,20 +54,20 @@ def _written(scratch, at, kind):
         "limit": UNLIMITED,
         "room": UNLIMITED,
     }
-    return question, Exact(path, Workload(kind, kind, M, n, D))
+    return question, exact_from(path, Workload(kind, kind, M, n, D))
 
 
 def _errors(contestant, loads, settings):
-    place = place_of(contestant, settings.peers)
+    folder = folder_for(contestant, settings.peers)
     errors = {}
-    process = Process(contestant.name, threads=settings.threads, folder=place)
+    process = Process(contestant.name, threads=settings.threads, folder=folder)
     for kind, (question, exact) in loads.items():
         try:
-            told = process.ask(question, settings.patience)
-            errors[kind] = exact.error(told["answer"], contestant.estimator)
+            answer = process.ask(question, settings.patience)["answer"]
+            errors[kind] = exact.error(answer, contestant.estimator)
         except ContestantError as error:
             errors[kind] = str(error)
             if not process.alive():
-                process = Process(contestant.name, threads=settings.threads, folder=place)
+                process = Process(contestant.name, threads=settings.threads, folder=folder)
     process.end()
     return errors

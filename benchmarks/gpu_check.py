@@ -1,14 +1,14 @@
-"""Everything there is to check and measure on a GPU, in one run of under eight minutes.
+"""Check and measure everything on a GPU, in one run of under eight minutes.
 
-The test suite on the device, compute-sanitizer on a small case, and the benchmarks, each in a
-process of its own with a limit in time, so that one that fails or hangs leaves the others'
-results. All goes into one record, which is written after every part; its last part says which
-criteria are met. Needs no network. Without a usable GPU it says why, writes nothing and exits with
-2; with 1 if a criterion is not met.
+Runs the tests on the device, compute-sanitizer on a small workload, and the benchmarks. Each part
+is a process of its own with a time limit, so that one that fails or hangs leaves the results of the
+others. The record is written after every part, and ends with the criteria that are met. Needs no
+network. Without a usable GPU it prints the reason, writes nothing and exits with 2. It exits with 1
+if a criterion is not met.
 
     python benchmarks/gpu_check.py [--record PATH] [--minutes 8] [--only suite]
 
-Given the path of an earlier record of the same commit and device, it replaces the parts that run.
+With the path of an earlier record of the same commit and device, it replaces the parts that run.
 """
 
 from __future__ import annotations
@@ -29,39 +29,38 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path.insert(0, str(ROOT))  # a script finds but what lies beside it
+sys.path.insert(0, str(ROOT))  # for a script, Python adds only its folder
 
-from benchmarks.gpu.record import Record  # noqa: E402
 from benchmarks.gpu.verdict import FAIL, text, verdict  # noqa: E402
+from benchmarks.record import GPU_FORMAT, Record, RecordError, read  # noqa: E402
 
 PARTS = ("suite", "sanitizer", "benchmarks")
+#: Characters of a failed program's output that the record keeps.
 TAIL = 6000
-#: Parts of the time that is left which a part may take; what it does not use goes to the next.
+#: The share of the remaining time that a part may take; the next parts get what it does not use.
 SHARES = {"suite": 0.4, "memcheck": 0.3, "racecheck": 0.2}
-#: Of what is left then, by weight. D's data alone are 9.8 GB.
-CASE_WEIGHTS = {"rates": 1, "A": 2, "B": 2, "C": 4, "D": 4}
-#: A case begins nothing new so long before its end.
+#: The benchmarks share the rest by these weights. D's data alone take 9.8 GB.
+WEIGHTS = {"rates": 1, "A": 2, "B": 2, "C": 4, "D": 4}
+#: Seconds before the end of a workload's time in which no measurement starts.
 LAST_MEASUREMENT = 20
 #: What is printed of a part at its end.
-TOLD = ("counts", "failed_tests", "errors", "failed", "stopped", "skipped")
-#: Without these modules, tests of other packages than the core could not even be collected.
-SUITE_NEEDS = {"pydantic", "typer", "rich", "h5py", "yaml", "regex"}
+PRINTED = ("counts", "failed_tests", "errors", "failed", "stopped", "skipped")
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 _TEST = re.compile(r"^(\S+?::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
 _SUMMARY = {
     "memcheck": re.compile(r"ERROR SUMMARY: (\d+) errors?"),
     "racecheck": re.compile(r"RACECHECK SUMMARY: (\d+) hazards?"),
 }
-#: The results of calls are checked where they are made, and asking for an event that is not done is
-#: no error. Within cuBLAS there is nothing to find, and much to wait for.
+#: fastcka checks the results of its calls, and a query for an event that is not done is no error.
+#: Within cuBLAS there is nothing to find, and much to wait for.
 _SANITIZER_OPTIONS = {
     "memcheck": ["--report-api-errors", "no"],
     "racecheck": ["--kernel-name", "kns=fastcka"],
 }
 
 
-def run_program(command, seconds, *, environment=None):
-    """Exit status (None if it was stopped) and output of a program that may take so long."""
+def run_program(command, seconds):
+    """Exit status (None if it was stopped after `seconds`) and output of a program."""
     with tempfile.TemporaryFile("w+", errors="replace") as file:
         program = subprocess.Popen(
             command,
@@ -69,7 +68,7 @@ def run_program(command, seconds, *, environment=None):
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
         try:
@@ -84,139 +83,133 @@ def run_program(command, seconds, *, environment=None):
         return status, file.read()
 
 
-def suite(seconds, missing):
+def run_tests(seconds):
     """The tests that are marked for a GPU: numbers by outcome, and those that failed."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "--device", "cuda", "-vv"]
     command += ["--color=no", "--tb=short", "--continue-on-collection-errors"]
-    without = sorted(SUITE_NEEDS & set(missing))
-    if without:
-        command += ["tests/core", "tests/cuda"]
-    status, told = run_program(command, seconds)
-    found = test_outcomes(told) | {"exit": status, "command": command[1:]}
-    if without:
-        found["left_out"] = f"tests of other packages than the core: no {', '.join(without)}"
+    status, output = run_program(command, seconds)
+    measured = test_outcomes(output) | {"exit": status, "command": command[1:]}
     if status is None:
-        found["stopped"] = f"after {seconds:.0f} s"
+        measured["stopped"] = f"after {seconds:.0f} s"
+    elif not measured["counts"]:
+        measured["failed"] = f"no test ran, exit {status}"
     if status != 0:
-        found["tail"] = told[-TAIL:]
-    return found
+        measured["tail"] = output[-TAIL:]
+    return measured
 
 
-def test_outcomes(told):
-    """Counts and failures from what ``pytest -vv`` printed, finished or not."""
+def test_outcomes(output):
+    """Counts and failures from the output of ``pytest -vv``, finished or not."""
     words = {"XFAIL": "xfailed", "XPASS": "xpassed"}
-    found = [match.groups() for line in told.splitlines() if (match := _TEST.match(line))]
-    counted = Counter(words.get(word, word.lower()) for _, word in found)
+    tests = [match.groups() for line in output.splitlines() if (match := _TEST.match(line))]
+    counted = Counter(words.get(word, word.lower()) for _, word in tests)
     # Errors of collection have no line of their own.
-    counted["error"] += len(re.findall(r"^_+ ERROR collecting ", told, re.M))
+    counted["error"] += len(re.findall(r"^_+ ERROR collecting ", output, re.M))
     return {
         "counts": {name: counted[name] for name in OUTCOMES if counted[name]},
-        "failed_tests": [name for name, word in found if word in ("FAILED", "ERROR")],
+        "failed_tests": [name for name, word in tests if word in ("FAILED", "ERROR")],
     }
 
 
 def find_sanitizer():
-    """The path of compute-sanitizer, from PATH, beside nvcc or in the toolkit; None without."""
+    """The path of compute-sanitizer, on PATH, next to nvcc or in the toolkit; None without."""
     nvcc = shutil.which("nvcc")
-    folders = [Path(nvcc).resolve().parent] if nvcc else []
+    folders = [None, *([Path(nvcc).resolve().parent] if nvcc else [])]
     folders += [Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "bin"]
-    return shutil.which("compute-sanitizer") or next(
-        (found for folder in folders if (found := shutil.which("compute-sanitizer", path=folder))),
-        None,
-    )
+    paths = (shutil.which("compute-sanitizer", path=folder) for folder in folders)
+    return next(filter(None, paths), None)
 
 
 def sanitize(tool, seconds):
-    """The number of errors (or hazards) that compute-sanitizer finds in the small case."""
+    """The number of errors (or hazards) that compute-sanitizer finds in the small workload."""
     program = find_sanitizer()
     if program is None:
         return {"skipped": "compute-sanitizer is neither on PATH nor in the CUDA toolkit"}
     options = ["--tool", tool, "--target-processes", "all", *_SANITIZER_OPTIONS[tool]]
-    case = [sys.executable, "-m", "benchmarks.gpu.small_case"]
-    status, told = run_program([program, *options, *case], seconds)
-    return sanitizer_errors(tool, status, told, seconds) | {"options": options}
+    workload = [sys.executable, "-m", "benchmarks.gpu.sanitized"]
+    status, output = run_program([program, *options, *workload], seconds)
+    return sanitizer_errors(tool, status, output, seconds) | {"options": options}
 
 
-def sanitizer_errors(tool, status, told, seconds):
-    counts = [int(count) for count in _SUMMARY[tool].findall(told)]
+def sanitizer_errors(tool, status, output, seconds):
+    """The number of errors in the sanitizer's output, or why there is none."""
+    counts = [int(count) for count in _SUMMARY[tool].findall(output)]
     if status is None:
-        return {"stopped": f"after {seconds:.0f} s", "tail": told[-TAIL:]}
+        return {"stopped": f"after {seconds:.0f} s", "tail": output[-TAIL:]}
     if not counts:
-        return {"failed": f"no summary, exit {status}", "tail": told[-TAIL:]}
-    found = {"errors": sum(counts), "exit": status}
-    return found | ({"tail": told[-TAIL:]} if sum(counts) or status else {})
+        return {"failed": f"no summary, exit {status}", "tail": output[-TAIL:]}
+    measured = {"errors": sum(counts), "exit": status}
+    return measured | ({"tail": output[-TAIL:]} if sum(counts) or status else {})
 
 
 def benchmark(name, seconds):
-    """One case (see gpu/benchmark.py), with all that was measured if it was stopped."""
+    """The measurements of one workload (see gpu/race.py), also if it was stopped."""
     with tempfile.TemporaryDirectory() as folder:
         into = Path(folder) / "measured.json"
-        command = [sys.executable, "-m", "benchmarks.gpu.benchmark", "--case", name]
+        command = [sys.executable, "-m", "benchmarks.gpu.race", "--workload", name]
         command += ["--into", str(into), "--seconds", str(max(0.0, seconds - LAST_MEASUREMENT))]
-        status, told = run_program(command, seconds)
-        print(told, end="", flush=True)
-        found = json.loads(into.read_text("utf-8")) if into.exists() else {}
+        status, output = run_program(command, seconds)
+        print(output, end="", flush=True)
+        measured = json.loads(into.read_text("utf-8")) if into.exists() else {}
     if status is None:
-        found["stopped"] = f"after {seconds:.0f} s"
+        measured["stopped"] = f"after {seconds:.0f} s"
     elif status:
-        found |= {"failed": f"exit {status}", "tail": told[-TAIL:]}
-    return found
+        measured |= {"failed": f"exit {status}", "tail": output[-TAIL:]}
+    return measured
 
 
 def begin_record(facts, path):
-    """The record for what is measured now: a new one, or the one at the path, if it fits."""
+    """A new record, or the one at the path if it is of the same commit and device."""
     now = datetime.now(UTC)
     if path is None:
         device = re.sub(r"[^a-z0-9]+", "-", facts["device"].lower()).strip("-")
-        commit = (facts["commit"] or "unknown")[:10]
+        commit = facts["commit"] or "unknown"
         path = HERE / "records" / f"{device}-{now:%Y-%m-%d}-{commit}.json"
     path = Path(path)
-    own = {"commit": facts["commit"], "device": facts["device"]}
-    earlier = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    if earlier and {name: earlier.get(name) for name in own} != own:
-        sys.exit(
+    key = {"commit": facts["commit"], "device": facts["device"]}
+    earlier = read(path, GPU_FORMAT) if path.exists() else {}
+    if earlier and {name: earlier.get(name) for name in key} != key:
+        raise RecordError(
             f"{path} is of {earlier.get('device')} and commit {earlier.get('commit')}: give "
-            f"another --record for {own['device']} and commit {own['commit']}"
+            f"another --record for {key['device']} and commit {key['commit']}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = Record(path, earlier)
-    record.put("format", "fastcka.gpu_check 1")
-    record.put("date", f"{now:%Y-%m-%dT%H:%M:%SZ}")
-    for name, value in {**own, "dirty": facts["dirty"], "facts": facts}.items():
-        record.put(name, value)
+    date = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    record = Record(path, earlier | {"format": GPU_FORMAT, "date": date, **key, "facts": facts})
+    record.write()
     return record
 
 
-def check(record, parts, until, missing):
-    """Run the parts, each within its share of the time until then."""
+def check(record, parts, until):
+    """Run the parts, each within its share of the time that is left."""
 
     def left(share=1.0):
         return max(1.0, (until - time.monotonic()) * share)
 
-    def timed(name, call, *arguments):
+    def announced(name, call, *arguments):
         print(f"\n{name}", flush=True)
         start = time.perf_counter()
-        found = call(*arguments) | {"seconds_taken": time.perf_counter() - start}
-        told = [f"{word} {found[word]}, " for word in TOLD if word in found]
-        print(f"{name}: {''.join(told)}{found['seconds_taken']:.0f} s", flush=True)
-        return found
+        measured = call(*arguments) | {"seconds_taken": time.perf_counter() - start}
+        words = [f"{word} {measured[word]}, " for word in PRINTED if word in measured]
+        print(f"{name}: {''.join(words)}{measured['seconds_taken']:.0f} s", flush=True)
+        return measured
 
     if "suite" in parts:
         share = SHARES["suite"] if len(parts) > 1 else 1.0
-        record.put("suite", timed("suite", suite, left(share), missing))
+        record.put("suite", announced("suite", run_tests, left(share)))
     if "sanitizer" in parts:
-        found = {}
+        by_tool = {}
         for tool in _SUMMARY:
             share = SHARES[tool] if "benchmarks" in parts else 0.5
-            found[tool] = timed(tool, sanitize, tool, left(share))
-            record.put("sanitizer", dict(found))
+            by_tool[tool] = announced(tool, sanitize, tool, left(share))
+            record.put("sanitizer", by_tool)
     if "benchmarks" in parts:
-        found, weights = {}, dict(CASE_WEIGHTS)
-        for name, weight in CASE_WEIGHTS.items():
+        by_workload, weights = {}, dict(WEIGHTS)
+        for name, weight in WEIGHTS.items():
             seconds = left(weight / sum(weights.values()))
             del weights[name]
-            found[name] = timed(f"benchmark {name}", benchmark, name, seconds)
-            record.put("benchmarks", dict(found))
+            by_workload[name] = announced(f"benchmark {name}", benchmark, name, seconds)
+            record.put("benchmarks", by_workload)
     lines = verdict(record.facts)
     record.put("verdict", lines)
     return lines
@@ -225,25 +218,27 @@ def check(record, parts, until, missing):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", help="default: records/<device>-<date>-<commit>.json")
-    parser.add_argument("--minutes", type=float, default=8.0)
-    parser.add_argument("--only", choices=PARTS, action="append", help="may be given repeatedly")
-    parser.add_argument("--commit", help="of a tree that has no .git")
+    parser.add_argument("--minutes", type=float, default=8.0, help="default: 8")
+    parser.add_argument("--only", choices=PARTS, action="append", help="can be repeated")
+    parser.add_argument("--commit", help="the commit of a tree that has no .git")
     options = parser.parse_args()
     until = time.monotonic() + 60 * options.minutes - 10
-    status, told = run_program([sys.executable, "-m", "benchmarks.gpu.facts"], 120)
+    status, output = run_program([sys.executable, "-m", "benchmarks.machine"], 120)
     if status != 0:
-        print(f"the facts of this machine could not be collected:\n{told}", file=sys.stderr)
+        print(f"the facts of this machine could not be collected:\n{output}", file=sys.stderr)
         return 2
-    facts, _ = json.JSONDecoder().raw_decode(told, told.index("{\n"))  # warnings stand around it
+    # Warnings may be printed before and after the facts.
+    facts, _ = json.JSONDecoder().raw_decode(output, output.index("{\n"))
     facts["commit"] = facts["commit"] or options.commit
     if not facts["usable"]:
         print(f"there is no usable GPU: {facts['reason']}", file=sys.stderr)
         return 2
-    print(f"{facts['device']}, commit {facts['commit']}{' with changes' * bool(facts['dirty'])}")
-    for name, what in facts["missing"].items():
-        print(f"{name} is not installed; it is needed for {what}")
-    record = begin_record(facts, options.record)
-    lines = check(record, options.only or PARTS, until, facts["missing"])
+    print(f"{facts['device']}, commit {facts['commit']}")
+    try:
+        record = begin_record(facts, options.record)
+    except RecordError as error:
+        sys.exit(str(error))
+    lines = check(record, options.only or PARTS, until)
     print(f"\n{record.path}")
     for line in lines:
         print(text(line))

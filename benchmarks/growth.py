@@ -1,4 +1,4 @@
-"""fastcka's seconds as one extent grows, over those that the planner predicts."""
+"""fastcka's measured and predicted seconds, as n, d, M or the threads grow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.by_fastcka import plan
 from benchmarks.contestants import FASTCKA
 from benchmarks.process import ContestantError, Process
-from benchmarks.race import Exact
+from benchmarks.reference import exact_from
 from benchmarks.workloads import Workload
 
 REPEATS = 3
@@ -25,7 +25,7 @@ QUICK_AXES = {"n": (500, 1000, 2000), "d": (16, 128), "m": (2, 21)}
 def growth(settings, scratch, tell, *, quick=False):
     """Axis -> its points, each with measured and predicted seconds; one axis is the threads."""
     axes = QUICK_AXES if quick else AXES
-    found = {
+    points = {
         axis: [
             _point(replace(BASE, **{axis: value}), value, settings.threads, settings, scratch, tell)
             for value in values
@@ -33,11 +33,11 @@ def growth(settings, scratch, tell, *, quick=False):
         for axis, values in axes.items()
     }
     larger = replace(BASE, n=1000 if quick else 5000)
-    found["threads"] = [
+    points["threads"] = [
         _point(larger, threads, threads, settings, scratch, tell)
         for threads in range(1, settings.threads + 1)
     ]
-    return {"base": {"m": BASE.m, "n": BASE.n, "d": BASE.d}, "axes": found}
+    return {"base": {"m": BASE.m, "n": BASE.n, "d": BASE.d}, "axes": points}
 
 
 def _point(workload, value, threads, settings, scratch, tell):
@@ -47,17 +47,11 @@ def _point(workload, value, threads, settings, scratch, tell):
     point |= {"predicted": planned["seconds"], "route": planned["route"]}
     path = Path(scratch) / "growth.npy"
     workload.write(path)
-    question = {
-        "do": "load",
-        "data": str(path),
-        "m": m,
-        "groups": 1,
-        "distinct": 1,
-    }
+    question = {"do": "load", "data": str(path), "m": m, "groups": 1, "distinct": 1}
     try:
         with Process(FASTCKA.name, threads=threads) as process:
-            told = process.ask(question, settings.patience)
-            point["error"] = Exact(path, workload).error(told["answer"], FASTCKA.estimator)
+            answer = process.ask(question, settings.patience)["answer"]
+            point["error"] = exact_from(path, workload).error(answer, FASTCKA.estimator)
             if not point["error"] <= FASTCKA.tolerance:
                 raise ContestantError(f"wrong by {point['error']:.1g}: not timed")
             point["seconds"] = [process.seconds(settings.patience) for _ in range(REPEATS)]

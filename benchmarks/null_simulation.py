@@ -1,18 +1,17 @@
-"""What the comparison of groups of pairs promises, on data whose truth is known.
+"""Error rates of the comparison of groups of pairs, on data whose truth is known.
 
-Every pair of models gets a value: what its two models do to all their pairs, and noise of its own.
-There is no difference between the groups, so a test at 5% should call 5% of the data sets
-different and a 95% interval should hold zero in 95% of them. Printed beside fastcka's permutation
-of model labels and bootstrap of models: Welch's t-test over pairs, and the plain node bootstrap
-(Snijders and Borgatti 1999), to show why neither is used.
+The value of a pair of models is the sum of the effects of its two models, and noise. The groups do
+not differ, so a test at 5% should reject 5% of the data sets, and a 95% interval should contain
+zero in 95% of them. fastcka permutes model labels and bootstraps models. Welch's t-test over pairs
+and the plain node bootstrap (Snijders and Borgatti 1999) are printed to show why it uses neither.
 
     python benchmarks/null_simulation.py [--datasets 1500] [--permutations 999]
 
-The rows "scaled" are no null: models multiply all their similarities by a factor of their own, and
-pairs of one variant are more alike. They show where the interval falls short with few models: it
-takes models to add to their similarities.
+In the rows "scaled" the groups differ: each model multiplies all its similarities by a factor, and
+pairs of one variant are more similar. They show that the interval, which assumes that the effects
+of models are added, is too narrow for few models.
 
-Exits with 1 where the permutation test, over all data sets of a question, leaves 4 to 6%.
+Exits with 1 if the permutation test's rate over all data sets of a question is not 4 to 6%.
 """
 
 from __future__ import annotations
@@ -39,21 +38,21 @@ def design(variants, seeds, *, cross_seed):
         a, b = a[keep], b[keep]
     family = (np.arange(len(names)) < len(names) // 2).astype(int)
     columns = {}
-    for side, at in (("a", a), ("b", b)):
+    for side, chosen in (("a", a), ("b", b)):
         columns |= {
-            f"model_{side}": [names[i] for i in at],
-            f"step_{side}": [0] * len(at),
-            f"layer_{side}": ["3"] * len(at),
-            f"variant_{side}": variant[at],
-            f"seed_{side}": seed[at],
-            f"family_{side}": family[at],
+            f"model_{side}": [names[i] for i in chosen],
+            f"step_{side}": [0] * len(chosen),
+            f"layer_{side}": ["3"] * len(chosen),
+            f"variant_{side}": variant[chosen],
+            f"seed_{side}": seed[chosen],
+            f"family_{side}": family[chosen],
         }
     table = PairTable.from_columns(columns | {"cka": np.zeros(len(a))})
     return table, a, b, variant, family
 
 
 def model_effects(kind, n, rng):
-    """What each model does to all of its pairs, (n,)."""
+    """The effect of each model on all its pairs, (n,)."""
     if kind == "none":
         return np.zeros(n)
     if kind == "skewed":
@@ -62,7 +61,7 @@ def model_effects(kind, n, rng):
 
 
 def plain_node_bootstrap(values, a, b, first, second, rng, draws=400):
-    """95% percentile interval of the resampled difference, self pairs dropped."""
+    """95% percentile interval of the resampled difference, without self pairs."""
     n = int(max(a.max(), b.max())) + 1
     counts = rng.multinomial(n, np.full(n, 1 / n), size=draws)
     weight = (counts[:, a] * counts[:, b]).astype(float)
@@ -72,7 +71,7 @@ def plain_node_bootstrap(values, a, b, first, second, rng, draws=400):
 
 
 def simulate(variants, seeds, question, effects, arguments, rng):
-    """Shares of the data sets in which each method is wrong (tests) or right (intervals)."""
+    """Percentages of the data sets in which a test is wrong or an interval right."""
     table, a, b, variant, family = design(variants, seeds, cross_seed=question == "variant")
     if question == "variant":
         first = variant[a] == variant[b]
@@ -81,15 +80,15 @@ def simulate(variants, seeds, question, effects, arguments, rng):
         first = (family[a] == 0) & (family[b] == 0)
         second = (family[a] == 1) & (family[b] == 1)
     truth = 0.0
-    found = {"permutation": 0, "welch": 0, "interval": 0, "plain": 0}
+    counts = {"permutation": 0, "welch": 0, "interval": 0, "plain": 0}
     for _ in range(arguments.datasets):
         if effects == "scaled":
-            own = np.exp(0.25 * rng.standard_normal(variants * seeds))
-            values = own[a] * own[b] * np.where(first, 0.5, 0.25)
-            truth = 0.25 * np.exp(0.25**2)  # E[own]**2 = exp(0.25**2)
+            effect = np.exp(0.25 * rng.standard_normal(variants * seeds))
+            values = effect[a] * effect[b] * np.where(first, 0.5, 0.25)
+            truth = 0.25 * np.exp(0.25**2)  # E[effect]**2 = exp(0.25**2)
         else:
-            own = model_effects(effects, variants * seeds, rng)
-            values = 0.5 + own[a] + own[b]
+            effect = model_effects(effects, variants * seeds, rng)
+            values = 0.5 + effect[a] + effect[b]
         values = values + PAIR_NOISE * rng.standard_normal(len(a))
         table.cka[:] = values
         options = {
@@ -103,11 +102,11 @@ def simulate(variants, seeds, question, effects, arguments, rng):
             result = compare_values(table, field="family", first=0, second=1, **options)
         low, high = plain_node_bootstrap(values, a, b, first, second, rng)
         welch = stats.ttest_ind(values[first], values[second], equal_var=False).pvalue
-        found["permutation"] += result.p <= 0.05
-        found["welch"] += welch <= 0.05
-        found["interval"] += result.low <= truth <= result.high
-        found["plain"] += low <= truth <= high
-    return {name: 100 * float(count) / arguments.datasets for name, count in found.items()}
+        counts["permutation"] += result.p <= 0.05
+        counts["welch"] += welch <= 0.05
+        counts["interval"] += result.low <= truth <= result.high
+        counts["plain"] += low <= truth <= high
+    return {name: 100 * float(count) / arguments.datasets for name, count in counts.items()}
 
 
 def main():
@@ -118,7 +117,9 @@ def main():
     rng = np.random.default_rng(20261121)
     started = time.perf_counter()
     error = 100 * (0.05 * 0.95 / arguments.datasets) ** 0.5
-    print(f"{arguments.datasets} data sets a row; standard error of 5% or 95%: {error:.2f} points")
+    print(
+        f"{arguments.datasets} data sets per row; standard error of 5% or 95%: {error:.2f} points"
+    )
     print("                                        false positives at 5%   coverage of 95%")
     print("models    question         effects      permutation    Welch   fastcka  plain node")
     rates = {"variant": [], "family": []}
@@ -126,7 +127,7 @@ def main():
         for question in ("variant", "family"):
             for effects in ("normal", "skewed", "none", "scaled"):
                 if effects == "scaled" and question == "family":
-                    continue  # the families' own scales would be the difference
+                    continue  # the scales of the families would differ
                 got = simulate(variants, seeds, question, effects, arguments, rng)
                 asked = "same v. different" if question == "variant" else "family v. family"
                 tests = " " * 22
@@ -139,8 +140,8 @@ def main():
                     flush=True,
                 )
     print(f"{time.perf_counter() - started:.0f} s")
-    for question, own in rates.items():
-        mean = sum(own) / len(own)
+    for question, percentages in rates.items():
+        mean = sum(percentages) / len(percentages)
         print(f"permutation of '{question}', all rows: {mean:.2f}% false positives at 5%")
         if not 4 <= mean <= 6:
             sys.exit(1)

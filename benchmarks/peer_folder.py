@@ -1,13 +1,12 @@
-"""The peers on disk: each in a folder of its own, so that none disturbs another or fastcka.
+"""The peers on disk: each in its own folder, so that none disturbs another or fastcka.
 
-NumPy, torch and what else the environment of fastcka has is shared; only what is not there is put
-beside the peer. Nothing is resolved (`--no-deps`): several of them ask for torchvision or an older
-NumPy, and use neither.
+They use NumPy, torch and whatever else the environment of fastcka has; a folder contains only what
+that lacks. pip resolves no dependencies (`--no-deps`): several peers ask for torchvision or an
+older NumPy, and use neither.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -16,10 +15,11 @@ from pathlib import Path
 
 from benchmarks import data
 from benchmarks.contestants import ALL
+from benchmarks.machine import version
 from benchmarks.process import ContestantError, Process
 
 DEFAULT = Path("build/benchmark-peers")
-#: Peer -> what is installed into its folder: itself first, then what its import needs.
+#: Peer -> the packages in its folder: the peer, then what its import needs.
 REQUIREMENTS = {
     "ckatorch": ["ckatorch==1.0.3", "seaborn", "tqdm"],
     "torch-cka": ["torch-cka==0.21", "tqdm"],
@@ -41,29 +41,29 @@ PATIENCE = 300
 
 
 def install(folder, only=None):
-    """Install and call every peer, or one; yields (peer, why it cannot take part or None)."""
+    """Install and call every peer, or one; yields (peer, None or why it cannot take part)."""
     for peer in [only] if only else REQUIREMENTS:
-        place = Path(folder) / peer
-        place.mkdir(parents=True, exist_ok=True)
-        reason = _install(place, REQUIREMENTS[peer]) or _tried(peer, place)
+        target = Path(folder) / peer
+        target.mkdir(parents=True, exist_ok=True)
+        reason = _install(target, REQUIREMENTS[peer]) or _tried(peer, target)
         if reason is None:
-            (place / REASON).unlink(missing_ok=True)
+            (target / REASON).unlink(missing_ok=True)
         else:
-            (place / REASON).write_text(reason, encoding="utf-8")
+            (target / REASON).write_text(reason, encoding="utf-8")
         yield peer, reason
 
 
-def _install(place, requirements):
+def _install(target, requirements):
     """Why it could not be installed, or None."""
-    constraints = place.parent / "constraints.txt"
-    # What a source distribution is built against must be what it will run with.
-    shared = (name for name in ("numpy", "torch") if _version(name))
-    text = "".join(f"{name}=={_version(name).split('+')[0]}\n" for name in shared)
+    constraints = target.parent / "constraints.txt"
+    # A source distribution must be built with the versions that it will run with.
+    shared = (name for name in ("numpy", "torch") if version(name))
+    text = "".join(f"{name}=={version(name).split('+')[0]}\n" for name in shared)
     constraints.write_text(text, encoding="utf-8")
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"),
-            *("--target", str(place), *requirements),
+            *("--target", str(target), *requirements),
         ],
         env={**os.environ, "PIP_CONSTRAINT": str(constraints.resolve())},
         capture_output=True,
@@ -76,21 +76,15 @@ def _install(place, requirements):
     return f"pip: {errors[-1] if errors else f'status {done.returncode}'}"
 
 
-def _tried(peer, place):
-    """Why it gives no answer, or None. What it compiles at its first call stays in its folder."""
+def _tried(peer, target):
+    """Why it gives no answer, or None. What its first call compiles stays in its folder."""
     shape = {"m": 2, "n": 64, "d": 8}
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "trial.npy"
         data.write(path, [data.representations(**shape)], (1, *shape.values()))
-        question = {
-            "do": "load",
-            "data": str(path),
-            "m": 2,
-            "groups": 1,
-            "distinct": 1,
-        }
+        question = {"do": "load", "data": str(path), "m": 2, "groups": 1, "distinct": 1}
         try:
-            with Process(peer, threads=1, folder=place.resolve()) as process:
+            with Process(peer, threads=1, folder=target.resolve()) as process:
                 process.ask(question, PATIENCE)
         except ContestantError as error:
             return str(error)
@@ -99,26 +93,19 @@ def _tried(peer, place):
 
 def missing(folder):
     """Package -> why none of its contestants can take part."""
-    found = {}
+    reasons = {}
     for package in {contestant.package for contestant in ALL}:
         if package in REQUIREMENTS:
-            place = Path(folder) / package
-            if (place / REASON).is_file():
-                found[package] = f"does not work: {(place / REASON).read_text('utf-8')}"
-            elif not place.is_dir():
-                found[package] = "not installed: `python -m benchmarks peers` does it"
-        elif _version(package) is None:
-            found[package] = f"not installed: `pip install {package}`"
-    return found
+            target = Path(folder) / package
+            if (target / REASON).is_file():
+                reasons[package] = f"does not work: {(target / REASON).read_text('utf-8')}"
+            elif not target.is_dir():
+                reasons[package] = "not installed: run `python -m benchmarks peers`"
+        elif version(package) is None:
+            reasons[package] = f"not installed: `pip install {package}`"
+    return reasons
 
 
-def place_of(contestant, folder):
-    """What is put on the path of a contestant's process."""
+def folder_for(contestant, folder):
+    """The folder on the path of a contestant's process, or None if it is not a peer."""
     return Path(folder).resolve() / contestant.package if contestant.peer else None
-
-
-def _version(distribution):
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None

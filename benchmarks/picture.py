@@ -6,7 +6,7 @@ from benchmarks.table import label
 
 
 def draw(growth, path):
-    """Four panels, one for each extent, with logarithmic axes, to a picture file."""
+    """Draw four panels, one for each axis, with logarithmic scales, into a picture file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
@@ -19,11 +19,11 @@ def draw(growth, path):
         axes.plot(values, [point["predicted"] for point in points], color="0.6", label="predicted")
         timed = [point for point in points if "median" in point]
         for route, color in (("G", "tab:blue"), ("F", "tab:orange")):
-            own = [point for point in timed if point["route"] == route]
-            if own:
+            chosen = [point for point in timed if point["route"] == route]
+            if chosen:
                 axes.plot(
-                    [point["value"] for point in own],
-                    [point["median"] for point in own],
+                    [point["value"] for point in chosen],
+                    [point["median"] for point in chosen],
                     *("o",),
                     color=color,
                     label=f"measured, route {route}",

@@ -1,4 +1,4 @@
-"""A contestant's process as the suite sees it: one question at a time, with a limit in seconds."""
+"""The suite's side of a contestant's process: one question at a time, with a time limit."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-#: Seconds before each call, in which the BLAS threads of the contestant before end their spinning.
+#: Seconds before each call, so that the BLAS threads of the previous contestant stop spinning.
 PAUSE = 0.2
-#: Part of the free memory that one process may take.
+#: The share of the free memory that one process may take.
 SHARE_OF_MEMORY = 0.6
-#: What sets the threads of NumPy, torch, numba and fastcka.
+#: They set the threads of NumPy, torch, numba and fastcka.
 THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),
 )
 
 
 class ContestantError(Exception):
-    """A contestant gave no answer; why."""
+    """Why a contestant gave no answer."""
 
 
 class Process:
     """`benchmarks.worker` for one contestant; a context manager that ends it."""
 
-    def __init__(self, name, *, threads, folder=None, errors_to=None):
+    def __init__(self, name, *, threads, folder=None):
         self._name = name
-        self._errors = open(errors_to or os.devnull, "ab")  # noqa: SIM115 - closed with the process
         self._child = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", name, str(room())],
             cwd=ROOT,
             env=environment(threads, folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=subprocess.DEVNULL,
         )
 
     def __enter__(self):
@@ -48,7 +47,7 @@ class Process:
         self.end()
 
     def ask(self, question, patience):
-        """The answer to a question; `ContestantError` if none comes within `patience` seconds."""
+        """The answer to a question; `ContestantError` without one in `patience` seconds."""
         try:
             self._child.stdin.write(json.dumps(question).encode() + b"\n")
             self._child.stdin.flush()
@@ -67,7 +66,7 @@ class Process:
         return answer
 
     def seconds(self, patience):
-        """Seconds of one call, begun when nothing else is busy."""
+        """Seconds of one call, started when nothing else is busy."""
         time.sleep(PAUSE)
         return self.ask({"do": "go"}, patience)["seconds"]
 
@@ -76,13 +75,12 @@ class Process:
         return self._child.poll() is None
 
     def end(self):
-        """End the process, whatever it does."""
+        """Kill the process."""
         self._child.kill()
         self._child.wait()
-        with suppress(BrokenPipeError):  # a question that it did not live to read
+        with suppress(BrokenPipeError):  # it did not read the latest question
             self._child.stdin.close()
         self._child.stdout.close()
-        self._errors.close()
 
     def _fate(self):
         status = self._child.wait()
@@ -90,12 +88,12 @@ class Process:
 
 
 def environment(threads, folder=None):
-    """Environment variables of a contestant: its threads, and where its package lies."""
-    places = [str(ROOT), *([str(folder)] if folder else []), os.environ.get("PYTHONPATH", "")]
+    """Environment variables of a contestant: its threads, and the folder of its package."""
+    folders = [str(ROOT), *([str(folder)] if folder else []), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
-        "PYTHONPATH": os.pathsep.join(filter(None, places)),
+        "PYTHONPATH": os.pathsep.join(filter(None, folders)),
         "TQDM_DISABLE": "1",
     }
 

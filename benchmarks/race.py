@@ -1,4 +1,4 @@
-"""The contestants of a workload: each checked against float64, then timed in turn."""
+"""The contestants of a workload: each is checked against float64, then all are timed in turn."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks import data, reference
 from benchmarks.by_fastcka import plan
-from benchmarks.peer_folder import place_of
+from benchmarks.peer_folder import folder_for
 from benchmarks.process import ContestantError, Process, room
 from benchmarks.rates import FLOPS, RATES
+from benchmarks.reference import exact_from
 
 
 @dataclass(frozen=True)
@@ -23,13 +21,13 @@ class Settings:
     Attributes
     ----------
     repeats
-        Calls of each contestant; fewer of one for which they would take more than twice `limit`.
+        Calls of each contestant; fewer if they take more than twice `limit`.
     limit
-        Seconds that one call may take; a slower contestant is timed on a part, and extrapolated.
+        Seconds per call; a slower contestant is timed on a part, and its time extrapolated.
     patience
-        Seconds after which a contestant that gives no answer is stopped.
+        Seconds after which a contestant without an answer is stopped.
     missing
-        Package -> why it is not there.
+        Package -> why its contestants cannot take part.
     """
 
     threads: int
@@ -41,96 +39,75 @@ class Settings:
 
 
 def race(workload, settings, scratch, tell):
-    """The figures of each contestant and each rate, and what the workload is."""
+    """The figures of each contestant and each rate, and the facts of the workload."""
     path = Path(scratch) / f"{workload.name}.npy"
     workload.write(path)
     with ExitStack() as stack:
-        course = _Course(workload, settings, Exact(path, workload), stack)
+        course = _Course(workload, settings, exact_from(path, workload), path, stack)
         rates = {name: course.enter_rate(name) for name in RATES}
-        found = {}
+        results = {}
         for contestant in workload.contestants():
-            entry = found[contestant.name] = course.enter(contestant)
-            tell(f"{workload.name}: {contestant.name}: {_said(entry)}")
+            measured = results[contestant.name] = course.enter(contestant)
+            tell(f"{workload.name}: {contestant.name}: {_outcome(measured)}")
         for _ in range(settings.repeats):
             course.go_round()
     path.unlink()
-    for entry in (*found.values(), *rates.values()):
-        if entry.get("seconds"):
-            entry["median"] = statistics.median(entry["seconds"])
-            entry["time"] = entry["median"] * entry["factor"]
-    return {**_described(workload, settings), "rates": rates, "contestants": found}
-
-
-class Exact:
-    """CKA of a workload's first group in float64, of as many representations as are checked."""
-
-    def __init__(self, path, workload):
-        self.path = path
-        shape = workload.m, workload.n, workload.d
-        self._positions = reference.checked_positions(*shape)
-        self._arrays = data.read(path, 0, self._positions)
-        self._found = {}
-
-    def error(self, answer, estimator):
-        """The largest deviation of an answer for the first representations; NaN if it has any."""
-        if estimator not in self._found:
-            self._found[estimator] = reference.cka_matrix(self._arrays, estimator)
-        answer = np.asarray(answer)
-        if not np.isfinite(answer).all():
-            return float("nan")
-        within = [at for at in self._positions if at < len(answer)]
-        expected = self._found[estimator][: len(within), : len(within)]
-        return float(np.abs(answer[np.ix_(within, within)] - expected).max())
+    for measured in (*results.values(), *rates.values()):
+        if measured.get("seconds"):
+            measured["median"] = statistics.median(measured["seconds"])
+            measured["time"] = measured["median"] * measured["factor"]
+    return {**_described(workload, settings), "rates": rates, "contestants": results}
 
 
 class _Course:
-    """Those who are timed in turn: each has a process, and an entry that is filled."""
+    """The contestants and rates that are timed in turn, each in a process, and their figures."""
 
-    def __init__(self, workload, settings, exact, stack):
-        self._workload, self._settings, self._exact = workload, settings, exact
+    def __init__(self, workload, settings, exact, path, stack):
+        self._workload, self._settings = workload, settings
+        self._exact, self._path = exact, path
         self._stack = stack
         self._running = []
         self._answers = {}
 
     def enter_rate(self, name):
-        """The entry of a rate."""
-        entry = {"seconds": [], "factor": 1, "flops": FLOPS}
+        """The figures of a rate, without times yet."""
+        measured = {"seconds": [], "factor": 1, "flops": FLOPS}
         process = self._started(name)
         try:
             process.ask({"do": "load"}, self._settings.patience)
-            self._running.append((process, entry))
+            self._running.append((process, measured))
         except ContestantError as error:
-            entry["failed"] = str(error)
-        return entry
+            measured["failed"] = str(error)
+        return measured
 
     def enter(self, contestant):
-        """The entry of a contestant as far as its first answer tells."""
+        """The figures of a contestant after its first answer; times are added by `go_round`."""
         missing = self._settings.missing.get(contestant.package)
         if missing is not None:
             return {"missing": missing}
-        process = self._started(contestant.name, place_of(contestant, self._settings.peers))
+        process = self._started(contestant.name, folder_for(contestant, self._settings.peers))
         try:
-            entry, first = self._loaded(contestant, process)
+            measured, first = self._loaded(contestant, process)
         except ContestantError as error:
             return {"failed": str(error)}
-        if first > self._settings.limit:  # then that call must do
-            entry["seconds"] = [first]
-        elif "refused" not in entry:
-            entry["seconds"] = []
-            self._running.append((process, entry))
-            return entry
+        if first > self._settings.limit:  # too slow to repeat
+            measured["seconds"] = [first]
+        elif "refused" not in measured:
+            measured["seconds"] = []
+            self._running.append((process, measured))
+            return measured
         process.end()
-        return entry
+        return measured
 
     def go_round(self):
-        """Time a call of each; who has had enough, or fails, is no longer there."""
+        """Time a call of each; one that fails or has taken enough time leaves."""
         for running in list(self._running):
-            process, entry = running
+            process, measured = running
             try:
-                entry["seconds"].append(process.seconds(self._settings.patience))
+                measured["seconds"].append(process.seconds(self._settings.patience))
             except ContestantError as error:
-                entry["seconds"], entry["failed"] = [], str(error)
-            if "failed" in entry or sum(entry["seconds"]) > 2 * self._settings.limit:
+                measured["seconds"], measured["failed"] = [], str(error)
+            if "failed" in measured or sum(measured["seconds"]) > 2 * self._settings.limit:
                 process.end()
                 self._running.remove(running)
 
@@ -139,28 +116,28 @@ class _Course:
         return self._stack.enter_context(process)
 
     def _loaded(self, contestant, process):
-        """An entry without times, and the seconds of the first call."""
+        """The figures without times, and the seconds of the first call."""
         workload, settings = self._workload, self._settings
         timed_groups = workload.timed_groups or workload.groups
         question = {
             "do": "load",
-            "data": str(self._exact.path),
+            "data": str(self._path),
             "m": workload.m,
             "groups": timed_groups,
             "distinct": workload.distinct,
             "limit": settings.limit,
             "room": room() // 2,
         }
-        entry = process.ask(question, settings.patience)
-        answer, first = entry.pop("answer"), entry.pop("first_seconds")
+        measured = process.ask(question, settings.patience)
+        answer, first = measured.pop("answer"), measured.pop("first_seconds")
         self._answers[contestant.name] = answer
-        entry["factor"] *= workload.groups / timed_groups
-        entry["error"] = self._exact.error(answer, contestant.estimator)
-        if not entry["error"] <= contestant.tolerance:
-            entry["refused"] = f"wrong by {entry['error']:.1g}: not timed"
+        measured["factor"] *= workload.groups / timed_groups
+        measured["error"] = self._exact.error(answer, contestant.estimator)
+        if not measured["error"] <= contestant.tolerance:
+            measured["refused"] = f"wrong by {measured['error']:.1g}: not timed"
         elif answer == self._answers.get(contestant.differs_from):
-            entry["refused"] = f"the same bits as {contestant.differs_from}: not timed"
-        return entry, 0.0 if "refused" in entry else first
+            measured["refused"] = f"the same bits as {contestant.differs_from}: not timed"
+        return measured, 0.0 if "refused" in measured else first
 
 
 def _described(workload, settings):
@@ -180,9 +157,9 @@ def _described(workload, settings):
     }
 
 
-def _said(entry):
-    """One line for whoever waits."""
+def _outcome(measured):
+    """One line for the terminal."""
     for reason in ("missing", "failed", "refused"):
-        if reason in entry:
-            return entry[reason]
-    return f"checked, error {entry['error']:.1e}"
+        if reason in measured:
+            return measured[reason]
+    return f"checked, error {measured['error']:.1e}"

@@ -1,15 +1,11 @@
-"""A seed-robustness sweep from checkpoint trees to a report, beside one process for each pair.
+"""A sweep over seeds from checkpoint trees to a report, and one process for each pair.
 
-Writes a tree as training runs leave it: 7 variants x 3 seeds of models trained on 1, 2 and 3 tasks,
-layers 3 to 6, three steps, 4,500 examples of 256 features (each number twice, as in such files), 87
-examples in "Atlantis", rows in another order in each model, ids as texts, last steps that differ
-between the families, one model missing, one checkpoint half written. Models that share a task share
-part of their features. Then it imports the tree, plans, runs the 252 comparisons and reports, each
-in a process of its own as a user does, and compares ten pairs in the way of a script for one pair:
-a process each, which loads every checkpoint of both models and forms two centred Gram matrices.
+Imports the tree of `seed_tree.py`, plans, runs the 252 comparisons and reports, each in a process
+of its own as a user does. Then it compares ten pairs as a script for one pair does: in a process
+that loads every checkpoint of both models and forms two centred Gram matrices.
 
 Counts are checked against enumeration, and the values of these pairs against float64 from the tree,
-before any ratio is printed. Everything lies in the page cache; at full size it takes 11 GB of disk.
+before any ratio is printed. All files are in the page cache. The full size takes 11 GB of disk.
 
     python benchmarks/seed_sweep.py [--models 63] [--rows 4500] [--pairs 10] [--folder DIR] [--keep]
 """
@@ -25,26 +21,28 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-TASKS = {
-    "pt1": "distance|trianglearea|angle|compass|inside|perimeter|crossing",
-    "pt2": "distance trianglearea|angle compass|inside perimeter|crossing distance|"
-    "trianglearea angle|compass inside|perimeter crossing",
-    "pt3": "distance trianglearea angle|compass inside perimeter|crossing distance trianglearea|"
-    "angle compass inside|perimeter crossing distance|trianglearea angle compass|"
-    "inside perimeter crossing",
-}
-LAST = {"pt1": 328146, "pt2": 328125, "pt3": 328132}
-STEPS = (0, 164080)
-LAYERS = (3, 4, 5, 6)
-SEEDS = ("orig", 1, 2)
-TOKENS, HIDDEN = 2, 128
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for a script, Python adds only its folder
+
+from benchmarks import clock
+from benchmarks.seed_tree import (
+    HIDDEN,
+    LAYERS,
+    MISSING,
+    SEEDS,
+    TOKENS,
+    models_of,
+    representations_folder,
+    write_tree,
+)
+
 FILTER = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
-MISSING = "pt1-1_seed2"
-HALF_WRITTEN = ("pt1-2", 5, LAST["pt1"])
-BYTES_OF_A_NUMBER = 4 * 2 + 4 + 1  # twice in the tree, once in the store, and what goes with it
+#: Bytes on disk for each number: twice in the tree, once in the store, and one for the rest.
+BYTES_PER_NUMBER = 4 * 2 + 4 + 1
 
 COMPARE = "within: [family, layer], disjoint: [tasks], steps: final_each"
 QUESTIONS = {
@@ -64,7 +62,7 @@ def load(folder):
     for checkpoint in Path(folder).glob("checkpoint-*"):
         metadata = json.loads((checkpoint / "metadata.json").read_text())
         saved = torch.load(checkpoint / "representations.pt", weights_only=True)
-        rows = {row["row_id"]: at for at, row in enumerate(metadata["city_info"])
+        rows = {row["row_id"]: i for i, row in enumerate(metadata["city_info"])
                 if re.match("^(?!Atlantis).*", row["region"])
                 and re.match("^[1-9][0-9]{3,}$", row["row_id"])}
         steps[saved["step"]] = rows, saved["representations_flat"].float()
@@ -83,27 +81,8 @@ print(float((k * m).sum() / torch.sqrt((k * k).sum() * (m * m).sum())))
 """
 
 
-def model_name(family, variant, seed):
-    return f"{family}-{variant}" + ("" if seed == "orig" else f"_seed{seed}")
-
-
-def models_of(count):
-    """Model -> factors, of as many variants as make `count` models."""
-    return {
-        model_name(family, variant, seed): {
-            "family": family,
-            "variant": variant,
-            "seed": seed,
-            "tasks": TASKS[family].split("|")[variant - 1].split(),
-        }
-        for family in TASKS
-        for variant in range(1, count // 9 + 1)
-        for seed in SEEDS
-    }
-
-
 def counted(models):
-    """Comparisons of each question, by going through all pairs of models."""
+    """The number of comparisons of each question, from a loop over all pairs of models."""
     pairs = [
         (a, b)
         for a, b in itertools.combinations(models.values(), 2)
@@ -115,82 +94,12 @@ def counted(models):
         for a, b in other_seed
         if (a["variant"] < b["variant"]) == (SEEDS.index(a["seed"]) < SEEDS.index(b["seed"]))
     ]
-    found = {"different seeds": other_seed, "all seeds": pairs, "ascending": rising}
-    return {question: len(LAYERS) * len(own) for question, own in found.items()}
+    kept = {"different seeds": other_seed, "all seeds": pairs, "ascending": rising}
+    return {question: len(LAYERS) * len(chosen) for question, chosen in kept.items()}
 
 
-def representations_folder(tree, model, factors, layer):
-    extraction = f"{factors['tasks'][0]}_firstcity_last_and_trans_l{layer}"
-    return tree / model / "analysis_higher" / extraction / "representations"
-
-
-def write_tree(tree, models, n):
-    """Write all checkpoints; return how many."""
-    import numpy as np
-    import torch
-
-    rng = np.random.default_rng(20261121)
-    every_task = sorted({task for own in models.values() for task in own["tasks"]})
-    # What a task makes of the examples, and what all networks make of them.
-    signals = {task: rng.standard_normal((n, 6), dtype=np.float32) for task in every_task}
-    common = rng.standard_normal((n, 4), dtype=np.float32)
-    n_atlantis = round(n * 87 / 4500)
-    cities = [
-        {
-            "row_id": str(1000 + row),
-            "name": f"city {row}",
-            "x": float(rng.normal()),
-            "y": float(rng.normal()),
-            "country": f"land {row % 97}",
-            "region": "Atlantis" if row < n_atlantis else f"region {row % 11}",
-        }
-        for row in range(n)
-    ]
-    texts = [json.dumps(city) for city in cities]
-    written = 0
-    for model, factors in models.items():
-        if model == MISSING:
-            continue
-        order = rng.permutation(n)
-        city_info = f"[{', '.join(texts[row] for row in order)}]"
-        parts = [common, *(signals[task] for task in factors["tasks"])]
-        signal = np.hstack(parts)[order]
-        for layer, step in itertools.product(LAYERS, (*STEPS, LAST[factors["family"]])):
-            trained = 0.3 + 0.7 * step / LAST["pt1"] + 0.1 * (layer - LAYERS[0])
-            mix = rng.standard_normal((signal.shape[1], TOKENS * HIDDEN), dtype=np.float32)
-            x = 3 * rng.standard_normal((n, TOKENS * HIDDEN), dtype=np.float32)
-            x += trained * (signal @ mix) + 2
-            folder = representations_folder(tree, model, factors, layer) / f"checkpoint-{step}"
-            folder.mkdir(parents=True)
-            flat = torch.from_numpy(x)
-            shape = [n, TOKENS, 1, HIDDEN]
-            saved = {
-                "representations": flat.reshape(shape).clone(),
-                "representations_flat": flat,
-                "input_ids": torch.zeros(n, 8, dtype=torch.int64),
-                "step": step,
-                "layers": [layer],
-            }
-            torch.save(saved, folder / "representations.pt")
-            if (model, layer, step) == HALF_WRITTEN:
-                continue
-            metadata = {
-                "step": str(step),  # json.dump(..., default=str) of NumPy numbers
-                "layers": [layer],
-                "n_cities": str(n),
-                "representation_shape": shape,
-                "x_train_mean": float("nan"),
-            }
-            text = json.dumps(metadata)[:-1] + f', "city_info": {city_info}}}'
-            (folder / "metadata.json").write_text(text)
-            written += 1
-    return written
-
-
-def timed(label, work, *arguments):
-    start = time.perf_counter()
-    result = work(*arguments)
-    seconds = time.perf_counter() - start
+def announced(label, work, *arguments):
+    result, seconds = clock.timed(lambda: work(*arguments))
     print(f"{label:46s}{seconds:9.2f} s", flush=True)
     return result, seconds
 
@@ -205,22 +114,19 @@ def fastcka(*arguments, status=0):
 
 
 def one_pair(folders):
-    """Compare two models in a fresh process, in the way of a script for one pair."""
+    """Compare two models in a new process, as a script for one pair does."""
     command = [sys.executable, "-c", ONE_PAIR, *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
 def by_float64(folders, step):
-    """Biased CKA from the tree; column-centred features, so that no Gram matrix is needed."""
-    import numpy as np
-    import torch
-
+    """Biased CKA of two models from the tree, from centred features instead of Gram matrices."""
     centered = []
     for folder in folders:
         checkpoint = folder / f"checkpoint-{step}"
         rows = json.loads((checkpoint / "metadata.json").read_text())["city_info"]
-        kept = {row["row_id"]: at for at, row in enumerate(rows) if row["region"] != "Atlantis"}
+        kept = {row["row_id"]: i for i, row in enumerate(rows) if row["region"] != "Atlantis"}
         x = torch.load(checkpoint / "representations.pt")["representations_flat"].numpy()
         x = x[[kept[city] for city in sorted(kept)]].astype(np.float64)
         centered.append(x - x.mean(axis=0))
@@ -239,8 +145,8 @@ def write_sweep(folder, name, compare):
 
 
 def check_import(report, n_models):
-    """Everything but the missing model, and what is wrong with the tree is listed."""
-    listed = sorted((own["kind"], own["reason"]) for own in report["findings"])
+    """All models but the missing one are imported, and both faults of the tree are listed."""
+    listed = sorted((finding["kind"], finding["reason"]) for finding in report["findings"])
     if listed != [("missing", "missing, as listed"), ("skipped", "incomplete checkpoint")]:
         sys.exit(f"import: expected one missing model and one incomplete checkpoint, got {listed}")
     if len(report["imported"]) != 3 * (n_models - 1):
@@ -259,38 +165,38 @@ def mean_of(rows, *, same):
 
 def benchmark(place, arguments):
     models = models_of(arguments.models)
-    listed = {name: dict(own) for name, own in models.items()}
+    listed = {name: dict(factors) for name, factors in models.items()}
     listed[MISSING]["status"] = "failed"
     (place / "models.yaml").write_text(json.dumps(listed))  # JSON is YAML
     tree, store = place / "tree", place / "store"
     print(f"{os.cpu_count()} processors; {len(models) - 1} models of {arguments.rows} examples")
-    written, _ = timed("write the tree", write_tree, tree, models, arguments.rows)
+    written, _ = announced("write the tree", write_tree, tree, models, arguments.rows)
     print(f"  {written} checkpoints, {len(LAYERS)} layers, and one half written")
 
     command = ("store", "import", tree, "--store", store, "--models", place / "models.yaml")
-    report, import_seconds = timed("import", lambda: fastcka(*command, status=1))
+    report, import_seconds = announced("import", lambda: fastcka(*command, status=1))
     check_import(report, len(models))
 
     for question, expected in counted(models).items():
         sweep = write_sweep(place, question.replace(" ", "_"), QUESTIONS[question])
-        plan, _ = timed(f"plan: {question}", fastcka, "plan", sweep)
+        plan, _ = announced(f"plan: {question}", fastcka, "plan", sweep)
         print(f"  {plan['comparisons']} comparisons")
         if plan["comparisons"] != expected:
             sys.exit(f"{question}: expected {expected} comparisons")
-    answer, seconds = timed(f"run: {expected} comparisons", fastcka, "run", sweep)
-    timed("run again, from the ledger", fastcka, "run", sweep)
-    timed("report", fastcka, "report", answer["output"])
+    answer, seconds = announced(f"run: {expected} comparisons", fastcka, "run", sweep)
+    announced("run again, from the ledger", fastcka, "run", sweep)
+    announced("report", fastcka, "report", answer["output"])
     rows = read_results(Path(answer["output"]))
     if len(rows) != expected:
         sys.exit(f"{len(rows)} rows in results.csv, expected {expected}")
 
     every = write_sweep(place, "all_pairs", "within: [family, layer], steps: final_each")
-    answer, _ = timed("run: all pairs of a family and layer", fastcka, "run", every)
+    answer, _ = announced("run: all pairs of a family and layer", fastcka, "run", every)
     alike = read_results(Path(answer["output"]))
     print(f"  mean CKA: same variant {mean_of(alike, same=True)}, ", end="")
     print(f"another {mean_of(alike, same=False)}")
 
-    chosen = [rows[at * len(rows) // arguments.pairs] for at in range(arguments.pairs)]
+    chosen = [rows[i * len(rows) // arguments.pairs] for i in range(arguments.pairs)]
     sides = [
         [
             representations_folder(
@@ -300,13 +206,13 @@ def benchmark(place, arguments):
         ]
         for row in chosen
     ]
-    values, one_by_one = timed(
+    values, one_by_one = announced(
         f"{len(chosen)} pairs, a process each", lambda: [*map(one_pair, sides)]
     )
-    exact = [by_float64(own, row["step_a"]) for own, row in zip(sides, chosen, strict=True)]
+    exact = [by_float64(folders, row["step_a"]) for folders, row in zip(sides, chosen, strict=True)]
     errors = {
-        name: max(abs(float(value) - true) for value, true in zip(own, exact, strict=True))
-        for name, own in (("fastcka", [row["cka"] for row in chosen]), ("a process each", values))
+        name: max(abs(float(value) - true) for value, true in zip(given, exact, strict=True))
+        for name, given in (("fastcka", [row["cka"] for row in chosen]), ("a process each", values))
     }
     shown = ", ".join(f"{name} {error:.1e}" for name, error in errors.items())
     print(f"  largest errors against float64: {shown}")
@@ -322,19 +228,27 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=int, default=63, choices=range(18, 64, 9))
     parser.add_argument("--rows", type=int, default=4500)
-    parser.add_argument("--pairs", type=int, default=10, help="of one process each")
-    parser.add_argument("--folder", type=Path, help="where to write; else the system's for such")
-    parser.add_argument("--keep", action="store_true", help="leave the files there")
+    parser.add_argument(
+        "--pairs", type=int, default=10, help="pairs that are compared in a process each"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="folder for the files; default: the temporary folder of the system",
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the files")
     arguments = parser.parse_args()
     if arguments.folder is not None:
         arguments.folder.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="seed-sweep-", dir=arguments.folder))
     try:
         needed = arguments.models * len(LAYERS) * 3 * arguments.rows * TOKENS * HIDDEN
-        needed *= BYTES_OF_A_NUMBER
+        needed *= BYTES_PER_NUMBER
         free = shutil.disk_usage(place).free
         if free < needed:
-            sys.exit(f"{place}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
+            sys.exit(
+                f"{place}: expected {needed / 1e9:.1f} GB of free disk, got {free / 1e9:.1f} GB"
+            )
         benchmark(place, arguments)
     finally:
         if arguments.keep:

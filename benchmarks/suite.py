@@ -1,4 +1,4 @@
-"""Everything that is there, measured; the record grows, and is written, after every part."""
+"""All parts of the suite, measured into one record, which is written after every part."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from benchmarks.sweep import from_store
 from benchmarks.table import markdown
 from benchmarks.workloads import FULL, QUICK
 
-#: Parts beside the workloads.
+#: Parts that are not workloads.
 OTHERS = ("growth", "correctness")
 
 
 def names():
-    """What `--only` takes."""
+    """The parts that `--only` accepts."""
     return [workload.name for workload in FULL] + list(OTHERS)
 
 
@@ -29,7 +29,32 @@ def run(settings, output, only, *, quick, tell):
     """Measure the parts named in `only`; write record.json, table.md and growth.png to `output`."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    found = {
+    kept = record.Record(output / "record.json", _conditions(settings, quick))
+    workloads = {}
+    with tempfile.TemporaryDirectory(prefix="fastcka-benchmarks-") as scratch:
+        for workload in QUICK if quick else FULL:
+            if workload.name in only:
+                raced = race(workload, settings, scratch, tell)
+                if workload.name == "sweep":
+                    stored = from_store(workload, settings, scratch, tell)
+                    raced["contestants"] = {**stored, **raced["contestants"]}
+                workloads[workload.name] = raced
+                kept.put("workloads", workloads)
+        if "growth" in only:
+            kept.put("growth", growth(settings, scratch, tell, quick=quick))
+        if "correctness" in only:
+            kept.put("correctness", correctness(settings, scratch, tell))
+    kept.put("finished", _now())
+    facts = record.read(kept.path)
+    (output / "table.md").write_text(markdown(facts), encoding="utf-8")
+    if "growth" in facts:
+        draw(facts["growth"], output / "growth.png")
+    return facts
+
+
+def _conditions(settings, quick):
+    """The facts that are known before anything is measured."""
+    return {
         "format": record.FORMAT,
         "machine": machine.machine(),
         "versions": machine.versions(),
@@ -43,32 +68,6 @@ def run(settings, output, only, *, quick, tell):
         "entries": {contestant.name: _entry(contestant) for contestant in ALL},
         "workloads": {},
     }
-
-    def keep():
-        found["finished"] = _now()
-        record.write(output / "record.json", found)
-
-    with tempfile.TemporaryDirectory(prefix="fastcka-benchmarks-") as scratch:
-        for workload in QUICK if quick else FULL:
-            if workload.name in only:
-                raced = race(workload, settings, scratch, tell)
-                if workload.name == "sweep":
-                    stored = from_store(workload, settings, scratch, tell)
-                    raced["contestants"] = {**stored, **raced["contestants"]}
-                found["workloads"][workload.name] = raced
-                keep()
-        if "growth" in only:
-            found["growth"] = growth(settings, scratch, tell, quick=quick)
-            keep()
-        if "correctness" in only:
-            found["correctness"] = correctness(settings, scratch, tell)
-            keep()
-    keep()
-    found = record.read(output / "record.json")
-    (output / "table.md").write_text(markdown(found), encoding="utf-8")
-    if "growth" in found:
-        draw(found["growth"], output / "growth.png")
-    return found
 
 
 def _entry(contestant):

@@ -1,4 +1,4 @@
-"""A sweep as a user runs it: `fastcka run` on a store, to results.csv, in a process of its own."""
+"""A sweep as a user runs it: a process of `fastcka run`, from a store to results.csv."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import data, reference
+from benchmarks.clock import timed
 from benchmarks.process import PAUSE, ROOT, ContestantError, environment
 
-#: Models whose pairs are checked against float64, in every layer.
+#: The first models, whose pairs are checked against float64 in every layer.
 CHECKED = 4
 TOLERANCE = 1e-6
-#: Of run.json; reading and computing are parts of compute.
+#: Timings in run.json; reading and computing are parts of compute.
 LAPS = ("plan", "compute", "reading", "computing", "export", "figures")
 CONFIG = """\
 store: store
@@ -30,7 +31,7 @@ compare: {within: [layer]}
 
 
 def write_store(path, workload):
-    """A store of `workload.groups` layers of each model; the arrays of the first models."""
+    """Write a store with `workload.groups` layers of each model; return the checked arrays."""
     from fastcka import create_store
 
     m, n, d, layers = workload.m, workload.n, workload.d, workload.groups
@@ -38,7 +39,7 @@ def write_store(path, workload):
     first = []
     with create_store(path) as store:
         for model, arrays in enumerate(zip(*drawn, strict=True)):
-            named = {f"layer{at}": x for at, x in enumerate(arrays)}
+            named = {f"layer{layer}": x for layer, x in enumerate(arrays)}
             store.write(model=f"model{model:03}", step=0, layers=named)
             if model < CHECKED:
                 first.append(arrays)
@@ -46,15 +47,15 @@ def write_store(path, workload):
 
 
 def from_store(workload, settings, scratch, tell):
-    """Figures of the sweep with files in the page cache (warm) and not (cold)."""
+    """Figures of the sweep with the files in the page cache (warm) and without (cold)."""
     folder = Path(scratch) / "sweep"
     folder.mkdir()
     first = write_store(folder / "store", workload)
     (folder / "sweep.yaml").write_text(CONFIG, encoding="utf-8")
     exact = [reference.cka_matrix(arrays, "unbiased") for arrays in first]
-    found = {"fastcka run, cold": {}, "fastcka run, warm": {}}
+    results = {"fastcka run, cold": {}, "fastcka run, warm": {}}
     try:
-        for name, entry in found.items():
+        for name, measured in results.items():
             runs = []
             for _ in range(min(settings.repeats, 3)):
                 if name.endswith("cold"):
@@ -62,16 +63,16 @@ def from_store(workload, settings, scratch, tell):
                 runs.append(_run(folder, settings))
                 error = _checked(folder / "results" / "results.csv", workload, exact)
             reads = [_reading(folder / "store", name, settings) for _ in range(2)]
-            entry.update(_summary(runs), error=error, reading=statistics.median(reads))
-            tell(f"sweep: {name}: {entry['time']:.2f} s, error {error:.1e}")
+            measured.update(_summary(runs), error=error, reading=statistics.median(reads))
+            tell(f"sweep: {name}: {measured['time']:.2f} s, error {error:.1e}")
     except ContestantError as error:
-        found = {name: entry or {"failed": str(error)} for name, entry in found.items()}
+        results = {name: one or {"failed": str(error)} for name, one in results.items()}
     shutil.rmtree(folder)
-    return found
+    return results
 
 
 def forget(folder):
-    """Drop the files' pages from the cache of the operating system; they are on the disk by now."""
+    """Write the files' pages to the disk and drop them from the operating system's cache."""
     for path in folder.rglob("*"):
         if path.is_file():
             with open(path, "rb") as file:
@@ -80,7 +81,7 @@ def forget(folder):
 
 
 def _run(folder, settings):
-    """One run from nothing: seconds to results.csv and to the end, laps, peak memory."""
+    """One run without earlier results: seconds to results.csv and to the end, laps, peak memory."""
     shutil.rmtree(folder / "results", ignore_errors=True)
     time.sleep(PAUSE)
     start, began = time.perf_counter(), time.time()
@@ -95,12 +96,14 @@ def _run(folder, settings):
         stderr=subprocess.PIPE,
         text=True,
     )
-    told = child.stderr.read()
+    messages = child.stderr.read()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
     if child.returncode != 0:
-        raise ContestantError(f"fastcka run ended with {child.returncode}: {told.strip()[-300:]}")
+        raise ContestantError(
+            f"fastcka run ended with {child.returncode}: {messages.strip()[-300:]}"
+        )
     record = json.loads((folder / "results" / "run.json").read_text("utf-8"))
     results = (folder / "results" / "results.csv").stat().st_mtime - began
     laps = {name: record["timings"][name] for name in LAPS}
@@ -113,7 +116,7 @@ def _run(folder, settings):
 
 
 def _summary(runs):
-    """Medians; `other` is the part of the way to the table that neither reads nor computes."""
+    """Medians; `other` is the share of the time to results.csv that is not reading or computing."""
     medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     return {
         "seconds": [run["seconds"] for run in runs],
@@ -140,8 +143,8 @@ def _checked(results, workload, exact):
     expected = workload.groups * CHECKED * (CHECKED - 1) // 2
     if (rows, len(errors)) != (workload.pairs, expected):
         raise ContestantError(
-            f"results.csv has {rows} rows and {len(errors)} of the checked pairs, "
-            f"not {workload.pairs} and {expected}"
+            f"results.csv has {rows} rows and {len(errors)} of the checked pairs; "
+            f"expected {workload.pairs} and {expected}"
         )
     if not max(errors) <= TOLERANCE:
         raise ContestantError(f"wrong by {max(errors):.1g}: not timed")
@@ -149,7 +152,7 @@ def _checked(results, workload, exact):
 
 
 def _reading(store, name, settings):
-    """Seconds to read all representations and do nothing with them."""
+    """Seconds to read all representations in a process of its own."""
     if name.endswith("cold"):
         forget(store)
     done = subprocess.run(
@@ -164,15 +167,15 @@ def _reading(store, name, settings):
 
 
 def main():
-    """Read a store; print how long that took."""
+    """Read a store; print the seconds."""
     from fastcka import open_store
 
     with open_store(sys.argv[1]) as store:
         keys = list(store.keys())
-        start = time.perf_counter()
-        total = sum(float(np.float32(store.read(key)[0, 0])) for key in keys)
+        read = (float(np.float32(store.read(key)[0, 0])) for key in keys)
+        total, seconds = timed(lambda: sum(read))
     assert np.isfinite(total)
-    print(time.perf_counter() - start)
+    print(seconds)
 
 
 if __name__ == "__main__":

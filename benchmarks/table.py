@@ -1,11 +1,11 @@
-"""A record as Markdown; of what was measured it knows nothing but the record."""
+"""The tables of a record, in Markdown."""
 
 from __future__ import annotations
 
 MB = 1e6
-#: Where a README holds the table of a record.
+#: The markers around the tables in a README.
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-#: An error that nobody would call CKA.
+#: Errors from here on are bold.
 WRONG = 1e-3
 AXES = {"n": "examples n", "d": "features d", "m": "representations M", "threads": "threads"}
 
@@ -31,14 +31,17 @@ def placed(text, tables):
 
 
 def _head(record):
-    found, versions = record["machine"], record["versions"]
-    told = ", ".join(f"{name} {version or 'not there'}" for name, version in versions.items())
-    quick = "; the quick sizes, which say little" if record["quick"] else ""
+    machine = record["machine"]
+    versions = ", ".join(
+        f"{name} {version or 'not installed'}" for name, version in record["versions"].items()
+    )
+    quick = "; small sizes, not for quoting" if record["quick"] else ""
     return (
-        f"{found['processor']} ({found['family']}; {', '.join(found['flags']) or 'no flags'}), "
-        f"{found['cores']} cores, {found['memory_bytes'] / 1e9:.0f} GB, "
+        f"{machine['processor']} "
+        f"({machine['family']}; {', '.join(machine['flags']) or 'no flags'}), "
+        f"{machine['cores']} cores, {machine['memory_bytes'] / 1e9:.0f} GB, "
         f"{record['threads']} threads; "
-        f"{told}; commit {record['commit'] or 'unknown'}; {record['finished']}{quick}.\n"
+        f"{versions}; commit {record['commit'] or 'unknown'}; {record['finished']}{quick}.\n"
     )
 
 
@@ -47,23 +50,26 @@ def _rows(header, rows):
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, align, *rows)) + "\n"
 
 
-def _workload(found):
+def _workload(workload):
     rates = {
-        name: entry["flops"] / entry["median"]
-        for name, entry in found["rates"].items()
-        if "median" in entry
+        name: measured["flops"] / measured["median"]
+        for name, measured in workload["rates"].items()
+        if "median" in measured
     }
     best = max(rates.values(), default=None)
-    own = found["contestants"].get("fastcka", {}).get("time")
-    order = sorted(found["contestants"].items(), key=lambda item: item[1].get("time", float("inf")))
-    groups = f" in each of {found['groups']} groups" if found["groups"] > 1 else ""
+    fastcka = workload["contestants"].get("fastcka", {}).get("time")
+    order = sorted(
+        workload["contestants"].items(), key=lambda item: item[1].get("time", float("inf"))
+    )
+    groups = f" in each of {workload['groups']} groups" if workload["groups"] > 1 else ""
     text = (
-        f"#### {found['title']}\n\nM={found['m']}, n={found['n']}, d={found['d']}{groups}: "
-        f"{_pairs(found['pairs'])}; {found['flops'] / 1e9:.3g} Gflop on route {found['route']}, "
-        f"{found['plan']['implementation']}; "
+        f"#### {workload['title']}\n\n"
+        f"M={workload['m']}, n={workload['n']}, d={workload['d']}{groups}: "
+        f"{_pairs(workload['pairs'])}; {workload['flops'] / 1e9:.3g} Gflop "
+        f"on route {workload['route']}, {workload['plan']['implementation']}; "
         f"{', '.join(f'{name} {value / 1e9:.0f} Gflop/s' for name, value in rates.items())}.\n\n"
     )
-    many = found["groups"] > 1
+    many = workload["groups"] > 1
     header = [
         "",
         "s",
@@ -76,45 +82,46 @@ def _workload(found):
         "",
     ]
     rows = []
-    for name, entry in order:
-        took = entry.get("time")
+    for name, measured in order:
+        took = measured.get("time")
         cells = [
             name,
             _seconds(took),
-            *[_seconds(took and took / found["groups"])] * many,
-            _times(took / own) if took and own else "",
-            f"{found['flops'] / took / best:.2g}" if took and best else "",
-            _bytes(entry.get("extra_bytes")),
-            _bytes(entry.get("peak_bytes")) if took else "",
-            _error(entry["error"]) if "error" in entry else "",
-            _note(entry, found),
+            *[_seconds(took and took / workload["groups"])] * many,
+            _times(took / fastcka) if took and fastcka else "",
+            f"{workload['flops'] / took / best:.2g}" if took and best else "",
+            _bytes(measured.get("extra_bytes")),
+            _bytes(measured.get("peak_bytes")) if took else "",
+            _error(measured["error"]) if "error" in measured else "",
+            _note(measured, workload),
         ]
         rows.append(cells)
     return text + _rows(header, rows)
 
 
-def _note(entry, found):
-    """What the figures rest on, or why there are none."""
+def _note(measured, workload):
+    """How the figures were measured, or why there are none."""
     for reason in ("missing", "failed", "refused"):
-        if reason in entry:
-            return entry[reason] if reason != "failed" else f"failed: {entry['failed']}"
-    if "laps" in entry:
-        laps = ", ".join(f"{name} {value:.2f}" for name, value in entry["laps"].items())
+        if reason in measured:
+            return measured[reason] if reason != "failed" else f"failed: {measured['failed']}"
+    if "laps" in measured:
+        laps = ", ".join(f"{name} {value:.2f}" for name, value in measured["laps"].items())
         return (
-            f"{laps}; with figures {entry['whole']:.2f} s; reading alone {entry['reading']:.2f} s; "
-            f"{entry['other']:.0%} neither reads nor computes"
+            f"{laps}; with figures {measured['whole']:.2f} s; "
+            f"reading alone {measured['reading']:.2f} s; "
+            f"{measured['other']:.0%} neither reads nor computes"
         )
     parts = []
-    if entry["m"] < found["m"]:
-        pairs = _pairs(entry["m"] * (entry["m"] - 1) // 2)
-        parts.append(f"{entry['m']} of {found['m']} representations ({pairs})")
-    if entry["groups"] < found["groups"]:
-        parts.append(f"{entry['groups']} of {found['groups']} groups")
+    if measured["m"] < workload["m"]:
+        pairs = _pairs(measured["m"] * (measured["m"] - 1) // 2)
+        parts.append(f"{measured['m']} of {workload['m']} representations ({pairs})")
+    if measured["groups"] < workload["groups"]:
+        parts.append(f"{measured['groups']} of {workload['groups']} groups")
     return f"extrapolated from {' and '.join(parts)}" if parts else ""
 
 
-def _growth(found):
-    base = ", ".join(f"{AXES[name]} = {value}" for name, value in found["base"].items())
+def _growth(growth):
+    base = ", ".join(f"{AXES[name]} = {value}" for name, value in growth["base"].items())
     text = f"#### Growth\n\nOne extent at a time, from {base}.\n\n"
     text += "![Measured and predicted seconds as each grows](growth.png)\n\n"
     header = ["", "value", "route", "measured s", "predicted s", "measured / predicted", ""]
@@ -128,33 +135,34 @@ def _growth(found):
             f"{point['ratio']:.2f}" if "ratio" in point else "",
             point.get("failed", ""),
         ]
-        for axis, points in found["axes"].items()
+        for axis, points in growth["axes"].items()
         for point in points
     ]
     return text + _rows(header, rows)
 
 
-def _correctness(found):
+def _correctness(correctness):
     text = (
-        f"#### Correctness\n\nLargest error of {found['m']} representations of {found['n']} "
-        f"examples (where not said otherwise) and {found['d']} features, float32, against float64 "
-        f"of the same estimator; bold from {WRONG:g} on.\n\n"
+        f"#### Correctness\n\nLargest error of {correctness['m']} representations of "
+        f"{correctness['n']} examples (unless the column names another number) and "
+        f"{correctness['d']} features, float32, against float64 of the same estimator; "
+        f"bold if {WRONG:g} or more.\n\n"
     )
     rows = []
-    for name, entry in found["contestants"].items():
-        if "missing" in entry:
-            rows.append([name, *[""] * len(found["kinds"]), entry["missing"]])
+    for name, measured in correctness["contestants"].items():
+        if "missing" in measured:
+            rows.append([name, *[""] * len(correctness["kinds"]), measured["missing"]])
         else:
-            errors = [_judged(entry["errors"][kind]) for kind in found["kinds"]]
-            rows.append([name, *errors, entry["estimator"]])
-    return text + _rows(["", *found["kinds"], "estimator"], rows)
+            errors = [_judged(measured["errors"][kind]) for kind in correctness["kinds"]]
+            rows.append([name, *errors, measured["estimator"]])
+    return text + _rows(["", *correctness["kinds"], "estimator"], rows)
 
 
 def _entries(record):
     rows = []
     for name, entry in record["entries"].items():
-        held = [each["contestants"].get(name, {}) for each in record["workloads"].values()]
-        version = next((one["version"] for one in held if "version" in one), "")
+        measured = [each["contestants"].get(name, {}) for each in record["workloads"].values()]
+        version = next((each["version"] for each in measured if "version" in each), "")
         missing = record["missing"].get(entry["package"], "")
         rows.append([name, version, f"`{entry['entry']}`", missing or entry["estimator"]])
     header = ["", "version", "what is called", "estimator"]
@@ -162,7 +170,7 @@ def _entries(record):
 
 
 def label(axis, points):
-    """What grows; beside the threads, the shape that they share, which is not the base."""
+    """The name of an axis; the threads share an n that is not that of the base."""
     return AXES[axis] if axis != "threads" else f"threads (n = {points[0]['n']})"
 
 
@@ -187,6 +195,6 @@ def _error(value):
 
 
 def _judged(value):
-    if isinstance(value, str):  # NaN, or what was raised
+    if isinstance(value, str):  # NaN, or an exception
         return f"**{value.split(':')[0]}**"
     return f"**{value:.0e}**" if value >= WRONG else f"{value:.0e}"

@@ -1,17 +1,17 @@
-"""How often a verdict on the phases of a training is right, on trainings whose truth is planted.
+"""How often a verdict on the phases of a training is right, if the truth is known.
 
     python benchmarks/verdict_simulation.py [--seeds 100]
 
-Each seed draws weights (and, through a ReLU, activations of 300 examples) of one layer of 32 units
-at steps 0, 100, 1100 and 2100, in two runs:
+Each seed simulates two trainings of one layer with 32 units: weights at steps 0, 100, 1100 and
+2100, and their activations of 300 examples, through a ReLU.
 
-    noise       one state, seen with noise at every step: nothing differs
+    noise       the same weights at every step, with noise: nothing differs
     drift       a random walk at a constant rate: early is farther from late, by time alone
-    differs     early is another state, mid and late are the same but for noise
+    differs     early is another state; mid and late differ only by noise
 
-A verdict is right if it says "more than time" of the third and of no other. "Naive" is the question
-by itself, s(early, late) < s(mid, late), without an interval or a baseline. Exits with 1 where a
-verdict is wrong in more than 5% of a row.
+A verdict is right if it is "more than time" for the third and for no other. The naive answer is
+s(early, late) < s(mid, late), without an interval or a baseline. Exits with 1 if more than 5% of
+the verdicts of a row are wrong.
 """
 
 from __future__ import annotations
@@ -40,68 +40,68 @@ def trajectory(kind, rng):
     if kind == "noise":
         return {step: final + 0.3 * rng.standard_normal(shape) for step in STEPS}
     if kind == "drift":
-        # A walk whose length stays what it is (the mean reverts), so that no step is special.
-        found, now = {}, final
+        # The walk reverts to its mean, so its length is constant and no step is special.
+        states, now = {}, final
         for step, before in zip(STEPS, (0, *STEPS[:-1]), strict=True):
             kept = np.exp(-(step - before) / 4000)
             now = kept * now + np.sqrt(1 - kept**2) * rng.standard_normal(shape)
-            found[step] = now
-        return found
+            states[step] = now
+        return states
     early = rng.standard_normal(shape)
     states = {0: early, 100: 0.8 * early + 0.2 * final, 1100: final, 2100: final}
-    return {step: own + 0.3 * rng.standard_normal(shape) for step, own in states.items()}
+    return {step: state + 0.3 * rng.standard_normal(shape) for step, state in states.items()}
 
 
-def similarities(of, runs, rng):
-    """Of weights, or of the activations that they make of the same examples."""
-    weights = {(run, step): own for run, found in runs.items() for step, own in found.items()}
-    if of == "weights":
+def similarities(kept, runs, rng):
+    """The similarities of weights, or of their activations for the same examples."""
+    weights = {(run, step): x for run, states in runs.items() for step, x in states.items()}
+    if kept == "weights":
         return WeightSimilarities(weights)
     x = rng.standard_normal((EXAMPLES, INPUTS))
-    arrays = {name: np.maximum(x @ own.T, 0) for name, own in weights.items()}
+    arrays = {name: np.maximum(x @ one.T, 0) for name, one in weights.items()}
     return ActivationSimilarities(arrays, np.arange(UNITS))
 
 
-def verdict(of, kind, seed, *, other):
-    """The verdict on one planted training."""
+def verdict(kept, kind, seed, *, other):
+    """The verdict on one simulated training."""
     rng = np.random.default_rng([seed, sorted(TRUTH).index(kind)])
     runs = {run: trajectory(kind, rng) for run in (("own", "other") if other else ("own",))}
     questions = PHASES.questions(STEPS)
-    (found,) = verdicts(
-        questions, similarities(of, runs, rng), measure="", aligned=of == "activations"
+    (answer,) = verdicts(
+        questions, similarities(kept, runs, rng), measure="", aligned=kept == "activations"
     )
-    return found
+    return answer
 
 
-def says_more_than_time(found):
-    """Whether the verdict is that early differs by more than time, in every run there is."""
-    return found["conclusion"] in ("more than time, in one run", "more than time, in two runs")
+def is_more_than_time(answer):
+    """Whether the verdict is that early differs by more than time, in all runs."""
+    return answer["conclusion"] in ("more than time, in one run", "more than time, in two runs")
 
 
-def rates(of, kind, seeds, *, other):
-    """Shares of the seeds: verdicts that are right, and naive answers that are."""
+def rates(kept, kind, seeds, *, other):
+    """The shares of the seeds with a right verdict and with a right naive answer."""
     right = naive = 0
     for seed in range(seeds):
-        found = verdict(of, kind, seed, other=other)
-        right += says_more_than_time(found) == TRUTH[kind]
-        naive += (found["question"]["difference"] > 0) == TRUTH[kind]
+        answer = verdict(kept, kind, seed, other=other)
+        right += is_more_than_time(answer) == TRUTH[kind]
+        naive += (answer["question"]["difference"] > 0) == TRUTH[kind]
     return right / seeds, naive / seeds
 
 
 def main():
-    """Print the rates; exits with 1 where a verdict is wrong too often."""
+    """Print the rates; exit with 1 if verdicts are wrong too often."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=100)
     arguments = parser.parse_args()
     started = time.perf_counter()
     wrong = False
-    print(f"{arguments.seeds} seeds a row              right verdicts   right naive answers")
-    for of in ("weights", "activations"):
+    print(f"{arguments.seeds} seeds per row            right verdicts   right naive answers")
+    for kept in ("weights", "activations"):
         for kind in TRUTH:
             for other in (False, True):
-                right, naive = rates(of, kind, arguments.seeds, other=other)
+                right, naive = rates(kept, kind, arguments.seeds, other=other)
                 runs = "two runs" if other else "one run"
-                print(f"{of:12s} {kind:8s} {runs:9s} {right:14.0%} {naive:18.0%}", flush=True)
+                print(f"{kept:12s} {kind:8s} {runs:9s} {right:14.0%} {naive:18.0%}", flush=True)
                 wrong |= right < 0.95
     print(f"{time.perf_counter() - started:.0f} s")
     sys.exit(int(wrong))

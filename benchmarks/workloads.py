@@ -1,8 +1,8 @@
-"""What is compared: shapes, and why each is there."""
+"""The shapes that are compared, and what each is for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmarks import contestants, data
@@ -15,11 +15,13 @@ class Workload:
     Attributes
     ----------
     groups, distinct
-        How many groups of that shape; how many of them hold other data than those before.
+        The number of groups of that shape, and how many of them differ in their data.
     timed_groups
-        Of these many groups everything is timed, and extrapolated.
+        If set, this many groups are timed, and the times extrapolated.
     against
-        Everybody, or only the best that torch can do.
+        The contestants: all, the best that torch can do on the CPU, or those for a GPU.
+    predicted
+        Products -> predicted seconds, on a GPU.
     """
 
     name: str
@@ -31,24 +33,32 @@ class Workload:
     distinct: int = 1
     timed_groups: int | None = None
     kind: Literal["plain", "transformer"] = "plain"
-    against: Literal["all", "best"] = "all"
+    against: Literal["all", "best", "gpu"] = "all"
+    predicted: dict[str, float] = field(default_factory=dict)
 
     @property
     def pairs(self):
-        """In all groups."""
+        """Pairs in all groups."""
         return self.groups * self.m * (self.m - 1) // 2
 
+    @property
+    def bytes(self):
+        """Bytes of one group's data, which is float32."""
+        return self.m * self.n * self.d * 4
+
     def flops(self, route):
-        """Of all groups: what has to be computed on a route, a multiply-add as two."""
+        """Flops that a route needs for all groups; a multiply-add counts as two."""
         m, n, d = self.m, self.n, self.d
         one = n**2 * m * d + m**2 * n**2 / 2 if route == "G" else n * (m * d) ** 2
         return self.groups * one
 
     def contestants(self):
-        """Who takes part."""
-        if self.against == "best":
-            return (contestants.FASTCKA, contestants.FASTCKA_FAST, contestants.TRIANGLE)
-        return contestants.ALL
+        """The contestants that take part."""
+        return {
+            "all": contestants.ALL,
+            "best": (contestants.FASTCKA, contestants.FASTCKA_FAST, contestants.TRIANGLE),
+            "gpu": contestants.ON_GPU,
+        }[self.against]
 
     def write(self, path):
         """Write the data of the distinct groups."""
@@ -74,7 +84,7 @@ FULL = (
         kind="transformer",
     ),
 )
-#: The same at sizes that take seconds: to see that all runs, not to quote.
+#: The same at small sizes, to see that everything runs; their figures are not for quoting.
 QUICK = (
     Workload("pair", "One pair", 2, 1000, 256),
     Workload("pairs", "All 36 pairs of 9 representations", 9, 1000, 256),
@@ -89,3 +99,26 @@ QUICK = (
         kind="transformer",
     ),
 )
+
+
+def _on_gpu(name, m, n, d, float32, float16x3, float16):
+    return Workload(
+        *(name, f"{m} representations on a GPU", m, n, d),
+        against="gpu",
+        predicted={"float32": float32, "float16x3": float16x3, "float16": float16},
+    )
+
+
+#: Name -> workload on a GPU. The predictions were made before the code met a GPU, for an H100 with
+#: the data on it and every product by cuBLAS, from assumed rates: 50 Tflop/s (float32), 233
+#: (float16x3) and 700 (float16), 3.0 TB/s of memory, 4 us from a launch to the next that waits for
+#: it. They claim to be good to 30%, and A, which is bound by launches, to a factor of 2.
+GPU = {
+    workload.name: workload
+    for workload in (
+        _on_gpu("A", 21, 2000, 512, float32=1.1e-3, float16x3=0.36e-3, float16=0.24e-3),
+        _on_gpu("B", 84, 5000, 128, float32=11.8e-3, float16x3=2.8e-3, float16=1.1e-3),
+        _on_gpu("C", 252, 5000, 768, float32=138e-3, float16x3=34e-3, float16=20e-3),
+        _on_gpu("D", 48, 50000, 1024, float32=2.42, float16x3=524e-3, float16=178e-3),
+    )
+}

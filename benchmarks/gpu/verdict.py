@@ -1,8 +1,8 @@
-"""What a record says of the criteria that the pass on the GPU was built to meet."""
+"""Whether a record meets the criteria that the pass on the GPU was built for."""
 
 from __future__ import annotations
 
-from benchmarks.gpu.cases import CASES
+from benchmarks.workloads import GPU
 
 SLOWER_THAN_PREDICTED = 1.5
 FASTER_THAN_LOOP = 10
@@ -12,20 +12,15 @@ LIMITS = {"float32": 5e-6, "float16x3": 5e-6, "float16": 1e-6, "float64": 1e-10}
 PASS, FAIL, NOT_MEASURED = "pass", "fail", "not measured"
 
 
-def verdict(record):
-    """Lines of {"criterion", "result", "figure"}; what has no figure is not measured."""
-    benchmarks = record.get("benchmarks", {})
+def verdict(facts):
+    """Lines of {"criterion", "result", "figure"} for a record; without a figure: not measured."""
+    benchmarks = facts.get("benchmarks", {})
     return [
-        _line(
-            "without a GPU or nvcc: builds, imports, says why",
-            None,
-            "shown by the tests of a machine without one",
-        ),
-        _suite(record.get("suite", {})),
-        *(_sanitizer(tool, record.get("sanitizer", {})) for tool in ("memcheck", "racecheck")),
-        *(_prediction(name, benchmarks.get(name, {})) for name in CASES),
+        _tests(facts.get("suite", {})),
+        *(_sanitizer(tool, facts.get("sanitizer", {})) for tool in ("memcheck", "racecheck")),
+        *(_prediction(name, benchmarks.get(name, {})) for name in GPU),
         *(_loop(name, benchmarks.get(name, {})) for name in ("A", "C")),
-        *(_errors(name, benchmarks.get(name, {})) for name in CASES),
+        *(_errors(name, benchmarks.get(name, {})) for name in GPU),
     ]
 
 
@@ -38,87 +33,87 @@ def _line(criterion, holds, figure):
     return {"criterion": criterion, "result": result, "figure": figure}
 
 
-def _why(facts):
+def _why(measured):
     """Why a part has no figures."""
     for word in ("failed", "skipped", "stopped"):
-        if word in facts:
-            return f"{word}: {facts[word]}"
+        if word in measured:
+            return f"{word}: {measured[word]}"
     return "not run"
 
 
-def _suite(suite):
+def _tests(tests):
     criterion = "the test suite passes on the GPU"
-    counts = suite.get("counts")
+    counts = tests.get("counts")
     if not counts:
-        return _line(criterion, None, _why(suite))
+        return _line(criterion, None, _why(tests))
     figure = ", ".join(f"{count} {name}" for name, count in counts.items())
     bad = counts.get("failed", 0) + counts.get("error", 0)
-    if "stopped" in suite:
-        return _line(criterion, False if bad else None, f"{figure}; {_why(suite)}")
+    if "stopped" in tests:
+        return _line(criterion, False if bad else None, f"{figure}; {_why(tests)}")
     return _line(criterion, not bad and counts.get("passed", 0) > 0, figure)
 
 
 def _sanitizer(tool, sanitizer):
-    criterion = f"compute-sanitizer {tool} finds nothing in a small case"
-    facts = sanitizer.get(tool, sanitizer)
-    if facts.get("errors") is None:
-        return _line(criterion, None, _why(facts))
-    clean = facts["errors"] == 0 and facts["exit"] == 0
-    return _line(criterion, clean, f"{facts['errors']} errors, exit {facts['exit']}")
+    criterion = f"compute-sanitizer {tool} finds nothing in a small workload"
+    measured = sanitizer.get(tool, sanitizer)
+    if measured.get("errors") is None:
+        return _line(criterion, None, _why(measured))
+    clean = measured["errors"] == 0 and measured["exit"] == 0
+    return _line(criterion, clean, f"{measured['errors']} errors, exit {measured['exit']}")
 
 
-def _prediction(name, case):
-    criterion = f"case {name}, data on the GPU, 'high': at most 1.5 times what was predicted"
-    facts = case.get("pass float16x3", {})
-    times = facts.get("times_predicted")
+def _prediction(name, contestants):
+    criterion = f"workload {name}, data on the GPU, 'high': at most 1.5 times the prediction"
+    measured = contestants.get("pass float16x3", {})
+    times = measured.get("times_predicted")
     if times is None:
-        return _line(criterion, None, _why(facts))
+        return _line(criterion, None, _why(measured))
     figure = (
-        f"{1e3 * facts['median']:.3g} ms, {times:.2f} times the prediction of "
-        f"{1e3 * facts['predicted_seconds']:.3g} ms; "
-        f"{facts['share_of_cublas']:.0%} of cuBLAS' rate at its shapes"
+        f"{1e3 * measured['median']:.3g} ms, {times:.2f} times the prediction of "
+        f"{1e3 * measured['predicted_seconds']:.3g} ms; "
+        f"{measured['share_of_cublas']:.0%} of cuBLAS' rate at its shapes"
     )
-    call = case.get("call high", {})
+    call = contestants.get("call high", {})
     if "median" in call:
         figure += f"; the whole call {1e3 * call['median']:.3g} ms"
     return _line(criterion, times <= SLOWER_THAN_PREDICTED, figure)
 
 
-def _loop(name, case):
-    criterion = f"case {name}: at least 10 times as fast as a torch loop over pairs"
-    call, loop = case.get("call high", {}), case.get("torch pair loop", {})
-    for facts in (call, loop):
-        if "median" not in facts:
-            return _line(criterion, None, _why(facts))
+def _loop(name, contestants):
+    criterion = f"workload {name}: at least 10 times as fast as a torch loop over pairs"
+    call, loop = contestants.get("call high", {}), contestants.get("torch pair loop", {})
+    for measured in (call, loop):
+        if "median" not in measured:
+            return _line(criterion, None, _why(measured))
     times = loop["median"] / call["median"]
     figure = f"{times:.1f} times ({1e3 * loop['median']:.4g} ms"
     if loop["extrapolated"]:
         figure += f", extrapolated from {loop['pairs_timed']} of {loop['pairs']} pairs"
     figure += ")"
     others = {
-        other: facts["median"] / call["median"]
-        for other, facts in case.items()
-        if other.startswith("torch") and other != "torch pair loop" and "median" in facts
+        other: measured["median"] / call["median"]
+        for other, measured in contestants.items()
+        if other.startswith("torch") and other != "torch pair loop" and "median" in measured
     }
     figure += "".join(f"; {other} {ratio:.1f} times" for other, ratio in others.items())
     return _line(criterion, times >= FASTER_THAN_LOOP, figure)
 
 
-def _errors(name, case):
-    criterion = f"case {name}: errors of CKA against float64"
-    found = {
-        products: max(facts["errors"]["biased"], facts["errors"]["unbiased"])
+def _errors(name, contestants):
+    criterion = f"workload {name}: errors of CKA against float64"
+    largest = {
+        products: max(measured["errors"]["biased"], measured["errors"]["unbiased"])
         for products in LIMITS
-        if "errors" in (facts := case.get(f"pass {products}", {}))
+        if "errors" in (measured := contestants.get(f"pass {products}", {}))
     }
-    if not found:
-        return _line(criterion, None, _why(case.get("pass float16x3", case)))
+    if not largest:
+        return _line(criterion, None, _why(contestants.get("pass float16x3", contestants)))
     figure = ", ".join(
         f"{products} {error:.1e} (limit {LIMITS[products]:.0e})"
-        for products, error in found.items()
+        for products, error in largest.items()
     )
-    holds = all(error <= LIMITS[products] for products, error in found.items())
-    missing = [products for products in LIMITS if products not in found]
+    holds = all(error <= LIMITS[products] for products, error in largest.items())
+    missing = [products for products in LIMITS if products not in largest]
     if holds and missing:
         return _line(criterion, None, f"{figure}; without {', '.join(missing)}")
     return _line(criterion, holds, figure)

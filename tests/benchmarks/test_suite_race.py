@@ -1,4 +1,4 @@
-"""A race at a tiny size: who is checked, who is timed, who is named and why."""
+"""A race at a tiny size: which contestants are checked, timed or left out, and why."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from benchmarks.process import ContestantError, Process
 from benchmarks.workloads import Workload
 
 from benchmarks import __main__ as command
-from benchmarks import contestants, peer_folder, race, suite, worker
+from benchmarks import contestants, peer_folder, race, reference, suite, worker
 
 TINY = Workload("tiny", "A tiny one", 4, 100, 8, groups=3, distinct=2)
 
 
 @pytest.fixture
 def fast(monkeypatch):
-    """Rates of small products, no pauses, and two contestants of which one is not there."""
+    """Rates of small products, no pauses, and two contestants, and one that is missing."""
     monkeypatch.setattr(race, "RATES", {})
     monkeypatch.setattr("benchmarks.process.PAUSE", 0)
     chosen = [contestants.FASTCKA, contestants.BY_NAME["NumPy, cached Grams"], contestants.PEERS[0]]
@@ -29,15 +29,15 @@ def settings(tmp_path, **changes):
     return race.Settings(1, tmp_path, repeats=2, missing=missing, **changes)
 
 
-def told(_):
+def silent(_):
     pass
 
 
 def test_a_race(tmp_path, fast):
-    found = race.race(TINY, settings(tmp_path), tmp_path, told)["contestants"]
-    assert found["pytorch-cka"] == {"missing": "not installed: because"}
+    raced = race.race(TINY, settings(tmp_path), tmp_path, silent)["contestants"]
+    assert raced["pytorch-cka"] == {"missing": "not installed: because"}
     for name in ("fastcka", "NumPy, cached Grams"):
-        entry = found[name]
+        entry = raced[name]
         assert len(entry["seconds"]) == 2
         assert (entry["m"], entry["groups"], entry["factor"]) == (4, 3, 1)
         assert entry["median"] == entry["time"] == np.median(entry["seconds"])
@@ -46,33 +46,33 @@ def test_a_race(tmp_path, fast):
 
 
 def test_a_wrong_answer_is_refused_before_timing(tmp_path, fast, monkeypatch):
-    matrix = race.reference.cka_matrix
-    monkeypatch.setattr(race.reference, "cka_matrix", lambda *args: matrix(*args) + 1e-5)
-    found = race.race(TINY, settings(tmp_path), tmp_path, told)["contestants"]
-    assert found["fastcka"]["refused"] == "wrong by 1e-05: not timed"
-    assert "seconds" not in found["fastcka"]
-    assert "time" in found["NumPy, cached Grams"]  # within what float32 sums may do
+    normalized = reference.normalized
+    monkeypatch.setattr(reference, "normalized", lambda hsic: normalized(hsic) + 1e-5)
+    raced = race.race(TINY, settings(tmp_path), tmp_path, silent)["contestants"]
+    assert raced["fastcka"]["refused"] == "wrong by 1e-05: not timed"
+    assert "seconds" not in raced["fastcka"]
+    assert "time" in raced["NumPy, cached Grams"]  # within what float32 sums may do
 
 
 def test_fast_is_not_timed_where_it_has_the_same_bits(tmp_path, fast, monkeypatch):
     chosen = [contestants.FASTCKA, contestants.FASTCKA_FAST]
     monkeypatch.setattr(Workload, "contestants", lambda _: chosen)
     few = Workload("few", "So few examples that products are float64 at any precision", 3, 20, 8)
-    found = race.race(few, settings(tmp_path), tmp_path, told)["contestants"]
-    assert "time" in found["fastcka"]
-    assert found["fastcka, fast"]["refused"] == "the same bits as fastcka: not timed"
+    raced = race.race(few, settings(tmp_path), tmp_path, silent)["contestants"]
+    assert "time" in raced["fastcka"]
+    assert raced["fastcka, fast"]["refused"] == "the same bits as fastcka: not timed"
 
 
 def test_nan_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "tiny.npy"
     TINY.write(path)
-    exact = race.Exact(path, TINY)
+    exact = reference.exact_from(path, TINY)
     answer = np.eye(4)
     assert exact.error(answer, "biased") > 0.01
     # Even where nothing is compared: of these four, three can be afforded.
-    monkeypatch.setattr(race.reference, "MOST_FLOPS", 0)
+    monkeypatch.setattr(reference, "MOST_FLOPS", 0)
     answer[2, 2] = np.nan
-    assert np.isnan(race.Exact(path, TINY).error(answer, "biased"))
+    assert np.isnan(reference.exact_from(path, TINY).error(answer, "biased"))
 
 
 def loaded(tmp_path, name, **changes):
@@ -83,11 +83,12 @@ def loaded(tmp_path, name, **changes):
     return worker.Timed(name).load(question)
 
 
-def test_who_is_slow_is_timed_on_a_part(tmp_path):
+def test_the_slow_are_timed_on_a_part(tmp_path):
     by_pairs, by_squares = "NumPy, pair by pair", "NumPy, one product"
     assert loaded(tmp_path, by_pairs)["factor"] == 1
     part = loaded(tmp_path, by_pairs, limit=0)
-    assert (part["m"], part["groups"], part["factor"]) == (2, 1, 3 * 6)
+    # Three groups; four representations need 6 products and 4 squares, two need 1 and 2.
+    assert (part["m"], part["groups"], part["factor"]) == (2, 1, 3 * 10 / 3)
     assert loaded(tmp_path, by_squares, limit=0)["factor"] == 3 * 4
     assert np.shape(part["answer"]) == (2, 2)
     # fastcka is never extrapolated.
@@ -125,15 +126,15 @@ def test_too_little_memory_is_named(tmp_path, monkeypatch):
 
 
 def test_a_peer_that_is_not_there_is_named(tmp_path):
-    found = peer_folder.missing(tmp_path)
-    assert set(found) == set(peer_folder.REQUIREMENTS)
-    assert found["repsim"] == "not installed: `python -m benchmarks peers` does it"
+    reasons = peer_folder.missing(tmp_path)
+    assert set(reasons) == set(peer_folder.REQUIREMENTS)
+    assert reasons["repsim"] == "not installed: run `python -m benchmarks peers`"
     (tmp_path / "repsim").mkdir()
     (tmp_path / "repsim" / peer_folder.REASON).write_text("no compiler")
     (tmp_path / "hyppo").mkdir()
-    found = peer_folder.missing(tmp_path)
-    assert found["repsim"] == "does not work: no compiler"
-    assert "hyppo" not in found
+    reasons = peer_folder.missing(tmp_path)
+    assert reasons["repsim"] == "does not work: no compiler"
+    assert "hyppo" not in reasons
 
 
 def test_a_peer_without_its_package_does_not_work(tmp_path, monkeypatch):
@@ -153,6 +154,6 @@ def test_who_takes_part_can_be_called():
 
 
 def test_an_unknown_part_is_named(tmp_path, capsys):
-    with pytest.raises(SystemExit, match=r"--only: expected of pair, .*, got par$"):
+    with pytest.raises(SystemExit, match=r"--only: expected names from pair, .*; got par$"):
         command.main(["--only", "par", "--output", str(tmp_path)])
     assert suite.names()[0] == "pair"

@@ -1,6 +1,6 @@
 """benchmarks/gpu_check.py runs to its end: its parts at tiny sizes, on the emulated device.
 
-It is meant to be run once, on a machine that is hard to come by.
+A GPU is hard to get, so its only run must not fail.
 """
 
 from __future__ import annotations
@@ -25,98 +25,116 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def script(monkeypatch):
     """Import a file of benchmarks/ by its name."""
     monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
-    monkeypatch.setattr(importlib.import_module("benchmarks.gpu.clock"), "SECONDS", 0.0)
+    monkeypatch.setattr(importlib.import_module("benchmarks.clock"), "SECONDS", 0.0)
     return importlib.import_module
 
 
 def tiny(script, **changes):
     sizes = {"m": 3, "n": 100, "d": 24, "predicted": {"float16x3": 1e-3}} | changes
-    return script("benchmarks.gpu.cases").Case("tiny", **sizes)
+    return script("benchmarks.workloads").Workload("tiny", "A tiny one", against="gpu", **sizes)
 
 
-@pytest.mark.parametrize("block", [30, 1000])
-def test_the_reference_is_cka(script, block):
-    cases = script("benchmarks.gpu.cases")
-    xs = cases.representations(tiny(script), "cpu")
-    found = cases.by_definition(xs, block=block)
-    arrays = [x.numpy() for x in xs]
-    for estimator in ("biased", "unbiased"):
-        expected = oracle.cka_matrix(arrays, estimator)
-        assert 0.05 < expected[0, 1] < 0.95
-        np.testing.assert_allclose(found[estimator], expected, atol=1e-12)
-    expected = oracle.hsic_biased(arrays[0], arrays[1])
-    assert found["hsic_biased"][0, 1] == pytest.approx(expected, rel=1e-12)
+def tensors(script, workload):
+    shape = workload.m, workload.n, workload.d
+    return script("benchmarks.data").on_device(*shape, "cpu")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("way", ["gram_tiles", "feature_panels"])
-def test_the_peers_compute_cka(script, way, dtype):
+def test_torch_s_ways_compute_cka(script, way, dtype):
     import torch
 
-    xs = script("benchmarks.gpu.cases").representations(tiny(script, m=5), "cpu")
-    sizes = {"tile": 40, "chunk": 64} if way == "gram_tiles" else {"panel": 50}
-    found = getattr(script("benchmarks.gpu.peers"), way)(xs, dtype=getattr(torch, dtype), **sizes)
+    xs = tensors(script, tiny(script, m=5))
+    sizes = {"tile": 40, "piece": 64} if way == "gram_tiles" else {"panel": 50}
+    cka = getattr(script("benchmarks.by_torch"), way)(xs, dtype=getattr(torch, dtype), **sizes)
     expected = oracle.cka_matrix([x.numpy() for x in xs], "biased")
-    np.testing.assert_allclose(found, expected, atol=1e-4 if dtype == "float16" else 1e-6)
+    assert 0.05 < expected[0, 1] < 0.95
+    np.testing.assert_allclose(cka, expected, atol=1e-4 if dtype == "float16" else 1e-6)
 
 
 @pytest.mark.parametrize(("route", "sizes"), [("G", {"d": 200}), ("F", {})])
-def test_a_case_is_measured(script, emulated, tmp_path, monkeypatch, route, sizes):
+def test_a_workload_is_measured(script, emulated, tmp_path, monkeypatch, route, sizes):
     # Launches would cost more than all else in passes so small, and one route is short of them.
     monkeypatch.setattr("fastcka.core.cuda.cost.LAUNCH_SECONDS", 0.0)
     monkeypatch.setattr("fastcka.core.cuda.plan.FEW_FLOPS", 0.0)  # fp16 in spite of the size
-    benchmark, record = script("benchmarks.gpu.benchmark"), script("benchmarks.gpu.record")
+    race, record = script("benchmarks.gpu.race"), script("benchmarks.record")
     path = tmp_path / "measured.json"
-    case = tiny(script, **sizes)
-    benchmark.CaseRun(case, record.Record(path), device="cpu").run()
-    found = json.loads(path.read_text("utf-8"))
-    assert not [name for name, facts in found.items() if "failed" in str(facts)], found
+    workload = tiny(script, **sizes)
+    race.GpuRace(workload, record.Record(path), device="cpu").run()
+    figures = json.loads(path.read_text("utf-8"))
+    assert not [name for name, entry in figures.items() if "failed" in str(entry)], figures
     for products, limit in {"float16x3": 1e-6, "float32": 1e-6, "float16": 1e-3}.items():
-        facts = found[f"pass {products}"]
-        assert facts["route"] == route
-        assert facts["median"] > 0
-        assert max(facts["errors"]["biased"], facts["errors"]["unbiased"]) < limit
-        assert facts["share_of_cublas"] > 0
-    assert found["pass float16x3"]["times_predicted"] == pytest.approx(
-        found["pass float16x3"]["median"] / 1e-3
+        entry = figures[f"pass {products}"]
+        assert entry["route"] == route
+        assert entry["median"] > 0
+        assert max(entry["errors"]["biased"], entry["errors"]["unbiased"]) < limit
+        assert entry["share_of_cublas"] > 0
+    assert figures["pass float16x3"]["times_predicted"] == pytest.approx(
+        figures["pass float16x3"]["median"] / 1e-3
     )
-    assert found["call fast"]["ran"]["products"] == "float16"
-    assert found["store"]["groups"] == 2
-    assert found["store"]["errors"]["biased"] < 1e-6
-    assert found["torch pair loop"]["pairs"] == 3
-    lines = script("benchmarks.gpu.verdict").verdict({"benchmarks": {"A": found}})
+    assert figures["call fast"]["ran"]["products"] == "float16"
+    assert figures["store"]["groups"] == 2
+    assert figures["store"]["errors"]["biased"] < 1e-6
+    assert figures["torch pair loop"]["pairs"] == 3
+    lines = script("benchmarks.gpu.verdict").verdict({"benchmarks": {"A": figures}})
     assert [line["result"] for line in lines].count("not measured") == len(lines) - 3
 
 
-def test_a_case_that_fails_leaves_the_rest(script, emulated, tmp_path, monkeypatch):
-    benchmark, record = script("benchmarks.gpu.benchmark"), script("benchmarks.gpu.record")
-    path = tmp_path / "measured.json"
-    run = benchmark.CaseRun(tiny(script), record.Record(path), device="cpu")
-    monkeypatch.setattr(benchmark, "gram_tiles", lambda xs, dtype: np.zeros((3, 3)))
-    run.measure("wrong", lambda: run.batched(benchmark.gram_tiles, __import__("torch").float32))
-    run.until = time.monotonic() - 1
-    run.measure("late", lambda: 1)
-    found = json.loads(path.read_text("utf-8"))
-    assert "the answer is wrong" in found["wrong"]["failed"]
-    assert found["late"] == {"skipped": "the time for this case is over"}
+def gpu_race(script, tmp_path, **changes):
+    record = script("benchmarks.record").Record(tmp_path / "measured.json")
+    return script("benchmarks.gpu.race").GpuRace(tiny(script, **changes), record, device="cpu")
 
 
-def test_the_store_is_left_out_where_time_or_disk_are_short(script, emulated):
-    case = tiny(script)
-    xs = script("benchmarks.gpu.cases").representations(case, "cpu")
-    found = script("benchmarks.gpu.store").from_store(case, xs, None, groups=2, seconds=0.0)
-    assert "writing it would take" in found["skipped"]
+def test_a_contestant_that_fails_leaves_the_rest(script, emulated, tmp_path, monkeypatch):
+    race = gpu_race(script, tmp_path)
+    tiles = script("benchmarks.contestants").ON_GPU[2]
+    way = tiles.call.removeprefix("by_torch:")
+    monkeypatch.setattr(script("benchmarks.by_torch"), way, lambda xs: np.eye(len(xs)))
+    race.measure("wrong", race.by_torch, tiles)
+    race.until = time.monotonic() - 1
+    race.measure("late", lambda: 1)
+    assert "the answer is wrong" in race.record.facts["wrong"]["failed"]
+    assert race.record.facts["late"] == {"skipped": "the time for this workload is over"}
+
+
+def test_loops_over_pairs_are_timed_on_a_part(script, emulated, tmp_path, monkeypatch):
+    loops = script("benchmarks.contestants").ON_GPU[:2]
+    race = gpu_race(script, tmp_path, m=6)
+    monkeypatch.setattr(script("benchmarks.gpu.race"), "PAIRS", 6)
+    parts = [race.by_torch(loop) for loop in loops]
+    # The second loop multiplies each representation with itself, too.
+    assert [(part["pairs"], part["pairs_timed"]) for part in parts] == [(15, 6), (21, 6)]
+    for part in parts:
+        assert part["extrapolated"]
+        scale = part["pairs"] / part["pairs_timed"]
+        assert part["median"] == pytest.approx(scale * part["seconds"]["median"])
+
+
+def test_what_takes_too_long_at_any_rate_is_skipped(script, emulated, tmp_path, monkeypatch):
+    race = gpu_race(script, tmp_path)
+    monkeypatch.setattr(script("benchmarks.gpu.race"), "LONGEST", 1e-12)
+    skipped = race.by_torch(script("benchmarks.contestants").ON_GPU[-1])
+    assert skipped == {"skipped": "0 s at least"}
+
+
+def test_the_store_is_left_out_if_time_or_disk_is_short(script, emulated):
+    workload = tiny(script)
+    from_store = script("benchmarks.gpu.store").from_store
+    figures = from_store(workload, tensors(script, workload), None, seconds=0.0)
+    assert "writing it would take" in figures["skipped"]
+    vast = tiny(script, n=10**9, d=10**6)
+    assert "GB are free" in from_store(vast, [], None, seconds=60.0)["skipped"]
 
 
 @pytest.mark.parametrize("on_device", [False, True])
-def test_the_sanitizer_s_case_is_right(script, emulated, on_device):
-    found = script("benchmarks.gpu.small_case").run(on_device=on_device, repeats=2)
-    assert len(found) == 16
+def test_the_sanitizer_s_workload_is_right(script, emulated, on_device):
+    errors = script("benchmarks.gpu.sanitized").run(on_device=on_device, repeats=2)
+    assert len(errors) == 16
 
 
 def test_the_rates_are_measured(script):
-    found = script("benchmarks.gpu.rates").device_rates("cpu", bytes_moved=1 << 16)
-    assert min(value for value in found.values() if value is not None) > 0
+    rates = script("benchmarks.rates").device_rates("cpu", bytes_moved=1 << 16)
+    assert min(value for value in rates.values() if value is not None) > 0
 
 
 OUTCOMES = """
@@ -145,11 +163,11 @@ def test_outcomes_of_tests_are_counted(script, tmp_path):
     (tmp_path / "test_worse.py").write_text("import nothing_of_that_name")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -q -p no:cacheprovider")
     command = [sys.executable, "-m", "pytest", "-vv", "--continue-on-collection-errors"]
-    status, told = check.run_program([*command, str(tmp_path)], 60)
-    found = check.test_outcomes(told)
+    status, output = check.run_program([*command, str(tmp_path)], 60)
+    tests = check.test_outcomes(output)
     assert status == 1
-    assert found["counts"] == {"passed": 1, "failed": 1, "error": 2, "skipped": 2, "xfailed": 1}
-    assert [name.split("::")[1] for name in found["failed_tests"]] == ["test_fails", "test_errs"]
+    assert tests["counts"] == {"passed": 1, "failed": 1, "error": 2, "skipped": 2, "xfailed": 1}
+    assert [name.split("::")[1] for name in tests["failed_tests"]] == ["test_fails", "test_errs"]
 
 
 def test_a_program_is_stopped_with_what_it_started(script, tmp_path):
@@ -158,12 +176,12 @@ def test_a_program_is_stopped_with_what_it_started(script, tmp_path):
         "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True);"
         "time.sleep(600)"
     )
-    told = ""
-    for seconds in (1, 5, 60):  # where it takes so long to start
-        if not told:
-            status, told = check.run_program([sys.executable, "-c", code], seconds)
+    output = ""
+    for seconds in (1, 5, 60):  # a slow machine may take longer to start it
+        if not output:
+            status, output = check.run_program([sys.executable, "-c", code], seconds)
     assert status is None
-    child = Path("/proc") / told.strip()
+    child = Path("/proc") / output.strip()
     deadline = time.monotonic() + 60
     while child.exists() and "State:\tZ" not in (child / "status").read_text():
         assert time.monotonic() < deadline
@@ -171,32 +189,34 @@ def test_a_program_is_stopped_with_what_it_started(script, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tool", "status", "told", "result"),
+    ("tool", "status", "output", "result"),
     [
         ("memcheck", 0, "========= ERROR SUMMARY: 0 errors\n", "pass"),
         ("memcheck", 0, "========= ERROR SUMMARY: 1 error\n", "fail"),
-        ("memcheck", 1, "========= ERROR SUMMARY: 0 errors\n", "fail"),  # of the case itself
+        ("memcheck", 1, "========= ERROR SUMMARY: 0 errors\n", "fail"),  # of the workload itself
         ("racecheck", 0, "= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)", "pass"),
         ("racecheck", 0, "= RACECHECK SUMMARY: 2 hazards displayed (2 errors, 0 warnings)", "fail"),
         ("racecheck", 255, "Device not supported", "not measured"),
         ("racecheck", None, "========= COMPUTE-SANITIZER", "not measured"),
     ],
 )
-def test_what_the_sanitizer_says_is_judged(script, tool, status, told, result):
-    found = script("benchmarks.gpu_check").sanitizer_errors(tool, status, told, 60.0)
-    lines = script("benchmarks.gpu.verdict").verdict({"sanitizer": {tool: found}})
+def test_the_sanitizer_s_output_is_judged(script, tool, status, output, result):
+    figures = script("benchmarks.gpu_check").sanitizer_errors(tool, status, output, 60.0)
+    lines = script("benchmarks.gpu.verdict").verdict({"sanitizer": {tool: figures}})
     assert [line["result"] for line in lines if tool in line["criterion"]] == [result]
 
 
 def test_a_stopped_part_leaves_the_others(script, tmp_path, monkeypatch):
     check = script("benchmarks.gpu_check")
-    facts = {"device": "NVIDIA H100 80GB", "commit": "c0ffee", "dirty": False, "usable": True}
+    facts = {"device": "NVIDIA H100 80GB", "commit": "c0ffee", "usable": True}
 
-    def run_program(command, seconds, environment=None):
+    def run_program(command, seconds):
         assert seconds > 0
         words = " ".join(map(str, command))
-        if "benchmarks.gpu.benchmark" in words:
-            name, into = command[command.index("--case") + 1], command[command.index("--into") + 1]
+        if "benchmarks.gpu.race" in words:
+            name, into = (
+                command[command.index(f"--{option}") + 1] for option in ("workload", "into")
+            )
             if name == "B":
                 return 1, "Traceback: no torch"
             Path(into).write_text(json.dumps({"call high": {"median": 0.001}}))
@@ -209,34 +229,38 @@ def test_a_stopped_part_leaves_the_others(script, tmp_path, monkeypatch):
     monkeypatch.setattr(check, "find_sanitizer", lambda: "compute-sanitizer")
     monkeypatch.setattr(check, "HERE", tmp_path)
     record = check.begin_record(facts, None)
-    check.check(record, check.PARTS, time.monotonic() + 100, {})
-    found = json.loads(next((tmp_path / "records").iterdir()).read_text("utf-8"))
+    check.check(record, check.PARTS, time.monotonic() + 100)
+    written = json.loads(next((tmp_path / "records").iterdir()).read_text("utf-8"))
     assert record.path.name.startswith("nvidia-h100-80gb-20")
     assert record.path.name.endswith("-c0ffee.json")
-    assert found["suite"]["counts"] == {"passed": 1}
-    assert "stopped" in found["suite"]
-    assert found["sanitizer"]["memcheck"]["errors"] == 0
-    assert "failed" in found["sanitizer"]["racecheck"]
-    assert set(found["benchmarks"]) == {"rates", "A", "B", "C", "D"}
-    assert "stopped" in found["benchmarks"]["A"]
-    assert found["benchmarks"]["A"]["call high"]
-    assert found["benchmarks"]["B"]["failed"] == "exit 1"
-    results = {line["criterion"]: line["result"] for line in found["verdict"]}
+    assert written["suite"]["counts"] == {"passed": 1}
+    assert "stopped" in written["suite"]
+    assert written["sanitizer"]["memcheck"]["errors"] == 0
+    assert "failed" in written["sanitizer"]["racecheck"]
+    assert set(written["benchmarks"]) == {"rates", "A", "B", "C", "D"}
+    assert "stopped" in written["benchmarks"]["A"]
+    assert written["benchmarks"]["A"]["call high"]
+    assert written["benchmarks"]["B"]["failed"] == "exit 1"
+    results = {line["criterion"]: line["result"] for line in written["verdict"]}
     assert results["the test suite passes on the GPU"] == "not measured"
     assert set(results.values()) == {"pass", "not measured"}
 
     # The same commit and device go on with the record; another does not touch it.
-    assert check.begin_record(facts, record.path).facts["suite"] == found["suite"]
-    with pytest.raises(SystemExit, match="give another --record"):
+    assert check.begin_record(facts, record.path).facts["suite"] == written["suite"]
+    error = script("benchmarks.record").RecordError
+    with pytest.raises(error, match="give another --record"):
         check.begin_record(facts | {"commit": "beef"}, record.path)
+    (tmp_path / "cpu.json").write_text('{"format": "fastcka.benchmarks/1"}')
+    with pytest.raises(error, match=r"cpu\.json: expected .* fastcka\.gpu_check 1, got"):
+        check.begin_record(facts, tmp_path / "cpu.json")
 
 
 def test_facts_are_json(script, emulated):
-    found = script("benchmarks.gpu.facts").facts()
-    assert found["usable"]
-    assert found["device"] == emulated.module.status()["devices"][0]["name"]
-    assert set(found["missing"]) <= set(script("benchmarks.gpu.facts").NEEDED)
-    json.dumps(found)
+    facts = script("benchmarks.machine").gpu()
+    assert facts["usable"]
+    assert facts["device"] == emulated.module.status()["devices"][0]["name"]
+    assert facts["versions"]["numpy"] == np.__version__
+    json.dumps(facts)
 
 
 def test_without_a_gpu_it_says_why_and_writes_nothing(tmp_path):

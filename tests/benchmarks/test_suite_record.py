@@ -1,0 +1,81 @@
+"""The form of a record's file, and the records that are kept."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from benchmarks.gpu.verdict import verdict
+
+from benchmarks import machine, record
+
+RECORDS = sorted((Path(record.__file__).parent / "records").glob("*.json"))
+FIGURES = {"seconds": [0.1, 0.2], "laps": {"plan": 0.1}, "error": 1e-9}
+
+
+def test_each_contestant_takes_one_line(tmp_path):
+    workload = {"m": 2, "n": 5, "rates": {"sgemm": {"seconds": [1.0]}}}
+    workload["contestants"] = {"fastcka": FIGURES, "torch, ‖X'Y‖²": FIGURES}
+    facts = {"format": record.FORMAT, "workloads": {"pair": workload}}
+    record.Record(tmp_path / "record.json", facts).write()
+    written = (tmp_path / "record.json").read_text("utf-8")
+    figures = '{"seconds": [0.1, 0.2], "laps": {"plan": 0.1}, "error": 1e-09}'
+    assert written == (
+        '{\n "format": "fastcka.benchmarks/1",\n "workloads": {\n  "pair": {\n   "m": 2, "n": 5,\n'
+        '   "rates": {\n    "sgemm": {"seconds": [1.0]}\n   },\n   "contestants": {\n'
+        f'    "fastcka": {figures},\n    "torch, ‖X\'Y‖²": {figures}\n   }}\n  }}\n }}\n}}\n'
+    )
+    assert json.loads(written) == facts
+
+
+def test_what_json_has_no_form_for(tmp_path):
+    odd = {"nan": float("nan"), "inf": [-float("inf")], "path": tmp_path, "empty": {}, "none": None}
+    kept = record.Record(tmp_path / "record.json", {"odd": odd})
+    kept.put("more", ({"x": 1}, 2))
+    assert json.loads(kept.path.read_text("utf-8")) == {
+        "odd": {"nan": "NaN", "inf": ["-inf"], "path": str(tmp_path), "empty": {}, "none": None},
+        "more": [{"x": 1}, 2],
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_measurement_that_fails_leaves_the_others(tmp_path):
+    kept = record.Record(tmp_path / "record.json")
+    kept.measure("good", lambda: {"median": 1.0})
+    kept.measure("bad", lambda: 1 / 0)
+    facts = json.loads(kept.path.read_text("utf-8"))
+    assert facts["good"] == {"median": 1.0}
+    assert facts["bad"]["failed"].startswith("ZeroDivisionError: division by zero (test_suite_")
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_kept_records_are_as_the_writer_writes_them(path):
+    kept = record.FORMAT if path.name.startswith("cpu-") else record.GPU_FORMAT
+    assert record.text(record.read(path, kept)) == path.read_text("utf-8")
+
+
+def test_the_first_record_of_a_gpu_is_judged_as_it_was():
+    (path,) = (path for path in RECORDS if path.name.startswith("nvidia-h100-80gb-hbm3-2026-11-28"))
+    facts = record.read(path, record.GPU_FORMAT)
+    # Its first criterion, which no GPU can show, is no longer one.
+    assert [(line["result"], line["figure"]) for line in verdict(facts)] == [
+        (line["result"], line["figure"]) for line in facts["verdict"][1:]
+    ]
+
+
+def test_a_new_record_does_not_make_the_commit_dirty(tmp_path, monkeypatch):
+    (tmp_path / "benchmarks" / "records").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    assert machine.commit() is None
+    git = ["git", "-C", tmp_path, "-c", "user.name=A", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "First"]):
+        subprocess.run([*git, *words], check=True)
+    clean = machine.commit()
+    assert len(clean) == 12
+    (tmp_path / "benchmarks" / "records" / "new.json").touch()
+    assert machine.commit() == clean
+    (tmp_path / "file").write_text("changed")
+    assert machine.commit() == f"{clean}-dirty"
