@@ -10,8 +10,8 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.image import imread
 
-from fastcka.core.heatmap import draw_heatmap, save_png
 from fastcka.errors import InputError
+from fastcka.heatmap import draw_heatmap, save_png
 from fastcka.sweep import run_sweep
 
 
@@ -80,7 +80,7 @@ def test_many_labels_are_thinned_by_blocks_and_said():
     figure = _draw(_blocks(150, 3), labels)
     shown = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert shown == [f"variant{at} seed0" for at in range(50)]
-    assert "100 labels left out" in figure.get_supxlabel()
+    assert "100 labels omitted" in figure.get_supxlabel()
     assert max(figure.get_size_inches()) < 20
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastcka.core.heatmap import draw_heatmap
+from fastcka.heatmap import draw_heatmap
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.slices import Slice
 from fastcka.report.source import Source
