@@ -90,9 +90,7 @@ def test_a_dollar_in_a_name_is_no_mathematics():
 
 
 def test_a_matrix_of_another_shape_is_refused():
-    with pytest.raises(
-        InputError, match=r"expected the shape \(3, 3\) for 3 labels; came \(2, 2\)"
-    ):
+    with pytest.raises(InputError, match=r"expected shape \(3, 3\) for 3 labels, got \(2, 2\)"):
         _draw(np.ones((2, 2)), ["a", "b", "c"])
 
 

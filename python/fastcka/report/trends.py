@@ -37,7 +37,7 @@ def trends(source: Source) -> Iterator[Item]:
         panels = [(title, trend(part, over=family)) for title, part in kinds(table, source)]
         panels = [(title, points) for title, points in panels if points]
         rows += [
-            [step, title, point.line, point.at, point.mean, point.sem, point.n]
+            [step, title, point.line, point.label, point.mean, point.sem, point.n]
             for title, points in panels
             for point in points
         ]
@@ -77,7 +77,7 @@ def _drawing(
     for axes, (title, points) in zip(grid, panels, strict=True):
         for at, layer in enumerate(layers):
             own = [point for point in points if point.line == layer]
-            x = [places.index(point.at) + (at - (len(layers) - 1) / 2) * width for point in own]
+            x = [places.index(point.label) + (at - (len(layers) - 1) / 2) * width for point in own]
             for center, point in zip(x, own, strict=True):
                 spread = ((np.arange(point.n) * 0.6180339887) % 1 - 0.5) * width * 0.8
                 axes.scatter(
@@ -97,7 +97,7 @@ def _drawing(
                 zorder=3,
             )
         counts = {
-            place: sorted({point.n for point in points if point.at == place}) for place in places
+            place: sorted({point.n for point in points if point.label == place}) for place in places
         }
         names = [
             plain(place) + "\nn = " + (" or ".join(map(str, counts[place])) or "0")
