@@ -49,23 +49,23 @@ def trajectory(kind, rng):
         return found
     early = rng.standard_normal(shape)
     states = {0: early, 100: 0.8 * early + 0.2 * final, 1100: final, 2100: final}
-    return {step: own + 0.3 * rng.standard_normal(shape) for step, own in states.items()}
+    return {step: state + 0.3 * rng.standard_normal(shape) for step, state in states.items()}
 
 
 def similarities(of, runs, rng):
     """Of weights, or of the activations that they make of the same examples."""
-    weights = {(run, step): own for run, found in runs.items() for step, own in found.items()}
+    weights = {(run, step): array for run, states in runs.items() for step, array in states.items()}
     if of == "weights":
         return WeightSimilarities(weights)
     x = rng.standard_normal((EXAMPLES, INPUTS))
-    arrays = {name: np.maximum(x @ own.T, 0) for name, own in weights.items()}
+    arrays = {name: np.maximum(x @ array.T, 0) for name, array in weights.items()}
     return ActivationSimilarities(arrays, np.arange(UNITS))
 
 
 def verdict(of, kind, seed, *, other):
     """The verdict on one planted training."""
     rng = np.random.default_rng([seed, sorted(TRUTH).index(kind)])
-    runs = {run: trajectory(kind, rng) for run in (("own", "other") if other else ("own",))}
+    runs = {run: trajectory(kind, rng) for run in (("main", "other") if other else ("main",))}
     questions = PHASES.questions(STEPS)
     (found,) = verdicts(
         questions, similarities(of, runs, rng), measure="", aligned=of == "activations"
