@@ -38,7 +38,7 @@ def analysis(conclusions, kind="activations"):
         (
             [TWO, NOT_OTHER],
             f"Yes: in all 2 layers, early (step 4) is {LESS}, {REASON} A second seed gives the "
-            "same result in 1 of 2 layers.",
+            "same result in 1 of these 2 layers.",
         ),
         (
             ["time may explain it", "mid is not closer"],

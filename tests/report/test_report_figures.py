@@ -135,6 +135,8 @@ def test_a_comparison_without_a_p_value_says_why(draw):
     caption = drawing.figure.get_supxlabel()
     assert "4 relabellings, which cannot give p below 0.5." in " ".join(caption.split())
     assert "permutation test" not in caption
+    assert "No interval: 4 models with 4 pairs are too few" in " ".join(caption.split())
+    assert "95% interval" not in caption
 
 
 def test_a_timeline_has_a_band(draw):

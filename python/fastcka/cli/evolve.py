@@ -117,10 +117,9 @@ def evolve(
                 for line in (*summary.limits, *analysis["notes"])
                 if line not in summary.sentences
             ]
-            rows = {name: "\n".join(summary.sentences)}
-            rows |= {"numbers": "\n".join(summary.numbers)} if summary.numbers else {}
-            rows |= {"not shown": "\n".join(limits)} if limits else {}
-            output.stdout().print(output.facts(rows))
+            rows = {name: summary.sentences, "numbers": summary.numbers, "not shown": limits}
+            texts = {title: output.lines(part) for title, part in rows.items() if part}
+            output.stdout().print(output.facts(texts))
             output.stdout().print()
         output.stdout().print(output.facts({"details": result.summary, "written": out}))
     for line in result.missing:

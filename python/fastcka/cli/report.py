@@ -66,7 +66,7 @@ def report(
         "tables": f"{len(result.tables):,}",
     }
     if result.not_drawn:
-        rows["not shown"] = "\n".join(
+        rows["not shown"] = output.lines(
             f"{item.what}: {item.reason}" + (f" ({_listed(item.where)})" if item.where else "")
             for item in result.not_drawn
         )

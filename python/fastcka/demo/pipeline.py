@@ -181,7 +181,7 @@ def run_demo(
         directory=place.directory,
         store=place.store,
         sweep=place.sweep,
-        results=place.results,  # not the absolute path of the sweep: like the other paths, relative to `directory`
+        results=place.results,  # relative to `directory`, as the other paths
         overview=place.overview,
         runs_trained=trained,
         runs_reused=len(runs) - trained,

@@ -23,7 +23,7 @@ CONCLUSIONS: Mapping[str, str] = {
     "no baseline": "{early} is less similar to {late}; no baseline is possible",
     "mid is not closer": "{early} is more similar to {late} than {mid} is",
     "undecided": "the data do not show which of {early} and {mid} is more similar to {late}",
-    "no interval": "no confidence interval",
+    "no interval": "the data allow no confidence interval",
 }
 """Each conclusion of a verdict, and what it means."""
 
@@ -106,16 +106,21 @@ def _sentence(kind: str, verdicts: Sequence[Verdict]) -> str:
     text += f"{first} is less similar to {last} than {middle} is, {reason}."
     second = conclusions[_MORE[0]]
     if second + conclusions[_MORE[2]]:
-        text += f" A second seed gives the same result in {_share(second, more, _KINDS[kind])}."
+        text += f" A second seed gives the same result in {_share_of_these(second, more, kind)}."
     return text
 
 
 def _share(count: int, total: int, noun: str) -> str:
     if total == 1:
-        return f"the only {noun}" if count else f"no {noun}"
-    if count == total:
-        return f"all {total} {noun}s"
-    return f"{count} of {total} {noun}s" if count else f"none of these {total} {noun}s"
+        return f"the only {noun}"
+    return f"all {total} {noun}s" if count == total else f"{count} of {total} {noun}s"
+
+
+def _share_of_these(count: int, total: int, kind: str) -> str:
+    noun = _KINDS[kind]
+    if total == 1:
+        return f"this {noun}" if count else f"no {noun}"
+    return f"{count or 'none'} of these {total} {noun}s"
 
 
 def _numbers(kind: str, verdicts: Sequence[Verdict]) -> Iterator[str]:

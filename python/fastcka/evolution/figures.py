@@ -149,7 +149,8 @@ def draw_activations(analysis: Analysis) -> Figure:
         zeros = [layer["sparsity"].get(phase, {}).get("zeros") for layer in layers.values()]
         shown = [np.nan if value is None else value for value in zeros]
         # No line: layers of branches, or layers that the user chose, have no order.
-        axes.plot(shown, "o", markersize=4, alpha=0.8, color=_color(i), label=phase)
+        x = np.arange(len(layers)) + 0.2 * (i - (len(analysis["phases"]) - 1) / 2)
+        axes.plot(x, shown, "o", markersize=4, color=_color(i), label=phase)
     axes.set_xticks(range(len(layers)), [_plain(n) for n in layers], rotation=90, fontsize=6)
     axes.set_title("share of zero activations", fontsize=9)
     axes.set_ylim(-0.02, 1.02)

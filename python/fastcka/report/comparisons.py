@@ -225,14 +225,16 @@ def _explanation(results: list[PairComparison]) -> str:
     lines = [
         f"{models} models. Top: pairs of models (points), their means (bars and numbers) and their "
         "number n.",
-        f"Bottom: difference of the means with its {results[0].confidence:.0%} interval (bootstrap "
-        "of models).",
+        "Bottom: difference of the means",
     ]
+    if any(math.isfinite(result.low) for result in results):
+        lines[-1] += f" with its {results[0].confidence:.0%} interval (bootstrap of models)"
+    lines[-1] += "."
     tested = sorted({r.permutations for r in results if math.isfinite(r.p)})
     if tested:
         count = f"{'' if len(tested) == 1 else 'at most '}{tested[-1]:,}"
         lines.append(f"p: permutation test of model labels, {count} relabellings.")
-    reasons = [note for r in results if not math.isfinite(r.p) for note in r.notes[:1]]
+    reasons = [note for result in results for note in result.notes]
     lines += [reason[0].upper() + reason[1:] + "." for reason in dict.fromkeys(reasons)]
     return "\n".join(lines)
 
