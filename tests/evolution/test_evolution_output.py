@@ -236,6 +236,7 @@ def contents(folder):
         ({"experiment": "attention"}, "experiment 'convolution', which the plan does not have"),
         ({"phases": {"early": 0}}, "other phases: early 4, mid 12, late 20 there, early 0, mid 12"),
         ({"checkpoints": "seed1"}, "other checkpoints: .*seed0' there, .*seed1' now"),
+        ({"weights_key": "model_state_dict"}, "another weights_key: none there, 'model_state_d"),
         ({"other": None}, "another second seed: .*seed1' there, none now"),
     ],
 )

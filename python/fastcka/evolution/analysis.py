@@ -12,8 +12,8 @@ NaN. Readers must accept unknown keys. The meaning of a key changes only with ``
                           another seed), "reason"}]
     steps                 steps (completed updates) of the usable checkpoints, ascending
     phases                {phase: step} in the plan, ascending
-    sources               {"checkpoints", "other" (absolute paths), "model", "probe" (a digest)};
-                          null if not given
+    sources               {"checkpoints", "other" (absolute paths), "weights_key", "strip",
+                          "model", "probe" (a digest)}; null if not given
     settings              {"permutations", "pool", "layers"}
     weights               {tensor: {
         shape                 shape in the checkpoint

@@ -112,8 +112,8 @@ def evolve(
         See `fastcka.capture.load_state`.
     overwrite
         Replace results in ``output`` that come from other input: another plan, other checkpoints,
-        another model, probe, pooling or list of layers. Results of experiments that are not in the
-        plan are removed.
+        other weights in them (``weights_key``, ``strip``), another model, probe, pooling or list of
+        layers. Results of experiments that are not in the plan are removed.
     progress
         Called with the name of each part before it begins.
 
@@ -139,6 +139,8 @@ def evolve(
     sources = {
         "checkpoints": str(checkpoints.resolve()),
         "other": None if other is None else str(Path(other).resolve()),
+        "weights_key": weights_key,
+        "strip": list(strip) or None,
         "model": _model_name(model),
         "probe": None if examples is None else examples.digest,
     }

@@ -18,11 +18,15 @@ _OTHER = {
     "phases": "other phases",
     "checkpoints": "other checkpoints",
     "other": "another second seed",
+    "weights_key": "another weights_key",
+    "strip": "another strip",
     "model": "another model",
     "probe": "another probe",
     "pool": "another pooling",
     "layers": "another list of layers",
 }
+_ADDABLE = {"other", "model", "probe", "pool", "layers"}
+"""Input that an earlier analysis may lack."""
 _REMEDY = "choose another folder, or replace the results with overwrite=True (--overwrite)"
 
 
@@ -45,8 +49,8 @@ def claim(
     plan
         Its experiments and their phases.
     inputs
-        Name -> value of the other inputs: "checkpoints", "other", "model", "probe", "pool" and
-        "layers"; None if not given.
+        Name -> value of the other inputs: "checkpoints", "other", "weights_key", "strip", "model",
+        "probe", "pool" and "layers"; None if not given.
     overwrite
         Accept all results of `fastcka.evolution.evolve` in the folder.
 
@@ -103,7 +107,7 @@ def _require_same_input(output: Path, analysis: Analysis, inputs: Mapping[str, A
     }
     for name, value in inputs.items():
         before = earlier.get(name)
-        if before is not None and before != value:
+        if before != value and not (before is None and name in _ADDABLE):
             raise InputError(
                 f"output: {output} contains results of experiment {analysis['experiment']!r} with "
                 f"{_OTHER[name]}: {_text(before)} there, {_text(value)} now; {_REMEDY}"
