@@ -13,7 +13,8 @@ order of the rows are therefore harmless. A pair of a model with itself is never
 from __future__ import annotations
 
 from fastcka.stats.blocks import BlockMeans, block_means
-from fastcka.stats.compare import PairComparison, PairGroup, compare_pairs, compare_values
+from fastcka.stats.compare import compare_pairs, compare_values
+from fastcka.stats.comparison import PairComparison, PairGroup
 from fastcka.stats.matrix import ModelMatrix, model_matrix
 from fastcka.stats.order import ordered
 from fastcka.stats.table import PairTable, read_results
