@@ -65,7 +65,7 @@ def similarities(kept, runs, rng):
 def verdict(kept, kind, seed, *, other):
     """The verdict on one simulated training."""
     rng = np.random.default_rng([seed, sorted(TRUTH).index(kind)])
-    runs = {run: trajectory(kind, rng) for run in (("own", "other") if other else ("own",))}
+    runs = {run: trajectory(kind, rng) for run in (("main", "other") if other else ("main",))}
     questions = PHASES.questions(STEPS)
     (answer,) = verdicts(
         questions, similarities(kept, runs, rng), measure="", aligned=kept == "activations"

@@ -1,17 +1,18 @@
-"""Do early features differ from late ones? From the training loop to the page, in one command.
+"""Compare early and late training phases, from the training loop to an HTML page.
 
     python examples/checkpoints.py [DIR] [--steps 400]
 
-Three kinds of network learn handwritten digits, two seeds each. A plan says at which steps they are
-saved; the recorder saves them; and the command line does the rest, as you would type it:
+Three kinds of networks, two seeds each, learn handwritten digits. A plan lists the steps at which
+the recorder saves them. Then the script runs these commands:
 
     fastcka checkpoints verify DIR/plan.json --dir DIR/seed0
     fastcka evolve DIR/plan.json --checkpoints DIR/seed0 --other DIR/seed1 --output DIR/results
         --model checkpoints:network --probe DIR/probe.npz
     fastcka report DIR/results
 
-It takes about two minutes on two cores. A run whose folder is there is not trained again: delete
-one of its checkpoints, and verify and evolve say which, with exit status 1.
+This takes about two minutes on two cores. A second run with the same options reuses the trained
+networks. If you delete a checkpoint first, verify and evolve name it and exit with status 1. For
+other options, use another DIR.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ BATCH_SIZE = 64
 
 
 def network(experiment, seed=0):
-    """Build the network of an experiment; `fastcka evolve --model` calls it."""
+    """Return the network of an experiment. `fastcka evolve --model` calls this function."""
     return build_network(EXPERIMENTS[experiment], seed)
 
 
 def train(plan, experiment, seed, directory, training):
-    """The training loop as anyone writes it, and the recorder in it."""
+    """An ordinary training loop with a recorder."""
     images, digits = (torch.from_numpy(a) for a in (training.images, training.digits))
     model = network(experiment, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -59,20 +60,22 @@ def train(plan, experiment, seed, directory, training):
 
 
 def fastcka(*arguments):
-    """Call the command line; returns its exit status."""
+    """Run a command of fastcka and return its exit status."""
     print(f"\n$ {shlex.join(['fastcka', *map(str, arguments)])}", flush=True)
-    # In this folder, where it finds the module `checkpoints` for --model.
+    # Run in this folder, so that --model finds the module `checkpoints`.
     command = [sys.executable, "-m", "fastcka", *map(str, arguments)]
     return subprocess.run(command, cwd=Path(__file__).parent, check=False).returncode
 
 
 def main():
-    """Plan, record, verify, evolve, report; exits with the first status that is not 0."""
+    """Plan, train, verify, evolve and report; exit with the highest status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, nargs="?", default=Path("checkpoints-example"))
     parser.add_argument("--steps", type=int, default=400, help="updates of each training")
     parser.add_argument("--experiments", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
-    parser.add_argument("--permutations", type=int, default=10, help="permuted weights")
+    parser.add_argument(
+        "--permutations", type=int, default=10, help="permutations of the weights in evolve"
+    )
     arguments = parser.parse_args()
     root, steps = arguments.directory.resolve(), arguments.steps
     root.mkdir(parents=True, exist_ok=True)
@@ -83,7 +86,7 @@ def main():
     training, probe = load_split()
     np.savez(root / "probe.npz", inputs=probe.images, ids=probe.ids, column_digit=probe.digits)
 
-    torch.set_num_threads(1)  # these networks are too small to share
+    torch.set_num_threads(1)  # these networks are too small for several threads
     for seed in SEEDS:
         for experiment in arguments.experiments:
             if not (root / f"seed{seed}" / experiment).exists():

@@ -307,17 +307,17 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_work")
 def test_a_file_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "demo").write_text("mine")
-    with pytest.raises(InputError, match="is a file"):
+    with pytest.raises(InputError, match="expected a directory, got the file"):
         run_demo(tmp_path / "demo")
     assert (tmp_path / "demo").read_text() == "mine"
-    with pytest.raises(InputError, match="cannot write in"):
+    with pytest.raises(InputError, match="cannot write to"):
         run_demo(tmp_path / "demo" / "below")
 
 
 @pytest.mark.usefixtures("no_work")
 def test_a_directory_with_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match=r"not empty and is no demo"):
+    with pytest.raises(InputError, match=r"which is not empty and has no demo\.json"):
         run_demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -334,7 +334,7 @@ def test_a_demo_with_other_settings_is_refused(copy: Path) -> None:
 def test_an_edited_sweep_is_not_overwritten(copy: Path) -> None:
     with (copy / "sweep.yaml").open("a") as file:
         file.write("precision: float64\n")
-    with pytest.raises(InputError, match=r"sweep\.yaml is not as the demo wrote it"):
+    with pytest.raises(InputError, match=r"sweep\.yaml was edited after the demo wrote it"):
         run_demo(copy, steps=STEPS, seeds=SEEDS)
     assert "float64" in (copy / "sweep.yaml").read_text()
 

@@ -1,4 +1,4 @@
-"""Small trainings whose checkpoints are written as the document does, and one analysis of them."""
+"""Small trainings with checkpoints of a plain torch.save loop, and one analysis of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build(experiment):
 
 
 def train(experiment, folder, seed):
-    """Save the dicts of the document's step 2 at `STEPS`."""
+    """Save step, state dict and loss at each of `STEPS`."""
     folder.mkdir(parents=True)
     torch.set_num_threads(1)
     model = build(experiment)

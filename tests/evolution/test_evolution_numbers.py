@@ -35,28 +35,28 @@ def test_weights(case):
     trained, experiment, content = case
     states = {name: state(trained, experiment, step) for name, step in PHASES.items()}
     assert set(content["weights"]) == set(states["early"])
-    for name, own in content["weights"].items():
+    for name, tensor in content["weights"].items():
         for pair, (a, b) in PAIRS.items():
             x, y = (states[phase][name].double().numpy() for phase in (a, b))
             u, v = x.ravel(), y.ravel()
             cosine = u @ v / np.sqrt((u @ u) * (v @ v))
-            assert own["similarity"][pair] == pytest.approx(cosine, abs=1e-12)
+            assert tensor["similarity"][pair] == pytest.approx(cosine, abs=1e-12)
             change = np.sqrt(((v - u) ** 2).sum() / (u**2).sum())
-            assert own["relative_change"][pair] == pytest.approx(change, abs=1e-12)
+            assert tensor["relative_change"][pair] == pytest.approx(change, abs=1e-12)
             if x.ndim > 1:
                 rows = [
                     np.dot(p.ravel(), q.ravel()) / np.linalg.norm(p) / np.linalg.norm(q)
                     for p, q in zip(x, y, strict=True)
                 ]
-                np.testing.assert_allclose(own["filters"][pair], rows, atol=1e-6)
-        assert ("filters" in own) == (len(own["shape"]) > 1)
+                np.testing.assert_allclose(tensor["filters"][pair], rows, atol=1e-6)
+        assert ("filters" in tensor) == (len(tensor["shape"]) > 1)
 
 
 def test_diversity_of_weights(case):
     trained, experiment, content = case
     seen = 0
-    for name, own in content["weights"].items():
-        for phase, found in own.get("diversity", {}).items():
+    for name, tensor in content["weights"].items():
+        for phase, found in tensor.get("diversity", {}).items():
             matrix = state(trained, experiment, PHASES[phase])[name].double().numpy()
             matrix = matrix.reshape(len(matrix), -1)
             squares = np.clip(np.linalg.eigvalsh(matrix @ matrix.T), 0, None)
@@ -78,18 +78,18 @@ def test_cka(case, analysed):
     from fastcka.store import Key, open_store
 
     with open_store(analysed / "activations") as store:
-        for layer, own in content["activations"].items():
+        for layer, facts in content["activations"].items():
             arrays = [store.read(Key(experiment, step, layer)) for step in content["steps"]]
             unbiased = oracle.cka_matrix(arrays, "unbiased")
-            np.testing.assert_allclose(own["cka_by_step"], unbiased, atol=1e-6)
+            np.testing.assert_allclose(facts["cka_by_step"], unbiased, atol=1e-6)
             biased = oracle.cka_matrix(arrays, "biased")
-            np.testing.assert_allclose(own["cka_biased_by_step"], biased, atol=1e-6)
+            np.testing.assert_allclose(facts["cka_biased_by_step"], biased, atol=1e-6)
             at = {step: position for position, step in enumerate(content["steps"])}
             for pair, (a, b) in PAIRS.items():
                 expected = unbiased[at[PHASES[a]], at[PHASES[b]]]
-                assert own["cka"][pair] == pytest.approx(expected, abs=1e-6)
+                assert facts["cka"][pair] == pytest.approx(expected, abs=1e-6)
             zeros = np.mean(arrays[at[12]] == 0)
-            assert own["sparsity"]["mid"]["zeros"] == pytest.approx(zeros)
+            assert facts["sparsity"]["mid"]["zeros"] == pytest.approx(zeros)
 
 
 def test_activations_are_those_of_the_checkpoint(trained, analysed):
@@ -108,7 +108,9 @@ def test_activations_are_those_of_the_checkpoint(trained, analysed):
 def test_attention_against_softmax_by_hand(trained, analysed, strict):
     content = strict(analysed / "attention_analysis.json")
     (facts,) = content["attention"].values()
-    weights = {name: own.double().numpy() for name, own in state(trained, "attention", 20).items()}
+    weights = {
+        name: tensor.double().numpy() for name, tensor in state(trained, "attention", 20).items()
+    }
     x = np.load(trained / "probe.npz")["inputs"] @ weights["0.weight"].T + weights["0.bias"]
     projected = x @ weights["1.self_attn.in_proj_weight"].T + weights["1.self_attn.in_proj_bias"]
     entropies, maps = [], []

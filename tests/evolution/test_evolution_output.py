@@ -1,4 +1,4 @@
-"""What `fastcka evolve` writes and says, and what it does when checkpoints are missing."""
+"""The files and messages of `fastcka evolve`, also when checkpoints are missing."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ def weights_only(trained, tmp_path):
     return call, checkpoints, output
 
 
-def test_the_documents_structure(analysed, strict):
+def test_the_files_of_an_experiment(analysed, strict):
     for name in ("attention", "convolution"):
         content = strict(analysed / f"{name}_analysis.json")
         assert (content["format"], content["schema_version"]) == ("fastcka.evolution", 1)
         assert content["complete"] is True
         assert content["missing"] == []
         pairs = {"early_vs_mid", "early_vs_late", "mid_vs_late"}
-        assert all(set(own["similarity"]) == pairs for own in content["weights"].values())
-        assert all(set(own["cka"]) == pairs for own in content["activations"].values())
+        assert all(set(part["similarity"]) == pairs for part in content["weights"].values())
+        assert all(set(part["cka"]) == pairs for part in content["activations"].values())
         for figure in ("features", "filters", "activations"):
             assert (analysed / f"{name}_{figure}.png").read_bytes().startswith(PNG)
 
 
-def test_every_verdict_stands_beside_its_baselines(analysed, strict):
+def test_every_verdict_has_its_baselines(analysed, strict):
     content = strict(analysed / "attention_analysis.json")
     for kind in ("weights", "activations"):
-        for own in content[kind].values():
-            (verdict,) = own["verdict"]
+        for part in content[kind].values():
+            (verdict,) = part["verdict"]
             assert verdict["steps"] == [4, 12, 20]
             baselines = verdict["baselines"]
             assert set(baselines) == {"time_matched", "step_0", "other_seed", "permuted"}
             assert baselines["time_matched"]["early_window"] == [4, 12]
             assert baselines["other_seed"]["available"]
             assert verdict["similarity"]["early_vs_late"] == pytest.approx(
-                own["similarity" if kind == "weights" else "cka"]["early_vs_late"], abs=1e-6
+                part["similarity" if kind == "weights" else "cka"]["early_vs_late"], abs=1e-6
             )
 
 
@@ -70,8 +70,8 @@ def test_the_summary_is_made_from_the_json_alone(analysed, tmp_path, strict):
     content["weights"]["0.weight"]["similarity"]["early_vs_late"] = -0.123456
     path.write_text(json.dumps(content))
     assert "| -0.123 |" in write_summary(tmp_path).read_text("utf-8")
-    for own in content["activations"].values():
-        for verdict in own["verdict"]:
+    for part in content["activations"].values():
+        for verdict in part["verdict"]:
             assert verdict["words"] in again
 
 
@@ -79,13 +79,14 @@ def test_weights_alone_need_no_model(weights_only, strict):
     call, _, output = weights_only
     done = call("--json")
     assert done.exit_code == 0
-    told = json.loads(done.stdout)
-    assert told["missing"] == []
+    answer = json.loads(done.stdout)
+    assert answer["missing"] == []
+    assert set(answer["answers"]) == {"attention", "convolution"}
     content = strict(output / "convolution_analysis.json")
     assert content["activations"] == {}
     assert content["weights"]
     assert any("No activations" in note for note in content["notes"])
-    assert any("No other seed" in note for note in content["notes"])
+    assert any("No second seed" in note for note in content["notes"])
     assert not (output / "convolution_activations.png").exists()
 
 
@@ -98,10 +99,10 @@ def test_a_deleted_checkpoint_is_named_and_the_status_is_1(weights_only, strict)
     assert "attention: step 12 (mid): missing" in done.stderr
     content = strict(output / "attention_analysis.json")
     assert content["complete"] is False
-    assert [own["step"] for own in content["missing"]] == [12]
+    assert [entry["step"] for entry in content["missing"]] == [12]
     # What can be compared is; the verdict needs all phases.
-    assert all(set(own["similarity"]) == {"early_vs_late"} for own in content["weights"].values())
-    assert all(own["verdict"] == [] for own in content["weights"].values())
+    assert all(set(part["similarity"]) == {"early_vs_late"} for part in content["weights"].values())
+    assert all(part["verdict"] == [] for part in content["weights"].values())
     assert strict(output / "convolution_analysis.json")["complete"] is True
     assert "**Missing: step 12 (mid).**" in (output / "summary_report.md").read_text("utf-8")
 
@@ -157,14 +158,14 @@ def test_checkpoints_of_two_architectures_are_refused(weights_only):
     torch.save(content, path)
     done = call()
     assert done.exit_code == 2
-    assert "tensor '1.bias' is (3,) at step 12 and (10,) at step 0" in done.stderr
+    assert "got shape (3,) at step 12 and (10,) at step 0" in done.stderr
 
 
 def test_a_wrong_call(trained, tmp_path):
     common = (trained / "plan.json", trained / "seed0", tmp_path / "output")
-    with pytest.raises(InputError, match="probe was given without model"):
+    with pytest.raises(InputError, match="model: expected a value, because probe was given"):
         evolve(*common, probe=trained / "probe.npz")
-    with pytest.raises(InputError, match="permutations must be at least 1"):
+    with pytest.raises(InputError, match="permutations: expected at least 1, got 0"):
         evolve(*common, permutations=0)
     assert not (tmp_path / "output").exists()
 
@@ -172,13 +173,13 @@ def test_a_wrong_call(trained, tmp_path):
 def test_an_analysis_of_another_schema_is_refused(tmp_path):
     path = tmp_path / "a_analysis.json"
     path.write_text('{"format": "fastcka.evolution", "schema_version": 99}')
-    with pytest.raises(InputError, match="schema_version: this fastcka reads 1, got 99"):
+    with pytest.raises(InputError, match="schema_version: expected 1, got 99"):
         read_analysis(path)
     path.write_text('{"format": "fastcka.evolution", "loss": NaN}')
     with pytest.raises(InputError, match="NaN is not JSON"):
         read_analysis(path)
     path.write_text("{}")
-    with pytest.raises(InputError, match="is no analysis"):
+    with pytest.raises(InputError, match="is not an analysis"):
         write_summary(tmp_path)
 
 
@@ -201,8 +202,114 @@ def test_the_report_includes_it(analysed, tmp_path):
     assert len(result.figures) == 6
     assert "more than time" in page
     verdicts = (tmp_path / "report" / "tables" / "evolution_verdicts.csv").read_text("utf-8")
-    assert verdicts.startswith("experiment,of,layer,early,mid,late,difference,low,high,over_time")
+    assert verdicts.startswith("experiment,kind,layer,early,mid,late,gap,low,high,time_control")
     analysis = read_analysis(analysed / "attention_analysis.json")
-    layer, own = next(iter(analysis["activations"].items()))
+    layer, part = next(iter(analysis["activations"].items()))
     row = next(r for r in verdicts.splitlines() if r.startswith(f"attention,activations,{layer},"))
-    assert float(row.split(",")[6]) == own["verdict"][0]["question"]["difference"]
+    assert float(row.split(",")[6]) == part["verdict"][0]["question"]["difference"]
+
+
+def evolved(trained, output, **options):
+    """Analyse the weights of one experiment of the plan."""
+    plan = json.loads((trained / "plan.json").read_text())
+    phases = options.pop("phases", {})
+    for name in list(plan["experiments"]):
+        if name != options.get("experiment", "convolution"):
+            del plan["experiments"][name]
+        for phase, step in phases.items():
+            if name in plan["experiments"]:
+                plan["experiments"][name]["checkpoints"][phase] = {"step": step}
+    options.pop("experiment", None)
+    file = output.parent / "one.json"
+    file.write_text(json.dumps(plan))
+    folder = options.pop("checkpoints", trained / "seed0")
+    return evolve(file, folder, output, permutations=1, **options)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"experiment": "attention"}, "experiment 'convolution', which the plan does not have"),
+        ({"phases": {"early": 0}}, "other phases: early 4, mid 12, late 20 there, early 0, mid 12"),
+        ({"checkpoints": "seed1"}, "other checkpoints: .*seed0' there, .*seed1' now"),
+        ({"weights_key": "model_state_dict"}, "another weights_key: none there, 'model_state_d"),
+        ({"other": None}, "another second seed: .*seed1' there, none now"),
+    ],
+)
+def test_results_of_other_input_are_replaced_only_on_request(trained, tmp_path, change, message):
+    output = tmp_path / "output"
+    evolved(trained, output, other=trained / "seed1")
+    before = contents(output)
+    options = {"other": trained / "seed1"} | change
+    if "checkpoints" in change:
+        options["checkpoints"] = trained / change["checkpoints"]
+    with pytest.raises(InputError, match=message) as caught:
+        evolved(trained, output, **options)
+    assert "overwrite=True (--overwrite)" in str(caught.value)
+    assert contents(output) == before
+    result = evolved(trained, output, **options, overwrite=True)
+    after = contents(output)
+    assert after != before
+    # Files of an experiment that the plan lacks are gone, and the summary does not have it.
+    names = {path.name for path in (*result.analyses, *result.figures, result.summary)}
+    assert set(after) == names
+
+
+def test_the_same_input_is_computed_again_and_more_input_may_be_added(trained, tmp_path):
+    output = tmp_path / "output"
+    evolved(trained, output)
+    first = contents(output)
+    evolved(trained, output)
+    assert contents(output) == first
+    evolved(trained, output, other=trained / "seed1")
+    assert contents(output) != first
+
+
+def test_files_without_an_analysis_are_not_replaced(trained, tmp_path):
+    output = tmp_path / "output"
+    output.mkdir()
+    for name in ("summary_report.md", "convolution_filters.png"):
+        mine = output / name
+        mine.write_text("mine")
+        with pytest.raises(InputError, match=f"contains {name}, but no analysis"):
+            evolved(trained, output)
+        assert mine.read_text() == "mine"
+        mine.unlink()
+    (output / "convolution_analysis.json").write_text("{}")
+    with pytest.raises(InputError, match=r"is not an analysis.*--overwrite"):
+        evolved(trained, output)
+    evolved(trained, output, overwrite=True)
+    (output / "thesis_analysis.json").write_text('{"chapters": 7}')
+    with pytest.raises(InputError, match=r"thesis_analysis\.json is not an analysis"):
+        evolved(trained, output, overwrite=True)
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(InputError, match=r"output: the folder .* cannot be created"):
+        evolved(trained, file)
+    assert file.read_text() == "mine"
+
+
+def test_the_command_answers_first(weights_only):
+    call, checkpoints, output = weights_only
+    done = call()
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip()]
+    assert lines[0][0] == "attention"
+    assert lines[0][1].startswith(("Yes: in ", "In part: in ", "No: in none of the "))
+    assert "early (step 4)" in lines[0][1]
+    assert [line[0] for line in lines if line[0] in ("numbers", "not", "details")] == [
+        *("numbers", "not", "numbers", "not", "details")
+    ]
+    assert "No second seed was given" in done.stdout
+    (checkpoints / "attention" / "checkpoint_step_00012.pt").unlink()
+    assert "No verdict: a phase has no usable checkpoint." in call().stdout
+    content = json.loads((output / "attention_analysis.json").read_text())
+    content["sources"]["other"] = "/seed1"
+    (output / "attention_analysis.json").write_text(json.dumps(content))
+    done = call()
+    assert done.exit_code == 2
+    assert "another second seed: '/seed1' there, none now" in " ".join(done.stderr.split())
+    assert call("--overwrite").exit_code == 1

@@ -1,4 +1,4 @@
-"""Verdicts: right on planted trainings, in the words that their baselines carry, and no others."""
+"""Verdicts are right on planted trainings and claim no more than their baselines support."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_the_question_alone_would_be_wrong_of_every_drift():
     """Why there are baselines: the inequality holds of a drift without any phases."""
     simulated = simulation()
     found = [simulated.verdict("weights", "drift", seed, other=False) for seed in range(12)]
-    assert all(own["question"]["answer"] == "yes" for own in found)
-    assert {own["conclusion"] for own in found} == {"time may explain it"}
+    assert all(v["question"]["answer"] == "yes" for v in found)
+    assert {v["conclusion"] for v in found} == {"time may explain it"}
     # An interval around zero is no finding that as much changed.
-    undecided = [o for o in found if o["baselines"]["time_matched"]["answer"] == "undecided"]
+    undecided = [v for v in found if v["baselines"]["time_matched"]["answer"] == "undecided"]
     assert undecided
-    assert all("cannot be told" in own["words"] for own in undecided)
+    assert all("do not show whether the network changed more" in v["words"] for v in undecided)
 
 
 def planted(steps, early=1.0, rng=None):
@@ -59,10 +59,10 @@ def planted(steps, early=1.0, rng=None):
     }
 
 
-def verdict_of(own, other=None, phases=(100, 1000, 2000), aligned=False):
-    names = {("own", step): weights for step, weights in own.items()}
+def verdict_of(main, other=None, phases=(100, 1000, 2000), aligned=False):
+    names = {("main", step): weights for step, weights in main.items()}
     names |= {("other", step): weights for step, weights in (other or {}).items()}
-    questions = Phases(dict(zip(("early", "mid", "late"), phases, strict=True))).questions(own)
+    questions = Phases(dict(zip(("early", "mid", "late"), phases, strict=True))).questions(main)
     (found,) = verdicts(questions, WeightSimilarities(names), measure="cosine", aligned=aligned)
     return found
 
@@ -70,7 +70,7 @@ def verdict_of(own, other=None, phases=(100, 1000, 2000), aligned=False):
 def test_without_any_baseline_it_says_so():
     found = verdict_of(planted((300, 1900, 2000)), phases=(300, 1900, 2000))
     assert found["conclusion"] == "no baseline"
-    assert "No baseline is possible" in found["words"]
+    assert "These checkpoints allow no baseline" in found["words"]
     assert not found["baselines"]["time_matched"]["available"]
     assert "50 to 100 updates after step 300" in found["baselines"]["time_matched"]["why"]
 
@@ -80,75 +80,75 @@ def test_without_a_control_for_time_nothing_follows():
     assert found["conclusion"] == "no control for time"
     assert "nothing follows" in found["words"]
     assert found["baselines"]["step_0"]["answer"] == "undecided"
-    assert "no nearer to late than step 0" in found["words"]
+    assert "early is no more similar to late than step 0" in found["words"]
 
 
 def test_the_other_run_decides_how_much_is_claimed():
     steps = (0, 100, 1000, 2000)
-    own = planted(steps)
-    alone = verdict_of(own)
+    main = planted(steps)
+    alone = verdict_of(main)
     assert alone["conclusion"] == "more than time, in one run"
-    assert "another seed's was not given" in alone["words"]
+    assert "no second seed was given" in alone["words"]
     assert "does not show two kinds of features" in alone["words"]
     assert alone["baselines"]["time_matched"]["early_window"] == [100, 1000]
     assert alone["baselines"]["time_matched"]["late_window"] == [1000, 2000]
-    same = verdict_of(own, planted(steps, rng=np.random.default_rng(6)))
+    same = verdict_of(main, planted(steps, rng=np.random.default_rng(6)))
     assert same["conclusion"] == "more than time, in two runs"
     flat = {
-        step: own[2000] + 0.1 * np.random.default_rng(step).standard_normal((32, 6))
+        step: main[2000] + 0.1 * np.random.default_rng(step).standard_normal((32, 6))
         for step in steps
     }
-    unlike = verdict_of(own, flat)
+    unlike = verdict_of(main, flat)
     assert unlike["conclusion"] == "more than time, but not in the other run"
     # The weights of two runs have their units in different orders: no difference is given.
     assert "difference" not in unlike["baselines"]["other_seed"]
 
 
-def test_early_may_be_the_nearer_one():
-    own = planted((0, 100, 1000, 2000))
-    own[100], own[1000] = own[1000], own[100]
-    found = verdict_of(own)
-    assert found["conclusion"] == "mid is not nearer"
+def test_early_may_be_the_more_similar_one():
+    main = planted((0, 100, 1000, 2000))
+    main[100], main[1000] = main[1000], main[100]
+    found = verdict_of(main)
+    assert found["conclusion"] == "mid is not closer"
     assert found["question"]["answer"] == "no"
 
 
-def test_equal_states_are_not_told_apart_by_rounding(rng):
+def test_rounding_does_not_distinguish_equal_states(rng):
     x = rng.standard_normal((64, 12)).astype(np.float32)
-    arrays = {("own", step): x for step in (1000, 2000)}
-    arrays["own", 100] = x + np.float32(1e-4) * rng.standard_normal(x.shape).astype(np.float32)
+    arrays = {("main", step): x for step in (1000, 2000)}
+    arrays["main", 100] = x + np.float32(1e-4) * rng.standard_normal(x.shape).astype(np.float32)
     questions = Phases({"early": 100, "mid": 1000, "late": 2000}).questions([100, 1000, 2000])
     similarities = ActivationSimilarities(arrays, np.arange(12))
     (found,) = verdicts(questions, similarities, measure="", aligned=True)
-    assert found["conclusion"] == "not distinguished"
+    assert found["conclusion"] == "undecided"
 
 
 def test_few_units_give_no_interval(rng):
-    own = {step: rng.standard_normal((5, 4)) for step in (100, 1000, 2000)}
-    found = verdict_of(own)
+    main = {step: rng.standard_normal((5, 4)) for step in (100, 1000, 2000)}
+    found = verdict_of(main)
     assert found["conclusion"] == "no interval"
     assert found["question"]["interval"] is None
-    assert "5 rows" in found["words"]
+    assert "at least 8 rows (filters), got 5" in found["words"]
 
 
 def test_the_jackknife_by_hand(rng):
     """Leaving out one of 16 rows each: the textbook formula, with t of 15 degrees of freedom."""
-    own = {step: rng.standard_normal((16, 3)) + step / 1000 for step in (100, 1000, 2000)}
+    main = {step: rng.standard_normal((16, 3)) + step / 1000 for step in (100, 1000, 2000)}
 
     def difference(keep):
-        e, m, late = (own[step][keep].ravel() for step in (100, 1000, 2000))
+        e, m, late = (main[step][keep].ravel() for step in (100, 1000, 2000))
         cosine = [v @ late / np.linalg.norm(v) / np.linalg.norm(late) for v in (m, e)]
         return cosine[0] - cosine[1]
 
     left_out = [difference(np.arange(16) != row) for row in range(16)]
     error = np.sqrt(15 / 16 * sum((d - np.mean(left_out)) ** 2 for d in left_out))
     value, reach = difference(np.arange(16) >= 0), 2.13145 * error
-    found = verdict_of(own)["question"]
+    found = verdict_of(main)["question"]
     assert found["difference"] == pytest.approx(value)
     np.testing.assert_allclose(found["interval"], [value - reach, value + reach], atol=2e-6)
 
 
 def test_resampled_cka_by_the_textbook(rng):
-    arrays = {("own", s): rng.standard_normal((40, 9)) for s in (1, 2)}
+    arrays = {("main", s): rng.standard_normal((40, 9)) for s in (1, 2)}
     similarities = ActivationSimilarities(arrays, np.repeat(np.arange(3), 3), seed=4)
     names, whole, (examples, columns) = similarities.matrices()
     a, b = (arrays[name] for name in names)
@@ -177,8 +177,8 @@ def test_permuted_weights_exactly(rng):
     from itertools import permutations
 
     x, y = rng.standard_normal((2, 5)) + 0.5
-    found = WeightSimilarities({("own", 1): x[:, None], ("own", 2): y[:, None]}).permuted(
-        ("own", 1), ("own", 2)
+    found = WeightSimilarities({("main", 1): x[:, None], ("main", 2): y[:, None]}).permuted(
+        ("main", 1), ("main", 2)
     )
     norm = np.linalg.norm(x) * np.linalg.norm(y)
     every = [x @ y[list(order)] / norm for order in permutations(range(5))]
@@ -188,8 +188,8 @@ def test_permuted_weights_exactly(rng):
 
 def test_permuted_examples(rng):
     x = rng.standard_normal((50, 8))
-    arrays = {("own", 1): x, ("own", 2): x + rng.standard_normal(x.shape)}
-    found = ActivationSimilarities(arrays, np.arange(8)).permuted(("own", 1), ("own", 2))
+    arrays = {("main", 1): x, ("main", 2): x + rng.standard_normal(x.shape)}
+    found = ActivationSimilarities(arrays, np.arange(8)).permuted(("main", 1), ("main", 2))
     assert found["p"] == pytest.approx(1 / 40)
     assert abs(found["mean"]) < 3 * found["sd"]
     assert found["mean"] + 5 * found["sd"] < oracle.cka(*arrays.values(), "unbiased")
@@ -208,6 +208,9 @@ def test_phases():
     assert list(phases.pairs())[:2] == ["first_vs_early", "first_vs_mid"]
     assert len(phases.pairs()) == 6
     asked = phases.questions([0, 1, 5, 9])
-    assert [own.names for own in asked] == [("first", "early", "late"), ("first", "mid", "late")]
-    with pytest.raises(InputError, match="steps of their own"):
+    assert [question.names for question in asked] == [
+        ("first", "early", "late"),
+        ("first", "mid", "late"),
+    ]
+    with pytest.raises(InputError, match="expected a different step for each phase"):
         Phases({"early": 1, "mid": 1})

@@ -22,15 +22,15 @@ def test_it_says_what_it_wrote(call, results_folder, models, planted, tmp_path):
     folder = results_folder(models, planted)
     done = call(folder, "--out", tmp_path / "out", "--permutations", 99, "--json")
     assert done.exit_code == 0
-    told = json.loads(done.stdout)
-    assert told["page"] == str(tmp_path / "out" / "index.html")
+    answer = json.loads(done.stdout)
+    assert answer["page"] == str(tmp_path / "out" / "index.html")
     assert {
         "what": "Timelines",
-        "reason": "pairs stand at one step only: step 100",
+        "reason": "a timeline needs pairs at two or more steps, got step 100",
         "where": [],
-    } in (told["not_drawn"])
+    } in (answer["not_drawn"])
     words = call(folder, "--out", tmp_path / "out", "--permutations", 99)
-    assert "Timelines: pairs stand at one step only: step 100" in words.stdout
+    assert "Timelines: a timeline needs pairs at two or more steps, got step 100" in words.stdout
 
 
 def test_a_wrong_call_exits_with_2(call, results_folder, models, planted, tmp_path):

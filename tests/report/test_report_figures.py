@@ -1,4 +1,4 @@
-"""The figures as objects: what stands on them."""
+"""The figures as objects: titles, captions, labels and points."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import pytest
 
 from fastcka.report.blocks import blocks
 from fastcka.report.comparisons import comparisons
+from fastcka.report.data import ReportData
 from fastcka.report.facts import read_facts
 from fastcka.report.items import Drawing
 from fastcka.report.matrices import matrices
 from fastcka.report.roles import find_roles
 from fastcka.report.slices import cut
-from fastcka.report.source import Source
 from fastcka.report.timelines import timelines
 from fastcka.report.trends import trends
 from fastcka.stats import read_results
 
-CAPTION = "n = 4,413 examples · d = 256 · unbiased CKA · filter: region:^(?!Atlantis).*"
+CAPTION = "4,413 examples · 256 features · unbiased CKA · example filter: region:^(?!Atlantis).*"
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def draw(results_folder, models, planted):
         table = read_results(folder)
         roles = find_roles(table)
         parts = cut(table, roles)
-        source = Source(parts, roles, read_facts(folder), frozenset(parts.moments), 99)
-        return [item for item in view(source) if isinstance(item, Drawing)]
+        data = ReportData(parts, roles, read_facts(folder), frozenset(parts.steps), 99)
+        return [item for item in view(data) if isinstance(item, Drawing)]
 
     return make
 
@@ -41,7 +41,7 @@ def texts(axis_labels):
 
 
 @pytest.mark.parametrize("view", [matrices, blocks, comparisons, trends, timelines])
-def test_n_d_estimator_and_filter_stand_on_every_figure(draw, view):
+def test_every_caption_has_examples_features_estimator_and_filter(draw, view):
     drawings = draw(view, steps=(10, 100))
     assert drawings
     for drawing in drawings:
@@ -86,7 +86,7 @@ def test_comparisons_show_every_pair(draw):
     assert texts(upper.get_xticklabels())[1].endswith("n = 20")
 
 
-def test_the_trend_has_a_line_for_each_layer_and_the_pairs_as_points(draw):
+def test_the_trend_has_a_mean_for_each_layer_and_the_pairs_as_points(draw):
     (drawing,) = draw(trends)
     same, different = drawing.figure.axes
     assert texts(different.get_legend().get_texts()) == ["layer 3", "layer 4"]
@@ -95,12 +95,56 @@ def test_the_trend_has_a_line_for_each_layer_and_the_pairs_as_points(draw):
     assert points == [20, 20, 20, 20]
 
 
+@pytest.mark.parametrize(
+    ("names", "order", "connected"),
+    [
+        (("PT2", "PT3"), {}, False),
+        (("PT2", "PT3"), {"family": ["PT3", "PT2"]}, True),
+        (("PT2", "PT3"), {"family": ["PT3"]}, False),
+        (("10", "9"), {}, True),
+    ],
+)
+def test_lines_connect_families_only_if_they_have_an_order(
+    results_folder, models, names, order, connected
+):
+    renamed = {
+        name: labels | {"family": names[labels["family"] == "PT3"]}
+        for name, labels in models.items()
+    }
+    folder = results_folder(renamed, lambda *_: 0.5, config={"compare": {"order": order}})
+    facts = read_facts(folder)
+    table = read_results(folder, order=facts.order)
+    roles = find_roles(table)
+    data = ReportData(cut(table, roles), roles, facts, frozenset({"100"}), 99)
+    (drawing,) = (item for item in trends(data) if isinstance(item, Drawing))
+    means = [line for axes in drawing.figure.axes for line in axes.lines if len(line.get_xdata())]
+    styles = {line.get_linestyle() for line in means if line.get_marker() == "o"}
+    assert styles == ({"-"} if connected else {"None"})
+
+
+def test_a_comparison_without_a_p_value_says_why(draw):
+    # Cross-seed pairs of 2 variants and 2 seeds: 4 labellings, 2 of which swap the names only.
+    def few(a, b):
+        return a["seed"] != b["seed"] and all(
+            labels["seed"] in ("orig", 1) and labels["variant"] in "ab" for labels in (a, b)
+        )
+
+    drawing = draw(comparisons, keep=few)[0]
+    labels = texts(drawing.figure.axes[1].get_xticklabels())
+    assert labels == ["layer 3\nno p-value", "layer 4\nno p-value"]
+    caption = drawing.figure.get_supxlabel()
+    assert "4 relabellings, which cannot give p below 0.5." in " ".join(caption.split())
+    assert "permutation test" not in caption
+    assert "No interval: 4 models with 4 pairs are too few" in " ".join(caption.split())
+    assert "95% interval" not in caption
+
+
 def test_a_timeline_has_a_band(draw):
     drawing = draw(timelines, steps=(0, 50, 100))[0]
     same, different = drawing.figure.axes
     assert len(same.collections) == 2  # a band for each layer
     assert list(same.lines[0].get_xdata()) == [0, 50, 100]
-    assert "band: lowest and highest" in drawing.figure.get_supxlabel()
+    assert "Band: lowest and highest" in drawing.figure.get_supxlabel()
     assert different.get_title(loc="left").startswith("different variant")
 
 
@@ -109,9 +153,9 @@ def test_a_dollar_in_a_name_is_no_mathematics(results_folder, planted):
     folder = results_folder(names, planted)
     table = read_results(folder)
     roles = find_roles(table)
-    source = Source(cut(table, roles), roles, read_facts(folder), frozenset({"100"}), 99)
+    data = ReportData(cut(table, roles), roles, read_facts(folder), frozenset({"100"}), 99)
     for view in (matrices, blocks, comparisons):
-        for item in view(source):
+        for item in view(data):
             if isinstance(item, Drawing):
                 item.figure.canvas.draw()
                 labels = texts(item.figure.axes[0].get_yticklabels())

@@ -68,7 +68,7 @@ def test_comparisons_are_of_like_with_like(results_folder, models, planted):
     write_report(folder, permutations=199)
     rows = rows_of(folder / "report" / "tables" / "comparisons.csv")
     by = {(row["question"], row["family"]): row for row in rows}
-    variant = by["same against different variant", "PT2"]
+    variant = by["same vs different variant", "PT2"]
     values = defaultdict(list)
     for row in rows_of(folder / "results.csv"):
         if row["family_a"] == row["family_b"] == "PT2" and row["seed_a"] != row["seed_b"]:
@@ -78,9 +78,9 @@ def test_comparisons_are_of_like_with_like(results_folder, models, planted):
     assert float(variant["difference"]) == pytest.approx(difference, abs=1e-12)
     assert float(variant["low"]) < difference < float(variant["high"])
     assert float(variant["p"]) <= 0.05
-    seed = by["same against different seed", "PT2"]
+    seed = by["same vs different seed", "PT2"]
     assert int(seed["pairs_first"]) + int(seed["pairs_second"]) == 27  # of two variants
-    family = by["within one family against within another", "PT2, PT3"]
+    family = by["within one family vs within another", "PT2, PT3"]
     assert float(family["p"]) > 0.05
     assert int(family["models"]) == 18
 
@@ -88,14 +88,14 @@ def test_comparisons_are_of_like_with_like(results_folder, models, planted):
 def test_every_view_that_is_missing_has_its_reason(results_folder, planted):
     models = {f"m-{at}": {"task": at % 2} for at in range(5)}
     result = write_report(results_folder(models, planted), permutations=99)
-    told = {item.what: item.reason for item in result.not_drawn}
-    assert "--variant FIELD (there are: task)" in told["Block means"]
-    assert "--family FIELD" in told["Trend over families"]
-    assert "one step only: step 100" in told["Timelines"]
-    assert "Same against different variant" in told
-    assert "Same against different seed" in told
+    reasons = {item.what: item.reason for item in result.not_drawn}
+    assert "--variant FIELD (factors: task)" in reasons["Block means"]
+    assert "--family FIELD" in reasons["Trend over families"]
+    assert "two or more steps, got step 100" in reasons["Timelines"]
+    assert "Same vs different variant" in reasons
+    assert "Same vs different seed" in reasons
     page = result.page.read_text(encoding="utf-8")
-    for what in told:
+    for what in reasons:
         assert what in page
 
 
@@ -133,7 +133,7 @@ def test_many_steps_are_all_in_the_tables_and_the_last_is_drawn(results_folder, 
     assert len([path for path in everything.figures if path.name.startswith("matrix")]) == 4
 
 
-def test_final_steps_of_their_own_make_one_slice(results_folder, models, planted):
+def test_models_at_different_steps_make_one_slice(results_folder, models, planted):
     folder = results_folder(models, planted)
     text = (folder / "results.csv").read_text(encoding="utf-8")
     rows = list(csv.reader(text.splitlines()))
@@ -146,8 +146,8 @@ def test_final_steps_of_their_own_make_one_slice(results_folder, models, planted
         csv.writer(file).writerows(rows)
     result = write_report(folder, permutations=99)
     names = {path.name for path in result.tables}
-    assert "matrix_PT2_layer3_stepown.csv" in names
-    assert "matrix_all_layer3_stepown.csv" in names
+    assert "matrix_PT2_layer3_stepmixed.csv" in names
+    assert "matrix_all_layer3_stepmixed.csv" in names
 
 
 def test_a_report_is_replaced_and_nothing_else(results_folder, models, planted, tmp_path):
@@ -172,7 +172,7 @@ def test_a_report_is_replaced_and_nothing_else(results_folder, models, planted, 
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years")
-    with pytest.raises(InputError, match="something else than a report"):
+    with pytest.raises(InputError, match="expected a new or empty folder or an earlier report"):
         write_report(folder, out=other)
     assert write_report(folder, out=tmp_path / "new" / "one", permutations=99).page.is_file()
 
@@ -192,8 +192,8 @@ def test_without_run_json_the_report_says_what_is_unknown(results_folder, models
     folder = results_folder(models, planted)
     (folder / "run.json").write_text("{}")
     result = write_report(folder, permutations=99)
-    assert any("run.json could not be read" in item.reason for item in result.not_drawn)
-    assert "d unknown" in result.page.read_text(encoding="utf-8")
+    assert any("run.json cannot be read" in item.reason for item in result.not_drawn)
+    assert "unknown number of features" in result.page.read_text(encoding="utf-8")
 
 
 def test_an_empty_table_is_refused(results_folder, models, planted):
@@ -203,13 +203,13 @@ def test_an_empty_table_is_refused(results_folder, models, planted):
     assert not (folder / "report").exists()
 
 
-def test_models_at_steps_of_their_own_are_not_called_final(results_folder, models, planted):
+def test_models_at_different_steps_are_not_called_final(results_folder, models, planted):
     folder = results_folder(models, planted)
     rows = (folder / "results.csv").read_text().replace("PT3-c-2,100,", "PT3-c-2,110,")
     (folder / "results.csv").write_text(rows)
     result = write_report(folder, permutations=19)
     page = result.page.read_text()
-    assert "each model&#39;s own step (100 to 110)" in page
+    assert "one step per model (100 to 110)" in page
     assert "final" not in page
 
 

@@ -21,7 +21,7 @@ def by_hand(models, values, field):
 
 
 def test_the_exact_p_value_equals_brute_force(grid, pair_table, rng):
-    models = grid(2, 3)
+    models = grid(2, 4)
     values = {pair: float(rng.normal()) for pair in itertools.combinations(models, 2)}
     result = compare_pairs(
         pair_table(models, lambda a, b, *_: values.get((a, b), values.get((b, a)))), same="variant"
@@ -31,13 +31,13 @@ def test_the_exact_p_value_equals_brute_force(grid, pair_table, rng):
     labels = [f["variant"] for f in models.values()]
     all_of_them = [
         by_hand(dict(zip(models, ({"variant": v} for v in order), strict=True)), values, "variant")
-        for order in itertools.permutations(labels)
+        for order in sorted(set(itertools.permutations(labels)))
     ]
     center = np.mean(all_of_them)
     extreme = [abs(d - center) >= abs(observed - center) - 1e-9 for d in all_of_them]
     assert result.p == pytest.approx(np.mean(extreme), abs=1e-12)
-    assert (result.exact, result.permutations) == (True, 20)  # 6! / (3! 3!)
-    assert (result.first.n_pairs, result.second.n_pairs, result.n_models) == (6, 9, 6)
+    assert (result.exact, result.permutations) == (True, 70)  # 8! / (4! 4!)
+    assert (result.first.n_pairs, result.second.n_pairs, result.n_models) == (12, 16, 8)
 
 
 def test_a_planted_difference_is_found(grid, pair_table, rng):
@@ -108,16 +108,45 @@ def test_too_few_models_for_an_interval(pair_table):
     result = compare_pairs(pair_table(models, lambda a, b, *_: 0.1 * (a[0] == b[0])))
     assert np.isnan(result.low)
     assert any("no interval: 3 models" in note for note in result.notes)
-    assert result.p == pytest.approx(1 / 3)  # 0.1, -0.05, -0.05: one labelling of three
+    assert np.isnan(result.p)
+    assert "3 relabellings, which cannot give p below 0.33" in result.notes[0]
+
+
+def test_relabellings_that_swap_names_count_once(grid, pair_table, rng):
+    # 2 variants x 3 seeds: 20 labellings, but each has a mirror image with the same difference.
+    values = rng.normal(size=100).tolist()
+    result = compare_pairs(pair_table(grid(2, 3), lambda *_: values.pop()))
+    assert (result.exact, result.permutations) == (True, 20)
+    assert np.isnan(result.p)
+    assert result.notes[0] == (
+        "no p-value: these models have 20 relabellings, which cannot give p below 0.1"
+    )
+    # Two families of three have no mirror image: the difference changes its sign.
+    values = rng.normal(size=100).tolist()
+    table = pair_table(grid(1, 3, families=("f", "g")), lambda *_: values.pop())
+    assert 0.05 <= compare_values(table, first="f", second="g").p <= 1
+
+
+@pytest.mark.parametrize(("variants", "count", "floor"), [(2, 4, "0.5"), (3, 36, "0.17")])
+def test_few_relabellings_give_no_p_value(grid, pair_table, rng, variants, count, floor):
+    # Cross-seed pairs of 2 seeds: (v!)^2 labellings, of which v! give the same groups of pairs.
+    values = rng.normal(size=100).tolist()
+    table = pair_table(
+        grid(variants, 2), lambda *_: values.pop(), keep=lambda a, b: a["seed"] != b["seed"]
+    )
+    result = compare_pairs(table)
+    assert np.isnan(result.p)
+    assert f"{count} relabellings, which cannot give p below {floor}" in result.notes[0]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"same": "task"}, "no field 'task'"),
-        ({"same": "layer"}, "no pair of models is of 'different layer'"),
-        ({"permutations": 0}, "permutations, draws, confidence"),
-        ({"confidence": 95}, "permutations, draws, confidence"),
+        ({"same": "layer"}, "expected pairs of 'different layer', got none"),
+        ({"permutations": 18}, "permutations: expected at least 19"),
+        ({"draws": 99}, "draws: expected at least 100"),
+        ({"confidence": 95}, "confidence: expected a number between 0 and 1"),
         ({"permute_within": "famly"}, "did you mean family"),
     ],
 )

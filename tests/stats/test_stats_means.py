@@ -60,7 +60,7 @@ def test_the_same_model_under_two_names_is_not_a_cross_seed_pair(pair_table):
     table = pair_table(models, lambda a, b, *_: 1.0 if "x" in a and "x" in b else 0.3)
     result = block_means(table, by="variant", cross="seed")
     assert (result.mean[0, 0], result.n[0, 0]) == (pytest.approx(0.3), 2)
-    assert result.left_out == {"one variant and no two values of 'seed'": 1}
+    assert result.left_out == {"within one variant, not between two values of 'seed'": 1}
 
 
 def test_a_model_with_itself_and_undefined_pairs_are_in_no_mean(columns, irregular):
@@ -73,7 +73,7 @@ def test_a_model_with_itself_and_undefined_pairs_are_in_no_mean(columns, irregul
     rows["cka"][0] = float("nan")
     result = block_means(PairTable.from_columns(rows))
     assert np.nanmax(result.mean) == 0.5
-    assert result.left_out == {"a model with itself": 1, "without a value": 1}
+    assert result.left_out == {"of a model with itself": 1, "without a value": 1}
 
 
 def test_the_trend_has_a_point_for_each_family_and_layer(grid, pair_table):
@@ -85,14 +85,14 @@ def test_the_trend_has_a_point_for_each_family_and_layer(grid, pair_table):
         layers=("3", "4"),
     )
     points = trend(table)
-    got = {(p.line, p.at): (round(p.mean, 12), p.n) for p in points}
+    got = {(p.line, p.label): (round(p.mean, 12), p.n) for p in points}
     assert got == {
         ("3", "f2"): (0.3, 6),
         ("3", "f10"): (0.8, 6),
         ("4", "f2"): (0.4, 6),
         ("4", "f10"): (0.9, 6),
     }
-    assert [p.at for p in points] == ["f2", "f10", "f2", "f10"]
+    assert [p.label for p in points] == ["f2", "f10", "f2", "f10"]
 
 
 def test_the_band_of_a_timeline_is_between_combinations_of_seeds(grid, pair_table):

@@ -42,12 +42,12 @@ def test_one_and_one_point_nought_are_one_label(pair_table):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.pop("model_a"), "no column 'model_a'"),
-        (lambda c: c["cka"].pop(), "different lengths"),
+        (lambda c: c.pop("model_a"), "column 'model_a' is missing"),
+        (lambda c: c["cka"].pop(), "columns of equal length"),
         (lambda c: c["cka"].__setitem__(0, "much"), "column 'cka'"),
-        (lambda c: c["estimator"].__setitem__(0, "biased"), "different estimators"),
-        (lambda c: c["seed_a"].__setitem__(0, "9"), "has two values of 'seed'"),
-        (lambda c: [column.append(column[0]) for column in c.values()], "stands there twice"),
+        (lambda c: c["estimator"].__setitem__(0, "biased"), "rows of one estimator"),
+        (lambda c: c["seed_a"].__setitem__(0, "9"), "one value of 'seed'"),
+        (lambda c: [column.append(column[0]) for column in c.values()], "expected each pair once"),
     ],
 )
 def test_a_table_that_cannot_be_trusted_is_refused(columns, irregular, change, message):
@@ -62,7 +62,7 @@ def test_the_same_pair_the_other_way_round_is_the_same_pair(columns, irregular):
     for name, column in list(wrong.items()):
         other = {"a": "b", "b": "a"}.get(name[-1]) if name[-2] == "_" else None
         column.append(wrong[name if other is None else name[:-1] + other][0])
-    with pytest.raises(InputError, match="stands there twice"):
+    with pytest.raises(InputError, match="expected each pair once"):
         PairTable.from_columns(wrong)
 
 

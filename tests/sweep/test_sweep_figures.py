@@ -10,8 +10,8 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.image import imread
 
-from fastcka.core.heatmap import draw_heatmap, save_png
 from fastcka.errors import InputError
+from fastcka.heatmap import draw_heatmap, save_png
 from fastcka.sweep import run_sweep
 
 
@@ -80,7 +80,7 @@ def test_many_labels_are_thinned_by_blocks_and_said():
     figure = _draw(_blocks(150, 3), labels)
     shown = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert shown == [f"variant{at} seed0" for at in range(50)]
-    assert "100 labels left out" in figure.get_supxlabel()
+    assert "100 labels omitted" in figure.get_supxlabel()
     assert max(figure.get_size_inches()) < 20
 
 
@@ -90,9 +90,7 @@ def test_a_dollar_in_a_name_is_no_mathematics():
 
 
 def test_a_matrix_of_another_shape_is_refused():
-    with pytest.raises(
-        InputError, match=r"expected the shape \(3, 3\) for 3 labels; got \(2, 2\)"
-    ):
+    with pytest.raises(InputError, match=r"expected shape \(3, 3\) for 3 labels, got \(2, 2\)"):
         _draw(np.ones((2, 2)), ["a", "b", "c"])
 
 

@@ -1,4 +1,4 @@
-"""``fastcka demo``: the whole tool at work on real data."""
+"""``fastcka demo``: train small networks on real data and compare them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from fastcka.cli import output
 
 def demo(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where everything is written.")
+        Path, typer.Argument(metavar="DIR", help="Folder for all files of the demo.")
     ] = Path("fastcka-demo"),
     steps: Annotated[
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Training steps to compare, such as 0,20,100 for a shorter demo.",
+            help="Training steps to compare; for a shorter demo, 0,20,100.",
         ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds of each kind of network.")
     ] = None,
 ) -> None:
-    """Train small networks on real handwritten digits and compare all their layers.
+    """Train small networks on handwritten digits and compare all their layers.
 
-    Takes a minute or so. Run again, it takes up what is already in DIR.
+    The demo takes about a minute. A second run resumes.
     """
     from fastcka.demo import DEFAULT_SEEDS, DEFAULT_STEPS, print_report, run_demo
 
@@ -46,6 +46,6 @@ def _whole_numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(
-            f"expected whole numbers with commas between, such as 0,20,100; came {text!r}",
+            f"expected whole numbers separated by commas, such as 0,20,100, got {text!r}",
             param_hint="--steps",
         ) from None

@@ -1,4 +1,4 @@
-"""``fastcka evolve``: how the phases of a training run differ."""
+"""``fastcka evolve``: compare the phases of a training run."""
 
 from __future__ import annotations
 
@@ -11,58 +11,72 @@ from fastcka.cli import arguments, output
 
 
 def evolve(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan's JSON file.")],
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The JSON file of the plan.")],
     checkpoints: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", help="Holds DIR/<experiment>/checkpoint_step_00100.pt and so on."
+            metavar="DIR",
+            help="Folder with DIR/<experiment>/checkpoint_step_00100.pt and so on.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--output", metavar="OUT", help="Where the results go.")],
+    out: Annotated[Path, typer.Option("--output", metavar="OUT", help="Folder for the results.")],
     other: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Another seed's checkpoints of the same plan: a baseline."
+            metavar="DIR",
+            help="Checkpoints of the same plan with a second seed, used as a baseline.",
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="PKG.MODULE:FACTORY",
-            help="Makes the network; its parameter `experiment`, if it has one, is the name.",
+            help="Function that builds the network. Its parameter `experiment`, if it has one, "
+            "receives the name of the experiment.",
         ),
     ] = None,
     probe: Annotated[
         Path | None,
-        typer.Option(metavar="PROBE.npz", help="Examples: inputs, and ids if there are."),
+        typer.Option(metavar="PROBE.npz", help="Probe examples: inputs and, optionally, ids."),
     ] = None,
     layers: Annotated[
         list[str] | None,
         typer.Option(
             "--layer",
             metavar="PATTERN",
-            help="Modules whose activations are compared; may be repeated. Else all that the "
-            "network itself calls.",
+            help="Compare the activations of these modules (default: the children of the network). "
+            "May be repeated.",
         ),
     ] = None,
     pool: Annotated[
-        str, typer.Option(help="flatten, mean_tokens, last_token, cls or spatial_mean.")
+        str,
+        typer.Option(
+            help="How to pool activations: flatten, mean_tokens, last_token, cls or spatial_mean."
+        ),
     ] = "flatten",
     permutations: Annotated[
-        int, typer.Option(min=1, help="Permuted weights beside each diversity.")
+        int,
+        typer.Option(min=1, help="Permutations of the weights for the null distribution."),
     ] = 20,
     weights_key: arguments.WeightsKey = None,
     strip: arguments.Strip = None,
     trust_pickle: arguments.TrustPickle = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace results of another plan, other checkpoints, another model or probe.",
+        ),
+    ] = False,
     json: arguments.Json = False,
 ) -> None:
     """Compare the phases of each experiment: weights and, with a model and a probe, activations.
 
-    Exit status 1 if a planned checkpoint is missing or damaged; what can be compared without it is.
+    The exit status is 1 if a checkpoint is missing or damaged. The other checkpoints are compared.
     """
     from fastcka.evolution import evolve as run
     from fastcka.evolution import read_analysis
-    from fastcka.evolution.summary import verdict_lines
+    from fastcka.evolution.answer import answer
 
     with output.progress_bars() as bars:
         task = bars.add_task("evolve", total=None)
@@ -79,11 +93,15 @@ def evolve(
             weights_key=weights_key,
             strip=strip or (),
             trust_pickle=trust_pickle,
+            overwrite=overwrite,
             progress=lambda what: bars.update(task, description=what),
         )
+    analyses = [read_analysis(path) for path in result.analyses]
+    answers = {analysis["experiment"]: answer(analysis) for analysis in analyses}
     if json:
         output.print_json(
             {
+                "answers": {name: list(summary.sentences) for name, summary in answers.items()},
                 "analyses": list(result.analyses),
                 "figures": list(result.figures),
                 "summary": result.summary,
@@ -91,12 +109,19 @@ def evolve(
             }
         )
     else:
-        rows: dict[str, object] = {}
-        for path in result.analyses:
-            analysis = read_analysis(path)
-            lines = [*verdict_lines(analysis), *analysis["notes"]]
-            rows[analysis["experiment"]] = "\n".join(lines)
-        output.stdout().print(output.facts(rows | {"written": out}))
+        for analysis in analyses:
+            name = analysis["experiment"]
+            summary = answers[name]
+            limits = [
+                line
+                for line in (*summary.limits, *analysis["notes"])
+                if line not in summary.sentences
+            ]
+            rows = {name: summary.sentences, "numbers": summary.numbers, "not shown": limits}
+            texts = {title: output.lines(part) for title, part in rows.items() if part}
+            output.stdout().print(output.facts(texts))
+            output.stdout().print()
+        output.stdout().print(output.facts({"details": result.summary, "written": out}))
     for line in result.missing:
         output.note("error", line)
     if result.missing:

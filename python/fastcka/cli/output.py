@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
+    from rich.text import Text
 
 # In a pipe or a file, tables are as wide as their cells need, for grep and cut; rich would
 # wrap them at 80 columns.
@@ -119,6 +120,13 @@ def facts(rows: Mapping[str, object]) -> Table:
         shown = value if isinstance(value, Text) else Text(printable(str(value)))
         table.add_row(printable(name), shown)
     return table
+
+
+def lines(texts: Iterable[str]) -> Text:
+    """Return texts as the lines of one value of `facts`."""
+    from rich.text import Text
+
+    return Text("\n".join(printable(text) for text in texts))
 
 
 def columns(*names: str, numbers: Sequence[str] = ()) -> Table:

@@ -1,4 +1,4 @@
-"""``fastcka report``: what a sweep or `evolve` found, as figures, tables and one page."""
+"""``fastcka report``: the results of a sweep or of `evolve` as figures, tables and one page."""
 
 from __future__ import annotations
 
@@ -9,34 +9,40 @@ import typer
 
 from fastcka.cli import arguments, output
 
+_SHOWN = 3
+"""Number of slices or steps listed for each view that is not shown; --json lists all."""
+
 
 def report(
     results: Annotated[
         Path,
-        typer.Argument(metavar="RESULTS", help="The folder that a sweep or `evolve` wrote."),
+        typer.Argument(metavar="RESULTS", help="The output folder of `run` or `evolve`."),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the report goes; else report/ in RESULTS."),
+        typer.Option(metavar="DIR", help="Folder of the report (default: report/ in RESULTS)."),
     ] = None,
     variant: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="The factor that is meant to differ.")
+        str | None,
+        typer.Option(metavar="FIELD", help="Factor of the experimental condition, such as task."),
     ] = None,
     seed: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="The factor of repeats of a variant.")
+        str | None,
+        typer.Option(metavar="FIELD", help="Factor that numbers the repeats of a variant."),
     ] = None,
     family: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="The factor that the trend goes over.")
+        str | None, typer.Option(metavar="FIELD", help="Factor on the x axis of the trend figures.")
     ] = None,
     all_steps: Annotated[
-        bool, typer.Option("--all-steps", help="Draw every step, however many there are.")
+        bool,
+        typer.Option("--all-steps", help="Draw all steps, even if there are more than three."),
     ] = False,
     permutations: Annotated[
-        int, typer.Option(min=99, help="Relabellings of each comparison.")
+        int, typer.Option(min=99, help="Number of relabellings in each permutation test.")
     ] = 9_999,
     json: arguments.Json = False,
 ) -> None:
-    """Put results on one page: a sweep's matrices and comparisons, a training's phases."""
+    """Write one HTML page with the results of a sweep or of `evolve`, with figures and tables."""
     from fastcka.report import write_report
 
     with output.progress_bars() as bars:
@@ -60,8 +66,13 @@ def report(
         "tables": f"{len(result.tables):,}",
     }
     if result.not_drawn:
-        rows["not shown"] = "\n".join(
-            f"{own.what}: {own.reason}" + (f" ({len(own.where)} places)" if own.where else "")
-            for own in result.not_drawn
+        rows["not shown"] = output.lines(
+            f"{item.what}: {item.reason}" + (f" ({_listed(item.where)})" if item.where else "")
+            for item in result.not_drawn
         )
     output.stdout().print(output.facts(rows))
+
+
+def _listed(where: tuple[str, ...]) -> str:
+    shown = "; ".join(where[:_SHOWN])
+    return shown if len(where) <= _SHOWN else f"{shown}; and {len(where) - _SHOWN} more"

@@ -18,9 +18,10 @@ from fastcka.errors import InputError, MissingExtraError
 from fastcka.files import replaced_file
 
 if TYPE_CHECKING:
-    import matplotlib.figure
     import pandas as pd
     import xarray as xr
+
+    from fastcka.heatmap import Figure
 
 Matrix = NDArray[np.float64]
 
@@ -139,12 +140,12 @@ class Comparison:
         *,
         title: str | None = None,
         estimator: Estimator | None = None,
-    ) -> matplotlib.figure.Figure:
+    ) -> Figure:
         """A heatmap of CKA, written to ``path`` if given (the suffix chooses the format).
 
         All cells are drawn, whatever `pairs` lists. ``estimator`` defaults to the chosen one.
         """
-        from fastcka.core.heatmap import draw_heatmap
+        from fastcka.heatmap import draw_heatmap
 
         estimator = self.estimator if estimator is None else estimator
         figure = draw_heatmap(

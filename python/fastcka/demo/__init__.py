@@ -1,11 +1,11 @@
-"""The whole tool on real data: train small networks, capture, compare, summarize.
+"""The demo: train small networks, capture their activations, compare them, and summarize.
 
     from fastcka.demo import run_demo
 
     result = run_demo("demo")
 
-Three families of networks times three seeds learn handwritten digits; their activations on 600
-held-out images go into a store at four steps, and one sweep compares all layers of all networks.
+Three kinds of networks, three seeds each, learn handwritten digits. Their activations on 600
+held-out images are stored at four steps, and one sweep compares all layers of all networks.
 """
 
 from fastcka.demo.pipeline import DEFAULT_SEEDS, DEFAULT_STEPS, DemoResult, run_demo

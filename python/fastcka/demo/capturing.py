@@ -1,4 +1,4 @@
-"""From a checkpoint to the store: one file for each network and step, reused if it is the same."""
+"""Store the activations of a checkpoint, unless the store already contains them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,16 @@ if TYPE_CHECKING:
 def capture_run(store: Store, run: Run, step: int, probe: Digits, *, stored: bool) -> bool:
     """Store the activations of one checkpoint on the probe images.
 
-    ``stored`` says whether the store has a file for this network and step.
+    Parameters
+    ----------
+    stored
+        Whether the store contains a file for this network and step. The file is kept if it comes
+        from the same weights, probe and layers, and replaced if not.
 
-    Returns whether there was anything to do: a file that the store holds with the same weights,
-    probe and layers is left alone.
+    Returns
+    -------
+    bool
+        Whether a file was written.
     """
     state = read_checkpoint(checkpoint_path(run.directory, step)).model_state_dict
     layers = LAYERS[run.family]
@@ -57,7 +63,7 @@ def capture_run(store: Store, run: Run, step: int, probe: Digits, *, stored: boo
 
 
 def probe_accuracy(store: Store, run: Run, step: int) -> float:
-    """The share of probe images whose largest logit is their digit, from what the store holds."""
+    """Return the share of probe images whose largest stored logit is their digit."""
     key = Key(run.model, step, "logits")
     digits = store.examples(key).columns["digit"]
     return float(np.mean(store.read(key).argmax(axis=1) == digits))

@@ -1,4 +1,4 @@
-"""The demo's data: 1,797 real handwritten digits, cut once into training and probe images."""
+"""The data of the demo: 1,797 handwritten digits, split into training and probe images."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Digits:
 
     @property
     def digest(self) -> str:
-        """Changes with any pixel, digit or the order."""
+        """A digest of pixels, digits and ids, in order."""
         content = self.images.tobytes() + self.digits.tobytes() + "\n".join(self.ids).encode()
         return blake2b(content, digest_size=16).hexdigest()
 
 
 def load_split() -> tuple[Digits, Digits]:
-    """(training, probe): 1,197 images to train on, 600 that no network is trained on."""
+    """Return (training, probe): 1,197 training images, and 600 images not used for training."""
     from sklearn.datasets import load_digits
 
     loaded = load_digits()

@@ -1,4 +1,4 @@
-"""The demo in one picture: every pair at the last step, and the agreement of seeds over steps."""
+"""The figure of the demo: all pairs at the last step, and similarity of seeds over steps."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-# viridis without its light end: a line in pale yellow cannot be seen on white.
+# viridis without pale yellow, which is invisible on white.
 _DEPTH_COLORS = np.linspace(0.0, 0.82, len(LAYERS["mlp"]))
 _MARKERS = "osD^v"
 _TITLES: dict[Family, str] = {"mlp": "MLP", "cnn": "CNN", "transformer": "Transformer"}
 
 
 def draw_overview(path: Path, pairs: Sequence[Pair]) -> None:
-    """Write the overview as a PNG: a heatmap of the last step beside curves over all steps."""
+    """Write the figure as PNG: a heatmap of the last step, and curves over all steps."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -43,7 +43,10 @@ def draw_overview(path: Path, pairs: Sequence[Pair]) -> None:
 
 
 def cka_matrix_at(pairs: Sequence[Pair], step: int) -> tuple[list[Place], NDArray[np.float64]]:
-    """The places at ``step`` by family, depth and seed, and their CKAs; the diagonal is NaN."""
+    """Return the places at ``step``, sorted by family, depth and seed, and their CKA matrix.
+
+    The diagonal is NaN.
+    """
     here = [pair for pair in pairs if pair.step == step]
     order = list(LAYERS)
     places = sorted(
@@ -60,7 +63,7 @@ def cka_matrix_at(pairs: Sequence[Pair], step: int) -> tuple[list[Place], NDArra
 
 def _heatmap(axes: Axes, pairs: Sequence[Pair], step: int) -> None:
     places, matrix = cka_matrix_at(pairs, step)
-    axes.set_facecolor("0.75")  # what has no value (a layer with itself) is grey, not zero
+    axes.set_facecolor("0.75")  # cells without a value (the diagonal) are grey
     image = axes.imshow(matrix, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
     axes.figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02, label="CKA (unbiased)")
 
@@ -88,7 +91,7 @@ def _heatmap(axes: Axes, pairs: Sequence[Pair], step: int) -> None:
         )
     n_seeds = len({place.seed for place in places})
     axes.set_title(
-        f"Step {step}: every layer of every network, {n_seeds} seeds side by side", pad=26
+        f"Step {step}: all layers of all networks, with {n_seeds} seeds per layer", pad=26
     )
 
 
@@ -111,7 +114,9 @@ def _curves(axes: Axes, pairs: Sequence[Pair], steps: Sequence[int], family: Fam
     axes.set_xticks(range(len(steps)), [str(step) for step in steps])
     axes.set_ylabel("CKA between seeds")
     n_pairs = max(mean.n for mean in means)
-    axes.set_title(f"{_TITLES[family]}: same layer, two seeds (mean of {n_pairs})", fontsize=11)
+    axes.set_title(
+        f"{_TITLES[family]}: same layer, different seeds (mean of {n_pairs})", fontsize=11
+    )
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)

@@ -1,4 +1,4 @@
-"""The three small networks of the demo: 8 x 8 images of digits in, ten logits out."""
+"""The three small networks of the demo, with 8 x 8 images as input and ten logits as output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Family = Literal["mlp", "cnn", "transformer"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
-# Five each, so that a position in depth means the same in all three.
+# Five layers each, so that all three have the same depths.
 LAYERS: dict[Family, tuple[str, ...]] = {
     "mlp": ("hidden1", "hidden2", "hidden3", "hidden4", "logits"),
     "cnn": ("conv1", "conv2", "conv3", "dense", "logits"),
@@ -21,15 +21,15 @@ LAYERS: dict[Family, tuple[str, ...]] = {
 
 
 def build_network(family: Family, seed: int) -> nn.Module:
-    """A network with the modules of ``LAYERS[family]``, its weights drawn from ``seed``.
+    """Return a network with the modules ``LAYERS[family]`` and weights drawn from ``seed``.
 
-    The caller's random state is left as it was.
+    The global random state does not change.
     """
     import torch
 
     build = {"mlp": _mlp, "cnn": _cnn, "transformer": _transformer}[family]
     with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would seed the accelerators too, which fork_rng([]) does not put back.
+        # torch.manual_seed would also seed accelerators, whose state fork_rng([]) does not restore.
         torch.default_generator.manual_seed(seed)
         return build()
 
@@ -63,7 +63,7 @@ def _transformer(width: int = 32, patches: int = 16) -> nn.Module:
     from torch import nn
 
     class Embedding(nn.Module):
-        """16 patches of 2 x 2 pixels, each projected, plus a learned position."""
+        """Project 16 patches of 2 x 2 pixels, and add a learned position."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -75,7 +75,7 @@ def _transformer(width: int = 32, patches: int = 16) -> nn.Module:
             return torch.add(tokens, self.position)
 
     class MeanPool(nn.Module):
-        """The mean over patches."""
+        """Average over the patches."""
 
         def forward(self, tokens: torch.Tensor) -> torch.Tensor:
             return tokens.mean(dim=1)

@@ -1,4 +1,4 @@
-"""The demo from end to end: train, capture, sweep, report; each part resumes where it was."""
+"""The demo from training to report. Each part reuses the results of an earlier run."""
 
 from __future__ import annotations
 
@@ -33,26 +33,27 @@ DEFAULT_SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo did, where it put it, and the numbers of its table.
+    """What the demo did, its files, and its results.
 
     Attributes
     ----------
     directory, store, sweep, results, overview : Path
-        The demo's directory; in it the store, ``sweep.yaml``, the results folder and a picture.
+        The directory of the demo, and in it the store, ``sweep.yaml``, the results folder and the
+        figure.
     runs_trained, runs_reused : int
-        Networks trained now, and networks whose checkpoints were there already.
+        Networks that were trained, and networks whose checkpoints already existed.
     steps_captured, steps_reused : int
-        Files of the store written now, and files that held the same weights and probe already.
+        Files that were written to the store, and files that already had the same weights and probe.
     groups_computed, groups_reused, comparisons : int
-        Of the sweep.
+        Groups that the sweep computed and reused, and number of comparisons.
     summary : tuple of SummaryRow
-        Mean CKA and number of pairs by kind of pair and step.
+        Mean CKA and number of pairs for each kind of pair and step.
     accuracy : dict of (family, seed) to dict of step to float
-        Share of the probe images that the network names rightly, 0 to 1.
+        Share of the probe images that the network classifies correctly, 0 to 1.
     n_examples : int
-        How many probe images there are.
+        Number of probe images.
     seconds : dict of str to float
-        Wall time of "train", "capture", "sweep" and "report".
+        Wall-clock time of "train", "capture", "sweep" and "report".
     """
 
     directory: Path
@@ -80,36 +81,38 @@ def run_demo(
     seeds: Sequence[int] = DEFAULT_SEEDS,
     progress: Progress | None = None,
 ) -> DemoResult:
-    """Train small networks on real digits, compare all their layers, and summarize.
+    """Train small networks on handwritten digits, compare all their layers, and summarize.
 
-    Everything goes into ``directory``. A second call with the same settings reuses what is
-    there: checkpoints, the store's files and the sweep's ledger, each after checking that it
-    belongs to the same run, weights and probe.
+    All files are written to ``directory``. A second call with the same settings reuses checkpoints,
+    files of the store and results of the sweep, after checking that they belong to the same run,
+    weights and probe.
 
     Parameters
     ----------
     directory : path
-        New, empty, or of an earlier demo with the same settings.
+        A new or empty directory, or the directory of an earlier demo with the same settings.
     steps : sequence of int
-        Steps (completed updates) at which each network is saved; training ends with the last.
+        Steps (completed updates) at which the networks are saved. Training ends at the last step.
     seeds : sequence of int
-        One network of each family a seed.
+        Seeds; one network of each family is trained for each seed.
     progress : rich.progress.Progress, optional
-        Running bars; one task is added for each part.
+        Progress bars; one task is added for each part.
 
     Raises
     ------
     InputError
-        Before any work, if the directory holds something else or a demo with other settings, or
-        the steps or seeds cannot be. Later, if a checkpoint in it is another run's.
+        Before any work, if the directory contains other files or a demo with other settings, or
+        the steps or seeds are invalid. Later, if a checkpoint belongs to another run.
     CorruptFileError
-        If a checkpoint in it was damaged.
+        If a checkpoint is damaged.
     MissingExtraError
         If PyTorch, scikit-learn or matplotlib is not installed.
     """
     steps = planned_steps(steps)
     if not seeds or len(set(seeds)) != len(seeds) or any(not _is_seed(seed) for seed in seeds):
-        raise InputError(f"seeds must be distinct integers of at least 0, at least one: {seeds!r}")
+        raise InputError(
+            f"seeds: expected one or more distinct integers of at least 0, got {seeds!r}"
+        )
     _require("torch", "sklearn", "matplotlib")
     bars = progress if progress is not None else _no_bars()
     place = Workspace(Path(directory))
@@ -160,7 +163,9 @@ def run_demo(
             place.sweep,
             progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
-        bars.update(task, completed=1, total=1)  # it reports nothing if all was in the ledger
+        bars.update(
+            task, completed=1, total=1
+        )  # the sweep reports no progress if it reuses all groups
 
     with _timed(seconds, "report"):
         places = {
@@ -176,7 +181,7 @@ def run_demo(
         directory=place.directory,
         store=place.store,
         sweep=place.sweep,
-        results=place.results,  # as the others: below the directory as it was given
+        results=place.results,  # relative to `directory`, as the other paths
         overview=place.overview,
         runs_trained=trained,
         runs_reused=len(runs) - trained,

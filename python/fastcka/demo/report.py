@@ -1,4 +1,4 @@
-"""What the demo prints at its end."""
+"""Print the results of the demo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_report(console: Console, result: DemoResult) -> None:
-    """Print the tables, where the files lie, and how long each part took."""
+    """Print the tables, the time of each part, and the paths of the files."""
     from rich.table import Table
     from rich.text import Text
 
@@ -30,7 +30,7 @@ def print_report(console: Console, result: DemoResult) -> None:
         ("train", _done(result.runs_trained, result.runs_reused, "networks")),
         ("capture", _done(result.steps_captured, result.steps_reused, "checkpoints")),
         ("sweep", _done(result.groups_computed, result.groups_reused, "groups")),
-        ("report", "tables and overview"),
+        ("report", "tables and figure"),
     ):
         parts.add_row(part, f"{result.seconds[part]:6.1f} s", what)
     total = sum(result.seconds.values())
@@ -38,7 +38,7 @@ def print_report(console: Console, result: DemoResult) -> None:
     console.print(parts)
     console.print()
     for name, path in (
-        ("picture", result.overview),
+        ("figure", result.overview),
         ("results", result.results),
         ("store", result.store),
         ("run again", f"fastcka run {result.sweep}"),

@@ -1,4 +1,4 @@
-"""The demo's result in a few lines: mean CKA by kind of pair and step, accuracy, files, times."""
+"""Tables of the demo: mean CKA for each kind of pair and step, and accuracy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Place:
-    """Which layer of which network; ``depth`` counts the family's layers from 0."""
+    """A layer of a network; ``depth`` is its position among the layers of the family, from 0."""
 
     family: Family
     seed: int
@@ -30,7 +30,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Pair:
-    """One row of ``results.csv``, its labels resolved."""
+    """One row of ``results.csv``."""
 
     step: int
     a: Place
@@ -40,7 +40,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean CKA of ``n`` pairs of one kind at one step; NaN where there is none."""
+    """The mean CKA of ``n`` pairs of one kind at one step; NaN if n is 0."""
 
     step: int
     value: float
@@ -49,7 +49,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One kind of pair over the steps."""
+    """The means of one kind of pair at all steps."""
 
     title: str
     means: tuple[Mean, ...]
@@ -86,7 +86,7 @@ def _logits(pair: Pair) -> bool:
     return pair.a.depth == pair.b.depth == LAST
 
 
-# A pair belongs to a row by its labels; every condition of the row must hold.
+# A pair belongs to a row if all conditions of the row hold.
 _ROWS: tuple[tuple[str, tuple[Callable[[Pair], bool], ...]], ...] = (
     ("one network, adjacent layers", (_same_network, _adjacent)),
     ("one network, first and last", (_same_network, _first_and_last)),
@@ -98,7 +98,7 @@ _ROWS: tuple[tuple[str, tuple[Callable[[Pair], bool], ...]], ...] = (
 
 
 def read_pairs(results: Path, places: Mapping[tuple[str, str], Place]) -> list[Pair]:
-    """Read the rows of ``results.csv``; ``places`` says what a (model, layer) is."""
+    """Read the rows of ``results.csv``; ``places`` maps (model, layer) to its place."""
     with results.open(newline="", encoding="utf-8") as file:
         return [
             Pair(
@@ -112,7 +112,7 @@ def read_pairs(results: Path, places: Mapping[tuple[str, str], Place]) -> list[P
 
 
 def mean_cka(pairs: Iterable[Pair], step: int, *conditions: Callable[[Pair], bool]) -> Mean:
-    """The mean over the defined CKAs of the pairs at ``step`` for which every condition holds."""
+    """Return the mean over the defined CKA values of pairs at ``step`` that meet all conditions."""
     values = [
         pair.cka
         for pair in pairs
@@ -123,7 +123,7 @@ def mean_cka(pairs: Iterable[Pair], step: int, *conditions: Callable[[Pair], boo
 
 
 def summarize(pairs: Sequence[Pair], steps: Sequence[int]) -> tuple[SummaryRow, ...]:
-    """The rows of the demo's table; kinds of pairs that the demo does not have are left out."""
+    """Return the rows of the table, without kinds of pairs that do not occur."""
     rows = (
         SummaryRow(title, tuple(mean_cka(pairs, step, *conditions) for step in steps))
         for title, conditions in _ROWS
@@ -132,7 +132,7 @@ def summarize(pairs: Sequence[Pair], steps: Sequence[int]) -> tuple[SummaryRow, 
 
 
 def cka_table(rows: Sequence[SummaryRow], n_examples: int) -> RenderableType:
-    """Mean CKA with the number of pairs beside each mean."""
+    """Return a table of mean CKA and number of pairs."""
     table = _table(f"Mean unbiased CKA over {n_examples} held-out images (number of pairs)")
     table.add_column("pairs of layers", no_wrap=True)
     for mean in rows[0].means:
@@ -146,7 +146,7 @@ def cka_table(rows: Sequence[SummaryRow], n_examples: int) -> RenderableType:
 def accuracy_table(
     accuracy: Mapping[tuple[str, int], Mapping[int, float]], n_examples: int
 ) -> RenderableType:
-    """Accuracy on the probe images by family and step: the mean over seeds and its extremes."""
+    """Return a table of accuracy for each family and step: mean, worst and best seed."""
     table = _table(f"Accuracy in % on the {n_examples} held-out images (worst-best seed)")
     table.add_column("family", no_wrap=True)
     steps = next(iter(accuracy.values()))
@@ -167,7 +167,7 @@ def _table(title: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    # 80 columns hold four steps so.
+    # With these settings a table of four steps fits into 80 columns.
     return Table(
         title=title,
         title_justify="left",

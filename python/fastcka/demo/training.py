@@ -1,4 +1,4 @@
-"""Training one network of the demo, with its checkpoints; reusing it if they are there."""
+"""Train one network of the demo, or reuse its checkpoints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Run:
-    """One network to train: what it is, and below which folder its checkpoints lie."""
+    """One network to train, and the folder that contains the checkpoints of all networks."""
 
     family: Family
     seed: int
@@ -41,22 +41,22 @@ class Run:
 
     @property
     def model(self) -> str:
-        """The name in the store: ``cnn-seed1``."""
+        """The name of the network in the store, such as ``cnn-seed1``."""
         return f"{self.family}-seed{self.seed}"
 
     @property
     def directory(self) -> Path:
-        """The folder of its checkpoints."""
+        """The folder with the checkpoints of this network."""
         return self.checkpoints / self.model
 
     @property
     def plan(self) -> CheckpointPlan:
-        """Its steps as a plan of one experiment."""
+        """A plan with this network as its only experiment."""
         planned = {"training_steps": max(self.steps), "checkpoint_steps": self.steps}
         return CheckpointPlan.parse({"experiments": {self.model: planned}})
 
     def identity(self, training: Digits) -> dict[str, Any]:
-        """All that decides the weights; two runs with the same identity are the same run."""
+        """Return all settings that determine the weights. Runs with equal settings are the same."""
         shapes = {k: list(v.shape) for k, v in build_network(self.family, 0).state_dict().items()}
         return {
             "family": self.family,
@@ -70,7 +70,7 @@ class Run:
 
 
 def is_trained(run: Run, training: Digits) -> bool:
-    """Whether each planned checkpoint is there and is this run's."""
+    """Whether all planned checkpoints exist and belong to this run."""
     paths = [checkpoint_path(run.directory, step) for step in run.steps]
     if not all(path.exists() for path in paths):
         return False
@@ -79,7 +79,7 @@ def is_trained(run: Run, training: Digits) -> bool:
 
 
 def train(run: Run, training: Digits, *, on_update: Callable[[], object]) -> None:
-    """Train from the start to the last planned step; about 3 to 7 ms an update on one core."""
+    """Train from step 0 to the last planned step; an update takes 3 to 7 ms on one core."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -113,7 +113,7 @@ def _run_id(identity: dict[str, Any]) -> str:
 
 
 def _batches(n_examples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Full batches for ever, each pass over the images in a new order."""
+    """Yield full batches without end; each pass over the images has a new order."""
     rng = np.random.default_rng(seed)
     while True:
         order = rng.permutation(n_examples)
@@ -123,10 +123,10 @@ def _batches(n_examples: int, seed: int) -> Iterator[NDArray[np.int64]]:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Let PyTorch use one thread, as before afterwards.
+    """Let PyTorch use one thread within the block.
 
-    These networks are too small to share between cores (measured: one is as fast as two), and
-    one gives the same numbers on any number of cores.
+    These networks are so small that one thread is as fast as two (measured). One thread also gives
+    the same numbers on any machine with any number of cores.
     """
     import torch
 

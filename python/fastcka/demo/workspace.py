@@ -1,4 +1,4 @@
-"""The directory of a demo: what lies where, whose it is, and its two small text files."""
+"""The directory of a demo: its paths, its settings, and its sweep file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 _MARKER = "demo.json"
 
 SWEEP_YAML = """\
-# Written by `fastcka demo`. Change a copy of it as you like, and run that: fastcka run <copy>.yaml
+# Written by `fastcka demo`. To change the sweep, edit a copy and run it: fastcka run <copy>.yaml
 store: store
 output: results
 compare:
-  within: [step]        # all pairs of models and layers that have the same step
+  within: [step]        # all pairs of models and layers at the same step
   steps: all
 estimator: unbiased
 device: auto
@@ -28,13 +28,13 @@ device: auto
 
 @dataclass(frozen=True)
 class Workspace:
-    """The paths of a demo in ``directory``."""
+    """The paths of the demo in ``directory``."""
 
     directory: Path
 
     @property
     def checkpoints(self) -> Path:
-        """One folder of checkpoints a network."""
+        """Folder with one folder of checkpoints per network."""
         return self.directory / "checkpoints"
 
     @property
@@ -44,66 +44,66 @@ class Workspace:
 
     @property
     def sweep(self) -> Path:
-        """What `fastcka run` takes."""
+        """The sweep file, for `fastcka run`."""
         return self.directory / "sweep.yaml"
 
     @property
     def results(self) -> Path:
-        """What the sweep writes."""
+        """The folder with the results of the sweep."""
         return self.directory / "results"
 
     @property
     def overview(self) -> Path:
-        """The picture."""
+        """The figure."""
         return self.directory / "overview.png"
 
     def claim(self, settings: dict[str, Any]) -> None:
-        """Make the directory, or take up the demo in it if its settings are the same.
+        """Create the directory, or check that it contains a demo with the same settings.
 
         Raises
         ------
         InputError
-            If the path is a file, holds something else, or holds a demo with other settings or
-            an edited sweep. Nothing has been written then.
+            If the path is a file, or a directory with other files, a demo with other settings or
+            an edited sweep file. Nothing has been written in these cases.
         """
         marker = self.directory / _MARKER
         settings = json.loads(json.dumps(settings))
         if self.directory.exists() and not self.directory.is_dir():
-            raise InputError(f"{self.directory} is a file; the demo needs a directory")
+            raise InputError(f"directory: expected a directory, got the file {self.directory}")
         if marker.is_file():
             self._check_settings(marker, settings)
         elif self.directory.is_dir() and any(self.directory.iterdir()):
             raise InputError(
-                f"{self.directory} is not empty and is no demo (it has no {_MARKER}); "
-                "name a new or an empty directory"
+                f"directory: expected a new or empty directory or an earlier demo, got "
+                f"{self.directory}, which is not empty and has no {_MARKER}; choose another one"
             )
         if self.sweep.exists() and self.sweep.read_text(encoding="utf-8") != SWEEP_YAML:
             raise InputError(
-                f"{self.sweep} is not as the demo wrote it; rename it (`fastcka run` takes any "
-                "name), and the demo writes its own again"
+                f"{self.sweep} was edited after the demo wrote it; rename your file (`fastcka run` "
+                "accepts any name) and run the demo again"
             )
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             for path, text in ((marker, json.dumps(settings, indent=2)), (self.sweep, SWEEP_YAML)):
                 if not path.exists():
-                    with replaced_file(path) as beside:
-                        beside.write_text(text, encoding="utf-8")
+                    with replaced_file(path) as temporary:
+                        temporary.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise InputError(f"the demo cannot write in {self.directory}: {error}") from error
+            raise InputError(f"directory: cannot write to {self.directory}: {error}") from error
 
     def _check_settings(self, marker: Path, settings: dict[str, Any]) -> None:
         try:
-            found = json.loads(marker.read_text(encoding="utf-8"))
+            earlier = json.loads(marker.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{marker} is not valid JSON: {error}") from error
-        if found != settings:
-            found = found if isinstance(found, dict) else {}
+        if earlier != settings:
+            earlier = earlier if isinstance(earlier, dict) else {}
             differ = [
-                f"{name} {found.get(name)} there, {settings.get(name)} now"
-                for name in sorted(found.keys() | settings.keys())
-                if found.get(name) != settings.get(name)
+                f"{name} {earlier.get(name)} there, {settings.get(name)} now"
+                for name in sorted(earlier.keys() | settings.keys())
+                if earlier.get(name) != settings.get(name)
             ]
             raise InputError(
-                f"{self.directory} holds a demo with other settings ({'; '.join(differ)}); "
-                "name another directory, or delete this one"
+                f"directory: {self.directory} contains a demo with other settings "
+                f"({'; '.join(differ)}); choose another directory, or delete this one"
             )

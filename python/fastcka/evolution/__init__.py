@@ -1,14 +1,17 @@
-"""How the phases of a training run differ: weights, activations, attention, an honest verdict.
+"""Compare the phases of a training run: weights, activations, attention, and a verdict.
 
 from fastcka.evolution import evolve
 
 evolve("plan.json", "checkpoints", "analysis", model="nets:build", probe="probe.npz")
 
-series        the checkpoints of a run that can be used, and why others cannot
-weights       cosines and changes of each tensor; diversity of its filters
-capturing     checkpoints -> activations of each layer; activations: CKA, sparsity; attention
-verdict       is early farther from late than mid is, beside what else could make it so
-analysis      the JSON file of an experiment, its schema; figures and summary are made from it
+series        reads the checkpoints of a run, and lists those that cannot be used
+weights       cosines and changes of each tensor; diversity: its filters
+capturing     computes activations from checkpoints; activations: CKA, sparsity; attention
+verdict       is early less similar to late than mid is, and do baselines explain it?
+analysis      the JSON file of an experiment; schema: its types
+answer        the verdicts of an experiment in a few sentences
+figures, summary    are made from the JSON files
+folder        refuses an output folder with other results
 """
 
 from fastcka.evolution.analysis import read_analysis

@@ -1,4 +1,4 @@
-"""The activations of one layer over the steps of a run: CKA, sparsity, and what a verdict reads."""
+"""Compare the activations of one layer between steps: CKA, sparsity, and data for verdicts."""
 
 from __future__ import annotations
 
@@ -12,62 +12,63 @@ from numpy.typing import NDArray
 from fastcka.core import compare
 from fastcka.evolution.phases import Phases
 from fastcka.evolution.resampling import parts
+from fastcka.evolution.schema import Layer, Name, Permuted
 
-Name = tuple[str, int]
 Matrix = NDArray[np.float64]
 Activations = NDArray[np.floating[Any]]
 
 MEASURE = "unbiased CKA of the activations"
 PERMUTATIONS = 39
-#: Permuted examples are a subset of so many: more would make the null narrower, not different.
+#: Largest number of examples to permute. More examples would only make the null narrower.
 MOST_PERMUTED = 1000
 
 
-def compared(by_step: Mapping[int, Activations], phases: Phases) -> dict[str, Any]:
-    """CKA of all pairs of steps, in one pass, and the sparsity at each phase.
+def compared(by_step: Mapping[int, Activations], phases: Phases) -> Layer:
+    """Return the CKA of all pairs of steps and the sparsity at each phase.
 
     Parameters
     ----------
     by_step
-        Step -> (n_examples, n_features): the same examples in the same order at each.
+        Step -> (n_examples, n_features), with the same examples in the same order at each step.
     phases
-        Those of the run; all of them have a step in ``by_step``.
+        The phases to compare. ``by_step`` contains their steps.
 
     Returns
     -------
-    dict
-        ``n_examples``, ``n_features``; ``cka`` (unbiased) and ``cka_biased``: pair of phases ->
-        CKA; ``steps``, ``cka_by_step``, ``cka_biased_by_step``: the matrices over all steps;
-        ``sparsity``: phase -> see `sparsity`; ``undefined``: step -> why its CKA is NaN.
+    Layer
+        ``n_examples``, ``n_features``. ``cka`` (unbiased) and ``cka_biased``: pair of phases ->
+        CKA. ``steps``, ``cka_by_step``, ``cka_biased_by_step``: matrices over all steps.
+        ``sparsity``: phase -> see `sparsity`. ``undefined``: step -> why its CKA is NaN.
     """
     steps = sorted(by_step)
-    found = compare({step: by_step[step] for step in steps})
-    at = {step: position for position, step in enumerate(steps)}
-    pairs = {name: (at[a], at[b]) for name, (a, b) in phases.pairs().items()}
+    comparison = compare({step: by_step[step] for step in steps})
+    position = {step: i for i, step in enumerate(steps)}
+    pairs = {name: (position[a], position[b]) for name, (a, b) in phases.pairs().items()}
     return {
-        "n_examples": found.n_examples,
+        "n_examples": comparison.n_examples,
         "n_features": int(by_step[steps[0]].shape[1]),
-        "cka": {name: float(found.unbiased[pair]) for name, pair in pairs.items()},
-        "cka_biased": {name: float(found.biased[pair]) for name, pair in pairs.items()},
+        "cka": {name: float(comparison.unbiased[pair]) for name, pair in pairs.items()},
+        "cka_biased": {name: float(comparison.biased[pair]) for name, pair in pairs.items()},
         "steps": steps,
-        "cka_by_step": found.unbiased.tolist(),
-        "cka_biased_by_step": found.biased.tolist(),
+        "cka_by_step": comparison.unbiased.tolist(),
+        "cka_biased_by_step": comparison.biased.tolist(),
         "sparsity": {name: sparsity(by_step[step]) for name, step in phases.steps.items()},
-        "undefined": {str(steps[i]): why for i, why in found.undefined.items()},
+        "undefined": {str(steps[i]): why for i, why in comparison.undefined.items()},
     }
 
 
 def sparsity(activations: Activations) -> dict[str, float]:
-    """How few of the units are active.
+    """Return three measures of sparsity.
 
     Returns
     -------
     dict of str to float
-        ``zeros``: share of activations that are exactly zero (0 for a layer without ReLU);
-        ``constant_features``: share of features that have one value for all examples;
-        ``treves_rolls``: mean over examples of 1 - (mean |a|)^2 / mean a^2 over the features, from
-        0 (all alike) towards 1 (one alone); Treves and Rolls 1991, as turned by Rolls and Tovee
-        1995. NaN if no example has an activation.
+        ``zeros``: share of activations that are exactly zero (usually 0 without a ReLU).
+        ``constant_features``: share of features with the same value for all examples.
+        ``treves_rolls``: 1 - (mean |a|)^2 / mean a^2 over the features a of an example, averaged
+        over the examples. It is 0 if all features are equally active, and close to 1 if only one
+        of many is active (Treves and Rolls 1991, in the form of Rolls and Tovee 1995). NaN if all
+        activations are zero.
     """
     wide = np.abs(activations, dtype=np.float64)
     squares = (wide**2).mean(axis=1)
@@ -81,14 +82,13 @@ def sparsity(activations: Activations) -> dict[str, float]:
 
 
 def units(shape: Sequence[int]) -> NDArray[np.int64]:
-    """Which unit each feature of a flattened layer belongs to.
+    """Return the unit of each feature of a flattened layer.
 
     Parameters
     ----------
     shape
-        Of the layer's output without the examples: (n_units,), (n_tokens, n_units), or
-        (n_units, height, width) and the like: the convention of ``nn.Linear``, transformers and
-        convolutions.
+        Shape of the layer's output for one example: (n_units,) for linear layers, (n_tokens,
+        n_units) for transformers, (n_units, height, width) and similar for convolutions.
 
     Returns
     -------
@@ -101,14 +101,14 @@ def units(shape: Sequence[int]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class ActivationSimilarities:
-    """CKA of one layer at several steps and in two runs, and the same without some of the data.
+    """CKA of one layer between checkpoints, for all data and without some of it.
 
     Attributes
     ----------
     arrays
-        ("own" or "other", step) -> (n_examples, n_features); the same examples in each.
+        Checkpoint -> (n_examples, n_features), with the same examples in each array.
     units
-        (n_features,) the unit of each feature; see `units`.
+        (n_features,) unit of each feature; see `units`.
     """
 
     arrays: Mapping[Name, Activations]
@@ -118,7 +118,7 @@ class ActivationSimilarities:
     what = ("examples", "units")
 
     def matrices(self) -> tuple[list[Name], Matrix, list[Matrix]]:
-        """Names; (M, M) CKA; without parts of the examples, and without parts of the units."""
+        """M checkpoints; (M, M) CKA; (B, M, M) CKA without examples, and without units."""
         arrays = list(self.arrays.values())
         rows = parts(np.arange(len(arrays[0])), self.seed)
         columns = parts(self.units, self.seed + 1)
@@ -134,11 +134,11 @@ class ActivationSimilarities:
         left_out = [np.array(without_rows), np.array(without_columns or [whole])]
         return list(self.arrays), whole, left_out
 
-    def permuted(self, a: Name, b: Name) -> dict[str, Any]:
-        """CKA(a, b) with b's examples permuted: mean, standard deviation, and the share as high.
+    def permuted(self, a: Name, b: Name) -> Permuted:
+        """Mean and standard deviation of CKA(a, b) with the examples of b permuted, and a p-value.
 
-        ``p`` is (1 + number of permutations with at least the CKA of the pairing that is) over
-        (1 + number of permutations).
+        ``p`` is (1 + number of permutations with at least the observed CKA) / (1 + number of
+        permutations).
         """
         rng = np.random.default_rng(self.seed)
         x, y = self.arrays[a], self.arrays[b]

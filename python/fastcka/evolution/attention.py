@@ -1,4 +1,4 @@
-"""What attention weights say of heads: how widely each looks, and how differently they look."""
+"""Attention of the heads of a layer: entropy, and how much the heads differ."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ def attention_facts(entropy: NDArray[np.float64], mean_map: NDArray[np.float64])
     Parameters
     ----------
     entropy
-        (n_examples, n_heads) of the attention over the keys, in nats, the mean over the queries.
+        (n_examples, n_heads) entropy of the attention over the keys, in nats, averaged over the
+        queries.
     mean_map
-        (n_heads, n_queries, n_keys) attention, the mean over the examples; a query that no example
-        has is NaN.
+        (n_heads, n_queries, n_keys) attention, averaged over the examples. A query that is padding
+        in all examples is NaN.
 
     Returns
     -------
     dict
-        ``entropy``: for each head the mean over the examples; ``entropy_of_uniform``: ln n_keys,
-        that of looking everywhere alike; ``specialization``: see `specialization`;
-        ``mean_map``: as given, to six digits.
+        ``entropy``: for each head, the mean over the examples. ``entropy_of_uniform``: ln n_keys,
+        the entropy of uniform attention. ``specialization``: see `specialization`. ``mean_map``:
+        the argument, rounded to six decimals.
     """
     return {
         "entropy": entropy.mean(axis=0).tolist(),
@@ -35,16 +36,17 @@ def attention_facts(entropy: NDArray[np.float64], mean_map: NDArray[np.float64])
 
 
 def specialization(mean_map: NDArray[np.float64]) -> float:
-    """How differently the heads look, by where each looks on average over the examples.
+    """Return how much the mean attention maps of the heads differ, from 0 to 1.
 
-    The Jensen-Shannon divergence between the heads' maps (Lin 1991, IEEE Transactions on
-    Information Theory 37: the entropy of their mean minus the mean of their entropies) over
-    ln n_heads, averaged over the queries: 0 if all look at the same keys, 1 if no two share a key.
+    This is the Jensen-Shannon divergence of the heads' maps (the entropy of their mean minus the
+    mean of their entropies: Lin 1991, IEEE Transactions on Information Theory 37), divided by
+    ln n_heads and averaged over the queries. It is 0 if all heads attend to the same keys equally,
+    and 1 if no two heads attend to the same key.
 
     Parameters
     ----------
     mean_map
-        (n_heads, n_queries, n_keys); queries that are NaN are left out.
+        (n_heads, n_queries, n_keys); NaN queries are ignored.
 
     Returns
     -------
@@ -54,12 +56,12 @@ def specialization(mean_map: NDArray[np.float64]) -> float:
     heads = len(mean_map)
     if heads == 1:
         return float("nan")
-    real = mean_map[:, np.isfinite(mean_map).all(axis=(0, 2))]
-    divergence = entropy_of(real.mean(axis=0)) - entropy_of(real).mean(axis=0)
+    finite = mean_map[:, np.isfinite(mean_map).all(axis=(0, 2))]
+    divergence = entropy_of(finite.mean(axis=0)) - entropy_of(finite).mean(axis=0)
     return float(divergence.mean() / np.log(heads))
 
 
 def entropy_of(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """-sum p ln p over the last axis, in nats, where 0 ln 0 is 0."""
+    """Return -sum p ln p over the last axis, in nats; 0 ln 0 is 0."""
     logarithms = np.log(weights, out=np.zeros_like(weights), where=weights > 0)
     return np.asarray(-(weights * logarithms).sum(axis=-1))

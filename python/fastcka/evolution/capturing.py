@@ -1,4 +1,4 @@
-"""From the checkpoints of a run to the activations of each layer, through a store on the disk."""
+"""Compute the activations of each layer from the checkpoints of a run, and store them."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Capture:
-    """How checkpoints become activations; the same for every run.
+    """Computes activations from checkpoints.
 
     Attributes
     ----------
     model
-        The network; its weights are replaced by those of each checkpoint.
+        The network, into which the weights of each checkpoint are loaded.
     probe
         The examples.
     layers
-        Names and patterns; empty for `default_layers`.
+        Names and patterns of layers; empty for `default_layers`.
     pool, batch_size
-        As for `fastcka.capture.capture_representations`.
+        See `fastcka.capture.capture_representations`.
     store
-        What the activations are written to, and taken from where they are there already.
+        The store for the activations. Activations that it already contains are reused.
     """
 
     model: torch.nn.Module
@@ -52,17 +52,17 @@ class Capture:
     store: Store
 
     def load(self, series: Series, step: int) -> None:
-        """Give the network the weights of a checkpoint.
+        """Load the weights of a checkpoint into the network.
 
         Raises
         ------
         InputError
-            If they do not fit.
+            If the weights do not fit the network.
         """
         load_weights(self.model, series.state(step), where=series.paths[step])
 
     def run(self, series: Series, name: str, steps: Sequence[int]) -> list[str]:
-        """Capture several steps of a run under this name; returns the layers."""
+        """Capture several steps of a run, store them as model ``name``, and return the layers."""
         for step in steps:
             self.load(series, step)
             capture_representations(
@@ -76,63 +76,71 @@ class Capture:
                 batch_size=self.batch_size,
                 overwrite=True,
             )
-        own = (name, steps[0])
-        return [key.layer for key in self.store.keys() if (key.model, key.step) == own]
+        first = (name, steps[0])
+        return [key.layer for key in self.store.keys() if (key.model, key.step) == first]
 
     def read(self, name: str, steps: Sequence[int], layer: str) -> dict[int, NDArray[Any]]:
         """Return step -> (n_examples, n_features) of one layer."""
         return {step: self.store.read(Key(name, step, layer)) for step in steps}
 
     def units(self, layers: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-        """Return for each layer the unit of each feature; see `activations.units`."""
+        """Return layer -> unit of each feature; see `activations.units`."""
         pool: Pool = "none" if self.pool == "flatten" else self.pool
         one = capture_activations(
             self.model,
             self.probe.first(),
             self.layers or default_layers(self.model),
             pool=pool,
-            check_rows=False,  # the rows of all examples were checked
+            check_rows=False,  # `run` has checked the rows of all examples
         )
         return {layer: units(one[layer].shape[1:]) for layer in layers}
 
     def attention(self, series: Series, phases: Mapping[str, int]) -> dict[str, Any]:
-        """Return layer -> phase -> `attention.attention_facts`; {} for a network without heads."""
+        """Return layer -> phase -> `attention.attention_facts`; {} without attention layers."""
         if not has_attention(self.model):
             return {}
-        found: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         for phase, step in phases.items():
             self.load(series, step)
-            for layer, own in capture_attention(self.model, self.probe).items():
-                facts = attention_facts(own.entropy, own.mean_map)
-                found.setdefault(layer, {})[phase] = facts
-        return found
+            for layer, captured in capture_attention(self.model, self.probe).items():
+                facts = attention_facts(captured.entropy, captured.mean_map)
+                result.setdefault(layer, {})[phase] = facts
+        return result
 
 
 def default_layers(model: torch.nn.Module) -> list[str]:
-    """Return each module that the network itself calls: its children, or those of their lists.
+    """Return patterns for the children of the network.
 
-    ``nn.ModuleList`` and its like are no layers, so their members are taken. A layer that is called
-    several times gives a representation a call.
+    Containers without a forward method, such as ``nn.ModuleList``, are replaced by their members. A
+    layer that is called several times has one representation per call.
+
+    Raises
+    ------
+    InputError
+        If the network has no submodules.
     """
     import torch
 
-    found: list[str] = []
+    layers: list[str] = []
 
     def visit(module: torch.nn.Module, prefix: str) -> None:
         for name, child in module.named_children():
             if type(child).forward is torch.nn.Module.forward:
                 visit(child, f"{prefix}{name}.")
             else:
-                found.append(f"{prefix}{name}@*")
+                layers.append(f"{prefix}{name}@*")
 
     visit(model, "")
-    if not found:
-        raise InputError(f"{type(model).__name__} has no submodules; name its layers with layers=")
-    return found
+    if not layers:
+        raise InputError(
+            f"model: expected a network with submodules, got {type(model).__name__}, which has "
+            "none; activations are captured at submodules"
+        )
+    return layers
 
 
 def has_attention(model: torch.nn.Module) -> bool:
-    """Whether the network has layers that `fastcka.capture.capture_attention` can listen to."""
+    """Whether the network has layers that `fastcka.capture.capture_attention` supports."""
     from torch import nn
 
     return any(

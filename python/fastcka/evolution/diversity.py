@@ -1,13 +1,14 @@
-"""How many directions and groups the filters of a layer have, beside permuted weights.
+"""How many directions and clusters the filters of a layer have, compared with permuted weights.
 
-A matrix has a row a filter (an output unit) and a column a weight. Its singular values are s_i.
+A matrix has one row per filter (output unit) and one column per weight. Its singular values are
+s_i.
 
 effective rank         exp(-sum p_i log p_i), p_i = s_i / sum s     Roy and Vetterli 2007
 participation ratio    (sum s_i^2)^2 / sum s_i^4                    Gao et al. 2017
-silhouette             of k-means clusters of the rows, each k      Rousseeuw 1987
+silhouette             of k-means clusters of the rows, for each k  Rousseeuw 1987
 
-The null permutes all entries of the matrix: the same numbers without rows and columns that belong
-together. k-means finds k clusters in anything, so a silhouette says something only beside it.
+The null distribution comes from permuting all entries of the matrix, which destroys the structure
+of rows and columns. k-means finds k clusters in any data, so a silhouette must be compared with it.
 """
 
 from __future__ import annotations
@@ -20,26 +21,27 @@ from numpy.typing import NDArray
 from fastcka.errors import MissingExtraError
 
 CLUSTERS = (2, 3, 4, 6, 8)
-#: k-means and silhouettes take at most so many rows, chosen at random: their time is its square.
+#: Largest number of rows for k-means and silhouettes, whose time is quadratic in it. Of more rows,
+#: a random sample is used.
 MOST_CLUSTERED = 512
 
 Matrix = NDArray[np.float64]
 
 
 def effective_rank(matrix: Matrix) -> float:
-    """Return exp of the entropy of the normalized singular values; NaN for a matrix of zeros."""
+    """Return the exponential of the entropy of the singular values; NaN for a zero matrix."""
     return _effective_rank(np.linalg.svd(matrix, compute_uv=False))
 
 
 def participation_ratio(matrix: Matrix) -> float:
-    """(sum s^2)^2 / sum s^4 of the singular values s; NaN for a matrix of zeros."""
+    """Return (sum s^2)^2 / sum s^4 for the singular values s; NaN for a zero matrix."""
     return _participation_ratio(np.linalg.svd(matrix, compute_uv=False))
 
 
 def silhouettes(rows: Matrix, clusters: tuple[int, ...], seed: int) -> list[float]:
-    """Mean silhouette (-1 to 1) of k-means clusters of the rows, for each k; Euclidean distance.
+    """Return the mean silhouette (-1 to 1) of k-means clusters of the rows, for each k.
 
-    NaN where there are not more than k rows, or fewer than k distinct ones.
+    Distances are Euclidean. NaN if there are at most k rows, or fewer than k distinct rows.
     """
     try:
         from sklearn import config_context
@@ -50,36 +52,36 @@ def silhouettes(rows: Matrix, clusters: tuple[int, ...], seed: int) -> list[floa
     distinct = len(np.unique(rows, axis=0))
     distances = pairwise_distances(rows)
     np.fill_diagonal(distances, 0)
-    found = []
+    scores = []
     for k in clusters:
         if distinct < k or len(rows) <= k:
-            found.append(float("nan"))
+            scores.append(float("nan"))
             continue
-        # A null makes thousands of these calls, which take less time than checking their input.
+        # The null needs thousands of these calls, and checking the input would dominate their time.
         with config_context(assume_finite=True, skip_parameter_validation=True):
             labels = KMeans(k, n_init=1, random_state=seed).fit_predict(rows)
-            found.append(float(silhouette_score(distances, labels, metric="precomputed")))
-    return found
+            scores.append(float(silhouette_score(distances, labels, metric="precomputed")))
+    return scores
 
 
 def diversity(matrix: Matrix, *, permutations: int, seed: int = 0) -> dict[str, Any]:
-    """Effective rank, participation ratio and silhouettes of a matrix, each beside its null.
+    """Return effective rank, participation ratio and silhouettes of a matrix, with their nulls.
 
     Parameters
     ----------
     matrix
         (n_filters, n_weights) float64, finite.
     permutations
-        Of all entries, for the null; each number of it comes as mean, lowest and highest.
+        Number of permutations for the null, which is given as mean, lowest and highest value.
     seed
-        Of the permutations and of k-means.
+        Seed of the permutations and of k-means.
 
     Returns
     -------
     dict
         ``effective_rank``, ``participation_ratio``: {"value", "null": {"mean", "low", "high"}};
         ``silhouette``: {"clusters": [k, ...], "value": [...], "null": {"mean": [...], "low": ...,
-        "high": ...}, "n_filters"}. NaN where undefined.
+        "high": ...}, "n_filters"}. Undefined numbers are NaN.
     """
     rng = np.random.default_rng(seed)
     rows = np.arange(len(matrix))
@@ -89,8 +91,8 @@ def diversity(matrix: Matrix, *, permutations: int, seed: int = 0) -> dict[str, 
 
     def measures(one: Matrix) -> Matrix:
         values = np.linalg.svd(one, compute_uv=False)
-        own = silhouettes(one[rows], clusters, seed)
-        return np.array([_effective_rank(values), _participation_ratio(values), *own])
+        scores = silhouettes(one[rows], clusters, seed)
+        return np.array([_effective_rank(values), _participation_ratio(values), *scores])
 
     observed = measures(matrix)
     null = np.array(
@@ -103,10 +105,10 @@ def diversity(matrix: Matrix, *, permutations: int, seed: int = 0) -> dict[str, 
     return {
         **{
             name: {
-                "value": float(observed[at]),
-                "null": {key: float(values[at]) for key, values in null_of.items()},
+                "value": float(observed[i]),
+                "null": {key: float(values[i]) for key, values in null_of.items()},
             }
-            for at, name in enumerate(("effective_rank", "participation_ratio"))
+            for i, name in enumerate(("effective_rank", "participation_ratio"))
         },
         "silhouette": {
             "clusters": list(clusters),

@@ -1,4 +1,4 @@
-"""From a plan and the checkpoints that it names to an analysis of each experiment, and a report."""
+"""Analyse each experiment of a plan from its checkpoints, and write a summary."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from fastcka.errors import InputError
 from fastcka.evolution.analysis import read_analysis
 from fastcka.evolution.capturing import Capture
 from fastcka.evolution.experiment import Experiment, analyse
+from fastcka.evolution.folder import claim
 from fastcka.evolution.phases import Phases
+from fastcka.evolution.schema import OTHER
 from fastcka.evolution.series import read_series
 from fastcka.evolution.summary import write_summary
-from fastcka.evolution.verdict import OTHER
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import create_store
 
@@ -39,12 +40,12 @@ STORE = "activations"
 
 @dataclass(frozen=True)
 class EvolveResult:
-    """What `evolve` wrote, and what it lacked.
+    """The files that `evolve` wrote, and the checkpoints that it could not use.
 
     Attributes
     ----------
     analyses
-        ``<experiment>_analysis.json``, one an experiment.
+        One ``<experiment>_analysis.json`` per experiment.
     figures
         PNG files.
     summary
@@ -75,49 +76,58 @@ def evolve(
     weights_key: str | None = None,
     strip: Sequence[str] = (),
     trust_pickle: bool = False,
+    overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> EvolveResult:
-    """Analyse how the phases of each experiment of a plan differ.
+    """Compare the phases of each experiment of a plan.
 
     Parameters
     ----------
     plan
-        The plan, or the path of its file. Each experiment needs two phases or more.
+        The plan, or the path of its file. Each experiment needs at least two phases.
     checkpoints
         The checkpoints of an experiment are in ``<checkpoints>/<experiment>/``.
     output
-        Made if need be. Receives ``<experiment>_analysis.json`` (see `fastcka.evolution.analysis`),
-        ``<experiment>_filters.png``, ``_features.png`` and, with a model and a probe,
-        ``_activations.png``; ``summary_report.md``; and ``activations/``, a store.
+        Folder for the results; created if missing. It receives ``<experiment>_analysis.json`` (see
+        `fastcka.evolution.analysis`), ``<experiment>_filters.png``, ``_features.png`` and, with a
+        model and a probe, ``_activations.png``. It also receives ``summary_report.md`` and
+        ``activations/``, a store. Results of the same input are computed again; see ``overwrite``.
     other
-        Another seed's run of the same plan, laid out alike: a baseline of the verdicts.
+        Checkpoints of the same plan with another seed, in the same layout. The verdicts use them as
+        a baseline.
     model
-        ``package.module:factory`` or a function, which makes the network of the checkpoints; if it
-        has a parameter ``experiment``, it is given the name. None: weights alone are analysed.
+        ``package.module:factory``, or a function that builds the network of the checkpoints. If it
+        has a parameter ``experiment``, it receives the name of the experiment. None: only weights
+        are analysed.
     probe
-        Probe set or the path of its ``.npz``; with ``model``.
+        Probe set, or the path of its ``.npz``. Give it together with ``model``.
     layers
-        Names and patterns of the modules whose activations are compared; empty: every module that
-        the network itself calls (see `fastcka.evolution.capturing.default_layers`).
+        Names and patterns of the modules whose activations are compared. Empty: the children of the
+        network (see `fastcka.evolution.capturing.default_layers`).
     pool, batch_size
         See `fastcka.capture.capture_representations`.
     permutations
-        Of the weights, for the null beside the diversity.
+        Number of permutations of the weights for the null of the diversity.
     weights_key, strip, trust_pickle
         See `fastcka.capture.load_state`.
+    overwrite
+        Replace results in ``output`` that come from other input: another plan, other checkpoints,
+        other weights in them (``weights_key``, ``strip``), another model, probe, pooling or list of
+        layers. Results of experiments that are not in the plan are removed.
     progress
-        Called with what begins.
+        Called with the name of each part before it begins.
 
     Returns
     -------
     EvolveResult
-        Checkpoints that are missing or damaged are in ``missing`` and in the JSON files; what can
-        be compared without them is, but a verdict needs all phases.
+        Checkpoints that are missing or damaged are listed in ``missing`` and in the JSON files. The
+        other phases are compared without them, but a verdict needs all phases.
 
     Raises
     ------
     InputError
-        If the plan, model or probe cannot be used, or a checkpoint does not fit the model.
+        If the plan, model or probe cannot be used, a checkpoint does not fit the model, or
+        ``output`` contains results of other input and ``overwrite`` is False.
     MissingExtraError
         If PyTorch, scikit-learn or matplotlib is not installed.
     """
@@ -127,31 +137,35 @@ def evolve(
     examples = probe if isinstance(probe, Probe) or probe is None else Probe.load(probe)
     checkpoints, output = Path(checkpoints), Path(output)
     sources = {
-        "checkpoints": str(checkpoints),
-        "other": None if other is None else str(other),
-        "model": model if isinstance(model, str) or model is None else repr(model),
+        "checkpoints": str(checkpoints.resolve()),
+        "other": None if other is None else str(Path(other).resolve()),
+        "weights_key": weights_key,
+        "strip": list(strip) or None,
+        "model": _model_name(model),
         "probe": None if examples is None else examples.digest,
     }
+    chosen = {"pool": pool, "layers": list(layers)} if examples is not None else {}
+    settings = {"pool": None, "layers": None, **chosen}
+    leftover = claim(output, planned, sources | settings, overwrite=overwrite)
     report = progress or (lambda _: None)
     reading = Reading.of(weights_key, strip, trust_pickle)
-    output.mkdir(parents=True, exist_ok=True)
 
     def capture(name: str, make: Factory, examples: Probe) -> Capture:
         store = create_store(output / STORE, exist_ok=True)
-        wanted = "experiment" in inspect.signature(make).parameters
-        network = build_model(make, {"experiment": name} if wanted else {})
+        named = "experiment" in inspect.signature(make).parameters
+        network = build_model(make, {"experiment": name} if named else {})
         return Capture(network, examples, layers, pool, batch_size, store)
 
     analyses: list[Path] = []
     figures: list[Path] = []
     for name, experiment in planned.experiments.items():
         report(f"{name}: reading checkpoints")
-        own = read_series(planned, name, checkpoints, reading)
-        others = None
+        main = read_series(planned, name, checkpoints, reading)
+        second = None
         if other is not None:
-            others = read_series(planned, name, Path(other), reading)
+            second = read_series(planned, name, Path(other), reading)
         path, drawn = analyse(
-            Experiment(name, Phases(experiment.phases), own, others, permutations, sources),
+            Experiment(name, Phases(experiment.phases), main, second, permutations, sources),
             None
             if factory is None or examples is None
             else partial(capture, name, factory, examples),
@@ -160,6 +174,8 @@ def evolve(
         )
         analyses.append(path)
         figures += drawn
+    for path in leftover:
+        path.unlink(missing_ok=True)
     return EvolveResult(
         analyses=tuple(analyses),
         figures=tuple(figures),
@@ -171,23 +187,34 @@ def evolve(
 def _check(plan: CheckpointPlan, model: object, probe: object, permutations: int) -> None:
     if (model is None) != (probe is None):
         given, lacking = ("probe", "model") if model is None else ("model", "probe")
-        raise InputError(f"{given} was given without {lacking}; activations need both")
+        raise InputError(
+            f"{lacking}: expected a value, because {given} was given, got None; activations need "
+            "both"
+        )
     for name, experiment in plan.experiments.items():
         if len(experiment.phases) < 2:
             raise InputError(
-                f"experiment {name!r} has {len(experiment.phases)} phases (its checkpoints); at "
-                "least 2 are compared"
+                f"plan: expected at least 2 phases (checkpoints) for experiment {name!r}, got "
+                f"{len(experiment.phases)}"
             )
     if permutations < 1:
-        raise InputError(f"permutations must be at least 1, got {permutations}")
+        raise InputError(f"permutations: expected at least 1, got {permutations}")
+
+
+def _model_name(model: str | Factory | None) -> str | None:
+    """Return a name that is the same in every process."""
+    if model is None or isinstance(model, str):
+        return model
+    name = getattr(model, "__qualname__", type(model).__qualname__)
+    return f"{getattr(model, '__module__', None)}:{name}"
 
 
 def _missing_lines(path: Path) -> list[str]:
     analysis = read_analysis(path)
     return [
-        f"{analysis['experiment']}: step {own['step']}"
-        + (f" ({own['phase']})" if own["phase"] else "")
-        + (" of the other run" if own["run"] == OTHER else "")
-        + f": {own['reason']}"
-        for own in analysis["missing"]
+        f"{analysis['experiment']}: step {entry['step']}"
+        + (f" ({entry['phase']})" if entry["phase"] else "")
+        + (" of the other run" if entry["run"] == OTHER else "")
+        + f": {entry['reason']}"
+        for entry in analysis["missing"]
     ]

@@ -1,4 +1,4 @@
-"""The analysis of one experiment: from its checkpoints to its JSON file and its figures."""
+"""Analyse one experiment: read its checkpoints, write its JSON file and its figures."""
 
 from __future__ import annotations
 
@@ -13,8 +13,18 @@ from fastcka.evolution import activations, weights
 from fastcka.evolution.analysis import read_analysis, write_analysis
 from fastcka.evolution.figures import FIGURES, draw_activations, draw_features, draw_filters, save
 from fastcka.evolution.phases import Phases, Question
+from fastcka.evolution.schema import (
+    MAIN,
+    OTHER,
+    Analysis,
+    Layer,
+    MissingStep,
+    Name,
+    Run,
+    Tensor,
+)
 from fastcka.evolution.series import Missing, Series
-from fastcka.evolution.verdict import OTHER, OWN, needed_steps, verdicts
+from fastcka.evolution.verdict import needed_steps, verdicts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,41 +40,43 @@ class Experiment:
     Attributes
     ----------
     name
-        In the plan.
+        Name in the plan.
     phases
-        As planned.
-    own, other
-        The checkpoints of the run, and those of another seed's run; None where none was given.
+        Phases in the plan.
+    main, other
+        The checkpoints of the run, and those of the run of another seed, if one was given.
     permutations
-        Of the null beside the diversity of weights.
+        Number of permutations for the null of the diversity of weights.
     sources
-        What was given, for the JSON file.
+        Paths and names of the input, for the JSON file.
     """
 
     name: str
     phases: Phases
-    own: Series
+    main: Series
     other: Series | None
     permutations: int
     sources: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def found(self) -> Phases | None:
-        """The phases whose checkpoints are there; None if fewer than two are."""
-        there = {name: s for name, s in self.phases.steps.items() if s in self.own.paths}
-        return Phases(there) if len(there) > 1 else None
+    def usable(self) -> Phases | None:
+        """The phases whose checkpoints can be used; None if there are fewer than two."""
+        steps = {name: s for name, s in self.phases.steps.items() if s in self.main.paths}
+        return Phases(steps) if len(steps) > 1 else None
 
     @property
     def questions(self) -> list[Question]:
-        """The questions of the verdicts; none unless all phases are there."""
-        complete = self.phases.steps.keys() == (self.found or self.phases).steps.keys()
-        return self.phases.questions(self.own.paths) if complete and self.found else []
+        """The questions of the verdicts; none if a phase has no usable checkpoint."""
+        usable = self.usable
+        if usable is None or usable.steps.keys() != self.phases.steps.keys():
+            return []
+        return self.phases.questions(self.main.paths)
 
     @property
     def other_steps(self) -> list[int]:
-        """The steps of the other run that the verdicts read."""
-        there = () if self.other is None else self.other.paths
-        return sorted(needed_steps(self.questions, list(self.own.paths)) & set(there))
+        """The steps of the other run that the verdicts need."""
+        available = () if self.other is None else self.other.paths
+        return sorted(needed_steps(self.questions, list(self.main.paths)) & set(available))
 
 
 def analyse(
@@ -73,29 +85,31 @@ def analyse(
     output: Path,
     progress: Callable[[str], None],
 ) -> tuple[Path, list[Path]]:
-    """Write the JSON file and the figures of an experiment; figures that it has no longer go.
+    """Write the JSON file and the figures of an experiment, and return their paths.
+
+    Figures of an earlier analysis of the experiment are replaced or removed.
 
     Parameters
     ----------
     experiment
-        What is analysed.
+        The experiment.
     capture
-        Makes what gives activations; None: weights alone are analysed.
+        Returns the object that computes activations. None: only weights are analysed.
     output
-        The folder.
+        Folder of the files.
     progress
-        Called with what begins.
+        Called with the name of each part before it begins.
     """
-    phases, other = experiment.found, experiment.other
-    content: dict[str, Any] = {
+    phases, main, other = experiment.usable, experiment.main, experiment.other
+    content: Analysis = {
         "fastcka": version,
         "experiment": experiment.name,
-        "complete": not (experiment.own.missing or (other is not None and other.missing)),
+        "complete": not (main.missing or (other is not None and other.missing)),
         "missing": [
-            *_missing(OWN, experiment.own.missing),
+            *_missing(MAIN, main.missing),
             *_missing(OTHER, [] if other is None else other.missing),
         ],
-        "steps": list(experiment.own.paths),
+        "steps": list(main.paths),
         "phases": dict(experiment.phases.steps),
         "sources": experiment.sources,
         "settings": {"permutations": experiment.permutations},
@@ -113,34 +127,35 @@ def analyse(
         content["weights"] = _weights(experiment, phases, states)
         if capture is not None:
             progress(f"{experiment.name}: activations")
-            own = capture()
-            content["settings"] |= {"pool": own.pool, "layers": list(own.layers)}
-            content["activations"] = _activations(experiment, phases, own)
-            content["attention"] = own.attention(experiment.own, phases.steps)
+            capturing = capture()
+            content["settings"] |= {"pool": capturing.pool, "layers": list(capturing.layers)}
+            content["activations"] = _activations(experiment, phases, capturing)
+            content["attention"] = capturing.attention(main, phases.steps)
     path = write_analysis(output, content)
     progress(f"{experiment.name}: figures")
-    # From the file, as everyone else reads it.
+    # Drawn from the file, so that the figures show what other readers of the file get.
     return path, _figures(read_analysis(path), phases, states, output)
 
 
 def _states(experiment: Experiment, phases: Phases) -> States:
-    steps = needed_steps(experiment.questions, list(experiment.own.paths)) | set(
-        phases.steps.values()
-    )
-    by_name = {(OWN, step): own for step, own in experiment.own.weights(steps).items()}
-    if experiment.other is not None:
-        others = experiment.other.weights(experiment.other_steps)
-        by_name |= {(OTHER, step): own for step, own in others.items()}
+    main, other = experiment.main, experiment.other
+    steps = needed_steps(experiment.questions, list(main.paths)) | set(phases.steps.values())
+    by_name: dict[Name, weights.Weights] = {
+        (MAIN, step): state for step, state in main.weights(steps).items()
+    }
+    if other is not None:
+        states = other.weights(experiment.other_steps)
+        by_name |= {(OTHER, step): state for step, state in states.items()}
     return weights.states(by_name)
 
 
-def _weights(experiment: Experiment, phases: Phases, states: States) -> dict[str, Any]:
-    found = {}
+def _weights(experiment: Experiment, phases: Phases, states: States) -> dict[str, Tensor]:
+    result = {}
     for name, arrays in states.tensors.items():
         tensors, shape = states.matrices(name), next(iter(arrays.values())).shape
-        own = {step: tensor for (run, step), tensor in tensors.items() if run == OWN}
-        found[name] = weights.compared(own, shape, phases, permutations=experiment.permutations)
-        found[name]["verdict"] = (
+        by_step = {step: tensor for (run, step), tensor in tensors.items() if run == MAIN}
+        tensor = weights.compared(by_step, shape, phases, permutations=experiment.permutations)
+        tensor["verdict"] = (
             verdicts(
                 experiment.questions,
                 weights.WeightSimilarities(tensors),
@@ -150,26 +165,29 @@ def _weights(experiment: Experiment, phases: Phases, states: States) -> dict[str
             if experiment.questions
             else []
         )
-    return found
+        result[name] = tensor
+    return result
 
 
-def _activations(experiment: Experiment, phases: Phases, capture: Capture) -> dict[str, Any]:
-    name, others = experiment.name, experiment.other_steps
-    steps = list(experiment.own.paths)
-    layers = capture.run(experiment.own, name, steps)
-    if experiment.other is not None and others:
-        capture.run(experiment.other, _other_name(name), others)
+def _activations(experiment: Experiment, phases: Phases, capture: Capture) -> dict[str, Layer]:
+    name, other_steps = experiment.name, experiment.other_steps
+    steps = list(experiment.main.paths)
+    layers = capture.run(experiment.main, name, steps)
+    if experiment.other is not None and other_steps:
+        capture.run(experiment.other, _other_name(name), other_steps)
     units = capture.units(layers)
     needed = needed_steps(experiment.questions, steps)
-    found = {}
+    result = {}
     for layer in layers:
         by_step = capture.read(name, steps, layer)
-        found[layer] = activations.compared(by_step, phases)
-        arrays = {(OWN, step): by_step[step] for step in steps if step in needed}
+        arrays: dict[Name, activations.Activations] = {
+            (MAIN, step): by_step[step] for step in steps if step in needed
+        }
         if experiment.other is not None:
-            by_other = capture.read(_other_name(name), others, layer)
-            arrays |= {(OTHER, step): own for step, own in by_other.items()}
-        found[layer]["verdict"] = (
+            by_other = capture.read(_other_name(name), other_steps, layer)
+            arrays |= {(OTHER, step): array for step, array in by_other.items()}
+        result[layer] = activations.compared(by_step, phases)
+        result[layer]["verdict"] = (
             verdicts(
                 experiment.questions,
                 activations.ActivationSimilarities(arrays, units[layer]),
@@ -179,46 +197,51 @@ def _activations(experiment: Experiment, phases: Phases, capture: Capture) -> di
             if experiment.questions
             else []
         )
-    return found
+    return result
 
 
 def _other_name(experiment: str) -> str:
     return f"{experiment} (other run)"
 
 
-def _missing(run: str, missing: Sequence[Missing]) -> list[dict[str, Any]]:
+def _missing(run: Run, missing: Sequence[Missing]) -> list[MissingStep]:
     return [
-        {"step": own.step, "phase": own.phase, "run": run, "reason": own.reason} for own in missing
+        {"step": entry.step, "phase": entry.phase, "run": run, "reason": entry.reason}
+        for entry in missing
     ]
 
 
 def _notes(experiment: Experiment, with_activations: bool) -> list[str]:
     notes = []
     phases = experiment.phases.steps
-    if experiment.found is None:
-        notes.append("Nothing is compared: fewer than two phases have a checkpoint.")
+    if experiment.usable is None:
+        notes.append("No comparison: fewer than two phases have a usable checkpoint.")
     elif not experiment.questions:
-        why = "not every phase has a checkpoint" if len(phases) > 2 else "there are two phases only"
+        why = (
+            "a phase has no usable checkpoint"
+            if len(phases) > 2
+            else "a verdict needs at least three phases, and the plan has two"
+        )
         notes.append(f"No verdict: {why}.")
-    for run in (experiment.own, experiment.other):
+    for run in (experiment.main, experiment.other):
         notes += [] if run is None else [f"{line}." for line in run.doubtful]
     if not with_activations:
         notes.append("No activations: no model and probe were given.")
     if experiment.other is None:
-        notes.append("No other seed's run was given, so nothing here is about other runs.")
+        notes.append("No second seed was given, so nothing here applies to other training runs.")
     return notes
 
 
 def _figures(
-    analysis: dict[str, Any], phases: Phases | None, states: States | None, output: Path
+    analysis: Analysis, phases: Phases | None, states: States | None, output: Path
 ) -> list[Path]:
     draw: dict[str, Callable[[], Figure]] = {}
-    filters = [name for name, own in analysis["weights"].items() if "filters" in own]
+    filters = [name for name, tensor in analysis["weights"].items() if "filters" in tensor]
     if phases is not None and states is not None and filters:
         shapes = {name: analysis["weights"][name]["shape"] for name in filters}
         first = next((name for name in filters if len(shapes[name]) == 4), filters[0])
         arrays = states.tensors[first]
-        by_phase = {phase: arrays[OWN, step].astype(float) for phase, step in phases.steps.items()}
+        by_phase = {phase: arrays[MAIN, step].astype(float) for phase, step in phases.steps.items()}
         draw["filters"] = partial(draw_filters, analysis, first, by_phase)
         draw["features"] = partial(draw_features, analysis)
     if analysis["activations"]:

@@ -1,4 +1,4 @@
-"""The pictures of an analysis, each from its JSON alone but for the filters themselves."""
+"""The figures of an analysis. All but the filters are drawn from the JSON file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.errors import MissingExtraError
+from fastcka.evolution.schema import Analysis
 from fastcka.files import replaced_file
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURES = ("filters", "features", "activations")
-"""What ``<experiment>_<figure>.png`` are called."""
+"""The figures of an experiment are ``<experiment>_<figure>.png``."""
 
 _FILTERS_SHOWN = 16
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
@@ -33,38 +34,41 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure; it stands there whole or not at all."""
-    with replaced_file(path) as beside:
-        figure.savefig(beside)
+    """Write a figure; the file is complete or does not exist."""
+    with replaced_file(path) as temporary:
+        figure.savefig(temporary)
     return path
 
 
 def draw_filters(
-    analysis: Mapping[str, Any], first: str, by_phase: Mapping[str, NDArray[np.float64]]
+    analysis: Analysis, first: str, by_phase: Mapping[str, NDArray[np.float64]]
 ) -> Figure:
-    """Draw the first tensor of filters at each phase, and how much each tensor's filters turned.
+    """Draw the filters of one tensor at each phase, and the cosines of all filters of all tensors.
 
     Parameters
     ----------
     analysis
-        As its file holds it.
+        The analysis, as read from its file.
     first
-        The tensor that is shown.
+        The tensor whose filters are drawn.
     by_phase
         Phase -> its values, (n_filters, ...).
     """
-    tensors = {name: own for name, own in analysis["weights"].items() if "filters" in own}
+    tensors = {
+        name: tensor["filters"]
+        for name, tensor in analysis["weights"].items()
+        if "filters" in tensor
+    }
     figure = new_figure(12, 2.4 + 0.9 * len(by_phase) + 0.26 * len(tensors))
     top, below = figure.subfigures(
         2, 1, squeeze=False, height_ratios=[0.9 * len(by_phase) + 0.4, 2 + 0.26 * len(tensors)]
     )[:, 0]
     _filter_rows(top, first, by_phase)
-    pairs = list(next(iter(tensors.values()))["filters"])
+    pairs = list(next(iter(tensors.values())))
     grid = below.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
     for axes, pair in zip(grid, pairs, strict=True):
         values = [
-            [value for value in own["filters"][pair] if value is not None]
-            for own in tensors.values()
+            [value for value in cosines[pair] if value is not None] for cosines in tensors.values()
         ]
         axes.boxplot(
             values, orientation="horizontal", widths=0.6, sym=".", medianprops={"color": _COLORS[1]}
@@ -76,15 +80,22 @@ def draw_filters(
         axes.set_xlabel("cosine of each filter", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(axis="x", color="0.9")
-    return _titled(figure, analysis, "filters over the phases")
+    return _titled(figure, analysis, "filters at each phase")
 
 
-def draw_features(analysis: Mapping[str, Any]) -> Figure:
-    """Draw the directions that the filters have and, of a transformer, each head of each layer."""
+def draw_features(analysis: Analysis) -> Figure:
+    """Draw the diversity of the filters and, for a transformer, the attention of each head."""
     attention = analysis["attention"]
     phases = list(analysis["phases"])
-    diverse = {name: own for name, own in analysis["weights"].items() if "diversity" in own}
-    heads = max((len(m["entropy"]) for own in attention.values() for m in own.values()), default=0)
+    diverse = {
+        name: tensor["diversity"]
+        for name, tensor in analysis["weights"].items()
+        if "diversity" in tensor
+    }
+    heads = max(
+        (len(facts["entropy"]) for layer in attention.values() for facts in layer.values()),
+        default=0,
+    )
     figure = new_figure(12, 3 + 0.2 * len(diverse) + (2.2 + 1.3 * len(attention) if heads else 0))
     parts = figure.subfigures(
         2 if heads else 1,
@@ -94,11 +105,11 @@ def draw_features(analysis: Mapping[str, Any]) -> Figure:
     )[:, 0]
     grid = parts[0].subplots(1, 2, sharey=True)
     for axes, field in zip(grid, ("effective_rank", "participation_ratio"), strict=True):
-        for row, own in enumerate(diverse.values()):
-            for at, (phase, found) in enumerate(own["diversity"].items()):
-                _beside_null(axes, found[field], row + 0.2 * at, at, phase if row == 0 else None)
+        for row, diversity in enumerate(diverse.values()):
+            for i, (phase, measures) in enumerate(diversity.items()):
+                _with_null(axes, measures[field], row + 0.2 * i, i, phase if row == 0 else None)
         axes.set_yticks(range(len(diverse)), [_plain(name) for name in diverse], fontsize=7)
-        axes.set_title(f"{field.replace('_', ' ')} of filters (grey: permuted)", fontsize=9)
+        axes.set_title(f"{field.replace('_', ' ')} of filters (grey: permuted weights)", fontsize=9)
         axes.tick_params(labelsize=7)
         axes.set_xlim(left=0)
     if diverse:
@@ -110,8 +121,8 @@ def draw_features(analysis: Mapping[str, Any]) -> Figure:
     return _titled(figure, analysis, what)
 
 
-def draw_activations(analysis: Mapping[str, Any]) -> Figure:
-    """Draw the CKA of each layer between all steps, and how sparse it is at each phase."""
+def draw_activations(analysis: Analysis) -> Figure:
+    """Draw the CKA of each layer between all steps, and its share of zeros at each phase."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -134,18 +145,20 @@ def draw_activations(analysis: Mapping[str, Any]) -> Figure:
                 axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color=shade)
     figure.colorbar(image, ax=grid[: len(layers)].tolist(), label="CKA (unbiased)", shrink=0.6)
     axes = grid[len(layers)]
-    for at, phase in enumerate(analysis["phases"]):
+    for i, phase in enumerate(analysis["phases"]):
         zeros = [layer["sparsity"].get(phase, {}).get("zeros") for layer in layers.values()]
         shown = [np.nan if value is None else value for value in zeros]
-        axes.plot(shown, marker="o", markersize=3, color=_COLORS[at % len(_COLORS)], label=phase)
+        # No line: layers of branches, or layers that the user chose, have no order.
+        x = np.arange(len(layers)) + 0.2 * (i - (len(analysis["phases"]) - 1) / 2)
+        axes.plot(x, shown, "o", markersize=4, color=_color(i), label=phase)
     axes.set_xticks(range(len(layers)), [_plain(n) for n in layers], rotation=90, fontsize=6)
-    axes.set_title("share of zeros", fontsize=9)
+    axes.set_title("share of zero activations", fontsize=9)
     axes.set_ylim(-0.02, 1.02)
     axes.legend(fontsize=6, frameon=False)
     axes.tick_params(axis="y", labelsize=6)
     for axes in grid[len(layers) + 1 :]:
         axes.set_visible(False)
-    return _titled(figure, analysis, "activations between steps")
+    return _titled(figure, analysis, "CKA of activations between steps")
 
 
 def _filter_rows(part: Any, name: str, by_phase: Mapping[str, NDArray[np.float64]]) -> None:
@@ -154,8 +167,8 @@ def _filter_rows(part: Any, name: str, by_phase: Mapping[str, NDArray[np.float64
     limit = max(float(np.abs(values).max()) for values in by_phase.values()) or 1.0
     grid = part.subplots(len(by_phase), shown, squeeze=False)
     for row, (phase, values) in zip(grid, by_phase.items(), strict=True):
-        # A convolution's filters are small pictures, the mean over what they read; other tensors
-        # are one picture with a row a filter.
+        # Filters of a convolution are drawn one by one, averaged over their input channels. Another
+        # tensor is drawn as one picture with one row per filter.
         pictures = values[:shown].mean(axis=1) if len(shape) == 4 else [_matrix(values)]
         for axes, picture in zip(row, pictures, strict=True):
             axes.imshow(
@@ -177,56 +190,58 @@ def _matrix(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values.reshape(len(values), -1)
 
 
-def _beside_null(
-    axes: Axes, found: Mapping[str, Any], y: float, at: int, label: str | None
+def _with_null(
+    axes: Axes, measure: Mapping[str, Any], y: float, color: int, label: str | None
 ) -> None:
-    if found["value"] is None:
+    if measure["value"] is None:
         return
-    null = found["null"]
+    null = measure["null"]
     if null["low"] is not None:
         axes.plot([null["low"], null["high"]], [y, y], color="0.75", linewidth=4)
-    axes.plot(
-        [found["value"]], [y], "o", markersize=4, color=_COLORS[at % len(_COLORS)], label=label
-    )
+    axes.plot([measure["value"]], [y], "o", markersize=4, color=_color(color), label=label)
+
+
+def _color(i: int) -> str:
+    return _COLORS[i % len(_COLORS)]
 
 
 def _attention_rows(part: Any, attention: Mapping[str, Any], phases: list[str], heads: int) -> None:
-    """A row a layer: the entropy of each head over the phases, and the heads' maps at the last."""
+    """Draw a row for each layer: the entropy of its heads at each phase, and their last maps."""
     grid = part.subplots(len(attention), heads + 1, squeeze=False)
-    for row, (name, own) in zip(grid, attention.items(), strict=True):
-        shown = [phase for phase in phases if phase in own]
-        for head in range(len(own[shown[0]]["entropy"])):
+    for row, (name, layer) in zip(grid, attention.items(), strict=True):
+        shown = [phase for phase in phases if phase in layer]
+        for head in range(len(layer[shown[0]]["entropy"])):
             row[0].plot(
-                [own[phase]["entropy"][head] for phase in shown],
+                [layer[phase]["entropy"][head] for phase in shown],
                 marker="o",
                 markersize=3,
-                color=_COLORS[head % len(_COLORS)],
+                color=_color(head),
                 label=f"head {head}",
             )
             axes = row[head + 1]
             axes.imshow(
-                np.array(own[shown[-1]]["mean_map"][head], np.float64), cmap="magma", vmin=0
+                np.array(layer[shown[-1]]["mean_map"][head], np.float64), cmap="magma", vmin=0
             )
             axes.set_title(f"head {head}, {shown[-1]}", fontsize=7)
             axes.set_xticks([])
             axes.set_yticks([])
         row[0].axhline(
-            own[shown[0]]["entropy_of_uniform"], color="0.7", linestyle="--", linewidth=1
+            layer[shown[0]]["entropy_of_uniform"], color="0.7", linestyle="--", linewidth=1
         )
         row[0].set_ylim(bottom=0)
         row[0].set_xticks(range(len(shown)), shown, fontsize=7)
         row[0].set_ylabel(_plain(name), fontsize=7)
         row[0].tick_params(axis="y", labelsize=6)
-        for axes in row[len(own[shown[0]]["entropy"]) + 1 :]:
+        for axes in row[len(layer[shown[0]]["entropy"]) + 1 :]:
             axes.set_visible(False)
-    grid[0][0].set_title("entropy (nats; dashed: uniform)", fontsize=7)
+    grid[0][0].set_title("entropy in nats (dashed: uniform attention)", fontsize=7)
 
 
-def _titled(figure: Figure, analysis: Mapping[str, Any], what: str) -> Figure:
+def _titled(figure: Figure, analysis: Analysis, what: str) -> Figure:
     steps = ", ".join(f"{name} {step:,}" for name, step in analysis["phases"].items())
     figure.suptitle(_plain(f"{analysis['experiment']}: {what} ({steps})"), fontsize=11)
     return figure
 
 
 def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # else matplotlib reads mathematics
+    return text.replace("$", r"\$")  # matplotlib would read `$` as the start of mathematics

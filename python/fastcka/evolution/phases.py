@@ -1,4 +1,4 @@
-"""Which steps are compared: the phases of a run, their pairs, and the control for time."""
+"""The phases of a run, their pairs, and the steps of the control for time."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from itertools import combinations
 
 from fastcka.errors import InputError
 
-#: A window of updates that is compared with another is at least this share of it, and at most all.
+#: The shortest matched window, as a share of the window that it is compared with.
 SHORTEST_MATCH = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Is ``early`` farther from ``late`` than ``mid`` is? With the steps of the three.
+    """The question of a verdict: is ``early`` less similar to ``late`` than ``mid`` is?
 
     Attributes
     ----------
     names
-        The phases early, mid and late, as the plan calls them.
+        Names of the three phases in the plan.
     early, mid, late
         Their steps, ascending.
     matched
-        The step t for which (early, t) lasts as long as (mid, late) or, at most, half as long;
-        None where no such checkpoint exists.
+        The step t that ends the time-matched window (early, t); see `matched_step`. None if no
+        checkpoint fits.
     """
 
     names: tuple[str, str, str]
@@ -48,25 +48,25 @@ class Phases:
 
     def __post_init__(self) -> None:
         if not self.steps:
-            raise InputError("phases is empty: at least one phase with a step is needed")
+            raise InputError("phases: expected at least one phase with a step, got none")
         ordered = dict(sorted(self.steps.items(), key=lambda item: item[1]))
         if len(set(ordered.values())) != len(ordered):
-            raise InputError(f"phases must have steps of their own, got {ordered}")
+            raise InputError(f"phases: expected a different step for each phase, got {ordered}")
         object.__setattr__(self, "steps", ordered)
 
     def pairs(self) -> dict[str, tuple[int, int]]:
-        """``{"early_vs_mid": (100, 1000), ...}``: all pairs, the earlier step first."""
+        """Return ``{"early_vs_mid": (100, 1000), ...}``: all pairs, with the earlier step first."""
         return {
             f"{a}_vs_{b}": (self.steps[a], self.steps[b]) for a, b in combinations(self.steps, 2)
         }
 
     def questions(self, available: Iterable[int]) -> list[Question]:
-        """The document's question for the first and the last phase and each one between them.
+        """Return the question for each phase between the first and the last.
 
         Parameters
         ----------
         available
-            Steps that have a checkpoint, for the control for time.
+            Steps with a checkpoint; the control for time uses one of them.
         """
         names = list(self.steps)
         first, last = names[0], names[-1]
@@ -84,10 +84,10 @@ class Phases:
 
 
 def matched_step(available: Iterable[int], start: int, length: int) -> int | None:
-    """Return the step that makes the longest window from ``start`` of at most ``length`` updates.
+    """Return the end of the longest window from ``start`` with at most ``length`` updates.
 
-    A shorter window leaves less time to change, so that a similarity below that of the longer
-    window cannot be put down to time. A window below `SHORTEST_MATCH` of the length is no match.
+    A shorter window has less time for change. If its two ends are nevertheless less similar, time
+    does not explain it. Windows shorter than `SHORTEST_MATCH` times the length do not count.
     """
     windows = [step for step in available if SHORTEST_MATCH * length <= step - start <= length]
     return max(windows, default=None)

@@ -1,19 +1,19 @@
-"""Intervals for differences of similarities, by leaving out parts of the data.
+"""Confidence intervals for differences of similarities, by the jackknife.
 
-The jackknife (Quenouille 1949; Tukey 1958): with the part b left out, the difference is d_b; the
-variance of the whole is (B - 1)/B sum_b (d_b - mean d)^2, and the interval is d -+ t sqrt(variance)
-with Student's t of B - 1 degrees of freedom. It leaves out in place of drawing with replacement:
-an example that is drawn twice lies at no distance from itself, which inflates CKA.
+The jackknife (Quenouille 1949; Tukey 1958) leaves out one of B parts of the data at a time. Let d_b
+be the difference without part b. The variance is (B - 1)/B sum_b (d_b - mean d)^2, and the interval
+is d -+ t sqrt(variance) with Student's t of B - 1 degrees of freedom. A bootstrap would draw some
+examples twice; an example has distance zero from its copy, which inflates CKA.
 
-What an interval speaks about is what was resampled, and nothing else:
+An interval covers only the variation that was resampled:
 
-weights       the rows of the tensor (filters, output units): other units of this layer and run.
-activations   the probe's examples *and* the layer's units, their variances added, which is not
-              too small (crossed random effects: Owen 2007, Annals of Applied Statistics 1). With
-              examples alone the noise of the weights, of which each unit has its own, would pass
-              for a finding: it is the same for every example.
+weights       rows of the tensor (filters, output units): other units of this layer and run.
+activations   examples of the probe *and* units of the layer. The two variances are added, which is
+              conservative (crossed random effects: Owen 2007, Annals of Applied Statistics 1).
+              Resampling examples alone would ignore the noise of the weights, which is the same
+              for all examples but differs between units.
 
-No interval here speaks about other training runs; another seed's run does.
+No interval covers other training runs; use the run of another seed for that.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.evolution.schema import Difference
+
 CONFIDENCE = 0.95
-#: Parts that the examples, and the units, are cut into.
+#: Number of parts into which the examples, and the units, are divided.
 PARTS = 16
-#: With fewer parts, the spread between them says too little.
+#: Fewer parts give no reliable variance.
 FEWEST_PARTS = 8
-#: Similarities of float32 data are right to about this; a difference of less is none.
+#: Rounding error of similarities of float32 data, added to the width of every interval.
 ROUNDING = 1e-6
 
 
@@ -40,9 +42,9 @@ class Estimate:
     Attributes
     ----------
     value
-        The difference; NaN where a similarity is undefined.
+        The difference; NaN if a similarity is undefined.
     low, high
-        Ends of the 95% interval; NaN where there is none.
+        Limits of the 95% interval; NaN if there is none.
     why_undefined
         Why there is no interval, or None.
     """
@@ -54,46 +56,51 @@ class Estimate:
 
     @property
     def answer(self) -> str:
-        """Say "yes" above zero, "no" below, "undecided" around it, "undefined" without interval."""
+        """Whether the difference is above zero: "yes", "no", "undecided" or "undefined".
+
+        "undecided": the interval contains zero. "undefined": there is no interval.
+        """
         if math.isnan(self.low):
             return "undefined"
         if self.low > 0:
             return "yes"
         return "no" if self.high < 0 else "undecided"
 
-    def to_dict(self) -> dict[str, object]:
-        """Return it for JSON."""
+    def to_dict(self) -> Difference:
+        """Return the estimate as a dict for JSON."""
         known = not math.isnan(self.low)
-        return {
+        result: Difference = {
             "difference": None if math.isnan(self.value) else self.value,
             "interval": [self.low, self.high] if known else None,
             "answer": self.answer,
-            **({} if self.why_undefined is None else {"why_undefined": self.why_undefined}),
         }
+        if self.why_undefined is not None:
+            result["why_undefined"] = self.why_undefined
+        return result
 
 
 def parts(units: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Assign each unit to one of at most `PARTS` parts of the same size (to one), at random.
+    """Assign each unit at random to one of at most `PARTS` parts of (almost) equal size.
 
     Parameters
     ----------
     units
-        (n,) the unit that each position belongs to; positions of a unit stay together.
+        (n,) unit of each position. All positions of a unit are in the same part.
 
     Returns
     -------
     ndarray of int64, shape (n,)
         The part of each position, from 0.
     """
-    own, inverse = np.unique(units, return_inverse=True)
-    count = min(PARTS, len(own))
-    order = np.random.default_rng(seed).permutation(len(own))
+    distinct, inverse = np.unique(units, return_inverse=True)
+    count = min(PARTS, len(distinct))
+    order = np.random.default_rng(seed).permutation(len(distinct))
     part: NDArray[np.int64] = (order % count).astype(np.int64)[inverse]
     return part
 
 
 def variance(left_out: NDArray[np.float64]) -> float:
-    """The jackknife's variance of an estimate from (B,) estimates with one part left out each."""
+    """Return the jackknife variance from (B,) estimates, each without one part of the data."""
     n = len(left_out)
     return float((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
 
@@ -104,11 +111,11 @@ def estimate(value: float, resamples: list[NDArray[np.float64]], what: list[str]
     Parameters
     ----------
     value
-        The difference of the whole data.
+        The difference for all data.
     resamples
-        For each thing that is resampled, (B,) differences with one part left out each.
+        For each kind of resampled data, (B,) differences, each without one part of it.
     what
-        The plural names of these things, for the reason why there is no interval.
+        Plural names of the kinds of data, for the reason why there is no interval.
     """
     from scipy.special import stdtrit
 
@@ -116,10 +123,10 @@ def estimate(value: float, resamples: list[NDArray[np.float64]], what: list[str]
         return Estimate(value, math.nan, math.nan, "a similarity is undefined")
     for left_out, name in zip(resamples, what, strict=True):
         if len(left_out) < FEWEST_PARTS:
-            why = f"{len(left_out)} {name}; an interval needs at least {FEWEST_PARTS}"
+            why = f"an interval needs at least {FEWEST_PARTS} {name}, got {len(left_out)}"
             return Estimate(value, math.nan, math.nan, why)
         if not np.isfinite(left_out).all():
-            why = f"without some of the {name} a similarity is undefined"
+            why = f"a similarity is undefined without some of the {name}"
             return Estimate(value, math.nan, math.nan, why)
     error = math.sqrt(sum(variance(left_out) for left_out in resamples))
     freedom = min(len(left_out) for left_out in resamples) - 1

@@ -1,4 +1,4 @@
-"""The checkpoints of one training run: which can be used, which cannot and why, their weights."""
+"""The checkpoints of one training run: which of them can be used, and their weights."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A checkpoint that was planned or found, and cannot be used.
+    """A checkpoint that is missing or cannot be used.
 
     Attributes
     ----------
     step, phase
-        Of the plan; the phase is None for a step that stands for none.
+        Step and phase in the plan; the phase is None if no phase has this step.
     reason
-        Why it cannot be used.
+        Why the checkpoint cannot be used.
     """
 
     step: int
@@ -45,11 +45,13 @@ class Series:
     Attributes
     ----------
     paths
-        Step -> file or folder of those that can be used, ascending.
+        Step -> file or folder of a checkpoint that can be used, ascending.
     missing
-        Those that are not there or cannot be used.
+        Checkpoints that are missing or cannot be used.
     doubtful
         A line for each group of checkpoints with the same weights.
+    reading
+        How the weights in the files are found; see `fastcka.capture.load_state`.
     """
 
     paths: dict[int, Path]
@@ -58,11 +60,11 @@ class Series:
     reading: Reading = field(default_factory=Reading)
 
     def state(self, step: int) -> dict[str, torch.Tensor]:
-        """Return the state dict of a step, on the CPU."""
+        """Return the state dict at a step, on the CPU."""
         return load_state(self.paths[step], **asdict(self.reading))
 
     def weights(self, steps: Iterable[int]) -> dict[int, dict[str, NDArray[Any]]]:
-        """Return step -> tensor name -> array; bfloat16 becomes float32, which is exact."""
+        """Return step -> tensor name -> array. bfloat16 is converted to float32, which is exact."""
         return {
             step: {name: _array(tensor) for name, tensor in self.state(step).items()}
             for step in sorted(steps)
@@ -70,31 +72,32 @@ class Series:
 
 
 def read_series(plan: CheckpointPlan, experiment: str, directory: Path, reading: Reading) -> Series:
-    """Read every checkpoint of an experiment, planned or not, to see whether it can be used.
+    """Check every checkpoint of an experiment, including checkpoints that are not in the plan.
 
     Parameters
     ----------
     plan, experiment
-        What is planned.
+        The plan, and the name of the experiment in it.
     directory
-        Its checkpoints are in ``<directory>/<experiment>/``.
+        The checkpoints are in ``<directory>/<experiment>/``.
     reading
-        How weights are found in the files; see `fastcka.capture.load_state`.
+        How the weights in the files are found; see `fastcka.capture.load_state`.
 
     Returns
     -------
     Series
-        A damaged checkpoint, or one of another run than most are of, is among the missing.
+        Its ``missing`` includes damaged checkpoints, and checkpoints that belong to another run
+        than most of the others.
     """
     planned = plan.experiment(experiment)
     folder = experiment_folder(directory, experiment)
     names = {step: name for name, step in planned.phases.items()}
     try:
-        found = [file.step for file in find_checkpoints(folder)]
+        existing = [file.step for file in find_checkpoints(folder)]
     except InputError as error:
         steps = planned.checkpoint_steps
         return Series({}, [Missing(step, names.get(step), str(error)) for step in steps], [])
-    steps = tuple(sorted({*planned.checkpoint_steps, *found}))
+    steps = tuple(sorted({*planned.checkpoint_steps, *existing}))
     every = planned.model_copy(update={"checkpoint_steps": steps})
     checked = verify_checkpoints(
         plan.model_copy(update={"experiments": {experiment: every}}),

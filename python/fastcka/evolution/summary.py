@@ -1,32 +1,44 @@
-"""``summary_report.md``: what the analyses say, from their JSON files alone."""
+"""``summary_report.md``: the analyses in a folder as text, made from their JSON files only."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastcka.evolution.analysis import find_analyses, read_analysis
+from fastcka.evolution.answer import CONCLUSIONS, answer
+from fastcka.evolution.schema import Analysis, Layer, Tensor
 from fastcka.files import replaced_file
 
 SUMMARY = "summary_report.md"
 
-_HOW_TO_READ = """\
-The question of each verdict: is the first phase farther from the last than a phase between them is?
-In nearly any training it is, because the one between is nearer in time; so each answer stands
-beside baselines.
+_MEANINGS = "\n".join(
+    f"- *{name}*: {meaning.format(early='early', mid='mid', late='late')}"
+    for name, meaning in CONCLUSIONS.items()
+)
 
-- *Over time*: the similarity over a window of updates before the last phase minus that over a
-  window of no more updates after the first. Above zero, more changed early on in no more time, as
-  it does when training converges or the learning rate falls.
-- *Over step 0*: how much nearer to the last phase the first one is than the untrained network.
-- *Over another seed*: above zero, the first phase is farther from the last than the last networks
-  of two seeds are from each other.
-- *Chance*: the similarity that is left when examples (of weights: entries) are permuted.
+_HOW_TO_READ = f"""\
+The question of each verdict: is the first phase less similar to the last phase than a middle phase
+is? In nearly any training it is, because the middle phase is closer to the last one in time. The
+*gap* is the similarity of middle and last minus the similarity of first and last. It is compared
+with these baselines:
 
-Intervals are for 95% each, not corrected for the number of layers; they speak about other examples
-and units of the same run, not about other runs.
+- *Control for time*: how similar the network stays over the updates from the middle to the last
+  phase, minus the same over a window of at most as many updates after the first phase. Above zero,
+  the network changed more early on, as it does when training converges or the learning rate falls.
+- *Gain over step 0*: similarity of first and last, minus similarity of the untrained network and
+  the last phase.
+- *Gap to a second seed*: similarity of the final networks of two seeds, minus similarity of first
+  and last. Above zero, first and last differ more than two seeds do.
+- *Chance*: similarity of first and last after permuting the examples (for weights, the entries).
+
+The conclusions, for phases called early, mid and late:
+
+{_MEANINGS}
+
+Each interval is for 95% and is not corrected for the number of layers. Intervals cover other
+examples and units of the same run, not other runs.
 """
 
 
@@ -36,79 +48,67 @@ def write_summary(folder: Path) -> Path:
     Raises
     ------
     InputError
-        If one of them is no analysis that can be read.
+        If one of these files is not an analysis.
     """
     path = folder / SUMMARY
     analyses = [read_analysis(file) for file in find_analyses(folder)]
-    with replaced_file(path) as beside:
-        beside.write_text(summary_text(analyses), encoding="utf-8")
+    with replaced_file(path) as temporary:
+        temporary.write_text(summary_text(analyses), encoding="utf-8")
     return path
 
 
-def summary_text(analyses: Sequence[Mapping[str, Any]]) -> str:
-    """Return the report on analyses as Markdown."""
+def summary_text(analyses: Sequence[Analysis]) -> str:
+    """Return the summary of analyses as Markdown."""
     lines = ["# Early, middle and late in training", "", _HOW_TO_READ]
     for analysis in analyses:
         lines += [*_experiment(analysis), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def verdict_lines(analysis: Mapping[str, Any]) -> list[str]:
-    """Return for each kind of representation how many layers came to which conclusion."""
-    lines = []
-    for kind in ("activations", "weights"):
-        counts = Counter(
-            (tuple(verdict["phases"]), verdict["conclusion"])
-            for layer in analysis[kind].values()
-            for verdict in layer["verdict"]
-        )
-        for phases in dict.fromkeys(phases for phases, _ in counts):
-            found = {text: n for (own, text), n in counts.items() if own == phases}
-            told = "; ".join(f"{text}: {n}" for text, n in sorted(found.items()))
-            total = sum(found.values())
-            noun = {"activations": "layer", "weights": "tensor"}[kind]
-            lines.append(
-                f"{kind} ({', '.join(phases)}; {total} {noun}{'' if total == 1 else 's'}): {told}"
-            )
-    return lines
-
-
-def _experiment(analysis: Mapping[str, Any]) -> Iterator[str]:
+def _experiment(analysis: Analysis) -> Iterator[str]:
     phases = ", ".join(f"{name} {step:,}" for name, step in analysis["phases"].items())
     yield f"## {_cell(analysis['experiment'])}"
     yield ""
-    yield f"Phases (completed updates): {phases}. Steps read: {_steps(analysis['steps'])}."
+    yield f"Phases (completed updates): {phases}. Checkpoints used: {_steps(analysis['steps'])}."
     yield ""
-    for own in analysis["missing"]:
-        phase = f" ({own['phase']})" if own["phase"] else ""
-        run = " of the other run" if own["run"] == "other" else ""
-        yield f"- **Missing: step {own['step']}{phase}{run}.** {_cell(own['reason'])}"
-    for note in analysis["notes"]:
-        yield f"- {_cell(note)}"
-    for line in verdict_lines(analysis):
-        yield f"- Verdict, {line}."
+    summary = answer(analysis)
+    yield f"**{_cell(' '.join(summary.sentences))}**"
     yield ""
-    yield from _similarities("Unbiased CKA of activations", "layer", analysis["activations"], "cka")
-    yield from _similarities("Cosine of weights", "tensor", analysis["weights"], "similarity")
-    for kind, noun in (("activations", "layer"), ("weights", "tensor")):
-        yield from _verdicts(kind, noun, analysis[kind])
+    for line in summary.numbers:
+        indent = len(line) - len(line.lstrip())
+        yield f"{' ' * indent}- {_cell(line.strip())}"
+    for line in (*summary.limits, *analysis["notes"]):
+        yield f"- {_cell(line)}"
+    for entry in analysis["missing"]:
+        phase = f" ({entry['phase']})" if entry["phase"] else ""
+        run = " of the other run" if entry["run"] == "other" else ""
+        yield f"- **Missing: step {entry['step']}{phase}{run}.** {_cell(entry['reason'])}"
+    yield ""
+    cka = {name: layer["cka"] for name, layer in analysis["activations"].items()}
+    cosines = {name: tensor["similarity"] for name, tensor in analysis["weights"].items()}
+    yield from _similarities("Unbiased CKA of activations", "layer", cka)
+    yield from _similarities("Cosine of weights", "tensor", cosines)
+    yield from _verdicts("activations", "layer", analysis["activations"])
+    yield from _verdicts("weights", "tensor", analysis["weights"])
     yield from _diversity(analysis)
     yield from _sparsity(analysis)
     yield from _attention(analysis)
 
 
-def _similarities(title: str, noun: str, layers: Mapping[str, Any], field: str) -> Iterator[str]:
-    pairs = list(dict.fromkeys(pair for layer in layers.values() for pair in layer[field]))
+def _similarities(
+    title: str, noun: str, layers: Mapping[str, Mapping[str, float | None]]
+) -> Iterator[str]:
+    pairs = list(dict.fromkeys(pair for values in layers.values() for pair in values))
     if not pairs:
         return
-    rows = [[name, *(layer[field][pair] for pair in pairs)] for name, layer in layers.items()]
+    rows = [[name, *(values[pair] for pair in pairs)] for name, values in layers.items()]
     yield from _table(title, [noun, *(pair.replace("_vs_", " / ") for pair in pairs)], rows)
 
 
-def _verdicts(kind: str, noun: str, layers: Mapping[str, Any]) -> Iterator[str]:
-    rows = []
+def _verdicts(kind: str, noun: str, layers: Mapping[str, Layer | Tensor]) -> Iterator[str]:
+    rows: list[list[Any]] = []
     for name, layer in layers.items():
-        for verdict in layer["verdict"]:
+        for verdict in layer.get("verdict", []):
             baselines = verdict["baselines"]
             rows.append(
                 [
@@ -123,14 +123,14 @@ def _verdicts(kind: str, noun: str, layers: Mapping[str, Any]) -> Iterator[str]:
                 ]
             )
     header = [
-        noun, "mid", "mid - early", "over time", "over step 0", "over another seed", "chance",
-        "conclusion",
+        noun, "middle phase", "gap", "control for time", "gain over step 0",
+        "gap to a second seed", "chance", "conclusion",
     ]  # fmt: skip
     if rows:
-        yield from _table(f"Verdicts on {kind}", header, rows)
+        yield from _table(f"Verdicts on {kind} (differences with 95% intervals)", header, rows)
     words: dict[str, list[str]] = {}
     for name, layer in layers.items():
-        for verdict in layer["verdict"]:
+        for verdict in layer.get("verdict", []):
             words.setdefault(verdict["words"], []).append(name)
     for text, names in words.items():
         yield f"- {', '.join(f'`{_cell(name)}`' for name in names)}: {_cell(text)}"
@@ -138,53 +138,56 @@ def _verdicts(kind: str, noun: str, layers: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
-def _diversity(analysis: Mapping[str, Any]) -> Iterator[str]:
-    rows = []
-    for name, tensor in analysis["weights"].items():
-        for phase, found in tensor.get("diversity", {}).items():
-            rows.append(
-                [
-                    name,
-                    phase,
-                    *(
-                        _beside_null(found[own])
-                        for own in ("effective_rank", "participation_ratio")
-                    ),
-                    _silhouette(found["silhouette"]),
-                ]
-            )
-    if rows:
-        header = ["tensor", "phase", "effective rank", "participation ratio", "best silhouette"]
-        yield from _table(
-            "Diversity of filters (permuted weights: lowest to highest)", header, rows
-        )
-
-
-def _sparsity(analysis: Mapping[str, Any]) -> Iterator[str]:
-    rows = [
-        [name, phase, found["zeros"], found["constant_features"], found["treves_rolls"]]
-        for name, layer in analysis["activations"].items()
-        for phase, found in layer["sparsity"].items()
-    ]
-    if rows:
-        header = ["layer", "phase", "zeros", "constant features", "Treves-Rolls"]
-        yield from _table("Sparsity of activations", header, rows)
-
-
-def _attention(analysis: Mapping[str, Any]) -> Iterator[str]:
+def _diversity(analysis: Analysis) -> Iterator[str]:
     rows = [
         [
             name,
             phase,
-            ", ".join(_cell(value) for value in found["entropy"]),
-            found["entropy_of_uniform"],
-            found["specialization"],
+            _with_null(measures["effective_rank"]),
+            _with_null(measures["participation_ratio"]),
+            _silhouette(measures["silhouette"]),
         ]
-        for name, layer in analysis["attention"].items()
-        for phase, found in layer.items()
+        for name, tensor in analysis["weights"].items()
+        for phase, measures in tensor.get("diversity", {}).items()
     ]
     if rows:
-        header = ["layer", "phase", "entropy of each head (nats)", "of uniform", "specialization"]
+        header = ["tensor", "phase", "effective rank", "participation ratio", "best silhouette"]
+        yield from _table(
+            "Diversity of filters (in parentheses: range for permuted weights)", header, rows
+        )
+
+
+def _sparsity(analysis: Analysis) -> Iterator[str]:
+    rows = [
+        [name, phase, measures["zeros"], measures["constant_features"], measures["treves_rolls"]]
+        for name, layer in analysis["activations"].items()
+        for phase, measures in layer["sparsity"].items()
+    ]
+    if rows:
+        header = ["layer", "phase", "zeros", "constant features", "Treves-Rolls sparsity"]
+        yield from _table("Sparsity of activations", header, rows)
+
+
+def _attention(analysis: Analysis) -> Iterator[str]:
+    rows = [
+        [
+            name,
+            phase,
+            ", ".join(_cell(value) for value in facts["entropy"]),
+            facts["entropy_of_uniform"],
+            facts["specialization"],
+        ]
+        for name, layer in analysis["attention"].items()
+        for phase, facts in layer.items()
+    ]
+    if rows:
+        header = [
+            "layer",
+            "phase",
+            "entropy of each head (nats)",
+            "entropy of uniform attention",
+            "specialization",
+        ]
         yield from _table("Attention", header, rows)
 
 
@@ -196,27 +199,27 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     yield ""
 
 
-def _difference(found: Mapping[str, Any]) -> str:
-    if found.get("difference") is None:
+def _difference(measure: Mapping[str, Any]) -> str:
+    if measure.get("difference") is None:
         return "–"
-    text = f"{found['difference']:+.3f}"
-    interval = found["interval"]
+    text = f"{measure['difference']:+.3f}"
+    interval = measure["interval"]
     return text if interval is None else f"{text} ({interval[0]:+.3f} to {interval[1]:+.3f})"
 
 
-def _chance(found: Mapping[str, Any]) -> str:
-    return f"{found['mean']:.3f} ± {found['sd']:.3f}" if found["available"] else "–"
+def _chance(measure: Mapping[str, Any]) -> str:
+    return f"{measure['mean']:.3f} ± {measure['sd']:.3f}" if measure["available"] else "–"
 
 
-def _beside_null(found: Mapping[str, Any]) -> str:
-    null = found["null"]
-    return f"{_cell(found['value'])} ({_cell(null['low'])} to {_cell(null['high'])})"
+def _with_null(measure: Mapping[str, Any]) -> str:
+    null = measure["null"]
+    return f"{_cell(measure['value'])} ({_cell(null['low'])} to {_cell(null['high'])})"
 
 
-def _silhouette(found: Mapping[str, Any]) -> str:
-    """Return the highest silhouette, its k, and its null."""
-    null = found["null"]
-    columns = (found["value"], found["clusters"], null["low"], null["high"])
+def _silhouette(measure: Mapping[str, Any]) -> str:
+    """Return the highest silhouette with its k and its null."""
+    null = measure["null"]
+    columns = (measure["value"], measure["clusters"], null["low"], null["high"])
     known = [row for row in zip(*columns, strict=True) if row[0] is not None]
     if not known:
         return "–"
@@ -229,7 +232,7 @@ def _steps(steps: Sequence[int]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Return a value as a cell: three digits, a dash for null, no character that ends a cell."""
+    """Return a value as a Markdown cell: three decimals, a dash for None, `|` escaped."""
     if value is None:
         return "–"
     if isinstance(value, float):

@@ -1,20 +1,24 @@
-"""The document's question, answered beside its baselines and in no more words than they carry.
+"""Verdicts: is the first phase less similar to the last than a middle phase is, and why?
 
-The question: is the early phase farther from the late one than the middle phase is,
-s(early, late) < s(mid, late)? By itself a yes says little, because it is true of nearly any
-trajectory: mid is nearer to late in time. So four baselines stand beside it, each a difference of
-similarities with an interval (see `fastcka.evolution.resampling` for what that speaks about):
+The question is s(early, late) < s(mid, late). A yes alone means little: it holds for nearly any
+training, because mid is closer to late in time. Each verdict therefore has four baselines. Three of
+them are differences of similarities with an interval (`fastcka.evolution.resampling` explains what
+the interval covers).
 
-time_matched   s(mid, late) - s(early, t), where (early, t) lasts as many updates as (mid, late),
-               or fewer. Above zero: more changed after early than in as much time before late.
-               A drift at a constant rate has zero. A learning rate that falls, or a training that
-               converges, is above zero too: this is about the *rate* of change, not its kind.
-step_0         s(early, late) - s(step 0, late): is early any nearer to late than no training is?
-other_seed     another seed's run at the same steps. Activations: s(late, late') - s(early, late);
-               above zero, early is farther from late than two finished networks are from each
-               other. In any case the question and the control for time, asked of that run: an
-               interval from one run's examples cannot say that they would come out so in another.
-permuted       s(early, late) with the pairing destroyed: what is there by chance.
+time_matched   s(mid, late) - s(early, t). The window (early, t) has at most as many updates as
+               (mid, late). Above zero: more changed after early than in at least as much time
+               before late. A drift at a constant rate gives zero. A falling learning rate and a
+               training that converges also give values above zero. This baseline describes the
+               *rate* of change, not its kind.
+step_0         s(early, late) - s(step 0, late): is early more similar to late than the untrained
+               network is?
+other_seed     The same steps of another seed's run. For activations it includes
+               s(late, late') - s(early, late): above zero, early is less similar to late than the
+               final networks of two seeds are to each other. It also repeats the question and the
+               control for time in the other run, because intervals from the examples of one run
+               do not cover other runs.
+permuted       s(early, late) after the examples (or, for weights, the entries) are permuted: the
+               similarity by chance.
 """
 
 from __future__ import annotations
@@ -28,43 +32,58 @@ from numpy.typing import NDArray
 
 from fastcka.evolution.phases import Question
 from fastcka.evolution.resampling import CONFIDENCE, Estimate, estimate
+from fastcka.evolution.schema import (
+    MAIN,
+    OTHER,
+    Baselines,
+    Name,
+    OtherSeed,
+    Permuted,
+    Run,
+    StepZero,
+    TimeMatched,
+    Verdict,
+)
 
-Name = tuple[str, int]
 Matrix = NDArray[np.float64]
-OWN, OTHER = "own", "other"
 
 
 class Similarities(Protocol):
-    """The similarities of one layer: of the whole data, with parts left out, and by chance."""
+    """The similarities of one layer or tensor between several checkpoints."""
 
     @property
     def what(self) -> Sequence[str]:
-        """What is resampled, in the plural; one name for each array of `matrices`."""
+        """What is resampled, in the plural: one name for each array of resampled similarities."""
 
     def matrices(self) -> tuple[list[Name], Matrix, list[Matrix]]:
-        """Names; (M, M) similarities; a (B, M, M) array for each thing that is resampled."""
+        """M checkpoints; (M, M) similarities; for each name in `what`, (B, M, M) similarities.
 
-    def permuted(self, a: Name, b: Name) -> dict[str, Any]:
-        """The similarity of ``a`` and ``b`` with the pairing destroyed."""
+        The b-th of these matrices is computed without part b of the data.
+        """
+
+    def permuted(self, a: Name, b: Name) -> Permuted:
+        """The similarity of ``a`` and ``b`` by chance."""
 
 
 def needed_steps(questions: Sequence[Question], available: Sequence[int]) -> set[int]:
-    """The steps whose similarities a verdict reads."""
+    """Return the steps whose similarities the verdicts use."""
     steps = {0} & set(available)
-    for asked in questions:
-        steps |= {asked.early, asked.mid, asked.late}
-        steps |= set() if asked.matched is None else {asked.matched}
+    for question in questions:
+        steps |= {question.early, question.mid, question.late}
+        steps |= set() if question.matched is None else {question.matched}
     return steps
 
 
 @dataclass(frozen=True)
 class _Table:
+    """The similarities of one layer, by the names of the checkpoints."""
+
     names: list[Name]
     whole: Matrix
     left_out: list[Matrix]
     what: Sequence[str]
 
-    def has(self, run: str, *steps: int | None) -> bool:
+    def has(self, run: Run, *steps: int | None) -> bool:
         return all(step is not None and (run, step) in self.names for step in steps)
 
     def similarity(self, a: Name, b: Name) -> float:
@@ -84,126 +103,121 @@ def verdicts(
     *,
     measure: str,
     aligned: bool,
-) -> list[dict[str, Any]]:
-    """Answer each question for one layer.
+) -> list[Verdict]:
+    """Answer each question for one layer or tensor.
 
     Parameters
     ----------
     questions
         See `Phases.questions`.
     similarities
-        Of the layer's representations at `needed_steps`, named (`OWN`, step) and, where there is
-        another run, (`OTHER`, step).
+        Similarities between the checkpoints at `needed_steps`, named (`MAIN`, step) and, for the
+        run of another seed, (`OTHER`, step).
     measure
-        What the similarity is, in words.
+        Description of the similarity.
     aligned
-        Whether representations of two runs can be compared: CKA can, the cosine of weights cannot,
-        as two runs have their units in different orders.
+        Whether the similarity can compare two runs. CKA can. The cosine of weights cannot, because
+        the units of two runs are in different orders.
 
     Returns
     -------
-    list of dict
-        ``phases``, ``steps``, ``measure``, ``question``, ``baselines``, ``conclusion`` and
-        ``words``; JSON-able but for NaN.
+    list of Verdict
+        Ready for JSON, except that undefined numbers are NaN.
     """
     table = _Table(*similarities.matrices(), similarities.what)
-    return [_verdict(asked, table, similarities, measure, aligned) for asked in questions]
+    return [_verdict(question, table, similarities, measure, aligned) for question in questions]
 
 
 def _verdict(
-    asked: Question, table: _Table, similarities: Similarities, measure: str, aligned: bool
-) -> dict[str, Any]:
-    early, mid, late = ((OWN, step) for step in (asked.early, asked.mid, asked.late))
-    question = table.difference((mid, late), (early, late))
-    timed = _time_matched(asked, table, OWN)
-    other = _other_seed(asked, table, aligned)
-    baselines = {
-        "time_matched": timed,
-        "step_0": _step_0(asked, table),
-        "other_seed": other,
+    question: Question, table: _Table, similarities: Similarities, measure: str, aligned: bool
+) -> Verdict:
+    early, mid, late = _checkpoints(question, MAIN)
+    gap = table.difference((mid, late), (early, late))
+    baselines: Baselines = {
+        "time_matched": _time_matched(question, table, MAIN),
+        "step_0": _step_0(question, table),
+        "other_seed": _other_seed(question, table, aligned),
         "permuted": similarities.permuted(early, late),
     }
-    conclusion = _conclusion(question.answer, baselines)
+    conclusion = _conclusion(gap.answer, baselines)
     return {
-        "phases": list(asked.names),
-        "steps": [asked.early, asked.mid, asked.late],
+        "phases": list(question.names),
+        "steps": [question.early, question.mid, question.late],
         "measure": measure,
         "similarity": {
             "early_vs_late": table.similarity(early, late),
             "mid_vs_late": table.similarity(mid, late),
         },
-        "question": question.to_dict(),
+        "question": gap.to_dict(),
         "interval": f"{CONFIDENCE:.0%}, jackknife over {' and '.join(table.what)}",
         "baselines": baselines,
         "conclusion": conclusion,
-        "words": _words(asked, conclusion, question, baselines),
+        "words": _words(question, conclusion, gap, baselines),
     }
 
 
-def _time_matched(asked: Question, table: _Table, run: str) -> dict[str, Any]:
-    if asked.matched is None or not table.has(run, asked.early, asked.matched):
-        length = asked.late - asked.mid
-        return _none(
-            f"no checkpoint lies {length // 2} to {length} updates after step {asked.early}"
-        )
-    window = ((run, asked.early), (run, asked.matched))
-    control = ((run, asked.mid), (run, asked.late))
-    return {
+def _checkpoints(question: Question, run: Run) -> tuple[Name, Name, Name]:
+    return (run, question.early), (run, question.mid), (run, question.late)
+
+
+def _time_matched(question: Question, table: _Table, run: Run) -> TimeMatched:
+    if question.matched is None or not table.has(run, question.early, question.matched):
+        length = question.late - question.mid
+        why = f"no checkpoint is {length // 2} to {length} updates after step {question.early}"
+        return {"available": False, "why": why}
+    window: tuple[Name, Name] = ((run, question.early), (run, question.matched))
+    control: tuple[Name, Name] = ((run, question.mid), (run, question.late))
+    result: TimeMatched = {
         "available": True,
-        "early_window": [asked.early, asked.matched],
-        "late_window": [asked.mid, asked.late],
+        "early_window": [question.early, question.matched],
+        "late_window": [question.mid, question.late],
         "early_similarity": table.similarity(*window),
         "late_similarity": table.similarity(*control),
-        **table.difference(control, window).to_dict(),
     }
+    return {**result, **table.difference(control, window).to_dict()}
 
 
-def _step_0(asked: Question, table: _Table) -> dict[str, Any]:
-    if asked.early == 0 or not table.has(OWN, 0):
-        return _none("early is step 0" if asked.early == 0 else "there is no checkpoint of step 0")
-    start, early, late = ((OWN, step) for step in (0, asked.early, asked.late))
-    return {
+def _step_0(question: Question, table: _Table) -> StepZero:
+    if question.early == 0:
+        return {"available": False, "why": "early is step 0"}
+    if not table.has(MAIN, 0):
+        return {"available": False, "why": "step 0 has no checkpoint"}
+    start: Name = (MAIN, 0)
+    early, _, late = _checkpoints(question, MAIN)
+    result: StepZero = {
         "available": True,
         "step_0_vs_early": table.similarity(start, early),
         "step_0_vs_late": table.similarity(start, late),
-        **table.difference((early, late), (start, late)).to_dict(),
     }
+    return {**result, **table.difference((early, late), (start, late)).to_dict()}
 
 
-def _other_seed(asked: Question, table: _Table, aligned: bool) -> dict[str, Any]:
-    if not table.has(OTHER, asked.early, asked.mid, asked.late):
-        return _none("there is no other seed's run with these steps")
-    early, late = (OWN, asked.early), (OWN, asked.late)
-    other_early, other_mid, other_late = (
-        (OTHER, step) for step in (asked.early, asked.mid, asked.late)
-    )
-    result: dict[str, Any] = {
+def _other_seed(question: Question, table: _Table, aligned: bool) -> OtherSeed:
+    if not table.has(OTHER, question.early, question.mid, question.late):
+        return {"available": False, "why": "there is no run of another seed with these steps"}
+    early, _, late = _checkpoints(question, MAIN)
+    other_early, other_mid, other_late = _checkpoints(question, OTHER)
+    result: OtherSeed = {
         "available": True,
         "early_vs_other_early": table.similarity(early, other_early),
         "late_vs_other_late": table.similarity(late, other_late),
+        "question": table.difference((other_mid, other_late), (other_early, other_late)).to_dict(),
+        "time_matched": _time_matched(question, table, OTHER),
     }
     if aligned:
-        result |= table.difference((late, other_late), (early, late)).to_dict()
-    result["question"] = table.difference(
-        (other_mid, other_late), (other_early, other_late)
-    ).to_dict()
-    result["time_matched"] = _time_matched(asked, table, OTHER)
+        result = {**result, **table.difference((late, other_late), (early, late)).to_dict()}
     return result
 
 
-def _none(why: str) -> dict[str, Any]:
-    return {"available": False, "why": why}
-
-
-def _conclusion(answer: str, baselines: dict[str, Any]) -> str:
+def _conclusion(answer: str, baselines: Baselines) -> str:
     if answer != "yes":
         return {
-            "no": "mid is not nearer",
-            "undecided": "not distinguished",
+            "no": "mid is not closer",
+            "undecided": "undecided",
             "undefined": "no interval",
         }[answer]
     timed, other = baselines["time_matched"], baselines["other_seed"]
-    if not any(baselines[name]["available"] for name in ("time_matched", "step_0", "other_seed")):
+    if not any((timed["available"], baselines["step_0"]["available"], other["available"])):
         return "no baseline"
     if not timed["available"] or timed["answer"] == "undefined":
         return "no control for time"
@@ -215,56 +229,70 @@ def _conclusion(answer: str, baselines: dict[str, Any]) -> str:
     return "more than time, in two runs" if repeated else "more than time, but not in the other run"
 
 
-def _words(asked: Question, conclusion: str, question: Estimate, baselines: dict[str, Any]) -> str:
-    early, mid, late = asked.names
+def _words(question: Question, conclusion: str, gap: Estimate, baselines: Baselines) -> str:
+    early, mid, late = question.names
     timed = baselines["time_matched"]
-    text = {
-        "no interval": f"No interval is possible ({question.why_undefined}), so no verdict is.",
-        "not distinguished": f"Whether {early} or {mid} is farther from {late} cannot be told.",
-        "mid is not nearer": f"No: {early} is nearer to {late} than {mid} is.",
-        "no baseline": (
-            f"{early} is farther from {late} than {mid} is, as in nearly any training, because "
-            f"{mid} is nearer in time. No baseline is possible with these checkpoints, so nothing "
-            "follows."
-        ),
-        "no control for time": (
-            f"{early} is farther from {late} than {mid} is, as in nearly any training, because "
-            f"{mid} is nearer in time. No control for time is possible "
-            f"({timed.get('why', 'no interval')}), so nothing follows about {early} itself."
-        ),
-        "time may explain it": (
-            f"{early} is farther from {late} than {mid} is, and the time between them may be why: "
-            f"that more changed in the updates after {early} than in as many before {late} "
-            f"{'is not so' if timed.get('answer') == 'no' else 'cannot be told'}."
-        ),
-    }.get(conclusion)
-    if text is None:
-        text = (
-            f"{early} is farther from {late} than {mid} is, and more than time accounts for: from "
-            f"step {timed['early_window'][0]} to {timed['early_window'][1]} more changed than from "
-            f"step {timed['late_window'][0]} to {timed['late_window'][1]}."
+    less = f"{early} is less similar to {late} than {mid} is"
+    common = (
+        f"{less}. This holds for nearly any training, because {mid} is closer to {late} in time. "
+        "These checkpoints allow"
+    )
+    if conclusion == "no interval":
+        text = f"No verdict: there is no confidence interval ({gap.why_undefined})."
+    elif conclusion == "undecided":
+        text = f"The data do not show whether {early} or {mid} is more similar to {late}."
+    elif conclusion == "mid is not closer":
+        text = f"No: {early} is more similar to {late} than {mid} is."
+    elif conclusion == "no baseline":
+        text = f"{common} no baseline, so nothing follows."
+    elif conclusion == "no control for time":
+        why = timed.get("why") or timed.get("why_undefined") or "no interval"
+        text = f"{common} no control for time ({why}), so nothing follows about {early}."
+    elif conclusion == "time may explain it":
+        windows = "after step {} than from step {} to {}".format(
+            timed["early_window"][0], *timed["late_window"]
         )
-        text += {
-            "more than time, in one run": " This holds for one run; another seed's was not given.",
-            "more than time, in two runs": " Another seed's run says the same.",
-            "more than time, but not in the other run": " Another seed's run does not.",
-        }[conclusion]
+        text = f"{less}, but the time between them may explain it: the "
         text += (
-            " It shows that change slowed down, as it does when training converges or the learning "
-            "rate falls; it does not show two kinds of features."
+            f"network changed less {windows}, in at most as many updates."
+            if timed["answer"] == "no"
+            else f"data do not show whether the network changed more {windows}."
         )
-    other = baselines["other_seed"]
-    start = baselines["step_0"]
-    notes = []
-    if start.get("answer") in ("undecided", "no"):
-        notes.append(f"{early} is no nearer to {late} than step 0 is, as far as can be told.")
-    if other.get("answer") == "yes":
-        notes.append(
-            f"{early} is farther from {late} than the {late} networks of two seeds are from each "
-            "other."
+    else:
+        text = f"{less}, by more than time explains: {_rates(timed)} {_SECOND_SEED[conclusion]} "
+        text += (
+            "It shows that change slowed down, which also happens when training converges or the "
+            "learning rate falls. It does not show two kinds of features."
         )
-    elif other.get("answer") == "no":
-        notes.append(
-            f"{early} is nearer to {late} than the {late} networks of two seeds are to each other."
+    return " ".join([text, *_remarks(question, baselines)])
+
+
+_SECOND_SEED = {
+    "more than time, in one run": "This holds for one run; no second seed was given.",
+    "more than time, in two runs": "A second seed gives the same result.",
+    "more than time, but not in the other run": "A second seed does not give this result.",
+}
+
+
+def _rates(timed: TimeMatched) -> str:
+    (a, b), (c, d) = timed["early_window"], timed["late_window"]
+    return (
+        f"the network changed more from step {a} to {b} than from step {c} to {d}, which is at "
+        "least as long."
+    )
+
+
+def _remarks(question: Question, baselines: Baselines) -> list[str]:
+    early, _, late = question.names
+    remarks = []
+    if baselines["step_0"].get("answer") in ("undecided", "no"):
+        remarks.append(
+            f"As far as the data show, {early} is no more similar to {late} than step 0 is."
         )
-    return " ".join([text, *notes])
+    finals = f"the {late} networks of two seeds are to each other."
+    answer: Any = baselines["other_seed"].get("answer")
+    if answer == "yes":
+        remarks.append(f"{early} is less similar to {late} than {finals}")
+    elif answer == "no":
+        remarks.append(f"{early} is more similar to {late} than {finals}")
+    return remarks

@@ -1,4 +1,4 @@
-"""Two states of a network beside each other, one parameter tensor at a time. No model is needed."""
+"""Compare the weights of several checkpoints, tensor by tensor, without a model."""
 
 from __future__ import annotations
 
@@ -14,86 +14,90 @@ from fastcka.errors import InputError
 from fastcka.evolution.diversity import diversity
 from fastcka.evolution.phases import Phases
 from fastcka.evolution.resampling import parts
+from fastcka.evolution.schema import MAIN, Name, Permuted, Tensor
 
 Weights = Mapping[str, NDArray[Any]]
 Matrix = NDArray[np.float64]
-Name = tuple[str, int]
-"""("own" or "other", step): a checkpoint of the run, or of another seed's."""
 
 MEASURE = "cosine of the flattened weights"
 
 
 @dataclass(frozen=True)
 class States:
-    """The states of a run, or two, at several steps: the same tensors in each.
+    """The weights of one or two runs at several steps, with the same tensors in each checkpoint.
 
     Attributes
     ----------
     tensors
-        Name -> (run, step) -> the tensor as it is in the checkpoint.
+        Tensor -> checkpoint -> the array as in the checkpoint.
     left_out
-        Name -> why the tensor is not compared.
+        Tensor -> why it is not compared.
     """
 
     tensors: dict[str, dict[Name, NDArray[Any]]]
     left_out: dict[str, str]
 
     def matrices(self, name: str) -> dict[Name, Matrix]:
-        """Return (n_rows, n_columns) float64: a row a filter (first axis), the others flattened."""
+        """Return checkpoint -> (n_rows, n_columns) float64: a row for each filter (first axis)."""
         return {
-            own: array.astype(np.float64).reshape(len(array), -1)
-            for own, array in self.tensors[name].items()
+            checkpoint: array.astype(np.float64).reshape(len(array), -1)
+            for checkpoint, array in self.tensors[name].items()
         }
 
 
 def states(by_name: Mapping[Name, Weights]) -> States:
-    """Sort the tensors of several checkpoints by name.
+    """Group the weights of several checkpoints by tensor.
 
     Parameters
     ----------
     by_name
-        ("own" or "other", step) -> parameter name -> array.
+        Checkpoint, ("main" or "other", step) -> tensor name -> array.
 
     Raises
     ------
     InputError
-        If a tensor is missing at a step, or its shape differs between steps.
+        If a tensor is missing from a checkpoint, or its shape differs between checkpoints.
     """
     first = next(iter(by_name))
-    found = States({}, {})
-    for own, weights in by_name.items():
-        if missing := [name for name in by_name[first] if name not in weights]:
-            raise InputError(f"{_said(own)} has no tensor {missing[0]!r}; {_said(first)} has it")
-        if more := [name for name in weights if name not in by_name[first]]:
-            raise InputError(f"{_said(own)} has a tensor {more[0]!r}; {_said(first)} has none")
+    result = States({}, {})
+    for checkpoint, weights in by_name.items():
+        for name in by_name[first]:
+            if name not in weights:
+                raise _unlike(name, present=first, absent=checkpoint)
+        for name in weights:
+            if name not in by_name[first]:
+                raise _unlike(name, present=checkpoint, absent=first)
     for name, reference in by_name[first].items():
-        arrays = {own: np.asarray(weights[name]) for own, weights in by_name.items()}
-        for own, array in arrays.items():
+        arrays = {checkpoint: np.asarray(weights[name]) for checkpoint, weights in by_name.items()}
+        for checkpoint, array in arrays.items():
             if array.shape != reference.shape:
                 raise InputError(
-                    f"tensor {name!r} is {array.shape} at {_said(own)} and {reference.shape} at "
-                    f"{_said(first)}: checkpoints of one architecture are expected"
+                    f"tensor {name!r}: expected checkpoints of one architecture, got shape "
+                    f"{array.shape} at {_text(checkpoint)} and {reference.shape} at {_text(first)}"
                 )
-        bad = [own for own, array in arrays.items() if not np.isfinite(array).all()]
+        bad = [checkpoint for checkpoint, array in arrays.items() if not np.isfinite(array).all()]
         if reference.dtype.kind != "f":
-            found.left_out[name] = f"{reference.dtype} numbers are not weights"
+            result.left_out[name] = f"{reference.dtype} numbers are not weights"
         elif reference.size < 2:
-            found.left_out[name] = "a single number has no direction"
+            result.left_out[name] = "a single number has no direction"
         elif bad:
-            found.left_out[name] = f"NaN or infinite values at {_said(bad[0])}"
+            result.left_out[name] = f"NaN or infinite values at {_text(bad[0])}"
         else:
-            found.tensors[name] = arrays
-    return found
+            result.tensors[name] = arrays
+    return result
 
 
 def cosine(a: Matrix, b: Matrix) -> float:
-    """Cosine of two flattened tensors; NaN if either is zero."""
+    """Return the cosine of two flattened tensors; NaN if either is zero."""
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float((a * b).sum()) / norm if norm > 0 else math.nan
 
 
 def row_cosines(a: Matrix, b: Matrix) -> Matrix:
-    """(n_rows,) cosine of each row of ``a`` with that of ``b``; NaN for a row of zeros."""
+    """Return (n_rows,): the cosine of each row of ``a`` with the same row of ``b``.
+
+    NaN for a row of zeros.
+    """
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(norms > 0, (a * b).sum(axis=1) / norms, np.nan)
@@ -101,30 +105,31 @@ def row_cosines(a: Matrix, b: Matrix) -> Matrix:
 
 def compared(
     tensors: Mapping[int, Matrix], shape: Sequence[int], phases: Phases, *, permutations: int
-) -> dict[str, Any]:
-    """What one tensor did between the phases.
+) -> Tensor:
+    """Compare one tensor between the phases.
 
     Parameters
     ----------
     tensors
         Step -> (n_rows, n_columns) float64.
     shape
-        Of the tensor in the checkpoint.
+        Shape of the tensor in the checkpoint.
     phases
-        Those to compare; all of them have a step in ``tensors``.
+        The phases to compare. ``tensors`` contains their steps.
     permutations
-        Of the null beside the diversity.
+        Number of permutations for the null of the diversity.
 
     Returns
     -------
-    dict
-        ``shape``; ``similarity``: pair of phases -> cosine of the flattened tensor;
-        ``relative_change``: pair -> norm of the difference over the norm at the earlier step;
-        ``filters`` (tensors of two axes or more): pair -> cosine of each filter; ``diversity`` (the
-        same, with three filters or more): phase -> see `diversity.diversity`. NaN where undefined.
+    Tensor
+        ``shape``. ``similarity``: pair of phases -> cosine of the flattened tensor.
+        ``relative_change``: pair -> norm of the difference, divided by the norm at the earlier
+        step. ``filters`` (for two or more axes): pair -> cosine of each filter. ``diversity`` (for
+        two or more axes and three or more filters): phase -> see `diversity.diversity`. Undefined
+        numbers are NaN.
     """
     pairs = phases.pairs()
-    result: dict[str, Any] = {
+    result: Tensor = {
         "shape": list(shape),
         "similarity": {name: cosine(tensors[a], tensors[b]) for name, (a, b) in pairs.items()},
         "relative_change": {
@@ -146,16 +151,19 @@ def compared(
 
 
 def relative_change(a: Matrix, b: Matrix) -> float:
-    """|b - a| / |a| (Frobenius); NaN if ``a`` is zero."""
+    """Return |b - a| / |a| (Frobenius norms); NaN if ``a`` is zero."""
     norm = float(np.linalg.norm(a))
     return float(np.linalg.norm(b - a)) / norm if norm > 0 else math.nan
 
 
 @dataclass(frozen=True)
 class WeightSimilarities:
-    """Cosines of one tensor at several steps and in two runs, and the same without some rows.
+    """Cosines of one tensor between checkpoints, for all rows and without some rows.
 
-    A representation is named by ("own" or "other", step).
+    Attributes
+    ----------
+    tensors
+        Checkpoint -> (n_rows, n_columns) float64.
     """
 
     tensors: Mapping[Name, Matrix]
@@ -164,7 +172,7 @@ class WeightSimilarities:
     what = ("rows (filters)",)
 
     def matrices(self) -> tuple[list[Name], Matrix, list[Matrix]]:
-        """Names; (M, M) cosines; and (B, M, M) cosines with one part of the rows left out each."""
+        """M checkpoints; (M, M) cosines; (B, M, M) cosines, each without one part of the rows."""
         names = list(self.tensors)
         rows = len(next(iter(self.tensors.values())))
         part = parts(np.arange(rows), self.seed)
@@ -177,10 +185,10 @@ class WeightSimilarities:
         whole = products.sum(axis=0)
         return names, _cosines(whole), [_cosines(whole - products)]
 
-    def permuted(self, a: Name, b: Name) -> dict[str, Any]:
-        """Mean and standard deviation of cos(a, b) over all permutations of b's entries.
+    def permuted(self, a: Name, b: Name) -> Permuted:
+        """Mean and standard deviation of cos(a, b) over all permutations of the entries of b.
 
-        They are exact: Wald and Wolfowitz 1944, Annals of Mathematical Statistics 15.
+        Both are exact (Wald and Wolfowitz 1944, Annals of Mathematical Statistics 15).
         """
         x, y = self.tensors[a].ravel(), self.tensors[b].ravel()
         norm = float(np.linalg.norm(x) * np.linalg.norm(y))
@@ -195,12 +203,20 @@ class WeightSimilarities:
 
 
 def _cosines(products: Matrix) -> Matrix:
-    """(..., M, M) cosines from inner products; NaN where a norm is zero."""
+    """Return (..., M, M) cosines from inner products; NaN if a norm is zero."""
     squares = np.diagonal(products, axis1=-2, axis2=-1)
-    # Differences of sums: what is left of a tensor that was one row is rounding.
+    # `products` may be differences of sums, so that rounding makes a zero norm slightly negative.
     norms = np.sqrt(np.where(squares > 0, squares, np.nan))
     return np.asarray(products / (norms[..., :, None] * norms[..., None, :]))
 
 
-def _said(name: Name) -> str:
-    return f"step {name[1]}" + (" of the other run" if name[0] == "other" else "")
+def _unlike(name: str, *, present: Name, absent: Name) -> InputError:
+    return InputError(
+        f"tensor {name!r}: expected checkpoints of one architecture, got the tensor at "
+        f"{_text(present)} and none at {_text(absent)}"
+    )
+
+
+def _text(checkpoint: Name) -> str:
+    run, step = checkpoint
+    return f"step {step}" + ("" if run == MAIN else " of the other run")

@@ -1,4 +1,4 @@
-"""What a sweep found, drawn and written out: figures, tables and one page that holds them all.
+"""Reports of sweeps and of training phases: figures, tables, and one page with all of them.
 
     from fastcka.report import write_report
 
@@ -7,7 +7,8 @@
     results.csv, run.json --stats--> views --draw--> PNG, PDF, CSV --page--> index.html
     *_analysis.json of `fastcka evolve` ---------> tables, its figures --^
 
-Every number comes from the table; a view that cannot be drawn is listed with the reason.
+All numbers come from results.csv and the analyses. The page lists every view that could not be
+drawn, with the reason.
 """
 
 from __future__ import annotations

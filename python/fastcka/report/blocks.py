@@ -1,4 +1,4 @@
-"""Block means: variants against variants, with the number of pairs and their standard error."""
+"""Block means: the mean of each two variants, its standard error and its number of pairs."""
 
 from __future__ import annotations
 
@@ -6,52 +6,51 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastcka.core.heatmap import draw_heatmap
+from fastcka.heatmap import draw_heatmap
+from fastcka.report.data import ReportData
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
 from fastcka.report.slices import Slice
-from fastcka.report.source import Source
 from fastcka.stats import BlockMeans, block_means
 
 _MOST_WITH_TEXT = 16
 
 
-def blocks(source: Source) -> Iterator[Item]:
-    """Yield one table for all slices, and a figure for each at the steps that are drawn."""
-    variant, seed = source.roles.variant, source.roles.seed
+def blocks(data: ReportData) -> Iterator[Item]:
+    """Yield one table of all slices, and a figure for each slice whose step is drawn."""
+    variant, seed = data.roles.variant, data.roles.seed
     if variant is None:
-        yield NotDrawn("Block means", missing_role("variant", source.cut.usable))
+        yield NotDrawn("Block means", missing_role("variant", data.cut.usable))
         return
     if seed is None:
         yield NotDrawn(
-            "Cross-seed pairs on the diagonal of block means",
-            missing_role("seed", source.cut.usable) + "; every pair of two models counts there",
+            "Restriction of diagonal block means to pairs of different seeds",
+            missing_role("seed", data.cut.usable) + "; diagonal blocks include all pairs",
         )
     rows = []
-    for part in source.cut.slices:
+    for part in data.cut.slices:
         means = block_means(part.table, by=variant, cross=seed)
         for i, first in enumerate(means.labels):
             for j, second in enumerate(means.labels[i:], start=i):
                 numbers = [means.mean[i, j], means.sem[i, j], int(means.n[i, j])]
                 rows.append([part.family, part.layer, part.step, first, second, *numbers])
         for reason, count in means.left_out.items():
-            yield NotDrawn("Pairs in no block mean", reason, (f"{part.title}: {count:,}",))
-        if part.step in source.drawn and means.labels:
-            yield _drawing(source, part, means)
+            yield NotDrawn("Pairs that are in no block mean", reason, (f"{part.title}: {count:,}",))
+        if part.step in data.drawn and means.labels:
+            yield _drawing(data, part, means)
     header = ["family", "layer", "step", f"{variant}_1", f"{variant}_2", "mean", "sem", "n"]
-    yield Sheet("block_means", f"Means of the blocks of {variant}", header, rows)
+    yield Sheet("block_means", f"Mean similarity for each two values of {variant}", header, rows)
 
 
-def _drawing(source: Source, part: Slice, means: BlockMeans) -> Drawing:
+def _drawing(data: ReportData, part: Slice, means: BlockMeans) -> Drawing:
     texts = None
     if len(means.labels) <= _MOST_WITH_TEXT:
         texts = [
             [_text(*cell) for cell in zip(*row, strict=True)]
             for row in zip(means.mean, means.sem, means.n, strict=True)
         ]
-    cross = (
-        "" if source.roles.seed is None else f"; on the diagonal two values of {source.roles.seed}"
-    )
+    seed = data.roles.seed
+    cross = "" if seed is None else f" Diagonal: only pairs that differ in {seed}."
     figure = draw_heatmap(
         means.mean,
         means.labels,
@@ -61,8 +60,8 @@ def _drawing(source: Source, part: Slice, means: BlockMeans) -> Drawing:
         blocks=[],
         texts=texts,
         notes=[
-            source.caption(part),
-            f"mean ± SEM of the pairs, (number of pairs){cross}",
+            data.caption(part),
+            f"Mean ± standard error (number of pairs).{cross}",
         ],
         cell_inches=0.62,
     )
@@ -70,8 +69,8 @@ def _drawing(source: Source, part: Slice, means: BlockMeans) -> Drawing:
         f"blocks_{part.stem}",
         f"Block means: {part.title}",
         figure,
-        "Pairs of a model with itself are in no mean. SEM describes the scatter of pairs that "
-        "share models; it is no ground for a test.",
+        "Pairs of a model with itself are excluded. The standard error describes the scatter of "
+        "the pairs. It cannot be used for a test, because pairs share models.",
     )
 
 

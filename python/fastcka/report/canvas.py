@@ -1,21 +1,24 @@
-"""What all figures share: the object API of matplotlib, colours, and the caption."""
+"""Shared parts of all figures: colours, markers, axes, titles and captions."""
 
 from __future__ import annotations
 
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fastcka.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
-# Okabe and Ito's blue and vermilion: told apart with every kind of colour blindness, and in grey.
+# Okabe and Ito's blue and vermilion: distinct in grey and with every kind of colour blindness.
 FIRST = "#0072B2"
 SECOND = "#D55E00"
 MARKERS = "osD^vP*X"
-_LETTERS_PER_INCH = 15  # of a caption, in its size; a wide letter takes more than its share
+_LETTERS_PER_INCH = 15  # in a caption; below the mean, because letters differ in width
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -28,7 +31,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def finish(figure: Figure, title: str, caption: str) -> Figure:
-    """Put the title above and the caption below, in lines that fit."""
+    """Add the title above and the caption below; lines are wrapped to the width of the figure."""
     width = int(_LETTERS_PER_INCH * figure.get_figwidth())
     lines = "\n".join(fill(line, width) for line in caption.splitlines())
     figure.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
@@ -37,7 +40,7 @@ def finish(figure: Figure, title: str, caption: str) -> Figure:
 
 
 def similarity_axis(axes: Axes) -> None:
-    """Scale the vertical axis from 0 to 1, the same in every figure."""
+    """Scale the vertical axis from 0 to 1, as in every figure."""
     axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel("CKA", fontsize=9)
     axes.grid(axis="y", color="0.9")
@@ -47,18 +50,26 @@ def similarity_axis(axes: Axes) -> None:
 
 
 def line_colors(count: int) -> list[tuple[float, ...]]:
-    """Return colours in order, without viridis's light end: pale yellow cannot be seen on white."""
+    """Return ``count`` colours of viridis, without pale yellow, which is invisible on white."""
     from matplotlib import colormaps
 
-    return [colormaps["viridis"](0.82 * at / max(1, count - 1)) for at in range(count)]
+    return [colormaps["viridis"](0.82 * i / max(1, count - 1)) for i in range(count)]
+
+
+def spread(count: int) -> NDArray[np.float64]:
+    """Return offsets (count,) from -0.5 to 0.5 that separate points; the same in every run.
+
+    They are evenly spread and do not depend on the values (multiples of the golden ratio).
+    """
+    return np.asarray((np.arange(count) * 0.6180339887) % 1 - 0.5, np.float64)
 
 
 def plain(text: str) -> str:
-    """Keep matplotlib from reading `$` in a name as mathematics."""
+    """Escape `$`, which matplotlib would read as the start of mathematics."""
     return text.replace("$", r"\$")
 
 
 def outside(values: list[float]) -> str:
-    """Return a remark on values that the fixed scale does not show, or nothing."""
+    """Return a line for the caption if values are outside the axis, else an empty text."""
     out = [value for value in values if value < -0.02 or value > 1.02]
-    return f"\n{len(out)} values outside the scale" if out else ""
+    return f"\n{len(out)} values are outside the axis." if out else ""

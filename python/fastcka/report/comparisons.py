@@ -1,4 +1,4 @@
-"""Groups of pairs against each other: the pairs as points, the difference with its interval."""
+"""Comparisons of two groups of pairs: the pairs as points, the difference with its interval."""
 
 from __future__ import annotations
 
@@ -11,18 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.errors import InputError
-from fastcka.report.canvas import FIRST, SECOND, finish, new_figure, outside, plain, similarity_axis
+from fastcka.report.canvas import (
+    FIRST,
+    SECOND,
+    finish,
+    new_figure,
+    outside,
+    plain,
+    similarity_axis,
+    spread,
+)
+from fastcka.report.data import ReportData
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
-from fastcka.report.slices import OWN, Slice
-from fastcka.report.source import Source
+from fastcka.report.slices import Slice, at_step
 from fastcka.stats import PairComparison, PairTable, compare_pairs, compare_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _OFFSETS = (-0.2, 0.2)
-"""Where the two groups of a layer stand, beside its place."""
+"""Horizontal positions of the two groups, relative to the position of their layer."""
 
 Outcome = tuple[Slice, PairTable, PairComparison]
 
@@ -49,82 +58,81 @@ HEADER = (
     "note",
 )
 _ABOUT = (
-    "Intervals: bootstrap of models. p: permutation of the labels of whole models, two-sided, not "
-    "corrected for the number of comparisons in this table. Both take into account that pairs "
-    "share models."
+    "difference: mean of the first group minus mean of the second. low, high: limits of its "
+    "confidence interval, from a bootstrap of models. p: two-sided, from a permutation of the "
+    "labels of models, not corrected for the number of comparisons in this table. Both methods "
+    "account for pairs that share models. exact: whether the test used all possible relabellings."
 )
+_FAMILIES = "One family vs another"
 
 
-def comparisons(source: Source) -> Iterator[Item]:
-    """Yield the figures of the comparisons, and one table of all."""
-    roles, table = source.roles, source.cut.usable
+def comparisons(data: ReportData) -> Iterator[Item]:
+    """Yield the figures of the comparisons, and one table."""
+    roles, table = data.roles, data.cut.usable
     rows: list[list[object]] = []
     for role, field, other in (
         ("variant", roles.variant, roles.seed),
         ("seed", roles.seed, roles.variant),
     ):
         if field is None:
-            yield NotDrawn(f"Same against different {role}", missing_role(role, table))
+            yield NotDrawn(f"Same vs different {role}", missing_role(role, table))
             continue
-        name = f"same against different {field}"
+        name = f"same vs different {field}"
         outcomes: list[Outcome] = []
-        for part in source.drawn_slices():
-            # Like with like: two pairs that differ in one thing alone.
+        for part in data.drawn_slices():
+            # Compare like with like: the two groups must differ in one factor only.
             pairs = part.table if other is None else part.table.keep(part.table.differ(other))
             try:
-                result = compare_pairs(pairs, same=field, permutations=source.permutations)
+                result = compare_pairs(pairs, same=field, permutations=data.permutations)
             except InputError as error:
                 yield NotDrawn(name, str(error), (part.title,))
                 continue
             outcomes.append((part, pairs.defined(), result))
             rows.append(_row(name, part, result))
-        yield from _drawings(source, outcomes, field, other, name)
-    yield from _between_families(source, rows)
+        yield from _drawings(data, outcomes, field, other, name)
+    yield from _between_families(data, rows)
     if rows:
         yield Sheet("comparisons", "Comparisons of groups of pairs", HEADER, rows, about=_ABOUT)
 
 
-def _between_families(source: Source, rows: list[list[object]]) -> Iterator[Item]:
-    field = source.roles.family
+def _between_families(data: ReportData, rows: list[list[object]]) -> Iterator[Item]:
+    field = data.roles.family
     if field is None:
-        yield NotDrawn("Family against family", missing_role("family", source.cut.usable))
+        yield NotDrawn(_FAMILIES, missing_role("family", data.cut.usable))
         return
-    families = [name for name in source.cut.usable.labels(field) if name is not None]
+    families = [name for name in data.cut.usable.labels(field) if name is not None]
     if len(families) < 2:
-        yield NotDrawn("Family against family", f"all models are of one {field}")
+        yield NotDrawn(_FAMILIES, f"all models have the same {field}")
     for first, second in itertools.combinations(families, 2):
-        for part in _of_both(source, first, second):
+        for part in _of_both(data, first, second):
             try:
                 result = compare_values(
                     part.table,
                     field=field,
                     first=first,
                     second=second,
-                    permutations=source.permutations,
+                    permutations=data.permutations,
                 )
             except InputError as error:
-                yield NotDrawn(f"{field} {first} against {second}", str(error), (part.title,))
+                yield NotDrawn(f"{field} {first} vs {second}", str(error), (part.title,))
                 continue
-            rows.append(_row(f"within one {field} against within another", part, result))
-    having: dict[str, set[str | None]] = {}
-    for part in source.drawn_slices():
-        having.setdefault(part.layer, set()).add(part.family)
-    alone = [layer for layer, own in having.items() if len(own) < 2]
-    if alone and len(families) > 1:
-        reason = f"no two values of {field} have pairs at these layers"
-        places = tuple(f"layer {layer}" for layer in alone)
-        yield NotDrawn("Family against family", reason, places)
+            rows.append(_row(f"within one {field} vs within another", part, result))
+    families_of: dict[str, set[str | None]] = {}
+    for part in data.drawn_slices():
+        families_of.setdefault(part.layer, set()).add(part.family)
+    single = [layer for layer, names in families_of.items() if len(names) < 2]
+    if single and len(families) > 1:
+        reason = f"only one value of {field} has pairs at these layers"
+        yield NotDrawn(_FAMILIES, reason, tuple(f"layer {layer}" for layer in single))
 
 
-def _of_both(source: Source, first: str, second: str) -> Iterator[Slice]:
-    """Yield the layers and steps at which both families have pairs of their own."""
-    own = {(part.family, part.layer, part.step): part for part in source.drawn_slices()}
-    usable, field = source.cut.usable, source.roles.family
-    for family, layer, step in own:
-        if family == first and (second, layer, step) in own and field is not None:
-            here = usable.where(layer=layer)
-            here = here if step == OWN else here.where(step=step)
-            yield Slice(f"{first}, {second}", layer, step, here)
+def _of_both(data: ReportData, first: str, second: str) -> Iterator[Slice]:
+    """Yield the layers and steps for which both families have pairs within the family."""
+    slices = {(part.family, part.layer, part.step) for part in data.drawn_slices()}
+    for part in data.drawn_slices():
+        if part.family == first and (second, part.layer, part.step) in slices:
+            pairs = at_step(data.cut.usable.where(layer=part.layer), part.step)
+            yield Slice(f"{first}, {second}", part.layer, part.step, pairs)
 
 
 def _row(question: str, part: Slice, result: PairComparison) -> list[object]:
@@ -153,30 +161,28 @@ def _row(question: str, part: Slice, result: PairComparison) -> list[object]:
 
 
 def _drawings(
-    source: Source, outcomes: list[Outcome], field: str, other: str | None, name: str
+    data: ReportData, outcomes: list[Outcome], field: str, other: str | None, name: str
 ) -> Iterator[Item]:
-    """Yield a figure for each family and step, its layers side by side."""
+    """Yield a figure for each family and step, with its layers on the x axis."""
     for family, step in dict.fromkeys((part.family, part.step) for part, _, _ in outcomes):
-        mine = [own for own in outcomes if (own[0].family, own[0].step) == (family, step)]
-        width = max(6.2, 1.7 + 1.5 * len(mine))
-        figure = new_figure(width, 6.2)
+        shown = [o for o in outcomes if (o[0].family, o[0].step) == (family, step)]
+        figure = new_figure(max(6.2, 1.7 + 1.5 * len(shown)), 6.2)
         upper, lower = figure.subplots(2, 1, height_ratios=[2.2, 1])
-        for at, (_, pairs, result) in enumerate(mine):
-            _points(upper, at, pairs.cka, pairs.same(field), result)
-            _interval(lower, at, result)
+        for x, (_, pairs, result) in enumerate(shown):
+            _points(upper, x, pairs.cka, pairs.same(field), result)
+            _interval(lower, x, result)
         similarity_axis(upper)
-        groups = [(at, own) for at, (_, _, own) in enumerate(mine)]
         upper.set_xticks(
-            [at + offset for at, _ in groups for offset in _OFFSETS],
+            [x + offset for x in range(len(shown)) for offset in _OFFSETS],
             [
                 f"{group.mean:.2f}\nn = {group.n_pairs}"
-                for _, own in groups
-                for group in (own.first, own.second)
+                for _, _, result in shown
+                for group in (result.first, result.second)
             ],
             fontsize=7.5,
         )
-        beside = 0.6 if len(mine) > 1 else 1.0
-        upper.set_xlim(-beside, len(mine) - 1 + beside)
+        margin = 0.6 if len(shown) > 1 else 1.0
+        upper.set_xlim(-margin, len(shown) - 1 + margin)
         upper.legend(
             handles=upper.get_legend_handles_labels()[0][:2],
             fontsize=8,
@@ -191,43 +197,58 @@ def _drawings(
         lower.grid(axis="y", color="0.9")
         lower.spines[["top", "right"]].set_visible(False)
         lower.tick_params(labelsize=8)
-        ticks = [f"layer {plain(part.layer)}\n{_p_text(result)}" for part, _, result in mine]
-        lower.set_xticks(range(len(mine)), ticks, fontsize=8)
+        ticks = [f"layer {plain(part.layer)}\n{_p_text(result)}" for part, _, result in shown]
+        lower.set_xticks(range(len(shown)), ticks, fontsize=8)
         lower.set_xlim(upper.get_xlim())
-        like = "" if other is None else f", pairs that differ in {other}"
-        first = mine[0][0]
-        models = max(result.n_models for _, _, result in mine)
-        caption = (
-            f"{source.facts.caption(_joined([part for part, _, _ in mine]))}\n"
-            f"{models} models; above: pairs and means; below: difference with its 95% interval "
-            f"(bootstrap of models)\np: permutation of model labels, "
-            f"{max(result.permutations for _, _, result in mine):,} relabellings"
-        )
-        values = [float(value) for _, pairs, _ in mine for value in pairs.cka]
+        title = f"Pairs of the same vs different {field}"
+        title += "" if other is None else f" (all pairs differ in {other})"
+        first = shown[0][0]
+        results = [result for _, _, result in shown]
+        values = [float(value) for _, pairs, _ in shown for value in pairs.cka]
         where = first.title.replace(f"layer {first.layer} · ", "")
-        finish(figure, f"{name}{like}\n{where}", caption + outside(values))
+        caption = data.facts.caption(_joined([part for part, _, _ in shown]))
+        caption += f"\n{_explanation(results)}{outside(values)}"
+        finish(figure, f"{title}\n{where}", caption)
         stem = f"compare_{field}_{first.stem}".replace(f"_layer{first.layer}", "")
         yield Drawing(
             stem,
-            f"{name}: {where}",
+            f"{name[0].upper()}{name[1:]}: {where}",
             figure,
-            "Points are pairs of models. Pairs share models, so the p-value comes from permuting "
-            "the labels of whole models, and the interval from resampling models.",
+            "Each point is a pair of models. Pairs share models, so they are not independent. "
+            "Therefore the test permutes the labels of models, and the interval resamples models.",
         )
 
 
+def _explanation(results: list[PairComparison]) -> str:
+    """Return the lines of a caption that explain the points, the interval and the test."""
+    models = max(result.n_models for result in results)
+    lines = [
+        f"{models} models. Top: pairs of models (points), their means (bars and numbers) and their "
+        "number n.",
+        "Bottom: difference of the means",
+    ]
+    if any(math.isfinite(result.low) for result in results):
+        lines[-1] += f" with its {results[0].confidence:.0%} interval (bootstrap of models)"
+    lines[-1] += "."
+    tested = sorted({r.permutations for r in results if math.isfinite(r.p)})
+    if tested:
+        count = f"{'' if len(tested) == 1 else 'at most '}{tested[-1]:,}"
+        lines.append(f"p: permutation test of model labels, {count} relabellings.")
+    reasons = [note for result in results for note in result.notes]
+    lines += [reason[0].upper() + reason[1:] + "." for reason in dict.fromkeys(reasons)]
+    return "\n".join(lines)
+
+
 def _points(
-    axes: Axes, at: int, cka: NDArray[np.float64], same: NDArray[np.bool_], result: PairComparison
+    axes: Axes, x: int, cka: NDArray[np.float64], same: NDArray[np.bool_], result: PairComparison
 ) -> None:
-    # Spread evenly, in an order that has nothing to do with the values: the same in every run.
     for group, rows, offset, color in (
         (result.first, same, _OFFSETS[0], FIRST),
         (result.second, ~same, _OFFSETS[1], SECOND),
     ):
         values = cka[rows]
-        golden = (np.arange(len(values)) * 0.6180339887) % 1 - 0.5
         axes.scatter(
-            at + offset + 0.26 * golden,
+            x + offset + 0.26 * spread(len(values)),
             values,
             s=9,
             color=color,
@@ -236,16 +257,16 @@ def _points(
             label=plain(group.name),
             marker="o" if offset < 0 else "D",
         )
-        axes.plot([at + offset - 0.17, at + offset + 0.17], [group.mean] * 2, color="black", lw=1.6)
+        axes.plot([x + offset - 0.17, x + offset + 0.17], [group.mean] * 2, color="black", lw=1.6)
 
 
-def _interval(axes: Axes, at: int, result: PairComparison) -> None:
-    axes.plot([at], [result.effect], marker="o", color="black", markersize=5)
+def _interval(axes: Axes, x: int, result: PairComparison) -> None:
+    axes.plot([x], [result.effect], marker="o", color="black", markersize=5)
     if math.isfinite(result.low):
-        axes.plot([at, at], [result.low, result.high], color="black", linewidth=1.6)
+        axes.plot([x, x], [result.low, result.high], color="black", linewidth=1.6)
     axes.annotate(
         f"{result.effect:+.3f}",
-        (at, result.effect),
+        (x, result.effect),
         xytext=(7, 0),
         textcoords="offset points",
         va="center",
@@ -255,7 +276,7 @@ def _interval(axes: Axes, at: int, result: PairComparison) -> None:
 
 def _p_text(result: PairComparison) -> str:
     if not math.isfinite(result.p):
-        return "no p"
+        return "no p-value"
     return f"p = {result.p:.4f}" if result.p >= 0.00005 else "p < 0.0001"
 
 

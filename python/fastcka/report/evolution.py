@@ -1,4 +1,4 @@
-"""What `fastcka evolve` left in the folder: its verdicts as tables, its figures, what it lacked."""
+"""The results of `fastcka evolve`: verdicts and similarities as tables, and its figures."""
 
 from __future__ import annotations
 
@@ -7,46 +7,52 @@ from pathlib import Path
 from typing import Any
 
 from fastcka.evolution.analysis import find_analyses, read_analysis
+from fastcka.evolution.answer import answer
 from fastcka.evolution.figures import FIGURES
-from fastcka.evolution.summary import verdict_lines
+from fastcka.evolution.schema import OTHER, Analysis, Layer, Tensor
 from fastcka.report.items import Image, Item, NotDrawn, Sheet
 
 _VERDICTS = (
-    "Is the first phase farther from the last than the middle one is? difference: above zero, it "
-    "is, as in nearly any training, because the middle one is nearer in time. over time: above "
-    "zero, more changed after the first phase than in as much time before the last. over step 0: "
-    "how much nearer to the last phase the first is than the untrained network. over other seed: "
-    "above zero, the first phase is farther from the last than the last networks of two seeds are "
-    "from each other. chance: the similarity with permuted examples (of weights: entries). low and "
-    "high: 95% intervals for other examples and units of the same run, not for other runs, and not "
-    "corrected for the number of rows."
+    "Is early (the first phase) less similar to late (the last phase) than mid is? gap: similarity "
+    "of mid and late, minus similarity of early and late. It is above zero in nearly any training, "
+    "because mid is closer to late in time. time control: how similar the network stays from mid "
+    "to late, minus the same over at most as many updates after early; above zero, the network "
+    "changed more early on. step 0 gain: similarity of early and late, minus similarity of step 0 "
+    "and late. seed gap: similarity of the final networks of two seeds, minus similarity of early "
+    "and late. chance: similarity of early and late with permuted examples (for weights, permuted "
+    "entries). low, high: limits of the 95% interval for other examples and units of the same run, "
+    "not for other runs; not corrected for the number of rows."
 )
 _ABOUT = {
-    "filters": "The filters of one tensor at each phase, and the cosine of every tensor's filters.",
-    "features": "Diversity of the filters beside permuted weights; of a transformer, the attention "
-    "of each head.",
-    "activations": "Unbiased CKA between all steps that have a checkpoint, and sparsity.",
+    "filters": "Top: filters of one tensor at each phase. Bottom: cosine of each filter between "
+    "two phases, for every tensor.",
+    "features": "Diversity of the filters, compared with permuted weights; for a transformer, also "
+    "the attention of each head.",
+    "activations": "Unbiased CKA of each layer between all checkpoints, and the share of zero "
+    "activations at each phase.",
 }
 _BASELINES = {
-    "over_time": "time_matched",
-    "over_step_0": "step_0",
-    "over_other_seed": "other_seed",
+    "time_control": "time_matched",
+    "step_0_gain": "step_0",
+    "seed_gap": "other_seed",
 }
 
 
 def evolution(folder: Path) -> Iterator[Item]:
-    """Yield tables of verdicts and similarities, and every figure; nothing without an analysis."""
+    """Yield tables of verdicts and similarities, and all figures; nothing without an analysis."""
     analyses = [read_analysis(path) for path in find_analyses(folder)]
     if not analyses:
         return
     verdicts = [row for analysis in analyses for row in _verdicts(analysis)]
-    header = ["experiment", "of", "layer", "early", "mid", "late", "difference", "low", "high"]
+    header = ["experiment", "kind", "layer", "early", "mid", "late", "gap", "low", "high"]
     for name in _BASELINES:
         header += [name, f"{name}_low", f"{name}_high"]
     header += ["chance", "conclusion"]
-    yield Sheet("evolution_verdicts", "Early, middle, late", header, verdicts, about=_VERDICTS)
+    yield Sheet(
+        "evolution_verdicts", "Verdicts on early, mid and late", header, verdicts, about=_VERDICTS
+    )
     rows = [row for analysis in analyses for row in _similarities(analysis)]
-    header = ["experiment", "of", "layer", "pair", "similarity", "biased_cka", "relative_change"]
+    header = ["experiment", "kind", "layer", "pair", "similarity", "biased_cka", "relative_change"]
     yield Sheet("evolution_similarities", "Similarity of phases", header, rows)
     for analysis in analyses:
         name = str(analysis["experiment"])
@@ -54,45 +60,56 @@ def evolution(folder: Path) -> Iterator[Item]:
             path = folder / f"{name}_{kind}.png"
             if path.is_file():
                 yield Image(f"{name}: {kind}", _ABOUT[kind], path)
-        for own in analysis["missing"]:
-            what = "Another run's checkpoint" if own["run"] == "other" else "Checkpoint"
-            where = f"{name}, step {own['step']}" + (f" ({own['phase']})" if own["phase"] else "")
-            yield NotDrawn(what, str(own["reason"]), (where,))
+        for entry in analysis["missing"]:
+            what = "Checkpoint of the second seed" if entry["run"] == OTHER else "Checkpoint"
+            phase = f" ({entry['phase']})" if entry["phase"] else ""
+            yield NotDrawn(what, entry["reason"], (f"{name}, step {entry['step']}{phase}",))
         for note in analysis["notes"]:
-            yield NotDrawn("Part of the analysis of checkpoints", str(note), (name,))
+            yield NotDrawn("Part of the analysis of phases", note, (name,))
 
 
 def evolution_summary(folder: Path) -> dict[str, str]:
-    """Return experiment -> its phases and how many layers came to which conclusion."""
+    """Return experiment -> its phases, the answer and the numbers, as one text."""
     summary = {}
     for path in find_analyses(folder):
         analysis = read_analysis(path)
         phases = ", ".join(f"{name} {step:,}" for name, step in analysis["phases"].items())
-        summary[str(analysis["experiment"])] = ". ".join([phases, *verdict_lines(analysis)])
+        summarized = answer(analysis)
+        numbers = " · ".join(line.strip() for line in summarized.numbers)
+        text = " ".join(summarized.sentences)
+        summary[analysis["experiment"]] = f"{text} Phases: {phases}." + (
+            f" {numbers}." if numbers else ""
+        )
     return summary
 
 
-def _verdicts(analysis: Mapping[str, Any]) -> Iterator[list[Any]]:
-    for kind in ("activations", "weights"):
-        for layer, found in analysis[kind].items():
-            for verdict in found["verdict"]:
-                row = [analysis["experiment"], kind, layer, *verdict["steps"]]
+def _verdicts(analysis: Analysis) -> Iterator[list[Any]]:
+    kinds: tuple[tuple[str, Mapping[str, Layer | Tensor]], ...] = (
+        ("activations", analysis["activations"]),
+        ("weights", analysis["weights"]),
+    )
+    for kind, layers in kinds:
+        for name, layer in layers.items():
+            for verdict in layer.get("verdict", []):
+                baselines: Mapping[str, Any] = verdict["baselines"]
+                row = [analysis["experiment"], kind, name, *verdict["steps"]]
                 row += _interval(verdict["question"])
                 for baseline in _BASELINES.values():
-                    row += _interval(verdict["baselines"][baseline])
-                row += [verdict["baselines"]["permuted"].get("mean"), verdict["conclusion"]]
+                    row += _interval(baselines[baseline])
+                row += [baselines["permuted"].get("mean"), verdict["conclusion"]]
                 yield row
 
 
-def _interval(found: Mapping[str, Any]) -> list[Any]:
-    return [found.get("difference"), *(found.get("interval") or [None, None])]
+def _interval(measure: Mapping[str, Any]) -> list[Any]:
+    return [measure.get("difference"), *(measure.get("interval") or [None, None])]
 
 
-def _similarities(analysis: Mapping[str, Any]) -> Iterator[list[Any]]:
-    name = analysis["experiment"]
-    for layer, found in analysis["activations"].items():
-        for pair, value in found["cka"].items():
-            yield [name, "activations", layer, pair, value, found["cka_biased"][pair], None]
-    for tensor, found in analysis["weights"].items():
-        for pair, value in found["similarity"].items():
-            yield [name, "weights", tensor, pair, value, None, found["relative_change"][pair]]
+def _similarities(analysis: Analysis) -> Iterator[list[Any]]:
+    experiment = analysis["experiment"]
+    for name, layer in analysis["activations"].items():
+        for pair, cka in layer["cka"].items():
+            yield [experiment, "activations", name, pair, cka, layer["cka_biased"][pair], None]
+    for name, tensor in analysis["weights"].items():
+        for pair, cosine in tensor["similarity"].items():
+            change = tensor["relative_change"][pair]
+            yield [experiment, "weights", name, pair, cosine, None, change]

@@ -1,4 +1,4 @@
-"""What run.json tells of the sweep: the filter, the features, when and by what it was made."""
+"""Facts about a sweep from run.json: example filter, features, versions and date."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Facts for captions and the summary.
+    """Facts for captions and for the summary table.
 
     Attributes
     ----------
     examples_filter
-        The filter in words.
+        The example filter as text.
     n_features
-        (model, step, layer) -> number of features; empty where it is not known.
+        (model, step, layer) -> number of features; unknown representations are missing.
     order
-        Field -> its labels in the order that the sweep's configuration gives.
+        Field -> labels in the order given by the sweep's configuration.
     rows
-        Name -> text for the summary.
+        Name -> text, for the summary table.
     failed
-        Groups without values, each with the reason.
+        Group that could not be computed -> reason.
     problem
         Why run.json could not be read, or None.
     """
@@ -42,7 +42,7 @@ class RunFacts:
     problem: str | None = None
 
     def caption(self, table: PairTable) -> str:
-        """Return "n = 4,413 examples · d = 256 · unbiased CKA · filter: none" for these pairs."""
+        """Return "4,413 examples · 256 features · unbiased CKA · example filter: none"."""
         keys = {
             key
             for side in (table.a, table.b)
@@ -50,16 +50,16 @@ class RunFacts:
         }
         known = [self.n_features[key] for key in keys if key in self.n_features]
         parts = [
-            f"n = {_span(table.n_examples.tolist())} examples",
-            f"d = {_span(known)}" if known else "d unknown",
-            f"{table.estimator or 'unknown'} CKA",
-            f"filter: {self.examples_filter}",
+            f"{_span(table.n_examples.tolist())} examples",
+            f"{_span(known) if known else 'unknown number of'} features",
+            f"{table.estimator} CKA" if table.estimator else "CKA (unknown estimator)",
+            f"example filter: {self.examples_filter}",
         ]
         return " · ".join(parts)
 
 
 def read_facts(folder: Path) -> RunFacts:
-    """Read ``run.json``; what it does not tell is said to be unknown."""
+    """Read ``run.json``. If it cannot be read, the facts are unknown and `problem` says why."""
     path = folder / RUN
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -74,7 +74,7 @@ def read_facts(folder: Path) -> RunFacts:
             "fastcka": record["versions"]["fastcka"],
             "sweep finished": record["finished"],
             "store": config["store"],
-            "left out by the plan": "; ".join(
+            "not compared by the sweep": "; ".join(
                 f"{count:,} {reason}" for reason, count in record["plan"]["dropped"].items()
             )
             or "nothing",
@@ -82,7 +82,7 @@ def read_facts(folder: Path) -> RunFacts:
         text = config.get("examples")
         failed = {str(group): str(reason) for group, reason in record.get("failed", {}).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        problem = f"{path.name} could not be read ({type(error).__name__}: {error})"
+        problem = f"{path} cannot be read ({type(error).__name__}: {error})"
         return RunFacts("unknown", problem=problem)
     return RunFacts(
         examples_filter=_filter_text(text),

@@ -1,4 +1,4 @@
-"""The folder of a report: whose it is, and which files in it are the report's."""
+"""The folder of a report, and the record of the files that belong to the report."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ RECORD = "report.json"
 
 
 def claim(folder: Path) -> list[str]:
-    """Make the folder; return the files of an earlier report in it.
+    """Create the folder, and return the files of an earlier report in it.
 
     Raises
     ------
     InputError
-        It is no folder, or holds something else than a report.
+        The path is a file, or the folder contains files but no report.
     MissingExtraError
         matplotlib or jinja2 is not installed.
     """
     for library in ("matplotlib", "jinja2"):
         _require(library)
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"out: {folder} is a file; a report needs a folder")
+        raise InputError(f"out: expected a folder, got the file {folder}")
     before: list[str] = []
     if folder.is_dir() and any(folder.iterdir()):
         try:
@@ -40,29 +40,29 @@ def claim(folder: Path) -> list[str]:
             ours = False
         if not ours:
             raise InputError(
-                f"out: {folder} holds something else than a report (no valid {RECORD}); name a "
-                "new or an empty folder"
+                f"out: expected a new or empty folder or an earlier report, got {folder}, which is "
+                f"not empty and has no valid {RECORD}; choose another folder"
             )
     for name in ("figures", "tables"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    if not (folder / RECORD).exists():  # a killed report may be written again
+    if not (folder / RECORD).exists():  # so that a report that is interrupted can be written again
         _write_record(folder, [])
     return before
 
 
 def finish(folder: Path, files: list[str], before: list[str]) -> None:
-    """Record ``files``, and remove those of an earlier report that are no longer made."""
+    """Record ``files``, and remove files of an earlier report that this report did not write."""
     _write_record(folder, files)
     for name in set(before) - set(files):
-        # The record is a file that anyone can edit: nothing outside our two folders is removed.
+        # Anyone can edit the record, so remove nothing outside the two folders of the report.
         if re.fullmatch(r"(figures|tables)/[A-Za-z0-9._]+", name):
             (folder / name).unlink(missing_ok=True)
 
 
 def _write_record(folder: Path, files: list[str]) -> None:
-    with replaced_file(folder / RECORD) as beside:
+    with replaced_file(folder / RECORD) as temporary:
         text = json.dumps({"format": FORMAT, "files": files}, indent=1)
-        beside.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _require(library: str) -> None:

@@ -1,4 +1,4 @@
-"""What a view yields: figures, tables, and reasons why something is not there."""
+"""What a view yields: figures, tables, and reasons why something is not shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A figure; ``stem`` names its files, ``about`` says in words what it shows."""
+    """A figure; ``stem`` is the name of its files without suffix, ``about`` explains it."""
 
     stem: str
     title: str
@@ -23,9 +23,9 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table for a CSV file; None and NaN become empty cells.
+    """A table for a CSV file. None and NaN become empty cells.
 
-    ``about`` explains it, and also puts it into the page.
+    ``about`` explains the table. A table with this explanation is also shown on the page.
     """
 
     stem: str
@@ -37,7 +37,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A PNG file that lies in the results already; ``about`` says in words what it shows."""
+    """A PNG file that the results already contain; ``about`` explains it."""
 
     title: str
     about: str
@@ -46,7 +46,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class NotDrawn:
-    """Something that the report does not show, and why; ``where`` names the places."""
+    """Something that the report does not show, and why; ``where`` lists slices or steps."""
 
     what: str
     reason: str
@@ -57,8 +57,8 @@ Item = Drawing | Image | Sheet | NotDrawn
 
 
 def gathered(items: Sequence[NotDrawn]) -> list[NotDrawn]:
-    """Return one item for each thing and reason, with all its places."""
+    """Merge the items with the same ``what`` and ``reason``."""
     places: dict[tuple[str, str], list[str]] = {}
     for item in items:
         places.setdefault((item.what, item.reason), []).extend(item.where)
-    return [NotDrawn(what, reason, tuple(own)) for (what, reason), own in places.items()]
+    return [NotDrawn(what, reason, tuple(where)) for (what, reason), where in places.items()]

@@ -1,4 +1,4 @@
-"""The seed-robustness matrix: every model against every other, variant-major, seeds inside."""
+"""Matrices of all models, sorted by family, variant and seed."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastcka.core.heatmap import draw_heatmap
+from fastcka.heatmap import draw_heatmap
+from fastcka.report.data import ReportData
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.slices import Slice
-from fastcka.report.source import Source
 from fastcka.stats import ModelMatrix, model_matrix
 
 
-def matrices(source: Source) -> Iterator[Item]:
-    """Yield a matrix for each slice: a figure where the step is drawn, a table always."""
-    slices = [*source.cut.slices, *source.cut.whole]
+def matrices(data: ReportData) -> Iterator[Item]:
+    """Yield a table for each slice, and a figure if its step is drawn."""
+    slices = [*data.cut.slices, *data.cut.whole]
     if not slices:
-        yield NotDrawn("Matrices", "no pair is of two models at one layer and one step")
+        yield NotDrawn("Matrices", "no pair has two models at the same layer and step")
     for part in slices:
         by = [
-            name
-            for name in source.roles.nesting
-            if part.family is None or name != source.roles.family
+            name for name in data.roles.nesting if part.family is None or name != data.roles.family
         ]
         matrix = model_matrix(part.table, by=by)
         names = row_names(matrix)
-        stem = f"matrix_{part.stem}" if part not in source.cut.whole else f"matrix_all_{part.stem}"
+        stem = f"matrix_{part.stem}" if part not in data.cut.whole else f"matrix_all_{part.stem}"
         rows = [
             [name, model, *labels, *values]
             for name, model, labels, values in zip(
@@ -34,13 +32,13 @@ def matrices(source: Source) -> Iterator[Item]:
             )
         ]
         yield Sheet(stem, part.title, ["name", "model", *by, *names], rows)
-        if part.step in source.drawn:
-            yield _drawing(source, part, matrix, names, stem, by)
+        if part.step in data.drawn:
+            yield _drawing(data, part, matrix, names, stem, by)
 
 
 def row_names(matrix: ModelMatrix) -> list[str]:
-    """Return a name for each row: its labels, with the model's where they do not tell it apart."""
-    names = [" / ".join("–" if label is None else label for label in own) for own in matrix.labels]
+    """Return a name for each row: its labels, plus the model if other rows have the same labels."""
+    names = [" / ".join(label or "–" for label in labels) for labels in matrix.labels]
     return [
         model if not name else f"{name} ({model})" if names.count(name) > 1 else name
         for name, model in zip(names, matrix.models, strict=True)
@@ -48,10 +46,10 @@ def row_names(matrix: ModelMatrix) -> list[str]:
 
 
 def _drawing(
-    source: Source, part: Slice, matrix: ModelMatrix, names: list[str], stem: str, by: list[str]
+    data: ReportData, part: Slice, matrix: ModelMatrix, names: list[str], stem: str, by: list[str]
 ) -> Drawing:
-    outer = [own[:-1] for own in matrix.labels]
-    starts = [at for at in range(1, len(outer)) if outer[at] != outer[at - 1]]
+    outer = [labels[:-1] for labels in matrix.labels]
+    starts = [i for i in range(1, len(outer)) if outer[i] != outer[i - 1]]
     figure = draw_heatmap(
         matrix.cka,
         names,
@@ -61,9 +59,9 @@ def _drawing(
         blocks=starts,
         blank=np.eye(len(names), dtype=bool),
         notes=[
-            source.caption(part),
+            data.caption(part),
             f"{matrix.n_pairs:,} pairs of {len(names)} models"
-            + (f", rows by {' / '.join(by)}" if by else ""),
+            + (f", sorted by {' / '.join(by)}" if by else ""),
         ],
         cell_inches=0.24,
     )
@@ -71,6 +69,6 @@ def _drawing(
         stem,
         f"Matrix: {part.title}",
         figure,
-        "Every model against every other. Grey: a model with itself, which is never compared. "
-        "Hatched: a pair without a value, because the sweep did not compare it or it is undefined.",
+        "All pairs of models. The diagonal is grey: a model is not compared with itself. Hatched "
+        "pairs have no value, because the sweep did not compare them or their CKA is undefined.",
     )

@@ -1,4 +1,4 @@
-"""The page: one HTML file with all figures in it, that fetches nothing."""
+"""The page: one HTML file that contains all figures and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TEMPLATE = "page.html.j2"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure on the page: a data URI, and the names of its files."""
+    """A figure on the page: its title, caption, data URI and file names."""
 
     title: str
     about: str
@@ -32,14 +32,14 @@ def page_text(
     sheets: Sequence[tuple[str, Sheet]],
     not_drawn: Sequence[NotDrawn],
 ) -> str:
-    """Return the page as HTML; every text is escaped."""
+    """Return the page as HTML. All texts are escaped."""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise MissingExtraError.of("the page", "jinja2", "report") from error
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # for every template, whatever its suffix
+        autoescape=True,  # for every template, regardless of its file name
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -55,7 +55,7 @@ def page_text(
 
 
 def number_text(value: Any) -> str:
-    """Return a value as the page shows it: four digits, a dash for what is not there."""
+    """Format a value for the page: floats with four decimals, a dash for a missing value."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool):

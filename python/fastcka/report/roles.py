@@ -1,4 +1,4 @@
-"""Which factor is the variant, the seed and the family of a sweep."""
+"""The roles of factors: which one is the variant, the seed and the family."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from fastcka.sweep.labels import KEY_FIELDS
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The factors that play the parts; None where there is none.
+    """The factors with the three roles; None if no factor has a role.
 
     Attributes
     ----------
     variant
-        What is meant to differ: the task, say.
+        The experimental condition, such as the task.
     seed
-        Repeats of one variant.
+        Distinguishes repeated runs of one variant.
     family
-        What the trend goes over; models of two families are not averaged together.
+        The x axis of the trend figures. Models of two families are never averaged together.
     """
 
     variant: str | None
@@ -28,7 +28,7 @@ class Roles:
 
     @property
     def nesting(self) -> tuple[str, ...]:
-        """The fields that a matrix is sorted by, the slowest first."""
+        """The fields by which a matrix is sorted, the most significant first."""
         return tuple(name for name in (self.family, self.variant, self.seed) if name is not None)
 
 
@@ -39,28 +39,32 @@ def find_roles(
     seed: str | None = None,
     family: str | None = None,
 ) -> Roles:
-    """Return the fields that were named, else the factors called variant, seed and family.
+    """Return the fields you named; by default the factors called variant, seed and family.
 
     Raises
     ------
     InputError
-        A field that was named is not in the table.
+        The table lacks a field you named.
     """
     factors = [name for name in table.fields if name not in KEY_FIELDS]
-    found: dict[str, str | None] = {}
+    roles: dict[str, str | None] = {}
     for role, name in (("variant", variant), ("seed", seed), ("family", family)):
         if name is not None:
             table.require(name)
-            found[role] = name
+            roles[role] = name
         else:
-            # A factor that plays another part is not free for this one.
+            # A factor that you gave another role does not get this role by its name.
             taken = role in (variant, seed, family)
-            found[role] = role if role in factors and not taken else None
-    return Roles(**found)
+            roles[role] = role if role in factors and not taken else None
+    return Roles(**roles)
 
 
 def missing_role(role: str, table: PairTable) -> str:
     """Return why a view that needs ``role`` cannot be drawn."""
     factors = [name for name in table.fields if name not in KEY_FIELDS]
-    there = f"there are: {', '.join(factors)}" if factors else "the models have no factors"
-    return f"no factor is named '{role}'; name one with --{role} FIELD ({there})"
+    if not factors:
+        return f"no factor is called '{role}', and the models have no other factors"
+    return (
+        f"no factor is called '{role}'; choose one with --{role} FIELD (factors: "
+        f"{', '.join(factors)})"
+    )

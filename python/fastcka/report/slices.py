@@ -1,4 +1,4 @@
-"""The parts of a table that are drawn together: one layer of one family at one step."""
+"""Slices of a table: one layer of one family at one step."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import numpy as np
 from fastcka.report.roles import Roles
 from fastcka.stats import PairTable
 
-OWN = "own"
+MIXED = "mixed"
+"""The `step` of a slice in which the models are at different steps, each model at one step."""
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Pairs of models of one family, both sides at one layer and one moment.
+    """Pairs of models of one family, with both sides at the same layer and step.
 
     Attributes
     ----------
     family, layer
-        Labels; ``family`` is None where no factor plays it.
+        Labels; ``family`` is None if no factor has this role.
     step
-        The step of both sides, or "own" where each model stands at a step of its own.
+        The step of both sides, or "mixed" if each model is at one step, but not all at the same.
     table
-        The pairs, those without a value among them.
+        The pairs, including pairs without a value.
     """
 
     family: str | None
@@ -34,13 +35,13 @@ class Slice:
 
     @property
     def title(self) -> str:
-        """It in words."""
+        """A title for figures."""
         family = "" if self.family is None else f"{self.family} · "
-        return f"{family}layer {self.layer} · {moment_text(self.step, self.table)}"
+        return f"{family}layer {self.layer} · {step_text(self.step, self.table)}"
 
     @property
     def stem(self) -> str:
-        """It as part of a file's name (safe; not always unique)."""
+        """Part of a file name, with safe characters only; not always unique."""
         parts = [self.family, f"layer{self.layer}", f"step{self.step}"]
         words = "_".join(part for part in parts if part)
         return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_")[:60]
@@ -53,85 +54,88 @@ class Cut:
     Attributes
     ----------
     slices
-        Within families, in the order of family, layer and step.
+        Slices within families, sorted by family, layer and step.
     whole
-        All families of a layer and step together, where pairs across families were compared.
-    moments
-        The steps, in order.
+        Slices with all families of a layer and step, if the sweep compared families.
+    steps
+        The steps of the slices, in order.
     usable
-        The pairs of two models, both at one layer and one moment.
+        The pairs of two models with both sides at the same layer and step.
     left_out
         Reason -> number of pairs that are in no slice.
     """
 
     slices: tuple[Slice, ...]
     whole: tuple[Slice, ...]
-    moments: tuple[str, ...]
+    steps: tuple[str, ...]
     usable: PairTable
     left_out: dict[str, int]
 
 
-def moment_text(step: str, table: PairTable) -> str:
-    """Return a moment in words; which policy chose each model's own step, the table cannot tell."""
-    if step != OWN:
+def step_text(step: str, table: PairTable) -> str:
+    """Describe a step. The table does not show which rule chose the steps of a mixed slice."""
+    if step != MIXED:
         return f"step {step}"
-    steps = [own for own in table.labels("step") if own is not None]
-    return f"each model's own step ({steps[0]} to {steps[-1]})"
+    steps = [label for label in table.labels("step") if label is not None]
+    return f"one step per model ({steps[0]} to {steps[-1]})"
+
+
+def at_step(table: PairTable, step: str) -> PairTable:
+    """Return the pairs at a step of a cut table; for "mixed", all pairs."""
+    return table if step == MIXED else table.where(step=step)
 
 
 def cut(table: PairTable, roles: Roles) -> Cut:
     """Cut ``table`` by family, layer and step."""
     left_out = {}
-    own = table.a["model"] == table.b["model"]
-    left_out["of a model with itself (layers or steps of one model)"] = int(own.sum())
-    table = table.keep(~np.asarray(own, bool))
+    itself = np.asarray(table.a["model"] == table.b["model"], bool)
+    left_out["of a model with itself (layers or steps of one model)"] = int(itself.sum())
+    table = table.keep(~itself)
     across = ~table.same("layer")
     left_out["of two different layers"] = int(across.sum())
     table = table.keep(~across)
-    moment = _moments(table)
-    if moment is None:
+    if _has_mixed_steps(table):
+        steps: tuple[str, ...] = (MIXED,)
+    else:
         across = ~table.same("step")
         left_out["of two different steps"] = int(across.sum())
         table = table.keep(~across)
-        moments = tuple(step for step in table.labels("step") if step is not None)
-    else:
-        moments = (moment,)
-    slices, whole = [], []
+        steps = tuple(step for step in table.labels("step") if step is not None)
     families: list[str | None] = [None]
     if roles.family is not None:
         families = [name for name in table.labels(roles.family) if name is not None]
         left_out[f"without a '{roles.family}'"] = int(
             (~table.same(roles.family) & ~table.differ(roles.family)).sum()
         )
-    for layer in table.labels("layer"):
-        of_layer = table.where(layer=layer)
-        for step in moments:
-            here = of_layer if step == OWN else of_layer.where(step=step)
-            if layer is not None and len(here) and len(families) > 1 and roles.family is not None:
-                crossing = here.differ(roles.family).any()
-                whole += [Slice(None, layer, step, here)] if crossing else []
+    layers = [layer for layer in table.labels("layer") if layer is not None]
+    slices, whole = [], []
+    if roles.family is not None and len(families) > 1:
+        for layer in layers:
+            for step in steps:
+                pairs = at_step(table.where(layer=layer), step)
+                if len(pairs) and pairs.differ(roles.family).any():
+                    whole.append(Slice(None, layer, step, pairs))
     for family in families:
-        mine = table if roles.family is None else table.where(**{roles.family: family})
-        for layer in table.labels("layer"):
-            for step in moments:
-                here = mine.where(layer=layer)
-                here = here if step == OWN else here.where(step=step)
-                if layer is not None and len(here):
-                    slices.append(Slice(family, layer, step, here))
+        of_family = table if roles.family is None else table.where(**{roles.family: family})
+        for layer in layers:
+            for step in steps:
+                pairs = at_step(of_family.where(layer=layer), step)
+                if len(pairs):
+                    slices.append(Slice(family, layer, step, pairs))
     return Cut(
         slices=tuple(slices),
         whole=tuple(whole),
-        moments=moments,
+        steps=steps,
         usable=table,
         left_out={reason: count for reason, count in left_out.items() if count},
     )
 
 
-def _moments(table: PairTable) -> str | None:
-    """Return "own" where each model has one step, and not all the same; else None."""
+def _has_mixed_steps(table: PairTable) -> bool:
+    """Whether every model is at one step, but not all models at the same step."""
     steps: dict[str, set[str]] = {}
     for side in (table.a, table.b):
         for model, step in zip(side["model"], side["step"], strict=True):
             steps.setdefault(model, set()).add(step)
-    alone = all(len(own) == 1 for own in steps.values())
-    return OWN if alone and len({step for own in steps.values() for step in own}) > 1 else None
+    one_each = all(len(model_steps) == 1 for model_steps in steps.values())
+    return one_each and len(set().union(*steps.values())) > 1

@@ -1,4 +1,4 @@
-"""Similarity over training steps: a line for each layer, with a band between seeds."""
+"""Similarity over training steps: one line per layer, with a band for the spread of seeds."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from fastcka.report.canvas import (
     plain,
     similarity_axis,
 )
+from fastcka.report.data import ReportData
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
-from fastcka.report.slices import moment_text
-from fastcka.report.source import Source
+from fastcka.report.slices import step_text
 from fastcka.report.trends import kinds
 from fastcka.stats import PairTable, TimePoint, timeline
 
 
-def timelines(source: Source) -> Iterator[Item]:
-    """Yield a figure for each family, where there are several steps, and one table."""
-    if len(source.cut.moments) < 2:
-        table = source.cut.usable
-        only = moment_text(source.cut.moments[0], table) if source.cut.moments else "none"
-        yield NotDrawn("Timelines", f"pairs stand at one step only: {only}")
+def timelines(data: ReportData) -> Iterator[Item]:
+    """Yield a figure for each family, and one table, if the sweep has several steps."""
+    if len(data.cut.steps) < 2:
+        table = data.cut.usable
+        steps = step_text(data.cut.steps[0], table) if data.cut.steps else "no step"
+        yield NotDrawn("Timelines", f"a timeline needs pairs at two or more steps, got {steps}")
         return
-    seed, family = source.roles.seed, source.roles.family
+    seed, family = data.roles.seed, data.roles.family
     if seed is None:
-        yield NotDrawn("Seed band of the timelines", missing_role("seed", source.cut.usable))
-    table = source.cut.usable
+        yield NotDrawn("Band of the timelines", missing_role("seed", data.cut.usable))
+    table = data.cut.usable
     parts: list[tuple[str | None, PairTable]] = [(None, table)]
     if family is not None:
         names = [name for name in table.labels(family) if name is not None]
         parts = [(name, table.where(**{family: name})) for name in names]
     rows = []
-    for name, own in parts:
-        panels = [(title, timeline(part, seed=seed)) for title, part in kinds(own, source)]
-        panels = [(title, points) for title, points in panels if points]
+    for name, part in parts:
+        subplots = [(title, timeline(pairs, seed=seed)) for title, pairs in kinds(part, data)]
+        subplots = [(title, points) for title, points in subplots if points]
         rows += [
             [name, title, p.line, p.step, p.mean, p.sem, p.n, p.low, p.high, p.combinations]
-            for title, points in panels
+            for title, points in subplots
             for p in points
         ]
-        if panels:
-            yield _drawing(source, name, own, panels)
+        if subplots:
+            yield _drawing(data, name, part, subplots)
     header = [
         "family",
         "pairs",
@@ -64,52 +64,52 @@ def timelines(source: Source) -> Iterator[Item]:
 
 
 def _drawing(
-    source: Source,
+    data: ReportData,
     family: str | None,
     table: PairTable,
-    panels: list[tuple[str, list[TimePoint]]],
+    subplots: list[tuple[str, list[TimePoint]]],
 ) -> Drawing:
     layers = [name for name in table.labels("layer") if name is not None]
     colors = line_colors(len(layers))
-    figure = new_figure(4.6 * len(panels) + 1.2, 4.4)
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (title, points) in zip(grid, panels, strict=True):
-        for at, layer in enumerate(layers):
-            own = [point for point in points if point.line == layer]
-            steps = [point.step for point in own]
+    figure = new_figure(4.6 * len(subplots) + 1.2, 4.4)
+    grid = figure.subplots(1, len(subplots), sharey=True, squeeze=False)[0]
+    for axes, (title, points) in zip(grid, subplots, strict=True):
+        for i, layer in enumerate(layers):
+            line = [point for point in points if point.line == layer]
+            steps = [point.step for point in line]
             low, high = (
-                np.array([getattr(point, end) for point in own]) for end in ("low", "high")
+                np.array([getattr(point, end) for point in line]) for end in ("low", "high")
             )
             if np.isfinite(low).any():
-                axes.fill_between(steps, low, high, color=colors[at], alpha=0.18, linewidth=0)
+                axes.fill_between(steps, low, high, color=colors[i], alpha=0.18, linewidth=0)
             axes.plot(
                 steps,
-                [point.mean for point in own],
-                color=colors[at],
-                marker=MARKERS[at % len(MARKERS)],
+                [point.mean for point in line],
+                color=colors[i],
+                marker=MARKERS[i % len(MARKERS)],
                 markersize=4,
                 linewidth=1.3,
                 label=f"layer {plain(layer)}",
             )
         counts = sorted({point.n for point in points})
-        spread = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        axes.set_title(plain(f"{title} (n = {spread} pairs)"), fontsize=9, loc="left")
+        number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        axes.set_title(plain(f"{title} ({number} pairs per point)"), fontsize=9, loc="left")
         axes.set_xlabel("training step", fontsize=9)
         similarity_axis(axes)
         axes.label_outer()
     grid[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
-    seed = source.roles.seed
+    seed = data.roles.seed
     band = (
-        "no band: no factor plays the seed"
+        "No band: no factor has the role of the seed."
         if seed is None
-        else f"band: lowest and highest mean of the combinations of two values of {seed}"
+        else f"Band: lowest and highest mean over the combinations of two values of {seed}."
     )
     title = "Similarity over training" + ("" if family is None else f" · {family}")
-    caption = f"{source.facts.caption(table)}\nline: mean of the pairs; {band}"
+    caption = f"{data.facts.caption(table)}\nLine: mean of the pairs. {band}"
     finish(figure, title, caption)
     return Drawing(
         "timeline" if family is None else f"timeline_{family}",
         title,
         figure,
-        "Both sides of a pair stand at the same step.",
+        "Both sides of a pair are at the same step.",
     )

@@ -1,4 +1,4 @@
-"""The trend over families: a line for each layer, the pairs as points."""
+"""Similarity per family: the mean of each layer, and the pairs as points."""
 
 from __future__ import annotations
 
@@ -14,45 +14,46 @@ from fastcka.report.canvas import (
     outside,
     plain,
     similarity_axis,
+    spread,
 )
+from fastcka.report.data import ReportData
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
-from fastcka.report.slices import OWN, moment_text
-from fastcka.report.source import Source
+from fastcka.report.slices import at_step, step_text
 from fastcka.stats import PairTable, TrendPoint, trend
 
 
-def trends(source: Source) -> Iterator[Item]:
-    """Yield the trend at each step that is drawn, same and different variants apart."""
-    family = source.roles.family
+def trends(data: ReportData) -> Iterator[Item]:
+    """Yield a figure for each drawn step, with one subplot per kind of pairs, and one table."""
+    family = data.roles.family
     if family is None:
-        yield NotDrawn("Trend over families", missing_role("family", source.cut.usable))
+        yield NotDrawn("Trend over families", missing_role("family", data.cut.usable))
         return
-    if len([name for name in source.cut.usable.labels(family) if name is not None]) < 2:
-        yield NotDrawn("Trend over families", f"all models are of one {family}")
+    if len([name for name in data.cut.usable.labels(family) if name is not None]) < 2:
+        yield NotDrawn("Trend over families", f"all models have the same {family}")
         return
     rows = []
-    for step in source.cut.moments:
-        table = source.cut.usable if step == OWN else source.cut.usable.where(step=step)
-        panels = [(title, trend(part, over=family)) for title, part in kinds(table, source)]
-        panels = [(title, points) for title, points in panels if points]
+    for step in data.cut.steps:
+        table = at_step(data.cut.usable, step)
+        subplots = [(title, trend(part, over=family)) for title, part in kinds(table, data)]
+        subplots = [(title, points) for title, points in subplots if points]
         rows += [
-            [step, title, point.line, point.at, point.mean, point.sem, point.n]
-            for title, points in panels
+            [step, title, point.line, point.label, point.mean, point.sem, point.n]
+            for title, points in subplots
             for point in points
         ]
-        if step in source.drawn and panels:
-            yield _drawing(source, step, table, family, panels)
+        if step in data.drawn and subplots:
+            yield _drawing(data, step, table, family, subplots)
     header = ["step", "pairs", "layer", family, "mean", "sem", "n"]
-    yield Sheet("trend", f"Mean similarity over {family}", header, rows)
+    yield Sheet("trend", f"Mean similarity for each {family}", header, rows)
 
 
-def kinds(table: PairTable, source: Source) -> list[tuple[str, PairTable]]:
-    """Return the pairs of one variant and of two (all pairs where none plays it), with a name."""
-    variant, seed = source.roles.variant, source.roles.seed
+def kinds(table: PairTable, data: ReportData) -> list[tuple[str, PairTable]]:
+    """Return title -> pairs: within a variant and between variants, or all if there is none."""
+    variant, seed = data.roles.variant, data.roles.seed
     if seed is not None:
         table = table.keep(table.differ(seed))
-    across = "" if seed is None else f", two values of {seed}"
+    across = "" if seed is None else f", different {seed}"
     if variant is None:
         return [(f"all pairs{across}", table)]
     return [
@@ -61,65 +62,84 @@ def kinds(table: PairTable, source: Source) -> list[tuple[str, PairTable]]:
     ]
 
 
+def has_order(labels: list[str], table: PairTable, field: str) -> bool:
+    """Whether the labels have an order: the sweep's configuration gives it, or all are numbers."""
+    if set(labels) <= set(table.order.get(field, ())):
+        return True
+    try:
+        return all(np.isfinite(float(label)) for label in labels)
+    except ValueError:
+        return False
+
+
 def _drawing(
-    source: Source,
+    data: ReportData,
     step: str,
     table: PairTable,
     family: str,
-    panels: list[tuple[str, list[TrendPoint]]],
+    subplots: list[tuple[str, list[TrendPoint]]],
 ) -> Drawing:
-    places = [name for name in table.labels(family) if name is not None]
+    families = [name for name in table.labels(family) if name is not None]
     layers = [name for name in table.labels("layer") if name is not None]
-    figure = new_figure(max(4.2, 1.5 + 1.1 * len(places)) * len(panels) + 1.2, 4.6)
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    # A line between families without an order would suggest a trend that cannot exist.
+    connected = has_order(families, table, family)
+    figure = new_figure(max(4.2, 1.5 + 1.1 * len(families)) * len(subplots) + 1.2, 4.6)
+    grid = figure.subplots(1, len(subplots), sharey=True, squeeze=False)[0]
     colors = line_colors(len(layers))
     width = 0.7 / max(1, len(layers))
-    for axes, (title, points) in zip(grid, panels, strict=True):
-        for at, layer in enumerate(layers):
-            own = [point for point in points if point.line == layer]
-            x = [places.index(point.at) + (at - (len(layers) - 1) / 2) * width for point in own]
-            for center, point in zip(x, own, strict=True):
-                spread = ((np.arange(point.n) * 0.6180339887) % 1 - 0.5) * width * 0.8
+    for axes, (title, points) in zip(grid, subplots, strict=True):
+        for i, layer in enumerate(layers):
+            line = [point for point in points if point.line == layer]
+            shift = (i - (len(layers) - 1) / 2) * width
+            x = [families.index(point.label) + shift for point in line]
+            for center, point in zip(x, line, strict=True):
                 axes.scatter(
-                    center + spread, point.pairs, s=5, color=colors[at], alpha=0.3, linewidths=0
+                    center + 0.8 * width * spread(point.n),
+                    point.pairs,
+                    s=5,
+                    color=colors[i],
+                    alpha=0.3,
+                    linewidths=0,
                 )
             axes.errorbar(
                 x,
-                [point.mean for point in own],
-                yerr=[np.nan_to_num(point.sem) for point in own],
-                color=colors[at],
-                marker=MARKERS[at % len(MARKERS)],
+                [point.mean for point in line],
+                yerr=[np.nan_to_num(point.sem) for point in line],
+                color=colors[i],
+                marker=MARKERS[i % len(MARKERS)],
                 markersize=5,
                 markeredgecolor="black",
                 markeredgewidth=0.5,
+                linestyle="-" if connected else "none",
                 linewidth=1.3,
+                elinewidth=1.3,
                 label=f"layer {plain(layer)}",
                 zorder=3,
             )
         counts = {
-            place: sorted({point.n for point in points if point.at == place}) for place in places
+            name: sorted({point.n for point in points if point.label == name}) for name in families
         }
         names = [
-            plain(place) + "\nn = " + (" or ".join(map(str, counts[place])) or "0")
-            for place in places
+            plain(name) + "\nn = " + (" or ".join(map(str, counts[name])) or "0")
+            for name in families
         ]
-        axes.set_xticks(range(len(places)), names, fontsize=8)
+        axes.set_xticks(range(len(families)), names, fontsize=8)
         axes.set_xlabel(plain(family), fontsize=9)
         axes.set_title(plain(title), fontsize=9, loc="left")
         similarity_axis(axes)
         axes.label_outer()
     grid[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
-    where = moment_text(step, table)
-    values = [float(value) for _, points in panels for point in points for value in point.pairs]
+    where = step_text(step, table)
+    values = [float(value) for _, points in subplots for point in points for value in point.pairs]
     caption = (
-        f"{source.facts.caption(table)}\npoints: pairs of models of one {family}; line: their mean "
-        f"± SEM; n: pairs of a layer" + outside(values)
+        f"{data.facts.caption(table)}\nSmall points: pairs of models with the same {family}. Large "
+        "markers: their mean ± standard error. n: number of pairs per layer." + outside(values)
     )
-    finish(figure, f"Similarity over {family} · {where}", caption)
+    finish(figure, f"Similarity within each {family} · {where}", caption)
     return Drawing(
         f"trend_step{step}",
-        f"Trend over {family}: {where}",
+        f"Similarity within each {family}: {where}",
         figure,
-        "Pairs within each family at one layer. For differences between families with intervals "
-        "see the comparisons.",
+        "Each point is a pair of models with both sides at the same layer. The table of "
+        "comparisons has the differences between families, with intervals.",
     )

@@ -1,4 +1,4 @@
-"""The folder of a report: every view drawn, every table written, and the page over them."""
+"""Write a report: all figures, all tables, and the page that shows them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fastcka.files import replaced_file
 from fastcka.out_of_memory import named_shortage
 from fastcka.report.blocks import blocks
 from fastcka.report.comparisons import comparisons
+from fastcka.report.data import ReportData
 from fastcka.report.evolution import evolution, evolution_summary
 from fastcka.report.facts import read_facts
 from fastcka.report.folder import claim, finish
@@ -25,7 +26,6 @@ from fastcka.report.matrices import matrices
 from fastcka.report.page import Picture, page_text
 from fastcka.report.roles import find_roles
 from fastcka.report.slices import cut
-from fastcka.report.source import Source
 from fastcka.report.timelines import timelines
 from fastcka.report.trends import trends
 from fastcka.stats import read_results
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 PAGE = "index.html"
 _MOST_DRAWN_STEPS = 3
-_VIEWS: tuple[Callable[[Source], Iterator[Item]], ...] = (
+_VIEWS: tuple[Callable[[ReportData], Iterator[Item]], ...] = (
     comparisons,
     trends,
     timelines,
@@ -49,16 +49,16 @@ _VIEWS: tuple[Callable[[Source], Iterator[Item]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ReportResult:
-    """What a report holds.
+    """The files of a report.
 
     Attributes
     ----------
     folder, page
         The folder and its ``index.html``.
     figures, tables
-        PNG files (a PDF stands beside each that is drawn here) and CSV files.
+        PNG files and CSV files. Every figure of a sweep also has a PDF file.
     not_drawn
-        What is not shown, with the reason.
+        What the report does not show, with the reason.
     """
 
     folder: Path
@@ -68,15 +68,15 @@ class ReportResult:
     not_drawn: tuple[NotDrawn, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the result as a dict for JSON."""
         return {
             "folder": str(self.folder),
             "page": str(self.page),
             "figures": [str(path) for path in self.figures],
             "tables": [str(path) for path in self.tables],
             "not_drawn": [
-                {"what": own.what, "reason": own.reason, "where": list(own.where)}
-                for own in self.not_drawn
+                {"what": item.what, "reason": item.reason, "where": list(item.where)}
+                for item in self.not_drawn
             ],
         }
 
@@ -93,30 +93,31 @@ def write_report(
     permutations: int = PERMUTATIONS,
     progress: Callable[[str], None] | None = None,
 ) -> ReportResult:
-    """Draw and write everything that a sweep's table shows, and what `evolve` wrote.
+    """Write a report of the results of a sweep, of `fastcka.evolution.evolve`, or of both.
 
     Parameters
     ----------
     results
-        The folder that a sweep wrote, or `fastcka.evolution.evolve`, or both.
+        The folder that a sweep or `evolve` wrote, or the results.csv of a sweep.
     out
-        Where the report goes; else ``report/`` in ``results``. A folder that holds something else
-        than a report is refused. Files of an earlier report that are no longer made are removed.
+        Folder of the report, by default ``report/`` in the folder of the results. It must be new,
+        empty, or an earlier report, which is replaced.
     variant, seed, family
-        The factors that play these parts; else the factors of these names.
+        The factors with these roles (see `Roles`), by default the factors with these names.
     all_steps
-        Draw matrices, block means and comparisons at every step; else, where there are more than
-        three, at the last. Tables of means and matrices hold every step in any case.
+        If a sweep has more than three steps, matrices, block means, comparisons and trends are
+        drawn for the last step only; True draws all steps. The tables of matrices, block means and
+        trends always contain all steps.
     permutations
-        Of each comparison.
+        Number of relabellings in each permutation test.
     progress
-        Called with the name of each file.
+        Called with the name of each file after it is written.
 
     Raises
     ------
     InputError
-        ``results`` holds neither a table nor an analysis, a field is unknown, or ``out`` holds
-        something else.
+        ``results`` contains neither results.csv nor an analysis, the table lacks a field you named,
+        or ``out`` contains something other than a report.
     MissingExtraError
         matplotlib or jinja2 is not installed.
     """
@@ -131,7 +132,7 @@ def write_report(
     before = claim(folder)
     writer = _Writer(folder, progress)
     missing = [] if swept is None else list(swept.missing)
-    items = [] if swept is None else [view(swept.source) for view in _VIEWS]
+    items = [] if swept is None else [view(swept.data) for view in _VIEWS]
     for item in chain(*items, evolution(home)):
         if isinstance(item, NotDrawn):
             missing.append(item)
@@ -162,10 +163,10 @@ def write_report(
 
 @dataclass(frozen=True, eq=False)
 class _Sweep:
-    """What the views are made from, and what they will not show."""
+    """The table, the data of the views, and what the views will not show."""
 
     table: PairTable
-    source: Source
+    data: ReportData
     missing: list[NotDrawn]
 
 
@@ -181,11 +182,13 @@ def _read_sweep(
     table = read_results(results, order=facts.order)
     roles = find_roles(table, **parts)
     if not len(table):
-        raise InputError(f"{results}: {RESULTS} has no row: there is nothing to report")
+        raise InputError(
+            f"{results}: expected at least one row in {RESULTS}, got none: nothing to report"
+        )
     cut_table = cut(table, roles)
-    drawn = cut_table.moments
+    drawn = cut_table.steps
     missing = [
-        NotDrawn(f"{count:,} pairs {reason}", "no view here is about them; they are in results.csv")
+        NotDrawn(f"{count:,} pairs {reason}", "no view shows such pairs; see results.csv")
         for reason, count in cut_table.left_out.items()
     ]
     missing += [
@@ -193,22 +196,22 @@ def _read_sweep(
         for group, reason in facts.failed.items()
     ]
     if facts.problem is not None:
-        missing.append(NotDrawn("The filter, d and the order of labels", facts.problem))
+        missing.append(NotDrawn("Example filter, features, order of labels", facts.problem))
     if len(drawn) > _MOST_DRAWN_STEPS and not all_steps:
         missing.append(
             NotDrawn(
                 f"Matrices, block means, comparisons and trends at {len(drawn) - 1} earlier steps",
-                f"only step {drawn[-1]} is drawn; --all-steps draws all, and the tables of "
-                "matrices, block means and trends hold them",
+                f"only step {drawn[-1]} is drawn; draw all steps with --all-steps. The tables of "
+                "matrices, block means and trends contain all steps",
             )
         )
         drawn = drawn[-1:]
-    source = Source(cut_table, roles, facts, frozenset(drawn), permutations)
-    return _Sweep(table, source, missing)
+    data = ReportData(cut_table, roles, facts, frozenset(drawn), permutations)
+    return _Sweep(table, data, missing)
 
 
 class _Writer:
-    """Writes items into the folder, each under a name of its own."""
+    """Writes items into the folder, each under a different name."""
 
     def __init__(self, folder: Path, progress: Callable[[str], None] | None) -> None:
         self._folder = folder
@@ -222,25 +225,25 @@ class _Writer:
         """Write a figure as PNG and PDF."""
         stem = self._free("figures", item.stem, ".png")
         for suffix in (".png", ".pdf"):
-            # Dates in the files would change them from run to run.
+            # No dates, so that the files of two runs are equal.
             dates = {"CreationDate": None} if suffix == ".pdf" else {}
-            with replaced_file(self._folder / f"{stem}{suffix}") as beside:
-                item.figure.savefig(beside, metadata=dates)
+            with replaced_file(self._folder / f"{stem}{suffix}") as temporary:
+                item.figure.savefig(temporary, metadata=dates)
             self._wrote(f"{stem}{suffix}")
         self._show(item, self._folder / f"{stem}.png", f"{stem}.png", f"{stem}.pdf")
 
     def image(self, item: Image) -> None:
-        """Put a picture that lies in the results into the page."""
+        """Show a picture of the results on the page."""
         self._show(item, item.path, item.path.name)
 
     def _show(self, item: Drawing | Image, path: Path, *files: str) -> None:
         self.figures.append(path)
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
-        uri = f"data:image/png;base64,{data}"
+        encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+        uri = f"data:image/png;base64,{encoded}"
         self.pictures.append(Picture(title=item.title, about=item.about, data=uri, files=files))
 
     def sheet(self, item: Sheet) -> None:
-        """Write a table as CSV, safe to open in a spreadsheet."""
+        """Write a table as a CSV file that a spreadsheet can open safely."""
         name = self._free("tables", item.stem, ".csv") + ".csv"
         with io.StringIO(newline="") as text:
             write_rows(text, (map(csv_cell, row) for row in (item.header, *item.rows)))
@@ -249,8 +252,8 @@ class _Writer:
 
     def text(self, name: str, text: str) -> None:
         """Write a text file."""
-        with replaced_file(self._folder / name) as beside:
-            beside.write_text(text, encoding="utf-8", newline="")
+        with replaced_file(self._folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
         self._wrote(name)
 
     def _free(self, folder: str, stem: str, suffix: str) -> str:
@@ -267,7 +270,7 @@ class _Writer:
 
 
 def csv_cell(value: object) -> str:
-    """Return a cell: nothing for None and NaN, else as results.csv writes it."""
+    """Return a value as text: empty for None and NaN, else as in results.csv."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     item = getattr(value, "item", None)  # NumPy's scalars
@@ -275,23 +278,23 @@ def csv_cell(value: object) -> str:
 
 
 def _summary(swept: _Sweep) -> dict[str, str]:
-    table, source = swept.table, swept.source
-    roles, used = source.roles, len(source.cut.usable)
+    table, data = swept.table, swept.data
+    roles, used = data.roles, len(data.cut.usable)
     models = table.models()
     undefined = int(sum(value != value for value in table.cka.tolist()))
     rows = {
-        "pairs of representations": f"{len(table):,}, of {len(models):,} models",
-        "used here": f"{used:,} pairs of two models at one layer and step",
+        "pairs of representations": f"{len(table):,}, from {len(models):,} models",
+        "pairs in this report": f"{used:,} (two models, same layer, same step)",
         "undefined similarities": f"{undefined:,}",
-        "examples and features": source.facts.caption(table),
+        "examples and features": data.facts.caption(table),
         "layers": ", ".join(str(name) for name in table.labels("layer")),
         "steps": ", ".join(str(name) for name in table.labels("step")),
     }
     for role in ("variant", "seed", "family"):
         field = getattr(roles, role)
         if field is None:
-            rows[role] = "no factor plays this part"
+            rows[role] = "no factor has this role"
         else:
-            names = ", ".join("(none)" if own is None else own for own in table.labels(field))
+            names = ", ".join("(none)" if n is None else n for n in table.labels(field))
             rows[role] = names if field == role else f"{field}: {names}"
-    return rows | source.facts.rows
+    return rows | data.facts.rows

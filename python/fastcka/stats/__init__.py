@@ -1,19 +1,20 @@
-"""What a table of similarities says: means by label, trends, and honest comparisons of pairs.
+"""Statistics of a table of similarities: means by label, trends, and comparisons of pairs.
 
     from fastcka.stats import block_means, compare_pairs, read_results
 
     table = read_results("results").where(layer="3", family="PT2")
-    block_means(table, by="variant").mean          # n and SEM beside it
+    block_means(table, by="variant").mean          # also .n and .sem
     compare_pairs(table, same="variant")           # difference, interval, p
 
-Everything goes by label, never by position: a missing seed, a model that stands in for another or
-rows in any order change nothing. A representation with itself is never part of a mean.
+All functions select pairs by label, never by position. Missing seeds, substitute models and the
+order of the rows are therefore harmless. A pair of a model with itself is never part of a mean.
 """
 
 from __future__ import annotations
 
 from fastcka.stats.blocks import BlockMeans, block_means
-from fastcka.stats.compare import PairComparison, PairGroup, compare_pairs, compare_values
+from fastcka.stats.compare import compare_pairs, compare_values
+from fastcka.stats.comparison import PairComparison, PairGroup
 from fastcka.stats.matrix import ModelMatrix, model_matrix
 from fastcka.stats.order import ordered
 from fastcka.stats.table import PairTable, read_results

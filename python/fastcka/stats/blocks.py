@@ -1,4 +1,4 @@
-"""Means of the blocks of a similarity matrix: variants against variants, by label."""
+"""Means of the blocks of a similarity matrix, one block for each two labels of a field."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class BlockMeans:
     labels
         K labels, in the order of the rows.
     mean
-        (K, K) float64, symmetric; NaN where no pair has a value.
+        (K, K) float64, symmetric. NaN if no pair has a value.
     sem
-        (K, K) float64: standard deviation of the pairs (ddof 1) over the root of their number; NaN
-        for fewer than two. It describes scatter. Pairs share models, so it is no ground for a test:
-        for that see `compare_pairs`.
+        (K, K) float64: standard error of the mean (ddof 1). NaN for fewer than two pairs. It
+        describes scatter only: pairs share models and are not independent. To test a difference,
+        use `compare_pairs`.
     n
         (K, K) int64: number of pairs in each mean.
     left_out
@@ -42,17 +42,18 @@ class BlockMeans:
 
 
 def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "seed") -> BlockMeans:
-    """Average the pairs of models in each block of two labels.
+    """Average the similarities of the pairs of models, for every two labels of a field.
 
     Parameters
     ----------
     table
-        Pairs; those of one model with itself and those without a value are left out.
+        Pairs of representations. Pairs of a model with itself and pairs without a value are
+        excluded.
     by
-        The field whose labels make the blocks.
+        The field whose labels define the blocks.
     cross
-        In the blocks on the diagonal only pairs that differ in this field count: two seeds of one
-        variant, never the same seed under two names. None: every pair of two models.
+        A diagonal block includes only pairs that differ in this field: two seeds of one variant,
+        but not one seed stored under two names. None: diagonal blocks include every pair.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "s
     table.require(by, *([] if cross is None else [cross]))
     usable = table.defined()
     labels = [label for label in usable.labels(by) if label is not None]
-    position = {label: at for at, label in enumerate(labels)}
+    position = {label: i for i, label in enumerate(labels)}
     row, column = (
         np.array([position.get(label, -1) for label in side[by]], np.int64)
         for side in (usable.a, usable.b)
@@ -71,7 +72,7 @@ def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "s
     counted = labelled.copy()
     if cross is not None:
         counted &= (row != column) | usable.differ(cross)
-    # One cell for each unordered pair of labels.
+    # (a, b) and (b, a) count in the same cell.
     low, high = np.minimum(row, column)[counted], np.maximum(row, column)[counted]
     flat = low * len(labels) + high
     values = usable.cka[counted]
@@ -81,12 +82,12 @@ def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "s
         squares = np.bincount(flat, (values - mean[flat]) ** 2, len(labels) ** 2)
         sem = np.where(n > 1, np.sqrt(squares / (n - 1) / n), np.nan)
     reasons = {
-        "a model with itself": int((table.a["model"] == table.b["model"]).sum()),
+        "of a model with itself": int((table.a["model"] == table.b["model"]).sum()),
         "without a value": int(
             (~np.isfinite(table.cka) & (table.a["model"] != table.b["model"])).sum()
         ),
         f"without a '{by}'": int((~labelled).sum()),
-        f"one {by} and no two values of '{cross}'": int((labelled & ~counted).sum()),
+        f"within one {by}, not between two values of '{cross}'": int((labelled & ~counted).sum()),
     }
     return BlockMeans(
         by=by,
@@ -99,6 +100,6 @@ def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "s
 
 
 def _symmetric(flat: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Return the (count, count) matrix whose upper triangle ``flat`` holds."""
+    """Return the symmetric (count, count) matrix with the upper triangle of ``flat``."""
     upper = np.triu(flat.reshape(count, count).astype(np.float64))
     return np.where(np.tri(count, k=-1, dtype=bool), upper.T, upper)

@@ -1,28 +1,30 @@
-"""An interval for a difference between groups of pairs, by resampling models.
+"""Confidence interval for the difference between two groups of pairs, by resampling models.
 
-Pairs that share a model are not independent, so models are resampled, never pairs. The plain way
-(Snijders and Borgatti 1999, Connections 22): draw models with replacement, take all pairs of the
-draw, drop those of a model with itself. Measured here (benchmarks/null_simulation.py), its 95%
-intervals hold the truth in up to 100% of cases: the noise of a single pair enters threefold (Owen
-2007, Annals of Applied Statistics 1), and an effect of a model on all of its pairs, which cancels
-in the difference, does not cancel in an unbalanced draw. With few models it also falls short.
+Pairs that share a model are not independent, so models are resampled, not pairs. The standard
+method (Snijders and Borgatti 1999, Connections 22) draws models with replacement, takes all pairs
+of the draw and drops pairs of a model with itself. In our simulation
+(benchmarks/null_simulation.py) its 95% intervals cover the true difference in up to 100% of cases.
+There are two reasons. The noise of a single pair is counted three times (Owen 2007, Annals of
+Applied Statistics 1). And the effect of a model on all of its pairs cancels in the difference, but
+not in an unbalanced draw. With few models, the coverage can also be too low.
 
-So the models' *shares* in the difference are resampled in place of the pairs:
+This module therefore resamples the *contributions* of the models to the difference:
 
-1. y_ij = mean of its kind + u_i + u_j + e_ij by least squares: what a model does to all its pairs,
-   apart from the rest (as Menzel 2021, Econometrica 89, does, with his correction of the variance
-   of u for the noise in its estimate).
-2. With c_ij the weight of a pair in the difference, model i has the shares (sum_j c_ij) u_i and
-   sum_j c_ij e_ij. The second are scaled so that their variance is that of the sum over pairs that
-   share a model, each counted once (Fafchamps and Gubert 2007; Aronow, Samii and Assenova 2015,
-   Political Analysis 23), and at least that of independent e_ij.
-3. Models are drawn with replacement; the interval is that of the studentized sum (bootstrap-t:
-   Hall 1992), which is right for few models, where percentiles are too narrow.
+1. Fit y_ij = (mean of the group of pair ij) + u_i + u_j + e_ij by least squares. u_i is the effect
+   of model i on all its pairs. Its variance is corrected for estimation noise (Menzel 2021,
+   Econometrica 89).
+2. Let c_ij be the weight of a pair in the difference. The contributions of model i are
+   (sum_j c_ij) u_i and sum_j c_ij e_ij. The latter are scaled so that their variance equals the
+   variance of the sum over pairs that share a model, each counted once (Fafchamps and Gubert 2007;
+   Aronow, Samii and Assenova 2015, Political Analysis 23). It is at least the variance for
+   independent e_ij.
+3. Draw models with replacement and compute the interval from the studentized sum (bootstrap-t:
+   Hall 1992). For few models, percentile intervals would be too narrow.
 
-No pair of a model with itself ever arises. The interval is about *other models of the same labels*
-(new seeds of these variants): labels are taken as given, not as a sample of labels. It takes models
-to add to their similarities; where they multiply (a noisier network is less like every other in
-proportion) it is somewhat narrow for few models: the benchmark prints by how much.
+Pairs of a model with itself never occur. The interval describes *other models with the same labels*
+(new seeds of these variants); it does not treat the labels as a sample. It assumes that effects of
+models are additive. If they are multiplicative (a noisier network is less similar to every other in
+proportion), the interval is somewhat too narrow for few models; the benchmark prints by how much.
 """
 
 from __future__ import annotations
@@ -41,11 +43,11 @@ class Interval:
     Attributes
     ----------
     low, high
-        Its ends; NaN where there is none.
+        Limits of the interval; NaN if there is none.
     standard_error
-        Of the difference.
+        Standard error of the difference.
     why_undefined
-        Why there is none, or None.
+        Why there is no interval, or None.
     """
 
     low: float
@@ -64,21 +66,22 @@ def model_bootstrap(
     draws: int,
     rng: np.random.Generator,
 ) -> Interval:
-    """Return the interval for mean(kind 0) - mean(kind 1).
+    """Return the confidence interval of mean(kind 0) - mean(kind 1).
 
     Parameters
     ----------
     values
-        (P,) one value a pair of models.
+        (P,) one value per pair of models.
     ends
-        (2, P) positions of the models of each pair.
+        (2, P) positions of the two models of each pair.
     kinds
-        (P,) 0: first group; 1: second group; 2: neither (helps to tell the models' own effects).
+        (P,) 0: first group; 1: second group; 2: neither. Pairs of kind 2 help to estimate the
+        effects of the models.
     strata
-        (M,) models whose effects have a mean of their own: the two families of a comparison
-        between families; all the same else.
+        (M,) stratum of each model; the effects of the models in a stratum have a common mean. A
+        comparison of two families has two strata, other comparisons have one.
     confidence, draws, rng
-        Level, number of resamples, and the source of chance.
+        Level of the interval, number of bootstrap samples, and source of randomness.
     """
     n_models = len(strata)
     weights = np.where(kinds == 0, 1 / (kinds == 0).sum(), 0.0)
@@ -90,20 +93,23 @@ def model_bootstrap(
     inverse = np.linalg.pinv(design).astype(np.float64)
     spare = len(values) - int(np.linalg.matrix_rank(design))
     if n_models < 4 or spare < 1:
-        why = f"{n_models} models with {len(values)} pairs leave nothing to tell noise from models"
+        why = (
+            f"{n_models} models with {len(values)} pairs are too few to separate noise from "
+            "effects of models"
+        )
         return Interval(math.nan, math.nan, math.nan, why)
     fitted: NDArray[np.float64] = inverse @ values
     noise = (values - design @ fitted) * math.sqrt(len(values) / spare)
-    own = _own_shares(fitted, inverse, weights, ends, strata, float((noise**2).mean()))
+    effects = _effect_shares(fitted, inverse, weights, ends, strata, float((noise**2).mean()))
     product = weights * noise
     common = _per_model(product, ends, n_models)
-    once = float((product**2).sum())  # every pair stands in the shares of two models
+    once = float((product**2).sum())  # in `common`, every pair is part of the shares of two models
     both = float((common**2).sum())
-    variance = float((own**2).sum()) + max(both - once, once)
-    shares = own + common * math.sqrt(max(both - once, once) / both if both > 0 else 0.0)
+    variance = float((effects**2).sum()) + max(both - once, once)
+    shares = effects + common * math.sqrt(max(both - once, once) / both if both > 0 else 0.0)
     shares = shares - shares.mean()
     spread = float((shares**2).sum())
-    # Exactly additive values leave rounding alone: no noise to resample.
+    # If the values are exactly additive, only rounding errors are left to resample.
     if variance <= 1e-24 * max(1.0, float((values**2).max())) or spread == 0:
         return Interval(effect, effect, 0.0)
     shares *= math.sqrt(variance / spread)
@@ -117,7 +123,7 @@ def model_bootstrap(
     return Interval(effect - float(high) * error, effect - float(low) * error, error)
 
 
-def _own_shares(
+def _effect_shares(
     fitted: NDArray[np.float64],
     inverse: NDArray[np.float64],
     weights: NDArray[np.float64],
@@ -125,19 +131,19 @@ def _own_shares(
     strata: NDArray[np.int64],
     noise: float,
 ) -> NDArray[np.float64]:
-    """Return (M,): the share of each model's effect on all its pairs in the difference."""
+    """Return (M,): the contribution of each model's effect u_i to the difference."""
     n_models = len(strata)
     totals = _per_model(weights, ends, n_models)
     shares = np.zeros(n_models)
     for stratum in np.unique(strata):
         rows = np.flatnonzero(strata == stratum)
         if len(rows) < 2:
-            continue  # its effect cannot be told from its stratum's mean
+            continue  # one model: its effect cannot be separated from the mean of its stratum
         effects = fitted[rows] - fitted[rows].mean()
         variance = float((effects**2).sum()) / (len(rows) - 1)
         if variance == 0:
             continue
-        # The estimates are noisy; without the noise in them their variance would be smaller.
+        # Estimation noise inflates the variance of the estimated effects; remove it.
         centred = inverse[rows] - inverse[rows].mean(axis=0)
         excess = noise * float((centred**2).sum()) / (len(rows) - 1)
         kept = math.sqrt(max(0.0, 1 - excess / variance))

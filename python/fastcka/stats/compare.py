@@ -1,4 +1,4 @@
-"""Groups of pairs compared as what they are: pairs that share models."""
+"""Compare the mean similarity of two groups of pairs, some of which share models."""
 
 from __future__ import annotations
 
@@ -10,73 +10,48 @@ from numpy.typing import NDArray
 
 from fastcka.errors import InputError
 from fastcka.stats.bootstrap import model_bootstrap
+from fastcka.stats.comparison import PairComparison, PairGroup
 from fastcka.stats.matrix import positions, refuse_repeats, sorted_models
 from fastcka.stats.permutation import PermutationTest, exchangeable_classes, permutation_test
 from fastcka.stats.table import PairTable, label_text
 
 PERMUTATIONS = 9_999
-"""With the observed labelling, 10,000: p-values end after four digits."""
+"""Together with the observed labelling these are 10,000, so p-values have four digits."""
 DRAWS = 4_000
 CONFIDENCE = 0.95
+LARGEST_FLOOR = 0.05
+"""If relabelling cannot give a p-value of at most this, no p-value is reported."""
+FEWEST_PERMUTATIONS = 19
+"""The smallest possible p-value of n random relabellings is 1/(n + 1)."""
 
 
 @dataclass(frozen=True, slots=True)
-class PairGroup:
-    """One of the two groups.
+class _Resampling:
+    """How often labels are permuted and models resampled, and the seed of both."""
 
-    Attributes
-    ----------
-    name
-        In words: "same variant".
-    mean
-        Mean similarity of its pairs.
-    n_pairs, n_models
-        Number of pairs, and of different models in them.
-    """
-
-    name: str
-    mean: float
-    n_pairs: int
-    n_models: int
-
-
-@dataclass(frozen=True, slots=True)
-class PairComparison:
-    """A difference between two groups of pairs, with what chance would do.
-
-    Attributes
-    ----------
-    first, second
-        The groups.
-    effect
-        ``first.mean - second.mean``.
-    low, high, confidence
-        Interval for the effect: model-level bootstrap (see `fastcka.stats.bootstrap`).
-    p
-        Two-sided; permutation of model labels (see `fastcka.stats.permutation`).
-    n_models, n_pairs
-        All that took part.
-    permutations, exact
-        Relabellings, and whether they were all that there are.
-    draws
-        Resamples of the interval.
-    notes
-        Why the p-value or the interval is NaN.
-    """
-
-    first: PairGroup
-    second: PairGroup
-    effect: float
-    low: float
-    high: float
-    confidence: float
-    p: float
-    n_models: int
-    n_pairs: int
     permutations: int
-    exact: bool
     draws: int
-    notes: tuple[str, ...]
+    confidence: float
+    seed: int
+
+    def check(self) -> None:
+        """Raise `InputError` if a number is out of range."""
+        if self.permutations < FEWEST_PERMUTATIONS:
+            raise InputError(
+                f"permutations: expected at least {FEWEST_PERMUTATIONS} (fewer cannot give a "
+                f"p-value of {LARGEST_FLOOR}), got {self.permutations}"
+            )
+        if self.draws < 100:
+            raise InputError(f"draws: expected at least 100, got {self.draws}")
+        if not 0 < self.confidence < 1:
+            raise InputError(
+                f"confidence: expected a number between 0 and 1, got {self.confidence}"
+            )
+
+    def generators(self) -> tuple[np.random.Generator, np.random.Generator]:
+        """Return independent generators for the permutations and for the bootstrap."""
+        test, interval = np.random.SeedSequence(self.seed).spawn(2)
+        return np.random.default_rng(test), np.random.default_rng(interval)
 
 
 def compare_pairs(
@@ -89,44 +64,44 @@ def compare_pairs(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> PairComparison:
-    """Compare the pairs that agree in a field with those that differ in it.
+    """Compare the pairs that agree in a field with the pairs that differ in it.
 
-    ``same="variant"`` is same task against different task; ``same="seed"`` is intra against inter
-    seed. To compare like with like, keep the right pairs first: pairs of one variant always differ
-    in seed, so ``compare_pairs(table.keep(table.differ("seed")))``.
+    ``same="variant"`` compares pairs within a variant with pairs of two variants. Two models of one
+    variant always differ in seed. To compare like with like, also restrict the other pairs to
+    different seeds: ``compare_pairs(table.keep(table.differ("seed")))``.
 
     Parameters
     ----------
     table
-        One layer at one step: each pair of models stands there once. Pairs of a model with itself,
-        without a value, or without the field are left out.
+        Pairs at one layer and one step; each pair of models occurs once. Pairs of a model with
+        itself, pairs without a value, and pairs without a label in the field are excluded.
     same
         The field.
     permute_within
-        Permute labels only between models that agree in this field, where the field is known to
-        matter (family, say). Models that cannot trade labels because of pairs that were never
-        measured are kept apart in any case.
+        Permute labels only between models that agree in this field. Use it for a field that is
+        known to matter, such as family. If some pairs were not measured, models that cannot
+        exchange labels for that reason are always kept apart.
     permutations, draws, confidence, seed
-        Of the test and of the interval; the same seed gives the same numbers.
+        Number of random relabellings (at least 19), number of bootstrap samples (at least 100),
+        level of the interval, and seed. The same seed gives the same numbers.
 
     Raises
     ------
     InputError
-        A field is missing, one of the groups is empty, a pair of models stands there twice, or a
-        number is out of range.
+        The table lacks a field, a group has no pairs, a pair of models occurs twice, or a number
+        is out of range.
     """
     table.require(same)
     usable = table.defined()
     usable = usable.keep(usable.same(same) | usable.differ(same))
-    agree = usable.same(same)
     return _compare(
         usable,
         field=same,
-        kinds=np.where(agree, 0, 1),
+        kinds=np.where(usable.same(same), 0, 1),
         names=(f"same {same}", f"different {same}"),
         between=None,
         permute_within=permute_within,
-        options=(permutations, draws, confidence, seed),
+        resampling=_Resampling(permutations, draws, confidence, seed),
     )
 
 
@@ -142,19 +117,21 @@ def compare_values(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> PairComparison:
-    """Compare the pairs within one label of a field with those within another.
+    """Compare the pairs within one label of a field with the pairs within another label.
 
-    ``field="family", first="cnn", second="mlp"``: are CNNs more alike among themselves than MLPs?
-    The test permutes families over models, so it needs the pairs of a CNN with an MLP as well;
-    where the sweep left them out (`within: [family]`) p is NaN, and the interval stands alone.
+    ``field="family", first="cnn", second="mlp"`` asks whether CNNs are more similar to each other
+    than MLPs are. The test permutes the families of the models, so it also needs pairs of a CNN and
+    an MLP. If the sweep did not compare them (`within: [family]`), p is NaN and only the interval
+    is computed.
 
-    Parameters and errors are those of `compare_pairs`.
+    The other parameters and the errors are those of `compare_pairs`.
     """
     table.require(field)
     one, other = label_text(first), label_text(second)
     if one is None or other is None or one == other:
         raise InputError(
-            f"first, second: expected two values of '{field}'; came {first!r}, {second!r}"
+            f"first, second: expected two different values of '{field}', got {first!r} and "
+            f"{second!r}"
         )
     usable = table.defined()
     a, b = usable.a[field], usable.b[field]
@@ -169,7 +146,7 @@ def compare_values(
         names=(f"{field} {one}", f"{field} {other}"),
         between=(one, other),
         permute_within=permute_within,
-        options=(permutations, draws, confidence, seed),
+        resampling=_Resampling(permutations, draws, confidence, seed),
     )
 
 
@@ -181,50 +158,44 @@ def _compare(
     names: Sequence[str],
     between: tuple[str, str] | None,
     permute_within: str | None,
-    options: tuple[int, int, float, int],
+    resampling: _Resampling,
 ) -> PairComparison:
-    permutations, draws, confidence, seed = options
     if permute_within is not None:
         table.require(permute_within)
-    if permutations < 1 or draws < 100 or not 0 < confidence < 1:
-        raise InputError(
-            "permutations, draws, confidence: expected at least 1, at least 100, and a number "
-            f"between 0 and 1; came {permutations}, {draws}, {confidence}"
-        )
+    resampling.check()
     models = sorted_models(table)
-    place = {model: at for at, model in enumerate(models)}
-    ends = np.stack([positions(side["model"], place) for side in (table.a, table.b)])
+    position = {model: i for i, model in enumerate(models)}
+    ends = np.stack([positions(side["model"], position) for side in (table.a, table.b)])
     for kind, name in enumerate(names):
         if not (kinds == kind).any():
-            raise InputError(f"no pair of models is of '{name}': there is nothing to compare")
+            raise InputError(f"table: expected pairs of '{name}', got none; nothing to compare")
     refuse_repeats(ends[0], ends[1], models)
     factors = table.models()
-    own = [factors[model][field] for model in models]
-    labels = _codes(own)
-    contrast = _contrast(own, kinds, between)
+    model_labels = [factors[model][field] for model in models]
+    labels = _codes(model_labels)
     within = (
         np.zeros(len(models), np.int64)
         if permute_within is None
         else _codes([factors[model][permute_within] for model in models])
     )
-    chance, resampling = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
+    test_generator, interval_generator = resampling.generators()
     test = permutation_test(
         table.cka,
         ends,
         labels,
-        contrast,
+        _contrast(model_labels, kinds, between),
         exchangeable_classes(len(models), ends, within),
-        permutations=permutations,
-        rng=chance,
+        permutations=resampling.permutations,
+        rng=test_generator,
     )
     interval = model_bootstrap(
         table.cka,
         ends,
         kinds,
         np.zeros(len(models), np.int64) if between is None else labels,
-        confidence=confidence,
-        draws=draws,
-        rng=resampling,
+        confidence=resampling.confidence,
+        draws=resampling.draws,
+        rng=interval_generator,
     )
     groups = [
         PairGroup(
@@ -241,36 +212,36 @@ def _compare(
         effect=groups[0].mean - groups[1].mean,
         low=interval.low,
         high=interval.high,
-        confidence=confidence,
-        p=test.p,
+        confidence=resampling.confidence,
+        p=test.p if test.smallest_p <= LARGEST_FLOOR else float("nan"),
         n_models=len(models),
         n_pairs=len(table),
         permutations=test.permutations,
         exact=test.exact,
-        draws=draws,
+        draws=resampling.draws,
         notes=_notes(test, interval.why_undefined, field),
     )
 
 
 def _contrast(
-    own: Sequence[str | None], kinds: NDArray[np.int64], between: tuple[str, str] | None
+    labels: Sequence[str | None], kinds: NDArray[np.int64], between: tuple[str, str] | None
 ) -> NDArray[np.float64]:
-    """Return (K, K): the weight in the difference of a pair whose models have these labels."""
-    labels = list(dict.fromkeys(own))  # as `_codes` numbers them
+    """Return (K, K): the weight of a pair in the difference, given the labels of its two models."""
+    distinct = list(dict.fromkeys(labels))  # numbered as in `_codes`
     first, second = 1 / (kinds == 0).sum(), -1 / (kinds == 1).sum()
     if between is None:
-        contrast = np.full((len(labels), len(labels)), second, np.float64)
+        contrast = np.full((len(distinct), len(distinct)), second, np.float64)
         np.fill_diagonal(contrast, first)
         return contrast
-    contrast = np.zeros((len(labels), len(labels)))
+    contrast = np.zeros((len(distinct), len(distinct)))
     for name, weight in zip(between, (first, second), strict=True):
-        at = labels.index(name)
-        contrast[at, at] = weight
+        code = distinct.index(name)
+        contrast[code, code] = weight
     return contrast
 
 
 def _codes(labels: Sequence[str | None]) -> NDArray[np.int64]:
-    codes = {label: at for at, label in enumerate(dict.fromkeys(labels))}
+    codes = {label: code for code, label in enumerate(dict.fromkeys(labels))}
     return np.array([codes[label] for label in labels], np.int64)
 
 
@@ -278,8 +249,13 @@ def _notes(test: PermutationTest, no_interval: str | None, field: str) -> tuple[
     notes = []
     if not test.permutations:
         notes.append(
-            f"no p-value: no two models of different '{field}' can trade labels, since the pairs "
-            "that this needs were not compared"
+            f"no p-value: models of different '{field}' cannot exchange labels, because the sweep "
+            "did not compare all the pairs that relabelling needs"
+        )
+    elif test.smallest_p > LARGEST_FLOOR:
+        notes.append(
+            f"no p-value: these models have {test.permutations} relabellings, which cannot give "
+            f"p below {test.smallest_p:.2g}"
         )
     if no_interval is not None:
         notes.append(f"no interval: {no_interval}")

@@ -1,4 +1,4 @@
-"""The similarities of models as a matrix whose rows are named, not counted."""
+"""Similarities of models as a matrix with named rows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from fastcka.stats.table import PairTable
 
 @dataclass(frozen=True, eq=False)
 class ModelMatrix:
-    """Similarities between models, by name.
+    """Similarities between models.
 
     Attributes
     ----------
     models
         M names, in the order of the rows.
     labels
-        M tuples: each model's labels in the fields that it was sorted by.
+        M tuples: each model's labels in the fields ``by``.
     cka
-        (M, M) float64, symmetric; NaN on the diagonal and where a pair has no value.
+        (M, M) float64, symmetric. NaN on the diagonal and for pairs without a value.
     n_pairs
         Number of pairs with a value.
     """
@@ -36,33 +36,33 @@ class ModelMatrix:
 
 
 def model_matrix(table: PairTable, *, by: Sequence[str] = ()) -> ModelMatrix:
-    """Return the matrix of a table in which each pair of models stands at most once.
+    """Return the similarity matrix of a table that contains each pair of models at most once.
 
     Parameters
     ----------
     table
-        One layer at one step; pairs of a model with itself are left out.
+        Pairs at one layer and one step. Pairs of a model with itself are excluded.
     by
-        Fields to sort the models by, the slowest first: ``("variant", "seed")`` is variant-major.
+        Fields to sort the models by, the most significant first: ``("variant", "seed")``.
 
     Raises
     ------
     InputError
-        A pair of models stands there more than once: in several layers or steps.
+        The table contains a pair of models more than once, at several layers or steps.
     """
     table.require(*by)
     table = table.keep(table.a["model"] != table.b["model"])
     factors = table.models()
     ranks = {
-        name: {label: at for at, label in enumerate(table.labels(name))} for name in (*by, "model")
+        name: {label: i for i, label in enumerate(table.labels(name))} for name in (*by, "model")
     }
 
     def rank(model: str) -> tuple[int, ...]:
-        own = {**factors[model], "model": model}
-        return tuple(ranks[name][own[name]] for name in (*by, "model"))
+        labels = {**factors[model], "model": model}
+        return tuple(ranks[name][labels[name]] for name in (*by, "model"))
 
     models = sorted(factors, key=rank)
-    position = {model: at for at, model in enumerate(models)}
+    position = {model: i for i, model in enumerate(models)}
     first, second = (positions(side["model"], position) for side in (table.a, table.b))
     refuse_repeats(first, second, models)
     cka = np.full((len(models), len(models)), np.nan)
@@ -85,17 +85,17 @@ def positions(names: NDArray[np.object_], position: dict[str, int]) -> NDArray[n
 def refuse_repeats(
     first: NDArray[np.int64], second: NDArray[np.int64], models: Sequence[str]
 ) -> None:
-    """Raise `InputError` if a pair of models stands there twice."""
+    """Raise `InputError` if a pair of models occurs twice."""
     codes = np.minimum(first, second) * len(models) + np.maximum(first, second)
     values, counts = np.unique(codes, return_counts=True)
     if (counts > 1).any():
         a, b = divmod(int(values[counts > 1][0]), len(models))
         raise InputError(
-            f"the models '{models[a]}' and '{models[b]}' are compared more than once in the table: "
-            "keep one layer and one step, table.where(layer=..., step=...)"
+            f"table: expected each pair of models once, got models '{models[a]}' and '{models[b]}' "
+            "more than once; select one layer and one step with table.where(layer=..., step=...)"
         )
 
 
 def sorted_models(table: PairTable) -> list[str]:
-    """Return the names of the models in the order of their names."""
+    """Return the names of the models in natural order."""
     return [model for model in ordered(table.models()) if model is not None]

@@ -1,8 +1,8 @@
-"""The permutation of model labels (QAP, Mantel): is a difference more than relabelling makes?
+"""Permutation test of model labels (QAP, Mantel test).
 
-The values stay where they are, between the models that they were measured between; the labels move
-from model to model, as wholes. So pairs that share a model share it in every permutation, and
-whatever makes one model alike or unlike all others is in every permuted difference as well.
+The similarities are fixed; the labels are permuted over the models. Two pairs that share a model
+therefore share it in every permutation. An effect of one model on all its pairs is also part of
+every permuted difference.
 
 Mantel 1967 (Cancer Research 27); Hubert and Schultz 1976; Krackhardt 1988 (Social Networks 10).
 """
@@ -18,29 +18,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_CHUNK = 1_000_000
-"""Values gathered at a time: 8 MB."""
+_BATCH = 1_000_000
+"""Weights computed at a time: 8 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class PermutationTest:
-    """The outcome.
+    """The outcome of a permutation test.
 
     Attributes
     ----------
     p
-        Two-sided: the share of labellings whose difference is at least as far from the mean of all
-        of them as the observed one, which is counted among them (Phipson and Smyth 2010); NaN
-        where the labels cannot be permuted.
+        Two-sided p-value: the share of labellings whose difference is at least as far from the mean
+        difference as the observed one. The observed labelling is counted (Phipson and Smyth 2010).
+        NaN if there is only one labelling.
     permutations
-        How many relabellings were drawn, or how many there are where all were taken.
+        Number of relabellings: all that exist if ``exact``, else the number drawn. 0 if there is
+        only one labelling.
     exact
-        Whether all were taken.
+        Whether all relabellings were used.
+    smallest_p
+        The smallest p-value that these relabellings can give. If two labellings split the pairs in
+        the same way (two variants that swap names, say), they always have the same difference, so
+        n relabellings may give no p-value as small as 1/n.
     """
 
     p: float
     permutations: int
     exact: bool
+    smallest_p: float
 
 
 def permutation_test(
@@ -53,75 +59,76 @@ def permutation_test(
     permutations: int,
     rng: np.random.Generator,
 ) -> PermutationTest:
-    """Permute the labels of models among those of one class.
+    """Permute the labels of models within classes.
 
     Parameters
     ----------
     values
-        (P,) one value a pair of models.
+        (P,) one value per pair of models.
     ends
-        (2, P) positions of the models of each pair.
+        (2, P) positions of the two models of each pair.
     labels
         (M,) label of each model, 0 to K - 1.
     contrast
-        (K, K) weight of a pair whose models have these labels; the statistic is the weighted sum.
+        (K, K) weight of a pair, given the labels of its models. The statistic is the weighted sum.
     classes
-        (M,) labels move only between models of one class (see `exchangeable_classes`).
+        (M,) class of each model; labels move only within a class (see `exchangeable_classes`).
     permutations
-        How many to draw. Where there are no more different relabellings than this, all are taken.
+        Number of random relabellings. If at most this many exist, all are used instead.
+    rng
+        Source of randomness.
     """
-
-    def statistic(labellings: NDArray[np.int64]) -> NDArray[np.float64]:
-        rows = max(1, _CHUNK // len(values))
-        return np.concatenate(
-            [
-                contrast[part[:, ends[0]], part[:, ends[1]]] @ values
-                for part in np.array_split(labellings, math.ceil(len(labellings) / rows))
-            ]
-        )
-
-    observed = float(statistic(labels[None])[0])
+    observed_weights = contrast[labels[ends[0]], labels[ends[1]]]
+    observed = float(observed_weights @ values)
     members = [np.flatnonzero(classes == name) for name in np.unique(classes)]
-    existing = math.prod(_arrangements(labels[own]) for own in members)
+    existing = math.prod(_arrangements(labels[models]) for models in members)
     if existing == 1:
-        return PermutationTest(math.nan, 0, exact=True)
+        return PermutationTest(math.nan, 0, exact=True, smallest_p=1.0)
     exact = existing <= permutations
     if exact:
         drawn = np.array(list(_all_labellings(labels, members)), np.int64)
     else:
         drawn = np.tile(labels, (permutations, 1))
-        for own in members:
-            drawn[:, own] = rng.permuted(drawn[:, own], axis=1)
-    permuted = statistic(drawn)
-    if not exact:  # enumeration meets the observed labelling; a random draw need not
+        for models in members:
+            drawn[:, models] = rng.permuted(drawn[:, models], axis=1)
+    differences, equal = [], 0
+    rows = max(1, _BATCH // len(values))
+    for batch in np.array_split(drawn, math.ceil(len(drawn) / rows)):
+        weights = contrast[batch[:, ends[0]], batch[:, ends[1]]]
+        differences.append(weights @ values)
+        equal += int((weights == observed_weights).all(axis=1).sum())
+    permuted = np.concatenate(differences)
+    if not exact:  # the enumeration contains the observed labelling; a random sample may not
         permuted = np.append(permuted, observed)
+        equal += 1
     center = float(permuted.mean())
     # The same sum in another order may differ in its last bits.
     slack = 1e-12 * max(1.0, float(np.abs(values).max()))
     extreme = np.abs(permuted - center) >= abs(observed - center) - slack
-    return PermutationTest(float(extreme.mean()), len(drawn), exact)
+    return PermutationTest(float(extreme.mean()), len(drawn), exact, equal / len(permuted))
 
 
 def exchangeable_classes(
     n_models: int, ends: NDArray[np.int64], within: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return (M,) classes of models that may trade labels without changing which pairs exist.
+    """Return (M,) classes of models that can exchange labels.
 
-    A sweep rarely holds all pairs: `differ: [seed]` leaves out those of one seed. If labels moved
-    freely, a permuted labelling would lay its same-label pairs partly on pairs that were never
-    measured, and would be noisier than the observed one. Two models are of one class if trading
-    them leaves the set of measured pairs as it is: for all pairs, every model; under
-    `differ: [seed]`, those of one seed; where families were never compared, those of one family.
-    Any permutation within classes keeps the number of pairs of each kind, and the test exact.
+    A sweep rarely contains all pairs: `differ: [seed]` excludes pairs of one seed. With free
+    permutations, some pairs of a permuted group would not have been measured, and the permuted
+    difference would be noisier than the observed one. Two models are in one class if swapping them
+    does not change the set of measured pairs. If all pairs were measured, all models are in one
+    class. With `differ: [seed]`, a class is a seed. If families were not compared with each other,
+    a class is a family. Permutations within classes keep the number of pairs of each kind, so the
+    test is exact.
 
     Parameters
     ----------
     n_models
         M.
     ends
-        (2, P) positions of the models of each measured pair.
+        (2, P) positions of the two models of each measured pair.
     within
-        (M,) a further restriction: labels move only between models that agree here.
+        (M,) a further restriction: models in one class have equal values here.
     """
     measured = np.zeros((n_models, n_models), bool)
     measured[ends[0], ends[1]] = measured[ends[1], ends[0]] = True
@@ -129,7 +136,7 @@ def exchangeable_classes(
     founders: list[int] = []
     for model in range(n_models):
         for name, founder in enumerate(founders):
-            # Trading is transitive, so one member stands for its class.
+            # Exchangeability is transitive, so comparing with one member of a class is enough.
             others = np.ones(n_models, bool)
             others[[model, founder]] = False
             if within[model] == within[founder] and np.array_equal(
@@ -151,16 +158,16 @@ def _arrangements(labels: NDArray[np.int64]) -> int:
 def _all_labellings(
     labels: NDArray[np.int64], members: list[NDArray[np.int64]]
 ) -> Iterator[NDArray[np.int64]]:
-    choices = [list(_distinct(Counter(labels[own].tolist()))) for own in members]
+    choices = [list(_distinct(Counter(labels[models].tolist()))) for models in members]
     for choice in itertools.product(*choices):
         labelling = labels.copy()
-        for own, arrangement in zip(members, choice, strict=True):
-            labelling[own] = arrangement
+        for models, arrangement in zip(members, choice, strict=True):
+            labelling[models] = arrangement
         yield labelling
 
 
 def _distinct(left: Counter[int]) -> Iterator[list[int]]:
-    """Yield every different order of the labels in ``left``."""
+    """Yield every distinct order of the labels; ``left`` counts how often each one occurs."""
     if not +left:
         yield []
         return

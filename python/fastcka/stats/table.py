@@ -1,4 +1,4 @@
-"""The tidy table of a sweep: one row for each pair of representations, columns taken by name."""
+"""The results of a sweep as a table with one row per pair of representations."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ from fastcka.sweep.labels import KEY_FIELDS
 from fastcka.sweep.table import uncell
 
 Labels = NDArray[np.object_]
-"""(n_pairs,) texts, None where a model lacks the factor."""
+"""(n_pairs,) texts; None if the model lacks the factor."""
 
 
 @dataclass(frozen=True, eq=False)
 class PairTable:
-    """Pairs of representations with their labels and one similarity each.
+    """Pairs of representations with their labels and similarities.
 
     Attributes
     ----------
     a, b
-        Field -> (n_pairs,) labels of either side: model, step, layer and every factor. A label is
-        a text, as results.csv shows it; a list is JSON with its members sorted; None is absent.
+        Field -> (n_pairs,) labels of the first and of the second representation. The fields are
+        model, step, layer and every factor. Labels are texts as in results.csv; a list is JSON with
+        sorted members. None means that the model lacks the factor.
     cka
-        (n_pairs,) float64; NaN where the similarity is undefined.
+        (n_pairs,) float64. NaN if the similarity is undefined.
     n_examples
         (n_pairs,) int64.
     estimator
-        Of ``cka``: "biased", "unbiased", or "" where the rows do not say.
+        Estimator of ``cka``: "biased", "unbiased", or "" if the rows do not name it.
     order
-        Field -> its labels in the order wanted; others follow (see `ordered`).
+        Field -> labels in the order you want; other labels follow (see `ordered`).
     """
 
     a: Mapping[str, Labels]
@@ -58,29 +59,30 @@ class PairTable:
         order: Mapping[str, Iterable[Any]] | None = None,
         source: str = "columns",
     ) -> PairTable:
-        """Build a table from columns by name: a dict of sequences, or a pandas DataFrame.
+        """Build a table from named columns: a dict of sequences, or a pandas DataFrame.
 
         Parameters
         ----------
         columns
-            At least model_a, model_b, step_a, step_b, layer_a, layer_b and cka. Every other
-            ``<field>_a`` that has its ``<field>_b`` is a factor.
+            At least model_a, model_b, step_a, step_b, layer_a, layer_b and cka. Two further columns
+            ``<field>_a`` and ``<field>_b`` contain the values of a factor.
         order
-            Field -> its labels in the order wanted.
+            Field -> labels in the order you want.
         source
-            Names the table in errors.
+            Name of the table in error messages.
 
         Raises
         ------
         InputError
-            A column is missing or of another length, a number is none, a pair stands there twice,
-            a model has two values of one factor, or the rows have different estimators.
+            A column is missing, columns differ in length, a cell of a numeric column is not a
+            number, a pair occurs twice, a model has two values of one factor, or the rows have
+            different estimators.
         """
         names = [str(name) for name in columns.keys()]
         fields = [n[:-2] for n in names if n.endswith("_a") and f"{n[:-2]}_b" in names]
         for name in (*(f"{key}_{side}" for side in "ab" for key in KEY_FIELDS), "cka"):
             if name not in names:
-                raise InputError(f"{source}: no column '{name}'{near_misses(name, names)}")
+                raise InputError(f"{source}: column '{name}' is missing{near_misses(name, names)}")
         sides = [{key: _labels(columns[f"{key}_{side}"]) for key in fields} for side in ("a", "b")]
         cka = _numbers(columns["cka"], "cka", source)
         examples = (
@@ -90,12 +92,12 @@ class PairTable:
         )
         lengths = {len(cka), len(examples), *(len(c) for side in sides for c in side.values())}
         if len(lengths) > 1:
-            raise InputError(f"{source}: the columns have different lengths: {sorted(lengths)}")
+            raise InputError(f"{source}: expected columns of equal length, got {sorted(lengths)}")
         estimators = {str(e) for e in columns["estimator"]} if "estimator" in names else {""}
         if len(estimators) > 1:
             raise InputError(
-                f"{source}: rows of different estimators ({', '.join(sorted(estimators))}) cannot "
-                "be averaged; keep those of one"
+                f"{source}: expected rows of one estimator, got {' and '.join(sorted(estimators))};"
+                " keep the rows of one of them"
             )
         table = cls(
             a=sides[0],
@@ -113,17 +115,17 @@ class PairTable:
 
     @property
     def fields(self) -> list[str]:
-        """Names of the labels: model, step, layer, then the factors."""
+        """Names of the fields: model, step, layer, then the factors."""
         return [*KEY_FIELDS, *(name for name in self.a if name not in KEY_FIELDS)]
 
     def require(self, *fields: str) -> None:
-        """Raise `InputError` unless every one of ``fields`` is a label."""
+        """Raise `InputError` if the table lacks one of ``fields``."""
         for name in fields:
             if name not in self.a:
                 raise InputError(f"the table has no field '{name}'{near_misses(name, self.fields)}")
 
     def keep(self, rows: NDArray[np.bool_]) -> PairTable:
-        """Return the table of the rows where ``rows``, (n_pairs,), is true."""
+        """Return the rows for which ``rows``, (n_pairs,) bool, is true."""
         return PairTable(
             a={name: labels[rows] for name, labels in self.a.items()},
             b={name: labels[rows] for name, labels in self.b.items()},
@@ -134,7 +136,7 @@ class PairTable:
         )
 
     def where(self, **labels: object) -> PairTable:
-        """Return the pairs whose two sides have these labels: ``where(layer=3, family="PT2")``."""
+        """Return the pairs with these labels on both sides: ``where(layer=3, family="PT2")``."""
         self.require(*labels)
         rows = np.ones(len(self), bool)
         for name, value in labels.items():
@@ -143,32 +145,35 @@ class PairTable:
         return self.keep(rows)
 
     def same(self, name: str) -> NDArray[np.bool_]:
-        """Return (n_pairs,): whether both sides have the label, and the same."""
+        """Return (n_pairs,) bool: whether both sides have the same label in this field."""
         self.require(name)
         return np.asarray((self.a[name] == self.b[name]) & ~is_absent(self.a[name]), bool)
 
     def differ(self, name: str) -> NDArray[np.bool_]:
-        """Return (n_pairs,): whether both sides have the label, and different ones."""
+        """Return (n_pairs,) bool: whether the two sides have different labels in this field.
+
+        Absent labels count neither as equal nor as different.
+        """
         self.require(name)
         absent = is_absent(self.a[name]) | is_absent(self.b[name])
         return np.asarray((self.a[name] != self.b[name]) & ~absent, bool)
 
     def defined(self) -> PairTable:
-        """Return the pairs of different models that have a similarity."""
+        """Return the pairs of two different models that have a value."""
         return self.keep(np.isfinite(self.cka) & (self.a["model"] != self.b["model"]))
 
     def labels(self, name: str) -> list[str | None]:
-        """Return the different labels of a field, in their order."""
+        """Return the distinct labels of a field, in order."""
         self.require(name)
         return ordered({*self.a[name], *self.b[name]}, self.order.get(name, ()))
 
     def models(self) -> dict[str, dict[str, str | None]]:
-        """Return model -> its factors."""
+        """Return model -> factor -> label."""
         factors = [name for name in self.a if name not in KEY_FIELDS]
         return {
-            side["model"][at]: {name: side[name][at] for name in factors}
+            side["model"][row]: {name: side[name][row] for name in factors}
             for side in (self.a, self.b)
-            for at in range(len(self))
+            for row in range(len(self))
         }
 
     def _check(self, source: str) -> None:
@@ -179,7 +184,7 @@ class PairTable:
                 for model, label in zip(side["model"], side[name], strict=True):
                     if known.setdefault((model, name), label) != label:
                         raise InputError(
-                            f"{source}: model '{model}' has two values of '{name}': "
+                            f"{source}: expected one value of '{name}' for model '{model}', got "
                             f"{known[model, name]!r} and {label!r}"
                         )
         keys_a = zip(*(self.a[key] for key in KEY_FIELDS), strict=True)
@@ -189,7 +194,7 @@ class PairTable:
             if pair in seen:
                 names = " and ".join("/".join(map(str, key)) for key in sorted(pair, key=str))
                 raise InputError(
-                    f"{source}: the pair {names} stands there twice and would count twice"
+                    f"{source}: expected each pair once, got the pair {names} twice; remove one row"
                 )
             seen.add(pair)
 
@@ -197,35 +202,37 @@ class PairTable:
 def read_results(
     path: str | Path, *, order: Mapping[str, Iterable[Any]] | None = None
 ) -> PairTable:
-    """Read the table that a sweep wrote.
+    """Read the results.csv of a sweep.
 
     Parameters
     ----------
     path
-        ``results.csv``, or the folder that holds it.
+        ``results.csv``, or the folder that contains it.
     order
-        Field -> its labels in the order wanted.
+        Field -> labels in the order you want.
 
     Raises
     ------
     InputError
-        There is no such file, or it is no such table.
+        The file is missing, or is not a table written by a sweep.
     """
     path = Path(path)
     file_path = path / RESULTS if path.is_dir() else path
     if not file_path.is_file():
-        raise InputError(f"{file_path} is missing: expected a sweep's {RESULTS} or its folder")
+        raise InputError(
+            f"{file_path} is missing: expected the {RESULTS} of a sweep, or its folder"
+        )
     try:
         with file_path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file, strict=True)
             header = [uncell(name) for name in header]
     except (ValueError, csv.Error) as error:
-        raise InputError(f"{file_path} is not a table of a sweep: {error}") from error
+        raise InputError(f"{file_path} is not the table of a sweep: {error}") from error
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise InputError(
-                f"{file_path}, row {line}: {len(row)} cells under {len(header)} columns; "
-                "was the file cut off?"
+                f"{file_path}, row {line}: expected {len(header)} cells, got {len(row)}; the file "
+                "may be truncated"
             )
     cells = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
     columns = {name: [_uncell(text) for text in column] for name, column in cells.items()}
@@ -233,29 +240,29 @@ def read_results(
 
 
 def label_text(value: object) -> str | None:
-    """Return a label as the table holds it: a text, or None for what is absent."""
+    """Return a label in the form used in the table: a text, or None if it is absent."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, str):
         return value
-    if isinstance(value, list | tuple):  # tasks [a, b] are tasks [b, a]
+    if isinstance(value, list | tuple):  # the tasks [a, b] equal the tasks [b, a]
         return json.dumps(sorted(value, key=repr), ensure_ascii=False)
     if isinstance(value, np.generic):
         return label_text(value.item())
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # pandas makes 1.0 of a 1 beside an empty cell
+        return str(int(value))  # pandas reads 1 as 1.0 if the column has an empty cell
     return json.dumps(value, ensure_ascii=False)
 
 
 def is_absent(labels: Labels) -> NDArray[np.bool_]:
-    """Return where ``labels`` are None."""
+    """Return a mask of the ``labels`` that are None."""
     return np.array([label is None for label in labels], bool)
 
 
 def _uncell(text: str) -> Any:
     if text == "":
         return None
-    if text[0] == "'":  # guarded against spreadsheets
+    if text[0] == "'":  # the guard that stops spreadsheets from running the text
         return uncell(text)
     if text[0] == "[":
         try:

@@ -1,4 +1,4 @@
-"""Similarity over training steps, with the spread between seeds."""
+"""Mean similarity over training steps, with the spread between seeds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class TimePoint:
     Attributes
     ----------
     line, step
-        Its label in the field of the lines, and the step of both sides.
+        Label of the line, and the step of both sides.
     mean, sem, n
-        Over all pairs; ``sem`` is NaN for fewer than two.
+        Mean, standard error and number of the pairs. ``sem`` is NaN for fewer than two pairs.
     low, high
-        The band: lowest and highest of the means of the combinations of two seeds. NaN where there
-        are fewer than two combinations.
+        The band. Each combination of two seeds has a mean; these are the lowest and the highest.
+        NaN for fewer than two combinations.
     combinations
         Number of combinations of two seeds.
     """
@@ -40,20 +40,20 @@ class TimePoint:
 def timeline(
     table: PairTable, *, lines: str = "layer", seed: str | None = "seed"
 ) -> list[TimePoint]:
-    """Return the points of each line in the order of its labels, then of the steps.
+    """Return the points of each line, sorted by label and step.
 
-    A pair counts where both sides have the same step and the same label of the line. Pairs of one
-    model with itself and those without a value are left out.
+    A pair counts if both sides have the same step and the same label in ``lines``. Pairs of a model
+    with itself and pairs without a value are excluded.
 
     Parameters
     ----------
     table
         Pairs at any number of steps.
     lines
-        The field that makes the lines.
+        Field with one line per label.
     seed
-        The field whose combinations make the band: the pairs of seeds 1 and 2 have one mean at a
-        step, those of 1 and 3 another. None: no band.
+        Field that defines the band. At each step, the pairs of seeds 1 and 2 have one mean, the
+        pairs of seeds 1 and 3 another, and so on. None: no band.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How similarity goes with a factor: a line for each layer, over families."""
+"""Mean similarity as a function of a factor, for each layer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ class TrendPoint:
 
     Attributes
     ----------
-    line, at
-        Its label in the field of the lines and in the field that the trend goes over.
+    line, label
+        Label of the line (``lines``), and label on the x axis (``over``).
     mean, sem
-        Of the pairs; ``sem`` is NaN for fewer than two, and describes scatter (pairs share models).
+        Mean and standard error of the pairs. ``sem`` is NaN for fewer than two pairs. It describes
+        scatter only, because pairs share models.
     pairs
-        (n,) float64: the similarities.
+        (n,) float64: the similarities of the pairs.
     """
 
     line: str
-    at: str
+    label: str
     mean: float
     sem: float
     pairs: NDArray[np.float64]
@@ -37,10 +38,17 @@ class TrendPoint:
 
 
 def trend(table: PairTable, *, over: str = "family", lines: str = "layer") -> list[TrendPoint]:
-    """Return the points of each line, in the order of the labels; a point without pairs is absent.
+    """Return the points of each line, in the order of the labels. Points without pairs are omitted.
 
-    A pair counts where its two sides agree in both fields. Pairs of one model with itself and
-    those without a value are left out.
+    A pair counts if its two sides agree in both fields. Pairs of a model with itself and pairs
+    without a value are excluded.
+
+    Parameters
+    ----------
+    over
+        Field of the x axis.
+    lines
+        Field with one line per label.
 
     Raises
     ------
@@ -52,15 +60,15 @@ def trend(table: PairTable, *, over: str = "family", lines: str = "layer") -> li
     usable = usable.keep(usable.same(over) & usable.same(lines))
     points = []
     for line in usable.labels(lines):
-        for at in usable.labels(over):
-            values = usable.cka[(usable.a[lines] == line) & (usable.a[over] == at)]
-            if line is not None and at is not None and len(values):
-                points.append(TrendPoint(line, at, *mean_and_sem(values), values))
+        for label in usable.labels(over):
+            values = usable.cka[(usable.a[lines] == line) & (usable.a[over] == label)]
+            if line is not None and label is not None and len(values):
+                points.append(TrendPoint(line, label, *mean_and_sem(values), values))
     return points
 
 
 def mean_and_sem(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the mean of ``values`` (n,) and its standard error (ddof 1; NaN below two)."""
+    """Return the mean of ``values`` (n,) and its standard error (ddof 1; NaN for n < 2)."""
     if len(values) == 0:
         return float("nan"), float("nan")
     sem = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")

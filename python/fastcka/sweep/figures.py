@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastcka.core.heatmap import draw_heatmap, save_png
 from fastcka.errors import MissingExtraError
 from fastcka.files import replaced_file
+from fastcka.heatmap import draw_heatmap, save_png
 from fastcka.sweep.exports import read_comparison, stands
 from fastcka.sweep.folder import FIGURES
 from fastcka.sweep.labels import KEY_FIELDS

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastcka.core.cuda.plan import CudaPlan
-from fastcka.core.heatmap import bytes_of_heatmap
 from fastcka.core.memory import (
     ESTIMATE_MATRICES,
     RESULT_MATRICES,
     bytes_beside_arrays,
     bytes_of_flight,
 )
+from fastcka.heatmap import bytes_of_heatmap
 from fastcka.memory import free_memory, require_memory, size_text
 from fastcka.sweep.flights import FLIGHTS_IN_MEMORY, flights_of
 

@@ -1,4 +1,4 @@
-"""A labelled CKA matrix as a figure."""
+"""Draw a labelled CKA matrix."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure  # re-exported for annotations in core
     from numpy.typing import NDArray
 
 _CELL_INCHES = 0.19
-"""Room for one row of 7-point text (0.097 inch) with air; larger where there are few rows."""
+"""Height of a row of 7-point text (0.097 inch) with space around it."""
 _MOST_LABELS = 72
-"""Beyond this a figure would be over 14 inches wide: cells shrink and labels are thinned."""
+"""With more rows a figure would be wider than 14 inches: cells shrink, labels are omitted."""
 _DPI = 150
 _PIXEL_BYTES = 44
-"""Measured; twice as much where a cell comes to a few pixels, and for each cell about as much."""
+"""Bytes per pixel while drawing, measured. A cell of the matrix needs about as much."""
 _NUMBERS_UP_TO = 12
-"""Up to this many rows each cell has room for its value."""
+"""Largest number of rows for which each cell shows its value."""
 
 
 def draw_heatmap(
@@ -42,37 +42,37 @@ def draw_heatmap(
     notes: Sequence[str] = (),
     cell_inches: float = _CELL_INCHES,
 ) -> Figure:
-    """Draw a CKA matrix with a colour scale that is fixed from 0 to 1, so that figures compare.
+    """Draw a CKA matrix. The colour scale always runs from 0 to 1, so figures are comparable.
 
     Parameters
     ----------
     matrix
-        (M, M) CKA values; NaN cells (undefined, or not compared) are hatched.
+        (M, M) CKA values. NaN cells (undefined, or not compared) are hatched.
     labels
-        M texts, for rows and columns. Where labels begin with a common word (up to the first
-        ``/``, ``,``, ``·``, ``|`` or space), lines separate the blocks of equal first words.
+        M labels, for both rows and columns. The first word of a label ends at ``/``, ``,``, ``·``,
+        ``|`` or a space. If consecutive labels share their first word, lines separate these blocks.
     title
-        Above the matrix; None for none.
+        Title above the matrix, or None.
     estimator
-        Names the colour bar.
+        Estimator named on the colour bar.
     n_examples
-        Stands in the caption, unless None. The caption also tells of values outside 0 to 1, of
-        hatched cells and of labels left out for want of room.
+        Number of examples for the caption, or None. The caption also counts values outside
+        0 to 1, hatched cells, and labels omitted for lack of space.
     blocks
-        Positions before which a line is drawn, in place of what the labels' first words say.
+        Positions before which a line is drawn; replaces the blocks found from the first words.
     blank
-        (M, M) cells that have no value and miss none: grey in place of hatched.
+        (M, M) mask of cells that are not expected to have a value; they are grey, not hatched.
     texts
-        (M, M) texts for the cells, in place of the values.
+        (M, M) texts shown in the cells instead of the values.
     notes
         Further lines of the caption.
     cell_inches
-        Size of a cell where there are few.
+        Size of a cell in a small matrix; cells of a large matrix are smaller.
 
     Raises
     ------
     InputError
-        The matrix has another shape than the labels call for.
+        The shape of the matrix does not match the number of labels.
     MissingExtraError
         matplotlib is not installed.
     """
@@ -85,14 +85,14 @@ def draw_heatmap(
     count = len(labels)
     if matrix.shape != (count, count):
         raise InputError(
-            f"matrix: expected the shape ({count}, {count}) for {count} labels; came {matrix.shape}"
+            f"matrix: expected shape ({count}, {count}) for {count} labels, got {matrix.shape}"
         )
-    starts = _block_starts(labels) if blocks is None else [0, *(at for at in blocks if at > 0)]
+    starts = _block_starts(labels) if blocks is None else [0, *(i for i in blocks if i > 0)]
     shown = _shown_labels(count, starts)
     font = 9.0 if count <= 16 else 7.0
     side = _side(count, cell_inches)
-    # 0.6 of the font size is the mean advance of a letter; 72 points make an inch.
-    names = [_shortened(labels[at]) for at in shown]
+    # A letter is about 0.6 of the font size wide; an inch is 72 points.
+    names = [_shortened(labels[i]) for i in shown]
     text = max(map(len, names)) * font * 0.6 / 72
     width, height = side + text + 1.6, side + text + 1.5
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
@@ -135,18 +135,19 @@ def draw_heatmap(
 
 
 def bytes_of_heatmap(count: int) -> int:
-    """Bytes that it takes to draw and save a matrix of ``count`` rows."""
+    """Return the bytes needed to draw and save a matrix of ``count`` rows."""
+    # Beyond 400 rows a cell is a few pixels wide, and drawing takes twice the memory.
     pixels = int(_side(count, _CELL_INCHES) * _DPI) ** 2
     return (pixels * (1 if count <= 400 else 2) + count**2) * _PIXEL_BYTES
 
 
 def _side(count: int, cell_inches: float) -> float:
-    """Return the inches of the matrix."""
+    """Return the side length of the matrix in inches."""
     return min(max(count * cell_inches, 3.2), _MOST_LABELS * _CELL_INCHES)
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure as `Figure.savefig` does, which draws it twice: once for its layout alone."""
+    """Write a figure as PNG. `Figure.savefig` would draw it twice, first for its layout."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas: Any = FigureCanvasAgg(figure)
@@ -154,22 +155,22 @@ def save_png(figure: Figure, path: Path) -> None:
 
 
 def _block_starts(labels: Sequence[str]) -> list[int]:
-    """Return where runs of equal first words start; only [0] where the words make no blocks."""
+    """Return the start of each run of equal first words, or [0] if the words form no blocks."""
     words = [re.split(r"[/,·|\s]", label, maxsplit=1)[0] for label in labels]
-    starts = [at for at in range(len(words)) if at == 0 or words[at] != words[at - 1]]
-    # Blocks of one, or a word that comes back later, are no blocks.
+    starts = [i for i in range(len(words)) if i == 0 or words[i] != words[i - 1]]
+    # Words form no blocks if there is one run, if every run has one label, or if a word recurs.
     if len(starts) in (1, len(words)) or len(starts) != len(set(words)):
         return [0]
     return starts
 
 
 def _shown_labels(count: int, starts: Sequence[int]) -> list[int]:
-    """Return the positions that get a label: all, or the first of each block, or every k-th."""
+    """Return the positions that get a label: all, the first of each block, or every k-th."""
     if count <= _MOST_LABELS:
         return list(range(count))
     room = count / _MOST_LABELS
     if 1 < len(starts) <= _MOST_LABELS and all(
-        later - at >= room for at, later in itertools.pairwise(starts)
+        later - start >= room for start, later in itertools.pairwise(starts)
     ):
         return list(starts)
     return list(range(0, count, int(np.ceil(room))))
@@ -181,7 +182,7 @@ def _hatch(axes: Axes, missing: NDArray[np.bool_]) -> None:
     corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
     rows, columns = np.nonzero(missing)
     squares = np.column_stack([columns, rows])[:, None, :] + corners
-    # 8,000 hatched squares draw in a second; beyond that plain grey tells the same.
+    # Drawing 8,000 hatched squares takes a second; more squares are plain grey.
     hatch = "////" if len(squares) <= 8_000 else None
     axes.add_collection(
         PolyCollection(
@@ -218,7 +219,7 @@ def _caption(
     parts = [] if n_examples is None else [f"n = {n_examples:,} examples"]
     parts += [_plain(note) for note in notes]
     finite = matrix[np.isfinite(matrix)]
-    # A self-similarity computed as 1 may end in 1 + 2e-16.
+    # Rounding may give a self-similarity of 1 + 2e-16.
     outside = finite[(finite < 0) | (finite > 1 + 1e-9)]
     if outside.size:
         parts.append(
@@ -227,7 +228,7 @@ def _caption(
     if missing.any():
         parts.append(f"{int(missing.sum())} cells without a value")
     if left_out:
-        parts.append(f"{left_out} labels left out")
+        parts.append(f"{left_out} labels omitted")
     return "\n".join(parts)
 
 
@@ -236,5 +237,5 @@ def _shortened(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Keep matplotlib from reading `$` in a name as mathematics."""
+    """Escape `$`, which matplotlib would read as the start of mathematics."""
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""What every view is made from."""
+"""The data that the views of a report show."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from fastcka.report.slices import Cut, Slice
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """The table cut into slices, the parts that factors play, and the facts of the run.
+class ReportData:
+    """The results of a sweep, prepared for the views.
 
     Attributes
     ----------
+    cut
+        The table, cut into slices.
+    roles
+        Which factors are the variant, the seed and the family.
+    facts
+        Facts from run.json.
     drawn
-        The steps that are drawn; tables hold all of them.
+        The steps for which figures are drawn. Tables contain all steps.
+    permutations
+        Number of relabellings in each permutation test.
     """
 
     cut: Cut
@@ -26,9 +34,9 @@ class Source:
     permutations: int
 
     def caption(self, part: Slice) -> str:
-        """Return what the figure of a slice says below."""
+        """Return the caption for the figure of a slice."""
         return self.facts.caption(part.table)
 
     def drawn_slices(self) -> list[Slice]:
-        """Return the slices at the steps that are drawn."""
+        """Return the slices at the steps for which figures are drawn."""
         return [part for part in self.cut.slices if part.step in self.drawn]
