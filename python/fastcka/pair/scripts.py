@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from fastcka.sweep.pair_configs import PlannedPair
+    from fastcka.pair.planned import PlannedPair
 
 
 def script_files(

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import LedgerError
 from fastcka.pair.folder import write_folder
+from fastcka.pair.planned import OF_GROUP, PairCell, PlannedPair, planned_pairs
 from fastcka.pair.results import FILES, SUMMARY, PairPoint, PairResult, result_files
 from fastcka.sweep.exports import undefined_reasons
 from fastcka.sweep.folder import PAIRS
 from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
-from fastcka.sweep.pair_configs import OF_GROUP, PairCell, PlannedPair, planned_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -29,9 +29,20 @@ if TYPE_CHECKING:
 PROGRAM: Final = "fastcka run"
 
 
-def write_pair_folders(
-    plan: SweepPlan, store: Store, ledger: Ledger, failed: Container[int] = ()
-) -> int:
+def check_export(plan: SweepPlan, store: Store) -> list[str]:
+    """Plan the pairs of a sweep, and return what a reader of their folders should know.
+
+    Raises
+    ------
+    SweepError
+        The sweep has comparisons that are no pairs; see `planned_pairs`.
+    """
+    planned_pairs(plan, store)
+    shared = all(group.examples.shared for group in plan.groups)
+    return [] if shared else [f"export: pairs: {OF_GROUP}"]
+
+
+def write_export(plan: SweepPlan, store: Store, ledger: Ledger, failed: Container[int] = ()) -> int:
     """Write the folder of each pair beside the ledger; those that would not change are left alone.
 
     Parameters

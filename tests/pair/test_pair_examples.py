@@ -14,9 +14,7 @@ from fastcka.sweep.config import SweepConfig
 
 
 @pytest.fixture
-def sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastcka.sweep.figures._draw", lambda *arguments: None)
-
+def sweep(tmp_path, no_figures):
     def make(lacking, steps=(0,)):
         """Three models of 20 examples; `lacking` maps (model, step) to ids that it has not."""
         with create_store(tmp_path / "store") as store:

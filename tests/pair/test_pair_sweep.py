@@ -16,13 +16,13 @@ import oracle
 from checkpoint_trees import checkpoint_folder, cities, values_of, write_checkpoint
 from fastcka.errors import InputError, SweepError
 from fastcka.pair import load_pair, run_pair
+from fastcka.pair.emit import emit_pairs
+from fastcka.pair.export import write_export
+from fastcka.pair.planned import planned_pairs
+from fastcka.pair.scripts import divided
 from fastcka.store import create_store, import_tree, open_store
 from fastcka.sweep import load_sweep, plan_sweep, run_sweep
 from fastcka.sweep.ledger import Ledger
-from fastcka.sweep.pair_configs import planned_pairs
-from fastcka.sweep.pair_emit import emit_pairs
-from fastcka.sweep.pair_export import write_pair_folders
-from fastcka.sweep.pair_scripts import divided
 
 FILTER = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
 SEEDS = ("orig", 1, 2)
@@ -241,7 +241,7 @@ def test_a_pair_of_a_failed_group_has_no_folder(sweep, tmp_path, no_figures):
     failed = {group.position for group in plan.groups if group.fields == {"layer": "3", "step": 0}}
     assert len(failed) == 1
     with open_store(plan.config.store) as store, Ledger(tmp_path / "out/ledger.sqlite") as ledger:
-        assert write_pair_folders(plan, store, ledger, failed) == 9
+        assert write_export(plan, store, ledger, failed) == 9
     left = {"/".join(own.parts[-3:-1]) for own in tmp_path.glob("out/pairs/*/*/summary.json")}
     assert left == {name for name in everything if name.endswith("layer4")}
 
