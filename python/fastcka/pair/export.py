@@ -105,15 +105,11 @@ def _point(cell: PairCell, values: GroupValues, reasons: Mapping[int, str]) -> P
 def _result(pair: PlannedPair, points: Sequence[PairPoint], device: str) -> PairResult:
     last = pair.cells[-1]
     examples = last.group.examples
-    # The group's reasons do not say which of them each of its rows was left out for.
-    reason = " or ".join(examples.dropped)
-    counts = [examples.n_dropped[at] for at in (last.first, last.second)]
-    dropped = [{reason: count} if count else {} for count in counts]
     return PairResult(
         points=points,
         n_examples=examples.n_examples,
         last_steps=pair.last_steps,
-        dropped=(dropped[0], dropped[1]),
+        dropped=(examples.rows_dropped[last.first], examples.rows_dropped[last.second]),
         device=device,
         program=PROGRAM,
         notes=[] if examples.shared else [OF_GROUP],
