@@ -44,6 +44,8 @@ def test_the_summary_says_whose_examples_they_are(sweep, lacking):
         (config.output / "pairs" / "a_vs_b" / "layer3" / "summary.json").read_text()
     )
     assert summary["n_cities"] == (18 if lacking else 20)
+    left_out = {"not in every representation of the group": 2} if lacking else {}
+    assert summary["dropped"] == {"exp1": left_out, "exp2": left_out}
     said = any("all models of the sweep's group" in note for note in summary["notes"])
     assert said == bool(lacking)
     assert ("all models of the sweep's group" in plan.facts()["derivation"]) == bool(lacking)
@@ -53,3 +55,16 @@ def test_a_timeline_of_other_examples_is_refused_by_the_plan(sweep):
     config = sweep({("c", 1): (3, 7)}, steps=(0, 1))
     with pytest.raises(SweepError, match="20 at step 0, 18 at step 1"):
         plan_sweep(config)
+
+
+def test_each_model_has_its_reasons(sweep):
+    """In the group of three, b lacks one example that the others have, and the filter drops one."""
+    config = sweep({("b", 0): (3,), ("c", 0): (7,)})
+    run_sweep(config.model_copy(update={"examples": "id:^(?!9$)"}))
+    summary = json.loads(
+        (config.output / "pairs" / "a_vs_b" / "layer3" / "summary.json").read_text()
+    )
+    assert summary["dropped"] == {
+        "exp1": {"outside the filter": 1, "not in every representation of the group": 2},
+        "exp2": {"outside the filter": 1, "not in every representation of the group": 1},
+    }

@@ -109,7 +109,11 @@ def kernel_cka(
         )
     if n < 2:
         raise InputError("x and y: expected at least 2 examples, got 1")
-    require_memory(24 * n**2, f"the Gaussian kernel of {n:,} examples", "compare fewer examples")
+    require_memory(
+        24 * n**2,
+        f"the Gaussian kernel of {n:,} examples",
+        "choose fewer examples, or the linear kernel",
+    )
     (k, width_x), (m, width_y) = _centered_rbf(first, bandwidth), _centered_rbf(second, bandwidth)
     widths = (width_x, width_y)
     undefined = {position: _NO_DISTANCE for position, width in enumerate(widths) if width == 0}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastcka.errors import SweepError
 from fastcka.pair import PairConfig, PairSide
-from fastcka.pair.sides import opened_side
+from fastcka.pair.sources import opened_model
 from fastcka.store import Key, Store
 from fastcka.store.importing import representations_folder
 from fastcka.sweep.folder import PAIRS
@@ -216,7 +216,7 @@ class _Sources:
         if side.repr_dir == self._store.path.resolve():
             return self.stored[side.name, layer]
         if side not in self._steps:
-            with opened_side(side, int(layer)) as opened:
+            with opened_model(side, int(layer)) as opened:
                 self._steps[side] = opened.steps
         return self._steps[side]
 

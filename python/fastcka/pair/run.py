@@ -1,37 +1,43 @@
-"""Run one pair: read both sides step by step, compare, write the folder of results."""
+"""Run one pair: read both models step by step, compare, write the folder of results."""
 
 from __future__ import annotations
 
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from fastcka.errors import InputError
+from fastcka.core import compare, kernel_cka
+from fastcka.errors import FilterError, InputError
 from fastcka.out_of_memory import named_shortage
-from fastcka.pair.align import Alignment, align
 from fastcka.pair.folder import require_free, write_folder
 from fastcka.pair.results import FILES, PairPoint, PairResult, result_files, summary_of
-from fastcka.pair.sides import Side, SideStep, is_store, opened_side
-from fastcka.pair.similarity import Similarity, similarity
-from fastcka.store import ExampleFilter, prefetch
-from fastcka.store.importing.example_table import POSITION
+from fastcka.pair.sources import BothModels, CheckpointTree, is_store, opened_model
+from fastcka.store import prefetch
+from fastcka.sweep.examples import DISPUTED, NOT_EVERYWHERE, OUTSIDE, ExampleMatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from fastcka.pair.config import PairConfig
-    from fastcka.store import Examples
+    from fastcka.pair.sources import PairModel
+    from fastcka.store import Key
+    from fastcka.sweep.examples import MatchedExamples
 
 PROGRAM: Final = "fastcka pair"
 _OUTPUT: Final = "output_dir"
 _NEAREST: Final = 4
+_REASONS: Final = {
+    OUTSIDE: OUTSIDE,
+    DISPUTED: OUTSIDE,
+    NOT_EVERYWHERE: "not in the other model",
+}
+"""Why a row is left out: of a group of representations -> of a pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,43 +106,44 @@ def compare_pair(
         As `run_pair`.
     """
     _require_two(config)
-    device = "auto" if config.use_gpu else "cpu"
     points: list[PairPoint] = []
-    found: list[Similarity] = []
+    bandwidths: dict[int, tuple[float, float]] = {}
+    devices: list[str] = []
     equal = True
     with (
-        opened_side(config.exp1, config.layer) as one,
-        opened_side(config.exp2, config.layer) as other,
+        opened_model(config.exp1, config.layer) as one,
+        opened_model(config.exp2, config.layer) as other,
     ):
         steps = chosen_steps(config.checkpoint_steps, one.steps, other.steps)
         steps = steps[-1:] if config.use_final_only else steps
-        for step in _read(config, steps, one, other):
-            own = similarity(step.x, step.y, kernel=config.kernel_type, device=device)
-            found.append(own)
-            points.append(PairPoint(step.step, own.cka, own.undefined))
-            equal = equal and np.array_equal(step.x, step.y)
-            if progress is not None:
-                progress(len(points), len(steps))
+        reader = _Reader(config, one, other)
+        with closing(prefetch(steps, reader.read)) as reading:
+            for step, rows in reading:
+                point, device, widths = _compared(step, rows.x, rows.y, config)
+                points.append(point)
+                devices.append(device)
+                if widths is not None:
+                    bandwidths[step] = widths
+                equal = equal and np.array_equal(rows.x, rows.y)
+                if progress is not None:
+                    progress(len(points), len(steps))
         notes = [f"exp1: {text}" for text in one.left_out]
         notes += [f"exp2: {text}" for text in other.left_out]
-    if step.by_position:
+    examples = rows.examples
+    if examples.positional_ids:
         notes.append("the examples have no ids: rows are matched by position")
     if equal:
         notes.append("exp1 and exp2 hold the same values: one model under two names?")
-    if config.use_gpu and found[0].device == "cpu":
+    if config.use_gpu and devices[0] == "cpu":
         notes.append("use_gpu: true, but it was computed on the CPU")
     return PairResult(
         points=points,
-        n_examples=len(step.alignment.ids),
+        n_examples=examples.n_examples,
         last_steps=(one.steps[-1], other.steps[-1]),
-        dropped=step.alignment.dropped,
-        device=found[0].device,
+        dropped=(_of_pair(examples.rows_dropped[0]), _of_pair(examples.rows_dropped[1])),
+        device=devices[0],
         program=PROGRAM,
-        bandwidths={
-            point.step: own.bandwidths
-            for point, own in zip(points, found, strict=True)
-            if own.bandwidths is not None
-        },
+        bandwidths=bandwidths,
         notes=notes,
     )
 
@@ -162,67 +169,109 @@ def chosen_steps(
     for name, steps in (("exp1", one), ("exp2", other)):
         for step in listed:
             if step not in steps:
-                near = sorted(steps, key=lambda own: (abs(own - step), own))[:_NEAREST]
+                nearest = sorted(steps, key=lambda near: (abs(near - step), near))[:_NEAREST]
                 raise InputError(
                     f"checkpoint_steps: {name} has no complete step {step}; the nearest of its "
-                    f"{len(steps)} are {', '.join(map(str, sorted(near)))}"
+                    f"{len(steps)} are {', '.join(map(str, sorted(nearest)))}"
                 )
     return sorted(listed)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Step:
-    """Both sides at a step: rows of the same examples, in the same order."""
+class _Rows(NamedTuple):
+    """Both models at a step: rows of the same examples, in the same order."""
 
-    step: int
     x: NDArray[Any]
     y: NDArray[Any]
-    alignment: Alignment
-    by_position: bool
+    examples: MatchedExamples
 
 
-def _read(config: PairConfig, steps: Sequence[int], one: Side, other: Side) -> Iterator[_Step]:
-    """Read and align step after step, one ahead; each must be of the same examples."""
-    examples = None if config.city_filter is None else ExampleFilter.parse(config.city_filter)
-    before: tuple[Examples, Examples, Alignment] | None = None
-    with closing(prefetch(steps, partial(_load, one, other))) as reading:
-        for step, (first, second) in reading:
-            fields = {first.id_field, second.id_field} - {None, POSITION}
-            if len(fields) > 1:
-                raise InputError(
-                    f"step {step}: the examples of exp1 are named by {first.id_field}, those of "
-                    f"exp2 by {second.id_field}: which are the same cannot be known"
-                )
-            both = first.examples, second.examples
-            if before is None or before[0] is not both[0] or before[1] is not both[1]:
-                alignment = align(*both, examples)
-                if before is not None and set(alignment.ids) != set(before[2].ids):
-                    changed = sorted(set(alignment.ids) ^ set(before[2].ids))
-                    raise InputError(
-                        f"step {step}: the examples that exp1 and exp2 have in common are not "
-                        f"those of the steps before: {len(changed)} are there at one of them only, "
-                        f"'{changed[0]}' for one; the values of one timeline must be of the same "
-                        "examples (choose steps by checkpoint_steps)"
-                    )
-                before = *both, alignment
-            alignment = before[2]
-            yield _Step(
-                step,
-                first.values[alignment.first],
-                second.values[alignment.second],
-                alignment,
-                by_position=first.examples.positional_ids,
+class _Reader:
+    """Reads both models step by step; all steps must have the same examples."""
+
+    def __init__(self, config: PairConfig, one: PairModel, other: PairModel) -> None:
+        self._models = (one, other)
+        self._source = BothModels(one, other)
+        self._matcher = ExampleMatcher(self._source, config.city_filter)
+        self._ids: frozenset[str] = frozenset()
+
+    def read(self, step: int) -> _Rows:
+        keys = [model.key(step) for model in self._models]
+        self._require_one_id_field(step, keys)
+        where = f"the pair at step {step}"
+        try:
+            examples = self._matcher.match([self._source.info(key) for key in keys], where)
+        except FilterError as error:
+            raise FilterError(f"city_filter: {error}") from None
+        shortage = examples.shortage("biased", where)
+        if shortage is not None:
+            raise InputError(shortage)
+        self._require_same_examples(step, keys[0], examples.rows[0])
+        x, y = (
+            self._source.read(key, rows=rows) for key, rows in zip(keys, examples.rows, strict=True)
+        )
+        return _Rows(x, y, examples)
+
+    def _require_one_id_field(self, step: int, keys: Sequence[Key]) -> None:
+        fields = {
+            name: model.source.id_field(key)
+            for name, model, key in zip(("exp1", "exp2"), self._models, keys, strict=True)
+            if isinstance(model.source, CheckpointTree)
+        }
+        if len(set(fields.values()) - {None}) > 1:
+            raise InputError(
+                f"step {step}: the examples of exp1 are named by {fields['exp1']}, those of "
+                f"exp2 by {fields['exp2']}: which are the same cannot be known"
             )
 
+    def _require_same_examples(self, step: int, key: Key, rows: NDArray[np.int64] | None) -> None:
+        ids = self._source.examples(key).ids
+        kept = frozenset((ids if rows is None else ids[rows]).tolist())
+        changed = sorted(kept ^ (self._ids or kept))
+        if changed:
+            raise InputError(
+                f"step {step}: the examples that exp1 and exp2 have in common are not those of the "
+                f"steps before: {len(changed)} are there at one of them only, '{changed[0]}' for "
+                "one; the values of one timeline must be of the same examples (choose steps by "
+                "checkpoint_steps)"
+            )
+        self._ids = kept
 
-def _load(one: Side, other: Side, step: int) -> tuple[SideStep, SideStep]:
-    return one.read(step), other.read(step)
+
+def _compared(
+    step: int, x: NDArray[Any], y: NDArray[Any], config: PairConfig
+) -> tuple[PairPoint, str, tuple[float, float] | None]:
+    """Return the similarity at a step, the device, and the bandwidths of a Gaussian kernel."""
+    if config.kernel_type == "rbf":
+        similarity = kernel_cka(x, y)
+        point = PairPoint(step, similarity.cka, _reasons_text(similarity.undefined))
+        return point, "cpu", similarity.bandwidths
+    compared = compare(
+        {"exp1": x, "exp2": y},
+        estimator="biased",
+        precision="float64",
+        device="auto" if config.use_gpu else "cpu",
+    )
+    reasons = _reasons_text(compared.undefined)
+    point = PairPoint(step, float(compared.biased[0, 1]), reasons)
+    return point, str(compared.provenance["device"]), None
+
+
+def _reasons_text(undefined: Mapping[int, str]) -> str:
+    return "; ".join(f"exp{position + 1}: {reason}" for position, reason in undefined.items())
+
+
+def _of_pair(dropped: Mapping[str, int]) -> dict[str, int]:
+    """Return the numbers of rows that are left out, with the reasons that a pair has."""
+    counts = dict.fromkeys((_REASONS[reason] for reason in dropped), 0)
+    for reason, count in dropped.items():
+        counts[_REASONS[reason]] += count
+    return counts
 
 
 def _require_two(config: PairConfig) -> None:
     one, other = config.exp1, config.exp2
     if one.name == other.name:
-        raise InputError(f"exp1 and exp2 are both called {one.name!r}; expected two models")
+        raise InputError(f"exp1 and exp2 are both named {one.name!r}; expected two models")
     folders = [side.repr_dir.resolve() for side in (one, other)]
     if folders[0] == folders[1] and not is_store(folders[0]):
         raise InputError(f"exp1 and exp2 are the same representations: {folders[0]}")

@@ -36,9 +36,6 @@ class RowsInfo(Protocol):
 class Source(Protocol):
     """Representations by key. `fastcka.store.Store` is one; its methods say what each returns."""
 
-    def keys(self) -> list[Key]:
-        """Return every representation that can be read."""
-
     def info(self, key: Key) -> RowsInfo:
         """Describe the rows of a representation."""
 
