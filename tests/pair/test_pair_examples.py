@@ -1,4 +1,4 @@
-"""Pairs of a sweep whose group does not have the same examples everywhere: said, not silent."""
+"""Pairs of a sweep whose group does not have the same examples everywhere: the summary notes it."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_the_summary_says_whose_examples_they_are(sweep, lacking):
     assert summary["n_cities"] == (18 if lacking else 20)
     left_out = {"not in every representation of the group": 2} if lacking else {}
     assert summary["dropped"] == {"exp1": left_out, "exp2": left_out}
-    said = any("all models of the sweep's group" in note for note in summary["notes"])
-    assert said == bool(lacking)
+    noted = any("all models of the sweep's group" in note for note in summary["notes"])
+    assert noted == bool(lacking)
     assert ("all models of the sweep's group" in plan.facts()["derivation"]) == bool(lacking)
 
 

@@ -111,7 +111,7 @@ def test_the_configurations(sweep, world, tmp_path):
     ]
     assert plan.comparisons == len(names)
     assert sorted(pair.folder for pair in pairs) == sorted(names)
-    (pair,) = (own for own in pairs if own.folder == "pt2-2_vs_pt2-10_seed1/layer3")
+    (pair,) = (planned for planned in pairs if planned.folder == "pt2-2_vs_pt2-10_seed1/layer3")
     assert pair.file_name == "pt2-2_vs_pt2-10_seed1_layer3.yaml"
     folders = [
         checkpoint_folder(world / "tree", m, 3, 0, prompt="angle").parent
@@ -150,15 +150,15 @@ def test_the_steps(sweep, steps, listed, final, compared):
 
 
 @pytest.mark.parametrize(
-    ("compare", "said"),
+    ("compare", "expected"),
     [
         ({"within": ["family"]}, "of two layers"),
         ({"within": ["layer"], "steps": "all"}, "at two steps"),
         ({"within": ["model"], "differ": ["layer"], "ascending": [], "order": {}}, "with itself"),
     ],
 )
-def test_what_is_no_pair(sweep, compare, said):
-    with pytest.raises(SweepError, match=said):
+def test_what_is_no_pair(sweep, compare, expected):
+    with pytest.raises(SweepError, match=expected):
         pairs_of(sweep(compare=compare))
 
 
@@ -178,15 +178,15 @@ def test_a_pair_reads_what_the_sweep_reads(sweep, tmp_path):
 def exported(path):
     """Run the sweep; return folder -> (summary, csv, config) of each pair."""
     result = run_sweep(path)
-    found = {}
+    folders = {}
     for summary in (result.output / "pairs").glob("*/*/summary.json"):
         folder = summary.parent
-        found["/".join(folder.parts[-2:])] = (
+        folders["/".join(folder.parts[-2:])] = (
             json.loads(summary.read_text(), parse_constant=pytest.fail),
             (folder / "cka_timeline.csv").read_text(),
             (folder / "config.yaml").read_text(),
         )
-    return found
+    return folders
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ def exported(path):
 def test_the_same_from_the_ledger_and_by_pairs(sweep, tmp_path, compare, no_figures):
     path = sweep(compare=compare)
     _, pairs = pairs_of(path)
-    found = exported(path)
-    assert set(found) == {pair.folder for pair in pairs}
+    written = exported(path)
+    assert set(written) == {pair.folder for pair in pairs}
     for pair in pairs[::5]:
-        summary, table, text = found[pair.folder]
+        summary, table, text = written[pair.folder]
         run = run_pair(pair.config, overwrite=True)  # into the same place
         assert (run.output / "config.yaml").read_text() == text
         assert summary.keys() == run.summary.keys()
@@ -223,7 +223,7 @@ def test_another_sweep_replaces_its_own_pairs_only(sweep, tmp_path, no_figures):
     both = exported(sweep())
     pairs = tmp_path / "out" / "pairs"
     by_hand = pairs / "pt2-2_vs_pt2-3_seed1" / "layer4"
-    (pair,) = (own for own in pairs_of(sweep())[1] if own.config.output_dir == by_hand)
+    (pair,) = (planned for planned in pairs_of(sweep())[1] if planned.config.output_dir == by_hand)
     run_pair(pair.config, overwrite=True)
     stamps = {path: path.stat().st_mtime_ns for path in pairs.glob("*/layer3/*")}
     left = exported(sweep(select={"layer": ["3"]}))
@@ -242,7 +242,7 @@ def test_a_pair_of_a_failed_group_has_no_folder(sweep, tmp_path, no_figures):
     assert len(failed) == 1
     with open_store(plan.config.store) as store, Ledger(tmp_path / "out/ledger.sqlite") as ledger:
         assert write_export(plan, store, ledger, failed) == 9
-    left = {"/".join(own.parts[-3:-1]) for own in tmp_path.glob("out/pairs/*/*/summary.json")}
+    left = {"/".join(path.parts[-3:-1]) for path in tmp_path.glob("out/pairs/*/*/summary.json")}
     assert left == {name for name in everything if name.endswith("layer4")}
 
 

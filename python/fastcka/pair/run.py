@@ -13,8 +13,15 @@ from fastcka.core import compare, kernel_cka
 from fastcka.errors import FilterError, InputError
 from fastcka.out_of_memory import named_shortage
 from fastcka.pair.folder import require_free, write_folder
-from fastcka.pair.results import FILES, PairPoint, PairResult, result_files, summary_of
-from fastcka.pair.sources import BothModels, CheckpointTree, is_store, opened_model
+from fastcka.pair.results import (
+    FILES,
+    PairPoint,
+    PairResult,
+    result_files,
+    summary_of,
+    undefined_text,
+)
+from fastcka.pair.sources import CheckpointTree, is_store, opened_model
 from fastcka.store import prefetch
 from fastcka.sweep.examples import DISPUTED, NOT_EVERYWHERE, OUTSIDE, ExampleMatcher
 
@@ -26,18 +33,12 @@ if TYPE_CHECKING:
 
     from fastcka.pair.config import PairConfig
     from fastcka.pair.sources import PairModel
-    from fastcka.store import Key
     from fastcka.sweep.examples import MatchedExamples
 
 PROGRAM: Final = "fastcka pair"
 _OUTPUT: Final = "output_dir"
 _NEAREST: Final = 4
-_REASONS: Final = {
-    OUTSIDE: OUTSIDE,
-    DISPUTED: OUTSIDE,
-    NOT_EVERYWHERE: "not in the other model",
-}
-"""Why a row is left out: of a group of representations -> of a pair."""
+ELSEWHERE: Final = "not in the other model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,6 @@ def compare_pair(
     """
     _require_two(config)
     points: list[PairPoint] = []
-    bandwidths: dict[int, tuple[float, float]] = {}
-    devices: list[str] = []
     equal = True
     with (
         opened_model(config.exp1, config.layer) as one,
@@ -119,11 +118,8 @@ def compare_pair(
         reader = _Reader(config, one, other)
         with closing(prefetch(steps, reader.read)) as reading:
             for step, rows in reading:
-                point, device, widths = _compared(step, rows.x, rows.y, config)
+                point, device = _compared(step, rows.x, rows.y, config)
                 points.append(point)
-                devices.append(device)
-                if widths is not None:
-                    bandwidths[step] = widths
                 equal = equal and np.array_equal(rows.x, rows.y)
                 if progress is not None:
                     progress(len(points), len(steps))
@@ -134,16 +130,15 @@ def compare_pair(
         notes.append("the examples have no ids: rows are matched by position")
     if equal:
         notes.append("exp1 and exp2 hold the same values: one model under two names?")
-    if config.use_gpu and devices[0] == "cpu":
+    if config.use_gpu and device == "cpu":
         notes.append("use_gpu: true, but it was computed on the CPU")
     return PairResult(
         points=points,
         n_examples=examples.n_examples,
         last_steps=(one.steps[-1], other.steps[-1]),
-        dropped=(_of_pair(examples.rows_dropped[0]), _of_pair(examples.rows_dropped[1])),
-        device=devices[0],
+        dropped=(_reasons(examples.rows_dropped[0]), _reasons(examples.rows_dropped[1])),
+        device=device,
         program=PROGRAM,
-        bandwidths=bandwidths,
         notes=notes,
     )
 
@@ -190,48 +185,49 @@ class _Reader:
 
     def __init__(self, config: PairConfig, one: PairModel, other: PairModel) -> None:
         self._models = (one, other)
-        self._source = BothModels(one, other)
-        self._matcher = ExampleMatcher(self._source, config.city_filter)
+        self._matcher = ExampleMatcher(config.city_filter)
         self._ids: frozenset[str] = frozenset()
 
     def read(self, step: int) -> _Rows:
-        keys = [model.key(step) for model in self._models]
-        self._require_one_id_field(step, keys)
+        self._require_one_id_field(step)
         where = f"the pair at step {step}"
+        members = [(model.source, model.source.info(model.key(step))) for model in self._models]
         try:
-            examples = self._matcher.match([self._source.info(key) for key in keys], where)
+            examples = self._matcher.match(members, where)
         except FilterError as error:
             raise FilterError(f"city_filter: {error}") from None
         shortage = examples.shortage("biased", where)
         if shortage is not None:
             raise InputError(shortage)
-        self._require_same_examples(step, keys[0], examples.rows[0])
+        self._require_same_examples(step, examples.rows[0])
         x, y = (
-            self._source.read(key, rows=rows) for key, rows in zip(keys, examples.rows, strict=True)
+            model.source.read(model.key(step), rows=rows)
+            for model, rows in zip(self._models, examples.rows, strict=True)
         )
         return _Rows(x, y, examples)
 
-    def _require_one_id_field(self, step: int, keys: Sequence[Key]) -> None:
-        fields = {
-            name: model.source.id_field(key)
-            for name, model, key in zip(("exp1", "exp2"), self._models, keys, strict=True)
+    def _require_one_id_field(self, step: int) -> None:
+        fields = [
+            model.source.id_field(model.key(step))
+            for model in self._models
             if isinstance(model.source, CheckpointTree)
-        }
-        if len(set(fields.values()) - {None}) > 1:
+        ]
+        if len(set(fields) - {None}) > 1:
             raise InputError(
-                f"step {step}: the examples of exp1 are named by {fields['exp1']}, those of "
-                f"exp2 by {fields['exp2']}: which are the same cannot be known"
+                f"step {step}: the examples of exp1 are named by {fields[0]}, those of exp2 by "
+                f"{fields[1]}: which are the same cannot be known"
             )
 
-    def _require_same_examples(self, step: int, key: Key, rows: NDArray[np.int64] | None) -> None:
-        ids = self._source.examples(key).ids
+    def _require_same_examples(self, step: int, rows: NDArray[np.int64] | None) -> None:
+        first = self._models[0]
+        ids = first.source.examples(first.key(step)).ids
         kept = frozenset((ids if rows is None else ids[rows]).tolist())
         changed = sorted(kept ^ (self._ids or kept))
         if changed:
             raise InputError(
-                f"step {step}: the examples that exp1 and exp2 have in common are not those of the "
-                f"steps before: {len(changed)} are there at one of them only, '{changed[0]}' for "
-                "one; the values of one timeline must be of the same examples (choose steps by "
+                f"step {step}: exp1 and exp2 have other examples in common than at the steps "
+                f"before: {len(changed)} are there at one of them only, '{changed[0]}' for one; "
+                "all values of a timeline must use the same examples (choose steps by "
                 "checkpoint_steps)"
             )
         self._ids = kept
@@ -239,33 +235,23 @@ class _Reader:
 
 def _compared(
     step: int, x: NDArray[Any], y: NDArray[Any], config: PairConfig
-) -> tuple[PairPoint, str, tuple[float, float] | None]:
-    """Return the similarity at a step, the device, and the bandwidths of a Gaussian kernel."""
+) -> tuple[PairPoint, str]:
+    """Return the similarity at a step, and the device that computed it."""
     if config.kernel_type == "rbf":
-        similarity = kernel_cka(x, y)
-        point = PairPoint(step, similarity.cka, _reasons_text(similarity.undefined))
-        return point, "cpu", similarity.bandwidths
-    compared = compare(
-        {"exp1": x, "exp2": y},
-        estimator="biased",
-        precision="float64",
-        device="auto" if config.use_gpu else "cpu",
-    )
-    reasons = _reasons_text(compared.undefined)
-    point = PairPoint(step, float(compared.biased[0, 1]), reasons)
-    return point, str(compared.provenance["device"]), None
+        kernels = kernel_cka(x, y)
+        reasons = undefined_text(kernels.undefined)
+        return PairPoint(step, kernels.cka, reasons, kernels.bandwidths), "cpu"
+    device = "auto" if config.use_gpu else "cpu"
+    linear = compare({"exp1": x, "exp2": y}, estimator="biased", precision="float64", device=device)
+    point = PairPoint(step, float(linear.biased[0, 1]), undefined_text(linear.undefined))
+    return point, str(linear.provenance["device"])
 
 
-def _reasons_text(undefined: Mapping[int, str]) -> str:
-    return "; ".join(f"exp{position + 1}: {reason}" for position, reason in undefined.items())
-
-
-def _of_pair(dropped: Mapping[str, int]) -> dict[str, int]:
-    """Return the numbers of rows that are left out, with the reasons that a pair has."""
-    counts = dict.fromkeys((_REASONS[reason] for reason in dropped), 0)
-    for reason, count in dropped.items():
-        counts[_REASONS[reason]] += count
-    return counts
+def _reasons(dropped: Mapping[str, int]) -> dict[str, int]:
+    """Return how many rows are left out, for the two reasons that a pair distinguishes."""
+    outside = dropped.get(OUTSIDE, 0) + dropped.get(DISPUTED, 0)
+    counts = {OUTSIDE: outside, ELSEWHERE: dropped.get(NOT_EVERYWHERE, 0)}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def _require_two(config: PairConfig) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fastcka.pair.config import PairSide
     from fastcka.store import Store
     from fastcka.store.importing.checkpoint import Checkpoint
-    from fastcka.sweep.source import RowsInfo, Source
+    from fastcka.sweep.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,32 +180,3 @@ class CheckpointTree:
             checkpoint = read_checkpoint(folder, layer=layer, step=key.step, tables=self._tables)
             self._last = key, checkpoint
         return self._last[1]
-
-
-class BothModels:
-    """The two models as one source; a key names the model.
-
-    Parameters
-    ----------
-    models
-        The two, whose names differ.
-    """
-
-    def __init__(self, *models: PairModel) -> None:
-        self._sources = {model.name: model.source for model in models}
-
-    def info(self, key: Key) -> RowsInfo:
-        """Describe the rows of a representation."""
-        return self._sources[key.model].info(key)
-
-    def examples(self, key: Key) -> Examples:
-        """Return the ids and columns of its rows."""
-        return self._sources[key.model].examples(key)
-
-    def examples_fingerprint(self, key: Key, columns: Sequence[str]) -> str:
-        """Return a digest of its ids and columns."""
-        return self._sources[key.model].examples_fingerprint(key, columns)
-
-    def read(self, key: Key, *, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        """Return its values."""
-        return self._sources[key.model].read(key, rows=rows)

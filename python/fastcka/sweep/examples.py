@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from fastcka.store.filters import Verdicts
     from fastcka.sweep.source import RowsInfo, Source
 
+    Member = tuple[Source, RowsInfo]
+
 OUTSIDE = "outside the filter"
 NOT_EVERYWHERE = "not in every representation of the group"
 DISPUTED = "outside the filter in some representations of the group only"
@@ -111,14 +113,11 @@ class ExampleMatcher:
 
     Parameters
     ----------
-    source
-        Where the examples are read from.
     text
         An `ExampleFilter` as text; None to keep every example.
     """
 
-    def __init__(self, source: Source, text: str | None) -> None:
-        self._source = source
+    def __init__(self, text: str | None) -> None:
         self._filter = None if text is None else ExampleFilter.parse(text)
         fields = () if self._filter is None else self._filter.fields
         self._columns = [name for name in dict.fromkeys(fields) if name != "id"]
@@ -129,10 +128,8 @@ class ExampleMatcher:
         self._listed: dict[str, _Listed] = {}
         self._matched: dict[tuple[str, ...], MatchedExamples] = {}
 
-    def match(self, infos: Sequence[RowsInfo], where: str) -> MatchedExamples:
-        """Return the examples that the representations of ``infos`` have in common.
-
-        ``where`` is what error messages call these representations together.
+    def match(self, members: Sequence[Member], where: str) -> MatchedExamples:
+        """Return the examples that all ``members``, called ``where`` in errors, have in common.
 
         Raises
         ------
@@ -145,33 +142,33 @@ class ExampleMatcher:
             The examples of a file cannot be read.
         """
         refusal = join_refusal(
-            [NamedRows(str(info.key), info.n_examples, info.positional_ids) for info in infos]
+            [NamedRows(str(info.key), info.n_examples, info.positional_ids) for _, info in members]
         )
         if refusal is not None:
             raise InputError(f"{where}: {refusal}")
-        marks = tuple(self._mark(info) for info in infos)
+        marks = tuple(self._mark(*member) for member in members)
         if marks not in self._matched:
             if self._filter is None and len(set(marks)) == 1:
-                self._matched[marks] = _as_stored(infos)
+                self._matched[marks] = _as_stored(members)
             else:
-                self._matched[marks] = self._match(infos, marks, where)
+                self._matched[marks] = self._match(members, marks, where)
         return self._matched[marks]
 
-    def _mark(self, info: RowsInfo) -> str:
+    def _mark(self, source: Source, info: RowsInfo) -> str:
         """Return a text that is equal only for equal lists of examples."""
         if not self._columns:
             return info.examples_digest
         model, step, _ = info.key
         if (model, step) not in self._marks:
-            mark = self._source.examples_fingerprint(info.key, self._columns)
+            mark = source.examples_fingerprint(info.key, self._columns)
             self._marks[model, step] = mark
         return self._marks[model, step]
 
     def _match(
-        self, infos: Sequence[RowsInfo], marks: Sequence[str], where: str
+        self, members: Sequence[Member], marks: Sequence[str], where: str
     ) -> MatchedExamples:
-        by_mark = dict(zip(marks, infos, strict=True))
-        lists = {mark: self._list(mark, info) for mark, info in by_mark.items()}
+        by_mark = dict(zip(marks, members, strict=True))
+        lists = {mark: self._list(mark, *member) for mark, member in by_mark.items()}
         present = np.zeros(len(self._numbers), dtype=np.int64)
         inside = np.zeros_like(present)
         for listed in lists.values():
@@ -184,7 +181,7 @@ class ExampleMatcher:
         }
         dropped = _counts(reasons)
         names = list(self._numbers)
-        if infos[0].positional_ids and DISPUTED in dropped:
+        if members[0][1].positional_ids and DISPUTED in dropped:
             row = names[int(np.flatnonzero(reasons[DISPUTED])[0])]
             raise InputError(
                 f"{where}: no representation has example ids, so rows are matched by "
@@ -199,7 +196,9 @@ class ExampleMatcher:
                     f"the filter '{self._filter}' keeps no example of {where} that all its "
                     "representations have"
                 )
-            raise InputError(self._nothing_in_common(infos, [lists[mark] for mark in marks], where))
+            raise InputError(
+                self._nothing_in_common(members, [lists[mark] for mark in marks], where)
+            )
         rows = {
             mark: _rows_of(listed.numbers, kept, len(present)) for mark, listed in lists.items()
         }
@@ -213,12 +212,12 @@ class ExampleMatcher:
             rows=tuple(rows[mark] for mark in marks),
             rows_dropped=tuple(counts[mark] for mark in marks),
             dropped=dropped,
-            positional_ids=infos[0].positional_ids,
+            positional_ids=members[0][1].positional_ids,
         )
 
-    def _list(self, mark: str, info: RowsInfo) -> _Listed:
+    def _list(self, mark: str, source: Source, info: RowsInfo) -> _Listed:
         if mark not in self._listed:
-            examples = self._source.examples(info.key)
+            examples = source.examples(info.key)
             inside = np.ones(len(examples.ids), dtype=np.bool_)
             if self._filter is not None:
                 try:
@@ -231,15 +230,15 @@ class ExampleMatcher:
         return self._listed[mark]
 
     def _nothing_in_common(
-        self, infos: Sequence[RowsInfo], lists: Sequence[_Listed], where: str
+        self, members: Sequence[Member], lists: Sequence[_Listed], where: str
     ) -> str:
         first = lists[0].numbers
         shared = [len(np.intersect1d(first, listed.numbers)) for listed in lists]
         least = int(np.argmin(shared))
         names = list(self._numbers)
         return (
-            f"{where}: no example is in all its representations; {infos[least].key} has "
-            f"{shared[least]} of the {len(first)} ids of {infos[0].key} (the first of each: "
+            f"{where}: no example is in all its representations; {members[least][1].key} has "
+            f"{shared[least]} of the {len(first)} ids of {members[0][1].key} (the first of each: "
             f"'{names[lists[least].numbers[0]]}' and '{names[first[0]]}'); import them with the "
             "same ids"
         )
@@ -265,13 +264,13 @@ def _counts(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, int]:
     return {reason: count for reason, count in counts.items() if count}
 
 
-def _as_stored(infos: Sequence[RowsInfo]) -> MatchedExamples:
-    first = infos[0]
+def _as_stored(members: Sequence[Member]) -> MatchedExamples:
+    _, first = members[0]
     return MatchedExamples(
         n_examples=first.n_examples,
         digest=first.examples_digest,
-        rows=(None,) * len(infos),
-        rows_dropped=({},) * len(infos),
+        rows=(None,) * len(members),
+        rows_dropped=({},) * len(members),
         dropped={},
         positional_ids=first.positional_ids,
     )

@@ -14,9 +14,9 @@ from fastcka.sweep.labels import group_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastcka.store import LayerInfo, Store
+    from fastcka.store import Store
     from fastcka.sweep.config import SweepConfig
-    from fastcka.sweep.examples import MatchedExamples
+    from fastcka.sweep.examples import MatchedExamples, Member
     from fastcka.sweep.labels import Labels
     from fastcka.sweep.pairs import LabelGroup
 
@@ -39,7 +39,7 @@ def plan_groups(
         A group has too few examples that all its representations have and the filter keeps, or the
         filter cannot be applied.
     """
-    matcher = ExampleMatcher(store, config.examples)
+    matcher = ExampleMatcher(config.examples)
     device = config.device
     if why_not_here(device) is not None:
         device = "cpu"  # a sweep is often planned on another machine than it runs on
@@ -72,7 +72,9 @@ def _plan_group(
     members = [labels[member] for member in group.members]
     infos = [store.info(Key(label["model"], label["step"], label["layer"])) for label in members]
     fields = {field: members[0][field] for field in within}
-    examples = _examples(infos, f"group '{group_name(fields)}'", matcher)
+    examples = _examples(
+        [(store, info) for info in infos], f"group '{group_name(fields)}'", matcher
+    )
     shortage = examples.shortage(config.estimator, f"group '{group_name(fields)}'")
     if shortage is not None:
         raise SweepError(f"estimator: {shortage}")
@@ -107,9 +109,9 @@ def _plan_group(
     )
 
 
-def _examples(infos: Sequence[LayerInfo], where: str, matcher: ExampleMatcher) -> MatchedExamples:
+def _examples(members: Sequence[Member], where: str, matcher: ExampleMatcher) -> MatchedExamples:
     try:
-        return matcher.match(infos, where)
+        return matcher.match(members, where)
     except FilterError as error:
         raise SweepError(f"examples: {error}") from None
     except InputError as error:
