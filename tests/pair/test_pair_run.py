@@ -265,16 +265,8 @@ def test_a_representation_without_variance(pair_config, two_models):
 
 def test_a_gaussian_kernel(pair_config, two_models):
     run = run_pair(load_pair(pair_config(kernel_type="rbf", city_filter=None)))
-    kernels, widths = [], []
-    for model in ("pt2-1", "pt2-2_seed1"):
-        x = values_of(model, 200, 5).astype(float)
-        distances = np.array([[np.linalg.norm(a - b) for b in x] for a in x])
-        width = np.median([distances[a, b] for a in range(60) for b in range(a)])
-        h = np.eye(60) - 1 / 60
-        kernels.append(h @ np.exp(-(distances**2) / (2 * width**2)) @ h)
-        widths.append(width)
-    k, m = kernels
-    value = np.trace(k @ m) / np.sqrt(np.trace(k @ k) * np.trace(m @ m))
+    x, y = (values_of(model, 200, 5).astype(float) for model in ("pt2-1", "pt2-2_seed1"))
+    value, widths = oracle.rbf_cka(x, y)
     assert run.summary["final_cka"] == pytest.approx(value, abs=1e-12)
     assert run.summary["bandwidths"] == {"200": pytest.approx(widths)}
     assert run.summary["kernel_type"] == "rbf"
@@ -297,6 +289,8 @@ def test_from_a_store(pair_config, two_models, tmp_path):
     different = {name for name, value in stored.summary.items() if tree.summary[name] != value}
     assert different <= {"final_cka", "mean_cka", "min_cka", "max_cka"}  # by rounding at most
     assert stored.summary["final_cka"] == pytest.approx(tree.summary["final_cka"], abs=1e-12)
+    mixed = run_pair(load_pair(pair_config(exp2=sides["exp2"])), overwrite=True)
+    assert mixed.summary == tree.summary
     sides["exp1"]["name"] = "pt2-3"
     with pytest.raises(InputError, match="no model 'pt2-3'"):
         run_pair(load_pair(pair_config(**sides)), overwrite=True)

@@ -162,19 +162,6 @@ def test_what_is_no_pair(sweep, compare, expected):
         pairs_of(sweep(compare=compare))
 
 
-def test_a_pair_reads_what_the_sweep_reads(sweep, tmp_path):
-    """Both ways give the brute-force value, and the same files in the same places."""
-    _, pairs = pairs_of(sweep(compare={"steps": "all", "within": ["layer", "step"]}))
-    computed = {pair.folder: run_pair(pair.config) for pair in pairs[:3]}
-    for folder, run in computed.items():
-        assert run.output == tmp_path / "out" / "pairs" / folder
-        for point in run.result.points:
-            config = run.summary
-            value, kept = expected(config["exp1"], config["exp2"], config["layer"], point.step)
-            assert point.cka == pytest.approx(value, abs=1e-12)
-            assert config["n_cities"] == kept
-
-
 def exported(path):
     """Run the sweep; return folder -> (summary, csv, config) of each pair."""
     result = run_sweep(path)
@@ -201,7 +188,8 @@ def test_the_same_from_the_ledger_and_by_pairs(sweep, tmp_path, compare, no_figu
     assert set(written) == {pair.folder for pair in pairs}
     for pair in pairs[::5]:
         summary, table, text = written[pair.folder]
-        run = run_pair(pair.config, overwrite=True)  # into the same place
+        run = run_pair(pair.config, overwrite=True)
+        assert run.output == tmp_path / "out" / "pairs" / pair.folder
         assert (run.output / "config.yaml").read_text() == text
         assert summary.keys() == run.summary.keys()
         for name, value in summary.items():
@@ -214,9 +202,12 @@ def test_the_same_from_the_ledger_and_by_pairs(sweep, tmp_path, compare, no_figu
         rows = [line.split(",") for line in table.splitlines()]
         assert rows[0] == ["step", "cka"]
         assert [int(step) for step, _ in rows[1:]] == [cell.step for cell in pair.cells]
-        for step, cka in rows[1:]:
-            value, _ = expected(summary["exp1"], summary["exp2"], summary["layer"], int(step))
+        for (step, cka), point in zip(rows[1:], run.result.points, strict=True):
+            names = summary["exp1"], summary["exp2"], summary["layer"]
+            value, n_examples = expected(*names, int(step))
+            assert point.cka == pytest.approx(value, abs=1e-12)
             assert float(cka) == pytest.approx(value, abs=1e-6)
+            assert summary["n_cities"] == n_examples
 
 
 def test_another_sweep_replaces_its_own_pairs_only(sweep, tmp_path, no_figures):
