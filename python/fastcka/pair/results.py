@@ -47,7 +47,7 @@ class PairPoint:
 
 @dataclass(frozen=True, slots=True)
 class PairResult:
-    """The similarities of a pair, and what its summary contains besides.
+    """The similarities of a pair, and further content of its summary.
 
     Attributes
     ----------

@@ -52,7 +52,7 @@ class PairRun:
     result
         The similarities, and what is known of them.
     summary
-        What stands in ``summary.json``.
+        The content of ``summary.json``.
     seconds
         Time taken.
     """
@@ -76,14 +76,14 @@ def run_pair(
     config
         The pair.
     overwrite
-        Replace results that stand in ``output_dir``, once the new ones are complete.
+        Replace results in ``output_dir`` once the new ones are complete.
     progress
         Called with the steps done and the steps in all.
 
     Raises
     ------
     InputError
-        Results are there already, there is nothing to read, a step is missing or damaged, or the
+        Results exist already, there is nothing to read, a step is missing or damaged, or the
         models have too few examples in common.
     """
     start = time.perf_counter()
