@@ -138,3 +138,16 @@ def installed(emulation: Emulation) -> Iterator[None]:
         yield
         backend.cuda_runtime().close()
         backend.cuda_runtime.cache_clear()
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Write a few bytes for each heatmap: drawing takes most of a small run's time."""
+
+    def draw(matrix, labels, *, title, **options):
+        return b"\x89PNG" + title.encode()
+
+    monkeypatch.setattr("fastcka.sweep.figures.draw_heatmap", draw)
+    monkeypatch.setattr(
+        "fastcka.sweep.figures.save_png", lambda drawn, path: path.write_bytes(drawn)
+    )

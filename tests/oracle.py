@@ -100,3 +100,17 @@ def cka_matrix_about_median(xs, estimator):
         grams.append(k.ravel())
     hsic = np.array([[a @ b for b in grams] for a in grams])
     return hsic / np.sqrt(np.outer(np.diag(hsic), np.diag(hsic)))
+
+
+def rbf_cka(x, y, bandwidth=1.0):
+    """Biased CKA with Gaussian kernels, and their widths: ``bandwidth`` median distances."""
+    h = np.eye(len(x)) - 1 / len(x)
+    kernels, widths = [], []
+    for values in (x, y):
+        distances = np.array([[np.linalg.norm(a - b) for b in values] for a in values])
+        pairs = [distances[a, b] for a in range(len(x)) for b in range(a)]
+        widths.append(bandwidth * np.median(pairs))
+        kernels.append(np.exp(-(distances**2) / (2 * widths[-1] ** 2)))
+    k, m = kernels
+    norms = np.trace(k @ h @ k @ h) * np.trace(m @ h @ m @ h)
+    return np.trace(k @ h @ m @ h) / np.sqrt(norms), widths

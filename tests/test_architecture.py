@@ -44,8 +44,8 @@ BELOW = {
     "core": BASE,
     "store": BASE,
     "capture": {*BASE, "core", "store"},
-    "pair": {*BASE, "core", "store"},
-    "sweep": {*BASE, "core", "store", "pair"},
+    "sweep": {*BASE, "core", "store"},
+    "pair": {*BASE, "core", "store", "sweep"},
     "demo": {*BASE, "core", "store", "capture", "sweep"},
     "stats": {*BASE, "core", "store", "sweep"},
     "evolution": {*BASE, "core", "store", "capture"},
@@ -74,6 +74,11 @@ HOME = {
 # Optional libraries: imported only when a function that needs them is called.
 INSIDE_FUNCTIONS = {
     *("cupy", "jinja2", "matplotlib", "pandas", "safetensors", "scipy", "sklearn", "xarray"),
+}
+# File -> the modules of other packages that it loads by their names when they are needed.
+LOADED_BY_NAME = {
+    "__init__.py": {"fastcka.store", "fastcka.sweep"},
+    "sweep/exporter.py": {"fastcka.pair.export"},
 }
 NEVER = {"matplotlib.pyplot"}  # keeps global state and picks a window system
 
@@ -145,6 +150,19 @@ def test_imports_run_one_way() -> None:
         if len(parts) == 1 or (parts[1] != here and parts[1] not in BELOW[here]):
             wrong.append(str(found))
     assert not wrong
+
+
+def test_modules_that_are_loaded_by_name_are_known() -> None:
+    loaded: dict[str, set[str]] = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+                continue
+            file = path.relative_to(PACKAGE).as_posix()
+            name = re.fullmatch(r"fastcka\.(\w+)(\.\w+)*", node.value)
+            if name and name[1] in BELOW and name[1] != package_of(file):
+                loaded.setdefault(file, set()).add(node.value)
+    assert loaded == LOADED_BY_NAME
 
 
 def test_every_package_has_its_place_in_the_direction() -> None:

@@ -73,7 +73,7 @@ def test_written_and_read_again(loaded):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         ("kernel_type: linear", "kernel_type: poly", "kernel_type: expected 'linear' or 'rbf'"),
         ("center_kernels: true", "center_kernels: false", "center_kernels: expected true"),
@@ -83,7 +83,7 @@ def test_written_and_read_again(loaded):
         ("layer: 5\n", "", "layer: missing"),
         ("checkpoint_steps: null", "checkpoint_steps: []", "checkpoint_steps: expected null"),
         ("checkpoint_steps: null", "checkpoint_steps: [1, 1]", "distinct steps"),
-        ("checkpoint_steps: null", "checkpoint_steps: [x]", "came the list ['x']"),
+        ("checkpoint_steps: null", "checkpoint_steps: [x]", "got the list ['x']"),
         ("use_final_only", "use_final", "use_final: unknown key; did you mean use_final_only?"),
         ("  task: angle", "  tasks: angle", "exp2.tasks: unknown key; did you mean task?"),
         ("  name: pt2-1\n", "  name: 21\n", "exp1.name: Input should be a valid string"),
@@ -92,11 +92,11 @@ def test_written_and_read_again(loaded):
         ("output_dir: ", "output_dir: ''\n#", "output_dir: expected a path"),
     ],
 )
-def test_refused(loaded, old, new, said):
+def test_refused(loaded, old, new, expected):
     assert old in DOCUMENT
     with pytest.raises(PairConfigError) as caught:
         loaded(DOCUMENT.replace(old, new, 1))
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert str(caught.value).count("pair.yaml") >= 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -149,6 +150,43 @@ def test_ids_that_match_in_part(pair_config, two_models):
         run_pair(load_pair(every), overwrite=True)
 
 
+def test_a_filter_on_which_the_models_do_not_agree(pair_config, two_models):
+    """Their columns differ on one example, and one lacks ten examples."""
+    for model, moved in (("pt2-1", []), ("pt2-2_seed1", [30])):
+        rows = [row for row in reversed(range(60)) if row >= 10 or model == "pt2-1"]
+        write_checkpoint(
+            checkpoint_folder(two_models, model, 5, 400),
+            values_of(model, 400, 5)[rows],
+            [cities()[row] | ({"region": "Atlantis"} if row in moved else {}) for row in rows],
+            layer=5,
+            step=400,
+        )
+    keys = {"city_filter": "region:^(?!Atlantis).*", "checkpoint_steps": [400]}
+    run = run_pair(load_pair(pair_config(**keys)))
+    atlantis = [row for row, city in enumerate(cities()) if city["region"] == "Atlantis"]
+    assert 30 not in atlantis
+    kept = [row for row in range(10, 60) if row not in (*atlantis, 30)]
+    one, other = (values_of(model, 400, 5)[kept] for model in ("pt2-1", "pt2-2_seed1"))
+    assert run.summary["final_cka"] == pytest.approx(oracle.cka(one, other, "biased"), abs=1e-12)
+    absent = [row for row in range(10) if row not in atlantis]
+    assert run.summary["dropped"] == {
+        "exp1": {"outside the filter": len(atlantis) + 1, "not in the other model": len(absent)},
+        "exp2": {"outside the filter": len([row for row in atlantis if row >= 10]) + 1},
+    }
+
+
+def test_another_order_of_the_rows_at_a_step(pair_config, two_models, expected):
+    rows = list(reversed(range(60)))
+    folder = checkpoint_folder(two_models, "pt2-1", 5, 100)
+    shutil.rmtree(folder)
+    write_checkpoint(
+        folder, values_of("pt2-1", 100, 5)[rows], [cities()[r] for r in rows], layer=5, step=100
+    )
+    run = run_pair(load_pair(pair_config(use_final_only=False)))
+    values = [expected(step)[0] for step in (0, 100, 200)]
+    assert [point.cka for point in run.result.points] == pytest.approx(values, abs=1e-12)
+
+
 def test_duplicate_ids(pair_config, two_models):
     metadata = checkpoint_folder(two_models, "pt2-2_seed1", 5, 200) / "metadata.json"
     fields = json.loads(metadata.read_text())
@@ -179,7 +217,10 @@ def test_ids_on_one_side_only(pair_config, two_models, ids):
             elif ids != "row_id":
                 city["row_id"] = row
         metadata.write_text(json.dumps(fields))
-    with pytest.raises(InputError, match=r"exp2 has no example ids.*exp1 has 60 rows, named by id"):
+    expected = (
+        r"model 'pt2-2_seed1', step 200, .* has no example ids.*'pt2-1'.* 60 rows, named by id"
+    )
+    with pytest.raises(InputError, match=expected):
         run_pair(load_pair(pair_config(city_filter=None)))
 
 
@@ -224,16 +265,8 @@ def test_a_representation_without_variance(pair_config, two_models):
 
 def test_a_gaussian_kernel(pair_config, two_models):
     run = run_pair(load_pair(pair_config(kernel_type="rbf", city_filter=None)))
-    kernels, widths = [], []
-    for model in ("pt2-1", "pt2-2_seed1"):
-        x = values_of(model, 200, 5).astype(float)
-        distances = np.array([[np.linalg.norm(a - b) for b in x] for a in x])
-        width = np.median([distances[a, b] for a in range(60) for b in range(a)])
-        h = np.eye(60) - 1 / 60
-        kernels.append(h @ np.exp(-(distances**2) / (2 * width**2)) @ h)
-        widths.append(width)
-    k, m = kernels
-    value = np.trace(k @ m) / np.sqrt(np.trace(k @ k) * np.trace(m @ m))
+    x, y = (values_of(model, 200, 5).astype(float) for model in ("pt2-1", "pt2-2_seed1"))
+    value, widths = oracle.rbf_cka(x, y)
     assert run.summary["final_cka"] == pytest.approx(value, abs=1e-12)
     assert run.summary["bandwidths"] == {"200": pytest.approx(widths)}
     assert run.summary["kernel_type"] == "rbf"
@@ -256,6 +289,8 @@ def test_from_a_store(pair_config, two_models, tmp_path):
     different = {name for name, value in stored.summary.items() if tree.summary[name] != value}
     assert different <= {"final_cka", "mean_cka", "min_cka", "max_cka"}  # by rounding at most
     assert stored.summary["final_cka"] == pytest.approx(tree.summary["final_cka"], abs=1e-12)
+    mixed = run_pair(load_pair(pair_config(exp2=sides["exp2"])), overwrite=True)
+    assert mixed.summary == tree.summary
     sides["exp1"]["name"] = "pt2-3"
     with pytest.raises(InputError, match="no model 'pt2-3'"):
         run_pair(load_pair(pair_config(**sides)), overwrite=True)
@@ -280,8 +315,12 @@ def test_what_is_said_aloud(pair_config, two_models):
 def test_what_cannot_be_compared(pair_config, two_models):
     with pytest.raises(FilterError, match="unknown field 'regoin'; did you mean region"):
         run_pair(load_pair(pair_config(city_filter="regoin:^A")))
-    with pytest.raises(InputError, match="keeps 0 of these; at least 2"):
+    nothing = r"^city_filter: the filter .* keeps no example of the pair at step 200"
+    with pytest.raises(FilterError, match=nothing):
         run_pair(load_pair(pair_config(city_filter="region:Nowhere")))
+    few = r"at least 2 examples, and the pair at step 200 has 1 \(without 59 outside the filter\)"
+    with pytest.raises(InputError, match=few):
+        run_pair(load_pair(pair_config(city_filter="city_id:^1000$")))
     with pytest.raises(InputError, match="of layer 5, the configuration says layer: 6"):
         run_pair(load_pair(pair_config(layer=6)))
     folder = checkpoint_folder(two_models, "pt2-1", 5, 0).parent

@@ -61,19 +61,6 @@ def config_for(tmp_path):
     return make
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
-    """Write a few bytes for each heatmap: drawing takes most of a small run's time."""
-
-    def draw(matrix, labels, *, title, **options):
-        return b"\x89PNG" + title.encode()
-
-    monkeypatch.setattr("fastcka.sweep.figures.draw_heatmap", draw)
-    monkeypatch.setattr(
-        "fastcka.sweep.figures.save_png", lambda drawn, path: path.write_bytes(drawn)
-    )
-
-
 @pytest.fixture(scope="session")
 def but_for_seconds():
     """Return a function: the cells of a table without the column ``seconds``.

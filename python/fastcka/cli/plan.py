@@ -12,9 +12,9 @@ from fastcka.cli import arguments, output
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
+    from fastcka.pair.emit import Emitted
     from fastcka.sweep import SweepPlan
     from fastcka.sweep.memory import SweepMemory
-    from fastcka.sweep.pair_emit import Emitted
 
 SHOWN_GROUPS = 10
 
@@ -49,10 +49,10 @@ def plan(
 ) -> None:
     """Count what a sweep would compare and leave out. Computes nothing."""
     from fastcka.memory import memory_check
+    from fastcka.pair.emit import emit_pairs
     from fastcka.sweep import load_sweep, plan_sweep
     from fastcka.sweep.ledgers import groups_to_compute
     from fastcka.sweep.memory import memory_of
-    from fastcka.sweep.pair_emit import emit_pairs
 
     if (emit_scripts is None) != (chunks is None):
         raise InputError("--emit-scripts DIR and --chunks N: expected both or neither")

@@ -11,6 +11,7 @@ memory      what a pass takes beside its arrays, and whether that is free
 work        these together -> Comparison (labels, matrices, provenance): a group begun and finished
 compare     one group, or many
 cka         the one-line functions on top
+kernels     kernels that are not linear, by NumPy
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fastcka.core.comparison import Comparison
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.device import plan_pass, require_device
+from fastcka.core.kernels import kernel_cka
 from fastcka.core.plan import PassPlan
 from fastcka.core.request import Group
 
@@ -41,6 +43,7 @@ __all__ = [
     "compare_groups",
     "cuda_status",
     "hsic",
+    "kernel_cka",
     "plan_pass",
     "require_device",
 ]

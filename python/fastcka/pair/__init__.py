@@ -1,15 +1,17 @@
-"""One pair of models at one layer: a configuration in YAML, and a folder of results.
+"""Pairs of models at one layer: a configuration in YAML, and a folder of results.
 
 ::
 
     load_pair (CONFIG.yaml) -> run_pair:
-        sides      what each model has: steps, values, examples; from a tree or a store
-        align      the examples of both, by id, that the filter keeps
-        similarity biased CKA in float64, step by step
+        sources    the models: their steps, values and examples, from checkpoints or a store
+        run        step by step: the examples of both (`fastcka.sweep.examples`), and biased CKA
+                   in float64, linear or with a Gaussian kernel (`fastcka.core`)
         results    cka_timeline.csv, summary.json, config.yaml, cka_timeline.png
-        folder     all of them at once, or none
+        folder     writes all of them at once, or none
 
-A sweep with ``export: pairs`` writes the same folders from its ledger.
+    plan_sweep (sweep.yaml) -> planned: the pairs of a sweep, each with its configuration
+        export     ``export: pairs``: the same folders, from the values in the sweep's ledger
+        emit       the configurations as files, and scripts that run them
 """
 
 from __future__ import annotations

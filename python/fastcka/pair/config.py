@@ -1,4 +1,4 @@
-"""What is asked of a pair: the keys of its YAML file, typed strictly and refused with reasons."""
+"""The configuration of a pair: the keys of its YAML file, with strict types."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class PairSide(BaseModel):
     Attributes
     ----------
     name
-        What the results call it; in a store, the model's name.
+        Its name in the results; in a store, the model's name.
     repr_dir
-        The folder that holds its ``checkpoint-<step>``, or a store.
+        The folder that contains its ``checkpoint-<step>``, or a store.
     task
-        What the model was trained for; it changes nothing.
+        The model's training task; it changes nothing.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -85,9 +85,9 @@ class PairSide(BaseModel):
 
 
 class PairConfig(BaseModel):
-    """Two models, a layer, and the steps and examples at which they are compared.
+    """Two models and a layer, with the steps and examples that are compared.
 
-    Relative paths are relative to the working directory, as in the scripts that the format is of.
+    Relative paths are relative to the working directory, as for the scripts that use this format.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class PairConfig(BaseModel):
     center_kernels
         Always true.
     use_gpu
-        Whether a GPU may be used. Where none can be, the results say that it was the CPU.
+        Whether a GPU may be used. If none can be, the results say that the CPU was used.
     save_timeline_plot
         Whether to draw ``cka_timeline.png``.
     output_dir
@@ -143,7 +143,7 @@ def load_pair(path: str | os.PathLike[str]) -> PairConfig:
     ------
     PairConfigError
         The file cannot be read, is not plain YAML, or a key is unknown, missing or wrong. The
-        message names the file and each key, what was expected, and what came.
+        message names the file and each key, what was expected, and the given value.
     """
     file = Path(path)
     document = read_yaml(file, error=PairConfigError)
@@ -157,7 +157,7 @@ def load_pair(path: str | os.PathLike[str]) -> PairConfig:
 def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
     path = detail["loc"]
     where = field_text(path)
-    came = describe(detail["input"], document.written.get(path))
+    given = describe(detail["input"], document.written.get(path))
     match detail["type"]:
         case "extra_forbidden":
             model = PairConfig if len(path) == 1 else PairSide
@@ -165,10 +165,10 @@ def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
         case "missing":
             return f"{where}: missing; it is required"
         case "value_error":
-            return f"{where}: {detail['ctx']['error']}; came {came}"
+            return f"{where}: {detail['ctx']['error']}; got {given}"
         case "literal_error":
-            return f"{where}: expected {detail['ctx']['expected']}; came {came}"
+            return f"{where}: expected {detail['ctx']['expected']}; got {given}"
         case "model_type" | "model_attributes_type":
-            return f"{where}: expected a mapping with name, repr_dir and task; came {came}"
+            return f"{where}: expected a mapping with name, repr_dir and task; got {given}"
         case _:
-            return f"{where}: {detail['msg']}; came {came}"
+            return f"{where}: {detail['msg']}; got {given}"

@@ -1,10 +1,10 @@
-"""The files of a pair's results: what stands in them, as bytes; nothing is written here."""
+"""The files of a pair's results, as bytes; nothing is written here."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -34,17 +34,20 @@ class PairPoint:
     cka
         Biased CKA; NaN where it is undefined.
     undefined
-        Why it is, or an empty text.
+        Why it is undefined, or an empty text.
+    bandwidths
+        Widths of the Gaussian kernels of the two models; None for linear kernels.
     """
 
     step: int
     cka: float
     undefined: str = ""
+    bandwidths: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PairResult:
-    """What is known of a pair once it is computed.
+    """The similarities of a pair, and further content of its summary.
 
     Attributes
     ----------
@@ -53,15 +56,13 @@ class PairResult:
     n_examples
         Number of examples that were compared, the same at every step.
     last_steps
-        Each model's own last step at this layer, whether the other has it or not.
+        Last step of each model at this layer, even if the other model lacks it.
     dropped
         For each model, reason -> number of its examples that were not compared.
     device
-        What it was computed on.
+        The device that computed it.
     program
-        What computed it.
-    bandwidths
-        Step -> those of the Gaussian kernels; empty for linear ones.
+        The program that computed it.
     notes
         What a person should know.
     """
@@ -72,15 +73,19 @@ class PairResult:
     dropped: tuple[Mapping[str, int], Mapping[str, int]]
     device: str
     program: str
-    bandwidths: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+
+def undefined_text(reasons: Mapping[int, str]) -> str:
+    """Return why a similarity is undefined; ``reasons`` are those of the two models, 0 and 1."""
+    return "; ".join(f"exp{position + 1}: {reason}" for position, reason in reasons.items())
 
 
 def summary_of(config: PairConfig, result: PairResult) -> dict[str, Any]:
     """Return what ``summary.json`` holds: finite numbers, or null with the reason.
 
-    Mean, standard deviation (of the population: 0 for one step), least and largest value are those
-    of the steps at which the similarity is defined; ``undefined`` lists the others.
+    Mean, standard deviation (of the population: 0 for one step), least and largest value are taken
+    over the steps at which the similarity is defined; ``undefined`` lists the others.
     """
     defined = np.array([p.cka for p in result.points if not math.isnan(p.cka)])
     last = result.points[-1]
@@ -101,7 +106,7 @@ def summary_of(config: PairConfig, result: PairResult) -> dict[str, Any]:
         "undefined": {str(p.step): p.undefined for p in result.points if math.isnan(p.cka)},
         "estimator": "biased",
         "kernel_type": config.kernel_type,
-        "bandwidths": {str(step): list(own) for step, own in result.bandwidths.items()},
+        "bandwidths": {str(p.step): list(p.bandwidths) for p in result.points if p.bandwidths},
         "city_filter": config.city_filter,
         "dropped": {"exp1": dict(result.dropped[0]), "exp2": dict(result.dropped[1])},
         "device": result.device,

@@ -1,37 +1,44 @@
-"""Run one pair: read both sides step by step, compare, write the folder of results."""
+"""Run one pair: read both models step by step, compare, write the folder of results."""
 
 from __future__ import annotations
 
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from fastcka.errors import InputError
+from fastcka.core import compare, kernel_cka
+from fastcka.errors import FilterError, InputError
 from fastcka.out_of_memory import named_shortage
-from fastcka.pair.align import Alignment, align
 from fastcka.pair.folder import require_free, write_folder
-from fastcka.pair.results import FILES, PairPoint, PairResult, result_files, summary_of
-from fastcka.pair.sides import Side, SideStep, is_store, opened_side
-from fastcka.pair.similarity import Similarity, similarity
-from fastcka.store import ExampleFilter, prefetch
-from fastcka.store.importing.example_table import POSITION
+from fastcka.pair.results import (
+    FILES,
+    PairPoint,
+    PairResult,
+    result_files,
+    summary_of,
+    undefined_text,
+)
+from fastcka.pair.sources import CheckpointTree, is_store, opened_model
+from fastcka.store import prefetch
+from fastcka.sweep.examples import DISPUTED, NOT_EVERYWHERE, OUTSIDE, ExampleMatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from fastcka.pair.config import PairConfig
-    from fastcka.store import Examples
+    from fastcka.pair.sources import PairModel
+    from fastcka.sweep.examples import MatchedExamples
 
 PROGRAM: Final = "fastcka pair"
 _OUTPUT: Final = "output_dir"
 _NEAREST: Final = 4
+ELSEWHERE: Final = "not in the other model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class PairRun:
     result
         The similarities, and what is known of them.
     summary
-        What stands in ``summary.json``.
+        The content of ``summary.json``.
     seconds
         Time taken.
     """
@@ -69,14 +76,14 @@ def run_pair(
     config
         The pair.
     overwrite
-        Replace results that stand in ``output_dir``, once the new ones are complete.
+        Replace results in ``output_dir`` once the new ones are complete.
     progress
         Called with the steps done and the steps in all.
 
     Raises
     ------
     InputError
-        Results are there already, there is nothing to read, a step is missing or damaged, or the
+        Results exist already, there is nothing to read, a step is missing or damaged, or the
         models have too few examples in common.
     """
     start = time.perf_counter()
@@ -100,43 +107,38 @@ def compare_pair(
         As `run_pair`.
     """
     _require_two(config)
-    device = "auto" if config.use_gpu else "cpu"
     points: list[PairPoint] = []
-    found: list[Similarity] = []
     equal = True
     with (
-        opened_side(config.exp1, config.layer) as one,
-        opened_side(config.exp2, config.layer) as other,
+        opened_model(config.exp1, config.layer) as one,
+        opened_model(config.exp2, config.layer) as other,
     ):
         steps = chosen_steps(config.checkpoint_steps, one.steps, other.steps)
         steps = steps[-1:] if config.use_final_only else steps
-        for step in _read(config, steps, one, other):
-            own = similarity(step.x, step.y, kernel=config.kernel_type, device=device)
-            found.append(own)
-            points.append(PairPoint(step.step, own.cka, own.undefined))
-            equal = equal and np.array_equal(step.x, step.y)
-            if progress is not None:
-                progress(len(points), len(steps))
+        reader = _Reader(config, one, other)
+        with closing(prefetch(steps, reader.read)) as reading:
+            for step, rows in reading:
+                point, device = _compared(step, rows.x, rows.y, config)
+                points.append(point)
+                equal = equal and np.array_equal(rows.x, rows.y)
+                if progress is not None:
+                    progress(len(points), len(steps))
         notes = [f"exp1: {text}" for text in one.left_out]
         notes += [f"exp2: {text}" for text in other.left_out]
-    if step.by_position:
+    examples = rows.examples
+    if examples.positional_ids:
         notes.append("the examples have no ids: rows are matched by position")
     if equal:
         notes.append("exp1 and exp2 hold the same values: one model under two names?")
-    if config.use_gpu and found[0].device == "cpu":
+    if config.use_gpu and device == "cpu":
         notes.append("use_gpu: true, but it was computed on the CPU")
     return PairResult(
         points=points,
-        n_examples=len(step.alignment.ids),
+        n_examples=examples.n_examples,
         last_steps=(one.steps[-1], other.steps[-1]),
-        dropped=step.alignment.dropped,
-        device=found[0].device,
+        dropped=(_reasons(examples.rows_dropped[0]), _reasons(examples.rows_dropped[1])),
+        device=device,
         program=PROGRAM,
-        bandwidths={
-            point.step: own.bandwidths
-            for point, own in zip(points, found, strict=True)
-            if own.bandwidths is not None
-        },
         notes=notes,
     )
 
@@ -162,67 +164,100 @@ def chosen_steps(
     for name, steps in (("exp1", one), ("exp2", other)):
         for step in listed:
             if step not in steps:
-                near = sorted(steps, key=lambda own: (abs(own - step), own))[:_NEAREST]
+                nearest = sorted(steps, key=lambda near: (abs(near - step), near))[:_NEAREST]
                 raise InputError(
                     f"checkpoint_steps: {name} has no complete step {step}; the nearest of its "
-                    f"{len(steps)} are {', '.join(map(str, sorted(near)))}"
+                    f"{len(steps)} are {', '.join(map(str, sorted(nearest)))}"
                 )
     return sorted(listed)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Step:
-    """Both sides at a step: rows of the same examples, in the same order."""
+class _Rows(NamedTuple):
+    """Both models at a step: rows of the same examples, in the same order."""
 
-    step: int
     x: NDArray[Any]
     y: NDArray[Any]
-    alignment: Alignment
-    by_position: bool
+    examples: MatchedExamples
 
 
-def _read(config: PairConfig, steps: Sequence[int], one: Side, other: Side) -> Iterator[_Step]:
-    """Read and align step after step, one ahead; each must be of the same examples."""
-    examples = None if config.city_filter is None else ExampleFilter.parse(config.city_filter)
-    before: tuple[Examples, Examples, Alignment] | None = None
-    with closing(prefetch(steps, partial(_load, one, other))) as reading:
-        for step, (first, second) in reading:
-            fields = {first.id_field, second.id_field} - {None, POSITION}
-            if len(fields) > 1:
-                raise InputError(
-                    f"step {step}: the examples of exp1 are named by {first.id_field}, those of "
-                    f"exp2 by {second.id_field}: which are the same cannot be known"
-                )
-            both = first.examples, second.examples
-            if before is None or before[0] is not both[0] or before[1] is not both[1]:
-                alignment = align(*both, examples)
-                if before is not None and set(alignment.ids) != set(before[2].ids):
-                    changed = sorted(set(alignment.ids) ^ set(before[2].ids))
-                    raise InputError(
-                        f"step {step}: the examples that exp1 and exp2 have in common are not "
-                        f"those of the steps before: {len(changed)} are there at one of them only, "
-                        f"'{changed[0]}' for one; the values of one timeline must be of the same "
-                        "examples (choose steps by checkpoint_steps)"
-                    )
-                before = *both, alignment
-            alignment = before[2]
-            yield _Step(
-                step,
-                first.values[alignment.first],
-                second.values[alignment.second],
-                alignment,
-                by_position=first.examples.positional_ids,
+class _Reader:
+    """Reads both models step by step; all steps must have the same examples."""
+
+    def __init__(self, config: PairConfig, one: PairModel, other: PairModel) -> None:
+        self._models = (one, other)
+        self._matcher = ExampleMatcher(config.city_filter)
+        self._ids: frozenset[str] = frozenset()
+
+    def read(self, step: int) -> _Rows:
+        self._require_one_id_field(step)
+        where = f"the pair at step {step}"
+        members = [(model.source, model.source.info(model.key(step))) for model in self._models]
+        try:
+            examples = self._matcher.match(members, where)
+        except FilterError as error:
+            raise FilterError(f"city_filter: {error}") from None
+        shortage = examples.shortage("biased", where)
+        if shortage is not None:
+            raise InputError(shortage)
+        self._require_same_examples(step, examples.rows[0])
+        x, y = (
+            model.source.read(model.key(step), rows=rows)
+            for model, rows in zip(self._models, examples.rows, strict=True)
+        )
+        return _Rows(x, y, examples)
+
+    def _require_one_id_field(self, step: int) -> None:
+        fields = [
+            model.source.id_field(model.key(step))
+            for model in self._models
+            if isinstance(model.source, CheckpointTree)
+        ]
+        if len(set(fields) - {None}) > 1:
+            raise InputError(
+                f"step {step}: the examples of exp1 are named by {fields[0]}, those of exp2 by "
+                f"{fields[1]}: which are the same cannot be known"
             )
 
+    def _require_same_examples(self, step: int, rows: NDArray[np.int64] | None) -> None:
+        first = self._models[0]
+        ids = first.source.examples(first.key(step)).ids
+        kept = frozenset((ids if rows is None else ids[rows]).tolist())
+        changed = sorted(kept ^ (self._ids or kept))
+        if changed:
+            raise InputError(
+                f"step {step}: exp1 and exp2 have other examples in common than at the steps "
+                f"before: {len(changed)} are there at one of them only, '{changed[0]}' for one; "
+                "all values of a timeline must use the same examples (choose steps by "
+                "checkpoint_steps)"
+            )
+        self._ids = kept
 
-def _load(one: Side, other: Side, step: int) -> tuple[SideStep, SideStep]:
-    return one.read(step), other.read(step)
+
+def _compared(
+    step: int, x: NDArray[Any], y: NDArray[Any], config: PairConfig
+) -> tuple[PairPoint, str]:
+    """Return the similarity at a step, and the device that computed it."""
+    if config.kernel_type == "rbf":
+        kernels = kernel_cka(x, y)
+        reasons = undefined_text(kernels.undefined)
+        return PairPoint(step, kernels.cka, reasons, kernels.bandwidths), "cpu"
+    device = "auto" if config.use_gpu else "cpu"
+    linear = compare({"exp1": x, "exp2": y}, estimator="biased", precision="float64", device=device)
+    point = PairPoint(step, float(linear.biased[0, 1]), undefined_text(linear.undefined))
+    return point, str(linear.provenance["device"])
+
+
+def _reasons(dropped: Mapping[str, int]) -> dict[str, int]:
+    """Return how many rows are left out, for the two reasons that a pair distinguishes."""
+    outside = dropped.get(OUTSIDE, 0) + dropped.get(DISPUTED, 0)
+    counts = {OUTSIDE: outside, ELSEWHERE: dropped.get(NOT_EVERYWHERE, 0)}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def _require_two(config: PairConfig) -> None:
     one, other = config.exp1, config.exp2
     if one.name == other.name:
-        raise InputError(f"exp1 and exp2 are both called {one.name!r}; expected two models")
+        raise InputError(f"exp1 and exp2 are both named {one.name!r}; expected two models")
     folders = [side.repr_dir.resolve() for side in (one, other)]
     if folders[0] == folders[1] and not is_store(folders[0]):
         raise InputError(f"exp1 and exp2 are the same representations: {folders[0]}")

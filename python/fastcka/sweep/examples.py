@@ -1,26 +1,27 @@
-"""The examples of a group: those that all its representations have and the filter keeps, by id.
+"""The examples that representations have in common and a filter keeps, matched by id.
 
-Rows are matched by the ids of their examples, never by position. The order of a group's examples is
-the order in which its first representation (the first in the store's order) holds them; rows of the
-others are taken in that order. Which examples are left out, and why:
+Rows are matched by the ids of their examples, never by position. The examples have the order in
+which the first representation holds them; rows of the others are read in that order. There are
+three reasons to leave an example out:
 
 - *outside the filter*: the filter drops it wherever it occurs;
 - *not in every representation of the group*: the filter keeps it where it occurs;
 - *outside the filter in some representations of the group only*: all have it, and their columns do
   not agree on it.
 
-An id that stands twice in a file is an error of the store. Ids that only name positions match only
-others of that kind from a representation with as many rows; any other group is refused.
+A store refuses a file in which an id occurs twice. Ids that only name positions match only ids of
+the same kind from a representation with as many rows; anything else is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastcka.errors import FilterError, SweepError
+from fastcka.core.estimators import MIN_EXAMPLES
+from fastcka.errors import FilterError, InputError
 from fastcka.store import ExampleFilter, ids_digest
 from fastcka.store.joining import GIVE_IDS, NamedRows, join_refusal
 
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastcka.store import LayerInfo, Store
+    from fastcka.core.estimators import Estimator
     from fastcka.store.filters import Verdicts
+    from fastcka.sweep.source import RowsInfo, Source
+
+    Member = tuple[Source, RowsInfo]
 
 OUTSIDE = "outside the filter"
 NOT_EVERYWHERE = "not in every representation of the group"
@@ -38,22 +42,22 @@ DISPUTED = "outside the filter in some representations of the group only"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GroupExamples:
-    """The examples that a group uses.
+class MatchedExamples:
+    """The examples that some representations have in common.
 
     Attributes
     ----------
     n_examples
-        How many there are.
+        Number of examples.
     digest
-        Of their ids in their order: what the store would say of a file that held just these.
+        Digest of their ids in their order, as a store has it for a file of just these examples.
     rows
-        For each representation the positions of their rows, (n_examples,), in their order; None
-        where that is all rows as they are stored, which need no gathering.
-    n_dropped
-        For each representation, how many of its rows are left out.
+        For each representation the positions of their rows, (n_examples,), in their order; None if
+        these are all rows in the order of the file.
+    rows_dropped
+        For each representation, reason -> number of its rows that are left out.
     dropped
-        Reason -> how many examples of the group are left out, each id counted once.
+        Reason -> number of examples that are left out, each id counted once.
     positional_ids
         Whether rows are matched by position, because none of the representations has ids.
     """
@@ -61,9 +65,14 @@ class GroupExamples:
     n_examples: int
     digest: str
     rows: tuple[NDArray[np.int64] | None, ...]
-    n_dropped: tuple[int, ...]
-    dropped: dict[str, int] = field(default_factory=dict)
-    positional_ids: bool = False
+    rows_dropped: tuple[Mapping[str, int], ...]
+    dropped: Mapping[str, int]
+    positional_ids: bool
+
+    @property
+    def n_dropped(self) -> tuple[int, ...]:
+        """For each representation, the number of its rows that are left out."""
+        return tuple(sum(counts.values()) for counts in self.rows_dropped)
 
     @property
     def shared(self) -> bool:
@@ -72,8 +81,19 @@ class GroupExamples:
 
     @property
     def dropped_text(self) -> str:
-        """The reasons in one line, ``87 outside the filter``; empty where nothing is left out."""
+        """The reasons in one line, ``87 outside the filter``; empty if nothing is left out."""
         return "; ".join(f"{count} {reason}" for reason, count in self.dropped.items())
+
+    def shortage(self, estimator: Estimator, where: str) -> str | None:
+        """Return why these are too few for an estimator; None if they suffice."""
+        needed = MIN_EXAMPLES[estimator]
+        if self.n_examples >= needed:
+            return None
+        without = f" (without {self.dropped_text})" if self.dropped else ""
+        return (
+            f"'{estimator}' needs at least {needed} examples, and {where} has "
+            f"{self.n_examples}{without}"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,16 +104,20 @@ class _Listed:
     inside: NDArray[np.bool_]
 
 
-class Alignment:
-    """Finds the examples of groups.
+class ExampleMatcher:
+    """Finds the examples that representations have in common.
 
-    The ids of a file are parsed, and the filter is matched, once for each distinct list of examples
-    (ids in their order, with what the filter's columns hold), however many representations have it;
-    where all of a group have the same ids in the same order and nothing is filtered, never.
+    The ids of a file are parsed, and the filter is applied, once for each distinct list of examples
+    (ids in their order, with the values of the filter's columns), however many representations have
+    it. Nothing is parsed for representations with the same ids in the same order and no filter.
+
+    Parameters
+    ----------
+    text
+        An `ExampleFilter` as text; None to keep every example.
     """
 
-    def __init__(self, store: Store, text: str | None) -> None:
-        self._store = store
+    def __init__(self, text: str | None) -> None:
         self._filter = None if text is None else ExampleFilter.parse(text)
         fields = () if self._filter is None else self._filter.fields
         self._columns = [name for name in dict.fromkeys(fields) if name != "id"]
@@ -102,144 +126,152 @@ class Alignment:
         self._numbers: dict[str, int] = {}
         self._marks: dict[tuple[str, int], str] = {}
         self._listed: dict[str, _Listed] = {}
-        self._groups: dict[tuple[str, ...], GroupExamples] = {}
+        self._matched: dict[tuple[str, ...], MatchedExamples] = {}
 
-    def of(self, infos: Sequence[LayerInfo], group: str) -> GroupExamples:
-        """Return the examples of a group, which ``group`` names in errors.
+    def match(self, members: Sequence[Member], where: str) -> MatchedExamples:
+        """Return the examples that all ``members``, called ``where`` in errors, have in common.
 
         Raises
         ------
-        SweepError
-            The filter cannot be applied to a representation, no example is left, or ids that only
-            name positions would be matched with others.
+        FilterError
+            The filter cannot be applied to a representation, or keeps no example.
+        InputError
+            No example is in all representations, or ids that only name positions would be matched
+            with others.
         StoreError
             The examples of a file cannot be read.
         """
         refusal = join_refusal(
-            [NamedRows(str(info.key), info.n_examples, info.positional_ids) for info in infos]
+            [NamedRows(str(info.key), info.n_examples, info.positional_ids) for _, info in members]
         )
         if refusal is not None:
-            raise SweepError(
-                f"group '{group}': {refusal}; or keep such representations apart by exclude or by "
-                "a field of compare.within"
-            )
-        marks = tuple(self._mark(info) for info in infos)
-        if marks not in self._groups:
+            raise InputError(f"{where}: {refusal}")
+        marks = tuple(self._mark(*member) for member in members)
+        if marks not in self._matched:
             if self._filter is None and len(set(marks)) == 1:
-                found = _as_stored(infos)
+                self._matched[marks] = _as_stored(members)
             else:
-                found = self._aligned(infos, marks, group)
-            self._groups[marks] = found
-        return self._groups[marks]
+                self._matched[marks] = self._match(members, marks, where)
+        return self._matched[marks]
 
-    def _mark(self, info: LayerInfo) -> str:
-        """Return what tells lists of examples apart."""
+    def _mark(self, source: Source, info: RowsInfo) -> str:
+        """Return a text that is equal only for equal lists of examples."""
         if not self._columns:
             return info.examples_digest
         model, step, _ = info.key
         if (model, step) not in self._marks:
-            mark = self._store.examples_fingerprint(info.key, self._columns)
+            mark = source.examples_fingerprint(info.key, self._columns)
             self._marks[model, step] = mark
         return self._marks[model, step]
 
-    def _aligned(
-        self, infos: Sequence[LayerInfo], marks: Sequence[str], group: str
-    ) -> GroupExamples:
-        by_mark = dict(zip(marks, infos, strict=True))
-        lists = {mark: self._list(mark, info) for mark, info in by_mark.items()}
+    def _match(
+        self, members: Sequence[Member], marks: Sequence[str], where: str
+    ) -> MatchedExamples:
+        by_mark = dict(zip(marks, members, strict=True))
+        lists = {mark: self._list(mark, *member) for mark, member in by_mark.items()}
         present = np.zeros(len(self._numbers), dtype=np.int64)
         inside = np.zeros_like(present)
-        for own in lists.values():
-            present[own.numbers] += 1
-            inside[own.numbers[own.inside]] += 1
-        counts = {
+        for listed in lists.values():
+            present[listed.numbers] += 1
+            inside[listed.numbers[listed.inside]] += 1
+        reasons = {
             OUTSIDE: (present > 0) & (inside == 0),
             NOT_EVERYWHERE: (inside > 0) & (present < len(lists)),
             DISPUTED: (inside > 0) & (present == len(lists)) & (inside < len(lists)),
         }
-        dropped = {reason: int(np.count_nonzero(where)) for reason, where in counts.items()}
+        dropped = _counts(reasons)
         names = list(self._numbers)
-        if infos[0].positional_ids and dropped[DISPUTED]:
-            row = names[int(np.flatnonzero(counts[DISPUTED])[0])]
-            raise SweepError(
-                f"group '{group}': no representation has example ids, so rows are matched by "
+        if members[0][1].positional_ids and DISPUTED in dropped:
+            row = names[int(np.flatnonzero(reasons[DISPUTED])[0])]
+            raise InputError(
+                f"{where}: no representation has example ids, so rows are matched by "
                 f"position, but the filter '{self._filter}' keeps row {row} in some of them only "
                 f"({dropped[DISPUTED]} such rows): they are not of the same examples; {GIVE_IDS}"
             )
         first = lists[marks[0]].numbers
         kept = first[inside[first] == len(lists)]
         if not len(kept):
-            raise SweepError(self._why_empty(infos, lists, marks, present, group))
-        rows = {mark: _rows_of(own.numbers, kept, len(present)) for mark, own in lists.items()}
-        return GroupExamples(
+            if (present == len(lists)).any():
+                raise FilterError(
+                    f"the filter '{self._filter}' keeps no example of {where} that all its "
+                    "representations have"
+                )
+            raise InputError(
+                self._nothing_in_common(members, [lists[mark] for mark in marks], where)
+            )
+        rows = {
+            mark: _rows_of(listed.numbers, kept, len(present)) for mark, listed in lists.items()
+        }
+        counts = {
+            mark: _counts({reason: mask[listed.numbers] for reason, mask in reasons.items()})
+            for mark, listed in lists.items()
+        }
+        return MatchedExamples(
             n_examples=len(kept),
             digest=ids_digest([names[number] for number in kept.tolist()]),
             rows=tuple(rows[mark] for mark in marks),
-            n_dropped=tuple(len(lists[mark].numbers) - len(kept) for mark in marks),
-            dropped={reason: count for reason, count in dropped.items() if count},
-            positional_ids=infos[0].positional_ids,
+            rows_dropped=tuple(counts[mark] for mark in marks),
+            dropped=dropped,
+            positional_ids=members[0][1].positional_ids,
         )
 
-    def _list(self, mark: str, info: LayerInfo) -> _Listed:
+    def _list(self, mark: str, source: Source, info: RowsInfo) -> _Listed:
         if mark not in self._listed:
-            examples = self._store.examples(info.key)
+            examples = source.examples(info.key)
             inside = np.ones(len(examples.ids), dtype=np.bool_)
             if self._filter is not None:
                 try:
                     inside = self._filter.apply(examples, self._verdicts).mask
                 except FilterError as error:
-                    raise SweepError(f"examples: {error}; in the examples of {info.key}") from None
+                    raise FilterError(f"{error}; in the examples of {info.key}") from None
             known = self._numbers
             numbers = [known.setdefault(name, len(known)) for name in examples.ids.tolist()]
             self._listed[mark] = _Listed(np.array(numbers, dtype=np.int64), inside)
         return self._listed[mark]
 
-    def _why_empty(
-        self,
-        infos: Sequence[LayerInfo],
-        lists: Mapping[str, _Listed],
-        marks: Sequence[str],
-        present: NDArray[np.int64],
-        group: str,
+    def _nothing_in_common(
+        self, members: Sequence[Member], lists: Sequence[_Listed], where: str
     ) -> str:
-        if (present == len(lists)).any():
-            return (
-                f"examples: the filter '{self._filter}' keeps no example of group '{group}' that "
-                "all its representations have"
-            )
-        first = lists[marks[0]].numbers
-        shared = [len(np.intersect1d(first, lists[mark].numbers)) for mark in marks]
+        first = lists[0].numbers
+        shared = [len(np.intersect1d(first, listed.numbers)) for listed in lists]
         least = int(np.argmin(shared))
         names = list(self._numbers)
         return (
-            f"group '{group}': no example is in all its representations; {infos[least].key} has "
-            f"{shared[least]} of the {len(first)} ids of {infos[0].key} (the first of each: "
-            f"'{names[lists[marks[least]].numbers[0]]}' and '{names[first[0]]}'); import them "
-            "with the same ids, or keep them apart by a field of compare.within"
+            f"{where}: no example is in all its representations; {members[least][1].key} has "
+            f"{shared[least]} of the {len(first)} ids of {members[0][1].key} (the first of each: "
+            f"'{names[lists[least].numbers[0]]}' and '{names[first[0]]}'); import them with the "
+            "same ids"
         )
 
 
-def examples_text(groups: Iterable[GroupExamples]) -> str:
-    """Return how many examples the groups use and leave out, in words."""
-    groups = list(groups)
-    text = f"{_span([own.n_examples for own in groups])} in each group"
+def examples_text(matched: Iterable[MatchedExamples]) -> str:
+    """Return how many examples the groups of a sweep use and leave out, in words."""
+    groups = list(matched)
+    text = f"{_span([examples.n_examples for examples in groups])} in each group"
     for reason in (OUTSIDE, NOT_EVERYWHERE, DISPUTED):
-        counts = [own.dropped.get(reason, 0) for own in groups]
+        counts = [examples.dropped.get(reason, 0) for examples in groups]
         if any(counts):
             text += f"\n{_span(counts)} left out: {reason}"
-    by_position = sum(group.positional_ids for group in groups)
+    by_position = sum(examples.positional_ids for examples in groups)
     if by_position:
         text += f"\nno ids in {by_position:,} of {len(groups):,} groups: rows matched by position"
     return text
 
 
-def _as_stored(infos: Sequence[LayerInfo]) -> GroupExamples:
-    first = infos[0]
-    return GroupExamples(
+def _counts(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, int]:
+    """Return the number of examples for each reason that occurs."""
+    counts = {reason: int(np.count_nonzero(mask)) for reason, mask in masks.items()}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _as_stored(members: Sequence[Member]) -> MatchedExamples:
+    _, first = members[0]
+    return MatchedExamples(
         n_examples=first.n_examples,
         digest=first.examples_digest,
-        rows=(None,) * len(infos),
-        n_dropped=(0,) * len(infos),
+        rows=(None,) * len(members),
+        rows_dropped=({},) * len(members),
+        dropped={},
         positional_ids=first.positional_ids,
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastcka.core import CudaPlan, PassPlan, StagedRepresentation
 from fastcka.store import STORED_DTYPES, Key
-from fastcka.sweep.examples import GroupExamples
+from fastcka.sweep.examples import MatchedExamples
 from fastcka.sweep.labels import Labels, group_name
 
 
@@ -68,7 +68,7 @@ class GroupPlan:
     fields: dict[str, Any]
     representations: tuple[Representation, ...]
     pairs: NDArray[np.int64]
-    examples: GroupExamples
+    examples: MatchedExamples
     pass_plan: PassPlan | CudaPlan
 
     @property

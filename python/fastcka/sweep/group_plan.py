@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastcka.core import plan_pass, require_device
-from fastcka.core.estimators import MIN_EXAMPLES
-from fastcka.errors import DeviceError, SweepError
+from fastcka.errors import DeviceError, FilterError, InputError, SweepError
 from fastcka.store import Key
-from fastcka.sweep.examples import Alignment
+from fastcka.sweep.examples import ExampleMatcher
 from fastcka.sweep.group import GroupPlan, Representation
 from fastcka.sweep.labels import group_name
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from fastcka.store import Store
     from fastcka.sweep.config import SweepConfig
+    from fastcka.sweep.examples import MatchedExamples, Member
     from fastcka.sweep.labels import Labels
     from fastcka.sweep.pairs import LabelGroup
 
@@ -39,12 +39,12 @@ def plan_groups(
         A group has too few examples that all its representations have and the filter keeps, or the
         filter cannot be applied.
     """
-    alignment = Alignment(store, config.examples)
+    matcher = ExampleMatcher(config.examples)
     device = config.device
     if why_not_here(device) is not None:
         device = "cpu"  # a sweep is often planned on another machine than it runs on
     return tuple(
-        _plan_group(position, group, labels, within, store, config, alignment, device, threads)
+        _plan_group(position, group, labels, within, store, config, matcher, device, threads)
         for position, group in enumerate(groups)
     )
 
@@ -65,25 +65,23 @@ def _plan_group(
     within: Sequence[str],
     store: Store,
     config: SweepConfig,
-    alignment: Alignment,
+    matcher: ExampleMatcher,
     device: str,
     threads: int,
 ) -> GroupPlan:
     members = [labels[member] for member in group.members]
-    infos = [store.info(Key(own["model"], own["step"], own["layer"])) for own in members]
+    infos = [store.info(Key(label["model"], label["step"], label["layer"])) for label in members]
     fields = {field: members[0][field] for field in within}
-    examples = alignment.of(infos, group_name(fields))
-    needed = MIN_EXAMPLES[config.estimator]
-    if examples.n_examples < needed:
-        without = f" (without {examples.dropped_text})" if examples.dropped else ""
-        raise SweepError(
-            f"estimator: '{config.estimator}' needs at least {needed} examples, and group "
-            f"'{group_name(fields)}' has {examples.n_examples}{without}"
-        )
+    examples = _examples(
+        [(store, info) for info in infos], f"group '{group_name(fields)}'", matcher
+    )
+    shortage = examples.shortage(config.estimator, f"group '{group_name(fields)}'")
+    if shortage is not None:
+        raise SweepError(f"estimator: {shortage}")
     representations = tuple(
         Representation(
             info.key,
-            own,
+            label,
             info.n_features,
             info.dtype,
             info.digest,
@@ -91,7 +89,7 @@ def _plan_group(
             info.examples_digest,
             staged=config.precision != "float64" and info.dtype != "float64",
         )
-        for own, info in zip(members, infos, strict=True)
+        for label, info in zip(members, infos, strict=True)
     )
     return GroupPlan(
         position=position,
@@ -109,3 +107,15 @@ def _plan_group(
             device=device,
         ),
     )
+
+
+def _examples(members: Sequence[Member], where: str, matcher: ExampleMatcher) -> MatchedExamples:
+    try:
+        return matcher.match(members, where)
+    except FilterError as error:
+        raise SweepError(f"examples: {error}") from None
+    except InputError as error:
+        raise SweepError(
+            f"{error}; or keep such representations apart by exclude or by a field of "
+            "compare.within"
+        ) from None

@@ -14,6 +14,7 @@ from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
 from fastcka.sweep.dropped import left_out_text
 from fastcka.sweep.examples import examples_text
+from fastcka.sweep.exporter import exporter_of
 from fastcka.sweep.folder import require_usable
 from fastcka.sweep.group import GroupPlan, Representation
 from fastcka.sweep.group_plan import plan_groups, why_not_here
@@ -26,7 +27,6 @@ from fastcka.sweep.labels import (
     require_visible_keys,
 )
 from fastcka.sweep.memory import memory_of, memory_text
-from fastcka.sweep.pair_configs import OF_GROUP, planned_pairs
 from fastcka.sweep.pairs import derivation_text, form_groups
 from fastcka.sweep.rules import pair_rules, require_consistent, require_rule_fields
 from fastcka.sweep.selection import keep_sides, require_readable, select_labels
@@ -257,10 +257,9 @@ def plan_sweep(
         ),
     )
     header(plan)  # a table with two columns of one name is refused before anything is computed
-    if config.export == "pairs":
-        planned_pairs(plan, store)
-        if not all(group.examples.shared for group in groups):
-            plan.explanations.append(f"export: pairs: {OF_GROUP}")
+    exporter = exporter_of(config)
+    if exporter is not None:
+        plan.explanations.extend(exporter.check_export(plan, store))
     return plan
 
 

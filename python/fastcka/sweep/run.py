@@ -14,6 +14,7 @@ from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
 from fastcka.sweep.compute import Computed, compute_groups
 from fastcka.sweep.config import SweepConfig, load_sweep
+from fastcka.sweep.exporter import exporter_of
 from fastcka.sweep.exports import Exports, remove_stale, write_results
 from fastcka.sweep.figures import draw_figures
 from fastcka.sweep.folder import (
@@ -28,7 +29,6 @@ from fastcka.sweep.group import GroupPlan
 from fastcka.sweep.ledger import Ledger, group_identity
 from fastcka.sweep.ledgers import adopt_shards, groups_held
 from fastcka.sweep.memory import memory_of
-from fastcka.sweep.pair_export import write_pair_folders
 from fastcka.sweep.plan import SweepPlan, plan_sweep
 from fastcka.sweep.record import (
     failures,
@@ -229,8 +229,9 @@ class _Run:
         # Until it is written anew: whatever ends this run, no file is taken for what it was before.
         (output / RUN).unlink(missing_ok=True)
         exports = write_results(plan, ledger, output, files, computed.failed)
-        if plan.config.export == "pairs":
-            write_pair_folders(plan, self.store, ledger, computed.failed)
+        exporter = exporter_of(plan.config)
+        if exporter is not None:
+            exporter.write_export(plan, self.store, ledger, computed.failed)
         self.end_lap("export")
         draw_figures(plan, ledger, output, files, exports)
         remove_stale(output, exports)

@@ -1,4 +1,4 @@
-"""Pairs of a sweep whose group does not have the same examples everywhere: said, not silent."""
+"""Pairs of a sweep whose group does not have the same examples everywhere: the summary notes it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from fastcka.sweep.config import SweepConfig
 
 
 @pytest.fixture
-def sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastcka.sweep.figures._draw", lambda *arguments: None)
-
+def sweep(tmp_path, no_figures):
     def make(lacking, steps=(0,)):
         """Three models of 20 examples; `lacking` maps (model, step) to ids that it has not."""
         with create_store(tmp_path / "store") as store:
@@ -46,8 +44,10 @@ def test_the_summary_says_whose_examples_they_are(sweep, lacking):
         (config.output / "pairs" / "a_vs_b" / "layer3" / "summary.json").read_text()
     )
     assert summary["n_cities"] == (18 if lacking else 20)
-    said = any("all models of the sweep's group" in note for note in summary["notes"])
-    assert said == bool(lacking)
+    left_out = {"not in every representation of the group": 2} if lacking else {}
+    assert summary["dropped"] == {"exp1": left_out, "exp2": left_out}
+    noted = any("all models of the sweep's group" in note for note in summary["notes"])
+    assert noted == bool(lacking)
     assert ("all models of the sweep's group" in plan.facts()["derivation"]) == bool(lacking)
 
 
@@ -55,3 +55,16 @@ def test_a_timeline_of_other_examples_is_refused_by_the_plan(sweep):
     config = sweep({("c", 1): (3, 7)}, steps=(0, 1))
     with pytest.raises(SweepError, match="20 at step 0, 18 at step 1"):
         plan_sweep(config)
+
+
+def test_each_model_has_its_reasons(sweep):
+    """In the group of three, b lacks one example that the others have, and the filter drops one."""
+    config = sweep({("b", 0): (3,), ("c", 0): (7,)})
+    run_sweep(config.model_copy(update={"examples": "id:^(?!9$)"}))
+    summary = json.loads(
+        (config.output / "pairs" / "a_vs_b" / "layer3" / "summary.json").read_text()
+    )
+    assert summary["dropped"] == {
+        "exp1": {"outside the filter": 1, "not in every representation of the group": 2},
+        "exp2": {"outside the filter": 1, "not in every representation of the group": 1},
+    }

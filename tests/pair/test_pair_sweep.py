@@ -16,13 +16,13 @@ import oracle
 from checkpoint_trees import checkpoint_folder, cities, values_of, write_checkpoint
 from fastcka.errors import InputError, SweepError
 from fastcka.pair import load_pair, run_pair
+from fastcka.pair.emit import emit_pairs
+from fastcka.pair.export import write_export
+from fastcka.pair.planned import planned_pairs
+from fastcka.pair.scripts import divided
 from fastcka.store import create_store, import_tree, open_store
 from fastcka.sweep import load_sweep, plan_sweep, run_sweep
 from fastcka.sweep.ledger import Ledger
-from fastcka.sweep.pair_configs import planned_pairs
-from fastcka.sweep.pair_emit import emit_pairs
-from fastcka.sweep.pair_export import write_pair_folders
-from fastcka.sweep.pair_scripts import divided
 
 FILTER = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
 SEEDS = ("orig", 1, 2)
@@ -111,7 +111,7 @@ def test_the_configurations(sweep, world, tmp_path):
     ]
     assert plan.comparisons == len(names)
     assert sorted(pair.folder for pair in pairs) == sorted(names)
-    (pair,) = (own for own in pairs if own.folder == "pt2-2_vs_pt2-10_seed1/layer3")
+    (pair,) = (planned for planned in pairs if planned.folder == "pt2-2_vs_pt2-10_seed1/layer3")
     assert pair.file_name == "pt2-2_vs_pt2-10_seed1_layer3.yaml"
     folders = [
         checkpoint_folder(world / "tree", m, 3, 0, prompt="angle").parent
@@ -150,43 +150,30 @@ def test_the_steps(sweep, steps, listed, final, compared):
 
 
 @pytest.mark.parametrize(
-    ("compare", "said"),
+    ("compare", "expected"),
     [
         ({"within": ["family"]}, "of two layers"),
         ({"within": ["layer"], "steps": "all"}, "at two steps"),
         ({"within": ["model"], "differ": ["layer"], "ascending": [], "order": {}}, "with itself"),
     ],
 )
-def test_what_is_no_pair(sweep, compare, said):
-    with pytest.raises(SweepError, match=said):
+def test_what_is_no_pair(sweep, compare, expected):
+    with pytest.raises(SweepError, match=expected):
         pairs_of(sweep(compare=compare))
-
-
-def test_a_pair_reads_what_the_sweep_reads(sweep, tmp_path):
-    """Both ways give the brute-force value, and the same files in the same places."""
-    _, pairs = pairs_of(sweep(compare={"steps": "all", "within": ["layer", "step"]}))
-    computed = {pair.folder: run_pair(pair.config) for pair in pairs[:3]}
-    for folder, run in computed.items():
-        assert run.output == tmp_path / "out" / "pairs" / folder
-        for point in run.result.points:
-            config = run.summary
-            value, kept = expected(config["exp1"], config["exp2"], config["layer"], point.step)
-            assert point.cka == pytest.approx(value, abs=1e-12)
-            assert config["n_cities"] == kept
 
 
 def exported(path):
     """Run the sweep; return folder -> (summary, csv, config) of each pair."""
     result = run_sweep(path)
-    found = {}
+    folders = {}
     for summary in (result.output / "pairs").glob("*/*/summary.json"):
         folder = summary.parent
-        found["/".join(folder.parts[-2:])] = (
+        folders["/".join(folder.parts[-2:])] = (
             json.loads(summary.read_text(), parse_constant=pytest.fail),
             (folder / "cka_timeline.csv").read_text(),
             (folder / "config.yaml").read_text(),
         )
-    return found
+    return folders
 
 
 @pytest.mark.parametrize(
@@ -197,33 +184,37 @@ def exported(path):
 def test_the_same_from_the_ledger_and_by_pairs(sweep, tmp_path, compare, no_figures):
     path = sweep(compare=compare)
     _, pairs = pairs_of(path)
-    found = exported(path)
-    assert set(found) == {pair.folder for pair in pairs}
+    written = exported(path)
+    assert set(written) == {pair.folder for pair in pairs}
     for pair in pairs[::5]:
-        summary, table, text = found[pair.folder]
-        run = run_pair(pair.config, overwrite=True)  # into the same place
+        summary, table, text = written[pair.folder]
+        run = run_pair(pair.config, overwrite=True)
+        assert run.output == tmp_path / "out" / "pairs" / pair.folder
         assert (run.output / "config.yaml").read_text() == text
         assert summary.keys() == run.summary.keys()
         for name, value in summary.items():
             if name.endswith("_cka"):
                 assert value == pytest.approx(run.summary[name], abs=1e-6)
-            elif name not in ("program", "dropped"):
+            elif name != "program":
                 assert value == run.summary[name], name
         dropped = [sum(summary["dropped"][side].values()) for side in ("exp1", "exp2")]
         assert dropped == [60 - summary["n_cities"]] * 2
         rows = [line.split(",") for line in table.splitlines()]
         assert rows[0] == ["step", "cka"]
         assert [int(step) for step, _ in rows[1:]] == [cell.step for cell in pair.cells]
-        for step, cka in rows[1:]:
-            value, _ = expected(summary["exp1"], summary["exp2"], summary["layer"], int(step))
+        for (step, cka), point in zip(rows[1:], run.result.points, strict=True):
+            names = summary["exp1"], summary["exp2"], summary["layer"]
+            value, n_examples = expected(*names, int(step))
+            assert point.cka == pytest.approx(value, abs=1e-12)
             assert float(cka) == pytest.approx(value, abs=1e-6)
+            assert summary["n_cities"] == n_examples
 
 
 def test_another_sweep_replaces_its_own_pairs_only(sweep, tmp_path, no_figures):
     both = exported(sweep())
     pairs = tmp_path / "out" / "pairs"
     by_hand = pairs / "pt2-2_vs_pt2-3_seed1" / "layer4"
-    (pair,) = (own for own in pairs_of(sweep())[1] if own.config.output_dir == by_hand)
+    (pair,) = (planned for planned in pairs_of(sweep())[1] if planned.config.output_dir == by_hand)
     run_pair(pair.config, overwrite=True)
     stamps = {path: path.stat().st_mtime_ns for path in pairs.glob("*/layer3/*")}
     left = exported(sweep(select={"layer": ["3"]}))
@@ -241,8 +232,8 @@ def test_a_pair_of_a_failed_group_has_no_folder(sweep, tmp_path, no_figures):
     failed = {group.position for group in plan.groups if group.fields == {"layer": "3", "step": 0}}
     assert len(failed) == 1
     with open_store(plan.config.store) as store, Ledger(tmp_path / "out/ledger.sqlite") as ledger:
-        assert write_pair_folders(plan, store, ledger, failed) == 9
-    left = {"/".join(own.parts[-3:-1]) for own in tmp_path.glob("out/pairs/*/*/summary.json")}
+        assert write_export(plan, store, ledger, failed) == 9
+    left = {"/".join(path.parts[-3:-1]) for path in tmp_path.glob("out/pairs/*/*/summary.json")}
     assert left == {name for name in everything if name.endswith("layer4")}
 
 

@@ -1,8 +1,7 @@
 """``export: pairs``: a folder for each pair of models, from the values in the ledger.
 
-The folders are those that `fastcka pair` writes. Below ``pairs/`` of a sweep's output they are
-always those of the sweep that ran last: what an earlier run left of other pairs is removed, and
-what `fastcka pair` wrote of other pairs stays.
+The folders have the files that `fastcka pair` writes. A run removes the folders below ``pairs/``
+that an earlier run wrote for other pairs. Folders that `fastcka pair` wrote for other pairs stay.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import LedgerError
 from fastcka.pair.folder import write_folder
-from fastcka.pair.results import FILES, SUMMARY, PairPoint, PairResult, result_files
+from fastcka.pair.planned import GROUP_EXAMPLES, PairCell, PlannedPair, planned_pairs
+from fastcka.pair.results import FILES, SUMMARY, PairPoint, PairResult, result_files, undefined_text
 from fastcka.sweep.exports import undefined_reasons
 from fastcka.sweep.folder import PAIRS
 from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
-from fastcka.sweep.pair_configs import OF_GROUP, PairCell, PlannedPair, planned_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -29,15 +28,26 @@ if TYPE_CHECKING:
 PROGRAM: Final = "fastcka run"
 
 
-def write_pair_folders(
-    plan: SweepPlan, store: Store, ledger: Ledger, failed: Container[int] = ()
-) -> int:
-    """Write the folder of each pair beside the ledger; those that would not change are left alone.
+def check_export(plan: SweepPlan, store: Store) -> list[str]:
+    """Plan the pairs of a sweep, and return what a reader of their folders should know.
+
+    Raises
+    ------
+    SweepError
+        The sweep has comparisons that are no pairs; see `planned_pairs`.
+    """
+    planned_pairs(plan, store)
+    shared = all(group.examples.shared for group in plan.groups)
+    return [] if shared else [f"export: pairs: {GROUP_EXAMPLES}"]
+
+
+def write_export(plan: SweepPlan, store: Store, ledger: Ledger, failed: Container[int] = ()) -> int:
+    """Write the folder of each pair next to the ledger, unless it would not change.
 
     Parameters
     ----------
     plan, store, ledger
-        What was asked for, its store, and the values, in the (claimed) folder of the results.
+        The sweep, its store, and the values, in the (claimed) folder of the results.
     failed
         Positions of the groups that have no values. A pair that needs one of them has no folder.
 
@@ -73,9 +83,9 @@ def write_pair_folders(
     place = ledger.path.parent / PAIRS
     written = set()
     for pair in pairs:
-        own = sorted(points[pair.folder], key=lambda point: point.step)
-        if len(own) == len(pair.cells):
-            files = result_files(pair.config, _result(pair, own, devices[pair.folder]))
+        computed = sorted(points[pair.folder], key=lambda point: point.step)
+        if len(computed) == len(pair.cells):
+            files = result_files(pair.config, _result(pair, computed, devices[pair.folder]))
             where = "export: pairs"
             write_folder(place / pair.folder, files, replace=True, known=FILES, where=where)
             written.add(place / pair.folder)
@@ -85,27 +95,27 @@ def write_pair_folders(
     return len(pairs) - len(written)
 
 
-def _point(cell: PairCell, values: GroupValues, reasons: Mapping[int, str]) -> PairPoint:
-    sides = (("exp1", cell.first), ("exp2", cell.second))
-    why = "; ".join(f"{side}: {reasons[at]}" for side, at in sides if at in reasons)
-    return PairPoint(cell.step, float(values.cka_biased[cell.first, cell.second]), why)
+def _point(cell: PairCell, values: GroupValues, undefined: Mapping[int, str]) -> PairPoint:
+    reasons = {
+        position: undefined[member]
+        for position, member in enumerate((cell.first, cell.second))
+        if member in undefined
+    }
+    cka = float(values.cka_biased[cell.first, cell.second])
+    return PairPoint(cell.step, cka, undefined_text(reasons))
 
 
 def _result(pair: PlannedPair, points: Sequence[PairPoint], device: str) -> PairResult:
     last = pair.cells[-1]
     examples = last.group.examples
-    # The group's reasons do not say which of them each of its rows was left out for.
-    reason = " or ".join(examples.dropped)
-    counts = [examples.n_dropped[at] for at in (last.first, last.second)]
-    dropped = [{reason: count} if count else {} for count in counts]
     return PairResult(
         points=points,
         n_examples=examples.n_examples,
         last_steps=pair.last_steps,
-        dropped=(dropped[0], dropped[1]),
+        dropped=(examples.rows_dropped[last.first], examples.rows_dropped[last.second]),
         device=device,
         program=PROGRAM,
-        notes=[] if examples.shared else [OF_GROUP],
+        notes=[] if examples.shared else [GROUP_EXAMPLES],
     )
 
 

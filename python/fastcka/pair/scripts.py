@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from fastcka.sweep.pair_configs import PlannedPair
+    from fastcka.pair.planned import PlannedPair
 
 
 def script_files(
@@ -44,12 +44,12 @@ def script_files(
         raise InputError(f"--chunks: expected 1 to {len(pairs)}, the number of pairs; got {chunks}")
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
     scripts = {}
-    for at, part in enumerate(divided([pair.cost for pair in pairs], chunks), start=1):
-        scripts[f"run_{stem}_chunk{at}.sh"] = _CHUNK.format(
-            title=f"Part {at} of {chunks}: {len(part)} of {len(pairs)} comparisons",
+    for number, part in enumerate(divided([pair.cost for pair in pairs], chunks), start=1):
+        scripts[f"run_{stem}_chunk{number}.sh"] = _CHUNK.format(
+            title=f"Part {number} of {chunks}: {len(part)} of {len(pairs)} comparisons",
             configs=shlex.quote(str(configs)),
-            logs=shlex.quote(str(logs / f"chunk{at}")),
-            part=f"chunk {at} of {chunks}",
+            logs=shlex.quote(str(logs / f"chunk{number}")),
+            part=f"chunk {number} of {chunks}",
             jobs="\n".join(f"    {_job(pairs[position])}" for position in part),
         )
     scripts[f"run_{stem}_{chunks}chunks_parallel.sh"] = _PARALLEL.format(
@@ -59,20 +59,20 @@ def script_files(
 
 
 def divided(costs: Sequence[int], parts: int) -> list[list[int]]:
-    """Return the positions of each part, in order: as many in each, and of these the same cost.
+    """Return the positions in each part, in order, with even numbers and then even costs.
 
-    The dearest are dealt first, one to each part in every round, the dearest of a round to the part
-    that has least.
+    Every round deals one position to each part, the dearest positions first; the dearest of a
+    round goes to the part with the lowest cost so far.
     """
     dearest = sorted(range(len(costs)), key=lambda position: (-costs[position], position))
-    found: list[list[int]] = [[] for _ in range(parts)]
+    dealt: list[list[int]] = [[] for _ in range(parts)]
     loads = [0] * parts
     for start in range(0, len(dearest), parts):
         least = sorted(range(parts), key=lambda part: (loads[part], part))
         for position, part in zip(dearest[start : start + parts], least, strict=False):
-            found[part].append(position)
+            dealt[part].append(position)
             loads[part] += costs[position]
-    return [sorted(part) for part in found]
+    return [sorted(part) for part in dealt]
 
 
 def _job(pair: PlannedPair) -> str:
@@ -82,8 +82,8 @@ def _job(pair: PlannedPair) -> str:
 _CHUNK: Final = """\
 #!/usr/bin/env bash
 # {title}.
-# What has results is not computed again, unless --overwrite is given. FASTCKA="uv run fastcka",
-# say, calls the command in another way.
+# Pairs with results are skipped, unless --overwrite is given. To call fastcka in another way, set
+# FASTCKA, for example FASTCKA="uv run fastcka".
 set -euo pipefail
 
 read -r -a fastcka <<<"${{FASTCKA:-fastcka}}"
@@ -115,8 +115,8 @@ mkdir -p "$logs"
 trap summary EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-for ((at = 0; at < ${{#jobs[@]}}; at += 2)); do
-    config=${{jobs[at]}} results=${{jobs[at + 1]}}
+for ((job = 0; job < ${{#jobs[@]}}; job += 2)); do
+    config=${{jobs[job]}} results=${{jobs[job + 1]}}
     if [[ $again == no && -f $results/summary.json ]]; then
         there=$((there + 1))
         continue
@@ -138,8 +138,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
 logs={logs}
-# The parts share the processors: with a thread for each of these in every part, they would wait
-# for each other.
+# The parts share the processors, so that each of them uses one thread.
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-1}}"
 
 mkdir -p "$logs"
@@ -151,14 +150,14 @@ stop() {{
 }}
 trap 'stop 130' INT
 trap 'stop 143' TERM
-for ((at = 1; at <= {chunks}; at++)); do
-    bash "$here/run_{stem}_chunk$at.sh" "$@" >"$logs/chunk$at.log" 2>&1 &
+for ((chunk = 1; chunk <= {chunks}; chunk++)); do
+    bash "$here/run_{stem}_chunk$chunk.sh" "$@" >"$logs/chunk$chunk.log" 2>&1 &
     parts+=($!)
 done
 failed=0
-for ((at = 1; at <= {chunks}; at++)); do
-    wait "${{parts[at - 1]}}" || failed=$((failed + 1))
-    cat "$logs/chunk$at.log"
+for ((chunk = 1; chunk <= {chunks}; chunk++)); do
+    wait "${{parts[chunk - 1]}}" || failed=$((failed + 1))
+    cat "$logs/chunk$chunk.log"
 done
 printf '%d of {chunks} parts without failures; %d s; logs in %s\\n' \\
     $(({chunks} - failed)) "$SECONDS" "$logs"

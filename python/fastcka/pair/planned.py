@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastcka.errors import SweepError
 from fastcka.pair import PairConfig, PairSide
-from fastcka.pair.sides import opened_side
+from fastcka.pair.sources import opened_model
 from fastcka.store import Key, Store
 from fastcka.store.importing import representations_folder
 from fastcka.sweep.folder import PAIRS
@@ -34,10 +34,11 @@ class PairCell(NamedTuple):
     second: int
 
 
-OF_GROUP: Final = (
-    "the examples are those that all models of the sweep's group have; "
-    "`fastcka pair` takes those that these two have, and may give other values"
+GROUP_EXAMPLES: Final = (
+    "the values use the examples that all models of the sweep's group have; `fastcka pair` uses "
+    "every example that the two models have, so that its values may differ"
 )
+"""A note where a pair has more examples than its group."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,13 +48,13 @@ class PlannedPair:
     Attributes
     ----------
     config
-        What `fastcka pair` is to do; it names the source that it reads.
+        The configuration for `fastcka pair`; it names what is read.
     folder
         ``<exp1>_vs_<exp2>/layer<layer>``, unique in the sweep.
     cells
         One for each step, in increasing order.
     last_steps
-        Each model's own last step at this layer, in the store.
+        Last step of each model at this layer, in the store.
     """
 
     config: PairConfig
@@ -68,11 +69,11 @@ class PlannedPair:
 
     @property
     def cost(self) -> int:
-        """What it costs beside others: the numbers that are read for it."""
+        """Its cost in comparison with other pairs: the numbers that are read for it."""
         return sum(
-            of.n_examples * of.n_features
+            r.n_examples * r.n_features
             for cell in self.cells
-            for of in (
+            for r in (
                 cell.group.representations[cell.first],
                 cell.group.representations[cell.second],
             )
@@ -112,8 +113,8 @@ _NO_PAIRS: Final[tuple[tuple[str, str, Callable[[Key, Key], bool]], ...]] = (
 def planned_pairs(plan: SweepPlan, store: Store) -> list[PlannedPair]:
     """Return the pairs of a sweep, in the order of its comparisons.
 
-    The configurations read the checkpoints that the store was imported from where these are still
-    there, and else the store.
+    The configurations read the checkpoints that the store was imported from, or the store if these
+    checkpoints no longer exist.
 
     Raises
     ------
@@ -122,17 +123,17 @@ def planned_pairs(plan: SweepPlan, store: Store) -> list[PlannedPair]:
         the same number of examples.
     """
     require_pairs(plan)
-    found: dict[tuple[str, str, str], list[PairCell]] = {}
+    cells_of: dict[tuple[str, str, str], list[PairCell]] = {}
     for group in plan.groups:
         for first, second in _oriented(group, plan):
             a, b = group.representations[first].key, group.representations[second].key
             cell = PairCell(a.step, group, first, second)
-            found.setdefault((a.model, b.model, a.layer), []).append(cell)
-    sources = _Sources(store)
+            cells_of.setdefault((a.model, b.model, a.layer), []).append(cell)
+    sides = _Sides(store)
     pairs: dict[str, PlannedPair] = {}
-    for (one, other, layer), cells in found.items():
+    for (one, other, layer), cells in cells_of.items():
         cells.sort(key=lambda cell: cell.step)
-        pair = _pair(plan, one, other, layer, cells, sources)
+        pair = _pair(plan, one, other, layer, cells, sides)
         twin = pairs.setdefault(pair.folder, pair)
         if twin is not pair:
             raise SweepError(
@@ -162,23 +163,23 @@ def _pair(
     other: str,
     layer: str,
     cells: Sequence[PairCell],
-    sources: _Sources,
+    sides: _Sides,
 ) -> PlannedPair:
     sizes = {cell.group.n_examples: cell.step for cell in cells}
     if len(sizes) > 1:
         shown = ", ".join(f"{count} at step {step}" for count, step in list(sizes.items())[:4])
         raise SweepError(
-            f"{one} and {other} have other examples in common at other steps ({shown}): one "
-            "timeline cannot hold both; choose the steps by compare.steps"
+            f"{one} and {other} have different numbers of examples in common at different steps "
+            f"({shown}), which one timeline cannot contain; choose the steps by compare.steps"
         )
     steps = [cell.step for cell in cells]
-    sides = [sources.side(model, layer, steps[-1]) for model in (one, other)]
-    common = sorted(set(sources.steps(sides[0], layer)) & set(sources.steps(sides[1], layer)))
+    exp1, exp2 = (sides.side(model, layer, steps[-1]) for model in (one, other))
+    common = sorted(set(sides.steps(exp1, layer)) & set(sides.steps(exp2, layer)))
     final = steps == common[-1:]
     folder = f"{_safe(f'{one}_vs_{other}')}/layer{_safe(layer)}"
     config = PairConfig(
-        exp1=sides[0],
-        exp2=sides[1],
+        exp1=exp1,
+        exp2=exp2,
         layer=_layer(layer),
         checkpoint_steps=None if final or steps == common else tuple(steps),
         use_final_only=final,
@@ -186,12 +187,12 @@ def _pair(
         use_gpu=plan.config.device.startswith("cuda"),
         output_dir=plan.config.output / PAIRS / folder,
     )
-    last = tuple(sources.stored[model, layer][-1] for model in (one, other))
+    last = tuple(sides.stored[model, layer][-1] for model in (one, other))
     return PlannedPair(config, folder, tuple(cells), (last[0], last[1]))
 
 
-class _Sources:
-    """Where the models of a store can be read, each looked for once."""
+class _Sides:
+    """What configurations say of a store's models, found out once for each."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -202,7 +203,7 @@ class _Sources:
         self._steps: dict[PairSide, list[int]] = {}
 
     def side(self, model: str, layer: str, step: int) -> PairSide:
-        """Return the checkpoints that a model was imported from, else its place in the store."""
+        """Return what a configuration says of a model, with the folder to read it from."""
         if (model, layer) not in self._sides:
             folder = representations_folder(self._store.provenance(model, step), layer)
             # In such a tree the folder of an extraction begins with the task.
@@ -212,11 +213,11 @@ class _Sources:
         return self._sides[model, layer]
 
     def steps(self, side: PairSide, layer: str) -> list[int]:
-        """Return the steps that `fastcka pair` would find there."""
+        """Return the steps that `fastcka pair` can read of a model."""
         if side.repr_dir == self._store.path.resolve():
             return self.stored[side.name, layer]
         if side not in self._steps:
-            with opened_side(side, int(layer)) as opened:
+            with opened_model(side, int(layer)) as opened:
                 self._steps[side] = opened.steps
         return self._steps[side]
 

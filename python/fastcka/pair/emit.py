@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastcka.pair.folder import require_free, write_folder
+from fastcka.pair.planned import planned_pairs
+from fastcka.pair.scripts import script_files
 from fastcka.store import open_store
-from fastcka.sweep.pair_configs import planned_pairs
-from fastcka.sweep.pair_scripts import script_files
 
 if TYPE_CHECKING:
     from pathlib import Path
