@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fastcka
-from fastcka.core import compare_groups, plan_pass
+from fastcka.core import compare_many, plan_pass
 
 
 def unbiased(xs):
@@ -16,8 +16,8 @@ def unbiased_fast(xs):
 
 def groups_unbiased(groups, precision="high"):
     """CKA of each group, in one call for all."""
-    results = compare_groups(groups, device="cpu", precision=precision)
-    return [result.unbiased for result in results]
+    flights = compare_many(groups, device="cpu", precision=precision)
+    return [result.unbiased for results in flights for result in results]
 
 
 def groups_fast(groups):

@@ -25,7 +25,7 @@ from benchmarks.gpu.rates import FACTORS, device_rates, product_rate
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.resident import ResidentPass, errors, planned
 from benchmarks.gpu.store import from_store
-from fastcka.core import Comparison, compare_groups
+from fastcka.core import Comparison, compare_many
 
 #: Nothing that is predicted to take longer is run.
 LONGEST = 10.0
@@ -143,7 +143,7 @@ class CaseRun:
 
         def compare():
             start = time.perf_counter()
-            for _ in compare_groups([self.xs] * RESIDENT_GROUPS, device="cuda"):
+            for _ in compare_many([self.xs] * RESIDENT_GROUPS, device="cuda"):
                 pass
             return (time.perf_counter() - start) / RESIDENT_GROUPS
 

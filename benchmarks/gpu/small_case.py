@@ -18,7 +18,7 @@ import numpy as np
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
 from fastcka.core.cuda.session import import_cupy
-from fastcka.core.device import Problem
+from fastcka.core.device import plan_on_cuda
 from fastcka.core.estimators import estimate
 
 WIDTHS = (5, 33, 70, 200)
@@ -72,7 +72,7 @@ def run(*, on_device=True, repeats=3):
                 as_view(cupy.asarray(x) if on_device else x, name)
                 for x, name in zip(hosts, names, strict=True)
             ]
-            plan = Problem.of_views(views).plan_on_cuda("high", 0)
+            plan = plan_on_cuda(views, "high", 0)
             plan = replace(plan, route=route, products=products, **SMALL[route])
             for _ in range(repeats):  # plainly, captured, replayed
                 sums = session.submit(views, names, plan).result()

@@ -65,7 +65,7 @@ def from_store(case, xs, check, *, groups, seconds, folder=None):
 
     ``check(comparison)`` gives the errors that are put beside them.
     """
-    from fastcka.core import compare_groups
+    from fastcka.core import compare_many
 
     try:
         with written_store(case, xs, groups=groups, seconds=seconds, folder=folder) as (path, took):
@@ -74,7 +74,11 @@ def from_store(case, xs, check, *, groups, seconds, folder=None):
                 del arrays
             reading = time.perf_counter() - start
             start = time.perf_counter()
-            results = list(compare_groups(read_groups(path, case, groups), device="cuda"))
+            results = [
+                result
+                for results in compare_many(read_groups(path, case, groups), device="cuda")
+                for result in results
+            ]
             whole = time.perf_counter() - start
     except TooLongError as error:
         return {"skipped": str(error)}

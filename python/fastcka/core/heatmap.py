@@ -87,12 +87,14 @@ def draw_heatmap(
         raise InputError(
             f"matrix: expected the shape ({count}, {count}) for {count} labels; came {matrix.shape}"
         )
-    starts = _block_starts(labels) if blocks is None else [0, *(at for at in blocks if at > 0)]
+    starts = (
+        _block_starts(labels) if blocks is None else [0, *(start for start in blocks if start > 0)]
+    )
     shown = _shown_labels(count, starts)
     font = 9.0 if count <= 16 else 7.0
     side = _side(count, cell_inches)
     # 0.6 of the font size is the mean advance of a letter; 72 points make an inch.
-    names = [_shortened(labels[at]) for at in shown]
+    names = [_shortened(labels[i]) for i in shown]
     text = max(map(len, names)) * font * 0.6 / 72
     width, height = side + text + 1.6, side + text + 1.5
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
@@ -156,7 +158,7 @@ def save_png(figure: Figure, path: Path) -> None:
 def _block_starts(labels: Sequence[str]) -> list[int]:
     """Return where runs of equal first words start; only [0] where the words make no blocks."""
     words = [re.split(r"[/,·|\s]", label, maxsplit=1)[0] for label in labels]
-    starts = [at for at in range(len(words)) if at == 0 or words[at] != words[at - 1]]
+    starts = [i for i in range(len(words)) if i == 0 or words[i] != words[i - 1]]
     # Blocks of one, or a word that comes back later, are no blocks.
     if len(starts) in (1, len(words)) or len(starts) != len(set(words)):
         return [0]
@@ -169,7 +171,7 @@ def _shown_labels(count: int, starts: Sequence[int]) -> list[int]:
         return list(range(count))
     room = count / _MOST_LABELS
     if 1 < len(starts) <= _MOST_LABELS and all(
-        later - at >= room for at, later in itertools.pairwise(starts)
+        later - start >= room for start, later in itertools.pairwise(starts)
     ):
         return list(starts)
     return list(range(0, count, int(np.ceil(room))))
