@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fastcka
-from fastcka.core import compare_groups, plan_pass
+from fastcka.core import compare_many, plan_pass
 
 
 def unbiased(xs):
@@ -25,7 +25,8 @@ def groups_fast(groups):
 
 def comparisons(groups, device, precision="high"):
     """The comparison of each group of an iterable, in one call for all."""
-    return compare_groups(groups, device=device, precision=precision)
+    flights = compare_many(groups, device=device, precision=precision)
+    return (comparison for flight in flights for comparison in flight)
 
 
 def plan(n, widths, threads):

@@ -25,11 +25,12 @@
 #include <functional>
 #include <vector>
 
+#include "dtypes.hpp"
+#include "integers.hpp"
+
 namespace fastcka {
 
-enum class DType { float16, bfloat16, float32, float64 };
-
-// A representation where it lies: any strides (in bytes), any alignment.
+// A representation in the caller's memory: any strides (in bytes), any alignment.
 struct View {
   const void* data;
   std::int64_t n;

@@ -8,10 +8,13 @@ import numpy as np
 
 import fastcka
 import oracle
-from fastcka.core.arrays import as_view
-from fastcka.core.backend import Pass, resolve_implementation, run_passes, speed_of
+from fastcka.core import Group, compare_many
+from fastcka.core.backend import bytes_needed, resolve_implementation, run_passes, speed_of
+from fastcka.core.base_plan import FEW_EXAMPLES
 from fastcka.core.estimators import estimate
-from fastcka.core.plan import FEW_EXAMPLES, make_plan
+from fastcka.core.plan import make_plan
+from fastcka.core.request import Request
+from fastcka.errors import InputError
 
 KINDS = ("plain", "scaled", "rank one", "relu", "outlier feature")
 
@@ -67,33 +70,47 @@ def worst_error_of(found, xs):
 
 def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chunk=256):
     """Both CKA matrices by a pass whose route and tile are forced."""
-    views = [as_view(x, f"x{i}") for i, x in enumerate(representations)]
+    request = Request.of_group(Group(representations), "biased")
+    views = request.views
     implementation = resolve_implementation()
     plan = make_plan(
         views[0].n_examples,
         [view.n_features for view in views],
         itemsizes=[4] * len(views),
         implementation=implementation,
-        speed_of=lambda panels, used: speed_of(implementation.name, panels.products, used),
+        speed_of=lambda shape, used: speed_of(implementation.name, shape.products, used),
+        bytes_needed=bytes_needed,
         threads=threads,
         precision=precision,
     )
-    panels = {
+    shape = {
         "float64": implementation.float64,
         "high": implementation.float32,
         "fast": implementation.fast,
     }["float64" if views[0].n_examples <= FEW_EXAMPLES else precision]
     plan = replace(
         plan,
-        products=panels.products,
+        products=shape.products,
         route=route,
-        tile=tiles * panels.step,
+        tile=tiles * shape.step,
         threads=threads,
         chunk=chunk,
     )
-    names = [str(i) for i in range(len(views))]
-    (passed,) = run_passes([Pass(views, names, plan)], threads=threads)
-    return {name: estimate(passed.sums, name).cka for name in ("biased", "unbiased")}
+    (sums,) = run_passes([request], [plan], threads=threads)
+    return {name: estimate(sums, name).cka for name in ("biased", "unbiased")}
+
+
+def compared(groups, **options):
+    """The results of `compare_many`, one by one; raises the error of a group in its place."""
+    return _flat(compare_many(groups, **options))
+
+
+def _flat(flights):
+    for outcomes in flights:
+        for outcome in outcomes:
+            if isinstance(outcome, InputError):
+                raise outcome
+            yield outcome
 
 
 def check(representations, expected_of=None, *, tolerance=2e-7, **how):

@@ -85,11 +85,12 @@ class Doors:
 
         return fastcka.cka(self.wide.astype(np.int8), self.wide[::-1], threads=2, device="cpu")
 
-    def compare_flights(self):
-        from fastcka.core import compare_groups
+    def compare_many(self):
+        from fastcka.core import compare_many
 
         groups = [[self.wide[:64] + at, self.wide[:64] ** 2] for at in range(20)]
-        return [own.unbiased.tobytes() for own in compare_groups(groups, threads=2, device="cpu")]
+        flights = compare_many(groups, threads=2, device="cpu")
+        return [result.unbiased.tobytes() for results in flights for result in results]
 
     def store_read(self):
         from fastcka.store import Key, open_store

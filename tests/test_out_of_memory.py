@@ -29,7 +29,7 @@ pytest.importorskip("safetensors")
 
 EXTRAS = (0, 1, 8, 24, 40, 400)
 DOORS = {
-    "core": ["compare", "compare_integers", "compare_flights"],
+    "core": ["compare", "compare_integers", "compare_many"],
     "store": ["store_read", "store_write", "import_tree"],
     "files": ["x.npy", "x.npz:x", "x.h5:/x", "x.h5:/zipped"],
     "sweep": ["run_sweep", "run_pair", "run_pair_rbf", "write_report"],

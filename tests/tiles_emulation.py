@@ -14,20 +14,8 @@ from cuda_emulation import CSRC, ROOT, compiler, digest_of, headers_in, make
 
 CPU = CSRC / "cpu"
 TILES = ROOT / "tests" / "emulated_tiles" / "tiles.hpp"
-SOURCES = (
-    *(
-        "columns",
-        "far_examples",
-        "features",
-        "gram",
-        "memory",
-        "norms",
-        "pass",
-        "pool",
-        "prepare",
-        "speed",
-    ),
-    "triangle",
+SOURCES = sorted(
+    path.stem for path in CPU.glob("*.cpp") if not path.stem.startswith("implementation")
 )
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
 #: Those of CMakeLists.txt, but for the tiles.

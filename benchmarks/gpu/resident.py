@@ -13,9 +13,9 @@ import torch
 
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
-from fastcka.core.cuda.pending import read_results
-from fastcka.core.cuda.plan import with_tile
-from fastcka.core.device import Problem
+from fastcka.core.cuda.pending import Results, read_results
+from fastcka.core.cuda.plan import make_cuda_plan, with_tile
+from fastcka.core.device import plan_on_cuda
 from fastcka.core.estimators import estimate
 
 #: Products -> the precision that leads to them for data on the GPU.
@@ -26,12 +26,19 @@ ALIGNMENT = 256
 def planned(workload, products, *, index=0):
     """The plan for data on the GPU; with float32, the one for data from elsewhere at "high"."""
     m, n, d = workload.m, workload.n, workload.d
-    resident = products != "float32"
-    problem = Problem(n, (d,) * m, (4,) * m, (resident,) * m, staged=False)
-    plan = problem.plan_on_cuda(PRECISIONS[products], index)
+    runtime = cuda_runtime()
+    plan = make_cuda_plan(
+        n,
+        (d,) * m,
+        itemsizes=(4,) * m,
+        on_device=(products != "float32",) * m,
+        device=runtime.device(index),
+        precision=PRECISIONS[products],
+        compiled=runtime.compiled,
+    )
     # From the host too, "high" takes fp16 where float32 would take longer than the copy.
     plan = replace(plan, products=products)
-    return with_tile(plan, plan.tile, cuda_runtime().bytes_needed)
+    return with_tile(plan, plan.tile, runtime.compiled.bytes_needed)
 
 
 def repeated_cka(arrays, *, repeats, index=0, **changes):
@@ -41,7 +48,7 @@ def repeated_cka(arrays, *, repeats, index=0, **changes):
     """
     names = [f"arrays[{i}]" for i in range(len(arrays))]
     views = [as_view(x, name) for x, name in zip(arrays, names, strict=True)]
-    plan = replace(Problem.of_views(views).plan_on_cuda("high", index), **changes)
+    plan = replace(plan_on_cuda(views, "high", index), **changes)
     session = cuda_runtime().session(index)
     for _ in range(repeats):
         sums = session.submit(views, names, plan).result()
@@ -59,21 +66,31 @@ class ResidentPass:
     def __init__(self, plan, xs):
         session = cuda_runtime().session(plan.device.index)
         device = xs[0].device
-        total = plan.bytes_centered + plan.bytes_workspace + plan.bytes_results
-        self._memory = torch.empty(total + ALIGNMENT, dtype=torch.uint8, device=device)
+        self._memory = torch.empty(
+            plan.bytes_on_device + ALIGNMENT, dtype=torch.uint8, device=device
+        )
         address = -(-self._memory.data_ptr() // ALIGNMENT) * ALIGNMENT
-        self._pass = session._module.Pass(
+        self._pass = session.module.Pass(
             session.cublas,
             plan.device.index,
             plan.n_examples,
             plan.n_features,
-            **plan.layout,
+            **plan.settings,
             memory=address,
-            bytes=total,
+            bytes=plan.bytes_on_device,
         )
         self._names = [f"representations[{i}]" for i in range(len(xs))]
         views = [as_view(x, name) for x, name in zip(xs, self._names, strict=True)]
-        self._views = [(v.address, v.row_stride, v.column_stride, v.dtype) for v in views]
+        self._views = [
+            session.module.View(
+                address=view.address,
+                row_stride=view.row_stride,
+                column_stride=view.column_stride,
+                dtype=view.dtype,
+            )
+            for view in views
+        ]
+        self._too_large = session.module.too_large
         on_gpu = device.type == "cuda"
         self._stream = torch.cuda.current_stream(device).cuda_stream if on_gpu else 0
         self._plan = plan
@@ -88,8 +105,9 @@ class ResidentPass:
         """Both CKAs and the biased HSIC of the latest run, (M, M) float64 each."""
         address, size = self._pass.results
         begin = address - self._memory.data_ptr()
-        words = self._memory[begin : begin + size].cpu().numpy()
-        sums, far = read_results(words, self._plan, self._names)
+        data = self._memory[begin : begin + size].cpu().numpy()
+        results = Results(data, self._pass.result_fields, self._too_large)
+        sums, far = read_results(results, self._plan, self._names)
         assert not far  # route F would need a second round
         biased = estimate(sums, "biased")
         return {

@@ -2,6 +2,7 @@
 // is rounded to, and how centred rows become panels of cells.
 #pragma once
 
+#include "../integers.hpp"
 #include "vector_simd.hpp"
 
 namespace fastcka::cpu {
@@ -74,7 +75,7 @@ void example_panel(const float* rows, std::int64_t count, std::int64_t width, vo
       }
     }
     transpose(cells);
-    const std::int64_t left = (width - k + Cell::values - 1) / Cell::values;
+    const std::int64_t left = ceil_div(width - k, Cell::values);
     for (std::int64_t step = 0; step < (left < line_words ? left : line_words); ++step, to += sizeof(Line)) {
       store(to, cells[step]);
     }
@@ -86,10 +87,10 @@ void feature_panels(const float* rows, std::int64_t count, std::int64_t width, v
   auto* to = static_cast<char*>(out);
   for (std::int64_t j = 0; j < width; j += line_words) {
     for (std::int64_t row = 0; row < count; row += Cell::values, to += sizeof(Line)) {
-      const float* at = rows + row * width + j;
-      Line cells = load_part(at, width - j);
+      const float* cell_rows = rows + row * width + j;
+      Line cells = load_part(cell_rows, width - j);
       if constexpr (Cell::values == 2) {
-        cells = pair(cells, row + 1 < count ? load_part(at + width, width - j) : Line{});
+        cells = pair(cells, row + 1 < count ? load_part(cell_rows + width, width - j) : Line{});
       }
       store(to, cells);
     }

@@ -6,18 +6,18 @@
 namespace fastcka::cpu {
 namespace {
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 // Columns of one piece of work.
 constexpr std::int64_t strip = 4096;
+
+// Sum, minimum and maximum of a column of one block.
+constexpr std::int64_t bytes_per_column = 3 * sizeof(double);
 
 // Examples whose column sums are one partial sum. Fixed by the problem, so that the means do not depend on the threads;
 // few enough blocks that their statistics take at most 16 MiB (or a single block).
 std::int64_t rows_of_block(std::int64_t n, std::int64_t total_columns) {
-  constexpr std::int64_t bytes_per_column = 3 * sizeof(double);
   const std::int64_t most =
       std::clamp<std::int64_t>((std::int64_t{16} << 20) / (bytes_per_column * total_columns), 1, 64);
-  return std::max<std::int64_t>(1024, divide_up(n, most));
+  return std::max<std::int64_t>(1024, ceil_div(n, most));
 }
 
 // A piece of work: rows of one block, columns of one strip, of one representation.
@@ -38,16 +38,16 @@ struct Summary {
 };
 
 Summary combine(const View& view, Blocks& blocks, std::int64_t count) {
-  const auto d = static_cast<std::size_t>(view.d);
+  const auto d = to_size(view.d);
   Summary summary{{std::vector<double>(d), std::vector<double>(d), std::vector<double>(d), false}, true};
   for (std::size_t j = 0; j < d; ++j) {
     double sum = blocks.sum[j];
     double min = blocks.min[j];
     double max = blocks.max[j];
-    for (std::size_t at = d + j; at < d * static_cast<std::size_t>(count); at += d) {
-      sum += blocks.sum[at];
-      min = std::min(min, blocks.min[at]);
-      max = std::max(max, blocks.max[at]);
+    for (std::size_t entry = d + j; entry < d * to_size(count); entry += d) {
+      sum += blocks.sum[entry];
+      min = std::min(min, blocks.min[entry]);
+      max = std::max(max, blocks.max[entry]);
     }
     summary.finite = summary.finite && std::isfinite(sum);
     // A feature that never varies has exactly its value as mean, so that it is centred to exactly zero.
@@ -85,23 +85,27 @@ bool finite_at(const View& view, std::int64_t row, std::int64_t column) {
 
 // The non-finite values of a representation, looked for row by row.
 NonFinite locate(const View& view, std::int64_t representation, Pool& pool) {
-  std::vector<NonFinite> rows(static_cast<std::size_t>(view.n), {representation, 0, -1, -1});
+  std::vector<NonFinite> rows(to_size(view.n), {representation, 0, -1, -1});
   pool.run(view.n, Pool::Progress::silent, [&](std::int64_t row, int) {
-    NonFinite& found = rows[static_cast<std::size_t>(row)];
+    NonFinite& bad = rows[to_size(row)];
     for (std::int64_t column = 0; column < view.d; ++column) {
       if (finite_at(view, row, column)) continue;
-      if (found.count++ == 0) found.row = row, found.column = column;
+      if (bad.count++ == 0) bad.row = row, bad.column = column;
     }
   });
   NonFinite all{representation, 0, -1, -1};
-  for (const NonFinite& found : rows) {
-    if (all.count == 0) all.row = found.row, all.column = found.column;
-    all.count += found.count;
+  for (const NonFinite& bad : rows) {
+    if (all.count == 0) all.row = bad.row, all.column = bad.column;
+    all.count += bad.count;
   }
   return all;
 }
 
 }  // namespace
+
+std::int64_t statistics_bytes(std::int64_t n, std::int64_t total_columns) {
+  return ceil_div(n, rows_of_block(n, total_columns)) * total_columns * bytes_per_column;
+}
 
 double Columns::reach() const {
   double largest = 0;
@@ -123,25 +127,25 @@ std::vector<Columns> describe_columns(const std::vector<View>& views, const Impl
   std::int64_t total = 0;
   for (const View& view : views) total += view.d;
   const std::int64_t block_rows = rows_of_block(n, total);
-  const std::int64_t count = divide_up(n, block_rows);
+  const std::int64_t count = ceil_div(n, block_rows);
 
   std::vector<Blocks> blocks(views.size());
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < views.size(); ++i) {
-    const auto size = static_cast<std::size_t>(count * views[i].d);
+    const auto size = to_size(count * views[i].d);
     blocks[i] = {std::vector<double>(size), std::vector<double>(size), std::vector<double>(size)};
     for (std::int64_t block = 0; block < count; ++block) {
       for (std::int64_t column = 0; column < views[i].d; column += strip) pieces.push_back({i, block, column});
     }
   }
   pool.run(static_cast<std::int64_t>(pieces.size()), Pool::Progress::silent, [&](std::int64_t item, int) {
-    const auto [i, block, column] = pieces[static_cast<std::size_t>(item)];
+    const auto [i, block, column] = pieces[to_size(item)];
     const View& view = views[i];
     const std::int64_t begin = block * block_rows;
-    const auto at = static_cast<std::size_t>(block * view.d + column);
+    const auto entry = to_size(block * view.d + column);
     implementation.column_statistics(view, {begin, std::min(n, begin + block_rows)},
                                      {column, std::min(view.d, column + strip)},
-                                     {&blocks[i].sum[at], &blocks[i].min[at], &blocks[i].max[at]});
+                                     {&blocks[i].sum[entry], &blocks[i].min[entry], &blocks[i].max[entry]});
   });
 
   std::vector<Columns> columns;

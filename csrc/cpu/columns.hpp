@@ -21,6 +21,9 @@ struct Columns {
   int exponent() const;
 };
 
+// Bytes of the statistics of all blocks of rows, which are there until the columns are described.
+std::int64_t statistics_bytes(std::int64_t n, std::int64_t total_columns);
+
 // Fills `non_finite` with what holds NaN or infinities, or values too large to sum (a count of 0).
 std::vector<Columns> describe_columns(const std::vector<View>& views, const Implementation& implementation, Pool& pool,
                                       std::vector<NonFinite>& non_finite);

@@ -12,8 +12,6 @@
 namespace fastcka::cpu {
 namespace {
 
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b * b; }
-
 double lower_median(std::vector<double> values) {
   const auto middle = values.begin() + (static_cast<std::ptrdiff_t>(values.size()) - 1) / 2;
   std::nth_element(values.begin(), middle, values.end());
@@ -27,7 +25,7 @@ struct Robust {
 };
 
 Robust robust_center(const View& view, const Implementation& implementation, double scale) {
-  const auto d = static_cast<std::size_t>(view.d);
+  const auto d = to_size(view.d);
   const SampleRows rows(view.n);
   std::vector<std::vector<double>> sample;
   std::vector<double> unused(d);
@@ -41,9 +39,9 @@ Robust robust_center(const View& view, const Implementation& implementation, dou
   const auto middle = (sample.size() - 1) / 2;
   for (std::size_t j = 0; j < d; ++j) {
     for (std::size_t i = 0; i < sample.size(); ++i) {  // insertion: nine values
-      std::size_t at = i;
-      for (; at > 0 && values[at - 1] > sample[i][j]; --at) values[at] = values[at - 1];
-      values[at] = sample[i][j];
+      std::size_t place = i;
+      for (; place > 0 && values[place - 1] > sample[i][j]; --place) values[place] = values[place - 1];
+      values[place] = sample[i][j];
     }
     robust.center[j] = values[middle];
   }
@@ -72,17 +70,17 @@ bool may_have_far(const Columns& columns, const Robust& robust, double scale) {
 
 // Squared distances of all examples from a centre, times scale^2.
 std::vector<double> distances_from(const View& view, const std::vector<double>& center, double scale,
-                                   const Products<double>& float64, Pool& pool) {
+                                   const Kernels<double>& float64, Pool& pool) {
   constexpr std::int64_t rows = 16;
   constexpr std::int64_t strip = 256;
-  std::vector<double> distances(static_cast<std::size_t>(view.n));
-  pool.run((view.n + rows - 1) / rows, Pool::Progress::silent, [&](std::int64_t item, int) {
+  std::vector<double> distances(to_size(view.n));
+  pool.run(ceil_div(view.n, rows), Pool::Progress::silent, [&](std::int64_t item, int) {
     double centered[rows * strip];
     const Range range{item * rows, std::min(view.n, (item + 1) * rows)};
     for (std::int64_t column = 0; column < view.d; column += strip) {
       const std::int64_t width = std::min(strip, view.d - column);
       float64.center(view, range, {column, column + width}, center.data(), scale, centered, width,
-                     &distances[static_cast<std::size_t>(range.begin)]);
+                     &distances[to_size(range.begin)]);
     }
   });
   return distances;
@@ -112,8 +110,8 @@ std::vector<std::int64_t> beyond(const std::vector<double>& distances) {
 std::vector<double> mean_without(const View& view, const Columns& columns, const std::vector<std::int64_t>& far,
                                  const Implementation& implementation, Pool& pool) {
   constexpr std::int64_t strip = 256;
-  std::vector<double> mean(static_cast<std::size_t>(view.d));
-  pool.run((view.d + strip - 1) / strip, Pool::Progress::silent, [&](std::int64_t item, int) {
+  std::vector<double> mean(to_size(view.d));
+  pool.run(ceil_div(view.d, strip), Pool::Progress::silent, [&](std::int64_t item, int) {
     const Range range{item * strip, std::min(view.d, (item + 1) * strip)};
     double sum[strip];
     double unused[strip];
@@ -123,7 +121,7 @@ std::vector<double> mean_without(const View& view, const Columns& columns, const
       if (begin < end) {
         implementation.column_statistics(view, {begin, end}, range, {sum, unused, unused});
         for (std::int64_t j = range.begin; j < range.end; ++j) {
-          mean[static_cast<std::size_t>(j)] += sum[j - range.begin];
+          mean[to_size(j)] += sum[j - range.begin];
         }
       }
       begin = end + 1;
@@ -138,20 +136,20 @@ std::vector<double> mean_without(const View& view, const Columns& columns, const
 
 // A chunk of the features route, back from its panels: (count, d), row-major.
 template <class T>
-void unpack(const Centered& x, std::int64_t begin, std::int64_t count, const Products<T>& products, double* out) {
-  const std::int64_t lanes = products.lanes;
-  const std::int64_t steps = products.steps(count);
+void unpack(const Centered& x, std::int64_t begin, std::int64_t count, const Kernels<T>& kernels, double* out) {
+  const std::int64_t lanes = kernels.lanes;
+  const std::int64_t steps = kernels.steps(count);
   for (std::int64_t j = 0; j < x.d; ++j) {
-    const std::byte* panel = x.data + begin * x.pitch + j / lanes * steps * lanes * products.cell_bytes;
+    const std::byte* panel = x.data + begin * x.pitch + j / lanes * steps * lanes * kernels.cell_bytes;
     const std::int64_t lane = j % lanes;
     for (std::int64_t row = 0; row < count; ++row) {
-      if (products.values == 1) {
+      if (kernels.values == 1) {
         T value;
-        __builtin_memcpy(&value, panel + (row * lanes + lane) * products.cell_bytes, sizeof value);
+        __builtin_memcpy(&value, panel + (row * lanes + lane) * kernels.cell_bytes, sizeof value);
         out[row * x.d + j] = static_cast<double>(value);
       } else {  // two bfloat16: the upper halves of two float32
         std::uint32_t cell;
-        __builtin_memcpy(&cell, panel + (row / 2 * lanes + lane) * products.cell_bytes, sizeof cell);
+        __builtin_memcpy(&cell, panel + (row / 2 * lanes + lane) * kernels.cell_bytes, sizeof cell);
         const std::uint32_t bits = row % 2 == 0 ? cell << 16 : cell & 0xffff0000;
         float value;
         __builtin_memcpy(&value, &bits, sizeof value);
@@ -162,9 +160,8 @@ void unpack(const Centered& x, std::int64_t begin, std::int64_t count, const Pro
 }
 
 // Rows (count, d) as panels of examples in float64, padded to whole panels.
-std::int64_t pack(const double* rows, std::int64_t count, std::int64_t d, const Products<double>& float64,
-                  double* out) {
-  const std::int64_t panels = (count + float64.lanes - 1) / float64.lanes;
+std::int64_t pack(const double* rows, std::int64_t count, std::int64_t d, const Kernels<double>& float64, double* out) {
+  const std::int64_t panels = ceil_div(count, float64.lanes);
   for (std::int64_t panel = 0; panel < panels; ++panel) {
     const std::int64_t first = panel * float64.lanes;
     float64.example_panel(rows + first * d, std::min(float64.lanes, count - first), d, out + panel * float64.lanes * d);
@@ -176,7 +173,7 @@ std::int64_t pack(const double* rows, std::int64_t count, std::int64_t d, const 
 // Returns how many there are. The first of the left examples is the self-th of the right ones (or would be, if the
 // right ones went on in both directions): entries of an example with itself become zero.
 std::int64_t gram_entries(const double* left, std::int64_t left_panels, const double* right, std::int64_t right_panels,
-                          std::int64_t d, const Products<double>& float64, std::int64_t self, double* out) {
+                          std::int64_t d, const Kernels<double>& float64, std::int64_t self, double* out) {
   const std::int64_t lanes = float64.lanes;
   std::int64_t offset = 0;
   for (std::int64_t column = 0; column < right_panels; column += float64.most_panels) {
@@ -207,11 +204,11 @@ std::vector<std::vector<std::int64_t>> find_far_examples(const std::vector<View>
   std::vector<Robust> robust(views.size());
   std::vector<double> scale(views.size());
   pool.run(static_cast<std::int64_t>(views.size()), Pool::Progress::silent, [&](std::int64_t item, int) {
-    const auto i = static_cast<std::size_t>(item);
+    const auto i = to_size(item);
     if (columns[i].constant) return;
     scale[i] = std::ldexp(1.0, -columns[i].exponent());
-    Robust of = robust_center(views[i], implementation, scale[i]);
-    if (may_have_far(columns[i], of, scale[i])) robust[i] = std::move(of);
+    Robust candidate = robust_center(views[i], implementation, scale[i]);
+    if (may_have_far(columns[i], candidate, scale[i])) robust[i] = std::move(candidate);
   });
   for (std::size_t i = 0; i < views.size(); ++i) {
     if (robust[i].center.empty()) continue;
@@ -223,11 +220,11 @@ std::vector<std::vector<std::int64_t>> find_far_examples(const std::vector<View>
 }
 
 template <class T>
-std::vector<double> far_sums(const Prepared& prepared, const Products<T>& products, const Products<double>& float64,
+std::vector<double> far_sums(const Prepared& prepared, const Kernels<T>& kernels, const Kernels<double>& float64,
                              Pool& pool) {
   const auto m = static_cast<std::int64_t>(prepared.x.size());
-  const std::int64_t chunk = prepared.layout.chunk;
-  const std::int64_t chunks = (prepared.n + chunk - 1) / chunk;
+  const std::int64_t chunk = prepared.format.chunk;
+  const std::int64_t chunks = ceil_div(prepared.n, chunk);
   const auto far = static_cast<std::int64_t>(prepared.far.rows.size());
   constexpr std::int64_t far_at_once = 32;
   constexpr std::int64_t nowhere = std::numeric_limits<std::int64_t>::min() / 2;
@@ -235,7 +232,7 @@ std::vector<double> far_sums(const Prepared& prepared, const Products<T>& produc
   for (const Centered& x : prepared.x) widest = std::max(widest, x.d);
 
   // Items: the far examples against each chunk of all others, then against each chunk of themselves.
-  const std::int64_t far_chunks = (far + chunk - 1) / chunk;
+  const std::int64_t far_chunks = ceil_div(far, chunk);
   OrderedSum sum(m, pool);
   pool.run(chunks + far_chunks, Pool::Progress::reported, [&](std::int64_t item, int worker) {
     Partial partial = sum.acquire(item, worker);
@@ -253,11 +250,11 @@ std::vector<double> far_sums(const Prepared& prepared, const Products<T>& produc
       std::int64_t length = 0;
       for (std::int64_t i = 0; i < m; ++i) {
         pool.checkpoint(worker);
-        const Centered& x = prepared.x[static_cast<std::size_t>(i)];
-        const double* far_rows = prepared.far.x[static_cast<std::size_t>(i)].data();
+        const Centered& x = prepared.x[to_size(i)];
+        const double* far_rows = prepared.far.x[to_size(i)].data();
         const double* others = far_rows + begin * x.d;
         if (!among_far) {
-          unpack(x, begin, count, products, rows.get());
+          unpack(x, begin, count, kernels, rows.get());
           others = rows.get();
         }
         const std::int64_t right_panels = pack(others, count, x.d, float64, right.get());
@@ -275,7 +272,7 @@ std::vector<double> far_sums(const Prepared& prepared, const Products<T>& produc
   return sum.symmetric();
 }
 
-template std::vector<double> far_sums(const Prepared&, const Products<float>&, const Products<double>&, Pool&);
-template std::vector<double> far_sums(const Prepared&, const Products<double>&, const Products<double>&, Pool&);
+template std::vector<double> far_sums(const Prepared&, const Kernels<float>&, const Kernels<double>&, Pool&);
+template std::vector<double> far_sums(const Prepared&, const Kernels<double>&, const Kernels<double>&, Pool&);
 
 }  // namespace fastcka::cpu

@@ -22,7 +22,7 @@ std::vector<std::vector<std::int64_t>> find_far_examples(const std::vector<View>
 // For route F, where the sum over all pairs contains a = b: of a far example that term alone is so large that nothing
 // else would be left of a float32 sum.
 template <class T>
-std::vector<double> far_sums(const Prepared& prepared, const Products<T>& products, const Products<double>& float64,
+std::vector<double> far_sums(const Prepared& prepared, const Kernels<T>& kernels, const Kernels<double>& float64,
                              Pool& pool);
 
 }  // namespace fastcka::cpu

@@ -15,18 +15,14 @@ struct Panel {
   std::int64_t index;  // within its representation
 };
 
-// Longest chain of float32 additions. A representation of few features has few sums, whose errors do not average out:
-// chains of 256 gave CKA errors of 6e-7, chains of 64 give 1e-7.
-constexpr std::int64_t product_steps = 64;
-
 // Squares of one micro-tile's sums, added to the blocks of its representations. Below the diagonal nothing counts;
 // above it, within one representation, an entry stands for itself and its mirror image.
 void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::int64_t rows, std::int64_t lanes,
                  const double* c, Partial& partial) {
-  const std::int64_t i = panels[static_cast<std::size_t>(micro.row / lanes)].representation;
+  const std::int64_t i = panels[to_size(micro.row / lanes)].representation;
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t p = 0; p < micro.panels; ++p, c += lanes) {
-      const std::int64_t j = panels[static_cast<std::size_t>(micro.panel + p)].representation;
+      const std::int64_t j = panels[to_size(micro.panel + p)].representation;
       const std::int64_t diagonal = micro.row + r - (micro.panel + p) * lanes;  // lane on the diagonal
       Twofold squares;
       for (std::int64_t lane = std::max<std::int64_t>(diagonal + 1, 0); lane < lanes; ++lane) {
@@ -43,65 +39,74 @@ void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::
 
 }  // namespace
 
+std::int64_t feature_workspace_bytes(std::int64_t tile, std::int64_t chunk, const ProductShape& shape) {
+  const std::int64_t sums = tile * tile * static_cast<std::int64_t>(sizeof(double));
+  const std::int64_t arranged = shape.arranged ? Arranged::bytes(tile, shape.steps(chunk), shape) : 0;
+  return sums + shape.rows * shape.step * shape.sum_bytes + arranged;
+}
+
+// Sums of squares come with what rounding took from them.
+std::int64_t feature_sum_bytes(std::int64_t m) { return m * m * static_cast<std::int64_t>(sizeof(Twofold)); }
+
 template <class T>
-std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edge, const Products<T>& products,
+std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edge, const Kernels<T>& kernels,
                                  Pool& pool) {
   const auto m = static_cast<std::int64_t>(prepared.x.size());
   const std::int64_t n = prepared.n;
-  const std::int64_t chunk = prepared.layout.chunk;
-  const std::int64_t lanes = products.lanes;
+  const std::int64_t chunk = prepared.format.chunk;
+  const std::int64_t lanes = kernels.lanes;
   std::vector<Panel> panels;
   for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t q = 0; q * lanes < prepared.x[static_cast<std::size_t>(i)].d; ++q) panels.push_back({i, q});
+    for (std::int64_t q = 0; q * lanes < prepared.x[to_size(i)].d; ++q) panels.push_back({i, q});
   }
   const auto total = static_cast<std::int64_t>(panels.size());
   const Triangle triangle(total, tile_edge / lanes);
-  std::vector<Block<double>> buffers(static_cast<std::size_t>(pool.threads()));
-  std::vector<Block<T>> products_of(static_cast<std::size_t>(pool.threads()));
-  std::vector<Arranged> arranged(static_cast<std::size_t>(pool.threads()));
-  const std::int64_t step_bytes = lanes * products.cell_bytes;
+  std::vector<Block<double>> buffers(to_size(pool.threads()));
+  std::vector<Block<T>> product_buffers(to_size(pool.threads()));
+  std::vector<Arranged> arranged(to_size(pool.threads()));
+  const std::int64_t step_bytes = lanes * kernels.cell_bytes;
   OrderedSum sum(m, pool);
 
   pool.run(triangle.count(), Pool::Progress::reported, [&](std::int64_t item, int worker) {
     Partial partial = sum.acquire(item, worker);
     const Tile tile = triangle.tile(item);
-    const auto owner = [&](std::int64_t panel) { return panels[static_cast<std::size_t>(panel)].representation; };
+    const auto owner = [&](std::int64_t panel) { return panels[to_size(panel)].representation; };
     partial.reset(owner(tile.row), owner(triangle.end(tile.row) - 1) + 1, owner(tile.column),
                   owner(triangle.end(tile.column) - 1) + 1);
-    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, products.rows, lanes, products.most_panels);
-    const std::int64_t room = products.rows * products.most_panels * lanes;
-    Block<double>& sums = buffers[static_cast<std::size_t>(worker)];
-    Block<T>& c = products_of[static_cast<std::size_t>(worker)];
-    Arranged& rows = arranged[static_cast<std::size_t>(worker)];
+    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, kernels.rows, lanes, kernels.most_panels);
+    const std::int64_t room = kernels.rows * kernels.most_panels * lanes;
+    Block<double>& sums = buffers[to_size(worker)];
+    Block<T>& c = product_buffers[to_size(worker)];
+    Arranged& rows = arranged[to_size(worker)];
     if (!sums) sums = allocate<double>(tile_edge * tile_edge);
     if (!c) c = allocate<T>(room);
     std::fill_n(sums.get(), tile_edge * tile_edge, 0.0);
 
     for (std::int64_t begin = 0; begin < n; begin += chunk) {
       pool.checkpoint(worker);
-      const Entered<T> entered(products);
-      const std::int64_t depth = products.steps(std::min(chunk, n - begin));
+      const Entered<T> entered(kernels);
+      const std::int64_t depth = kernels.steps(std::min(chunk, n - begin));
       const auto operand = [&](std::int64_t panel) {
-        const Panel& place = panels[static_cast<std::size_t>(panel)];
-        const Centered& x = prepared.x[static_cast<std::size_t>(place.representation)];
+        const Panel& place = panels[to_size(panel)];
+        const Centered& x = prepared.x[to_size(place.representation)];
         return x.data + begin * x.pitch + place.index * depth * step_bytes;
       };
-      rows.take(products, depth, tile.row, triangle.end(tile.row), operand);
+      rows.take(kernels, depth, tile.row, triangle.end(tile.row), operand);
       for (const MicroTile& micro : micros) {
-        const std::byte* left = rows.of(products, micro.row);
+        const std::byte* left = rows.rows_from(kernels, micro.row);
         const std::byte* ahead = operand(micro.row / lanes);
         const void* columns[max_panels];
-        for (std::int64_t step = 0; step < depth; step += product_steps) {
+        for (std::int64_t step = 0; step < depth; step += feature_product_steps) {
           const std::int64_t before = step * step_bytes;
           for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] = operand(micro.panel + p) + before;
-          products.multiply(std::min(product_steps, depth - step), left + before, columns, micro.panels, c.get(),
-                            step > 0, ahead + before + product_steps * step_bytes);
+          kernels.multiply(std::min(feature_product_steps, depth - step), left + before, columns, micro.panels, c.get(),
+                           step > 0, ahead + before + feature_product_steps * step_bytes);
         }
-        products.add(products.rows * micro.panels * lanes, c.get(), sums.get() + micro.offset);
+        kernels.add(kernels.rows * micro.panels * lanes, c.get(), sums.get() + micro.offset);
       }
     }
     for (const MicroTile& micro : micros) {
-      add_squares(micro, panels, products.rows, lanes, sums.get() + micro.offset, partial);
+      add_squares(micro, panels, kernels.rows, lanes, sums.get() + micro.offset, partial);
     }
     sum.commit(item, std::move(partial));
   });
@@ -109,7 +114,7 @@ std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edg
   return sum.symmetric();
 }
 
-template std::vector<double> feature_sums(const Prepared&, std::int64_t, const Products<float>&, Pool&);
-template std::vector<double> feature_sums(const Prepared&, std::int64_t, const Products<double>&, Pool&);
+template std::vector<double> feature_sums(const Prepared&, std::int64_t, const Kernels<float>&, Pool&);
+template std::vector<double> feature_sums(const Prepared&, std::int64_t, const Kernels<double>&, Pool&);
 
 }  // namespace fastcka::cpu

@@ -9,10 +9,6 @@
 namespace fastcka::cpu {
 namespace {
 
-// Steps of one product: a micro-tile's columns over them (3 panels of 64 or 128 bytes a step) stay in the L1 cache
-// while the rows of the tile pass by. A sum over many features is one of sums of 128 steps.
-constexpr std::int64_t product_steps = 128;
-
 // The operands of the next representation, handed out piece by piece while this one is multiplied: they come from the
 // L3 cache or beyond, and waiting for them took a quarter of the products' time.
 class Ahead {
@@ -50,53 +46,60 @@ void clear_lower(const MicroTile& micro, std::int64_t rows, std::int64_t lanes, 
 
 }  // namespace
 
+std::int64_t gram_workspace_bytes(std::int64_t m, std::int64_t tile, const ProductShape& shape) {
+  const std::int64_t arranged = shape.arranged ? Arranged::bytes(tile, gram_product_steps, shape) : 0;
+  return m * tile * tile * shape.sum_bytes + arranged;
+}
+
+std::int64_t gram_sum_bytes(std::int64_t m) { return m * m * static_cast<std::int64_t>(sizeof(double)); }
+
 template <class T>
-std::vector<double> gram_sums(const Prepared& prepared, std::int64_t edge, const Products<T>& products, Pool& pool) {
+std::vector<double> gram_sums(const Prepared& prepared, std::int64_t edge, const Kernels<T>& kernels, Pool& pool) {
   const auto m = static_cast<std::int64_t>(prepared.x.size());
-  const std::int64_t lanes = products.lanes;
-  const Triangle triangle((prepared.n + lanes - 1) / lanes, edge / lanes);
-  const std::int64_t step_bytes = lanes * products.cell_bytes;
+  const std::int64_t lanes = kernels.lanes;
+  const Triangle triangle(ceil_div(prepared.n, lanes), edge / lanes);
+  const std::int64_t step_bytes = lanes * kernels.cell_bytes;
   const std::int64_t room = edge * edge;
-  std::vector<Block<T>> buffers(static_cast<std::size_t>(pool.threads()));
-  std::vector<Arranged> arranged(static_cast<std::size_t>(pool.threads()));
+  std::vector<Block<T>> buffers(to_size(pool.threads()));
+  std::vector<Arranged> arranged(to_size(pool.threads()));
   OrderedSum sum(m, pool);
 
   pool.run(triangle.count(), Pool::Progress::reported, [&](std::int64_t item, int worker) {
     Partial partial = sum.acquire(item, worker);
     partial.reset(0, m, 0, m);
     const Tile tile = triangle.tile(item);
-    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, products.rows, lanes, products.most_panels);
-    Block<T>& v = buffers[static_cast<std::size_t>(worker)];
+    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, kernels.rows, lanes, kernels.most_panels);
+    Block<T>& v = buffers[to_size(worker)];
     if (!v) v = allocate<T>(m * room);
 
-    Arranged& rows = arranged[static_cast<std::size_t>(worker)];
+    Arranged& rows = arranged[to_size(worker)];
 
     for (std::int64_t i = 0; i < m; ++i) {
       pool.checkpoint(worker);
-      const Entered<T> entered(products);
-      const Centered& x = prepared.x[static_cast<std::size_t>(i)];
+      const Entered<T> entered(kernels);
+      const Centered& x = prepared.x[to_size(i)];
       T* out = v.get() + i * room;
-      const Centered& following = prepared.x[static_cast<std::size_t>(std::min(i + 1, m - 1))];
+      const Centered& following = prepared.x[to_size(std::min(i + 1, m - 1))];
       Ahead ahead(following.panel(tile.row, lanes), following.panel(triangle.end(tile.row), lanes),
                   following.panel(tile.column, lanes), following.panel(triangle.end(tile.column), lanes));
-      for (std::int64_t k = 0; k < products.steps(x.d); k += product_steps) {
-        const std::int64_t steps = std::min(product_steps, products.steps(x.d) - k);
+      for (std::int64_t k = 0; k < kernels.steps(x.d); k += gram_product_steps) {
+        const std::int64_t steps = std::min(gram_product_steps, kernels.steps(x.d) - k);
         const std::int64_t before = k * step_bytes;
-        rows.take(products, steps, tile.row, triangle.end(tile.row),
+        rows.take(kernels, steps, tile.row, triangle.end(tile.row),
                   [&](std::int64_t panel) { return x.panel(panel, lanes) + before; });
         for (const MicroTile& micro : micros) {
           const void* columns[max_panels];
           for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] = x.panel(micro.panel + p, lanes) + before;
-          products.multiply(steps, rows.of(products, micro.row), columns, micro.panels, out + micro.offset, k > 0,
-                            ahead.next(steps * step_bytes));
+          kernels.multiply(steps, rows.rows_from(kernels, micro.row), columns, micro.panels, out + micro.offset, k > 0,
+                           ahead.next(steps * step_bytes));
         }
       }
       if (tile.row == tile.column) {
-        for (const MicroTile& micro : micros) clear_lower(micro, products.rows, lanes, out);
+        for (const MicroTile& micro : micros) clear_lower(micro, kernels.rows, lanes, out);
       }
     }
     const MicroTile& last = micros.back();
-    products.rank_update(m, last.offset + products.rows * last.panels * lanes, v.get(), room, partial.values.data());
+    kernels.rank_update(m, last.offset + kernels.rows * last.panels * lanes, v.get(), room, partial.values.data());
     sum.commit(item, std::move(partial));
   });
 
@@ -105,7 +108,7 @@ std::vector<double> gram_sums(const Prepared& prepared, std::int64_t edge, const
   return s0;
 }
 
-template std::vector<double> gram_sums(const Prepared&, std::int64_t, const Products<float>&, Pool&);
-template std::vector<double> gram_sums(const Prepared&, std::int64_t, const Products<double>&, Pool&);
+template std::vector<double> gram_sums(const Prepared&, std::int64_t, const Kernels<float>&, Pool&);
+template std::vector<double> gram_sums(const Prepared&, std::int64_t, const Kernels<double>&, Pool&);
 
 }  // namespace fastcka::cpu

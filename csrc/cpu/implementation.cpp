@@ -34,11 +34,15 @@ const Implementation& find_implementation(const std::string& name) {
   throw std::invalid_argument("implementation '" + name + "' is not available on this processor");
 }
 
-const Products<float>& Implementation::single(const std::string& products) const {
-  for (const Products<float>* table : {&float32, &fast}) {
+const Kernels<float>& Implementation::single(const std::string& products) const {
+  for (const Kernels<float>* table : {&float32, &fast}) {
     if (table->name != nullptr && products == table->name) return *table;
   }
   throw std::invalid_argument("implementation '" + std::string(name) + "' has no products '" + products + "'");
+}
+
+ProductShape Implementation::shape(const std::string& products) const {
+  return products == float64.name ? shape_of(float64) : shape_of(single(products));
 }
 
 }  // namespace fastcka::cpu

@@ -1,9 +1,9 @@
 // The inner loops, one table of functions for each kind of processor. A table is compiled in a translation unit of its
 // own with its own flags and chosen at run time, so that one build serves every processor of an architecture.
 //
-// Operands lie in panels: `lanes` vectors side by side, [steps][lanes]. The vectors are examples and the depth runs
-// over features in the gram route, the other way round in the features route. A step of a vector, a cell, is one value
-// or a pair of bfloat16 values.
+// Operands are stored in panels: `lanes` vectors next to each other, [steps][lanes]. The vectors are examples and the
+// depth runs over features in the gram route, the other way round in the features route. A step of a vector, a cell, is
+// one value or a pair of bfloat16 values.
 #pragma once
 
 #include <cstddef>
@@ -23,9 +23,12 @@ struct Range {
 // Most panels of columns of a micro-tile in any implementation.
 inline constexpr std::int64_t max_panels = 3;
 
-// Products of one kind of cell, summed in T.
+// The form that Kernels::arrange makes takes room for a multiple of this many steps.
+inline constexpr std::int64_t arranged_steps = 16;
+
+// The inner loops for products of one kind of cell, summed in T.
 template <class T>
-struct Products {
+struct Kernels {
   const char* name;          // of the arithmetic: float32, float64 or bfloat16
   std::int64_t lanes;        // vectors in a panel
   std::int64_t rows;         // of a micro-tile; divides lanes
@@ -41,7 +44,7 @@ struct Products {
                    const void* ahead);
 
   // Where the rows of a product take another form than its columns: a part of a panel in that form, which `multiply`
-  // then takes as `a`; takes the room of the steps rounded up to 16. Null where there is one form.
+  // then takes as `a`; takes the room of the steps rounded up to arranged_steps. Null where there is one form.
   void (*arrange)(std::int64_t steps, const void* panel, void* out);
 
   // Around a thread's calls of multiply, with no call of anybody else's code between them; null where nothing is to be
@@ -66,15 +69,40 @@ struct Products {
   void (*example_panel)(const T* rows, std::int64_t count, std::int64_t width, void* out);
   void (*feature_panels)(const T* rows, std::int64_t count, std::int64_t width, void* out);
 
-  std::int64_t steps(std::int64_t depth) const { return (depth + values - 1) / values; }
+  std::int64_t steps(std::int64_t depth) const { return ceil_div(depth, values); }
 };
+
+// The kernels of one kind of products without their functions, for plans and checks.
+struct ProductShape {
+  std::string products;
+  std::int64_t lanes, rows, step;  // step: columns of a micro-tile, of which every tile is a multiple
+  std::int64_t values, cell_bytes;
+  std::int64_t sum_bytes;  // of a sum of products, and of a centred value before it is packed
+  bool arranged;           // the rows of a tile are copied into another form
+  bool in_place;           // a staged buffer has room for the centred panels
+
+  std::int64_t steps(std::int64_t depth) const { return ceil_div(depth, values); }
+};
+
+template <class T>
+ProductShape shape_of(const Kernels<T>& kernels) {
+  return {kernels.name,
+          kernels.lanes,
+          kernels.rows,
+          kernels.lanes * kernels.most_panels,
+          kernels.values,
+          kernels.cell_bytes,
+          static_cast<std::int64_t>(sizeof(T)),
+          kernels.arrange != nullptr,
+          sizeof(T) == sizeof(float) && kernels.lanes == staging_lanes};
+}
 
 // Makes the calls of one thread possible for as long as it lives.
 template <class T>
 class Entered {
  public:
-  explicit Entered(const Products<T>& products) : leave_(products.leave) {
-    if (products.enter != nullptr) products.enter();
+  explicit Entered(const Kernels<T>& kernels) : leave_(kernels.leave) {
+    if (kernels.enter != nullptr) kernels.enter();
   }
   ~Entered() {
     if (leave_ != nullptr) leave_();
@@ -98,12 +126,15 @@ struct Implementation {
   // Of a part of a view; the output, one value a column of the part, is overwritten. Min and max mean something only
   // where the sum is finite.
   void (*column_statistics)(const View& view, Range rows, Range columns, ColumnStatistics out);
-  Products<double> float64;
-  Products<float> float32;
-  Products<float> fast;  // without a name where nothing is faster than float32
+  Kernels<double> float64;
+  Kernels<float> float32;
+  Kernels<float> fast;  // without a name where nothing is faster than float32
 
   // One of the last two by name; throws std::invalid_argument for another.
-  const Products<float>& single(const std::string& products) const;
+  const Kernels<float>& single(const std::string& products) const;
+
+  // Of any of the three by name; throws std::invalid_argument for another.
+  ProductShape shape(const std::string& products) const;
 };
 
 // The tables that were built and that this processor can run, the preferred one first.

@@ -110,13 +110,13 @@ void multiply_tiles(std::int64_t steps, const void* a, const void* const* b, std
   for (std::int64_t i = 0; i < block * pitch; ++i) c[i] += sums[i];
 }
 
-constexpr Products<float> tile_products() {
-  Products<float> products = single_products<Pair, 64, 8>("bfloat16", multiply_tiles);
-  products.rows = block;
-  products.arrange = arrange;
-  products.enter = enter;
-  products.leave = leave;
-  return products;
+constexpr Kernels<float> tile_kernels() {
+  Kernels<float> kernels = single_kernels<Pair, 64, 8>("bfloat16", multiply_tiles);
+  kernels.rows = block;
+  kernels.arrange = arrange;
+  kernels.enter = enter;
+  kernels.leave = leave;
+  return kernels;
 }
 
 }  // namespace
@@ -124,6 +124,6 @@ constexpr Products<float> tile_products() {
 extern const Implementation amx_implementation;
 // Constant: a dynamic initialiser would run this unit's instructions at import.
 constexpr Implementation amx_implementation{
-    "amx", supported, column_statistics, float64_products<64, 8>(), float32_products<64, 8>(), tile_products()};
+    "amx", supported, column_statistics, float64_kernels<64, 8>(), float32_kernels<64, 8>(), tile_kernels()};
 
 }  // namespace fastcka::cpu

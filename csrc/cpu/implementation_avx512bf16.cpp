@@ -33,8 +33,8 @@ extern const Implementation avx512bf16_implementation;
 constexpr Implementation avx512bf16_implementation{"avx512bf16",
                                                    supported,
                                                    column_statistics,
-                                                   float64_products<64, 8>(),
-                                                   float32_products<64, 8>(),
-                                                   single_products<Pair, 64, 8>("bfloat16", multiply<PairDot, 8>)};
+                                                   float64_kernels<64, 8>(),
+                                                   float32_kernels<64, 8>(),
+                                                   single_kernels<Pair, 64, 8>("bfloat16", multiply<PairDot, 8>)};
 
 }  // namespace fastcka::cpu

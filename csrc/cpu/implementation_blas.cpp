@@ -38,7 +38,7 @@ void multiply_f64(std::int64_t steps, const void* a, const void* const* b, std::
 }
 
 template <class T>
-constexpr Products<T> blas_products(const char* name, Multiply<T> multiply) {
+constexpr Kernels<T> blas_kernels(const char* name, Multiply<T> multiply) {
   using Cell = Single<T>;
   return {name,
           edge,
@@ -63,8 +63,8 @@ extern const Implementation blas_implementation;
 constexpr Implementation blas_implementation{"blas",
                                              supported,
                                              column_statistics,
-                                             blas_products<double>("float64", multiply_f64),
-                                             blas_products<float>("float32", multiply_f32),
+                                             blas_kernels<double>("float64", multiply_f64),
+                                             blas_kernels<float>("float32", multiply_f32),
                                              {}};
 
 }  // namespace fastcka::cpu

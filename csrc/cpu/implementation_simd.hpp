@@ -18,7 +18,7 @@ using Multiply = void (*)(std::int64_t, const void*, const void* const*, std::in
 
 // REGISTER_ROWS: rows of a product whose sums fit the register file at once.
 template <class Cell, int BYTES, int REGISTER_ROWS>
-constexpr Products<float> single_products(const char* name, Multiply<float> multiply) {
+constexpr Kernels<float> single_kernels(const char* name, Multiply<float> multiply) {
   return {name,
           line_words,
           micro_rows,
@@ -37,13 +37,13 @@ constexpr Products<float> single_products(const char* name, Multiply<float> mult
 }
 
 template <int BYTES, int REGISTER_ROWS>
-constexpr Products<float> float32_products() {
-  return single_products<Single<float>, BYTES, REGISTER_ROWS>("float32",
-                                                              multiply<MultiplyAdd<float, BYTES>, REGISTER_ROWS>);
+constexpr Kernels<float> float32_kernels() {
+  return single_kernels<Single<float>, BYTES, REGISTER_ROWS>("float32",
+                                                             multiply<MultiplyAdd<float, BYTES>, REGISTER_ROWS>);
 }
 
 template <int BYTES, int REGISTER_ROWS>
-constexpr Products<double> float64_products() {
+constexpr Kernels<double> float64_kernels() {
   using Cell = Single<double>;
   constexpr std::int64_t lanes = 64 / sizeof(double);
   return {"float64",

@@ -23,10 +23,10 @@ KeptMemory::Use::~Use() { in_use = nullptr; }
 
 Bytes allocate_bytes(std::size_t count) {
   if (in_use != nullptr) {
-    const auto found = in_use->blocks_.lower_bound(count);
-    if (found != in_use->blocks_.end()) {
-      const Bytes kept{found->second, found->first};
-      in_use->blocks_.erase(found);
+    const auto smallest = in_use->blocks_.lower_bound(count);
+    if (smallest != in_use->blocks_.end()) {
+      const Bytes kept{smallest->second, smallest->first};
+      in_use->blocks_.erase(smallest);
       return kept;
     }
     // In place of the largest, so that the blocks of one group are kept and not those of all.

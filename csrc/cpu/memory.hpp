@@ -6,6 +6,8 @@
 #include <map>
 #include <memory>
 
+#include "../integers.hpp"
+
 namespace fastcka::cpu {
 
 struct Bytes {
@@ -50,7 +52,7 @@ using Block = std::unique_ptr<T[], Free>;
 
 template <class T>
 Block<T> allocate(std::int64_t count) {
-  const Bytes bytes = allocate_bytes(static_cast<std::size_t>(count) * sizeof(T));
+  const Bytes bytes = allocate_bytes(to_size(count) * sizeof(T));
   return Block<T>(static_cast<T*>(bytes.block), Free{bytes.count});
 }
 

@@ -7,14 +7,14 @@
 namespace fastcka::cpu {
 
 std::vector<double> norm_products(const std::vector<double>& k, std::int64_t m, std::int64_t n,
-                                  const Products<double>& products, Pool& pool) {
+                                  const Kernels<double>& kernels, Pool& pool) {
   constexpr std::int64_t block = 4096;  // examples of one partial sum
   OrderedSum sum(m, pool);
-  pool.run((n + block - 1) / block, Pool::Progress::silent, [&](std::int64_t item, int worker) {
+  pool.run(ceil_div(n, block), Pool::Progress::silent, [&](std::int64_t item, int worker) {
     Partial partial = sum.acquire(item, worker);
     partial.reset(0, m, 0, m);
     const std::int64_t begin = item * block;
-    products.rank_update(m, std::min(block, n - begin), k.data() + begin, n, partial.values.data());
+    kernels.rank_update(m, std::min(block, n - begin), k.data() + begin, n, partial.values.data());
     sum.commit(item, std::move(partial));
   });
   return sum.symmetric();

@@ -10,6 +10,6 @@ namespace fastcka::cpu {
 
 // k_i.k_j (m, m), symmetric, of k (m, n).
 std::vector<double> norm_products(const std::vector<double>& k, std::int64_t m, std::int64_t n,
-                                  const Products<double>& products, Pool& pool);
+                                  const Kernels<double>& kernels, Pool& pool);
 
 }  // namespace fastcka::cpu

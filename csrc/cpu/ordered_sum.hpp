@@ -1,5 +1,6 @@
 // Float64 partial sums, computed by any thread in any order, added in the order of their tiles: the result has the
-// same bits for any number of threads. Besides the one in work, at most two partial sums a thread wait for their turn.
+// same bits for any number of threads. In addition to the one in work, at most two partial sums
+// per thread wait for their turn.
 #pragma once
 
 #include <chrono>
@@ -23,24 +24,27 @@ struct Partial {
 
   void reset(std::int64_t rows_begin, std::int64_t rows_end, std::int64_t columns_begin, std::int64_t columns_end) {
     i0 = rows_begin, i1 = rows_end, j0 = columns_begin, j1 = columns_end;
-    values.assign(static_cast<std::size_t>((i1 - i0) * (j1 - j0)), 0.0);
+    values.assign(to_size((i1 - i0) * (j1 - j0)), 0.0);
     rest.clear();
   }
   // Adds a sum and what rounding took from it.
   void add(std::int64_t i, std::int64_t j, const Twofold& sum) {
-    const auto at = static_cast<std::size_t>((i - i0) * (j1 - j0) + j - j0);
+    const auto entry = to_size((i - i0) * (j1 - j0) + j - j0);
     if (rest.empty()) rest.assign(values.size(), 0.0);
-    Twofold total{values[at], rest[at]};
+    Twofold total{values[entry], rest[entry]};
     total.add(sum);
-    values[at] = total.value;
-    rest[at] = total.rest;
+    values[entry] = total.value;
+    rest[entry] = total.rest;
   }
 };
+
+inline constexpr int waiting_per_thread = 2;
+inline constexpr std::int64_t partial_sums_per_thread = 1 + waiting_per_thread;
 
 class OrderedSum {
  public:
   OrderedSum(std::int64_t m, Pool& pool)
-      : m_(m), pool_(pool), total_(static_cast<std::size_t>(m * m)), limit_(2 * pool.threads()) {}
+      : m_(m), pool_(pool), total_(to_size(m * m)), limit_(waiting_per_thread * pool.threads()) {}
 
   // To be called before tile `tile` is computed. Waits while too many later tiles are finished before their turn;
   // the tile whose turn it is never waits, so that the sum always moves on.
@@ -74,8 +78,8 @@ class OrderedSum {
     std::vector<double> all(total_.size());
     for (std::int64_t i = 0; i < m_; ++i) {
       for (std::int64_t j = i; j < m_; ++j) {
-        const Twofold& sum = total_[static_cast<std::size_t>(i * m_ + j)];
-        all[static_cast<std::size_t>(i * m_ + j)] = all[static_cast<std::size_t>(j * m_ + i)] = sum.value + sum.rest;
+        const Twofold& sum = total_[to_size(i * m_ + j)];
+        all[to_size(i * m_ + j)] = all[to_size(j * m_ + i)] = sum.value + sum.rest;
       }
     }
     return all;
@@ -84,10 +88,10 @@ class OrderedSum {
  private:
   void add(const Partial& partial) {
     const bool with_rest = !partial.rest.empty();
-    std::size_t at = 0;
+    std::size_t entry = 0;
     for (std::int64_t i = partial.i0; i < partial.i1; ++i) {
-      for (std::int64_t j = partial.j0; j < partial.j1; ++j, ++at) {
-        total_[static_cast<std::size_t>(i * m_ + j)].add({partial.values[at], with_rest ? partial.rest[at] : 0.0});
+      for (std::int64_t j = partial.j0; j < partial.j1; ++j, ++entry) {
+        total_[to_size(i * m_ + j)].add({partial.values[entry], with_rest ? partial.rest[entry] : 0.0});
       }
     }
   }

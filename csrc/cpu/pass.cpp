@@ -1,5 +1,6 @@
 #include "pass.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include "far_examples.hpp"
@@ -8,6 +9,7 @@
 #include "implementation.hpp"
 #include "memory.hpp"
 #include "norms.hpp"
+#include "ordered_sum.hpp"
 #include "pool.hpp"
 #include "prepare.hpp"
 #include "twofold.hpp"
@@ -18,7 +20,7 @@ namespace {
 // The diagonal of an (m, m) matrix.
 std::vector<double> diagonal(const std::vector<double>& matrix, std::int64_t m) {
   std::vector<double> values;
-  for (std::int64_t i = 0; i < m; ++i) values.push_back(matrix[static_cast<std::size_t>(i * (m + 1))]);
+  for (std::int64_t i = 0; i < m; ++i) values.push_back(matrix[to_size(i * (m + 1))]);
   return values;
 }
 
@@ -35,7 +37,7 @@ std::vector<double> totals(const std::vector<double>& rows, std::int64_t n) {
 
 // Fills the products and totals of k and, with far examples, of q and r. Uses up k and q. Returns the products of the
 // norms (m, m) without the far examples.
-std::vector<double> sum_rows(Prepared& prepared, const Products<double>& float64, Pool& pool, Sums& sums) {
+std::vector<double> sum_rows(Prepared& prepared, const Kernels<double>& float64, Pool& pool, Sums& sums) {
   const auto m = static_cast<std::int64_t>(prepared.x.size());
   const std::int64_t n = prepared.n;
   std::vector<double> k = std::move(prepared.k);
@@ -45,11 +47,11 @@ std::vector<double> sum_rows(Prepared& prepared, const Products<double>& float64
   if (prepared.far.rows.empty()) return sums.norms;
   sums.q_products = norm_products(q, m, n, float64, pool);
   sums.q_totals = totals(q, n);
-  for (std::size_t at = 0; at < q.size(); ++at) q[at] -= k[at];  // r
+  for (std::size_t entry = 0; entry < q.size(); ++entry) q[entry] -= k[entry];  // r
   sums.r_products = norm_products(q, m, n, float64, pool);
   sums.r_totals = totals(q, n);
   for (std::int64_t i = 0; i < m; ++i) {
-    for (const std::int64_t a : prepared.far.rows) k[static_cast<std::size_t>(i * n + a)] = 0;
+    for (const std::int64_t a : prepared.far.rows) k[to_size(i * n + a)] = 0;
   }
   std::vector<double> near = norm_products(k, m, n, float64, pool);
   sums.near_norms = diagonal(near, m);
@@ -57,56 +59,76 @@ std::vector<double> sum_rows(Prepared& prepared, const Products<double>& float64
 }
 
 template <class T>
-Sums run_with(const Products<T>& products, const Implementation& implementation, const std::vector<View>& views,
-              const Request& request, Pool& pool) {
+Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, const std::vector<View>& views,
+              const Settings& settings, Pool& pool) {
   Sums sums;
-  const Layout layout{request.route == Route::gram ? products.lanes : request.chunk, request.route};
-  Prepared prepared = prepare(views, layout, implementation, products, pool, sums);
+  const CopyFormat format{settings.route == Route::gram ? kernels.lanes : settings.chunk, settings.route};
+  Prepared prepared = prepare(views, format, implementation, kernels, pool, sums);
   if (!sums.non_finite.empty()) return sums;
 
   const auto m = static_cast<std::int64_t>(views.size());
   const std::vector<double> near = sum_rows(prepared, implementation.float64, pool, sums);
-  if (request.route == Route::gram) {
-    sums.s0 = gram_sums(prepared, request.tile, products, pool);
+  if (settings.route == Route::gram) {
+    sums.s0 = gram_sums(prepared, settings.tile, kernels, pool);
     sums.summed = diagonal(sums.s0, m);
     return sums;
   }
-  sums.s0 = feature_sums(prepared, request.tile, products, pool);
+  sums.s0 = feature_sums(prepared, settings.tile, kernels, pool);
   sums.summed = diagonal(sums.s0, m);
-  for (std::size_t at = 0; at < near.size(); ++at) sums.s0[at] -= near[at];
+  for (std::size_t entry = 0; entry < near.size(); ++entry) sums.s0[entry] -= near[entry];
   if (!prepared.far.rows.empty()) {
-    const std::vector<double> far = far_sums(prepared, products, implementation.float64, pool);
-    for (std::size_t at = 0; at < far.size(); ++at) sums.s0[at] += far[at];
+    const std::vector<double> far = far_sums(prepared, kernels, implementation.float64, pool);
+    for (std::size_t entry = 0; entry < far.size(); ++entry) sums.s0[entry] += far[entry];
   }
   return sums;
 }
 
-Result run_group(const Group& group, Pool& pool) {
+Result run_task(const Task& task, Pool& pool) {
   const auto start = std::chrono::steady_clock::now();
-  const Request& request = group.request;
-  const Implementation& implementation = find_implementation(request.implementation);
-  Sums sums = request.products == implementation.float64.name
-                  ? run_with(implementation.float64, implementation, group.views, request, pool)
-                  : run_with(implementation.single(request.products), implementation, group.views, request, pool);
+  const Settings& settings = task.settings;
+  const Implementation& implementation = find_implementation(settings.implementation);
+  Sums sums = settings.products == implementation.float64.name
+                  ? run_with(implementation.float64, implementation, task.views, settings, pool)
+                  : run_with(implementation.single(settings.products), implementation, task.views, settings, pool);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return {std::move(sums), seconds.count()};
 }
 
 }  // namespace
 
-std::vector<Result> run(const std::vector<Group>& groups, int threads, const Poll& poll) {
-  std::vector<Result> results(groups.size());
+PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
+                       std::int64_t chunk, bool in_place, const ProductShape& shape) {
+  const auto m = static_cast<std::int64_t>(widths.size());
+  const bool gram = route == Route::gram;
+  const std::int64_t widest = *std::max_element(widths.begin(), widths.end());
+  const CopyFormat format{gram ? shape.lanes : chunk, route};
+  PassBytes bytes{};
+  std::int64_t total = 0;
+  for (const std::int64_t d : widths) {
+    total += d;
+    bytes.centered += copy_extent(n, d, route, shape).bytes();
+  }
+  bytes.thread = prepare_workspace_bytes(widest, format, in_place, shape) +
+                 (gram ? gram_workspace_bytes(m, tile, shape) : feature_workspace_bytes(tile, chunk, shape));
+  bytes.sums = partial_sums_per_thread * (gram ? gram_sum_bytes(m) : feature_sum_bytes(m));
+  bytes.statistics = statistics_bytes(n, total);
+  bytes.results = (2 * m * n + 2 * m * m) * static_cast<std::int64_t>(sizeof(double));
+  return bytes;
+}
+
+std::vector<Result> run(const std::vector<Task>& tasks, int threads, const Poll& poll) {
+  std::vector<Result> results(tasks.size());
   Pool pool(threads, poll);
-  if (groups.size() == 1) {
-    results[0] = run_group(groups[0], pool);
+  if (tasks.size() == 1) {
+    results[0] = run_task(tasks[0], pool);
     return results;
   }
-  std::vector<KeptMemory> kept(static_cast<std::size_t>(threads));
-  pool.run(static_cast<std::int64_t>(groups.size()), Pool::Progress::reported, [&](std::int64_t item, int worker) {
-    const Poll of_all = [&pool, worker](std::int64_t, std::int64_t) { pool.checkpoint(worker); };
-    Pool own(1, of_all);
-    const KeptMemory::Use use(kept[static_cast<std::size_t>(worker)]);
-    results[static_cast<std::size_t>(item)] = run_group(groups[static_cast<std::size_t>(item)], own);
+  std::vector<KeptMemory> kept(to_size(threads));
+  pool.run(static_cast<std::int64_t>(tasks.size()), Pool::Progress::reported, [&](std::int64_t item, int worker) {
+    const Poll poll_groups = [&pool, worker](std::int64_t, std::int64_t) { pool.checkpoint(worker); };
+    Pool one_thread(1, poll_groups);
+    const KeptMemory::Use use(kept[to_size(worker)]);
+    results[to_size(item)] = run_task(tasks[to_size(item)], one_thread);
   });
   return results;
 }

@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "../hsic.hpp"
+#include "implementation.hpp"
 
 namespace fastcka::cpu {
 
 // What the planner decided; the pass only carries it out.
-struct Request {
+struct Settings {
   Route route;
   std::int64_t tile;           // edge of a tile: examples (gram) or features (features)
   std::int64_t chunk;          // examples between float64 sums (features)
@@ -18,11 +19,25 @@ struct Request {
   std::string products;        // one of that implementation's, by name
 };
 
-// All views have the same n. No staged view shares memory with another view of any group.
-struct Group {
+// One group of representations, ready to be computed. All views have the same n. No staged view shares memory with
+// another view of any group.
+struct Task {
   std::vector<View> views;
-  Request request;
+  Settings settings;
 };
+
+// Bytes that a pass needs beside its views, by purpose.
+struct PassBytes {
+  std::int64_t centered;    // the centred copies; made only of what is not centred in place
+  std::int64_t thread;      // the workspace of one thread
+  std::int64_t sums;        // the partial sums of one thread: one in work and two that wait
+  std::int64_t statistics;  // of all columns; they end before the products begin
+  std::int64_t results;     // k, q and the sums of all pairs
+};
+
+// `in_place`: all representations are staged and centred in place.
+PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
+                       std::int64_t chunk, bool in_place, const ProductShape& shape);
 
 struct Result {
   Sums sums;
@@ -31,6 +46,6 @@ struct Result {
 
 // One group has all threads; of several, each is computed by one thread, side by side. The units of the poll are then
 // groups. Bitwise the same results either way, for any number of threads.
-std::vector<Result> run(const std::vector<Group>& groups, int threads, const Poll& poll);
+std::vector<Result> run(const std::vector<Task>& tasks, int threads, const Poll& poll);
 
 }  // namespace fastcka::cpu

@@ -85,7 +85,7 @@ void Pool::run(std::int64_t items, Progress progress, const Body& body) {
 
 void Pool::start(int workers) {
   if (workers <= static_cast<int>(others_.size()) + 1) return;
-  others_.reserve(static_cast<std::size_t>(threads_));
+  others_.reserve(to_size(threads_));
   const Processors processors;
   try {
     for (int worker = static_cast<int>(others_.size()) + 1; worker < workers; ++worker) {

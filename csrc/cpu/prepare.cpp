@@ -12,28 +12,27 @@ namespace {
 // Where a representation may begin.
 constexpr std::int64_t cache_line = 64;
 
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b * b; }
+// Panels that are centred before they are packed, where this is enough: they stay in the L1 cache.
+constexpr std::int64_t strip_panels = 16;
 
-// Columns that are centred before they are laid out. A staged chunk must have been read to its end before it is
-// overwritten; otherwise what stays in the L1 cache is enough.
-std::int64_t strip_of(const View& view, std::int64_t lanes) {
-  return view.staged ? view.d : std::min(view.d, 16 * lanes);
+// Columns that are centred before they are packed. A staged chunk must have been read to its end before it is
+// overwritten.
+std::int64_t strip_columns(std::int64_t d, bool staged, std::int64_t lanes) {
+  return staged ? d : std::min(d, strip_panels * lanes);
 }
 
 // Places for the centred copies: a staged buffer itself, or a part of one common block.
 template <class T>
-void place(const std::vector<View>& views, const Products<T>& products, Prepared& prepared) {
-  const bool gram = prepared.layout.route == Route::gram;
+void place(const std::vector<View>& views, const Kernels<T>& kernels, Prepared& prepared) {
+  const ProductShape shape = shape_of(kernels);
   std::int64_t total = 0;
   std::vector<std::int64_t> offsets;
   for (const View& view : views) {
-    const std::int64_t columns = gram ? products.steps(view.d) * products.values : round_up(view.d, products.lanes);
-    const std::int64_t pitch = view.staged ? round_up(view.d, staging_lanes) * static_cast<std::int64_t>(sizeof(T))
-                                           : columns / products.values * products.cell_bytes;
-    const std::int64_t rows = round_up(view.n, gram ? products.lanes : products.values);
-    prepared.x.push_back({nullptr, view.d, pitch});
+    const CopyExtent copy = copy_extent(view.n, view.d, prepared.format.route, shape);
+    const std::int64_t staged_pitch = round_up(view.d, staging_lanes) * static_cast<std::int64_t>(sizeof(T));
+    prepared.x.push_back({nullptr, view.d, view.staged ? staged_pitch : copy.pitch});
     offsets.push_back(total);
-    if (!view.staged) total += round_up(rows * pitch, cache_line);
+    if (!view.staged) total += round_up(copy.bytes(), cache_line);
   }
   prepared.copy = allocate<std::byte>(std::max<std::int64_t>(total, 1));
   for (std::size_t i = 0; i < views.size(); ++i) {
@@ -46,23 +45,23 @@ void place(const std::vector<View>& views, const Products<T>& products, Prepared
 // representation that are far in itself: about the mean of its others, that is the sum of all. Empty where it has none.
 template <class T>
 std::vector<std::vector<double>> take_far(const std::vector<View>& views, const std::vector<Columns>& columns,
-                                          const std::vector<std::vector<std::int64_t>>& far,
-                                          const Products<T>& products, Far& out) {
+                                          const std::vector<std::vector<std::int64_t>>& far, const Kernels<T>& kernels,
+                                          Far& out) {
   for (const std::vector<std::int64_t>& rows : far) out.rows.insert(out.rows.end(), rows.begin(), rows.end());
   std::sort(out.rows.begin(), out.rows.end());
   out.rows.erase(std::unique(out.rows.begin(), out.rows.end()), out.rows.end());
 
   std::vector<std::vector<double>> total(views.size());
   for (std::size_t i = 0; i < views.size() && !out.rows.empty(); ++i) {
-    const auto d = static_cast<std::size_t>(views[i].d);
+    const auto d = to_size(views[i].d);
     const double scale = std::ldexp(1.0, -columns[i].exponent());
     if (!far[i].empty()) total[i].resize(d);
     std::vector<T> row(d);
     std::vector<double>& x = out.x.emplace_back();
     for (const std::int64_t a : out.rows) {
       double norm = 0;
-      products.center(views[i], {a, a + 1}, {0, views[i].d}, columns[i].center.data(), scale, row.data(), views[i].d,
-                      &norm);
+      kernels.center(views[i], {a, a + 1}, {0, views[i].d}, columns[i].center.data(), scale, row.data(), views[i].d,
+                     &norm);
       x.insert(x.end(), row.begin(), row.end());
       if (!std::binary_search(far[i].begin(), far[i].end(), a)) continue;
       for (std::size_t j = 0; j < d; ++j) total[i][j] += static_cast<double>(row[j]);
@@ -84,69 +83,81 @@ void add_row_sums(const T* rows, std::int64_t count, std::int64_t width, const d
 // Rows of a part (from `begin` on) that are far become zero.
 template <class T>
 void clear_far(const std::vector<std::int64_t>& far, Range rows, std::int64_t width, T* part) {
-  for (auto at = std::lower_bound(far.begin(), far.end(), rows.begin); at != far.end() && *at < rows.end; ++at) {
-    std::fill_n(part + (*at - rows.begin) * width, width, T{0});
+  for (auto row = std::lower_bound(far.begin(), far.end(), rows.begin); row != far.end() && *row < rows.end; ++row) {
+    std::fill_n(part + (*row - rows.begin) * width, width, T{0});
   }
 }
 
 }  // namespace
 
+CopyExtent copy_extent(std::int64_t n, std::int64_t d, Route route, const ProductShape& shape) {
+  if (route == Route::gram) return {round_up(n, shape.lanes), shape.steps(d) * shape.cell_bytes};
+  // A pair of examples takes one cell, and each example has half of it.
+  return {round_up(n, shape.values), round_up(d, shape.lanes) / shape.values * shape.cell_bytes};
+}
+
+std::int64_t prepare_workspace_bytes(std::int64_t d, const CopyFormat& format, bool staged, const ProductShape& shape) {
+  return format.chunk * strip_columns(d, staged, shape.lanes) * shape.sum_bytes;
+}
+
 template <class T>
-Prepared prepare(const std::vector<View>& views, const Layout& layout, const Implementation& implementation,
-                 const Products<T>& products, Pool& pool, Sums& sums) {
+Prepared prepare(const std::vector<View>& views, const CopyFormat& format, const Implementation& implementation,
+                 const Kernels<T>& kernels, Pool& pool, Sums& sums) {
   const std::size_t m = views.size();
   const std::int64_t n = views.front().n;
-  Prepared prepared{n, layout, {}, {}, {}, {}, nullptr};
+  Prepared prepared{n, format, {}, {}, {}, {}, nullptr};
   std::vector<Columns> columns = describe_columns(views, implementation, pool, sums.non_finite);
   if (!sums.non_finite.empty()) return prepared;
   const std::vector<std::vector<std::int64_t>> far = find_far_examples(views, implementation, pool, columns);
-  for (const Columns& of : columns) {
-    sums.exponent.push_back(of.exponent());
-    sums.constant.push_back(of.constant);
+  for (const Columns& described : columns) {
+    sums.exponent.push_back(described.exponent());
+    sums.constant.push_back(described.constant);
   }
-  const std::vector<std::vector<double>> total = take_far(views, columns, far, products, prepared.far);
-  prepared.k.assign(m * static_cast<std::size_t>(n), 0.0);
-  if (!prepared.far.rows.empty()) prepared.q.assign(m * static_cast<std::size_t>(n), 0.0);
+  const std::vector<std::vector<double>> total = take_far(views, columns, far, kernels, prepared.far);
+  prepared.k.assign(m * to_size(n), 0.0);
+  if (!prepared.far.rows.empty()) prepared.q.assign(m * to_size(n), 0.0);
 
-  place(views, products, prepared);
-  const std::int64_t chunks = (n + layout.chunk - 1) / layout.chunk;
+  place(views, kernels, prepared);
+  const std::int64_t chunks = ceil_div(n, format.chunk);
   std::int64_t room = 0;
-  for (const View& view : views) room = std::max(room, layout.chunk * strip_of(view, products.lanes));
-  std::vector<Block<T>> scratch(static_cast<std::size_t>(pool.threads()));
+  for (const View& view : views) {
+    room = std::max(room, format.chunk * strip_columns(view.d, view.staged, kernels.lanes));
+  }
+  std::vector<Block<T>> scratch(to_size(pool.threads()));
   pool.run(static_cast<std::int64_t>(m) * chunks, Pool::Progress::silent, [&](std::int64_t item, int worker) {
-    const auto i = static_cast<std::size_t>(item / chunks);
-    const std::int64_t begin = item % chunks * layout.chunk;
-    const Range rows{begin, std::min(n, begin + layout.chunk)};
+    const auto i = to_size(item / chunks);
+    const std::int64_t begin = item % chunks * format.chunk;
+    const Range rows{begin, std::min(n, begin + format.chunk)};
     const std::int64_t count = rows.end - rows.begin;
     const Centered& x = prepared.x[i];
     std::byte* chunk = x.data + begin * x.pitch;
     const double scale = std::ldexp(1.0, -sums.exponent[i]);
-    const std::size_t first = i * static_cast<std::size_t>(n) + static_cast<std::size_t>(begin);
-    const std::int64_t strip = strip_of(views[i], products.lanes);
-    Block<T>& part = scratch[static_cast<std::size_t>(worker)];
+    const std::size_t first = i * to_size(n) + to_size(begin);
+    const std::int64_t strip = strip_columns(views[i].d, views[i].staged, kernels.lanes);
+    Block<T>& part = scratch[to_size(worker)];
     if (!part) part = allocate<T>(room);
     for (std::int64_t column = 0; column < x.d; column += strip) {
       const Range range{column, std::min(x.d, column + strip)};
       const std::int64_t width = range.end - range.begin;
-      products.center(views[i], rows, range, columns[i].center.data(), scale, part.get(), width, &prepared.k[first]);
+      kernels.center(views[i], rows, range, columns[i].center.data(), scale, part.get(), width, &prepared.k[first]);
       if (!total[i].empty()) {
-        add_row_sums(part.get(), count, width, &total[i][static_cast<std::size_t>(column)], &prepared.q[first]);
+        add_row_sums(part.get(), count, width, &total[i][to_size(column)], &prepared.q[first]);
       }
-      if (layout.route == Route::features) clear_far(prepared.far.rows, rows, width, part.get());
-      if (layout.route == Route::gram) {
-        products.example_panel(part.get(), count, width,
-                               chunk + products.steps(column) * products.lanes * products.cell_bytes);
+      if (format.route == Route::features) clear_far(prepared.far.rows, rows, width, part.get());
+      if (format.route == Route::gram) {
+        kernels.example_panel(part.get(), count, width,
+                              chunk + kernels.steps(column) * kernels.lanes * kernels.cell_bytes);
       } else {
-        products.feature_panels(part.get(), count, width, chunk + column * products.steps(count) * products.cell_bytes);
+        kernels.feature_panels(part.get(), count, width, chunk + column * kernels.steps(count) * kernels.cell_bytes);
       }
     }
   });
   return prepared;
 }
 
-template Prepared prepare(const std::vector<View>&, const Layout&, const Implementation&, const Products<float>&, Pool&,
-                          Sums&);
-template Prepared prepare(const std::vector<View>&, const Layout&, const Implementation&, const Products<double>&,
+template Prepared prepare(const std::vector<View>&, const CopyFormat&, const Implementation&, const Kernels<float>&,
+                          Pool&, Sums&);
+template Prepared prepare(const std::vector<View>&, const CopyFormat&, const Implementation&, const Kernels<double>&,
                           Pool&, Sums&);
 
 }  // namespace fastcka::cpu

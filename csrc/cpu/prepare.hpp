@@ -11,21 +11,34 @@
 
 namespace fastcka::cpu {
 
-// How the centred copy is laid out, in cells (see implementation.hpp). The examples are cut into chunks; within a chunk
+// The order of the centred copy, in cells (see implementation.hpp). The examples are cut into chunks; within a chunk
 //     gram      chunk = lanes: one panel of examples, [steps of d][lanes]
 //     features  ceil(d / lanes) panels of features, each [steps of the chunk][lanes]
 // Absent lanes are zero. Either way a chunk takes no more room than its rows padded to `lanes`, so that a staged buffer
 // is rearranged within itself.
-struct Layout {
+struct CopyFormat {
   std::int64_t chunk;  // even where a cell is a pair of examples
   Route route;
 };
+
+// Extents of the copy of one representation that is not staged.
+struct CopyExtent {
+  std::int64_t rows;
+  std::int64_t pitch;  // bytes from one example to the next
+
+  std::int64_t bytes() const { return rows * pitch; }
+};
+
+CopyExtent copy_extent(std::int64_t n, std::int64_t d, Route route, const ProductShape& shape);
+
+// Bytes of one thread's buffer for values that are centred and not yet packed.
+std::int64_t prepare_workspace_bytes(std::int64_t d, const CopyFormat& format, bool staged, const ProductShape& shape);
 
 // One representation, centred and times 2^-exponent.
 struct Centered {
   std::byte* data;
   std::int64_t d;
-  std::int64_t pitch;  // bytes from one example's place to the next
+  std::int64_t pitch;  // bytes from one example to the next
 
   // A panel of examples (gram).
   const std::byte* panel(std::int64_t index, std::int64_t lanes) const { return data + index * lanes * pitch; }
@@ -40,7 +53,7 @@ struct Far {
 
 struct Prepared {
   std::int64_t n;
-  Layout layout;
+  CopyFormat format;
   std::vector<Centered> x;
   Far far;
   std::vector<double> k;  // (m, n): squared norms
@@ -51,7 +64,7 @@ struct Prepared {
 // Fills exponent, constant and non_finite of sums. If there are non-finite values, nothing is centred. In the
 // features route the far examples are zero in the copy: far_sums adds what they contribute.
 template <class T>
-Prepared prepare(const std::vector<View>& views, const Layout& layout, const Implementation& implementation,
-                 const Products<T>& products, Pool& pool, Sums& sums);
+Prepared prepare(const std::vector<View>& views, const CopyFormat& format, const Implementation& implementation,
+                 const Kernels<T>& kernels, Pool& pool, Sums& sums);
 
 }  // namespace fastcka::cpu

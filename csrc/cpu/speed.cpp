@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "arranged.hpp"
+#include "gram.hpp"
 #include "implementation.hpp"
 #include "memory.hpp"
 #include "pool.hpp"
@@ -18,12 +18,11 @@ double seconds(Pool& pool, const std::function<void(int worker)>& work) {
   constexpr int runs = 3;
   double best = 0;
   for (int run = 0; run < runs; ++run) {
-    std::vector<double> took(static_cast<std::size_t>(pool.threads()));
+    std::vector<double> took(to_size(pool.threads()));
     pool.run(pool.threads(), Pool::Progress::silent, [&](std::int64_t item, int worker) {
       const auto start = std::chrono::steady_clock::now();
       work(worker);
-      took[static_cast<std::size_t>(item)] =
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      took[to_size(item)] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     });
     const double slowest = *std::max_element(took.begin(), took.end());
     best = run == 0 ? slowest : std::min(best, slowest);
@@ -32,47 +31,46 @@ double seconds(Pool& pool, const std::function<void(int worker)>& work) {
 }
 
 template <class T>
-Speed measure(const Implementation& implementation, const Products<T>& products, int threads) {
+Speed measure(const Implementation& implementation, const Kernels<T>& kernels, int threads) {
   const Poll poll = [](std::int64_t, std::int64_t) {};
   Pool pool(threads, poll);
   const auto all = static_cast<double>(threads);
   Speed speed{};
 
   // One panel of rows by all panels of columns, of one representation after the other, as route G meets them.
-  constexpr std::int64_t steps = 128;
+  constexpr std::int64_t steps = gram_product_steps;
   constexpr std::int64_t representations = 12;
   constexpr std::int64_t length = 1536;
   constexpr std::int64_t m = 24;
-  const std::int64_t panel = (steps + 1) * products.lanes * products.cell_bytes;
-  const std::int64_t operands_bytes = representations * panel * (1 + products.most_panels);
-  const std::int64_t sums = products.rows * products.most_panels * products.lanes;
-  const std::int64_t outputs_count = std::max(representations * products.lanes / products.rows * sums, m * length);
+  const std::int64_t panel = (steps + 1) * kernels.lanes * kernels.cell_bytes;
+  const std::int64_t operands_bytes = representations * panel * (1 + kernels.most_panels);
+  const std::int64_t sums = kernels.rows * kernels.most_panels * kernels.lanes;
+  const std::int64_t outputs_count = std::max(representations * kernels.lanes / kernels.rows * sums, m * length);
   std::vector<Block<std::byte>> operands;
   std::vector<Block<T>> outputs;
-  std::vector<std::vector<double>> totals(static_cast<std::size_t>(threads), std::vector<double>(m * m));
+  std::vector<std::vector<double>> totals(to_size(threads), std::vector<double>(m * m));
   for (int thread = 0; thread < threads; ++thread) {
     operands.push_back(allocate<std::byte>(operands_bytes));
     std::fill_n(operands.back().get(), operands_bytes, std::byte{0});
     outputs.push_back(allocate<T>(outputs_count));
     std::fill_n(outputs.back().get(), outputs_count, T{0});
   }
-  const std::int64_t round = representations * products.lanes / products.rows;
+  const std::int64_t round = representations * kernels.lanes / kernels.rows;
   const auto multiply = [&](std::int64_t depth, std::int64_t rounds) {
     const double took = seconds(pool, [&](int worker) {
-      const Entered<T> entered(products);
+      const Entered<T> entered(kernels);
       for (std::int64_t call = 0; call < rounds * round; ++call) {
-        const std::int64_t representation = call / (products.lanes / products.rows) % representations;
-        const std::byte* left =
-            operands[static_cast<std::size_t>(worker)].get() + representation * panel * (1 + products.most_panels);
+        const std::int64_t representation = call / (kernels.lanes / kernels.rows) % representations;
+        const std::byte* left = operands[to_size(worker)].get() + representation * panel * (1 + kernels.most_panels);
         const void* columns[max_panels];
-        for (std::int64_t p = 0; p < products.most_panels; ++p) columns[p] = left + (1 + p) * panel;
-        T* out = outputs[static_cast<std::size_t>(worker)].get() + call % round * sums;
-        products.multiply(depth, left, columns, products.most_panels, out, false, left);
+        for (std::int64_t p = 0; p < kernels.most_panels; ++p) columns[p] = left + (1 + p) * panel;
+        T* out = outputs[to_size(worker)].get() + call % round * sums;
+        kernels.multiply(depth, left, columns, kernels.most_panels, out, false, left);
       }
     });
     return took / static_cast<double>(rounds * round);
   };
-  const auto work = static_cast<double>(sums * products.values);
+  const auto work = static_cast<double>(sums * kernels.values);
   const auto rounds = static_cast<std::int64_t>(std::max(1.0, 5e6 / (work * steps * static_cast<double>(round))));
   const double deep = multiply(steps, rounds);
   const double flat = multiply(steps / 8, 4 * rounds);
@@ -82,9 +80,9 @@ Speed measure(const Implementation& implementation, const Products<T>& products,
   speed.call = std::max(0.0, deep - step * steps);
 
   const double rank = seconds(pool, [&](int worker) {
-    const auto at = static_cast<std::size_t>(worker);
+    const auto index = to_size(worker);
     for (int call = 0; call < 8; ++call) {
-      products.rank_update(m, length, outputs[at].get(), length, totals[at].data());
+      kernels.rank_update(m, length, outputs[index].get(), length, totals[index].data());
     }
   });
   speed.rank = all * 8.0 * static_cast<double>(m * m * length) / 2 / rank;
@@ -92,7 +90,7 @@ Speed measure(const Implementation& implementation, const Products<T>& products,
   // A representation of 8 MiB for all threads together, more than the caches of the cores hold.
   constexpr std::int64_t d = 512;
   const std::int64_t n = std::max<std::int64_t>((std::int64_t{2} << 20) / d / threads / 96, 1) * 96;
-  const std::vector<float> data(static_cast<std::size_t>(n * d * threads), 1.0F);
+  const std::vector<float> data(to_size(n * d * threads), 1.0F);
   const auto view_of = [&](int worker) {
     return View{data.data() + n * d * worker, n, d, d * 4, 4, DType::float32, false};
   };
@@ -106,16 +104,16 @@ Speed measure(const Implementation& implementation, const Products<T>& products,
         implementation.column_statistics(view_of(worker), {0, n}, {0, d}, {sum.data(), min.data(), max.data()});
       });
   speed.center = values / seconds(pool, [&](int worker) {
-                   const std::int64_t chunk = products.lanes * products.steps(d) * products.cell_bytes;
-                   const std::int64_t chunks = n / products.lanes;
+                   const std::int64_t chunk = kernels.lanes * kernels.steps(d) * kernels.cell_bytes;
+                   const std::int64_t chunks = n / kernels.lanes;
                    const Block<std::byte> copy = allocate<std::byte>(chunks * chunk);
-                   std::vector<T> rows(static_cast<std::size_t>(products.lanes * d));
-                   std::vector<double> k(static_cast<std::size_t>(n));
-                   for (std::int64_t at = 0; at < chunks; ++at) {
-                     const std::int64_t begin = at * products.lanes;
-                     products.center(view_of(worker), {begin, begin + products.lanes}, {0, d}, mean.data(), 1.0,
-                                     rows.data(), d, &k[static_cast<std::size_t>(begin)]);
-                     products.example_panel(rows.data(), products.lanes, d, copy.get() + at * chunk);
+                   std::vector<T> rows(to_size(kernels.lanes * d));
+                   std::vector<double> k(to_size(n));
+                   for (std::int64_t index = 0; index < chunks; ++index) {
+                     const std::int64_t begin = index * kernels.lanes;
+                     kernels.center(view_of(worker), {begin, begin + kernels.lanes}, {0, d}, mean.data(), 1.0,
+                                    rows.data(), d, &k[to_size(begin)]);
+                     kernels.example_panel(rows.data(), kernels.lanes, d, copy.get() + index * chunk);
                    }
                  });
   return speed;

@@ -5,13 +5,13 @@
 namespace fastcka::cpu {
 
 Triangle::Triangle(std::int64_t panels, std::int64_t edge) : panels_(panels), edge_(edge), first_{0} {
-  const std::int64_t side = (panels + edge - 1) / edge;
+  const std::int64_t side = ceil_div(panels, edge);
   for (std::int64_t row = 0; row < side; ++row) first_.push_back(first_.back() + side - row);
 }
 
 Tile Triangle::tile(std::int64_t item) const {
   const std::int64_t row = std::upper_bound(first_.begin(), first_.end(), item) - first_.begin() - 1;
-  return {row * edge_, (row + item - first_[static_cast<std::size_t>(row)]) * edge_};
+  return {row * edge_, (row + item - first_[to_size(row)]) * edge_};
 }
 
 std::int64_t Triangle::end(std::int64_t panel) const { return std::min(panel + edge_, panels_); }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "../integers.hpp"
+
 namespace fastcka::cpu {
 
 // First panels of a tile's rows and columns.
@@ -12,7 +14,7 @@ struct Tile {
   std::int64_t row, column;
 };
 
-// One call of Products::multiply: `rows` vectors from `row` on, against `panels` panels from `panel` on.
+// One call of Kernels::multiply: `rows` vectors from `row` on, against `panels` panels from `panel` on.
 struct MicroTile {
   std::int64_t row;
   std::int64_t panel;

@@ -50,11 +50,11 @@ struct alignas(4 * sizeof(T)) Quad {
 
 // In one instruction: the compiler takes a struct of __half apart.
 template <class Word, class T>
-__host__ __device__ inline void store_whole(void* at, const T& value) {
+__host__ __device__ inline void store_whole(void* address, const T& value) {
   static_assert(sizeof(Word) == sizeof(T));
   Word bits;
   memcpy(&bits, &value, sizeof bits);
-  *static_cast<Word*>(at) = bits;
+  *static_cast<Word*>(address) = bits;
 }
 
 // A value as the sum of two fp16 numbers, to 22 bits where the second is not subnormal.
@@ -78,12 +78,12 @@ struct Whole {
   using Item = T;
   static constexpr int slabs = 1;
   static constexpr int headroom = 0;
-  __host__ __device__ static double store(T* at, std::int64_t, double first, double second) {
+  __host__ __device__ static double store(T* address, std::int64_t, double first, double second) {
     const Pair<T> pair{static_cast<T>(first), static_cast<T>(second)};
-    *reinterpret_cast<Pair<T>*>(at) = pair;
+    *reinterpret_cast<Pair<T>*>(address) = pair;
     return square(pair.first) + square(pair.second);
   }
-  __host__ __device__ static double load(const T* at, std::int64_t) { return widen(*at); }
+  __host__ __device__ static double load(const T* address, std::int64_t) { return widen(*address); }
 };
 
 // 2^14 leaves fp16 (up to 65504) room, and its subnormals (from 2^-24) as far below the data as they can lie.
@@ -91,12 +91,12 @@ struct Half {
   using Item = __half;
   static constexpr int slabs = 1;
   static constexpr int headroom = 14;
-  __host__ __device__ static double store(__half* at, std::int64_t, double first, double second) {
+  __host__ __device__ static double store(__half* address, std::int64_t, double first, double second) {
     const Pair<__half> pair{__float2half_rn(static_cast<float>(first)), __float2half_rn(static_cast<float>(second))};
-    store_whole<std::uint32_t>(at, pair);
+    store_whole<std::uint32_t>(address, pair);
     return square(widen(pair.first)) + square(widen(pair.second));
   }
-  __host__ __device__ static double load(const __half* at, std::int64_t) { return widen(*at); }
+  __host__ __device__ static double load(const __half* address, std::int64_t) { return widen(*address); }
 };
 
 // Slabs [high | low | high | high]: the windows of three slabs that begin at slab 0 and at slab 1 multiply to
@@ -106,18 +106,20 @@ struct HighLow {
   using Item = __half;
   static constexpr int slabs = 4;
   static constexpr int headroom = 14;
-  __host__ __device__ static double store(__half* at, std::int64_t step, double first, double second) {
+  __host__ __device__ static double store(__half* address, std::int64_t step, double first, double second) {
     const Split a = split(static_cast<float>(first));
     const Split b = split(static_cast<float>(second));
     const Pair<__half> high{a.high, b.high};
     const Pair<__half> low{a.low, b.low};
-    store_whole<std::uint32_t>(at, high);
-    store_whole<std::uint32_t>(at + step, low);
-    store_whole<std::uint32_t>(at + 2 * step, high);
-    store_whole<std::uint32_t>(at + 3 * step, high);
+    store_whole<std::uint32_t>(address, high);
+    store_whole<std::uint32_t>(address + step, low);
+    store_whole<std::uint32_t>(address + 2 * step, high);
+    store_whole<std::uint32_t>(address + 3 * step, high);
     return square(widen(a)) + square(widen(b));
   }
-  __host__ __device__ static double load(const __half* at, std::int64_t step) { return widen(Split{at[0], at[step]}); }
+  __host__ __device__ static double load(const __half* address, std::int64_t step) {
+    return widen(Split{address[0], address[step]});
+  }
 };
 
 }  // namespace fastcka::cuda

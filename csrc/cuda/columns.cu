@@ -18,8 +18,8 @@ constexpr std::int64_t nowhere = std::numeric_limits<std::int64_t>::max();
 template <class In>
 __global__ void __launch_bounds__(block_threads)
     statistics_kernel(Batch batch, std::int64_t n, std::int64_t block_rows, std::int64_t blocks, Statistics out) {
-  const Source& x = batch.items[blockIdx.y];
-  const std::int64_t strips = (x.d + strip_columns - 1) / strip_columns;
+  const BatchItem& x = batch.items[blockIdx.y];
+  const std::int64_t strips = ceil_div(x.d, strip_columns);
   const std::int64_t block = blockIdx.x % blocks;
   const std::int64_t strip = blockIdx.x / blocks;
   if (strip >= strips) return;
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(block_threads)
   double sum = 0, least = INFINITY, most = -INFINITY;
   std::int64_t count = 0, first = nowhere;
   if (column < x.d) {
-    const char* at = x.data + column * x.column_stride + (begin + threadIdx.y) * x.row_stride;
+    const char* from = x.data + column * x.column_stride + (begin + threadIdx.y) * x.row_stride;
     constexpr int ahead = 8;
     for (std::int64_t row = begin + threadIdx.y; row < end; row += ahead * row_threads) {
       In next[ahead];
@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(block_threads)
       for (int i = 0; i < ahead; ++i) {
         // Beyond the end the last of its rows again: it changes neither bound.
         const std::int64_t here = row + i * row_threads < end ? i : 0;
-        next[i] = *reinterpret_cast<const In*>(at + here * row_threads * x.row_stride);
+        next[i] = *reinterpret_cast<const In*>(from + here * row_threads * x.row_stride);
       }
 #pragma unroll
       for (int i = 0; i < ahead; ++i) {
@@ -47,12 +47,12 @@ __global__ void __launch_bounds__(block_threads)
         least = value < least ? value : least;
         most = value > most ? value : most;
       }
-      at += ahead * row_threads * x.row_stride;
+      from += ahead * row_threads * x.row_stride;
     }
     if (!is_finite(sum)) {
-      at = x.data + column * x.column_stride + (begin + threadIdx.y) * x.row_stride;
-      for (std::int64_t row = begin + threadIdx.y; row < end; row += row_threads, at += row_threads * x.row_stride) {
-        if (is_finite(widen(*reinterpret_cast<const In*>(at)))) continue;
+      from = x.data + column * x.column_stride + (begin + threadIdx.y) * x.row_stride;
+      for (std::int64_t row = begin + threadIdx.y; row < end; row += row_threads, from += row_threads * x.row_stride) {
+        if (is_finite(widen(*reinterpret_cast<const In*>(from)))) continue;
         const std::int64_t position = row * x.d + column;
         ++count;
         first = position < first ? position : first;
@@ -89,9 +89,9 @@ __global__ void __launch_bounds__(block_threads)
 __device__ inline double median(double* values, int count) {
   for (int i = 1; i < count; ++i) {
     const double value = values[i];
-    int at = i;
-    for (; at > 0 && values[at - 1] > value; --at) values[at] = values[at - 1];
-    values[at] = value;
+    int place = i;
+    for (; place > 0 && values[place - 1] > value; --place) values[place] = values[place - 1];
+    values[place] = value;
   }
   return values[(count - 1) / 2];
 }
@@ -113,15 +113,15 @@ struct AddDistances {
 
 // By all threads of the block.
 template <class In>
-__device__ bool may_have_far(const Source& x, const SampleRows& rows, std::int64_t blocks, double scale,
+__device__ bool may_have_far(const BatchItem& x, const SampleRows& rows, std::int64_t blocks, double scale,
                              const Statistics& s) {
   Distances sum{};
   for (std::int64_t j = threadIdx.x; j < x.d; j += block_threads) {
-    const std::int64_t at = x.column * blocks + j;
-    double least = s.least[at], most = s.most[at];
+    const std::int64_t entry = x.column * blocks + j;
+    double least = s.least[entry], most = s.most[entry];
     for (std::int64_t block = 1; block < blocks; ++block) {
-      least = Smaller()(least, s.least[at + block * x.d]);
-      most = Larger()(most, s.most[at + block * x.d]);
+      least = Smaller()(least, s.least[entry + block * x.d]);
+      most = Larger()(most, s.most[entry + block * x.d]);
     }
     double values[SampleRows::most], sorted[SampleRows::most];
     const char* column = x.data + j * x.column_stride;
@@ -142,17 +142,17 @@ template <class In>
 __global__ void __launch_bounds__(block_threads)
     summary_kernel(Batch batch, SampleRows rows, std::int64_t n, std::int64_t m, std::int64_t blocks, int headroom,
                    Statistics s) {
-  const Source& x = batch.items[blockIdx.x];
-  const std::int64_t strips = (x.d + strip_columns - 1) / strip_columns;
+  const BatchItem& x = batch.items[blockIdx.x];
+  const std::int64_t strips = ceil_div(x.d, strip_columns);
   double largest = 0;
   std::int64_t unbounded = 0;
   for (std::int64_t j = threadIdx.x; j < x.d; j += block_threads) {
-    const std::int64_t at = x.column * blocks + j;
-    double sum = s.sum[at], least = s.least[at], most = s.most[at];
+    const std::int64_t entry = x.column * blocks + j;
+    double sum = s.sum[entry], least = s.least[entry], most = s.most[entry];
     for (std::int64_t block = 1; block < blocks; ++block) {
-      sum += s.sum[at + block * x.d];
-      least = Smaller()(least, s.least[at + block * x.d]);
-      most = Larger()(most, s.most[at + block * x.d]);
+      sum += s.sum[entry + block * x.d];
+      least = Smaller()(least, s.least[entry + block * x.d]);
+      most = Larger()(most, s.most[entry + block * x.d]);
     }
     // A feature that never varies has exactly its value as mean, so that it is centred to exactly zero.
     const double mean = least == most ? least : sum / static_cast<double>(n);
@@ -162,9 +162,9 @@ __global__ void __launch_bounds__(block_threads)
     s.mean[x.column + j] = mean;
   }
   std::int64_t count = 0, first = nowhere;
-  for (std::int64_t at = threadIdx.x; at < blocks * strips; at += block_threads) {
-    count += s.count[x.strip * blocks + at];
-    first = Smaller()(first, s.first[x.strip * blocks + at]);
+  for (std::int64_t entry = threadIdx.x; entry < blocks * strips; entry += block_threads) {
+    count += s.count[x.strip * blocks + entry];
+    first = Smaller()(first, s.first[x.strip * blocks + entry]);
   }
   largest = reduce_block<block_threads>(largest, Larger());
   unbounded = reduce_block<block_threads>(unbounded, Add());
@@ -187,7 +187,7 @@ template <class In>
 void describe_from(const Batch& batch, int count, const Layout& layout, int headroom, const Statistics& statistics,
                    cudaStream_t stream) {
   std::int64_t strips = 0;
-  for (int i = 0; i < count; ++i) strips = std::max(strips, divide_up(batch.items[i].d, strip_columns));
+  for (int i = 0; i < count; ++i) strips = std::max(strips, ceil_div(batch.items[i].d, strip_columns));
   launch(&statistics_kernel<In>, dim3(extent(layout.blocks * strips), extent(count)), dim3(strip_columns, row_threads),
          stream, batch, layout.n, layout.block_rows, layout.blocks, statistics);
   launch(&summary_kernel<In>, dim3(extent(count)), dim3(block_threads), stream, batch, SampleRows(layout.n), layout.n,

@@ -4,15 +4,12 @@
 #include <cuda_runtime.h>
 
 #include "../hsic.hpp"
+#include "batch.hpp"
 #include "layout.hpp"
-#include "source.hpp"
 
 namespace fastcka::cuda {
 
-// Status of a representation in the results, each an array of m.
-enum StatusField { exponent_field, constant_field, count_field, first_field, far_field, status_fields };
-
-// Where the first non-finite value would stand: nothing was found, or the values are too large to sum.
+// In place of the position of the first non-finite value: there is none, or the values are too large to sum.
 inline constexpr std::int64_t none_found = -1;
 inline constexpr std::int64_t too_large = -2;
 

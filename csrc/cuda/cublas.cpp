@@ -103,8 +103,8 @@ void Cublas::start(int device) {
 void* Cublas::handle_here() {
   int device = 0;
   cuda::check(cudaGetDevice(&device), "cudaGetDevice");
-  const auto found = handles_.find(device);
-  if (found != handles_.end()) return found->second;
+  const auto opened = handles_.find(device);
+  if (opened != handles_.end()) return opened->second;
   void* handle = nullptr;
   check(calls_->create(&handle), "cublasCreate");
   return handles_.emplace(device, handle).first->second;
@@ -115,7 +115,7 @@ std::unique_lock<std::mutex> Cublas::use(cudaStream_t stream, void* workspace, s
   handle_ = handle_here();
   // In this order: a stream brings a workspace of its own.
   check(calls_->set_stream(handle_, stream), "cublasSetStream");
-  check(calls_->set_workspace(handle_, workspace, static_cast<std::size_t>(bytes)), "cublasSetWorkspace");
+  check(calls_->set_workspace(handle_, workspace, to_size(bytes)), "cublasSetWorkspace");
   multiplied_ = 0;
   return lock;
 }

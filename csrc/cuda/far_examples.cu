@@ -20,7 +20,7 @@ constexpr int most_exponent = 96;
 template <class In>
 __global__ void __launch_bounds__(threads)
     distances_kernel(Batch batch, std::int64_t n, std::int64_t m, std::int64_t rows, FarExamples out) {
-  const Source& x = batch.items[blockIdx.y];
+  const BatchItem& x = batch.items[blockIdx.y];
   if (out.status[far_field * m + x.index] == 0) return;
   const double scale = ldexp(1.0, -static_cast<int>(out.status[exponent_field * m + x.index]));
   const double* center = out.robust + x.column;
@@ -60,7 +60,7 @@ __device__ std::int64_t count_if(const double* distance, std::int64_t n, Predica
 // The distance that `position` others do not exceed, bit by bit: floating-point numbers that are not negative have the
 // order of their bits.
 __device__ inline double select(const double* distance, std::int64_t n, std::int64_t position) {
-  double found = 0;
+  double largest = 0;
   std::uint64_t bits = 0;
   for (int bit = 62; bit >= 0; --bit) {
     const std::uint64_t candidate = bits | std::uint64_t{1} << bit;
@@ -68,17 +68,17 @@ __device__ inline double select(const double* distance, std::int64_t n, std::int
     memcpy(&limit, &candidate, sizeof limit);
     // Beyond the largest number the comparison holds for none: the bits of NaN are never taken.
     if (!(limit <= INFINITY)) continue;
-    if (count_if(distance, n, [limit](double own) { return own < limit; }) > position) continue;
+    if (count_if(distance, n, [limit](double value) { return value < limit; }) > position) continue;
     bits = candidate;
-    found = limit;
+    largest = limit;
   }
-  return found;
+  return largest;
 }
 
 // The mean of the examples within the limit, in strips of columns; all threads return how far they reach from it.
 template <class In>
-__device__ double near_mean(const Source& x, std::int64_t n, const double* distance, double limit, std::int64_t count,
-                            double* mean) {
+__device__ double near_mean(const BatchItem& x, std::int64_t n, const double* distance, double limit,
+                            std::int64_t count, double* mean) {
   __shared__ double shared[3][row_threads][column_threads];
   double reach = 0;
   for (std::int64_t first = 0; first < x.d; first += column_threads) {
@@ -105,9 +105,9 @@ __device__ double near_mean(const Source& x, std::int64_t n, const double* dista
         least = Smaller()(least, shared[1][y][threadIdx.x]);
         most = Larger()(most, shared[2][y][threadIdx.x]);
       }
-      const double own = least == most ? least : sum / static_cast<double>(count);
-      reach = Larger()(reach, Larger()(most - own, own - least));
-      mean[column] = own;
+      const double center = least == most ? least : sum / static_cast<double>(count);
+      reach = Larger()(reach, Larger()(most - center, center - least));
+      mean[column] = center;
     }
     __syncthreads();
   }
@@ -118,7 +118,7 @@ __device__ double near_mean(const Source& x, std::int64_t n, const double* dista
 template <class In>
 __global__ void __launch_bounds__(threads) select_kernel(Batch batch, std::int64_t n, std::int64_t m, std::int64_t rows,
                                                          std::int64_t most, int headroom, FarExamples out) {
-  const Source& x = batch.items[blockIdx.x];
+  const BatchItem& x = batch.items[blockIdx.x];
   std::int64_t* status = out.status + x.index;
   if (status[far_field * m] == 0) return;
   const double* distance = out.distance + x.index * rows;
@@ -127,9 +127,9 @@ __global__ void __launch_bounds__(threads) select_kernel(Batch batch, std::int64
     largest = Larger()(largest, distance[a]);
   }
   largest = reduce_block<threads>(largest, Larger());
-  const auto beyond = [](double limit) { return [limit](double own) { return own > limit; }; };
+  const auto beyond = [](double limit) { return [limit](double value) { return value > limit; }; };
   // Whether the largest is far from the median shows without the median.
-  const std::int64_t close = count_if(distance, n, [=](double own) { return own * far_from >= largest; });
+  const std::int64_t close = count_if(distance, n, [=](double value) { return value * far_from >= largest; });
   double limit = largest;
   if (n - close > (n - 1) / 2) {
     double typical = select(distance, n, (n - 1) / 2);
@@ -151,20 +151,20 @@ __global__ void __launch_bounds__(threads) select_kernel(Batch batch, std::int64
   __syncthreads();  // all have read it
   if (threadIdx.x == 0 && threadIdx.y == 0) status[exponent_field * m] = exponent;
   for (std::int64_t a = threadIdx.y * column_threads + threadIdx.x; a < rows; a += threads) {
-    int own = 0;
+    int mark = 0;
     if (a < n && distance[a] > limit) {
       // The mean of the others is no farther from the robust centre than this example.
       const int twice = ilogb(sqrt(distance[a])) + 2 + before;
-      own = 1 + (headroom > 0 ? Larger()(twice - headroom - exponent, 0) : 0);
+      mark = 1 + (headroom > 0 ? Larger()(twice - headroom - exponent, 0) : 0);
     }
-    out.far[x.index * rows + a] = static_cast<std::int8_t>(own);
+    out.far[x.index * rows + a] = static_cast<std::int8_t>(mark);
   }
 }
 
 template <class In>
 void find_from(const Batch& batch, int count, const Layout& layout, int headroom, const FarExamples& out,
                cudaStream_t stream) {
-  const std::int64_t blocks = std::min(divide_up(layout.n, row_threads), divide_up(distance_blocks, count));
+  const std::int64_t blocks = std::min(ceil_div(layout.n, row_threads), ceil_div(distance_blocks, count));
   launch(&distances_kernel<In>, dim3(extent(blocks), extent(count)), dim3(column_threads, row_threads), stream, batch,
          layout.n, layout.m, layout.rows, out);
   launch(&select_kernel<In>, dim3(extent(count)), dim3(column_threads, row_threads), stream, batch, layout.n, layout.m,

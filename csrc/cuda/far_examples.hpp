@@ -8,9 +8,9 @@
 #include <cuda_runtime.h>
 
 #include "../hsic.hpp"
+#include "batch.hpp"
 #include "columns.hpp"
 #include "layout.hpp"
-#include "source.hpp"
 
 namespace fastcka::cuda {
 
@@ -30,9 +30,7 @@ struct FarRows {
   std::int64_t rows;
 
   FarRows(char* base, const Layout& layout)
-      : count(reinterpret_cast<const std::int64_t*>(base + layout.status) + far_field * layout.m),
-        far(reinterpret_cast<const std::int8_t*>(base + layout.far)),
-        rows(layout.rows) {}
+      : count(layout.status(base) + far_field * layout.m), far(layout.far(base)), rows(layout.rows) {}
 
   __device__ bool any(std::int64_t i) const { return count[i] != 0; }
   __device__ bool contains(std::int64_t i, std::int64_t row) const { return any(i) && far[i * rows + row] != 0; }

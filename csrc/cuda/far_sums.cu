@@ -48,9 +48,9 @@ __global__ void __launch_bounds__(threads) clear_rows_kernel(Stored stored, cons
 }
 
 __global__ void __launch_bounds__(threads) add_kernel(std::int64_t m, const double* far_total, double* s0) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
-  if (at >= m * m) return;
-  s0[at] += far_total[Smaller()(at / m, at % m) * m + Larger()(at / m, at % m)];
+  const std::int64_t entry = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
+  if (entry >= m * m) return;
+  s0[entry] += far_total[Smaller()(entry / m, entry % m) * m + Larger()(entry / m, entry % m)];
 }
 
 // The Gram entries of all representations: v (m, room), each (rows, columns).
@@ -59,11 +59,11 @@ void gram_entries(const Layout& layout, double* far, std::int64_t rows, double* 
   const std::int64_t pitch = layout.start.back();
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < layout.m; i += count) {
-    const auto width = [&](std::int64_t at) { return layout.width[static_cast<std::size_t>(at)]; };
-    for (count = 1; i + count < layout.m && width(i + count) == width(i);) ++count;
-    const std::int64_t start = layout.start[static_cast<std::size_t>(i)];
-    cublas.multiply(Products::float64, Depth::columns, rows, columns, width(i), {far + start, pitch, width(i)},
-                    {others + start, pitch, width(i)}, false, {v + i * room, columns, room}, count);
+    const std::int64_t width = layout.width[to_size(i)];
+    for (count = 1; i + count < layout.m && layout.width[to_size(i + count)] == width;) ++count;
+    const std::int64_t start = layout.start[to_size(i)];
+    cublas.multiply(Products::float64, Depth::columns, rows, columns, width, {far + start, pitch, width},
+                    {others + start, pitch, width}, false, {v + i * room, columns, room}, count);
   }
 }
 
@@ -75,14 +75,14 @@ void far_sums(const Shape& shape, const Layout& layout, char* base, const std::v
   const std::int64_t m = layout.m;
   const auto count = static_cast<std::int64_t>(rows.size());
   const std::int64_t room = layout.far_rows * layout.far_chunk;
-  auto* list = reinterpret_cast<std::int64_t*>(base + layout.far_list);
-  const auto* start = reinterpret_cast<const std::int64_t*>(base + layout.starts);
-  auto* far = reinterpret_cast<double*>(base + layout.far_sums);
+  std::int64_t* list = layout.far_list(base);
+  const std::int64_t* start = layout.starts(base);
+  double* far = layout.far_sums(base);
   double* others = far + layout.far_rows * stored.pitch;
   double* v = others + layout.far_chunk * stored.pitch;
   double* weighed = v + m * room;
-  auto* total = reinterpret_cast<double*>(base + layout.far_total);
-  const auto* any_far = reinterpret_cast<const std::uint8_t*>(base + layout.any_far);
+  double* total = layout.far_total(base);
+  const std::uint8_t* any_far = layout.any_far(base);
   check(cudaMemcpyAsync(list, rows.data(), rows.size() * sizeof rows[0], cudaMemcpyHostToDevice, stream),
         "cudaMemcpyAsync");
   with_storage(shape.products, [&](auto storage) {
@@ -97,7 +97,7 @@ void far_sums(const Shape& shape, const Layout& layout, char* base, const std::v
                begin, others);
         gram_entries(layout, far, some, others, columns, v, room, cublas);
         const std::int64_t size = some * columns;
-        launch(&weigh_kernel, dim3(extent(divide_up(size, threads)), extent(m)), dim3(threads), stream, list, first,
+        launch(&weigh_kernel, dim3(extent(ceil_div(size, threads)), extent(m)), dim3(threads), stream, list, first,
                begin, columns, size, any_far, room, v, weighed);
         cublas.multiply(Products::float64, Depth::columns, m, m, size, {weighed, room}, {v, room}, first + begin > 0,
                         {total, m});
@@ -109,8 +109,8 @@ void far_sums(const Shape& shape, const Layout& layout, char* base, const std::v
 
 void add_far_sums(const Layout& layout, char* base, cudaStream_t stream) {
   const std::int64_t m = layout.m;
-  launch(&add_kernel, dim3(extent(divide_up(m * m, threads))), dim3(threads), stream, m,
-         reinterpret_cast<const double*>(base + layout.far_total), reinterpret_cast<double*>(base + layout.s0));
+  launch(&add_kernel, dim3(extent(ceil_div(m * m, threads))), dim3(threads), stream, m, layout.far_total(base),
+         layout.s0(base));
 }
 
 }  // namespace fastcka::cuda

@@ -8,7 +8,7 @@
 namespace fastcka::cuda {
 namespace {
 
-constexpr int edge = static_cast<int>(feature_block);
+constexpr int edge = static_cast<int>(feature_grain);
 constexpr int row_threads = 8;
 constexpr int block_threads = edge * row_threads;
 constexpr int fold_threads = 128;
@@ -20,15 +20,15 @@ __host__ __device__ inline double weight_of(std::int64_t i, std::int64_t j, std:
   return i == j && column > row ? 2 : 1;
 }
 
-// The sum of squares of each block of features of a panel (rows x columns, the panel's own columns first).
+// The sum of squares of each block of features of a band (rows x columns; the columns of its rows come first).
 template <class T>
-__global__ void __launch_bounds__(block_threads) squares_kernel(std::int64_t columns, const T* panel, double* squares) {
+__global__ void __launch_bounds__(block_threads) squares_kernel(std::int64_t columns, const T* band, double* squares) {
   double sum = 0;
   if (blockIdx.x >= blockIdx.y) {  // below the diagonal nothing counts
     const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * edge + threadIdx.x;
     for (int row = static_cast<int>(threadIdx.y); row < edge; row += row_threads) {
-      const std::int64_t at = (static_cast<std::int64_t>(blockIdx.y) * edge + row) * columns + column;
-      sum += square(static_cast<double>(panel[at]));
+      const std::int64_t entry = (static_cast<std::int64_t>(blockIdx.y) * edge + row) * columns + column;
+      sum += square(static_cast<double>(band[entry]));
     }
   }
   sum = reduce_block<block_threads>(sum, Add());
@@ -37,8 +37,8 @@ __global__ void __launch_bounds__(block_threads) squares_kernel(std::int64_t col
   }
 }
 
-// One block of threads for each (i, j): total_ij += the blocks of i's rows in the panel and j's columns. The panel is
-// of the features from `begin` to `end`.
+// One block of threads for each (i, j): total_ij += the blocks of i's rows in the band and j's columns. The band has
+// the features from `begin` to `end`.
 __global__ void __launch_bounds__(fold_threads)
     fold_kernel(std::int64_t m, std::int64_t first, std::int64_t begin, std::int64_t end, std::int64_t pitch,
                 const std::int64_t* start, const double* squares, double* total) {
@@ -50,9 +50,9 @@ __global__ void __launch_bounds__(fold_threads)
   const std::int64_t column_begin = Larger()(start[j], begin) / edge;
   const std::int64_t columns = start[j + 1] / edge - column_begin;
   double sum = 0;
-  for (std::int64_t at = threadIdx.x; at < (row_end - row_begin) * columns; at += fold_threads) {
-    const std::int64_t row = row_begin + at / columns;
-    const std::int64_t column = column_begin + at % columns;
+  for (std::int64_t entry = threadIdx.x; entry < (row_end - row_begin) * columns; entry += fold_threads) {
+    const std::int64_t row = row_begin + entry / columns;
+    const std::int64_t column = column_begin + entry % columns;
     const double weight = weight_of(i, j, row, column);
     if (weight != 0) sum += weight * squares[(row - begin / edge) * pitch + column - begin / edge];
   }
@@ -62,26 +62,26 @@ __global__ void __launch_bounds__(fold_threads)
 
 __global__ void __launch_bounds__(block_threads)
     features_finish_kernel(std::int64_t m, const double* total, const double* near_norms, double* s0, double* summed) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
-  if (at >= m * m) return;
-  const std::int64_t i = Smaller()(at / m, at % m);
-  const std::int64_t j = Larger()(at / m, at % m);
-  s0[at] = total[i * m + j] - near_norms[i * m + j];
+  const std::int64_t entry = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
+  if (entry >= m * m) return;
+  const std::int64_t i = Smaller()(entry / m, entry % m);
+  const std::int64_t j = Larger()(entry / m, entry % m);
+  s0[entry] = total[i * m + j] - near_norms[i * m + j];
   if (i == j) summed[i] = total[i * m + i];
 }
 
 // (X' X) for the features [begin, begin + height) against all from `begin` on, over all examples.
-void multiply_panel(const Shape& shape, const Layout& layout, std::int64_t begin, std::int64_t height, char* base,
-                    Cublas& cublas) {
+void multiply_band(const Shape& shape, const Layout& layout, std::int64_t begin, std::int64_t height, char* base,
+                   Cublas& cublas) {
   const std::int64_t total = layout.start.back();
   for (std::int64_t row = 0; row < layout.rows; row += shape.chunk) {
     const std::int64_t rows = std::min(shape.chunk, layout.rows - row);
-    char* x = base + layout.x + (row * layout.slabs * total + begin) * layout.item;
     // Of split rows three of the four slabs are a window; the windows of the two sides begin one slab apart.
     const std::int64_t depth = layout.slabs == 1 ? rows : 3 * rows;
-    char* shifted = layout.slabs == 1 ? x : x + rows * total * layout.item;
-    cublas.multiply(shape.products, Depth::rows, height, total - begin, depth, {x, total}, {shifted, total}, row > 0,
-                    {base + layout.panel, total - begin});
+    void* left = layout.x_slab(base, row, rows, 0, begin);
+    void* right = layout.x_slab(base, row, rows, layout.slabs == 1 ? 0 : 1, begin);
+    cublas.multiply(shape.products, Depth::rows, height, total - begin, depth, {left, total}, {right, total}, row > 0,
+                    {layout.band<char>(base), total - begin});
   }
 }
 
@@ -90,32 +90,29 @@ void multiply_panel(const Shape& shape, const Layout& layout, std::int64_t begin
 void feature_sums(const Shape& shape, const Layout& layout, char* base, Cublas& cublas, cudaStream_t stream) {
   const std::int64_t m = layout.m;
   const std::int64_t all = layout.start.back();
-  auto* squares = reinterpret_cast<double*>(base + layout.squares);
-  auto* total = reinterpret_cast<double*>(base + layout.total);
-  check(cudaMemsetAsync(total, 0, static_cast<std::size_t>(m * m * 8), stream), "cudaMemsetAsync");
-  std::int64_t first = 0;  // representation whose features the panel begins with
+  double* squares = layout.squares(base);
+  double* total = layout.total(base);
+  check(cudaMemsetAsync(total, 0, to_size(m * m * 8), stream), "cudaMemsetAsync");
+  std::int64_t first = 0;  // representation whose features the band begins with
   for (std::int64_t begin = 0; begin < all; begin += layout.edge) {
     const std::int64_t height = std::min(layout.edge, all - begin);
-    multiply_panel(shape, layout, begin, height, base, cublas);
-    const dim3 blocks(extent((all - begin) / feature_block), extent(height / feature_block));
+    multiply_band(shape, layout, begin, height, base, cublas);
+    const dim3 blocks(extent((all - begin) / feature_grain), extent(height / feature_grain));
     if (shape.products == Products::float64) {
-      launch(&squares_kernel<double>, blocks, dim3(edge, row_threads), stream, all - begin,
-             reinterpret_cast<const double*>(base + layout.panel), squares);
+      launch(&squares_kernel<double>, blocks, dim3(edge, row_threads), stream, all - begin, layout.band<double>(base),
+             squares);
     } else {
-      launch(&squares_kernel<float>, blocks, dim3(edge, row_threads), stream, all - begin,
-             reinterpret_cast<const float*>(base + layout.panel), squares);
+      launch(&squares_kernel<float>, blocks, dim3(edge, row_threads), stream, all - begin, layout.band<float>(base),
+             squares);
     }
-    while (layout.start[static_cast<std::size_t>(first + 1)] <= begin) ++first;
+    while (layout.start[to_size(first + 1)] <= begin) ++first;
     std::int64_t last = first;
-    while (layout.start[static_cast<std::size_t>(last + 1)] < begin + height) ++last;
+    while (layout.start[to_size(last + 1)] < begin + height) ++last;
     launch(&fold_kernel, dim3(extent(m), extent(last + 1 - first)), dim3(fold_threads), stream, m, first, begin,
-           begin + height, (all - begin) / feature_block, reinterpret_cast<const std::int64_t*>(base + layout.starts),
-           squares, total);
+           begin + height, (all - begin) / feature_grain, layout.starts(base), squares, total);
   }
-  const double* near_norms = reinterpret_cast<const double*>(base + layout.products) + 3 * m * m;
-  launch(&features_finish_kernel, dim3(extent(divide_up(m * m, block_threads))), dim3(block_threads), stream, m, total,
-         near_norms, reinterpret_cast<double*>(base + layout.s0),
-         reinterpret_cast<double*>(base + layout.totals) + 2 * m);
+  launch(&features_finish_kernel, dim3(extent(ceil_div(m * m, block_threads))), dim3(block_threads), stream, m, total,
+         layout.near_products(base), layout.s0(base), layout.summed(base));
 }
 
 }  // namespace fastcka::cuda

@@ -33,25 +33,20 @@ Pass::~Pass() {
 
 void Pass::prepare(std::int64_t first, const std::vector<View>& views, cudaStream_t stream) {
   const OnDevice guard(device_);
-  const auto address = [this](std::int64_t offset) { return memory_ + offset; };
-  const auto doubles = [&](std::int64_t offset) { return reinterpret_cast<double*>(address(offset)); };
-  const auto integers = [&](std::int64_t offset) { return reinterpret_cast<std::int64_t*>(address(offset)); };
-  std::int64_t* status = integers(layout_.status);
-  double* mean = doubles(layout_.mean);
-  double* robust = doubles(layout_.robust);
-  const Statistics statistics{doubles(layout_.sums),
-                              doubles(layout_.least),
-                              doubles(layout_.most),
-                              integers(layout_.counts),
-                              integers(layout_.firsts),
+  std::int64_t* status = layout_.status(memory_);
+  double* mean = layout_.mean(memory_);
+  double* robust = layout_.robust(memory_);
+  const Statistics statistics{layout_.sums(memory_),
+                              layout_.least(memory_),
+                              layout_.most(memory_),
+                              layout_.counts(memory_),
+                              layout_.firsts(memory_),
                               mean,
                               robust,
                               status,
-                              integers(layout_.starts)};
-  double* k = doubles(layout_.k);
-  const FarExamples far{robust, k + layout_.m * layout_.rows, reinterpret_cast<std::int8_t*>(address(layout_.far)),
-                        mean, status};
-  const Centered centered{k, mean, status};
+                              layout_.starts(memory_)};
+  const FarExamples far{robust, layout_.q(memory_), layout_.far(memory_), mean, status};
+  const Centered centered{layout_.k(memory_), mean, status};
 
   const int headroom = headroom_of(shape_.products);
   std::size_t begin = 0;
@@ -59,10 +54,10 @@ void Pass::prepare(std::int64_t first, const std::vector<View>& views, cudaStrea
     const DType dtype = views[begin].dtype;
     Batch batch{};
     int count = 0;
-    for (; begin < views.size() && count < most_sources && views[begin].dtype == dtype; ++begin, ++count) {
+    for (; begin < views.size() && count < most_items && views[begin].dtype == dtype; ++begin, ++count) {
       const View& view = views[begin];
       const std::int64_t index = first + static_cast<std::int64_t>(begin);
-      const auto i = static_cast<std::size_t>(index);
+      const auto i = to_size(index);
       batch.items[count] = {static_cast<const char*>(view.data),
                             view.row_stride,
                             view.column_stride,
@@ -89,7 +84,7 @@ void Pass::sums(cudaStream_t stream) {
 }
 
 void Pass::enqueue(cudaStream_t stream) {
-  const auto lock = cublas_->use(stream, memory_ + layout_.cublas, cublas_bytes);
+  const auto lock = cublas_->use(stream, layout_.cublas(memory_), cublas_bytes);
   norm_products(shape_, layout_, memory_, *cublas_, stream);
   if (shape_.route == Route::gram) {
     gram_sums(shape_, layout_, memory_, *cublas_, stream);
@@ -101,7 +96,7 @@ void Pass::enqueue(cudaStream_t stream) {
 
 void Pass::add_far(const std::vector<std::int64_t>& rows, cudaStream_t stream) {
   const OnDevice guard(device_);
-  const auto lock = cublas_->use(stream, memory_ + layout_.cublas, cublas_bytes);
+  const auto lock = cublas_->use(stream, layout_.cublas(memory_), cublas_bytes);
   far_sums(shape_, layout_, memory_, rows, *cublas_, stream);
   feature_sums(shape_, layout_, memory_, *cublas_, stream);
   add_far_sums(layout_, memory_, stream);

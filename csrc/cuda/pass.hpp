@@ -16,7 +16,8 @@ namespace fastcka::cuda {
 
 class Pass {
  public:
-  // `memory`: device memory of Layout(shape).end bytes, 256-byte aligned, which the caller keeps as long as the pass.
+  // `memory`: device memory of Layout(shape).total_bytes() bytes, 256-byte aligned, which the caller keeps as long as
+  // the pass.
   Pass(std::shared_ptr<Cublas> cublas, int device, Shape shape, char* memory);
   ~Pass();
   Pass(const Pass&) = delete;
@@ -24,12 +25,12 @@ class Pass {
 
   const Layout& layout() const { return layout_; }
   int device() const { return device_; }
-  char* results() const { return memory_ + layout_.s0; }
+  char* results() const { return memory_ + layout_.s0.offset(); }
 
-  // Enqueues statistics and centring of the representations first, first + 1, ... whose data lie on the device.
+  // Enqueues statistics and centring of the representations first, first + 1, ... whose data are on the device.
   void prepare(std::int64_t first, const std::vector<View>& views, cudaStream_t stream);
 
-  // Enqueues everything else; the results are there when the stream has come so far. From the second call on, a CUDA
+  // Enqueues everything else; the results are complete when the stream gets there. From the second call on, a CUDA
   // graph is launched in place of the pieces of a pass, where these are so few that launching them takes a part of the
   // time that counts.
   void sums(cudaStream_t stream);

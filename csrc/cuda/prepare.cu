@@ -13,16 +13,16 @@ constexpr int column_threads = 32;  // each takes two neighbouring columns at a 
 // One warp a row.
 template <class In, class Out>
 __global__ void __launch_bounds__(row_threads* column_threads)
-    center_kernel(Batch batch, std::int64_t n, Stored target, Centered out) {
-  const Source& x = batch.items[blockIdx.y];
+    center_kernel(Batch batch, std::int64_t n, Stored stored, Centered out) {
+  const BatchItem& x = batch.items[blockIdx.y];
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * row_threads + threadIdx.y;
   double squares = 0;
-  int own = 0;  // exponent of a far example
-  if (row < target.rows) {
-    const Stored::Place place = target.place(row, x.start, x.width, Out::slabs);
-    auto* at = static_cast<typename Out::Item*>(target.x) + place.offset;
-    own = row < n ? target.far.exponent(x.index, row) : 0;
-    const double scale = ldexp(1.0, -static_cast<int>(out.status[x.index]) - own);
+  int far_exponent = 0;  // exponent of a far example
+  if (row < stored.rows) {
+    const Stored::Place place = stored.place(row, x.start, x.width, Out::slabs);
+    auto* stored_row = static_cast<typename Out::Item*>(stored.x) + place.offset;
+    far_exponent = row < n ? stored.far.exponent(x.index, row) : 0;
+    const double scale = ldexp(1.0, -static_cast<int>(out.status[x.index]) - far_exponent);
     const double* mean = out.mean + x.column;
     const char* from = x.data + (row < n ? row : 0) * x.row_stride;
     // Of what is padding another column's value is read, and not used: the loads need not wait for each other.
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(row_threads* column_threads)
 #pragma unroll 2
     for (std::int64_t column = 2 * threadIdx.x; column < x.width; column += 2 * column_threads) {
       const Loaded first = load(column), second = load(column + 1);
-      squares += Out::store(at + column, place.step, value(first, column), value(second, column + 1));
+      squares += Out::store(stored_row + column, place.step, value(first, column), value(second, column + 1));
     }
   }
 
@@ -50,17 +50,17 @@ __global__ void __launch_bounds__(row_threads* column_threads)
     __syncthreads();
     if (threadIdx.x < half) shared[threadIdx.y][threadIdx.x] += shared[threadIdx.y][threadIdx.x + half];
   }
-  if (threadIdx.x == 0 && row < target.rows) {
-    out.k[x.index * target.rows + row] = ldexp(shared[threadIdx.y][0], 2 * own);
+  if (threadIdx.x == 0 && row < stored.rows) {
+    out.k[x.index * stored.rows + row] = ldexp(shared[threadIdx.y][0], 2 * far_exponent);
   }
 }
 
 template <class In>
-void center_from(const Batch& batch, int count, Products products, const Layout& layout, const Stored& target,
+void center_from(const Batch& batch, int count, Products products, const Layout& layout, const Stored& stored,
                  const Centered& out, cudaStream_t stream) {
   with_storage(products, [&](auto storage) {
-    launch(&center_kernel<In, decltype(storage)>, dim3(extent(divide_up(layout.rows, row_threads)), extent(count)),
-           dim3(column_threads, row_threads), stream, batch, layout.n, target, out);
+    launch(&center_kernel<In, decltype(storage)>, dim3(extent(ceil_div(layout.rows, row_threads)), extent(count)),
+           dim3(column_threads, row_threads), stream, batch, layout.n, stored, out);
   });
 }
 
@@ -68,16 +68,16 @@ void center_from(const Batch& batch, int count, Products products, const Layout&
 
 void center(const Batch& batch, int count, DType dtype, const Shape& shape, const Layout& layout, char* base,
             const Centered& out, cudaStream_t stream) {
-  const Stored target(base, shape, layout);
+  const Stored stored(base, shape, layout);
   switch (dtype) {
     case DType::float16:
-      return center_from<__half>(batch, count, shape.products, layout, target, out, stream);
+      return center_from<__half>(batch, count, shape.products, layout, stored, out, stream);
     case DType::bfloat16:
-      return center_from<Bfloat16>(batch, count, shape.products, layout, target, out, stream);
+      return center_from<Bfloat16>(batch, count, shape.products, layout, stored, out, stream);
     case DType::float32:
-      return center_from<float>(batch, count, shape.products, layout, target, out, stream);
+      return center_from<float>(batch, count, shape.products, layout, stored, out, stream);
     case DType::float64:
-      return center_from<double>(batch, count, shape.products, layout, target, out, stream);
+      return center_from<double>(batch, count, shape.products, layout, stored, out, stream);
   }
 }
 

@@ -9,8 +9,8 @@
 #include <cuda_runtime.h>
 
 #include "../hsic.hpp"
+#include "batch.hpp"
 #include "layout.hpp"
-#include "source.hpp"
 
 namespace fastcka::cuda {
 

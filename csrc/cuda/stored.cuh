@@ -19,7 +19,7 @@ struct Stored {
   FarRows far;
 
   Stored(char* base, const Shape& shape, const Layout& layout)
-      : x(base + layout.x),
+      : x(layout.all_x(base)),
         rows(layout.rows),
         chunk(shape.route == Route::gram ? 0 : shape.chunk),
         pitch(layout.start.back()),

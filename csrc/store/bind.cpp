@@ -5,10 +5,10 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <string>
 
+#include "../python_poll.hpp"
 #include "checksum.hpp"
 #include "chunks.hpp"
 
@@ -19,16 +19,6 @@ namespace {
 
 using Positions = py::array_t<std::int64_t, py::array::c_style>;
 using Checksums = py::array_t<std::uint64_t, py::array::c_style>;
-
-DType stored_dtype(const std::string& name) {
-  static const std::map<std::string, DType> dtypes{{"float16", DType::float16},
-                                                   {"bfloat16", DType::bfloat16},
-                                                   {"float32", DType::float32},
-                                                   {"float64", DType::float64}};
-  const auto found = dtypes.find(name);
-  if (found == dtypes.end()) throw std::invalid_argument("stored must be a floating-point format, got " + name);
-  return found->second;
-}
 
 DType dtype_of(const py::array& out) {
   if (out.dtype().equal(py::dtype::of<float>())) return DType::float32;
@@ -59,7 +49,7 @@ std::optional<std::tuple<std::string, std::int64_t, int>> read_rows_checked(
     const std::optional<std::pair<Positions, Positions>>& wanted, int threads) {
   if (out.ndim() != 2 || n < 1 || out.shape(1) < 1)
     throw std::invalid_argument("out must be (rows, d), and n positive");
-  if (chunk_rows < 1 || offsets.ndim() != 1 || (n + chunk_rows - 1) / chunk_rows != offsets.shape(0)) {
+  if (chunk_rows < 1 || offsets.ndim() != 1 || ceil_div(n, chunk_rows) != offsets.shape(0)) {
     throw std::invalid_argument("expected an offset for each chunk of n rows");
   }
   if (checksums && (checksums->ndim() != 1 || checksums->shape(0) != offsets.shape(0))) {
@@ -72,7 +62,7 @@ std::optional<std::tuple<std::string, std::int64_t, int>> read_rows_checked(
                       chunk_rows,
                       n,
                       out.shape(1),
-                      stored_dtype(stored),
+                      parse_dtype(stored, "stored"),
                       dataset,
                       checksums ? checksums->data() : nullptr};
   Wanted rows{nullptr, nullptr, n};
@@ -95,15 +85,8 @@ std::optional<std::tuple<std::string, std::int64_t, int>> read_rows_checked(
   if (narrow && (chunks.dtype != target.dtype || target.column_stride != 2)) {
     throw std::invalid_argument("out may be of 16 bits only for contiguous rows of that very form");
   }
-  // Signals are the main thread's; see `run` in ../bindings.cpp.
-  const bool poll_signals = py::module_::import("threading")
-                                .attr("current_thread")()
-                                .is(py::module_::import("threading").attr("main_thread")());
-  const Poll poll = [poll_signals](std::int64_t, std::int64_t) {
-    if (!poll_signals) return;
-    const py::gil_scoped_acquire hold;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-  };
+  const py::none no_progress;
+  const Poll poll = make_poll(no_progress);
   try {
     // No Python object is touched: the caller holds the arrays.
     const py::gil_scoped_release release;
@@ -120,7 +103,7 @@ Checksums chunk_checksums(const py::array_t<std::uint8_t, py::array::c_style>& d
     throw std::invalid_argument("expected a vector of bytes, a positive chunk_bytes, and a first chunk");
   }
   const std::int64_t size = data.size();
-  Checksums sums((size + chunk_bytes - 1) / chunk_bytes);
+  Checksums sums(ceil_div(size, chunk_bytes));
   const std::uint8_t* from = data.data();
   std::uint64_t* to = sums.mutable_data();
   const py::gil_scoped_release release;

@@ -89,8 +89,6 @@ Convert conversion(DType stored, DType out) {
   return nullptr;
 }
 
-std::int64_t item_bytes(DType dtype) { return dtype == DType::float64 ? 8 : dtype == DType::float32 ? 4 : 2; }
-
 class Reader {
  public:
   Reader(const Chunks& chunks, const Wanted& wanted, const Target& target)

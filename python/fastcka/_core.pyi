@@ -6,14 +6,82 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.implementation import Products
+
 version: str
 compiler: str
 staging_lanes: int
+gram_product_steps: int
+feature_product_steps: int
+
+class ProductShape:
+    def __init__(
+        self,
+        *,
+        products: Products,
+        lanes: int,
+        rows: int,
+        step: int,
+        values: int,
+        cell_bytes: int,
+        sum_bytes: int,
+        arranged: bool = False,
+        in_place: bool = False,
+    ) -> None: ...
+    @property
+    def products(self) -> Products: ...
+    @property
+    def lanes(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def values(self) -> int: ...
+    @property
+    def sum_bytes(self) -> int: ...
+    @property
+    def in_place(self) -> bool: ...
+
+class View:
+    def __init__(
+        self,
+        *,
+        address: int,
+        n: int,
+        d: int,
+        row_stride: int,
+        column_stride: int,
+        dtype: str,
+        staged: bool,
+    ) -> None: ...
+
+class Task:
+    def __init__(
+        self,
+        *,
+        views: Sequence[View],
+        route: str,
+        tile: int,
+        chunk: int,
+        implementation: str,
+        products: str,
+    ) -> None: ...
 
 def implementations() -> list[dict[str, Any]]: ...
 def measure_speed(implementation: str, products: str, threads: int) -> dict[str, float]: ...
+def bytes_needed(
+    n: int,
+    widths: Sequence[int],
+    *,
+    route: str,
+    tile: int,
+    chunk: int,
+    in_place: bool,
+    shape: ProductShape,
+) -> dict[str, int]: ...
 def run(
-    groups: Sequence[tuple[Any, ...]],
+    tasks: Sequence[Task],
     *,
     threads: int,
     progress: Callable[[int, int], None] | None,

@@ -6,6 +6,10 @@ from typing import Any
 version: str
 architectures: str
 compiler: str
+example_grain: int
+feature_grain: int
+too_large: int
+prepared_bytes: dict[str, int]
 
 def status() -> dict[str, Any]: ...
 def bytes_needed(
@@ -25,8 +29,14 @@ class Cublas:
     def __init__(self, candidates: Sequence[str]) -> None: ...
     def start(self, device: int) -> None: ...
 
+class View:
+    def __init__(
+        self, *, address: int, row_stride: int, column_stride: int, dtype: str
+    ) -> None: ...
+
 class Pass:
     results: tuple[int, int]
+    result_fields: dict[str, dict[str, Any]]
     def __init__(
         self,
         cublas: Cublas,
@@ -42,8 +52,6 @@ class Pass:
         memory: int,
         bytes: int,  # noqa: A002
     ) -> None: ...
-    def prepare(
-        self, first: int, views: Sequence[tuple[int, int, int, str]], stream: int
-    ) -> None: ...
+    def prepare(self, first: int, views: Sequence[View], stream: int) -> None: ...
     def sums(self, stream: int) -> None: ...
     def add_far(self, rows: Sequence[int], stream: int) -> None: ...

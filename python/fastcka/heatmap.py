@@ -87,7 +87,9 @@ def draw_heatmap(
         raise InputError(
             f"matrix: expected shape ({count}, {count}) for {count} labels, got {matrix.shape}"
         )
-    starts = _block_starts(labels) if blocks is None else [0, *(i for i in blocks if i > 0)]
+    starts = (
+        _block_starts(labels) if blocks is None else [0, *(start for start in blocks if start > 0)]
+    )
     shown = _shown_labels(count, starts)
     font = 9.0 if count <= 16 else 7.0
     side = _side(count, cell_inches)

@@ -40,13 +40,13 @@ import fastcka.sweep.compute as sweep_compute
 from fastcka.cli import main
 from fastcka.core import flight
 flight.MOST_GROUPS = 1
-compare_flights = sweep_compute.compare_flights
+compare_many = sweep_compute.compare_many
 def slowly(*arguments, **options):
-    for at, outcomes in enumerate(compare_flights(*arguments, **options)):
+    for at, outcomes in enumerate(compare_many(*arguments, **options)):
         if at == 3:
             time.sleep(600)
         yield outcomes
-sweep_compute.compare_flights = slowly
+sweep_compute.compare_many = slowly
 main()
 """
 
@@ -366,7 +366,7 @@ def test_a_run_that_fails_is_no_wrong_call(call, folder, monkeypatch, error):
                 raise error
             yield [error] * len(groups)
 
-    monkeypatch.setattr("fastcka.sweep.compute.compare_flights", fails)
+    monkeypatch.setattr("fastcka.sweep.compute.compare_many", fails)
     done = call("run", sweep_file(folder, f"failed-{type(error).__name__}"))
     assert done.exit_code == 1
     assert str(error) in done.stderr

@@ -13,8 +13,9 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from checks import compared
 from fastcka import compare
-from fastcka.core import Group, StagedRepresentation, compare_each, compare_flights, compare_groups
+from fastcka.core import Flight, Group, StagedRepresentation, compare_many
 from fastcka.core import flight as flight_module
 from fastcka.core import work as work_module
 from fastcka.core.device import plan_pass
@@ -44,11 +45,11 @@ def flown(monkeypatch):
     counts = []
     run_passes = work_module.run_passes
 
-    def told(passes, **options):
-        counts.append(len(passes))
-        return run_passes(passes, **options)
+    def counted(requests, plans, **options):
+        counts.append(len(requests))
+        return run_passes(requests, plans, **options)
 
-    monkeypatch.setattr(work_module, "run_passes", told)
+    monkeypatch.setattr(work_module, "run_passes", counted)
     return counts
 
 
@@ -62,7 +63,7 @@ def assert_same_bits(one, other):
 def test_a_flight_gives_the_bits_of_single_calls(implementation, rng, flown, threads, precision):
     groups = [related(rng, n, widths) for n, widths in (*SMALL, LARGE, *SMALL[:3])]
     options = {"threads": threads, "precision": precision, "device": "cpu"}
-    together = list(compare_groups(groups, **options))
+    together = list(compared(groups, **options))
     assert flown == [len(SMALL), 1, 3]
     for result, group in zip(together, groups, strict=True):
         assert_same_bits(result, compare(group, **options))
@@ -71,7 +72,7 @@ def test_a_flight_gives_the_bits_of_single_calls(implementation, rng, flown, thr
 def test_each_group_of_a_flight_is_computed_by_one_thread(rng, flown):
     groups = [related(rng, 500, (64,) * 9) for _ in range(3)]
     alone = compare(groups[0], threads=2, device="cpu").provenance
-    told = [own.provenance for own in compare_groups(groups, threads=2, device="cpu")]
+    told = [own.provenance for own in compared(groups, threads=2, device="cpu")]
     assert flown == [1, 3]
     assert alone["threads"] == 2
     assert [own["threads"] for own in told] == [1, 1, 1]
@@ -83,14 +84,14 @@ def test_an_error_in_the_middle_of_a_flight_leaves_the_others_alone(rng, flown):
     groups = [related(rng, 200, (8, 20)) for _ in range(6)]
     groups[1][1][7, 3] = np.inf
     groups[4] = [groups[4][0], groups[4][1][:-1]]
-    outcomes = list(compare_each(groups, device="cpu"))
+    outcomes = list(chain.from_iterable(compare_many(groups, device="cpu")))
     assert flown == [5]
     assert "representations[1] holds 1 NaN or infinite value" in str(outcomes[1])
     assert "has 199 examples" in str(outcomes[4])
     for at in (0, 2, 3, 5):
         assert_same_bits(outcomes[at], compare(groups[at]))
 
-    results = compare_groups(groups, device="cpu")
+    results = compared(groups, device="cpu")
     assert_same_bits(next(results), outcomes[0])
     with pytest.raises(InputError, match="example 7, feature 3"):
         next(results)
@@ -105,8 +106,8 @@ def staged_copy(x):
 def test_flights_of_the_callers_choice_take_staged_representations(rng, flown):
     plain = [related(rng, 150, (8, 20)) for _ in range(5)]
     groups = [[staged_copy(x) for x in xs] for xs in plain]
-    flights = [groups[:3], [], groups[3:]]
-    outcomes = list(compare_flights(flights, device="cpu"))
+    flights = [Flight(groups[:3]), Flight([]), Flight(groups[3:])]
+    outcomes = list(compare_many(flights, device="cpu"))
     assert [len(own) for own in outcomes] == [3, 0, 2]
     assert flown == [3, 2]
     for result, xs in zip(chain(*outcomes), plain, strict=True):
@@ -119,7 +120,7 @@ def test_staged_memory_is_shared_with_no_group_of_the_flight(rng):
     x, y = related(rng, 400, (120, 160))
     shared, fine = staged_copy(x), staged_copy(y)
     groups = [[shared, y], [fine, x], [y, x], [y, shared.array[::-1]]]
-    (outcomes,) = compare_flights([groups], device="cpu")
+    (outcomes,) = compare_many([Flight(groups)], device="cpu")
     assert "representation 0 shares memory with representation 1 of a group" in str(outcomes[0])
     assert "representation 1 shares memory with representation 0 of a group" in str(outcomes[3])
     assert_same_bits(outcomes[1], compare([y, x]))
@@ -130,7 +131,7 @@ def test_staged_memory_is_shared_with_no_group_of_the_flight(rng):
 def test_staged_groups_do_not_wait_for_others(rng, flown):
     groups = [[staged_copy(x) for x in related(rng, 100, (5, 9))] for _ in range(3)]
     groups.insert(1, groups[0])
-    outcomes = list(compare_each(groups, device="cpu"))
+    outcomes = list(chain.from_iterable(compare_many(groups, device="cpu")))
     assert flown == [1, 1, 1]
     assert "used up by an earlier pass" in str(outcomes[1])
 
@@ -149,7 +150,7 @@ def test_no_more_than_a_flight_is_taken_ahead(rng, monkeypatch, most):
             yield group
             del group
 
-    taken = [len(waiting) for _ in compare_groups(source(), device="cpu")]
+    taken = [len(waiting) for _ in compared(source(), device="cpu")]
     # Each result with the groups that were taken by then: whole flights, and nothing beyond.
     assert taken == [min(7, (at // most + 1) * most) for at in range(7)]
     assert waiting == [at % most for at in range(7)]
@@ -166,7 +167,7 @@ def test_groups_that_cannot_be_compared_fill_a_flight_and_leave_no_array(rng, mo
             yield [x, x[:49]]  # another number of examples
             del x
 
-    outcomes = compare_each(source())
+    outcomes = chain.from_iterable(compare_many(source()))
     first = next(outcomes)
     assert isinstance(first, InputError)
     assert len(taken) == 4
@@ -183,7 +184,7 @@ def test_a_group_that_is_not_small_ends_a_flight(rng, flown):
             order.append(f"take {at}")
             yield related(rng, n, widths)
 
-    for at, _ in enumerate(compare_groups(source(), device="cpu")):
+    for at, _ in enumerate(compared(source(), device="cpu")):
         order.append(f"got {at}")
     assert flown == [2, 1, 1]
     assert order == ["take 0", "take 1", "take 2", "got 0", "got 1", "got 2", "take 3", "got 3"]
@@ -214,7 +215,7 @@ def test_what_is_small_and_what_a_flight_holds():
 def test_progress_counts_the_groups_of_a_flight_and_may_stop_it(rng):
     groups = [related(rng, 400, (64,) * 8) for _ in range(20)]
     calls = []
-    results = list(compare_groups(groups, device="cpu", progress=lambda *call: calls.append(call)))
+    results = list(compared(groups, device="cpu", progress=lambda *call: calls.append(call)))
     assert len(results) == 20
     assert calls[-1] == (20, 20)
     assert calls == sorted(calls)
@@ -223,21 +224,21 @@ def test_progress_counts_the_groups_of_a_flight_and_may_stop_it(rng):
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        list(compare_groups(groups, device="cpu", progress=stop))
+        list(compared(groups, device="cpu", progress=stop))
 
 
 LONG = """
     import sys
     import numpy as np
     from fastcka import _core
-    from fastcka.core import compare_flights
+    from fastcka.core import Flight, compare_many
     rng = np.random.default_rng(0)
     group = [rng.standard_normal((500, 256), dtype=np.float32) for _ in range(9)]
     def tell(frame, event, function):
         if function is _core.run:
             print(event, flush=True)
     sys.setprofile(tell)
-    list(compare_flights([[group] * 4000], device="cpu", threads=2))
+    list(compare_many([Flight([group] * 4000)], device="cpu", threads=2))
 """
 
 
@@ -261,6 +262,6 @@ def test_an_interrupt_ends_a_flight():
 def test_groups_keep_their_labels_and_pairs(rng):
     xs = related(rng, 50, (3, 4, 5))
     groups = [Group(xs, labels=[f"{at}{name}" for name in "abc"], pairs=[(2, at)]) for at in (0, 1)]
-    first, second = compare_groups(groups, device="cpu")
+    first, second = compared(groups, device="cpu")
     assert (first.names[1], first.pairs.tolist()) == ("0b", [[0, 2]])
     assert (second.names[1], second.pairs.tolist()) == ("1b", [[1, 2]])

@@ -8,8 +8,9 @@ import weakref
 import numpy as np
 import pytest
 
+from checks import compared
 from fastcka import compare
-from fastcka.core import Group, StagedRepresentation, compare_groups
+from fastcka.core import Group, StagedRepresentation, compare_many
 from fastcka.errors import InputError
 from samples import related
 
@@ -20,7 +21,7 @@ def groups(rng):
 
 
 def test_the_same_as_one_by_one(device, groups):
-    results = list(compare_groups(iter(groups), device=device, estimator="biased"))
+    results = list(compared(iter(groups), device=device, estimator="biased"))
     assert len(results) == len(groups)
     for result, xs in zip(results, groups, strict=True):
         alone = compare(xs, device=device, estimator="biased")
@@ -30,7 +31,7 @@ def test_the_same_as_one_by_one(device, groups):
 
 
 def test_labels_and_pairs_are_a_groups_own(device, groups):
-    first, second, third = compare_groups(
+    first, second, third = compared(
         [
             Group(groups[0], labels=["a", "b"], pairs=[]),
             {"x": groups[1][0], "y": groups[1][1]},
@@ -44,7 +45,7 @@ def test_labels_and_pairs_are_a_groups_own(device, groups):
 
 
 def test_none_at_all(device):
-    assert list(compare_groups([], device=device)) == []
+    assert list(compared([], device=device)) == []
 
 
 def test_an_error_comes_in_its_groups_place(device, groups):
@@ -52,7 +53,7 @@ def test_an_error_comes_in_its_groups_place(device, groups):
     nan = [x.copy() for x in groups[2]]
     nan[1][3, 2] = np.nan
     for wrong, message in ((bad, "has 29 examples"), (nan, "example 3, feature 2")):
-        results = compare_groups([groups[0], wrong, groups[3]], device=device)
+        results = compared([groups[0], wrong, groups[3]], device=device)
         assert next(results).n_examples == 30
         with pytest.raises(InputError, match=message):
             next(results)
@@ -65,7 +66,7 @@ def test_an_error_of_the_source_comes_after_the_results_before_it(device, groups
         yield groups[1]
         raise OSError("no more")
 
-    results = compare_groups(source(), device=device)
+    results = compared(source(), device=device)
     assert next(results).n_examples == next(results).n_examples == 30
     with pytest.raises(OSError, match="no more"):
         next(results)
@@ -73,9 +74,9 @@ def test_an_error_of_the_source_comes_after_the_results_before_it(device, groups
 
 def test_bad_options_are_refused_at_once():
     with pytest.raises(InputError, match="device must be"):
-        compare_groups([], device="tpu")
+        compare_many([], device="tpu")
     with pytest.raises(InputError, match="precision must be"):
-        compare_groups([], precision="double")
+        compare_many([], precision="double")
 
 
 @pytest.mark.parametrize("staged", [True, False])
@@ -96,7 +97,7 @@ def test_no_group_is_kept_while_the_next_is_made(device, rng, staged):
             yield group if staged else [x.array for x in group]
             del group, x
 
-    assert len(list(compare_groups(source(), device=device))) == 5
+    assert len(list(compared(source(), device=device))) == 5
     # A group is taken when the one before it has been copied to the GPU, or computed on the CPU;
     # but small ones on the CPU are computed together (see test_flights.py).
     assert most == (0 if staged or device != "cpu" else 4)
@@ -105,6 +106,6 @@ def test_no_group_is_kept_while_the_next_is_made(device, rng, staged):
 def test_staged_groups_are_used_up(device, rng):
     staged = StagedRepresentation.empty(40, 8)
     staged.array[...] = rng.standard_normal((40, 8))
-    list(compare_groups([[staged, np.eye(40)]], device=device))
+    list(compared([[staged, np.eye(40)]], device=device))
     with pytest.raises(InputError, match="used up"):
         compare([staged, np.eye(40)], device=device)

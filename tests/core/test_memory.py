@@ -70,7 +70,7 @@ def test_peak_memory(m, n, d, route, staged, capsys):
 FLIGHTS = """
     import json, sys
     import numpy as np, fastcka
-    from fastcka.core import compare_groups
+    from fastcka.core import compare_many
 
     def memory(field):
         with open("/proc/self/status") as file:
@@ -82,8 +82,10 @@ FLIGHTS = """
         return [rng.standard_normal((500, 256), dtype=np.float32) for _ in range(9)]
 
     before = memory("VmRSS")
-    for result in compare_groups((group() for _ in range(60)), threads=2, device="cpu"):
-        assert result.provenance["threads"] == 1
+    groups = (group() for _ in range(60))
+    for outcomes in compare_many(groups, threads=2, device="cpu"):
+        assert {result.provenance["threads"] for result in outcomes} == {1}
+        del outcomes
     print(memory("VmHWM") - before)
 """
 

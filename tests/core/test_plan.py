@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 import fastcka
 from fastcka.core import plan_pass
+from fastcka.core.backend import ProductShape, bytes_needed
+from fastcka.core.base_plan import MIB
 from fastcka.core.cost import Speed
-from fastcka.core.implementation import Implementation, Panels
-from fastcka.core.plan import MIB, WORKSPACE_LIMIT, make_plan
+from fastcka.core.implementation import Implementation
+from fastcka.core.plan import WORKSPACE_LIMIT, make_plan
 from fastcka.errors import InputError
 
-FLOAT64 = Panels("float64", 8, 8, 24, 1, 8, arranged=False)
-FLOAT32 = Panels("float32", 16, 8, 48, 1, 4, arranged=False)
-BFLOAT16 = Panels("bfloat16", 16, 8, 48, 2, 4, arranged=False)
+ROWS = {"rows": 8, "values": 1}
+FLOAT64 = ProductShape(products="float64", lanes=8, step=24, cell_bytes=8, sum_bytes=8, **ROWS)
+SINGLE = {"lanes": 16, "step": 48, "cell_bytes": 4, "sum_bytes": 4, "in_place": True}
+FLOAT32 = ProductShape(products="float32", **SINGLE, **ROWS)
+BFLOAT16 = ProductShape(products="bfloat16", **SINGLE, rows=8, values=2)
+STEPS = {"G": 128, "F": 64}
 SPEED = Speed(steps=2e8, call=1e-8, rank=1e11, statistics=4e9, center=1e9)
-IMPLEMENTATION = Implementation("test", FLOAT64, FLOAT32, BFLOAT16)
+IMPLEMENTATION = Implementation("test", FLOAT64, FLOAT32, BFLOAT16, STEPS)
 
 
 def plan(n, widths, **options):
     options = {
         "itemsizes": [4] * len(widths),
         "implementation": IMPLEMENTATION,
-        "speed_of": lambda panels, threads: SPEED,
+        "speed_of": lambda shape, threads: SPEED,
+        "bytes_needed": bytes_needed,
         "threads": 2,
         **options,
     }
@@ -135,7 +139,7 @@ def test_precisions_choose_the_products():
 
 
 def test_fast_where_nothing_is_faster_is_said():
-    slow = Implementation("slow", FLOAT64, FLOAT32, None)
+    slow = Implementation("slow", FLOAT64, FLOAT32, None, STEPS)
     made = plan(1000, [100] * 3, precision="fast", implementation=slow)
     assert (made.precision, made.products) == ("fast", "float32")
     assert "precision fast is high here: slow has nothing faster" in made.reason
@@ -147,11 +151,12 @@ def test_memory_of_pairs():
     assert plan(20001, [64] * 4, precision="fast").bytes_centered == 4 * 20002 * 64 * 2
     assert plan(2000, [512] * 4, precision="fast", staged=True).bytes_centered == 0
     # the rows of a tile in the form that matrix tiles take
-    tiles = Implementation("tiles", FLOAT64, FLOAT32, replace(BFLOAT16, arranged=True))
+    arranged = ProductShape(products="bfloat16", **SINGLE, rows=8, values=2, arranged=True)
+    tiles = Implementation("tiles", FLOAT64, FLOAT32, arranged, STEPS)
     options = {"threads": 1, "precision": "fast"}
-    arranged = plan(2000, [512] * 4, implementation=tiles, **options)
+    copied = plan(2000, [512] * 4, implementation=tiles, **options)
     plain = plan(2000, [512] * 4, **options)
-    assert arranged.bytes_workspace - plain.bytes_workspace == arranged.tile * 128 * 4
+    assert copied.bytes_workspace - plain.bytes_workspace == copied.tile * 128 * 4
 
 
 def test_tiny_passes_start_no_threads():
@@ -186,6 +191,8 @@ def test_what_ran_is_in_the_provenance(rng):
         (5, [3, 0], {}, r"n_features=\[3, 0\]"),
         (5, [3], {"precision": "low"}, "precision must be one of"),
         (5, [3], {"threads": 0}, "threads must be"),
+        (5, [3, 3], {"dtype": ["float32", "int8"]}, "dtype must be one of float16, .*'int8'"),
+        (5, [3, 3], {"dtype": ["float32"]}, "dtype must be one of float16, "),
     ],
 )
 def test_bad_shapes(n, widths, options, message):

@@ -15,7 +15,7 @@ import oracle
 from checks import worst_error_of
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
-from fastcka.core.device import Problem
+from fastcka.core.device import plan_on_cuda
 from fastcka.core.estimators import estimate
 from samples import related, with_far_rows
 
@@ -30,9 +30,9 @@ def submitted(representations, *, route, products, **forced):
     names = [f"x{i}" for i in range(len(representations))]
     views = [as_view(x, name) for x, name in zip(representations, names, strict=True)]
     runtime = cuda_runtime()
-    plan = Problem.of_views(views).plan_on_cuda("high", 0)
+    plan = plan_on_cuda(views, "high", 0)
     plan = replace(plan, **(SMALL[route] | {"route": route, "products": products} | forced))
-    needed = runtime.bytes_needed(plan.n_examples, plan.n_features, plan.layout)
+    needed = runtime.compiled.bytes_needed(plan.n_examples, plan.n_features, plan.settings)
     plan = replace(
         plan,
         bytes_centered=needed.prepared,
@@ -187,7 +187,7 @@ def test_in_blocks_of_representations(emulated, monkeypatch, route):
     xs = with_far_rows(15, 1000, 60, 2, 1e4, m=5)
     runtime = cuda_runtime()
     plan = submitted(xs, route=route, products="float64", tile=64).plan
-    two = runtime.bytes_needed(plan.n_examples, plan.n_features[:2], plan.layout).total
+    two = runtime.compiled.bytes_needed(plan.n_examples, plan.n_features[:2], plan.settings).total
     runtime.session(0).close()
     monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(two + (1 << 20)))
     pending = submitted(xs, route=route, products="float64", tile=64)

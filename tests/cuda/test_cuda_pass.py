@@ -13,7 +13,7 @@ import pytest
 import oracle
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
-from fastcka.core.device import Problem
+from fastcka.core.device import plan_on_cuda
 from fastcka.core.estimators import estimate
 from fastcka.errors import InputError
 from samples import related
@@ -28,8 +28,8 @@ def cuda_sums(representations, **forced):
     names = [f"x{i}" for i in range(len(representations))]
     views = [as_view(x, name) for x, name in zip(representations, names, strict=True)]
     runtime = cuda_runtime()
-    plan = replace(Problem.of_views(views).plan_on_cuda("high", 0), **forced)
-    needed = runtime.bytes_needed(plan.n_examples, plan.n_features, plan.layout)
+    plan = replace(plan_on_cuda(views, "high", 0), **forced)
+    needed = runtime.compiled.bytes_needed(plan.n_examples, plan.n_features, plan.settings)
     plan = replace(
         plan,
         bytes_centered=needed.prepared,

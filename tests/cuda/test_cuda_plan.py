@@ -6,6 +6,7 @@ import pytest
 
 from fastcka.core.cuda.plan import (
     SMALLEST_TILE,
+    CompiledPass,
     CudaDevice,
     PassBytes,
     make_cuda_plan,
@@ -13,6 +14,13 @@ from fastcka.core.cuda.plan import (
 )
 
 H100 = CudaDevice(0, "H100", (9, 0), 132, 80 << 30)
+#: What csrc/cuda/layout.hpp has, and a made-up memory.
+COMPILED = CompiledPass(
+    bytes_needed=lambda n, widths, settings: PassBytes(n * sum(widths), settings["tile"], 8),
+    example_grain=16,
+    feature_grain=32,
+    prepared_bytes={"float32": 4, "float16x3": 8, "float16": 2, "float64": 8},
+)
 A = 2000, [512] * 21
 B = 5000, [128] * 84
 C = 5000, [768] * 252
@@ -27,7 +35,7 @@ def plan(n, widths, *, resident=False, precision="high", device=H100):
         on_device=[resident] * len(widths),
         device=device,
         precision=precision,
-        bytes_needed=lambda n, widths, layout: PassBytes(n * sum(widths), layout["tile"], 8),
+        compiled=COMPILED,
     )
 
 

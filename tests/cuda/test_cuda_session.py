@@ -14,8 +14,8 @@ from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
 from fastcka.core.cuda import ring as cuda_ring
 from fastcka.core.cuda.blocks import block_counts, unions_of_blocks
-from fastcka.core.cuda.session import KEPT_PASSES
-from fastcka.core.device import Problem
+from fastcka.core.cuda.submission import KEPT_PASSES
+from fastcka.core.device import plan_on_cuda
 from fastcka.core.estimators import estimate
 from fastcka.errors import DeviceError, InputError
 from samples import related
@@ -30,7 +30,7 @@ def session(emulated):
 
 def planned(xs, **forced):
     views = [as_view(x, f"x{i}") for i, x in enumerate(xs)]
-    plan = replace(Problem.of_views(views).plan_on_cuda("float64", 0), **forced)
+    plan = replace(plan_on_cuda(views, "float64", 0), **forced)
     return views, [f"x{i}" for i in range(len(xs))], plan
 
 
@@ -75,13 +75,13 @@ def test_copies_in_many_pieces(emulated, rng, monkeypatch, size):
 
 def test_a_graph_is_replayed_in_the_same_memory(session, rng, monkeypatch):
     made = []
-    original = session._module.Pass
+    original = session.module.Pass
 
     def counted(*arguments, **options):
         made.append(options["memory"])
         return original(*arguments, **options)
 
-    monkeypatch.setattr(session._module, "Pass", counted)
+    monkeypatch.setattr(session.module, "Pass", counted)
     for _ in range(4):
         xs = related(rng, 50, (6, 20))
         agrees(session.submit(*planned(xs)).result(), xs)
@@ -91,12 +91,12 @@ def test_a_graph_is_replayed_in_the_same_memory(session, rng, monkeypatch):
 def test_only_so_many_passes_are_kept(session, rng):
     for n in range(10, 10 + KEPT_PASSES + 3):
         session.submit(*planned(related(rng, n, (3, 4)))).result()
-    assert len(session._passes) == KEPT_PASSES
+    assert len(session.passes) == KEPT_PASSES
 
 
 def pass_bytes(plan):
-    needed = cuda_runtime().bytes_needed(plan.n_examples, plan.n_features, plan.layout)
-    return needed.total
+    compiled = cuda_runtime().compiled
+    return compiled.bytes_needed(plan.n_examples, plan.n_features, plan.settings).total
 
 
 def test_short_memory_waits_for_the_pass_before(session, rng, monkeypatch):
@@ -210,8 +210,8 @@ def test_a_device_that_fails_is_an_error_and_no_hang(session, rng, monkeypatch):
 def test_an_interrupted_wait_leaves_the_session_usable(session, rng, monkeypatch):
     xs = related(rng, 50, (6, 20))
     pending = session.submit(*planned(xs))
-    query = session._cupy.cuda.runtime.eventQuery
-    monkeypatch.setattr(session._cupy.cuda.runtime, "eventQuery", lambda event: 600)
+    query = session.cupy.cuda.runtime.eventQuery
+    monkeypatch.setattr(session.cupy.cuda.runtime, "eventQuery", lambda event: 600)
     naps = []
 
     def nap(seconds):
@@ -223,7 +223,7 @@ def test_an_interrupted_wait_leaves_the_session_usable(session, rng, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         pending.result()
     assert naps == [cuda_ring.SLEEP_SECONDS]
-    monkeypatch.setattr(session._cupy.cuda.runtime, "eventQuery", query)
+    monkeypatch.setattr(session.cupy.cuda.runtime, "eventQuery", query)
     agrees(pending.result(), xs)
     agrees(session.submit(*planned(xs)).result(), xs)
 

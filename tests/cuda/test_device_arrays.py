@@ -10,7 +10,7 @@ import pytest
 
 import fastcka
 import oracle
-from fastcka.core import compare_groups
+from checks import compared
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
 from fastcka.core.views import DeviceView
@@ -238,7 +238,7 @@ def test_the_producer_may_write_again_when_the_result_is_waited_for(torch, cupy,
         )
         yield xs
 
-    first, _ = compare_groups(groups(), device="cuda")
+    first, _ = compared(groups(), device="cuda")
     np.testing.assert_allclose(first.unbiased, oracle.cka_matrix(xs, "unbiased"), atol=2e-6, rtol=0)
 
 
@@ -253,10 +253,10 @@ def test_lost_digits_are_recomputed_where_the_data_are_still_there(torch, cupy, 
     assert alone.cka[0, 1] == pytest.approx(expected, abs=1e-8)
     assert alone.provenance["products"] == "float64"
     # Of groups, the arrays may be written to before the result is there; those of the host may not.
-    (there,) = compare_groups([arrays])
+    (there,) = compared([arrays])
     assert np.isnan(there.cka[0, 1])
     assert "(precision 'float64' " in there.undefined[0]
-    (here,) = compare_groups([[x, y]], device="cuda")
+    (here,) = compared([[x, y]], device="cuda")
     assert here.cka[0, 1] == pytest.approx(expected, abs=1e-8)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 import fastcka
 import oracle
-from fastcka.core import compare_groups, cuda_status
+from checks import compared
+from fastcka.core import cuda_status
 from samples import related
 
 
@@ -60,7 +61,7 @@ def test_precisions(cupy, rng, where, n, widths, precision, tolerance):
 
 def test_groups_give_the_bits_of_single_passes(gpu, rng):
     groups = [related(rng, n, (20, 300)) for n in (200, 900, 200, 900, 200)]
-    for result, xs in zip(compare_groups(groups, device="cuda"), groups, strict=True):
+    for result, xs in zip(compared(groups, device="cuda"), groups, strict=True):
         alone = fastcka.compare(xs, device="cuda")
         np.testing.assert_array_equal(result.hsic_unbiased, alone.hsic_unbiased)
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from fastcka.core import compare_groups
+from checks import compared
+from fastcka.core import device as device_module
 from fastcka.core.backend import cuda_runtime
-from fastcka.core.device import Problem
 from samples import related
 
 
@@ -32,7 +32,7 @@ def test_the_next_group_is_submitted_first(emulated, groups, monkeypatch):
         return pending
 
     monkeypatch.setattr(session, "submit", told)
-    results = compare_groups(groups, device="cuda")
+    results = compared(groups, device="cuda")
     order.extend(f"got {result.n_examples}" for result in results)
     assert order == [
         *("submit 30", "submit 40", "wait 30", "got 30"),
@@ -43,17 +43,15 @@ def test_the_next_group_is_submitted_first(emulated, groups, monkeypatch):
 
 
 def test_a_group_on_its_way_may_be_abandoned(emulated, groups):
-    results = compare_groups(groups, device="cuda")
+    results = compared(groups, device="cuda")
     assert next(results).n_examples == 30
     results.close()
-    assert [r.n_examples for r in compare_groups(groups, device="cuda")] == [30, 40, 50, 60]
+    assert [r.n_examples for r in compared(groups, device="cuda")] == [30, 40, 50, 60]
 
 
 def test_progress_is_that_of_the_group_that_is_worked_on(emulated, groups):
     calls = []
-    done = list(
-        compare_groups(groups[:2], device="cuda", progress=lambda *call: calls.append(call))
-    )
+    done = list(compared(groups[:2], device="cuda", progress=lambda *call: calls.append(call)))
     assert len(done) == 2
     # Both groups are copied; then the results come.
     assert calls == [(1, 3), (2, 3), (1, 3), (2, 3), (3, 3), (3, 3)]
@@ -63,12 +61,12 @@ def test_auto_chooses_for_each_group(emulated, groups, monkeypatch):
     chosen = iter([1e-9, 1e9, 1e-9, 1e9])
     monkeypatch.setattr("fastcka.core.device.OVERHEAD_SECONDS", 1.0)
     monkeypatch.setattr("fastcka.core.device.START_SECONDS", 0.0)
-    plan_on_cpu = Problem.plan_on_cpu
+    plan_on_cpu = device_module.plan_on_cpu
 
-    def alternating(self, precision, threads):
-        return replace(plan_on_cpu(self, precision, threads), seconds=next(chosen))
+    def alternating(*arguments):
+        return replace(plan_on_cpu(*arguments), seconds=next(chosen))
 
-    monkeypatch.setattr(Problem, "plan_on_cpu", alternating)
-    results = list(compare_groups(groups))
+    monkeypatch.setattr(device_module, "plan_on_cpu", alternating)
+    results = list(compared(groups))
     assert [r.n_examples for r in results] == [30, 40, 50, 60]
     assert [r.provenance["device"][:4] for r in results] == ["cpu", "cuda", "cpu", "cuda"]

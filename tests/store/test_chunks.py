@@ -247,7 +247,7 @@ def test_what_the_compiled_reader_refuses():
         "a checksum for each": {"checksums": np.zeros(3, np.uint64)},
         "must have a row for each": {"out": two},
         "in the machine's byte order": {"out": np.empty((4, 3), ">f4")},
-        "floating-point format": {"stored": "int8"},
+        "stored must be float16, bfloat16": {"stored": "int8"},
         "of 16 bits only": {"out": np.empty((4, 3), np.float16)},
         "writeable": {"out": read_only},
         "threads": {"threads": 0},

@@ -201,12 +201,13 @@ def test_why_a_similarity_is_undefined_depends_on_the_estimator():
         cka_unbiased=np.array([[1, nan, nan], [nan, nan, nan], [nan, nan, nan]]),
         hsic_biased=np.diag([2.0, 0.125, 0.0]),
         hsic_unbiased=np.diag([1.0, -0.25, 0.0]),
-        provenance={},
+        provenance={"products": "float64"},
     )
     constant = "zero variance: no feature varies over the examples"
     assert undefined_reasons(values, "biased") == {2: constant}
     assert undefined_reasons(values, "unbiased") == {
-        1: "its unbiased self-HSIC (-0.25) is not above rounding",
+        1: "its unbiased self-HSIC is zero within rounding: the examples are all equally far from "
+        "each other",
         2: constant,
     }
 

@@ -148,15 +148,15 @@ def test_what_was_computed_is_committed_when_another_error_ends_the_run(config, 
     monkeypatch.setattr(flight_module, "MOST_GROUPS", 1)
     from fastcka.sweep import compute
 
-    compare_flights = compute.compare_flights
+    compare_many = compute.compare_many
 
     def fails(flights, **options):
-        for at, outcomes in enumerate(compare_flights(flights, **options)):
+        for at, outcomes in enumerate(compare_many(flights, **options)):
             if at == 3:
                 raise DeviceError("gone")
             yield outcomes
 
-    monkeypatch.setattr(compute, "compare_flights", fails)
+    monkeypatch.setattr(compute, "compare_many", fails)
     commit = ledger_module.Ledger.commit
 
     def slowly(self, entries, precision):

@@ -211,9 +211,7 @@ def test_ascending_by_value_number_or_given_order(
 def test_values_without_an_order_of_their_own(config_for, labelled_store, values, shown):
     with pytest.raises(SweepError) as caught:
         _ascending(config_for, labelled_store, values)
-    assert "compare.ascending: the values of 'value' have no natural order" in str(
-        caught.value
-    )
+    assert "compare.ascending: the values of 'value' have no natural order" in str(caught.value)
     assert f"`order: {{value: [{shown}]}}`" in str(caught.value)
 
 

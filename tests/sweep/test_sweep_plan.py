@@ -167,7 +167,10 @@ def test_representations_without_a_comparison_are_not_read(config_for, labelled_
         ({"select": {"layer": "nope"}}, "has the text 'nope' (allowed: \"dense\")"),
         ({"select": {"step": 7}}, "select.step: no representation in"),
         ({"within": ["model"]}, "no two representations agree on model"),
-        ({"differ": ["layer"]}, "'layer' must differ, but every representation has the value dense"),
+        (
+            {"differ": ["layer"]},
+            "'layer' must differ, but every representation has the value dense",
+        ),
         ({"select": {"model": "1_orig"}}, "the sweep is empty: 1 representation(s)"),
         ({"within": ["seed"], "differ": ["seed"]}, "is in both within and differ"),
         ({"within": ["note"]}, "model '1_1' has no factor 'note' (it has: model, step, layer,"),

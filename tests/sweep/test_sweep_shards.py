@@ -209,19 +209,19 @@ def test_a_shard_without_a_group_has_nothing_to_do(sweep):
 def test_a_group_that_fails_in_a_shard_stops_no_other(sweep, monkeypatch):
     import fastcka.sweep.compute as module
 
-    compare_flights = module.compare_flights
+    compare_many = module.compare_many
 
     def refuse_conv(flights, **options):
         def outcome(group):
             if group.labels[0]["layer"] == "conv":
                 return InputError("a NaN")
-            ((compared,),) = compare_flights([[group]], **options)
+            ((compared,),) = compare_many([module.GroupFlight([group])], **options)
             return compared
 
-        for groups in flights:
-            yield [outcome(group) for group in groups]
+        for flight in flights:
+            yield [outcome(group) for group in flight.groups]
 
-    monkeypatch.setattr(module, "compare_flights", refuse_conv)
+    monkeypatch.setattr(module, "compare_many", refuse_conv)
     for part in (Shard(1, 2), Shard(2, 2)):
         with pytest.raises(FailedGroupsError, match=r"(?s)2 groups could not .*a NaN") as raised:
             run_sweep(sweep, shard=part)

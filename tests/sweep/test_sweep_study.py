@@ -162,8 +162,8 @@ def test_the_plan_says_what_ascending_dropped(config_for, study):
     assert plan.facts()["nothing shared in a pair"] == "tasks"
     derivation = plan.facts()["derivation"]
     assert derivation.startswith(
-        "1,680 within the groups, minus 924 by disjoint tasks, minus 252 by differ seed, minus 252 by "
-        "ascending variant, seed: 252\n"
+        "1,680 within the groups, minus 924 by disjoint tasks, minus 252 by differ seed, minus 252 "
+        "by ascending variant, seed: 252\n"
     )
     assert "leaves out comparisons of different models, not repeats" in derivation
     [explanation] = told["explanations"]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.core import Comparison
+    from fastcka.core.estimators import Estimator
 
 SOURCES = "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path or x.mat:name."
 
@@ -142,7 +143,11 @@ def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> 
 def _answer(result: Comparison) -> dict[str, Any]:
     """Return the pair's numbers; ``undefined`` gives, for each that is NaN, the reason."""
     both = {"biased": float(result.biased[0, 1]), "unbiased": float(result.unbiased[0, 1])}
-    estimators = {"cka": result.estimator} | {f"cka_{name}": name for name in both}
+    estimators: dict[str, Estimator] = {
+        "cka": result.estimator,
+        "cka_biased": "biased",
+        "cka_unbiased": "unbiased",
+    }
     values = {name: both[estimator] for name, estimator in estimators.items()}
     undefined = {
         name: _reason(result, estimator)
@@ -159,18 +164,21 @@ def _answer(result: Comparison) -> dict[str, Any]:
     }
 
 
-def _reason(result: Comparison, estimator: str) -> str:
-    from fastcka.core.estimators import MIN_EXAMPLES
+def _reason(result: Comparison, estimator: Estimator) -> str:
+    from fastcka.core.estimators import MIN_EXAMPLES, nan_reasons
 
-    needed, n = MIN_EXAMPLES[estimator], result.n_examples
-    if n < needed:
-        return f"the {estimator} estimator needs at least {needed} examples, there are {n}"
-    if result.undefined:
-        return "; ".join(
-            f"{result.labels[position]['source']}: {reason}"
-            for position, reason in result.undefined.items()
-        )
-    return f"the {estimator} HSIC of a representation with itself is not above rounding"
+    reasons = nan_reasons(
+        estimator,
+        cka=result.biased if estimator == "biased" else result.unbiased,
+        hsic_biased=result.hsic_biased,
+        hsic_unbiased=result.hsic_unbiased,
+        products=result.provenance["products"],
+    )
+    if result.n_examples < MIN_EXAMPLES[estimator]:
+        return f"{reasons[0]}, there are {result.n_examples}"
+    return "; ".join(
+        f"{result.labels[position]['source']}: {reason}" for position, reason in reasons.items()
+    )
 
 
 def _axes_fact(sides: list[str]) -> dict[str, str]:

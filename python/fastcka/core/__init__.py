@@ -1,13 +1,14 @@
 """Numbers: arrays in, CKA out. Knows no files but a saved Comparison.
 
 arrays      what the caller has -> views (address, shape, strides, dtype), no copy if it can be
+base_plan   what the plans for the CPU and for CUDA have in common
 plan        shapes -> route, tile, memory, flops; pure
-device      on the CPU or on a GPU, and why
+device      on the CPU or on a GPU, and why: views -> plan
 backend     views + plan -> sums, by the compiled pass on the CPU
 cuda/       the same on a CUDA device
 estimators  sums -> HSIC and CKA, both estimators
 flight      which small groups go through one call of the compiled pass
-memory      what a pass takes beside its arrays, and whether that is free
+memory      what a pass needs in addition to its arrays, and whether that is free
 work        these together -> Comparison (labels, matrices, provenance): a group begun and finished
 compare     one group, or many
 cka         the one-line functions on top
@@ -19,28 +20,27 @@ from __future__ import annotations
 from fastcka.core.arrays import StagedRepresentation
 from fastcka.core.backend import cuda_status
 from fastcka.core.cka import cka, cka_matrix, hsic
-from fastcka.core.compare import compare, compare_each, compare_flights, compare_groups
+from fastcka.core.compare import compare, compare_many
 from fastcka.core.comparison import Comparison
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.device import plan_pass, require_device
 from fastcka.core.kernels import kernel_cka
 from fastcka.core.plan import PassPlan
-from fastcka.core.request import Group
+from fastcka.core.request import Flight, Group
 
 __all__ = [
     "Comparison",
     "CudaPlan",
     "CudaStatus",
+    "Flight",
     "Group",
     "PassPlan",
     "StagedRepresentation",
     "cka",
     "cka_matrix",
     "compare",
-    "compare_each",
-    "compare_flights",
-    "compare_groups",
+    "compare_many",
     "cuda_status",
     "hsic",
     "kernel_cka",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.arrays import exact_floats, plain_array, refuse_special_tensor, unwrapped
+from fastcka.core.backend import STAGING_LANES
+from fastcka.core.base_plan import round_up
 from fastcka.core.device_arrays import device_view, on_device
-from fastcka.core.plan import STAGING_LANES
 from fastcka.core.views import ITEMSIZE, ArrayView, View, check_shape, check_torch_dtype
 from fastcka.errors import DeviceError, InputError
 
@@ -72,7 +72,7 @@ class StagedRepresentation:
 
 
 def _padded(extent: int) -> int:
-    return math.ceil(extent / STAGING_LANES) * STAGING_LANES
+    return round_up(extent, STAGING_LANES)
 
 
 def as_view(x: Any, name: str) -> View:

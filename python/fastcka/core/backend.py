@@ -7,20 +7,21 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fastcka import _core
 from fastcka.core.cost import Speed
 from fastcka.core.cuda.status import CudaStatus
-from fastcka.core.estimators import Sums, non_finite_text
-from fastcka.core.implementation import EPSILON, Implementation, Panels
-from fastcka.core.plan import STAGING_LANES, PassPlan
-from fastcka.core.views import ArrayView
+from fastcka.core.estimators import EPSILON, Sums, non_finite_text
+from fastcka.core.implementation import Implementation
+from fastcka.core.views import ArrayView, View
 from fastcka.errors import InputError
 from fastcka.out_of_memory import THREAD_BYTES, require_room
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.runtime import CudaRuntime
+    from fastcka.core.plan import PassPlan
+    from fastcka.core.request import Request
 
 Progress = Callable[[int, int], None]
 
@@ -29,8 +30,10 @@ version: str = _core.version
 #: Forces an implementation of the inner loops, for tests and comparisons.
 IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
 
-if _core.staging_lanes != STAGING_LANES:
-    raise ImportError("fastcka's Python files and its compiled module are of different versions")
+#: How one kind of products takes its operands; see csrc/cpu/implementation.hpp.
+ProductShape = _core.ProductShape
+#: Float32 values in a cache line; both extents of a staged buffer are multiples of it.
+STAGING_LANES: int = _core.staging_lanes
 
 
 def resolve_threads(threads: int | None = None) -> tuple[int, str]:
@@ -67,40 +70,30 @@ def speed_of(implementation: str, products: str, threads: int) -> Speed:
 
 @cache
 def _implementations() -> dict[str, Implementation]:
+    steps = {"G": _core.gram_product_steps, "F": _core.feature_product_steps}
     return {
-        table["name"]: Implementation(
-            table["name"],
-            Panels(*table["float64"]),
-            Panels(*table["float32"]),
-            None if table["fast"] is None else Panels(*table["fast"]),
-        )
+        table["name"]: Implementation(**table, product_steps=steps)
         for table in _core.implementations()
     }
 
 
-class Pass(NamedTuple):
-    """A group for the compiled pass; `names` are what errors call its representations."""
-
-    views: Sequence[ArrayView]
-    names: Sequence[str]
-    plan: PassPlan
-
-
-class Passed(NamedTuple):
-    """What a pass gave, and its seconds by the clock from its first read to its sums."""
-
-    sums: Sums
-    seconds: float
+def bytes_needed(*arguments: Any, **options: Any) -> dict[str, int]:
+    """Bytes of a pass on the CPU by purpose; see csrc/cpu/pass.hpp."""
+    return _core.bytes_needed(*arguments, **options)
 
 
 def run_passes(
-    passes: Sequence[Pass], *, threads: int, progress: Progress | None = None
-) -> list[Passed | InputError]:
+    requests: Sequence[Request],
+    plans: Sequence[PassPlan],
+    *,
+    threads: int,
+    progress: Progress | None = None,
+) -> list[Sums | InputError]:
     """The sums of each group, or why it has none, by one call of the compiled pass.
 
     A group alone has all ``threads``; of several, each is computed by one, side by side, and the
     units of ``progress`` are groups. Staged representations are centred in place if the plan says
-    so; those of a group that has no sums are as they were.
+    so; those of a group that has no sums are unchanged.
 
     Returns
     -------
@@ -109,48 +102,65 @@ def run_passes(
         representation, their number and the first position, or for a staged representation that
         shares memory with another of any group.
     """
-    told = _core.run([_group_tuple(own) for own in passes], threads=threads, progress=progress)
-    return [_passed(own, result) for own, result in zip(passes, told, strict=True)]
-
-
-def _group_tuple(own: Pass) -> tuple[Any, ...]:
-    plan = own.plan
-    views = [
-        (
-            view.address,
-            view.n_examples,
-            view.n_features,
-            view.row_stride,
-            view.column_stride,
-            view.dtype,
-            view.staged and plan.in_place,
-        )
-        for view in own.views
+    tasks = [_task(request.views, plan) for request, plan in zip(requests, plans, strict=True)]
+    results = _core.run(tasks, threads=threads, progress=progress)
+    return [
+        _outcome(request.names, plan, result)
+        for request, plan, result in zip(requests, plans, results, strict=True)
     ]
-    return (views, plan.route, plan.tile, plan.chunk, plan.implementation, plan.products)
 
 
-def _passed(own: Pass, result: dict[str, Any]) -> Passed | InputError:
+def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
+    return _core.Task(
+        views=[
+            _core.View(
+                address=view.address,
+                n=view.n_examples,
+                d=view.n_features,
+                row_stride=view.row_stride,
+                column_stride=view.column_stride,
+                dtype=view.dtype,
+                staged=view.staged and plan.in_place,
+            )
+            for view in views
+            if isinstance(view, ArrayView)
+        ],
+        route=plan.route,
+        tile=plan.tile,
+        chunk=plan.chunk,
+        implementation=plan.implementation,
+        products=plan.products,
+    )
+
+
+def _outcome(names: Sequence[str], plan: PassPlan, result: dict[str, Any]) -> Sums | InputError:
     if "refused" in result:
         return InputError(result["refused"])
     if "non_finite" in result:
-        found = result["non_finite"]
-        return InputError("; ".join(non_finite_text(own.names[at], *rest) for at, *rest in found))
+        return InputError(
+            "; ".join(
+                non_finite_text(
+                    names[bad["representation"]], bad["count"], bad["row"], bad["column"]
+                )
+                for bad in result["non_finite"]
+            )
+        )
     sums = Sums.about_the_mean(
-        own.plan.n_examples,
+        plan.n_examples,
         s0=result["s0"],
         norms=result["norms"],
         traces=result["k_totals"],
         summed=result["summed"],
         exponent=result["exponent"],
         constant=tuple(result["constant"]),
-        products=own.plan.products,
-        epsilon=EPSILON[own.plan.products],
+        products=plan.products,
+        epsilon=EPSILON[plan.products],
+        seconds=result["seconds"],
     )
     if "q_totals" in result:
         about_another = ("q_products", "q_totals", "r_products", "r_totals", "near_norms")
         sums = replace(sums, **{name: result[name] for name in about_another})
-    return Passed(sums, result["seconds"])
+    return sums
 
 
 @cache

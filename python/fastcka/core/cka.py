@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.base_plan import Precision
 from fastcka.core.compare import compare
 from fastcka.core.comparison import Comparison
 from fastcka.core.estimators import Estimator
-from fastcka.core.plan import Precision
 from fastcka.errors import DegenerateWarning
 
 

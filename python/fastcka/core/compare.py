@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from fastcka.core.backend import Progress
+from fastcka.core.base_plan import Precision
 from fastcka.core.comparison import Comparison
 from fastcka.core.estimators import Estimator
 from fastcka.core.flight import FlightLoad, is_small
-from fastcka.core.plan import Precision
-from fastcka.core.request import Group
+from fastcka.core.request import Flight, Group
 from fastcka.core.work import Begun, CpuWork, CudaWork, Options, begin, finish
 from fastcka.errors import InputError
 
@@ -111,182 +110,147 @@ def compare(
 
 
 AnyGroup = Group | Sequence[Any] | Mapping[Any, Any]
+Outcome = Comparison | InputError
 
 
-def compare_groups(
-    groups: Iterable[AnyGroup],
+def compare_many(
+    groups: Iterable[AnyGroup | Flight],
     *,
     estimator: Estimator = "unbiased",
     device: str = "auto",
     precision: Precision = "high",
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Iterator[Comparison]:
-    """A `Comparison` of each group, in order; small groups are computed together.
+) -> Iterator[list[Comparison | InputError]]:
+    """The outcomes of many groups, in order; small groups are computed together, in flights.
 
-    On the CPU, groups are taken from ``groups`` until a flight of small ones is full; then these
-    are computed side by side, each by one thread, and their results come in turn. A flight has at
-    most 256 groups, whose arrays take at most 32 MiB a thread (`fastcka.core.flight` has the
-    numbers). A group that is not small (16 MiB with all that its pass needs, or 3 Gflop), or that
-    has a `StagedRepresentation`, is computed alone, by all threads; it is taken when all before it
-    are computed but for one flight of small ones.
+    On the CPU, small groups are taken from ``groups`` until a flight is full. Then they are
+    computed side by side, each by one thread. A flight has at most 256 groups, whose arrays take
+    at most 32 MiB per thread (`fastcka.core.flight` has the numbers). Larger groups (over 16 MiB
+    with all that the pass needs, or 3 Gflop) and groups with a `StagedRepresentation` are a flight
+    alone, and all threads compute them. Such a group is taken when at most one flight of small
+    groups is still waiting.
 
-    On a GPU a group is taken, copied there and centred while the one before it is computed; so at
-    most two are there at a time.
+    On a GPU each group is a flight. A group is taken, copied to the GPU and centred there while
+    the one before it is computed, so at most two are there at a time.
 
     Parameters
     ----------
     groups
-        Each is a `Group` (representations with labels and pairs), or what `compare` takes as
-        representations. Arrays must not be written to before their group's result is there: a
-        source must not fill the same arrays again for its next group. (Arrays on a GPU may be
-        written to by work on the stream that was current when the group was taken. Therefore their
-        group is not computed again in float64 where its products lose digits.)
+        Each is a `Group` (representations with labels and pairs), or what `fastcka.compare` takes
+        as representations. Arrays must not be written to before the outcome of their group is
+        there, so a source must not fill the same arrays again for its next group. (Arrays on a GPU
+        may be written to by work on the stream that was current when the group was taken. Such a
+        group is therefore not computed again in float64 if its products lose digits.)
+
+        A `Flight` has groups of your choice. It is taken when those before it are computed (on a
+        GPU while the one before it is computed), its memory is up to you, and it may have staged
+        representations.
     estimator, device, precision, threads
-        As in `compare`; "auto" chooses for each group.
+        As in `fastcka.compare`; "auto" chooses a device for each group.
     progress
-        As in `compare`, for the group that is worked on, or for those that are computed together:
-        then the units are groups. On a GPU that is the next group while the result of the last is
-        still to come.
+        As in `fastcka.compare`, for the group that is being computed. For groups that are computed
+        together, the units are groups. On a GPU it is called for the next group while the outcome
+        of the last is still to come.
+
+    Yields
+    ------
+    list
+        The outcomes of one flight: for each group a `Comparison`, or the `InputError` that says
+        why the group cannot be compared. Such a group does not affect the others.
 
     Raises
     ------
-    InputError, DeviceError, OutOfMemoryError
-        As `compare`, in place of the group's result: those of all groups before it come first.
+    DeviceError, OutOfMemoryError
+        As `fastcka.compare`, after the outcomes of all groups before. So are errors of ``groups``.
     """
     options = Options(estimator, device, precision, threads, progress)
-    return _raising(_outcomes(_collected(groups, options), options))
+    return _Queue(options).outcomes(groups)
 
 
-def compare_each(
-    groups: Iterable[AnyGroup],
-    *,
-    estimator: Estimator = "unbiased",
-    device: str = "auto",
-    precision: Precision = "high",
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Iterator[Comparison | InputError]:
-    """As `compare_groups`, but a group that cannot be compared ends nothing.
+class _Queue:
+    """Groups that are begun and not yet finished.
 
-    Its `InputError` stands in the place of its result. What is wrong with a device is raised.
+    Invariant: whenever outcomes are handed out or the next group is taken, this holds at most the
+    small groups that wait for their flight to fill up (on the CPU), and one flight that a GPU
+    computes. The arrays of all earlier flights have been let go.
     """
-    options = Options(estimator, device, precision, threads, progress)
-    return _flat(_outcomes(_collected(groups, options), options))
 
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._waiting: list[Begun] = []
+        self._load = FlightLoad(options.threads)
+        self._on_gpu: list[Begun] = []
 
-def compare_flights(
-    flights: Iterable[Iterable[AnyGroup]],
-    *,
-    estimator: Estimator = "unbiased",
-    device: str = "auto",
-    precision: Precision = "high",
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Iterator[list[Comparison | InputError]]:
-    """As `compare_each`, for a caller who says which groups are computed together.
+    def outcomes(self, groups: Iterable[AnyGroup | Flight]) -> Iterator[list[Outcome]]:
+        """Take the groups and yield the outcomes of each flight."""
+        source = iter(groups)
+        error: Exception | None = None
+        while True:
+            try:
+                group = next(source)
+                together = isinstance(group, Flight)
+                members = group.groups if isinstance(group, Flight) else [group]
+                del group  # the next group may need its memory
+                begun = [self._begin(member) for member in members]
+                del members
+            except StopIteration:
+                break
+            except Exception as stopped:
+                error = stopped
+                break
+            if together:
+                yield from self._launch_waiting()
+                yield from self._launch(begun)
+            else:
+                yield from self._add(begun.pop())
+        yield from self._launch_waiting()
+        if self._on_gpu:
+            yield self._finish(self._on_gpu)
+        if error is not None:
+            raise error
 
-    The outcomes of a flight come at once. On the CPU a flight is taken when those before it are
-    computed; its memory is the caller's care, and it may have staged representations. On a GPU a
-    flight is taken while the one before it is computed.
-    """
-    options = Options(estimator, device, precision, threads, progress)
-    return _outcomes(_begun(flights, options), options)
+    def _begin(self, group: AnyGroup) -> Begun:
+        try:
+            return begin(group if isinstance(group, Group) else Group(group), self._options)
+        except InputError as error:
+            error.__context__ = error.__cause__ = None
+            return error.with_traceback(None)  # its frames hold on to the arrays
 
-
-def _flat(flights: Iterator[list[Comparison | InputError]]) -> Iterator[Comparison | InputError]:
-    for outcomes in flights:
-        yield from outcomes
-
-
-def _raising(flights: Iterator[list[Comparison | InputError]]) -> Iterator[Comparison]:
-    for outcome in _flat(flights):
-        if isinstance(outcome, InputError):
-            raise outcome
-        yield outcome
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """What ends the groups, when all before it have had their turn."""
-
-    error: Exception
-
-
-def _outcomes(
-    flights: Iterator[list[Begun] | _Ended], options: Options
-) -> Iterator[list[Comparison | InputError]]:
-    ahead: list[Begun] = []
-    for flight in flights:
-        if ahead:
-            yield _finish(ahead, options)
-        if isinstance(flight, _Ended):
-            raise flight.error
-        if any(isinstance(work, CudaWork) for work in flight):
-            ahead = flight
+    def _add(self, work: Begun) -> Iterator[list[Outcome]]:
+        alone = not isinstance(work, InputError) and not _goes_with_others(work)
+        if alone:
+            yield from self._launch_waiting()
+        self._waiting.append(work)
+        if isinstance(work, CpuWork):
+            self._load.add(work.plan)
         else:
-            yield _finish(flight, options)
-    if ahead:
-        yield _finish(ahead, options)
+            self._load.add_failed()
+        del work
+        if alone or self._load.full:
+            yield from self._launch_waiting()
 
+    def _launch_waiting(self) -> Iterator[list[Outcome]]:
+        if self._waiting:
+            flight, self._waiting = self._waiting, []
+            self._load = FlightLoad(self._options.threads)
+            yield from self._launch(flight)
 
-def _finish(flight: list[Begun], options: Options) -> list[Comparison | InputError]:
-    outcomes = finish(flight, options)
-    flight.clear()  # its arrays, before the next group is taken
-    return outcomes
+    def _launch(self, flight: list[Begun]) -> Iterator[list[Outcome]]:
+        if self._on_gpu:
+            before, self._on_gpu = self._on_gpu, []
+            yield self._finish(before)
+        if any(isinstance(work, CudaWork) for work in flight):
+            self._on_gpu = flight
+        else:
+            yield self._finish(flight)
 
-
-def _begin(group: AnyGroup, options: Options) -> Begun:
-    try:
-        return begin(group if isinstance(group, Group) else Group(group), options)
-    except InputError as error:
-        error.__context__ = error.__cause__ = None
-        return error.with_traceback(None)  # whose frames hold on to the arrays
-
-
-def _begun(
-    flights: Iterable[Iterable[AnyGroup]], options: Options
-) -> Iterator[list[Begun] | _Ended]:
-    """Each flight begun."""
-    try:
-        for flight in flights:
-            begun = [_begin(group, options) for group in flight]
-            del flight
-            yield begun
-    except Exception as error:
-        yield _Ended(error)
-
-
-def _collected(groups: Iterable[AnyGroup], options: Options) -> Iterator[list[Begun] | _Ended]:
-    """The groups begun, in flights; the list that is yielded is its taker's."""
-    flight: list[Begun] = []
-    load = FlightLoad(options.threads)
-    try:
-        for group in groups:
-            work = _begin(group, options)
-            del group  # of no use any more, and the next group may need the room
-            alone = not isinstance(work, InputError) and not _goes_with_others(work)
-            if alone and flight:
-                yield flight
-                flight, load = [], FlightLoad(options.threads)
-            flight.append(work)
-            if isinstance(work, CpuWork):
-                load.add(work.plan)
-            elif isinstance(work, InputError):
-                load.add_failed()
-            del work
-            if alone or load.full:
-                yield flight
-                flight, load = [], FlightLoad(options.threads)
-    except Exception as error:
-        if flight:
-            yield flight
-        yield _Ended(error)
-        return
-    if flight:
-        yield flight
+    def _finish(self, flight: list[Begun]) -> list[Outcome]:
+        outcomes = finish(flight, self._options)
+        flight.clear()  # its arrays, before the next group is taken
+        return outcomes
 
 
 def _goes_with_others(work: CpuWork | CudaWork) -> bool:
-    # A staged representation may lie in memory that the caller's next group has too.
+    # The caller's next group may have a staged representation in the same memory.
     return isinstance(work, CpuWork) and is_small(work.plan) and not work.request.staged

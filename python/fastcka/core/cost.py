@@ -6,11 +6,14 @@ Where there is a GPU, device "auto" compares its prediction with this one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fastcka.core.implementation import Panels
+from fastcka.core.base_plan import ceil_div, round_up
+
+if TYPE_CHECKING:
+    from fastcka.core.backend import ProductShape
 
 #: The products of norms are of float64.
 FLOAT64_COST = 2.0
@@ -46,8 +49,8 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a pass does, in the units of `Speed`.
+class Operations:
+    """What a pass does, counted in the units of `Speed`.
 
     Attributes
     ----------
@@ -74,39 +77,43 @@ class Work:
         return fixed + prepare + products + self.rank / speed.rank
 
 
-def gram_work(n: int, n_features: Sequence[int], panels: Panels, product_steps: int) -> Work:
-    """The work of route G: every micro-tile of the upper triangle for each representation."""
-    m, area = len(n_features), _triangle(n, panels)
-    depths = [math.ceil(d / panels.values) for d in n_features]
-    micro_tiles = area / (panels.rows * panels.step)
-    return Work(
+def count_gram(
+    n: int, n_features: Sequence[int], shape: ProductShape, product_steps: int
+) -> Operations:
+    """The operations of route G: every micro-tile of the upper triangle for each representation."""
+    m, area = len(n_features), _triangle(n, shape)
+    depths = [ceil_div(d, shape.values) for d in n_features]
+    micro_tiles = area / (shape.rows * shape.step)
+    return Operations(
         steps=micro_tiles * sum(depths),
-        calls=micro_tiles * sum(math.ceil(depth / product_steps) for depth in depths),
+        calls=micro_tiles * sum(ceil_div(depth, product_steps) for depth in depths),
         rank=area * m * (m + 1) / 2 + _norms(n, m),
         rows=float(n) * len(n_features),
         values=float(n) * sum(n_features),
     )
 
 
-def feature_work(n: int, n_features: Sequence[int], panels: Panels, product_steps: int) -> Work:
-    """The work of route F: every micro-tile of the upper triangle of the stacked features."""
-    padded = sum(math.ceil(d / panels.lanes) * panels.lanes for d in n_features)
-    steps = math.ceil(n / panels.values)
-    micro_tiles = _triangle(padded, panels) / (panels.rows * panels.step)
-    return Work(
+def count_features(
+    n: int, n_features: Sequence[int], shape: ProductShape, product_steps: int
+) -> Operations:
+    """The operations of route F: every micro-tile of the upper triangle of the stacked features."""
+    padded = sum(round_up(d, shape.lanes) for d in n_features)
+    steps = ceil_div(n, shape.values)
+    micro_tiles = _triangle(padded, shape) / (shape.rows * shape.step)
+    return Operations(
         steps=micro_tiles * steps,
-        calls=micro_tiles * math.ceil(steps / product_steps),
+        calls=micro_tiles * ceil_div(steps, product_steps),
         rank=_norms(n, len(n_features)),
         rows=float(n) * len(n_features),
         values=float(n) * sum(n_features),
     )
 
 
-def _triangle(side: int, panels: Panels) -> float:
+def _triangle(side: int, shape: ProductShape) -> float:
     """Entries of the micro-tiles that reach to or above the diagonal."""
-    side = math.ceil(side / panels.lanes) * panels.lanes
-    groups, rest = divmod(side, panels.step)  # of columns; each with all rows up to its end
-    return panels.step**2 * groups * (groups + 1) / 2 + rest * side
+    side = round_up(side, shape.lanes)
+    groups, rest = divmod(side, shape.step)  # of columns; each with all rows up to its end
+    return shape.step**2 * groups * (groups + 1) / 2 + rest * side
 
 
 def _norms(n: int, m: int) -> float:

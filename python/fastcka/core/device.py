@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, overload
 
 from fastcka.core.backend import (
+    bytes_needed,
     cuda_runtime,
     resolve_implementation,
     resolve_threads,
     speed_of,
 )
+from fastcka.core.base_plan import PRECISIONS, Precision
 from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
 from fastcka.core.cuda.plan import CudaPlan, make_cuda_plan
 from fastcka.core.device_arrays import common_device, refuse_device_views
-from fastcka.core.plan import PRECISIONS, PassPlan, Precision, make_plan
-from fastcka.core.views import ITEMSIZE, DeviceView, View
+from fastcka.core.plan import PassPlan, make_plan
+from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View
 from fastcka.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
@@ -31,73 +33,46 @@ START_SECONDS = 1.0
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
 
 
-@dataclass(frozen=True)
-class OnCpu:
-    """The CPU was chosen: the plan, and the reason."""
+def plan_on_cpu(
+    views: Sequence[View], precision: Precision, threads: int, device_reason: str = ""
+) -> PassPlan:
+    """The plan of a pass over the views on the CPU."""
+    implementation = resolve_implementation()
+    return make_plan(
+        views[0].n_examples,
+        [view.n_features for view in views],
+        itemsizes=[ITEMSIZE[view.dtype] for view in views],
+        implementation=implementation,
+        speed_of=lambda shape, used: speed_of(implementation.name, shape.products, used),
+        bytes_needed=bytes_needed,
+        threads=threads,
+        precision=precision,
+        staged=all(isinstance(view, ArrayView) and view.staged for view in views),
+        device_reason=device_reason,
+    )
 
-    plan: PassPlan
-    reason: str
 
-
-@dataclass(frozen=True)
-class OnCuda:
-    """A CUDA device was chosen: the plan, and the reason; `auto` if the CPU would do as well."""
-
-    plan: CudaPlan
-    reason: str
-    auto: bool = False
-
-
-Choice = OnCpu | OnCuda
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is to be compared, as far as planning goes: each representation's width and size."""
-
-    n_examples: int
-    n_features: tuple[int, ...]
-    itemsizes: tuple[int, ...]
-    on_device: tuple[bool, ...]
-    staged: bool
-
-    @classmethod
-    def of_views(cls, views: Sequence[View]) -> Problem:
-        """The problem that the views pose."""
-        return cls(
-            views[0].n_examples,
-            tuple(view.n_features for view in views),
-            tuple(ITEMSIZE[view.dtype] for view in views),
-            tuple(isinstance(view, DeviceView) for view in views),
-            all(not isinstance(view, DeviceView) and view.staged for view in views),
-        )
-
-    def plan_on_cpu(self, precision: Precision, threads: int) -> PassPlan:
-        """The plan of a pass on the CPU."""
-        implementation = resolve_implementation()
-        return make_plan(
-            self.n_examples,
-            self.n_features,
-            itemsizes=self.itemsizes,
-            implementation=implementation,
-            speed_of=lambda panels, used: speed_of(implementation.name, panels.products, used),
-            threads=threads,
-            precision=precision,
-            staged=self.staged,
-        )
-
-    def plan_on_cuda(self, precision: Precision, index: int) -> CudaPlan:
-        """The plan of a pass on a CUDA device; `DeviceError` if that cannot be used."""
-        runtime = cuda_runtime()
-        return make_cuda_plan(
-            self.n_examples,
-            self.n_features,
-            itemsizes=self.itemsizes,
-            on_device=self.on_device,
-            device=runtime.device(index),
-            precision=precision,
-            bytes_needed=runtime.bytes_needed,
-        )
+def plan_on_cuda(
+    views: Sequence[View],
+    precision: Precision,
+    index: int,
+    device_reason: str = "",
+    *,
+    auto: bool = False,
+) -> CudaPlan:
+    """The plan of a pass over the views on a CUDA device; `DeviceError` if it cannot be used."""
+    runtime = cuda_runtime()
+    return make_cuda_plan(
+        views[0].n_examples,
+        [view.n_features for view in views],
+        itemsizes=[ITEMSIZE[view.dtype] for view in views],
+        on_device=[isinstance(view, DeviceView) for view in views],
+        device=runtime.device(index),
+        precision=precision,
+        compiled=runtime.compiled,
+        device_reason=device_reason,
+        auto=auto,
+    )
 
 
 def check_device(device: str) -> None:
@@ -127,63 +102,64 @@ def _index(device: str) -> int:
 
 def choose_device(
     device: str, views: Sequence[View], names: Sequence[str], precision: Precision, threads: int
-) -> Choice:
-    """The device that ``device`` stands for, where the arrays lie as they do.
+) -> PassPlan | CudaPlan:
+    """The plan of a pass on the device that ``device`` names, given where the arrays are.
 
     Raises
     ------
     InputError
         For arrays on two devices.
     DeviceError
-        For a device that cannot be used, or another than that which the arrays lie on.
+        For a device that cannot be used, or another one than that of the arrays.
     """
-    problem = Problem.of_views(views)
-    located = common_device(views, names)
-    if located is None:
-        return choose_for_host(device, problem, precision, threads)
+    index = common_device(views, names)
+    if index is None:
+        return choose_for_host(device, views, precision, threads)
     if device == "cpu":
         refuse_device_views(views, names, "device is 'cpu'")
     why_not = cuda_runtime().why_not
     if why_not is not None:
         refuse_device_views(views, names, f"CUDA cannot be used here: {why_not}")
-    if device not in ("auto", "cuda", f"cuda:{located}"):
+    if device not in ("auto", "cuda", f"cuda:{index}"):
         refuse_device_views(views, names, f"device is {device!r}")
-    return OnCuda(problem.plan_on_cuda(precision, located), "the arrays lie on it")
+    return plan_on_cuda(views, precision, index, "the arrays lie on it")
 
 
-def choose_for_host(device: str, problem: Problem, precision: Precision, threads: int) -> Choice:
-    """The device for data in the memory of the CPU: "auto" is the one predicted to be faster."""
+def choose_for_host(
+    device: str, views: Sequence[View], precision: Precision, threads: int
+) -> PassPlan | CudaPlan:
+    """The plan for data in the memory of the CPU: "auto" is the device predicted to be faster."""
     if device.startswith("cuda"):
-        return OnCuda(problem.plan_on_cuda(precision, _index(device)), "it was asked for")
-    here = problem.plan_on_cpu(precision, threads)
+        return plan_on_cuda(views, precision, _index(device), "it was asked for")
+    here = plan_on_cpu(views, precision, threads, "it was asked for")
     if device == "cpu":
-        return OnCpu(here, "it was asked for")
-    told = f"{here.seconds:.2g} s are predicted for the CPU"
+        return here
+    predicted = f"{here.seconds:.2g} s are predicted for the CPU"
     least = here.bytes_inputs / HOST_BYTES_PER_SECOND + OVERHEAD_SECONDS
     if here.seconds <= least:
-        return OnCpu(here, f"{told}, and to copy the data to a GPU takes {least:.2g} s")
+        reason = f"{predicted}, and to copy the data to a GPU takes {least:.2g} s"
+        return replace(here, device_reason=reason)
     runtime = cuda_runtime()
     if runtime.why_not is not None:
-        return OnCpu(here, f"no GPU can be used: {runtime.why_not}")
-    there = problem.plan_on_cuda(precision, runtime.devices[0].index)
+        return replace(here, device_reason=f"no GPU can be used: {runtime.why_not}")
+    there = plan_on_cuda(views, precision, runtime.devices[0].index, auto=True)
     seconds = there.seconds + OVERHEAD_SECONDS + (0 if runtime.started else START_SECONDS)
-    told += f", {seconds:.2g} s for {there.device}"
-    return OnCuda(there, told, auto=True) if seconds < here.seconds else OnCpu(here, told)
+    faster: PassPlan | CudaPlan = there if seconds < here.seconds else here
+    return replace(faster, device_reason=f"{predicted}, {seconds:.2g} s for {there.device}")
 
 
-def open_session(
-    choice: OnCuda, problem: Problem, precision: Precision, threads: int
-) -> CudaSession | OnCpu:
-    """The session of the chosen device.
+def open_session(plan: CudaPlan, views: Sequence[View], threads: int) -> CudaSession | PassPlan:
+    """The session of the plan's device.
 
-    Where "auto" chose it and it turns out to be unusable, the CPU is chosen, for that reason.
+    If device="auto" chose it and it turns out to be unusable, this is a plan for the CPU, with
+    the reason.
     """
     try:
-        return cuda_runtime().session(choice.plan.device.index)
+        return cuda_runtime().session(plan.device.index)
     except DeviceError as error:
-        if not choice.auto:
+        if not plan.auto:
             raise
-        return OnCpu(problem.plan_on_cpu(precision, threads), str(error))
+        return plan_on_cpu(views, plan.precision, threads, str(error))
 
 
 @overload
@@ -255,14 +231,20 @@ def plan_pass(
             f"got n_examples={n_examples}, n_features={list(n_features)}"
         )
     dtypes = [dtype] * len(n_features) if isinstance(dtype, str) else list(dtype)
-    problem = Problem(
-        n_examples,
-        tuple(n_features),
-        tuple(ITEMSIZE[name] for name in dtypes),
-        (False,) * len(n_features),
-        staged,
-    )
-    return choose_for_host(device, problem, precision, resolve_threads(threads)[0]).plan
+    if len(dtypes) != len(n_features) or not set(dtypes) <= ITEMSIZE.keys():
+        raise InputError(
+            f"dtype must be one of {', '.join(ITEMSIZE)}, or one of these for each representation, "
+            f"got {dtype!r}"
+        )
+    views = [
+        _absent_array(n_examples, *each, staged) for each in zip(n_features, dtypes, strict=True)
+    ]
+    return choose_for_host(device, views, precision, resolve_threads(threads)[0])
+
+
+def _absent_array(n_examples: int, n_features: int, dtype: str, staged: bool) -> ArrayView:
+    """A view of no memory, to plan with."""
+    return ArrayView(None, 0, n_examples, n_features, 0, 0, dtype, staged)
 
 
 def check_precision(precision: str) -> None:

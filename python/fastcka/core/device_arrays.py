@@ -1,6 +1,6 @@
 """Arrays on a CUDA device, as views that the pass reads where they lie, without a copy.
 
-The libraries that such arrays come from are found in `sys.modules`, never imported: an array of
+The libraries that such arrays come from are located in `sys.modules`, never imported: an array of
 torch can only be there if torch is. A producer's work may still be running when its array arrives
 here, so a view carries the stream that the array's last write is enqueued on, and the pass waits
 for that stream on the device.
@@ -59,18 +59,18 @@ def device_view(x: Any, name: str) -> DeviceView:
 
 def common_device(views: Sequence[View], names: Sequence[str]) -> int | None:
     """The one device that the views on a device share; None if all lie on the CPU."""
-    found = [
+    located = [
         (view.device, name)
         for view, name in zip(views, names, strict=True)
         if isinstance(view, DeviceView)
     ]
-    for device, name in found[1:]:
-        if device != found[0][0]:
+    for device, name in located[1:]:
+        if device != located[0][0]:
             raise InputError(
-                f"{found[0][1]} lies on cuda:{found[0][0]} and {name} on cuda:{device}: "
+                f"{located[0][1]} lies on cuda:{located[0][0]} and {name} on cuda:{device}: "
                 f"move them to one device"
             )
-    return found[0][0] if found else None
+    return located[0][0] if located else None
 
 
 def _of_torch(torch: Any, x: Any, name: str) -> DeviceView:

@@ -27,6 +27,7 @@ errors average out over the pairs of examples (measured: 1e-9 to 1e-7).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -41,6 +42,18 @@ ESTIMATORS: tuple[str, ...] = get_args(Estimator)
 #: Fewest examples that an estimator is defined for.
 MIN_EXAMPLES = {"biased": 2, "unbiased": 4}
 
+#: Relative rounding of a sum of products, by what is multiplied: machine epsilon for float32 and
+#: float64; its square for bfloat16, because the norms are computed from the rounded rows (measured
+#: on orthogonal and one-hot rows: 6e-6). Two fp16 numbers (float16x3) have 22 bits. One has 11, but
+#: for the same reason far less of its rounding is left (2e-5 of CKA for 64 examples of 4096
+#: features).
+EPSILON = {
+    "float32": 2.0**-23,
+    "float64": 2.0**-52,
+    "bfloat16": 2.0**-16,
+    "float16x3": 2.0**-21,
+    "float16": 2.0**-15,
+}
 #: An unbiased self-HSIC is zero if it is less than so many roundings of what was summed.
 ROUNDINGS = 16
 #: By what is multiplied: the largest condition number at which an unbiased estimate is given.
@@ -55,11 +68,6 @@ CONDITION_LIMIT = {
 }
 
 _LOWEST = {"biased": 0.0, "unbiased": -1.0}
-_ZERO_VARIANCE = "zero variance: no feature varies over the examples"
-_EQUIDISTANT = (
-    "its unbiased self-HSIC is zero within rounding: "
-    "the examples are all equally far from each other"
-)
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
@@ -87,6 +95,8 @@ class Sums:
         What was multiplied.
     epsilon
         Relative rounding of the products.
+    seconds
+        Of the pass on the CPU by the clock, from its first read to its sums; 0 on a GPU.
     """
 
     n_examples: int
@@ -102,6 +112,7 @@ class Sums:
     epsilon: float
     q_products: Matrix | None = None
     q_totals: Vector | None = None
+    seconds: float = 0.0
 
     @classmethod
     def about_the_mean(
@@ -116,6 +127,7 @@ class Sums:
         constant: tuple[bool, ...],
         products: str,
         epsilon: float,
+        seconds: float,
     ) -> Sums:
         """The sums of a pass whose centres are all means; `traces` (M,) are the sums of k."""
         return cls(
@@ -130,6 +142,7 @@ class Sums:
             constant=constant,
             products=products,
             epsilon=epsilon,
+            seconds=seconds,
         )
 
 
@@ -166,17 +179,14 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
     m, n = len(sums.constant), sums.n_examples
     if n < MIN_EXAMPLES[estimator]:
         nothing = np.full((m, m), np.nan)
-        reason = (
-            f"the {estimator} estimator needs {MIN_EXAMPLES[estimator]} examples, there are {n}"
-        )
-        return Estimates(nothing, nothing.copy(), dict.fromkeys(range(m), reason))
+        return Estimates(nothing, nothing.copy(), _reasons(sums, estimator, nothing))
     scaled = _biased(sums) if estimator == "biased" else _unbiased(sums)
     self_hsic = scaled.diagonal()
     condition = _condition(sums, self_hsic, estimator)
     undefined = _undefined(sums, self_hsic, condition, estimator)
-    if undefined:
+    if undefined.size:
         self_hsic = self_hsic.copy()
-        self_hsic[list(undefined)] = np.nan
+        self_hsic[undefined] = np.nan
     scale = 2 * (sums.exponent[:, None] + sums.exponent)
     with np.errstate(over="ignore", under="ignore"):
         hsic = np.ldexp(scaled, scale)
@@ -184,9 +194,21 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
     if np.fmax.reduce(cka, axis=None) > 1.0 or np.fmin.reduce(cka, axis=None) < _LOWEST[estimator]:
         cka = _clipped(cka, sums, condition, estimator)
     imprecise = frozenset(
-        i for i in undefined if not sums.constant[i] and sums.products != "float64"
+        i for i in undefined.tolist() if not sums.constant[i] and sums.products != "float64"
     )
-    return Estimates(hsic, cka, undefined, imprecise)
+    reasons = _reasons(sums, estimator, cka) if undefined.size else {}
+    return Estimates(hsic, cka, reasons, imprecise)
+
+
+def _reasons(sums: Sums, estimator: Estimator, cka: Matrix) -> dict[int, str]:
+    n, nothing = sums.n_examples, np.full_like(sums.s0, np.nan)
+    return nan_reasons(
+        estimator,
+        cka=cka,
+        hsic_biased=_biased(sums) if n >= MIN_EXAMPLES["biased"] else nothing,
+        hsic_unbiased=_unbiased(sums) if n >= MIN_EXAMPLES["unbiased"] else nothing,
+        products=sums.products,
+    )
 
 
 def _condition(sums: Sums, self_hsic: Vector, estimator: Estimator) -> Vector:
@@ -202,31 +224,70 @@ def _condition(sums: Sums, self_hsic: Vector, estimator: Estimator) -> Vector:
 
 def _undefined(
     sums: Sums, self_hsic: Vector, condition: Vector, estimator: Estimator
-) -> dict[int, str]:
-    limit = CONDITION_LIMIT[sums.products]
+) -> NDArray[np.intp]:
+    """Positions of the representations whose similarities are undefined."""
     if estimator == "biased":
-        return dict.fromkeys(map(int, np.flatnonzero(~(self_hsic > 0))), _ZERO_VARIANCE)
+        return np.flatnonzero(~(self_hsic > 0))
     n = sums.n_examples
     # What is left of a self-HSIC that is zero is the rounding of S0 and of the norms.
     rounding = ROUNDINGS * sums.epsilon / (n * (n - 3)) * (sums.summed + sums.near_norms)
-    zero = ~(self_hsic > rounding)
-    undefined = {}
-    for i in np.flatnonzero(zero | (condition > limit)).tolist():
-        if sums.constant[i]:
-            undefined[i] = _ZERO_VARIANCE
-        elif zero[i]:
-            undefined[i] = _EQUIDISTANT + _remedy(sums.products, "tells whether they exactly are")
-        else:
-            undefined[i] = (
-                f"digits were lost: its unbiased self-HSIC is the small difference of sums that "
-                f"are {condition[i]:.3g} times as large, too many for {sums.products} products"
-                + _remedy(sums.products, "keeps more digits")
-            )
-    return undefined
+    too_large = condition > CONDITION_LIMIT[sums.products]
+    return np.flatnonzero(~(self_hsic > rounding) | too_large)
 
 
-def _remedy(products: str, what: str) -> str:
-    return "" if products == "float64" else f" (precision 'float64' {what})"
+def nan_reasons(
+    estimator: Estimator,
+    *,
+    cka: Matrix,
+    hsic_biased: Matrix,
+    hsic_unbiased: Matrix,
+    products: str,
+) -> dict[int, str]:
+    """Why similarities are NaN, from the values alone: they may have been stored.
+
+    Parameters
+    ----------
+    estimator
+        Of the similarities.
+    cka
+        (M, M): the similarities by this estimator.
+    hsic_biased, hsic_unbiased
+        (M, M), in any units.
+    products
+        What was multiplied.
+
+    Returns
+    -------
+    dict
+        Position -> why the row and column of a representation are NaN.
+    """
+    undefined = np.flatnonzero(np.isnan(cka.diagonal())).tolist()
+    return {
+        i: _nan_reason(estimator, float(hsic_biased[i, i]), float(hsic_unbiased[i, i]), products)
+        for i in undefined
+    }
+
+
+def _nan_reason(estimator: Estimator, biased: float, unbiased: float, products: str) -> str:
+    if math.isnan(biased if estimator == "biased" else unbiased):
+        return f"the {estimator} estimator needs at least {MIN_EXAMPLES[estimator]} examples"
+    if estimator == "biased" or not biased > 0:
+        return "zero variance: no feature varies over the examples"
+    # The limit of `_undefined`, which is at most this for any number of examples.
+    if unbiased <= 5 * ROUNDINGS * EPSILON.get(products, 0.0) * biased:
+        reason = (
+            "its unbiased self-HSIC is zero within rounding: "
+            "the examples are all equally far from each other"
+        )
+        remedy = "tells whether they exactly are"
+    else:
+        reason = (
+            f"digits were lost: its unbiased self-HSIC is the small difference of large sums (its "
+            f"biased one is {biased / unbiased:.3g} times as large), too small for {products} "
+            f"products"
+        )
+        remedy = "keeps more digits"
+    return reason if products == "float64" else f"{reason} (precision 'float64' {remedy})"
 
 
 def _clipped(cka: Matrix, sums: Sums, condition: Vector, estimator: Estimator) -> Matrix:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
+from fastcka.core.base_plan import MIB
 from fastcka.core.cuda.plan import CudaPlan
-from fastcka.core.plan import MIB, PassPlan
+from fastcka.core.plan import PassPlan
 
 #: A group up to this size, with all that its pass needs, and with so many flops, is small.
 SMALL_BYTES = 16 * MIB

@@ -37,8 +37,21 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Flight:
+    """Groups that one call of the compiled pass computes together; see `compare_many`.
+
+    Attributes
+    ----------
+    groups
+        `Group`, or what `fastcka.compare` takes as representations.
+    """
+
+    groups: Sequence[Group | Sequence[Any] | Mapping[Any, Any]]
+
+
+@dataclass(frozen=True)
 class Request:
-    """A group as the pass takes it; `names` are what error messages call the representations."""
+    """A group that is checked; `names` are what error messages call the representations."""
 
     labels: tuple[dict[str, Any], ...]
     names: tuple[str, ...]

@@ -11,23 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core.backend import Pass, Passed, Progress, resolve_threads, run_passes
+from fastcka.core.backend import Progress, resolve_threads, run_passes
+from fastcka.core.base_plan import Precision
 from fastcka.core.comparison import Comparison
+from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.device import (
-    OnCpu,
-    OnCuda,
-    Problem,
     check_device,
     check_precision,
     choose_device,
     open_session,
+    plan_on_cpu,
+    plan_on_cuda,
 )
 from fastcka.core.estimators import ESTIMATORS, Estimator, Sums, estimate
 from fastcka.core.memory import named_memory, require_memory_of
-from fastcka.core.plan import Precision
+from fastcka.core.plan import PassPlan
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Group, Request
-from fastcka.core.views import ArrayView
+from fastcka.core.views import DeviceView
 from fastcka.errors import InputError, OutOfMemoryError
 from fastcka.out_of_memory import named_shortage
 
@@ -64,12 +65,15 @@ class BothEstimates:
 
     def __init__(self, sums: Sums) -> None:
         self._n_examples = sums.n_examples
-        self._of = {"biased": estimate(sums, "biased"), "unbiased": estimate(sums, "unbiased")}
+        self._estimates = {
+            "biased": estimate(sums, "biased"),
+            "unbiased": estimate(sums, "unbiased"),
+        }
 
     @property
     def imprecise(self) -> frozenset[int]:
         """Positions of the representations that need wider products."""
-        return frozenset().union(*(of.imprecise for of in self._of.values()))
+        return frozenset().union(*(each.imprecise for each in self._estimates.values()))
 
     def comparison(
         self,
@@ -79,7 +83,7 @@ class BothEstimates:
         provenance: dict[str, Any],
     ) -> Comparison:
         """The estimates with their labels."""
-        biased, unbiased = self._of["biased"], self._of["unbiased"]
+        biased, unbiased = self._estimates["biased"], self._estimates["unbiased"]
         return Comparison(
             labels=labels,
             estimator=estimator,
@@ -90,58 +94,54 @@ class BothEstimates:
             hsic_unbiased=unbiased.hsic,
             pairs=pairs,
             provenance=provenance,
-            undefined=self._of[estimator].undefined,
+            undefined=self._estimates[estimator].undefined,
         )
 
 
 class CpuWork:
     """A group that is viewed and planned; its pass runs when its flight is finished."""
 
-    def __init__(self, request: Request, choice: OnCpu, options: Options) -> None:
+    def __init__(self, request: Request, plan: PassPlan, options: Options) -> None:
         self.request = request
-        self.plan = choice.plan
-        self.reason = choice.reason
-        self.options = options
+        self.plan = plan
+        self._options = options
 
     def take_one_thread(self) -> None:
         """Plan for a single thread: the others compute other groups."""
         if self.plan.threads > 1:
-            problem = Problem.of_views(self.request.views)
-            self.plan = problem.plan_on_cpu(self.options.precision, 1)
+            self.plan = self._planned(self._options.precision, 1)
 
-    def to_pass(self) -> Pass:
-        """What the compiled pass takes."""
-        views = [view for view in self.request.views if isinstance(view, ArrayView)]
-        return Pass(views, self.request.names, self.plan)
-
-    def comparison(self, passed: Passed) -> Comparison:
+    def comparison(self, sums: Sums) -> Comparison:
         """The result, from what the pass returned.
 
         Where float32 products have lost the digits of an unbiased estimate, float64 products take
         their place, if the pass has not overwritten the data.
         """
-        estimates = BothEstimates(passed.sums)
-        seconds = passed.seconds
+        estimates = BothEstimates(sums)
+        seconds = sums.seconds
         overwritten = self.plan.in_place and self.request.staged
         if estimates.imprecise and not overwritten:
             with suppress(OutOfMemoryError):  # the values are NaN then, and the reason says why
                 again = self._again(estimates)
-                estimates = BothEstimates(again.sums)
+                estimates = BothEstimates(again)
                 seconds += again.seconds
-        provenance = provenance_of(self.plan, reason=self.reason, seconds=seconds)
+        provenance = provenance_of(self.plan, seconds=seconds)
         request = self.request
         return estimates.comparison(
-            request.labels, request.pairs, self.options.estimator, provenance
+            request.labels, request.pairs, self._options.estimator, provenance
         )
 
-    def _again(self, lost: BothEstimates) -> Passed:
-        """The same pass with float64 products."""
-        wider = Problem.of_views(self.request.views).plan_on_cpu("float64", self.options.threads)
+    def _planned(self, precision: Precision, threads: int) -> PassPlan:
+        return plan_on_cpu(self.request.views, precision, threads, self.plan.device_reason)
+
+    def _again(self, lost: BothEstimates) -> Sums:
+        """The sums of the same pass with float64 products."""
+        wider = self._planned("float64", self._options.threads)
         reason = wider.reason + _lost_digits(self.plan.products, lost, self.request)
         wider = replace(wider, precision=self.plan.precision, reason=reason)
         require_memory_of(wider)
         with named_memory([wider], wider.threads):
-            (again,) = run_passes([self.to_pass()._replace(plan=wider)], threads=wider.threads)
+            (again,) = run_passes([self.request], [wider], threads=wider.threads)
         if isinstance(again, InputError):
             raise again
         self.plan = wider
@@ -160,7 +160,7 @@ class CudaWork:
     def __init__(
         self,
         request: Request,
-        choice: OnCuda,
+        plan: CudaPlan,
         session: CudaSession,
         options: Options,
         *,
@@ -168,7 +168,6 @@ class CudaWork:
     ) -> None:
         self._labels = request.labels
         self._pairs = request.pairs
-        self._reason = choice.reason
         self._options = options
         self._session = session
         self._start = time.perf_counter()
@@ -176,13 +175,13 @@ class CudaWork:
         self._kept = request if keep and not request.staged else None
         try:
             self._pending = session.submit(
-                request.views, request.names, choice.plan, progress=options.progress
+                request.views, request.names, plan, progress=options.progress
             )
         finally:
             request.consume()
 
     def outcome(self) -> Comparison | InputError:
-        """The result, or why there is none; to be had once.
+        """The result, or why there is none; to be called once.
 
         Where the products have lost the digits of an unbiased estimate, float64 products take their
         place, if the data are kept.
@@ -198,17 +197,14 @@ class CudaWork:
         seconds = time.perf_counter() - self._start
         if self._options.progress is not None:
             self._options.progress(self._units, self._units)
-        told = provenance_of(
-            self._pending.plan,
-            reason=self._reason,
-            seconds=seconds,
-            cublas_version=self._session.cublas.version,
+        provenance = provenance_of(
+            self._pending.plan, seconds=seconds, cublas_version=self._session.cublas.version
         )
-        return both.comparison(self._labels, self._pairs, self._options.estimator, told)
+        return both.comparison(self._labels, self._pairs, self._options.estimator, provenance)
 
     def _again(self, request: Request, lost: BothEstimates) -> BothEstimates:
         plan = self._pending.plan
-        wider = Problem.of_views(request.views).plan_on_cuda("float64", plan.device.index)
+        wider = plan_on_cuda(request.views, "float64", plan.device.index, plan.device_reason)
         reason = wider.reason + _lost_digits(plan.products, lost, request)
         wider = replace(wider, precision=plan.precision, reason=reason)
         self._pending = self._session.submit(request.views, request.names, wider)
@@ -232,18 +228,17 @@ def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | C
     there.
     """
     request = Request.of_group(group, options.estimator)
-    choice = choose_device(
+    plan = choose_device(
         options.device, request.views, request.names, options.precision, options.threads
     )
-    if isinstance(choice, OnCuda):
-        problem = Problem.of_views(request.views)
-        opened = open_session(choice, problem, options.precision, options.threads)
-        if not isinstance(opened, OnCpu):
-            keep = alone or not any(problem.on_device)
-            return CudaWork(request, choice, opened, options, keep=keep)
-        choice = opened
-    require_memory_of(choice.plan)
-    return CpuWork(request, choice, options)
+    if isinstance(plan, CudaPlan):
+        session = open_session(plan, request.views, options.threads)
+        if not isinstance(session, PassPlan):
+            on_device = any(isinstance(view, DeviceView) for view in request.views)
+            return CudaWork(request, plan, session, options, keep=alone or not on_device)
+        plan = session
+    require_memory_of(plan)
+    return CpuWork(request, plan, options)
 
 
 def finish(flight: Sequence[Begun], options: Options) -> list[Comparison | InputError]:
@@ -269,22 +264,23 @@ def _finish_on_cpu(works: Sequence[CpuWork], options: Options) -> list[Compariso
         for work in works:
             work.take_one_thread()
     with named_memory([work.plan for work in works], threads):
-        return _passed(works, threads, options)
+        return _run(works, threads, options)
 
 
-def _passed(
-    works: Sequence[CpuWork], threads: int, options: Options
-) -> list[Comparison | InputError]:
+def _run(works: Sequence[CpuWork], threads: int, options: Options) -> list[Comparison | InputError]:
     try:
-        passed = run_passes(
-            [work.to_pass() for work in works], threads=threads, progress=options.progress
+        results = run_passes(
+            [work.request for work in works],
+            [work.plan for work in works],
+            threads=threads,
+            progress=options.progress,
         )
         outcomes: list[Comparison | InputError] = []
-        for work, done in zip(works, passed, strict=True):
-            if isinstance(done, InputError):  # found before anything of the group was written
-                outcomes.append(done)
+        for work, result in zip(works, results, strict=True):
+            if isinstance(result, InputError):  # raised before anything of the group was written
+                outcomes.append(result)
             else:
-                outcomes.append(work.comparison(done))
+                outcomes.append(work.comparison(result))
                 work.request.consume()
     except BaseException:  # which of the staged ones are overwritten is not known
         for work in works:

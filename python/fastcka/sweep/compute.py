@@ -15,7 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core import Comparison, Group, StagedRepresentation, compare_flights
+from fastcka.core import Comparison, Group, StagedRepresentation, compare_many
+from fastcka.core import Flight as GroupFlight
 from fastcka.errors import InputError, StoreError
 from fastcka.store import Store, prefetch
 from fastcka.sweep.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
@@ -88,7 +89,7 @@ def compute_groups(
         LedgerWriter(ledger, config.precision) as writer,
     ):
         clock = time.perf_counter()
-        for outcomes in compare_flights(
+        for outcomes in compare_many(
             run.arriving(loading),
             estimator=config.estimator,
             device=config.device,
@@ -122,7 +123,7 @@ class _Computing:
 
     def arriving(
         self, loading: Iterator[tuple[Flight, list[Loaded | _Failure]]]
-    ) -> Iterator[list[Group]]:
+    ) -> Iterator[GroupFlight]:
         """Yield what has been read, without keeping it."""
         while True:
             waiting = time.perf_counter()
@@ -145,7 +146,7 @@ class _Computing:
                 if not isinstance(arrays, _Failure)
             ]
             del loaded
-            yield groups
+            yield GroupFlight(groups)
             del groups  # of no use any more, and the next flight needs the room
 
     def values(

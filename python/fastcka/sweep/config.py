@@ -16,8 +16,8 @@ from pydantic import (
     ValidationError,
 )
 
+from fastcka.core.base_plan import Precision
 from fastcka.core.estimators import Estimator
-from fastcka.core.plan import Precision
 from fastcka.errors import SweepConfigError
 from fastcka.near_misses import near_misses
 from fastcka.store import ExampleFilter

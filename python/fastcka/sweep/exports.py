@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcka.core import Comparison
+from fastcka.core.estimators import nan_reasons
 from fastcka.errors import LedgerError
 from fastcka.files import replaced_file
 from fastcka.sweep.folder import FIGURES, MATRICES, RESULTS
@@ -92,15 +93,13 @@ def undefined_reasons(values: GroupValues, estimator: Estimator) -> dict[int, st
     From the values, not from the run that made them: it may have asked for the other estimator,
     and a self-HSIC can be positive under one and not under the other.
     """
-    cka = values.cka_biased if estimator == "biased" else values.cka_unbiased
-    hsic = values.hsic_biased if estimator == "biased" else values.hsic_unbiased
-    reasons = {}
-    for at in np.flatnonzero(np.isnan(np.diagonal(cka))).tolist():
-        if values.hsic_biased[at, at] == 0:
-            reasons[at] = "zero variance: no feature varies over the examples"
-        else:
-            reasons[at] = f"its {estimator} self-HSIC ({hsic[at, at]:.3g}) is not above rounding"
-    return reasons
+    return nan_reasons(
+        estimator,
+        cka=values.cka_biased if estimator == "biased" else values.cka_unbiased,
+        hsic_biased=values.hsic_biased,
+        hsic_unbiased=values.hsic_unbiased,
+        products=values.provenance.get("products", ""),
+    )
 
 
 def write_results(

@@ -19,8 +19,7 @@ def cublas_candidates() -> list[str]:
     one library would each hold hundreds of megabytes of a device's memory. Then the one that
     cuda-pathfinder finds (in NVIDIA's wheels, conda or the toolkit), then the plain names.
     """
-    found = [*loaded_cublas(), *_by_pathfinder(), *SONAMES]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*loaded_cublas(), *_by_pathfinder(), *SONAMES]))
 
 
 def loaded_cublas(maps: Path = Path("/proc/self/maps")) -> list[str]:

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core.cuda.cost import CudaProducts
 from fastcka.core.cuda.plan import CudaDevice, CudaPlan
 from fastcka.core.cuda.ring import wait_for
-from fastcka.core.estimators import Sums, non_finite_text
+from fastcka.core.estimators import EPSILON, Sums, non_finite_text
 from fastcka.errors import DeviceError, FastckaError, InputError
 
-#: Relative rounding of a product; two fp16 numbers hold 22 bits. Single ones hold 11, but as k is
-#: that of the rounded rows, and the rounding of one value is independent of that of another, far
-#: less of it is left in a sum (2e-5 of CKA for 64 examples of 4096 features).
-EPSILON: dict[CudaProducts, float] = {
-    "float32": 2.0**-23,
-    "float16x3": 2.0**-21,
-    "float16": 2.0**-15,
-    "float64": 2.0**-52,
-}
-#: So many examples in one sum of the features route double its rounding; sums that are all rounded
-#: alike (one-hot rows) leave 390 times the spacing of float32 for 1000 examples.
+if TYPE_CHECKING:
+    from fastcka import _cuda
+
+#: This many examples in one sum of the features route double its rounding; sums that are all
+#: rounded alike (one-hot rows) leave 390 times the spacing of float32 for 1000 examples.
 LONG_SUM = 32
 
 
@@ -51,12 +44,15 @@ class Running:
     owners: tuple[object, ...]  # of the device arrays that it reads
     done: Any  # event
     arrived: Any  # pinned memory
-    size: int  # of the results, in bytes
+    resident: _cuda.Pass
+    too_large: int
     add_far: Callable[[Sequence[int]], Any]  # enqueues the sums with far examples; returns an event
 
-    def results(self) -> NDArray[np.uint8]:
+    def results(self) -> Results:
         """A copy of what has arrived."""
-        return np.frombuffer(self.arrived, np.uint8, self.size).copy()
+        _, size = self.resident.results
+        data = np.frombuffer(self.arrived, np.uint8, size).copy()
+        return Results(data, self.resident.result_fields, self.too_large)
 
     def let_go(self) -> None:
         """Free the memory, even if the traceback of an error keeps this object."""
@@ -134,25 +130,37 @@ def with_far(plan: CudaPlan, far: Collection[int]) -> CudaPlan:
     return replace(plan, reason=plan.reason + words)
 
 
-def read_results(
-    words: NDArray[np.uint8], plan: CudaPlan, names: Sequence[str]
-) -> tuple[Sums, tuple[int, ...]]:
-    """The sums and the far examples from the results of a pass, as csrc/cuda/layout.hpp says.
+@dataclass(frozen=True)
+class Results:
+    """A copy of the results of a pass, and the place of each field, as the compiled pass says.
 
-    S0, then the products of k, q, r and of k without far examples, (M, M) each, then the totals of
-    q and r and the diagonal of S0 as it was summed, (M,) each, are float64. Then follow exponent, 0
-    or 1 for constant, the number of non-finite values, the first one's row-major position, and the
-    number of far examples, (M,) int64 each; then a byte for each example, 1 where it is far in any
-    representation.
+    Attributes
+    ----------
+    data
+        The bytes.
+    fields
+        Name -> dtype, offset in bytes and count of items; csrc/cuda/layout.hpp has their meaning.
+    too_large
+        In place of the position of the first non-finite value: the values are too large to sum.
     """
+
+    data: NDArray[np.uint8]
+    fields: Mapping[str, Mapping[str, Any]]
+    too_large: int
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        field = self.fields[name]
+        dtype, begin = np.dtype(field["dtype"]), field["offset"]
+        return self.data[begin : begin + field["count"] * dtype.itemsize].view(dtype)
+
+
+def read_results(
+    results: Results, plan: CudaPlan, names: Sequence[str]
+) -> tuple[Sums, tuple[int, ...]]:
+    """The sums, and the examples that are far from all others in any representation."""
     m = len(plan.n_features)
-    matrices, vectors = 5 * m * m * 8, 3 * m * 8
-    statuses = matrices + vectors + 5 * m * 8
-    s0, norms, q_products, r_products, near = words[:matrices].view(np.float64).reshape(5, m, m)
-    q_totals, r_totals, summed = words[matrices : matrices + vectors].view(np.float64).reshape(3, m)
-    status = words[matrices + vectors : statuses].view(np.int64).reshape(5, m)
-    exponent, constant, count, first, _ = status
-    bad = np.flatnonzero((count > 0) | (first < -1))
+    count, first = results["count"], results["first"]
+    bad = np.flatnonzero((count > 0) | (first == results.too_large))
     if bad.size:
         raise InputError(
             "; ".join(
@@ -162,20 +170,20 @@ def read_results(
         )
     sums = Sums(
         plan.n_examples,
-        s0=s0,
-        norms=norms,
-        q_products=q_products,
-        r_products=r_products,
-        q_totals=q_totals,
-        r_totals=r_totals,
-        summed=summed,
-        near_norms=near.diagonal(),
-        exponent=exponent.astype(np.int32),
-        constant=tuple(map(bool, constant)),
+        s0=results["s0"].reshape(m, m),
+        norms=results["norms"].reshape(m, m),
+        q_products=results["q_products"].reshape(m, m),
+        r_products=results["r_products"].reshape(m, m),
+        q_totals=results["q_totals"],
+        r_totals=results["r_totals"],
+        summed=results["summed"],
+        near_norms=results["near_products"].reshape(m, m).diagonal(),
+        exponent=results["exponent"].astype(np.int32),
+        constant=tuple(map(bool, results["constant"])),
         products=plan.products,
         epsilon=_rounding(plan),
     )
-    return sums, tuple(np.flatnonzero(words[statuses:]).tolist())
+    return sums, tuple(np.flatnonzero(results["any_far"]).tolist())
 
 
 def _rounding(plan: CudaPlan) -> float:

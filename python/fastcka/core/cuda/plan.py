@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-from fastcka.core.cuda.cost import (
-    CHUNK,
-    FEATURE_GRAIN,
-    FEATURE_PANEL,
-    GRAM_TILE,
-    HOST_BYTES_PER_SECOND,
-    PREPARED_BYTES,
-    Cost,
-    CudaProducts,
-    predict_cost,
-    round_up,
-)
-from fastcka.core.plan import (
+from fastcka.core.base_plan import (
     FEW_EXAMPLES,
     FEW_FLOPS,
     MANY_FEATURES,
     MANY_FEATURES_PER_PAIR,
-    MIB,
+    Plan,
     Precision,
     Route,
+    ceil_div,
+    round_up,
+)
+from fastcka.core.cuda.cost import (
+    CHUNK,
+    FEATURE_BAND,
+    GRAM_TILE,
+    HOST_BYTES_PER_SECOND,
+    Cost,
+    CudaProducts,
+    predict_cost,
 )
 
 SMALLEST_TILE = 256
@@ -43,8 +41,6 @@ SHORT_RANK_CHUNK, SHORT_RANK_EXAMPLES = 1024, 2048
 WIDE_FEATURES_PER_PAIR = 1 / 32
 #: With fewer features, a block of the features route sums so few squares that rounding shows.
 FEW_FEATURES = 16
-#: Examples are padded to it.
-EXAMPLE_GRAIN = 16
 
 
 @dataclass(frozen=True)
@@ -75,47 +71,56 @@ class PassBytes:
         return self.prepared + self.workspace + self.results
 
 
+#: Device memory of a pass over a number of examples of these widths, given `CudaPlan.settings`.
+BytesNeeded = Callable[[int, Sequence[int], dict[str, Any]], PassBytes]
+
+
 @dataclass(frozen=True)
-class CudaPlan:
+class CompiledPass:
+    """What the planner must know of the compiled pass, which the compiled module says.
+
+    Attributes
+    ----------
+    bytes_needed
+        The memory of a pass.
+    example_grain, feature_grain
+        Examples, and widths in the features route, are padded to a multiple of it.
+    prepared_bytes
+        Of a value in the form that is multiplied, by products.
+    """
+
+    bytes_needed: BytesNeeded
+    example_grain: int
+    feature_grain: int
+    prepared_bytes: Mapping[CudaProducts, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CudaPlan(Plan):
     """How one pass will run on a CUDA device, and what it will cost.
 
     Flops count a multiply-add as two. `seconds` (of which `transfer_seconds` copy from the host)
-    are a prediction; see `fastcka.core.cuda.cost`.
+    are a prediction; see `fastcka.core.cuda.cost`. `threads` are those of the host.
+
+    Attributes
+    ----------
+    auto
+        device="auto" chose the device, so the CPU is used if the device cannot be opened.
     """
 
-    route: Route
-    tile: int
-    chunk: int
-    rank_chunk: int
-    precision: Precision
     products: CudaProducts
+    implementation: str = "cuBLAS"
+    threads: int = 1
+    rank_chunk: int
     device: CudaDevice
-    n_examples: int
-    n_features: tuple[int, ...]
-    flops: float
-    flops_gram: float
-    flops_features: float
-    bytes_inputs: int
-    bytes_centered: int
-    bytes_workspace: int
-    bytes_results: int
     transfer_seconds: float
-    seconds: float
-    reason: str
+    auto: bool = False
+
+    _memory: ClassVar[str] = "device memory"
 
     @property
-    def implementation(self) -> str:
-        """What multiplies."""
-        return "cuBLAS"
-
-    @property
-    def threads(self) -> int:
-        """Of the host: the calling one."""
-        return 1
-
-    @property
-    def layout(self) -> dict[str, Any]:
-        """What the compiled pass must know beside the shapes."""
+    def settings(self) -> dict[str, Any]:
+        """What the compiled pass must know in addition to the shapes."""
         return {
             "route": self.route,
             "tile": self.tile,
@@ -124,39 +129,25 @@ class CudaPlan:
             "products": self.products,
         }
 
-    def explain(self) -> str:
-        """The plan in words, a fact a line."""
-        m, total = len(self.n_features), sum(self.n_features)
-        names = {"G": "Gram tiles", "F": "features"}
-        return "\n".join(
-            (
-                f"{m} representations of {self.n_examples} examples, {total} features in all",
-                f"route {self.route} ({names[self.route]}), tile {self.tile}: {self.reason}",
-                f"{self.flops / 1e9:.3g} Gflop (route G {self.flops_gram / 1e9:.3g}, "
-                f"route F {self.flops_features / 1e9:.3g}), {self.products} products, "
-                f"{self.device}",
-                f"{self.seconds:.2g} s predicted, of them {self.transfer_seconds:.2g} s to copy "
-                f"from the host",
-                f"device memory: inputs {self.bytes_inputs / MIB:.1f} MiB, "
-                f"centred copy {self.bytes_centered / MIB:.1f} MiB, "
-                f"workspace {self.bytes_workspace / MIB:.1f} MiB, "
-                f"sums {self.bytes_results / MIB:.1f} MiB",
-            )
+    @property
+    def bytes_on_device(self) -> int:
+        """Bytes of the allocation that the pass runs in."""
+        return self.bytes_centered + self.bytes_workspace + self.bytes_results
+
+    @property
+    def _processor(self) -> str:
+        return str(self.device)
+
+    @property
+    def _prediction(self) -> str:
+        return (
+            f"{self.seconds:.2g} s predicted, of them {self.transfer_seconds:.2g} s to copy "
+            f"from the host"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-able values."""
-        return {
-            **asdict(self),
-            "n_features": list(self.n_features),
-            "device": str(self.device),
-            "implementation": self.implementation,
-            "threads": self.threads,
-        }
-
-
-#: Device memory of a pass over so many examples of these widths, given `CudaPlan.layout`.
-BytesNeeded = Callable[[int, Sequence[int], dict[str, Any]], PassBytes]
+        return {**super().to_dict(), "device": str(self.device)}
 
 
 def make_cuda_plan(
@@ -167,26 +158,38 @@ def make_cuda_plan(
     on_device: Sequence[bool],
     device: CudaDevice,
     precision: Precision,
-    bytes_needed: BytesNeeded,
+    compiled: CompiledPass,
+    device_reason: str = "",
+    auto: bool = False,
 ) -> CudaPlan:
     """Plan a pass over representations of ``n_examples`` rows and the given widths.
 
     Parameters
     ----------
     itemsizes
-        Bytes of one value of each representation as it lies in memory.
+        Bytes of one value of each representation in the caller's memory.
     on_device
-        Whether it lies on the device already.
-    bytes_needed
-        What the compiled module says of the memory of a pass.
+        For each representation, whether it is on the device already.
+    compiled
+        What the compiled module says of its passes.
+    device_reason, auto
+        Why the device was chosen, and whether the CPU is the alternative.
     """
     n = n_examples
     sizes = [n * d * size for d, size in zip(n_features, itemsizes, strict=True)]
     from_host = sum(s for s, there in zip(sizes, on_device, strict=True) if not there)
     transfer = from_host / HOST_BYTES_PER_SECOND
     costs: dict[CudaProducts, Cost] = {
-        products: predict_cost(n, n_features, products, sum(sizes), device.multiprocessors)
-        for products in PREPARED_BYTES
+        products: predict_cost(
+            n,
+            n_features,
+            products,
+            bytes_inputs=sum(sizes),
+            prepared_bytes=prepared,
+            feature_grain=compiled.feature_grain,
+            multiprocessors=device.multiprocessors,
+        )
+        for products, prepared in compiled.prepared_bytes.items()
     }
     products, why = _choose_products(n, n_features, precision, costs, transfer)
     cost = costs[products]
@@ -196,16 +199,17 @@ def make_cuda_plan(
         cost = costs[products]
     m = len(n_features)
     if route == "G":
-        tile = _gram_tile(n, m * (8 if products == "float64" else 4), device.total_bytes)
+        entry_bytes = m * (8 if products == "float64" else 4)
+        tile = _gram_tile(n, entry_bytes, device.total_bytes, compiled.example_grain)
     else:
-        tile = min(FEATURE_PANEL, round_up(sum(round_up(d, FEATURE_GRAIN) for d in n_features), 32))
+        tile = min(FEATURE_BAND, sum(round_up(d, compiled.feature_grain) for d in n_features))
     short = products == "float32" and n <= SHORT_RANK_EXAMPLES
     other: Route = "F" if route == "G" else "G"
     times = cost.seconds[other] / cost.seconds[route]
     plan = CudaPlan(
         route=route,
         tile=tile,
-        chunk=min(CHUNK, round_up(n, EXAMPLE_GRAIN)),
+        chunk=min(CHUNK, round_up(n, compiled.example_grain)),
         rank_chunk=SHORT_RANK_CHUNK if short else RANK_CHUNK,
         precision=precision,
         products=products,
@@ -222,14 +226,16 @@ def make_cuda_plan(
         transfer_seconds=transfer,
         seconds=transfer + cost.seconds[route],
         reason=f"route {other} would cost {times:.3g} times as much; {products} products: {why}",
+        device_reason=device_reason,
+        auto=auto,
     )
-    return with_tile(plan, tile, bytes_needed)
+    return with_tile(plan, tile, compiled.bytes_needed)
 
 
 def with_tile(plan: CudaPlan, tile: int, bytes_needed: BytesNeeded) -> CudaPlan:
     """The same plan with another tile, and the memory that this takes."""
     plan = replace(plan, tile=tile)
-    needed = bytes_needed(plan.n_examples, plan.n_features, plan.layout)
+    needed = bytes_needed(plan.n_examples, plan.n_features, plan.settings)
     return replace(
         plan,
         bytes_centered=needed.prepared,
@@ -273,12 +279,12 @@ def _choose_products(
     return "float16x3", "float32 products would take longer than the copy from the host"
 
 
-def _gram_tile(n: int, bytes_per_entry: int, total_bytes: int) -> int:
+def _gram_tile(n: int, entry_bytes: int, total_bytes: int, example_grain: int) -> int:
     """Equal tiles of at most `GRAM_TILE` examples; Gram entries fit `TILE_SHARE` of the memory."""
-    edge = math.ceil(n / math.ceil(n / GRAM_TILE))
-    tile = min(round_up(edge, SMALLEST_TILE), round_up(n, EXAMPLE_GRAIN))
+    edge = ceil_div(n, ceil_div(n, GRAM_TILE))
+    tile = min(round_up(edge, SMALLEST_TILE), round_up(n, example_grain))
     for smaller in smaller_tiles(tile):
         tile = smaller
-        if tile**2 * bytes_per_entry <= TILE_SHARE * total_bytes:
+        if tile**2 * entry_bytes <= TILE_SHARE * total_bytes:
             break
     return tile

@@ -10,14 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fastcka.core.cuda.library import cublas_candidates
-from fastcka.core.cuda.plan import BytesNeeded, CudaDevice
+from fastcka.core.cuda.plan import CompiledPass, CudaDevice
 from fastcka.core.cuda.session import CudaSession, import_cupy
 from fastcka.core.cuda.status import (
     NO_CUPY,
     CudaStatus,
-    bytes_needed_by,
+    compiled_pass,
     cupy_is_there,
-    found_devices,
+    find_devices,
 )
 from fastcka.errors import DeviceError
 
@@ -37,18 +37,18 @@ class CudaRuntime:
         self._lock = threading.Lock()
 
     @cached_property
-    def _found(self) -> tuple[tuple[CudaDevice, ...], str | None]:
-        return ((), self._reason) if self._module is None else found_devices(self._module)
+    def _usable(self) -> tuple[tuple[CudaDevice, ...], str | None]:
+        return ((), self._reason) if self._module is None else find_devices(self._module)
 
     @property
     def devices(self) -> tuple[CudaDevice, ...]:
         """The devices that can be used, by index; none if the module or the driver is missing."""
-        return self._found[0]
+        return self._usable[0]
 
     @property
     def why_not(self) -> str | None:
         """Why no device can be used, as far as it can be told without opening libraries."""
-        return self._found[1] or (None if cupy_is_there() else NO_CUPY)
+        return self._usable[1] or (None if cupy_is_there() else NO_CUPY)
 
     @property
     def started(self) -> bool:
@@ -62,10 +62,10 @@ class CudaRuntime:
             raise DeviceError(f"CUDA cannot be used: {self._reason}")
         return self._module
 
-    @property
-    def bytes_needed(self) -> BytesNeeded:
-        """Device memory of a pass, as the compiled module lays it out."""
-        return bytes_needed_by(self.module)
+    @cached_property
+    def compiled(self) -> CompiledPass:
+        """What the planner must know of the compiled passes."""
+        return compiled_pass(self.module)
 
     def device(self, index: int) -> CudaDevice:
         """The device of that index, or a `DeviceError` with the reason why it cannot be used."""
@@ -102,8 +102,8 @@ class CudaRuntime:
         module = self._module
         if module is None:
             return CudaStatus(built=False, usable=False, reason=self._reason)
-        found = module.status()
-        reason, cupy, path, version = self._found[1], None, None, 0
+        status = module.status()
+        reason, cupy, path, version = self._usable[1], None, None, 0
         try:
             cupy = str(import_cupy().__version__)
         except DeviceError as error:
@@ -119,8 +119,8 @@ class CudaRuntime:
             reason=reason,
             compiler=module.compiler,
             architectures=module.architectures,
-            driver=found["driver"],
-            runtime=found["runtime"],
+            driver=status["driver"],
+            runtime=status["runtime"],
             cupy=cupy,
             cublas_path=path,
             cublas_version=version,

@@ -1,4 +1,4 @@
-"""What stands between here and a pass on a CUDA device, in words."""
+"""What a pass on a CUDA device needs, and what is missing, in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core.cuda.plan import BytesNeeded, CudaDevice, PassBytes
+from fastcka.core.cuda.plan import CompiledPass, CudaDevice, PassBytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,15 +40,15 @@ class CudaStatus:
         return asdict(self)
 
 
-def found_devices(module: ModuleType) -> tuple[tuple[CudaDevice, ...], str | None]:
+def find_devices(module: ModuleType) -> tuple[tuple[CudaDevice, ...], str | None]:
     """The devices, and if there are none the reason."""
-    found = module.status()
-    if found["driver"] == 0:
+    status = module.status()
+    if status["driver"] == 0:
         return (), "there is no CUDA driver here" + (
-            f" ({found['error']})" if found["error"] else ""
+            f" ({status['error']})" if status["error"] else ""
         )
-    if found["error"]:
-        return (), f"CUDA finds no device: {found['error']}"
+    if status["error"]:
+        return (), f"CUDA finds no device: {status['error']}"
     devices = tuple(
         CudaDevice(
             device["index"],
@@ -57,18 +57,20 @@ def found_devices(module: ModuleType) -> tuple[tuple[CudaDevice, ...], str | Non
             device["multiprocessors"],
             device["total_bytes"],
         )
-        for device in found["devices"]
+        for device in status["devices"]
     )
     return devices, None if devices else "the CUDA driver is here, but no device"
 
 
-def bytes_needed_by(module: ModuleType) -> BytesNeeded:
-    """The memory of a pass, as the compiled module lays it out."""
+def compiled_pass(module: ModuleType) -> CompiledPass:
+    """What the planner must know of the passes of the compiled module."""
 
-    def needed(n: int, widths: Sequence[int], layout: dict[str, Any]) -> PassBytes:
-        return PassBytes(**module.bytes_needed(n, list(widths), **layout))
+    def bytes_needed(n: int, widths: Sequence[int], settings: dict[str, Any]) -> PassBytes:
+        return PassBytes(**module.bytes_needed(n, list(widths), **settings))
 
-    return needed
+    return CompiledPass(
+        bytes_needed, module.example_grain, module.feature_grain, module.prepared_bytes
+    )
 
 
 def cupy_is_there() -> bool:

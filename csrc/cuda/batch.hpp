@@ -1,4 +1,4 @@
-// Representations as the kernels see them, a few at a time, passed by value: nothing has to be copied to the device
+// Representations as the kernels see them, a few at a time, passed by value: nothing must be copied to the device
 // before a kernel can start.
 #pragma once
 
@@ -6,7 +6,8 @@
 
 namespace fastcka::cuda {
 
-struct Source {
+// One representation.
+struct BatchItem {
   const char* data;
   std::int64_t row_stride, column_stride;  // bytes
   std::int64_t index;                      // of the representation
@@ -16,10 +17,10 @@ struct Source {
 };
 
 // Kernel parameters are limited to 4 KiB on every device.
-inline constexpr int most_sources = 32;
+inline constexpr int most_items = 32;
 
 struct Batch {
-  Source items[most_sources];
+  BatchItem items[most_items];
 };
 
 }  // namespace fastcka::cuda
