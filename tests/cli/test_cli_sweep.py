@@ -23,7 +23,7 @@ import oracle
 from fastcka.errors import DeviceError, InputError, LedgerError
 from fastcka.store import create_store
 from fastcka.sweep import CompareConfig, SweepConfig
-from fastcka.sweep.steps import POLICIES
+from fastcka.sweep.question.steps import POLICIES
 
 STEPS = range(0, 800, 100)
 LAYERS = ("fc1", "fc2", "out")

@@ -12,7 +12,7 @@ from fastcka.core.cuda.runtime import CudaRuntime
 from fastcka.errors import DeviceError, FailedGroupsError
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
-from fastcka.sweep.config import SweepConfig
+from fastcka.sweep.question.config import SweepConfig
 from samples import related
 
 LAYERS = ("conv1", "conv2", "fc")

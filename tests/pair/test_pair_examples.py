@@ -10,7 +10,7 @@ import pytest
 from fastcka.errors import SweepError
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
-from fastcka.sweep.config import SweepConfig
+from fastcka.sweep.question.config import SweepConfig
 
 
 @pytest.fixture

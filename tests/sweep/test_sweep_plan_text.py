@@ -8,7 +8,7 @@ import pytest
 
 from fastcka.errors import SweepError
 from fastcka.sweep import plan_sweep
-from fastcka.sweep.dropped import left_out_text
+from fastcka.sweep.question.dropped import left_out_text
 from sweep.plan_grids import LASTS, grid
 
 

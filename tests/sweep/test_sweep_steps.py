@@ -10,7 +10,7 @@ import pytest
 from fastcka.errors import SweepError
 from fastcka.store import Key
 from fastcka.sweep import plan_sweep
-from fastcka.sweep.steps import chosen_steps, furthest_text, parse_steps, steps_text
+from fastcka.sweep.question.steps import chosen_steps, furthest_text, parse_steps, steps_text
 
 # A real study: steps of 8204, and a last one of each regime's own.
 RUNS = {

@@ -87,7 +87,7 @@ def _so_far(computed: int, reused: int) -> str:
 
 
 def _summary(result: SweepResult) -> dict[str, object]:
-    from fastcka.sweep.dropped import left_out_text
+    from fastcka.sweep.question.dropped import left_out_text
 
     rows: dict[str, object] = {
         **({} if result.shard is None else {"shard": result.shard}),

@@ -16,7 +16,7 @@ from fastcka.pair.sources import opened_model
 from fastcka.store import Key, Store
 from fastcka.store.importing import representations_folder
 from fastcka.sweep.folder import PAIRS
-from fastcka.sweep.ordering import ranks
+from fastcka.sweep.question.ordering import ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastcka.stats import PairTable
-from fastcka.sweep.labels import KEY_FIELDS
+from fastcka.sweep.question.labels import KEY_FIELDS
 
 
 @dataclass(frozen=True, slots=True)

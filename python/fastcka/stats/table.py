@@ -17,7 +17,7 @@ from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
 from fastcka.stats.order import ordered
 from fastcka.sweep.folder import RESULTS
-from fastcka.sweep.labels import KEY_FIELDS
+from fastcka.sweep.question.labels import KEY_FIELDS
 from fastcka.sweep.table import uncell
 
 Labels = NDArray[np.object_]

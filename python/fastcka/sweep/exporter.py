@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from fastcka.store import Store
-    from fastcka.sweep.config import SweepConfig
     from fastcka.sweep.ledger import Ledger
     from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.question.config import SweepConfig
 
 MODULES: Final = {"pairs": "fastcka.pair.export"}
 """Value of ``export`` -> the module that is an `Exporter`."""

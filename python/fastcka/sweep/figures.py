@@ -12,7 +12,7 @@ from fastcka.files import replaced_file
 from fastcka.heatmap import draw_heatmap, save_png
 from fastcka.sweep.exports import read_comparison, stands
 from fastcka.sweep.folder import FIGURES
-from fastcka.sweep.labels import KEY_FIELDS
+from fastcka.sweep.question.labels import KEY_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastcka.core import CudaPlan, PassPlan, StagedRepresentation
 from fastcka.store import STORED_DTYPES, Key
 from fastcka.sweep.examples import MatchedExamples
-from fastcka.sweep.labels import Labels, group_name
+from fastcka.sweep.question.labels import Labels, group_name
 
 
 @dataclass(frozen=True, slots=True)

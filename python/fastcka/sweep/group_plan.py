@@ -9,16 +9,16 @@ from fastcka.errors import DeviceError, FilterError, InputError, SweepError
 from fastcka.store import Key
 from fastcka.sweep.examples import ExampleMatcher
 from fastcka.sweep.group import GroupPlan, Representation
-from fastcka.sweep.labels import group_name
+from fastcka.sweep.question.labels import group_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastcka.store import Store
-    from fastcka.sweep.config import SweepConfig
     from fastcka.sweep.examples import MatchedExamples, Member
-    from fastcka.sweep.labels import Labels
-    from fastcka.sweep.pairs import LabelGroup
+    from fastcka.sweep.question.config import SweepConfig
+    from fastcka.sweep.question.labels import Labels
+    from fastcka.sweep.question.pairs import LabelGroup
 
 
 def plan_groups(

@@ -12,13 +12,14 @@ from fastcka.memory import free_memory, size_text
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
-from fastcka.sweep.dropped import left_out_text
 from fastcka.sweep.examples import examples_text
 from fastcka.sweep.exporter import exporter_of
 from fastcka.sweep.folder import require_usable
 from fastcka.sweep.group import GroupPlan, Representation
 from fastcka.sweep.group_plan import plan_groups, why_not_here
-from fastcka.sweep.labels import (
+from fastcka.sweep.memory import memory_of, memory_text
+from fastcka.sweep.question.dropped import left_out_text
+from fastcka.sweep.question.labels import (
     KEY_FIELDS,
     Labels,
     group_name,
@@ -26,18 +27,17 @@ from fastcka.sweep.labels import (
     labels_of,
     require_visible_keys,
 )
-from fastcka.sweep.memory import memory_of, memory_text
-from fastcka.sweep.pairs import derivation_text, form_groups
-from fastcka.sweep.rules import pair_rules, require_consistent, require_rule_fields
-from fastcka.sweep.selection import keep_sides, require_readable, select_labels
-from fastcka.sweep.sides import Sides
-from fastcka.sweep.steps import NearestStep, RunFraction, shown_steps
+from fastcka.sweep.question.pairs import derivation_text, form_groups
+from fastcka.sweep.question.rules import pair_rules, require_consistent, require_rule_fields
+from fastcka.sweep.question.selection import keep_sides, require_readable, select_labels
+from fastcka.sweep.question.sides import Sides
+from fastcka.sweep.question.steps import NearestStep, RunFraction, shown_steps
 from fastcka.sweep.table import header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from fastcka.sweep.config import CompareConfig, SweepConfig
+    from fastcka.sweep.question.config import CompareConfig, SweepConfig
 
 BYTES_PER_SECOND = 1e9
 """Of reading a store, for predictions: a local disk, or the page cache with its checksums."""

@@ -13,7 +13,6 @@ from fastcka.memory import memory_check
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
 from fastcka.sweep.compute import Computed, compute_groups
-from fastcka.sweep.config import SweepConfig, load_sweep
 from fastcka.sweep.exporter import exporter_of
 from fastcka.sweep.exports import Exports, remove_stale, write_results
 from fastcka.sweep.figures import draw_figures
@@ -30,6 +29,7 @@ from fastcka.sweep.ledger import Ledger, group_identity
 from fastcka.sweep.ledgers import adopt_shards, groups_held
 from fastcka.sweep.memory import memory_of
 from fastcka.sweep.plan import SweepPlan, plan_sweep
+from fastcka.sweep.question.config import SweepConfig, load_sweep
 from fastcka.sweep.record import (
     failures,
     files_before,

@@ -24,7 +24,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fastcka.errors import SweepError
-from fastcka.sweep.labels import KEY_FIELDS, value_text
+from fastcka.sweep.question.labels import KEY_FIELDS, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.errors import SweepError
-from fastcka.sweep.labels import (
+from fastcka.sweep.question.labels import (
     Labels,
     group_name,
     identity_of,
@@ -25,13 +25,13 @@ from fastcka.sweep.labels import (
     require_fields,
     value_text,
 )
-from fastcka.sweep.ordering import ranks
+from fastcka.sweep.question.ordering import ranks
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from fastcka.sweep.config import CompareConfig
-    from fastcka.sweep.sides import Sides
+    from fastcka.sweep.question.config import CompareConfig
+    from fastcka.sweep.question.sides import Sides
 
 Pairs = NDArray[np.int64]
 Mask = NDArray[np.bool_]

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastcka.errors import SweepError
-from fastcka.sweep.labels import fits, required_values
+from fastcka.sweep.question.labels import fits, required_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from fastcka.sweep.config import SweepConfig
-    from fastcka.sweep.labels import Allowed, Labels
+    from fastcka.sweep.question.config import SweepConfig
+    from fastcka.sweep.question.labels import Allowed, Labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastcka.errors import SweepError
-from fastcka.sweep.dropped import MOST_EXAMPLES, Dropped
-from fastcka.sweep.labels import Labels, group_name, identity_of, key_text
+from fastcka.sweep.question.dropped import MOST_EXAMPLES, Dropped
+from fastcka.sweep.question.labels import Labels, group_name, identity_of, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from fastcka.sweep.rules import PairRule
+    from fastcka.sweep.question.rules import PairRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)

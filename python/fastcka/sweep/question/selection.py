@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fastcka.errors import StoreError, SweepError
-from fastcka.sweep.dropped import Dropped, counted_reason
-from fastcka.sweep.labels import (
+from fastcka.sweep.question.dropped import Dropped, counted_reason
+from fastcka.sweep.question.labels import (
     Labels,
     fits,
     identity_of,
@@ -15,16 +15,16 @@ from fastcka.sweep.labels import (
     key_text,
     required_values,
 )
-from fastcka.sweep.steps import chosen_steps, furthest_text, shown_steps, steps_text
+from fastcka.sweep.question.steps import chosen_steps, furthest_text, shown_steps, steps_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fastcka.store import UnreadableFile
-    from fastcka.sweep.config import SweepConfig
-    from fastcka.sweep.labels import Allowed
-    from fastcka.sweep.sides import Sides
-    from fastcka.sweep.steps import StepsByModel, StepsOfModel, StepsPolicy
+    from fastcka.sweep.question.config import SweepConfig
+    from fastcka.sweep.question.labels import Allowed
+    from fastcka.sweep.question.sides import Sides
+    from fastcka.sweep.question.steps import StepsByModel, StepsOfModel, StepsPolicy
 
 
 @dataclass(frozen=True, slots=True)

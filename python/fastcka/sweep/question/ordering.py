@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastcka.errors import SweepError
-from fastcka.sweep.labels import identity_of, is_number, json_text, key_text
+from fastcka.sweep.question.labels import identity_of, is_number, json_text, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
-    from fastcka.sweep.labels import Labels
+    from fastcka.sweep.question.labels import Labels
 
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,18})", re.DOTALL)
 # After these prefixes, digits are not a whole number: 0.5, 1/2, v1.10, 1e-3, -1.

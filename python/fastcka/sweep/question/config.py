@@ -21,7 +21,7 @@ from fastcka.core.estimators import Estimator
 from fastcka.errors import SweepConfigError
 from fastcka.near_misses import near_misses
 from fastcka.store import ExampleFilter
-from fastcka.sweep.steps import StepsPolicy, parse_steps
+from fastcka.sweep.question.steps import StepsPolicy, parse_steps
 from fastcka.yaml_file import FieldPath, describe, field_text, read_yaml
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class CompareConfig(BaseModel):
     """Which representations are compared, and at which steps.
 
     Representations that agree on every `within` field form a group. Within a group, each unordered
-    pair that every rule allows is compared. See :mod:`fastcka.sweep.rules`.
+    pair that every rule allows is compared. See :mod:`fastcka.sweep.question.rules`.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class CompareConfig(BaseModel):
     steps
         Which steps take part: ``"all"``, ``"final_each"``, ``"final_common"``,
         ``"all_common"``, the steps themselves, ``{nearest: {step, tolerance}}`` or
-        ``{fraction: ...}``. See :mod:`fastcka.sweep.steps`.
+        ``{fraction: ...}``. See :mod:`fastcka.sweep.question.steps`.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from fastcka.store import Key
-    from fastcka.sweep.config import SweepConfig
+    from fastcka.sweep.question.config import SweepConfig
 
 KEY_FIELDS = ("model", "step", "layer")
 

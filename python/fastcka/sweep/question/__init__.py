@@ -1,0 +1,1 @@
+"""The question of a sweep: which representations and pairs, from labels alone."""
