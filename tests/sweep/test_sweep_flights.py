@@ -15,8 +15,8 @@ from fastcka.errors import DeviceError, LedgerError
 from fastcka.store import create_store
 from fastcka.sweep import ledger as ledger_module
 from fastcka.sweep import plan_sweep, run_sweep
-from fastcka.sweep.flights import flights_of
-from fastcka.sweep.memory import LIBRARY_BYTES
+from fastcka.sweep.planning.flights import flights_of
+from fastcka.sweep.planning.memory import LIBRARY_BYTES
 from fastcka.sweep.writer import LedgerWriter
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -95,7 +95,7 @@ def test_a_group_that_is_not_small_flies_alone(config, monkeypatch):
 
 
 def test_the_predicted_memory_is_that_of_two_flights_and_their_passes(config, monkeypatch):
-    monkeypatch.setattr("fastcka.sweep.memory.bytes_of_heatmap", lambda count: 0)
+    monkeypatch.setattr("fastcka.sweep.planning.memory.bytes_of_heatmap", lambda count: 0)
     plan = plan_sweep(config, threads=2)
     loaded = [3 * 70 * (5 + at) * 8 for at in range(GROUPS)]  # float64
     # In one flight: all arrays and results, and what two threads need at a time.

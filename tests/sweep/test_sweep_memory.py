@@ -15,14 +15,14 @@ from fastcka.errors import OutOfMemoryError
 from fastcka.memory import FreeMemory
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
-from fastcka.sweep.memory import LIBRARY_BYTES, memory_of
+from fastcka.sweep.planning.memory import LIBRARY_BYTES, memory_of
 
 MIB = 1 << 20
 
 MEASURE = """
     import json, sys
     from fastcka.sweep import SweepConfig, run_sweep
-    from fastcka.sweep.memory import SweepMemory
+    from fastcka.sweep.planning.memory import SweepMemory
 
     def memory(field):
         with open("/proc/self/status") as file:
@@ -134,7 +134,7 @@ def little(monkeypatch):
     """Let 0.1 GB be free."""
     monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(10**8, "of this machine"))
     monkeypatch.setattr(
-        "fastcka.sweep.memory.free_memory", lambda: FreeMemory(10**8, "of this machine")
+        "fastcka.sweep.planning.memory.free_memory", lambda: FreeMemory(10**8, "of this machine")
     )
 
 

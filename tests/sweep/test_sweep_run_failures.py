@@ -130,7 +130,7 @@ def test_a_store_that_changes_under_the_run_is_noticed(
     trained, config_for, run, monkeypatch, n_examples, message
 ):
     """The values of new data must not enter the ledger under the digest of the old."""
-    from fastcka.sweep.plan import plan_sweep
+    from fastcka.sweep.planning.plan import plan_sweep
 
     def plan_then_change(config, store, **options):
         plan = plan_sweep(config, store, **options)

@@ -15,7 +15,7 @@ import pytest
 from fastcka.errors import BusyFolderError, FailedGroupsError, InputError
 from fastcka.store import Key
 from fastcka.sweep import CompareConfig, Shard, comparisons_held, plan_sweep, run_sweep
-from fastcka.sweep.folder import claimed_folder, shared_folder
+from fastcka.sweep.planning.folder import claimed_folder, shared_folder
 from fastcka.sweep.shards import divided
 
 COMMAND = "from fastcka.cli import main; main()"

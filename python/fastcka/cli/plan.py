@@ -14,7 +14,7 @@ from fastcka.errors import InputError
 if TYPE_CHECKING:
     from fastcka.pair.emit import Emitted
     from fastcka.sweep import SweepPlan
-    from fastcka.sweep.memory import SweepMemory
+    from fastcka.sweep.planning.memory import SweepMemory
 
 SHOWN_GROUPS = 10
 
@@ -52,7 +52,7 @@ def plan(
     from fastcka.pair.emit import emit_pairs
     from fastcka.sweep import load_sweep, plan_sweep
     from fastcka.sweep.ledgers import groups_to_compute
-    from fastcka.sweep.memory import memory_of
+    from fastcka.sweep.planning.memory import memory_of
 
     if (emit_scripts is None) != (chunks is None):
         raise InputError("--emit-scripts DIR and --chunks N: expected both or neither")
@@ -82,7 +82,7 @@ def plan(
 def _print_plan(
     planned: SweepPlan, held: int, needed: SweepMemory | None, emitted: Emitted | None
 ) -> None:
-    from fastcka.sweep.memory import memory_text
+    from fastcka.sweep.planning.memory import memory_text
 
     console = output.stdout()
     facts: dict[str, object] = dict(planned.facts())

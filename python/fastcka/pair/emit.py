@@ -13,7 +13,7 @@ from fastcka.store import open_store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.planning.plan import SweepPlan
 
 
 @dataclass(frozen=True, slots=True)

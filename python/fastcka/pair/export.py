@@ -15,15 +15,15 @@ from fastcka.pair.folder import write_folder
 from fastcka.pair.planned import GROUP_EXAMPLES, PairCell, PlannedPair, planned_pairs
 from fastcka.pair.results import FILES, SUMMARY, PairPoint, PairResult, result_files, undefined_text
 from fastcka.sweep.exports import undefined_reasons
-from fastcka.sweep.folder import PAIRS
 from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
+from fastcka.sweep.planning.folder import PAIRS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
     from pathlib import Path
 
     from fastcka.store import Store
-    from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.planning.plan import SweepPlan
 
 PROGRAM: Final = "fastcka run"
 

@@ -15,14 +15,14 @@ from fastcka.pair import PairConfig, PairSide
 from fastcka.pair.sources import opened_model
 from fastcka.store import Key, Store
 from fastcka.store.importing import representations_folder
-from fastcka.sweep.folder import PAIRS
+from fastcka.sweep.planning.folder import PAIRS
 from fastcka.sweep.question.ordering import ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fastcka.sweep.group import GroupPlan
-    from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.planning.group import GroupPlan
+    from fastcka.sweep.planning.plan import SweepPlan
 
 
 class PairCell(NamedTuple):

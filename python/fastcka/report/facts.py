@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastcka.sweep.folder import RUN
+from fastcka.sweep.planning.folder import RUN
 
 if TYPE_CHECKING:
     from pathlib import Path

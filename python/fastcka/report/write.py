@@ -30,7 +30,7 @@ from fastcka.report.timelines import timelines
 from fastcka.report.trends import trends
 from fastcka.stats import read_results
 from fastcka.stats.compare import PERMUTATIONS
-from fastcka.sweep.folder import RESULTS
+from fastcka.sweep.planning.folder import RESULTS
 from fastcka.sweep.table import cell, write_rows
 
 if TYPE_CHECKING:

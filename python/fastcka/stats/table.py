@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
 from fastcka.stats.order import ordered
-from fastcka.sweep.folder import RESULTS
+from fastcka.sweep.planning.folder import RESULTS
 from fastcka.sweep.question.labels import KEY_FIELDS
 from fastcka.sweep.table import uncell
 

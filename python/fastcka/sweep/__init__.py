@@ -13,9 +13,9 @@ without a shard, brings the ledgers together and does the third.
 
 from __future__ import annotations
 
-from fastcka.sweep.group import GroupPlan, Representation
 from fastcka.sweep.ledgers import comparisons_held
-from fastcka.sweep.plan import SweepPlan, plan_sweep
+from fastcka.sweep.planning.group import GroupPlan, Representation
+from fastcka.sweep.planning.plan import SweepPlan, plan_sweep
 from fastcka.sweep.question.config import CompareConfig, SweepConfig, load_sweep
 from fastcka.sweep.result import SweepEvent, SweepResult
 from fastcka.sweep.run import run_sweep

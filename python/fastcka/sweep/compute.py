@@ -19,9 +19,9 @@ from fastcka.core import Comparison, Group, StagedRepresentation, compare_many
 from fastcka.core import Flight as GroupFlight
 from fastcka.errors import InputError, StoreError
 from fastcka.store import Store, prefetch
-from fastcka.sweep.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
 from fastcka.sweep.ledger import GroupValues
-from fastcka.sweep.plan import SweepPlan
+from fastcka.sweep.planning.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
+from fastcka.sweep.planning.plan import SweepPlan
 from fastcka.sweep.result import SweepEvent
 from fastcka.sweep.writer import LedgerWriter
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from fastcka.sweep.group import GroupPlan
+    from fastcka.sweep.planning.group import GroupPlan
 
 Loaded = list["StagedRepresentation | np.ndarray[Any, Any]"]
 

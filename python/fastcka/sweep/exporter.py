@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fastcka.store import Store
     from fastcka.sweep.ledger import Ledger
-    from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.planning.plan import SweepPlan
     from fastcka.sweep.question.config import SweepConfig
 
 MODULES: Final = {"pairs": "fastcka.pair.export"}

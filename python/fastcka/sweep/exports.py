@@ -13,8 +13,8 @@ from fastcka.core import Comparison
 from fastcka.core.estimators import nan_reasons
 from fastcka.errors import LedgerError
 from fastcka.files import replaced_file
-from fastcka.sweep.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.ledger import GroupValues, Ledger, content_digest, group_identity
+from fastcka.sweep.planning.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.table import group_rows, header, write_rows
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastcka.core.estimators import Estimator
-    from fastcka.sweep.group import GroupPlan
-    from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.planning.group import GroupPlan
+    from fastcka.sweep.planning.plan import SweepPlan
 
 _OURS = re.compile(r"\d{4,}_.*\.(npz|png)", re.DOTALL)
 

@@ -11,7 +11,7 @@ from fastcka.errors import MissingExtraError
 from fastcka.files import replaced_file
 from fastcka.heatmap import draw_heatmap, save_png
 from fastcka.sweep.exports import read_comparison, stands
-from fastcka.sweep.folder import FIGURES
+from fastcka.sweep.planning.folder import FIGURES
 from fastcka.sweep.question.labels import KEY_FIELDS
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from fastcka.core import Comparison
     from fastcka.sweep.exports import Exports
-    from fastcka.sweep.group import GroupPlan
     from fastcka.sweep.ledger import Ledger
-    from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.planning.group import GroupPlan
+    from fastcka.sweep.planning.plan import SweepPlan
 
 
 def draw_figures(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastcka.sweep.group import GroupPlan
+    from fastcka.sweep.planning.group import GroupPlan
 
 VALUES_VERSION = 2
 """Part of every group's identity: raise it when the pass would give other values for equal data."""

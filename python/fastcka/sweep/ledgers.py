@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastcka.errors import DamagedGroupError
-from fastcka.sweep.folder import LEDGER, shard_ledgers
 from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
+from fastcka.sweep.planning.folder import LEDGER, shard_ledgers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from fastcka.sweep.group import GroupPlan
-    from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.planning.group import GroupPlan
+    from fastcka.sweep.planning.plan import SweepPlan
 
 
 def groups_held(plan: SweepPlan, output: Path) -> set[int]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastcka.core.backend import version
 from fastcka.files import replaced_file
-from fastcka.sweep.folder import RESULTS
+from fastcka.sweep.planning.folder import RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fastcka.sweep.compute import Computed
     from fastcka.sweep.exports import Exports
-    from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.planning.plan import SweepPlan
 
 FORMAT = "fastcka.run/1"
 

@@ -16,7 +16,9 @@ from fastcka.sweep.compute import Computed, compute_groups
 from fastcka.sweep.exporter import exporter_of
 from fastcka.sweep.exports import Exports, remove_stale, write_results
 from fastcka.sweep.figures import draw_figures
-from fastcka.sweep.folder import (
+from fastcka.sweep.ledger import Ledger, group_identity
+from fastcka.sweep.ledgers import adopt_shards, groups_held
+from fastcka.sweep.planning.folder import (
     LEDGER,
     RESULTS,
     RUN,
@@ -24,11 +26,9 @@ from fastcka.sweep.folder import (
     ledger_of_shard,
     shared_folder,
 )
-from fastcka.sweep.group import GroupPlan
-from fastcka.sweep.ledger import Ledger, group_identity
-from fastcka.sweep.ledgers import adopt_shards, groups_held
-from fastcka.sweep.memory import memory_of
-from fastcka.sweep.plan import SweepPlan, plan_sweep
+from fastcka.sweep.planning.group import GroupPlan
+from fastcka.sweep.planning.memory import memory_of
+from fastcka.sweep.planning.plan import SweepPlan, plan_sweep
 from fastcka.sweep.question.config import SweepConfig, load_sweep
 from fastcka.sweep.record import (
     failures,

@@ -16,7 +16,7 @@ from fastcka.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastcka.sweep.group import GroupPlan
+    from fastcka.sweep.planning.group import GroupPlan
 
 FLOPS_PER_BYTE = 100
 """What reading a byte counts for in the division; a disk of 1 GB/s beside 100 Gflop/s."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from fastcka.core import Comparison
-    from fastcka.sweep.group import GroupPlan
-    from fastcka.sweep.plan import SweepPlan
+    from fastcka.sweep.planning.group import GroupPlan
+    from fastcka.sweep.planning.plan import SweepPlan
 
 _NUMBERS = (
     "n_examples",

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from fastcka.sweep.group import GroupPlan
     from fastcka.sweep.ledger import GroupValues
+    from fastcka.sweep.planning.group import GroupPlan
 
 Entries = list[tuple["GroupPlan", "GroupValues"]]
 

@@ -12,12 +12,12 @@ from fastcka.memory import free_memory, size_text
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
-from fastcka.sweep.examples import examples_text
 from fastcka.sweep.exporter import exporter_of
-from fastcka.sweep.folder import require_usable
-from fastcka.sweep.group import GroupPlan, Representation
-from fastcka.sweep.group_plan import plan_groups, why_not_here
-from fastcka.sweep.memory import memory_of, memory_text
+from fastcka.sweep.planning.examples import examples_text
+from fastcka.sweep.planning.folder import require_usable
+from fastcka.sweep.planning.group import GroupPlan, Representation
+from fastcka.sweep.planning.group_plan import plan_groups, why_not_here
+from fastcka.sweep.planning.memory import memory_of, memory_text
 from fastcka.sweep.question.dropped import left_out_text
 from fastcka.sweep.question.labels import (
     KEY_FIELDS,

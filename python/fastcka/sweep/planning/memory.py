@@ -14,13 +14,13 @@ from fastcka.core.memory import (
 )
 from fastcka.heatmap import bytes_of_heatmap
 from fastcka.memory import free_memory, require_memory, size_text
-from fastcka.sweep.flights import FLIGHTS_IN_MEMORY, flights_of
+from fastcka.sweep.planning.flights import FLIGHTS_IN_MEMORY, flights_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastcka.sweep.flights import Flight
-    from fastcka.sweep.group import GroupPlan
+    from fastcka.sweep.planning.flights import Flight
+    from fastcka.sweep.planning.group import GroupPlan
 
 FLIGHTS_TO_COMMIT = 2
 """Whose values wait for the ledger while the next is computed: one written, one behind it."""

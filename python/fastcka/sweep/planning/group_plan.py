@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from fastcka.core import plan_pass, require_device
 from fastcka.errors import DeviceError, FilterError, InputError, SweepError
 from fastcka.store import Key
-from fastcka.sweep.examples import ExampleMatcher
-from fastcka.sweep.group import GroupPlan, Representation
+from fastcka.sweep.planning.examples import ExampleMatcher
+from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.question.labels import group_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastcka.store import Store
-    from fastcka.sweep.examples import MatchedExamples, Member
+    from fastcka.sweep.planning.examples import MatchedExamples, Member
     from fastcka.sweep.question.config import SweepConfig
     from fastcka.sweep.question.labels import Labels
     from fastcka.sweep.question.pairs import LabelGroup

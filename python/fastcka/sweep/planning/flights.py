@@ -9,7 +9,7 @@ from fastcka.core.flight import FlightLoad, is_small
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastcka.sweep.group import GroupPlan
+    from fastcka.sweep.planning.group import GroupPlan
 
 FLIGHTS_IN_MEMORY = 2
 """One in the pass, one read ahead."""
