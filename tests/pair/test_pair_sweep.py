@@ -22,7 +22,7 @@ from fastcka.pair.planned import planned_pairs
 from fastcka.pair.scripts import divided
 from fastcka.store import create_store, import_tree, open_store
 from fastcka.sweep import load_sweep, plan_sweep, run_sweep
-from fastcka.sweep.ledger import Ledger
+from fastcka.sweep.ledger.ledger import Ledger
 
 FILTER = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
 SEEDS = ("orig", 1, 2)

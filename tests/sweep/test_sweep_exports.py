@@ -16,7 +16,7 @@ from fastcka.stats import read_results
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
 from fastcka.sweep.exports import undefined_reasons
-from fastcka.sweep.ledger import GroupValues
+from fastcka.sweep.ledger.ledger import GroupValues
 from fastcka.sweep.table import cell, uncell
 
 

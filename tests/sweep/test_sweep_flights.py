@@ -13,11 +13,11 @@ import pytest
 from fastcka.core import flight as flight_module
 from fastcka.errors import DeviceError, LedgerError
 from fastcka.store import create_store
-from fastcka.sweep import ledger as ledger_module
 from fastcka.sweep import plan_sweep, run_sweep
+from fastcka.sweep.ledger import ledger as ledger_module
+from fastcka.sweep.ledger.writer import LedgerWriter
 from fastcka.sweep.planning.flights import flights_of
 from fastcka.sweep.planning.memory import LIBRARY_BYTES
-from fastcka.sweep.writer import LedgerWriter
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -130,7 +130,7 @@ class FullLedger(ledger_module.Ledger):
 @pytest.mark.parametrize("most", [1, 3])
 def test_a_full_disk_ends_the_run(config, monkeypatch, most):
     monkeypatch.setattr(flight_module, "MOST_GROUPS", most)
-    monkeypatch.setattr("fastcka.sweep.writer.Ledger", FullLedger)
+    monkeypatch.setattr("fastcka.sweep.ledger.writer.Ledger", FullLedger)
     events = []
     with pytest.raises(LedgerError, match=r"ledger\.sqlite: database or disk is full"):
         run_sweep(config, on_event=events.append)

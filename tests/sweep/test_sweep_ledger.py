@@ -9,8 +9,8 @@ import pytest
 
 from fastcka.errors import DamagedGroupError, LedgerError
 from fastcka.sweep import run_sweep
-from fastcka.sweep.ledger import Ledger
-from fastcka.sweep.ledger_schema import APPLICATION_ID
+from fastcka.sweep.ledger.ledger import Ledger
+from fastcka.sweep.ledger.schema import APPLICATION_ID
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -150,7 +150,7 @@ def test_a_failed_commit_leaves_nothing_of_the_group(trained, config, monkeypatc
     """Half a group must never look like one: everything is one transaction."""
     import json
 
-    from fastcka.sweep import ledger as module
+    from fastcka.sweep.ledger import ledger as module
 
     def dumps(content, **options):
         if isinstance(content, dict) and content.get("model") == "a_orig":

@@ -15,8 +15,8 @@ import pytest
 from fastcka.errors import BusyFolderError, FailedGroupsError, InputError
 from fastcka.store import Key
 from fastcka.sweep import CompareConfig, Shard, comparisons_held, plan_sweep, run_sweep
+from fastcka.sweep.ledger.shards import divided
 from fastcka.sweep.planning.folder import claimed_folder, shared_folder
-from fastcka.sweep.shards import divided
 
 COMMAND = "from fastcka.cli import main; main()"
 PARTS = (Shard(1, 3), Shard(2, 3), Shard(3, 3))

@@ -51,7 +51,7 @@ def plan(
     from fastcka.memory import memory_check
     from fastcka.pair.emit import emit_pairs
     from fastcka.sweep import load_sweep, plan_sweep
-    from fastcka.sweep.ledgers import groups_to_compute
+    from fastcka.sweep.ledger.merging import groups_to_compute
     from fastcka.sweep.planning.memory import memory_of
 
     if (emit_scripts is None) != (chunks is None):

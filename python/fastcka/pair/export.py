@@ -15,7 +15,7 @@ from fastcka.pair.folder import write_folder
 from fastcka.pair.planned import GROUP_EXAMPLES, PairCell, PlannedPair, planned_pairs
 from fastcka.pair.results import FILES, SUMMARY, PairPoint, PairResult, result_files, undefined_text
 from fastcka.sweep.exports import undefined_reasons
-from fastcka.sweep.ledger import GroupValues, Ledger, group_identity
+from fastcka.sweep.ledger.ledger import GroupValues, Ledger, group_identity
 from fastcka.sweep.planning.folder import PAIRS
 
 if TYPE_CHECKING:

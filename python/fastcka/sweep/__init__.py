@@ -13,13 +13,13 @@ without a shard, brings the ledgers together and does the third.
 
 from __future__ import annotations
 
-from fastcka.sweep.ledgers import comparisons_held
+from fastcka.sweep.ledger.merging import comparisons_held
+from fastcka.sweep.ledger.shards import Shard
 from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.planning.plan import SweepPlan, plan_sweep
 from fastcka.sweep.question.config import CompareConfig, SweepConfig, load_sweep
 from fastcka.sweep.result import SweepEvent, SweepResult
 from fastcka.sweep.run import run_sweep
-from fastcka.sweep.shards import Shard
 
 __all__ = [
     "CompareConfig",

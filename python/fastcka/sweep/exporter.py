@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from fastcka.store import Store
-    from fastcka.sweep.ledger import Ledger
+    from fastcka.sweep.ledger.ledger import Ledger
     from fastcka.sweep.planning.plan import SweepPlan
     from fastcka.sweep.question.config import SweepConfig
 

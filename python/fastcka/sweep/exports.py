@@ -13,7 +13,7 @@ from fastcka.core import Comparison
 from fastcka.core.estimators import nan_reasons
 from fastcka.errors import LedgerError
 from fastcka.files import replaced_file
-from fastcka.sweep.ledger import GroupValues, Ledger, content_digest, group_identity
+from fastcka.sweep.ledger.ledger import GroupValues, Ledger, content_digest, group_identity
 from fastcka.sweep.planning.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.table import group_rows, header, write_rows
 

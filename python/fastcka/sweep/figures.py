@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fastcka.core import Comparison
     from fastcka.sweep.exports import Exports
-    from fastcka.sweep.ledger import Ledger
+    from fastcka.sweep.ledger.ledger import Ledger
     from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.planning.plan import SweepPlan
 

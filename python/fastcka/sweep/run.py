@@ -16,8 +16,8 @@ from fastcka.sweep.compute import Computed, compute_groups
 from fastcka.sweep.exporter import exporter_of
 from fastcka.sweep.exports import Exports, remove_stale, write_results
 from fastcka.sweep.figures import draw_figures
-from fastcka.sweep.ledger import Ledger, group_identity
-from fastcka.sweep.ledgers import adopt_shards, groups_held
+from fastcka.sweep.ledger.ledger import Ledger, group_identity
+from fastcka.sweep.ledger.merging import adopt_shards, groups_held
 from fastcka.sweep.planning.folder import (
     LEDGER,
     RESULTS,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from fastcka.sweep.shards import Shard
+    from fastcka.sweep.ledger.shards import Shard
 
 SHOWN_FAILURES = 5
 _NOTED = ("recomputing", "undefined", "no_figures", "replaced", "doubtful")

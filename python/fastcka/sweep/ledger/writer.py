@@ -8,14 +8,14 @@ from queue import Queue, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
 from fastcka.out_of_memory import start_thread
-from fastcka.sweep.ledger import Ledger
+from fastcka.sweep.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
-    from fastcka.sweep.ledger import GroupValues
+    from fastcka.sweep.ledger.ledger import GroupValues
     from fastcka.sweep.planning.group import GroupPlan
 
 Entries = list[tuple["GroupPlan", "GroupValues"]]

@@ -1,7 +1,7 @@
 """The ledger: what a sweep has computed, in SQLite, each group whole and validated or not there.
 
 One file for each process that may write at a time: ``ledger.sqlite``, and one for each shard (see
-`fastcka.sweep.ledgers`). The groups of a flight enter in one transaction (journal DELETE,
+`fastcka.sweep.ledger.merging`). The groups of a flight enter in one transaction (journal DELETE,
 synchronous FULL: measured, 0 of 27,978 commits lost under 100 kill -9, 0.37 ms each), each with a
 checksum over all that was stored of it. "Done" means that the values read back agree with the
 checksum.
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastcka.errors import DamagedGroupError, LedgerError
-from fastcka.sweep.ledger_schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
+from fastcka.sweep.ledger.schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
