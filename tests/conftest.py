@@ -147,7 +147,7 @@ def no_figures(monkeypatch):
     def draw(matrix, labels, *, title, **options):
         return b"\x89PNG" + title.encode()
 
-    monkeypatch.setattr("fastcka.sweep.figures.draw_heatmap", draw)
+    monkeypatch.setattr("fastcka.sweep.results.figures.draw_heatmap", draw)
     monkeypatch.setattr(
-        "fastcka.sweep.figures.save_png", lambda drawn, path: path.write_bytes(drawn)
+        "fastcka.sweep.results.figures.save_png", lambda drawn, path: path.write_bytes(drawn)
     )

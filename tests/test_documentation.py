@@ -15,7 +15,7 @@ import pytest
 import fastcka
 from fastcka.capture.config import CaptureConfig, CaptureRun, load_capture
 from fastcka.sweep import CompareConfig, SweepConfig, load_sweep, plan_sweep
-from fastcka.sweep.table import header
+from fastcka.sweep.results.table import header
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from fastcka.sweep.table import cell
+from fastcka.sweep.results.table import cell
 
 
 @pytest.fixture

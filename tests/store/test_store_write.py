@@ -13,7 +13,7 @@ from fastcka.errors import InputError, KeyExistsError, StoreError
 from fastcka.store import Key, Store, create_store, open_store
 from fastcka.store import store as store_module
 from fastcka.sweep import SweepConfig, plan_sweep
-from fastcka.sweep.table import header
+from fastcka.sweep.results.table import header
 from store.written_layers import KEY, write
 
 

@@ -15,9 +15,9 @@ from fastcka.errors import LedgerError, SweepConfigError, SweepError
 from fastcka.stats import read_results
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
-from fastcka.sweep.exports import undefined_reasons
 from fastcka.sweep.ledger.ledger import GroupValues
-from fastcka.sweep.table import cell, uncell
+from fastcka.sweep.results.exports import undefined_reasons
+from fastcka.sweep.results.table import cell, uncell
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_cells_that_are_no_comparison_are_blank_and_said(trained, config_for, mo
         drawn.append((arguments, options, draw_heatmap(*arguments, **options)))
         return drawn[-1][-1]
 
-    monkeypatch.setattr("fastcka.sweep.figures.draw_heatmap", draw)
+    monkeypatch.setattr("fastcka.sweep.results.figures.draw_heatmap", draw)
     run_sweep(config_for(within=["layer"], differ=["seed"], steps="final_each"))
     (matrix, labels), options, figure = drawn[0]
     seeds = [label.split()[0].split("_")[1] for label in labels]

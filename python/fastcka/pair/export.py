@@ -14,9 +14,9 @@ from fastcka.errors import LedgerError
 from fastcka.pair.folder import write_folder
 from fastcka.pair.planned import GROUP_EXAMPLES, PairCell, PlannedPair, planned_pairs
 from fastcka.pair.results import FILES, SUMMARY, PairPoint, PairResult, result_files, undefined_text
-from fastcka.sweep.exports import undefined_reasons
 from fastcka.sweep.ledger.ledger import GroupValues, Ledger, group_identity
 from fastcka.sweep.planning.folder import PAIRS
+from fastcka.sweep.results.exports import undefined_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence

@@ -31,7 +31,7 @@ from fastcka.report.trends import trends
 from fastcka.stats import read_results
 from fastcka.stats.compare import PERMUTATIONS
 from fastcka.sweep.planning.folder import RESULTS
-from fastcka.sweep.table import cell, write_rows
+from fastcka.sweep.results.table import cell, write_rows
 
 if TYPE_CHECKING:
     from fastcka.stats import PairTable

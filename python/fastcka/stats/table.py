@@ -18,7 +18,7 @@ from fastcka.near_misses import near_misses
 from fastcka.stats.order import ordered
 from fastcka.sweep.planning.folder import RESULTS
 from fastcka.sweep.question.labels import KEY_FIELDS
-from fastcka.sweep.table import uncell
+from fastcka.sweep.results.table import uncell
 
 Labels = NDArray[np.object_]
 """(n_pairs,) texts; None if the model lacks the factor."""

@@ -18,7 +18,7 @@ from fastcka.sweep.ledger.shards import Shard
 from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.planning.plan import SweepPlan, plan_sweep
 from fastcka.sweep.question.config import CompareConfig, SweepConfig, load_sweep
-from fastcka.sweep.result import SweepEvent, SweepResult
+from fastcka.sweep.results.result import SweepEvent, SweepResult
 from fastcka.sweep.run import run_sweep
 
 __all__ = [

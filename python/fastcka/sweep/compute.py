@@ -23,7 +23,7 @@ from fastcka.sweep.ledger.ledger import GroupValues
 from fastcka.sweep.ledger.writer import LedgerWriter
 from fastcka.sweep.planning.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
 from fastcka.sweep.planning.plan import SweepPlan
-from fastcka.sweep.result import SweepEvent
+from fastcka.sweep.results.result import SweepEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -14,8 +14,6 @@ from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
 from fastcka.sweep.compute import Computed, compute_groups
 from fastcka.sweep.exporter import exporter_of
-from fastcka.sweep.exports import Exports, remove_stale, write_results
-from fastcka.sweep.figures import draw_figures
 from fastcka.sweep.ledger.ledger import Ledger, group_identity
 from fastcka.sweep.ledger.merging import adopt_shards, groups_held
 from fastcka.sweep.planning.folder import (
@@ -30,7 +28,9 @@ from fastcka.sweep.planning.group import GroupPlan
 from fastcka.sweep.planning.memory import memory_of
 from fastcka.sweep.planning.plan import SweepPlan, plan_sweep
 from fastcka.sweep.question.config import SweepConfig, load_sweep
-from fastcka.sweep.record import (
+from fastcka.sweep.results.exports import Exports, remove_stale, write_results
+from fastcka.sweep.results.figures import draw_figures
+from fastcka.sweep.results.record import (
     failures,
     files_before,
     read_record,
@@ -38,7 +38,7 @@ from fastcka.sweep.record import (
     run_record,
     write_record,
 )
-from fastcka.sweep.result import SweepEvent, SweepResult
+from fastcka.sweep.results.result import SweepEvent, SweepResult
 
 if TYPE_CHECKING:
     import os

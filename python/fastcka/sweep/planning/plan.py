@@ -32,7 +32,7 @@ from fastcka.sweep.question.rules import pair_rules, require_consistent, require
 from fastcka.sweep.question.selection import keep_sides, require_readable, select_labels
 from fastcka.sweep.question.sides import Sides
 from fastcka.sweep.question.steps import NearestStep, RunFraction, shown_steps
-from fastcka.sweep.table import header
+from fastcka.sweep.results.table import header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

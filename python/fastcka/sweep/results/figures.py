@@ -10,9 +10,9 @@ import numpy as np
 from fastcka.errors import MissingExtraError
 from fastcka.files import replaced_file
 from fastcka.heatmap import draw_heatmap, save_png
-from fastcka.sweep.exports import read_comparison, stands
 from fastcka.sweep.planning.folder import FIGURES
 from fastcka.sweep.question.labels import KEY_FIELDS
+from fastcka.sweep.results.exports import read_comparison, stands
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.core import Comparison
-    from fastcka.sweep.exports import Exports
     from fastcka.sweep.ledger.ledger import Ledger
     from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.planning.plan import SweepPlan
+    from fastcka.sweep.results.exports import Exports
 
 
 def draw_figures(

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastcka.sweep.compute import Computed
-    from fastcka.sweep.exports import Exports
     from fastcka.sweep.planning.plan import SweepPlan
+    from fastcka.sweep.results.exports import Exports
 
 FORMAT = "fastcka.run/1"
 

@@ -15,7 +15,7 @@ from fastcka.errors import LedgerError
 from fastcka.files import replaced_file
 from fastcka.sweep.ledger.ledger import GroupValues, Ledger, content_digest, group_identity
 from fastcka.sweep.planning.folder import FIGURES, MATRICES, RESULTS
-from fastcka.sweep.table import group_rows, header, write_rows
+from fastcka.sweep.results.table import group_rows, header, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping

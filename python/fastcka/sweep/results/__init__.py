@@ -1,0 +1,1 @@
+"""The results of a sweep: tables, matrices, figures and run.json."""
