@@ -36,7 +36,7 @@ COLUMNS = {
 # The command, which waits behind its third group to be stopped there.
 SLOW = """
 import time
-import fastcka.sweep.compute as sweep_compute
+import fastcka.sweep.running.compute as sweep_compute
 from fastcka.cli import main
 from fastcka.core import flight
 flight.MOST_GROUPS = 1
@@ -366,7 +366,7 @@ def test_a_run_that_fails_is_no_wrong_call(call, folder, monkeypatch, error):
                 raise error
             yield [error] * len(groups)
 
-    monkeypatch.setattr("fastcka.sweep.compute.compare_many", fails)
+    monkeypatch.setattr("fastcka.sweep.running.compute.compare_many", fails)
     done = call("run", sweep_file(folder, f"failed-{type(error).__name__}"))
     assert done.exit_code == 1
     assert str(error) in done.stderr

@@ -223,7 +223,7 @@ def test_files_of_a_stopped_run_are_not_taken_for_those_of_the_run_before(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("fastcka.sweep.run.draw_figures", stopped)
+        patch.setattr("fastcka.sweep.running.run.draw_figures", stopped)
         with pytest.raises(KeyboardInterrupt):
             run_sweep(biased)
     assert not first.run_path.exists()

@@ -146,7 +146,7 @@ def test_a_full_disk_ends_the_run(config, monkeypatch, most):
 
 def test_what_was_computed_is_committed_when_another_error_ends_the_run(config, monkeypatch):
     monkeypatch.setattr(flight_module, "MOST_GROUPS", 1)
-    from fastcka.sweep import compute
+    from fastcka.sweep.running import compute
 
     compare_many = compute.compare_many
 

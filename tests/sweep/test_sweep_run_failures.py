@@ -106,7 +106,7 @@ def test_failed_groups_of_one_name_are_two(tmp_path, config_for, run, monkeypatc
         for groups in flights:
             yield [InputError(f"no {group.labels[0]['model']}") for group in groups]
 
-    monkeypatch.setattr("fastcka.sweep.compute.compare_many", refuse)
+    monkeypatch.setattr("fastcka.sweep.running.compute.compare_many", refuse)
     with pytest.raises(FailedGroupsError, match="2 groups could not") as raised:
         run(config_for(within=["seed"]))
     assert raised.value.result.failed == {"seed=1 (group 0)": "no a", "seed=1 (group 1)": "no c"}
@@ -116,7 +116,7 @@ def test_what_is_wrong_with_everything_stops_the_run(trained, config_for, run, m
     def refuse(flights, **options):
         raise DeviceError("no device")
 
-    monkeypatch.setattr("fastcka.sweep.compute.compare_many", refuse)
+    monkeypatch.setattr("fastcka.sweep.running.compute.compare_many", refuse)
     with pytest.raises(DeviceError, match="no device"):
         run(config_for(within=["layer"]))
     assert kinds_of(events) == ["planned"]
@@ -147,7 +147,7 @@ def test_a_store_that_changes_under_the_run_is_noticed(
             )
         return plan
 
-    monkeypatch.setattr("fastcka.sweep.run.plan_sweep", plan_then_change)
+    monkeypatch.setattr("fastcka.sweep.running.run.plan_sweep", plan_then_change)
     with pytest.raises(FailedGroupsError, match=f"group 'layer=conv': .*{message}"):
         run(config_for(within=["layer"], steps="final_each"))
 

@@ -207,7 +207,7 @@ def test_a_shard_without_a_group_has_nothing_to_do(sweep):
 
 
 def test_a_group_that_fails_in_a_shard_stops_no_other(sweep, monkeypatch):
-    import fastcka.sweep.compute as module
+    import fastcka.sweep.running.compute as module
 
     compare_many = module.compare_many
 

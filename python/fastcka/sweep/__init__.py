@@ -19,7 +19,7 @@ from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.planning.plan import SweepPlan, plan_sweep
 from fastcka.sweep.question.config import CompareConfig, SweepConfig, load_sweep
 from fastcka.sweep.results.result import SweepEvent, SweepResult
-from fastcka.sweep.run import run_sweep
+from fastcka.sweep.running.run import run_sweep
 
 __all__ = [
     "CompareConfig",

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from fastcka.sweep.compute import Computed
     from fastcka.sweep.planning.plan import SweepPlan
     from fastcka.sweep.results.exports import Exports
+    from fastcka.sweep.running.compute import Computed
 
 FORMAT = "fastcka.run/1"
 

@@ -12,7 +12,6 @@ from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
 from fastcka.memory import memory_check
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
-from fastcka.sweep.compute import Computed, compute_groups
 from fastcka.sweep.exporter import exporter_of
 from fastcka.sweep.ledger.ledger import Ledger, group_identity
 from fastcka.sweep.ledger.merging import adopt_shards, groups_held
@@ -39,6 +38,7 @@ from fastcka.sweep.results.record import (
     write_record,
 )
 from fastcka.sweep.results.result import SweepEvent, SweepResult
+from fastcka.sweep.running.compute import Computed, compute_groups
 
 if TYPE_CHECKING:
     import os
