@@ -22,7 +22,7 @@ from fastcka.errors import (
     OutOfMemoryError,
 )
 from fastcka.out_of_memory import named_shortage
-from fastcka.store import hdf5_safety
+from fastcka.store.hdf5 import safety as hdf5_safety
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")

@@ -16,7 +16,7 @@ from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.filters import ExampleFilter, Filtered
 from fastcka.store.foreign import has_matlab_axes, read_array
 from fastcka.store.foreign_ids import read_examples
-from fastcka.store.hdf5_safety import HDF5_VERSION
+from fastcka.store.hdf5.safety import HDF5_VERSION
 from fastcka.store.headers import UnreadableFile
 from fastcka.store.importing import ImportFinding, ImportReport, import_tree
 from fastcka.store.key import Examples, Key, LayerInfo

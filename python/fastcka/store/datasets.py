@@ -9,8 +9,8 @@ import numpy as np
 from h5py import h5t, h5z
 
 from fastcka.errors import CorruptFileError, UnsafeFileError
-from fastcka.store import hdf5_safety as safe
 from fastcka.store.checksums import FIRST, TABLE, Table, check_chunks
+from fastcka.store.hdf5 import safety as safe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ import numpy as np
 from h5py import h5t
 
 from fastcka.errors import CorruptFileError
-from fastcka.store import hdf5_safety as safe
 from fastcka.store.checksums import Description
 from fastcka.store.columns import MAX_TEXT_BYTES, decoded
 from fastcka.store.format import POSITIONAL, is_column_name
+from fastcka.store.hdf5 import safety as safe
 from fastcka.store.ids import position_names
 from fastcka.store.key import Examples
 

@@ -9,7 +9,7 @@ from h5py import h5a, h5d, h5s, h5t
 
 from fastcka.arrays import MISSING_ATTRIBUTES, refuse_missing, with_fill_value
 from fastcka.errors import InputError
-from fastcka.store import hdf5_safety as safe
+from fastcka.store.hdf5 import safety as safe
 
 if TYPE_CHECKING:
     from pathlib import Path

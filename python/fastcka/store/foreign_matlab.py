@@ -15,7 +15,7 @@ from h5py import h5a
 
 from fastcka.arrays import MAX_EXACT
 from fastcka.errors import InputError
-from fastcka.store import hdf5_safety as safe
+from fastcka.store.hdf5 import safety as safe
 
 if TYPE_CHECKING:
     from pathlib import Path

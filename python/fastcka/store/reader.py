@@ -12,7 +12,6 @@ import numpy as np
 from h5py import h5t
 
 from fastcka.errors import CorruptFileError, InputError
-from fastcka.store import hdf5_safety as safe
 from fastcka.store.checksums import SEAL, Description, Table, chunk_checksums, seal_of
 from fastcka.store.chunks import LayerChunks
 from fastcka.store.columns import ids_digest
@@ -29,6 +28,7 @@ from fastcka.store.format import (
     safe_id,
     step_of_name,
 )
+from fastcka.store.hdf5 import safety as safe
 from fastcka.store.jsontext import checked_factors, parse_object
 
 if TYPE_CHECKING:

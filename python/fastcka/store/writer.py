@@ -12,7 +12,6 @@ from h5py import h5f, h5fd, h5g, h5p
 
 from fastcka.errors import StoreError
 from fastcka.files import UnsyncedError, new_file, replaced_file
-from fastcka.store import hdf5_safety as safe
 from fastcka.store.checksums import (
     FIRST,
     SEAL,
@@ -24,8 +23,9 @@ from fastcka.store.checksums import (
 )
 from fastcka.store.dtypes import STORED_DTYPES
 from fastcka.store.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION, POSITIONAL
+from fastcka.store.hdf5 import safety as safe
+from fastcka.store.hdf5.sink import Sink
 from fastcka.store.jsontext import dump_attribute
-from fastcka.store.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ from h5py import h5a, h5d, h5l, h5s, h5t
 
 from fastcka.errors import CorruptFileError, OutOfMemoryError, StoreError, UnsafeFileError
 from fastcka.out_of_memory import require_room
-from fastcka.store.hdf5_signature import check_signature
+from fastcka.store.hdf5.signature import check_signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import CorruptFileError
-from fastcka.store import hdf5_safety as safe
+from fastcka.store.hdf5 import safety as safe
 
 if TYPE_CHECKING:
     from pathlib import Path

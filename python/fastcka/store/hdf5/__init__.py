@@ -1,0 +1,1 @@
+"""HDF5 files below the format: what is refused, how they are opened and written."""
