@@ -59,7 +59,7 @@ BELOW = {
 }
 # Library -> the only places that may import it.
 HOME = {
-    "_core": {"core/backend.py", "store/checksums.py", "store/chunks.py"},
+    "_core": {"core/backend.py", "store/file/checksums.py", "store/file/chunks.py"},
     "cupy": {"core/cuda/session.py"},
     "h5py": {"store/"},
     "jinja2": {"report/page.py"},

@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import fastcka
 import oracle
 from fastcka.errors import InputError
-from fastcka.store.source import layer_source
+from fastcka.store.file.source import layer_source
 
 
 @pytest.fixture

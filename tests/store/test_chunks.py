@@ -13,7 +13,7 @@ import pytest
 from fastcka import _core
 from fastcka.errors import CorruptFileError, InputError, StoreError
 from fastcka.store import Key, Store
-from fastcka.store.chunks import LayerChunks
+from fastcka.store.file.chunks import LayerChunks
 from fastcka.store.hdf5.safety import chunk_offsets, open_hdf5
 
 NAMES = {"<f2": "float16", "<u2": "bfloat16", "<f4": "float32", "<f8": "float64"}

@@ -15,7 +15,7 @@ import fastcka
 import oracle
 from fastcka.errors import CorruptFileError, FastckaError, InputError
 from fastcka.store import has_matlab_axes, import_tree, open_store, read_array
-from fastcka.store.key import Key
+from fastcka.store.file.key import Key
 
 X = np.arange(24, dtype=np.float32).reshape(6, 4)
 HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan  1 00:00:00 2024 HDF5 schema"

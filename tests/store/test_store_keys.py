@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fastcka.errors import InputError, StoreError, UnknownKeyError
 from fastcka.store import Key, Store, open_store
 from fastcka.store import headers as headers_module
-from fastcka.store.format import safe_id, step_path
+from fastcka.store.file.format import safe_id, step_path
 
 X = np.arange(6, dtype=np.float32).reshape(3, 2)
 

@@ -18,7 +18,7 @@ from fastcka.errors import (
     UnsafeFileError,
 )
 from fastcka.store import Store, open_store
-from fastcka.store.checksums import seal_of
+from fastcka.store.file.checksums import seal_of
 from store.malformed_files import KEY, text
 
 

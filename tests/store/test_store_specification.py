@@ -16,8 +16,8 @@ import pytest
 
 from fastcka.files import TEMPORARY_PREFIX, is_temporary, replaced_file
 from fastcka.store import Key, Store
-from fastcka.store.checksums import FIRST, TABLE
-from fastcka.store.format import (
+from fastcka.store.file.checksums import FIRST, TABLE
+from fastcka.store.file.format import (
     FORMAT,
     FORMAT_VERSION,
     INDEX,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fastcka.errors import InputError
 from fastcka.store import Key, Store, create_store, open_store
-from fastcka.store.writer import chunk_rows
+from fastcka.store.file.writer import chunk_rows
 from store.written_layers import KEY, write
 
 

@@ -16,7 +16,7 @@ from fastcka.capture.probe_masks import ProbeMasks
 from fastcka.capture.torch_library import require_torch
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
-from fastcka.store.ids import checked_ids, position_names
+from fastcka.store.file.ids import checked_ids, position_names
 
 if TYPE_CHECKING:
     import os

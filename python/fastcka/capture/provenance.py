@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.capture.digests import digest_of, text_digest
-from fastcka.store.jsontext import canonical, checked_factors
+from fastcka.store.file.jsontext import canonical, checked_factors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,11 +13,11 @@ import numpy as np
 from fastcka.errors import ImportRefusedError, InputError
 from fastcka.near_misses import near_misses
 from fastcka.store import Examples, Key, ids_digest, open_store
-from fastcka.store.dtypes import float32_of_bfloat16
-from fastcka.store.format import MARKER
+from fastcka.store.file.dtypes import float32_of_bfloat16
+from fastcka.store.file.format import MARKER
+from fastcka.store.file.source import layer_source
 from fastcka.store.importing import CityTables, checkpoint_folders, layer_of, read_checkpoint
 from fastcka.store.importing.checkpoint import incomplete
-from fastcka.store.source import layer_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

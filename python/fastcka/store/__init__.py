@@ -11,15 +11,15 @@ A store is a folder with one HDF5 file for each model and step::
 
 from __future__ import annotations
 
-from fastcka.store.columns import ids_digest
-from fastcka.store.dtypes import STORED_DTYPES
+from fastcka.store.file.columns import ids_digest
+from fastcka.store.file.dtypes import STORED_DTYPES
+from fastcka.store.file.key import Examples, Key, LayerInfo
 from fastcka.store.filters import ExampleFilter, Filtered
 from fastcka.store.foreign import has_matlab_axes, read_array
 from fastcka.store.foreign_ids import read_examples
 from fastcka.store.hdf5.safety import HDF5_VERSION
 from fastcka.store.headers import UnreadableFile
 from fastcka.store.importing import ImportFinding, ImportReport, import_tree
-from fastcka.store.key import Examples, Key, LayerInfo
 from fastcka.store.prefetch import prefetch
 from fastcka.store.store import Store, create_store, open_store
 from fastcka.store.upgrade import Upgrade, Upgraded, upgrade_store

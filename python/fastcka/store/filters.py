@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastcka.store.key import Examples
+    from fastcka.store.file.key import Examples
     from fastcka.store.patterns import Pattern
 
 SECONDS: Final = 1.0

@@ -15,7 +15,7 @@ import numpy as np
 from fastcka.errors import InputError, MissingExtraError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import named_shortage, raise_if_shortage, require_room
-from fastcka.store.dtypes import float32_of_bfloat16
+from fastcka.store.file.dtypes import float32_of_bfloat16
 from fastcka.store.foreign_hdf5 import (
     HDF5_SUFFIXES,
     hdf5_names,

@@ -10,8 +10,9 @@ from h5py import h5o, h5z
 
 from fastcka.errors import InputError, StoreError, UnsafeFileError
 from fastcka.memory import require_memory
-from fastcka.store.columns import MAX_TEXT_BYTES
-from fastcka.store.dtypes import float32_of_bfloat16
+from fastcka.store.file.columns import MAX_TEXT_BYTES
+from fastcka.store.file.dtypes import float32_of_bfloat16
+from fastcka.store.file.format import FORMAT
 from fastcka.store.foreign_attributes import refuse_missing_values
 from fastcka.store.foreign_matlab import (
     INTERNAL_GROUPS,
@@ -23,7 +24,6 @@ from fastcka.store.foreign_matlab import (
     vector_shape_in_matlab,
 )
 from fastcka.store.foreign_numpy import SMALLER, check_expansion, numeric
-from fastcka.store.format import FORMAT
 from fastcka.store.hdf5 import safety as safe
 from fastcka.store.hdf5.heap import check_text_heaps
 from fastcka.store.naming import choose

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 from fastcka.errors import StoreError, UnknownKeyError
 from fastcka.near_misses import near_misses
 from fastcka.store import index
-from fastcka.store.chunks import LayerChunks, reopened
-from fastcka.store.format import INDEX, FileHeader, safe_id
+from fastcka.store.file.chunks import LayerChunks, reopened
+from fastcka.store.file.format import INDEX, FileHeader, safe_id
+from fastcka.store.file.reader import open_step, remedy
 from fastcka.store.index import Record, Signature
 from fastcka.store.listing import StepFile, relative_name, step_files
-from fastcka.store.reader import open_step, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from fastcka.store.key import Key
-    from fastcka.store.reader import StepReader
+    from fastcka.store.file.key import Key
+    from fastcka.store.file.reader import StepReader
 
 _INDEX_FROM_FILES: Final = 16
 """Opening fewer files than this (10 ms each, where they hold thousands of ids) is not noticed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import ImportRefusedError, InputError
-from fastcka.store.ids import id_texts, require_unique
+from fastcka.store.file.ids import id_texts, require_unique
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from fastcka.store.format import FileHeader, LayerHeader
+from fastcka.store.file.format import FileHeader, LayerHeader
 
 if TYPE_CHECKING:
     import os

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import StoreError, UnsafeFileError
 from fastcka.files import is_temporary
-from fastcka.store.format import INDEX, MARKER, MODELS, safe_id, step_of_name
+from fastcka.store.file.format import INDEX, MARKER, MODELS, safe_id, step_of_name
 from fastcka.store.index import Signature
 
 if TYPE_CHECKING:

@@ -11,17 +11,17 @@ from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyErr
 from fastcka.files import is_temporary, make_folder
 from fastcka.near_misses import near_misses
 from fastcka.out_of_memory import named_shortage
-from fastcka.store.contents import checked_content
-from fastcka.store.format import MARKER, FileHeader, step_path
+from fastcka.store.file.contents import checked_content
+from fastcka.store.file.format import MARKER, FileHeader, step_path
+from fastcka.store.file.jsontext import factor_difference
+from fastcka.store.file.key import Examples, Key, LayerInfo
+from fastcka.store.file.marker import check_marker, write_marker
+from fastcka.store.file.reader import open_step
+from fastcka.store.file.target import check_rows, checked_target
+from fastcka.store.file.writer import write_file
 from fastcka.store.headers import HeaderCache, UnreadableFile, unknown_layer
-from fastcka.store.jsontext import factor_difference
-from fastcka.store.key import Examples, Key, LayerInfo
 from fastcka.store.listing import step_files
-from fastcka.store.marker import check_marker, write_marker
-from fastcka.store.reader import open_step
-from fastcka.store.target import check_rows, checked_target
 from fastcka.store.verify import Finding, Verification
-from fastcka.store.writer import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

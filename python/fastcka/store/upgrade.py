@@ -14,15 +14,15 @@ from h5py import h5f
 
 from fastcka.errors import StoreError
 from fastcka.files import replaced_file
-from fastcka.store.checksums import FIRST, TableBuilder, chunk_checksums
-from fastcka.store.format import FORMAT_VERSION
+from fastcka.store.file.checksums import FIRST, TableBuilder, chunk_checksums
+from fastcka.store.file.format import FORMAT_VERSION
+from fastcka.store.file.marker import check_marker, write_marker
+from fastcka.store.file.reader import SEALED_SINCE, open_step
+from fastcka.store.file.writer import driver_of, put_attributes, put_table
 from fastcka.store.hdf5.safety import named_errors
 from fastcka.store.hdf5.sink import Sink
 from fastcka.store.index import Signature
 from fastcka.store.listing import StepFile, step_files
-from fastcka.store.marker import check_marker, write_marker
-from fastcka.store.reader import SEALED_SINCE, open_step
-from fastcka.store.writer import driver_of, put_attributes, put_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from fastcka.errors import StoreError
-from fastcka.store.jsontext import factor_difference
+from fastcka.store.file.jsontext import factor_difference
+from fastcka.store.file.reader import SEALED_SINCE, open_step
 from fastcka.store.listing import StepFile, files_in, model_folders, strangers
-from fastcka.store.reader import SEALED_SINCE, open_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fastcka.store.format import FileHeader
+    from fastcka.store.file.format import FileHeader
 
 
 _OLD: Final = (

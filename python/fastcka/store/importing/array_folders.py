@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastcka.errors import ImportRefusedError, InputError, StoreError
+from fastcka.store.file.format import MARKER
 from fastcka.store.foreign import (
     ARRAY_SUFFIXES,
     array_names,
@@ -34,7 +35,6 @@ from fastcka.store.foreign import (
     read_member,
 )
 from fastcka.store.foreign_ids import fields_near, id_fields
-from fastcka.store.format import MARKER
 from fastcka.store.id_fields import IdField
 from fastcka.store.importing.example_files import ExampleFiles, is_example_file
 from fastcka.store.importing.example_table import ExampleTable

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import ImportRefusedError, InputError
+from fastcka.store.file.source import layer_source
 from fastcka.store.importing.example_table import ExampleTable
 from fastcka.store.importing.finding import ImportFinding
-from fastcka.store.source import layer_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import InputError
-from fastcka.store.columns import encoded_columns
+from fastcka.store.file.columns import encoded_columns
+from fastcka.store.file.ids import position_names
 from fastcka.store.id_fields import IdField, found_ids, is_id_name
-from fastcka.store.ids import position_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

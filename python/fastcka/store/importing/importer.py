@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcka.errors import InputError
 from fastcka.out_of_memory import named_shortage
+from fastcka.store.file.jsontext import factor_difference
 from fastcka.store.importing import sources
 from fastcka.store.importing.accounting import missing_models, twins, unlisted_models
 from fastcka.store.importing.array_folders import find_array_folders
@@ -19,17 +20,16 @@ from fastcka.store.importing.checkpoint_tree import find_checkpoint_tree
 from fastcka.store.importing.finding import ImportFinding
 from fastcka.store.importing.models_file import read_models
 from fastcka.store.importing.report import ImportReport
-from fastcka.store.jsontext import factor_difference
 from fastcka.store.prefetch import prefetch
 from fastcka.store.store import Store, create_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
+    from fastcka.store.file.key import Key
     from fastcka.store.headers import UnreadableFile
     from fastcka.store.importing.example_table import ExampleTable
     from fastcka.store.importing.found import FoundStep, FoundTree
-    from fastcka.store.key import Key
 
 
 @named_shortage("importing")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import InputError, ModelsFileError
 from fastcka.near_misses import near_misses
-from fastcka.store.jsontext import checked_factors
+from fastcka.store.file.jsontext import checked_factors
 from fastcka.yaml_file import describe, field_text, read_yaml
 
 if TYPE_CHECKING:

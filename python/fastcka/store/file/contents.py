@@ -8,17 +8,17 @@ from typing import Any
 
 from fastcka.arrays import aligned, aligned_to_ids, given_labels
 from fastcka.errors import InputError
-from fastcka.store.columns import encoded_columns
-from fastcka.store.format import (
+from fastcka.store.file.columns import encoded_columns
+from fastcka.store.file.format import (
     LAYER_ATTRIBUTES,
     MAX_NAME_BYTES,
     MAX_STEP,
     RESERVED_FACTORS,
 )
-from fastcka.store.ids import checked_ids, encoded_ids, id_texts
-from fastcka.store.jsontext import checked_factors, dump_attribute
-from fastcka.store.source import LayerSource, layer_source
-from fastcka.store.writer import FileContent
+from fastcka.store.file.ids import checked_ids, encoded_ids, id_texts
+from fastcka.store.file.jsontext import checked_factors, dump_attribute
+from fastcka.store.file.source import LayerSource, layer_source
+from fastcka.store.file.writer import FileContent
 
 
 def checked_content(

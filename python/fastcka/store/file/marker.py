@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError
 from fastcka.files import replaced_file
-from fastcka.store.format import FORMAT, FORMAT_VERSION, MARKER, checked_version
-from fastcka.store.jsontext import parse_object
+from fastcka.store.file.format import FORMAT, FORMAT_VERSION, MARKER, checked_version
+from fastcka.store.file.jsontext import parse_object
 
 if TYPE_CHECKING:
     from pathlib import Path

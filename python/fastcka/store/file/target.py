@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcka.errors import InputError
-from fastcka.store.dtypes import STORED_DTYPES
+from fastcka.store.file.dtypes import STORED_DTYPES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastcka.store.key import Key
+    from fastcka.store.file.key import Key
 
 
 def checked_target(

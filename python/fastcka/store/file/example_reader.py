@@ -9,12 +9,12 @@ import numpy as np
 from h5py import h5t
 
 from fastcka.errors import CorruptFileError
-from fastcka.store.checksums import Description
-from fastcka.store.columns import MAX_TEXT_BYTES, decoded
-from fastcka.store.format import POSITIONAL, is_column_name
+from fastcka.store.file.checksums import Description
+from fastcka.store.file.columns import MAX_TEXT_BYTES, decoded
+from fastcka.store.file.format import POSITIONAL, is_column_name
+from fastcka.store.file.ids import position_names
+from fastcka.store.file.key import Examples
 from fastcka.store.hdf5 import safety as safe
-from fastcka.store.ids import position_names
-from fastcka.store.key import Examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
-    from fastcka.store.datasets import Datasets
+    from fastcka.store.file.datasets import Datasets
 
 _COLUMN_TYPES: Final = {
     "int64": h5t.STD_I64LE,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import InputError
-from fastcka.store.columns import MAX_TEXT_BYTES, encoded_text
+from fastcka.store.file.columns import MAX_TEXT_BYTES, encoded_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ import numpy as np
 from fastcka import _core
 from fastcka.errors import CorruptFileError, InputError, StoreError
 from fastcka.out_of_memory import THREAD_BYTES, require_room
-from fastcka.store.dtypes import STORED_DTYPES
+from fastcka.store.file.dtypes import STORED_DTYPES
 from fastcka.store.index import Signature
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastcka.store.format import FileHeader
+    from fastcka.store.file.format import FileHeader
 
 _MOST_THREADS: Final = 4
 """Copying and summing a chunk takes less than fetching it: these many keep any disk busy."""

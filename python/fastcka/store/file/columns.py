@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import InputError
-from fastcka.store.format import is_column_name
+from fastcka.store.file.format import is_column_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

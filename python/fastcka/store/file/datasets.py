@@ -9,7 +9,7 @@ import numpy as np
 from h5py import h5t, h5z
 
 from fastcka.errors import CorruptFileError, UnsafeFileError
-from fastcka.store.checksums import FIRST, TABLE, Table, check_chunks
+from fastcka.store.file.checksums import FIRST, TABLE, Table, check_chunks
 from fastcka.store.hdf5 import safety as safe
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
-    from fastcka.store.checksums import Description
+    from fastcka.store.file.checksums import Description
 
 _FLETCHER32_BYTES: Final = 4  # a checksum follows each chunk
 

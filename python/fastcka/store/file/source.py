@@ -10,7 +10,7 @@ import numpy as np
 
 from fastcka.arrays import MAX_EXACT, plain_array, refuse_special_tensor, unwrapped
 from fastcka.errors import InputError
-from fastcka.store.dtypes import STORED_DTYPES, non_finite
+from fastcka.store.file.dtypes import STORED_DTYPES, non_finite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

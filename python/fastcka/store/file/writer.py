@@ -12,7 +12,7 @@ from h5py import h5f, h5fd, h5g, h5p
 
 from fastcka.errors import StoreError
 from fastcka.files import UnsyncedError, new_file, replaced_file
-from fastcka.store.checksums import (
+from fastcka.store.file.checksums import (
     FIRST,
     SEAL,
     TABLE,
@@ -21,11 +21,11 @@ from fastcka.store.checksums import (
     chunk_checksums,
     seal_of,
 )
-from fastcka.store.dtypes import STORED_DTYPES
-from fastcka.store.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION, POSITIONAL
+from fastcka.store.file.dtypes import STORED_DTYPES
+from fastcka.store.file.format import DIGEST_BYTES, FORMAT, FORMAT_VERSION, POSITIONAL
+from fastcka.store.file.jsontext import dump_attribute
 from fastcka.store.hdf5 import safety as safe
 from fastcka.store.hdf5.sink import Sink
-from fastcka.store.jsontext import dump_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastcka.store.source import LayerSource
+    from fastcka.store.file.source import LayerSource
 
 _CHUNK_BYTES: Final = 2 << 20  # between the 1 and 4 MiB that read fastest
 

@@ -12,13 +12,13 @@ import numpy as np
 from h5py import h5t
 
 from fastcka.errors import CorruptFileError, InputError
-from fastcka.store.checksums import SEAL, Description, Table, chunk_checksums, seal_of
-from fastcka.store.chunks import LayerChunks
-from fastcka.store.columns import ids_digest
-from fastcka.store.datasets import Datasets
-from fastcka.store.dtypes import STORED_DTYPES, non_finite
-from fastcka.store.example_reader import ExampleReader
-from fastcka.store.format import (
+from fastcka.store.file.checksums import SEAL, Description, Table, chunk_checksums, seal_of
+from fastcka.store.file.chunks import LayerChunks
+from fastcka.store.file.columns import ids_digest
+from fastcka.store.file.datasets import Datasets
+from fastcka.store.file.dtypes import STORED_DTYPES, non_finite
+from fastcka.store.file.example_reader import ExampleReader
+from fastcka.store.file.format import (
     DIGEST_BYTES,
     FORMAT,
     LAYER_ATTRIBUTES,
@@ -28,8 +28,8 @@ from fastcka.store.format import (
     safe_id,
     step_of_name,
 )
+from fastcka.store.file.jsontext import checked_factors, parse_object
 from fastcka.store.hdf5 import safety as safe
-from fastcka.store.jsontext import checked_factors, parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

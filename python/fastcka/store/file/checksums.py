@@ -15,8 +15,8 @@ import numpy as np
 
 from fastcka import _core
 from fastcka.errors import CorruptFileError
-from fastcka.store.format import DIGEST_BYTES, FORMAT
-from fastcka.store.jsontext import canonical
+from fastcka.store.file.format import DIGEST_BYTES, FORMAT
+from fastcka.store.file.jsontext import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,0 +1,1 @@
+"""One file of a store: its format, reading and writing."""
