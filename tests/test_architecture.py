@@ -67,7 +67,7 @@ HOME = {
     "pydantic": {"capture/", "pair/", "sweep/"},
     "regex": {"store/patterns.py"},
     "rich": {"cli/", "demo/"},
-    "torch": {"capture/", "demo/", "evolution/", "store/foreign_torch.py"},
+    "torch": {"capture/", "demo/", "evolution/", "store/foreign/torch_files.py"},
     "typer": {"cli/"},
     "yaml": {"yaml_file.py"},
 }

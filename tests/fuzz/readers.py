@@ -20,8 +20,8 @@ import numpy as np
 
 from fastcka.capture import CheckpointPlan
 from fastcka.errors import InputError
-from fastcka.store.foreign import array_names, has_matlab_axes, read_member
-from fastcka.store.foreign_ids import id_fields
+from fastcka.store.foreign.arrays import array_names, has_matlab_axes, read_member
+from fastcka.store.foreign.examples import id_fields
 from fastcka.store.importing import read_models
 
 INTERESTING = [

@@ -16,7 +16,7 @@ import pytest
 
 from fastcka.errors import CorruptFileError, InputError, StoreError, UnsafeFileError
 from fastcka.store import read_array
-from fastcka.store.foreign_ids import id_fields
+from fastcka.store.foreign.examples import id_fields
 
 torch = pytest.importorskip("torch")
 

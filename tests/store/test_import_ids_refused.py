@@ -11,7 +11,7 @@ import pytest
 
 from fastcka.errors import ImportRefusedError
 from fastcka.store import import_tree
-from fastcka.store.id_fields import is_id_name
+from fastcka.store.foreign.id_fields import is_id_name
 from store.import_samples import INDICES, NAMES, TEXTS, N, X, hdf5, ids_of, lines, reasons
 
 

@@ -22,7 +22,7 @@ from fastcka.errors import (
     UnsafeFileError,
 )
 from fastcka.store import read_array
-from fastcka.store.foreign import split_source
+from fastcka.store.foreign.arrays import split_source
 from store.array_files import X
 
 

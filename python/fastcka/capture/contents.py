@@ -15,7 +15,7 @@ from fastcka.errors import (
     UnsafeFileError,
 )
 from fastcka.out_of_memory import raise_if_shortage, require_room
-from fastcka.store.foreign_torch import load_pt
+from fastcka.store.foreign.torch_files import load_pt
 
 if TYPE_CHECKING:
     import torch

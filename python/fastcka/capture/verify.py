@@ -13,7 +13,7 @@ from fastcka.capture.finding import CheckpointFile, find_checkpoints
 from fastcka.capture.plan import as_plan, experiment_folder
 from fastcka.capture.states import Reading, weights_digest
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError, WrongStepError
-from fastcka.store.foreign_numpy import check_zip
+from fastcka.store.foreign.numpy_files import check_zip
 
 if TYPE_CHECKING:
     import os

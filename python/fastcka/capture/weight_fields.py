@@ -9,7 +9,7 @@ import numpy as np
 from fastcka.capture.names import bare_name
 from fastcka.capture.wrappers import bare_state
 from fastcka.errors import InputError
-from fastcka.store.foreign_torch import dense_tensor
+from fastcka.store.foreign.torch_files import dense_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,8 +15,8 @@ from fastcka.store.file.columns import ids_digest
 from fastcka.store.file.dtypes import STORED_DTYPES
 from fastcka.store.file.key import Examples, Key, LayerInfo
 from fastcka.store.filters import ExampleFilter, Filtered
-from fastcka.store.foreign import has_matlab_axes, read_array
-from fastcka.store.foreign_ids import read_examples
+from fastcka.store.foreign.arrays import has_matlab_axes, read_array
+from fastcka.store.foreign.examples import read_examples
 from fastcka.store.hdf5.safety import HDF5_VERSION
 from fastcka.store.headers import UnreadableFile
 from fastcka.store.importing import ImportFinding, ImportReport, import_tree

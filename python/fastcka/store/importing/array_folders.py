@@ -28,14 +28,14 @@ from typing import Any, Final
 
 from fastcka.errors import ImportRefusedError, InputError, StoreError
 from fastcka.store.file.format import MARKER
-from fastcka.store.foreign import (
+from fastcka.store.foreign.arrays import (
     ARRAY_SUFFIXES,
     array_names,
     member_has_matlab_axes,
     read_member,
 )
-from fastcka.store.foreign_ids import fields_near, id_fields
-from fastcka.store.id_fields import IdField
+from fastcka.store.foreign.examples import fields_near, id_fields
+from fastcka.store.foreign.id_fields import IdField
 from fastcka.store.importing.example_files import ExampleFiles, is_example_file
 from fastcka.store.importing.example_table import ExampleTable
 from fastcka.store.importing.finding import FindingKind, ImportFinding

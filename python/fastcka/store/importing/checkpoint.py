@@ -12,9 +12,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import ImportRefusedError, InputError, StoreError
-from fastcka.store.foreign_ids import id_fields_of_saved
-from fastcka.store.foreign_torch import checked_tensor, load_pt
-from fastcka.store.id_fields import IdField, is_id_name
+from fastcka.store.foreign.examples import id_fields_of_saved
+from fastcka.store.foreign.id_fields import IdField, is_id_name
+from fastcka.store.foreign.torch_files import checked_tensor, load_pt
 from fastcka.store.importing.example_table import (
     NO_ROWS,
     ExampleTable,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.errors import ImportRefusedError, InputError, StoreError
-from fastcka.store.foreign import array_names
-from fastcka.store.foreign_ids import id_fields
-from fastcka.store.id_fields import IdField, is_id_name
+from fastcka.store.foreign.arrays import array_names
+from fastcka.store.foreign.examples import id_fields
+from fastcka.store.foreign.id_fields import IdField, is_id_name
 from fastcka.store.importing.example_table import NO_ROWS, ExampleRows, example_rows
 from fastcka.store.importing.jsonfile import MAX_BYTES, UNREADABLE, read_json
 from fastcka.store.importing.walk import listed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastcka.errors import InputError
 from fastcka.store.file.columns import encoded_columns
 from fastcka.store.file.ids import position_names
-from fastcka.store.id_fields import IdField, found_ids, is_id_name
+from fastcka.store.foreign.id_fields import IdField, found_ids, is_id_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,8 +13,8 @@ from fastcka.memory import require_memory
 from fastcka.store.file.columns import MAX_TEXT_BYTES
 from fastcka.store.file.dtypes import float32_of_bfloat16
 from fastcka.store.file.format import FORMAT
-from fastcka.store.foreign_attributes import refuse_missing_values
-from fastcka.store.foreign_matlab import (
+from fastcka.store.foreign.attributes import refuse_missing_values
+from fastcka.store.foreign.matlab import (
     INTERNAL_GROUPS,
     as_in_matlab,
     check_matlab_variable,
@@ -23,10 +23,10 @@ from fastcka.store.foreign_matlab import (
     vector_in_matlab,
     vector_shape_in_matlab,
 )
-from fastcka.store.foreign_numpy import SMALLER, check_expansion, numeric
+from fastcka.store.foreign.naming import choose
+from fastcka.store.foreign.numpy_files import SMALLER, check_expansion, numeric
 from fastcka.store.hdf5 import safety as safe
 from fastcka.store.hdf5.heap import check_text_heaps
-from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

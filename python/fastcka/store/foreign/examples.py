@@ -12,11 +12,11 @@ from fastcka.errors import CorruptFileError, InputError, StoreError, UnsafeFileE
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.file.key import Examples
 from fastcka.store.file.reader import open_step
-from fastcka.store.foreign import array_names, read_member, split_source
-from fastcka.store.foreign_hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
-from fastcka.store.foreign_numpy import npz_names, read_npy_if, read_npz_if
-from fastcka.store.foreign_torch import Containers, load_pt
-from fastcka.store.id_fields import IdField, found_ids, is_id_name
+from fastcka.store.foreign.arrays import array_names, read_member, split_source
+from fastcka.store.foreign.hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
+from fastcka.store.foreign.id_fields import IdField, found_ids, is_id_name
+from fastcka.store.foreign.numpy_files import npz_names, read_npy_if, read_npz_if
+from fastcka.store.foreign.torch_files import Containers, load_pt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

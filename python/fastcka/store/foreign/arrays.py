@@ -16,13 +16,14 @@ from fastcka.errors import InputError, MissingExtraError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import named_shortage, raise_if_shortage, require_room
 from fastcka.store.file.dtypes import float32_of_bfloat16
-from fastcka.store.foreign_hdf5 import (
+from fastcka.store.foreign.hdf5 import (
     HDF5_SUFFIXES,
     hdf5_names,
     is_matlab_variable,
     read_hdf5,
 )
-from fastcka.store.foreign_numpy import (
+from fastcka.store.foreign.naming import choose
+from fastcka.store.foreign.numpy_files import (
     SMALLER,
     named_errors,
     npz_names,
@@ -30,8 +31,7 @@ from fastcka.store.foreign_numpy import (
     read_npy,
     read_npz,
 )
-from fastcka.store.foreign_torch import pt_names, read_pt
-from fastcka.store.naming import choose
+from fastcka.store.foreign.torch_files import pt_names, read_pt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

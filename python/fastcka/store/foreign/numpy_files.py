@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from fastcka.errors import CorruptFileError, FastckaError, InputError, UnsafeFileError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import raise_if_shortage
-from fastcka.store.naming import choose
+from fastcka.store.foreign.naming import choose
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ from fastcka.arrays import refuse_special_tensor
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import raise_if_shortage
-from fastcka.store.foreign_numpy import SMALLER, check_zip, named_errors, numeric
-from fastcka.store.foreign_pickle import declared_storages
+from fastcka.store.foreign.naming import choose
+from fastcka.store.foreign.numpy_files import SMALLER, check_zip, named_errors, numeric
+from fastcka.store.foreign.pickles import declared_storages
 from fastcka.store.index import Signature
-from fastcka.store.naming import choose
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""Arrays and ids in files of other programs."""
