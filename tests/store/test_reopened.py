@@ -12,7 +12,7 @@ import pytest
 import fastcka.store.headers as headers_module
 from fastcka.errors import CorruptFileError, FastckaError, StoreError, UnsafeFileError
 from fastcka.store import Key, Store, open_store
-from fastcka.store.index import Signature
+from fastcka.store.file.stamp import FileStamp
 
 KEY = Key("m", 3, "b")
 
@@ -102,7 +102,7 @@ def test_what_has_become_of_the_file_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ):
     # As a disk damages a file: neither its size nor its times tell.
-    monkeypatch.setattr(Signature, "of", lambda status: (status.st_size, status.st_ino))
+    monkeypatch.setattr(FileStamp, "of", lambda status: (status.st_size, status.st_ino))
     values[0] = 0  # so that 1.0 stands in layer b alone
     store.write(model="m", step=3, layers={"a": values, "b": values + 1})
     path = store.info(KEY).path

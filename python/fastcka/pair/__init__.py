@@ -4,8 +4,8 @@
 
     load_pair (CONFIG.yaml) -> run_pair:
         sources    the models: their steps, values and examples, from checkpoints or a store
-        run        step by step: the examples of both (`fastcka.sweep.planning.examples`), and biased CKA
-                   in float64, linear or with a Gaussian kernel (`fastcka.core`)
+        run        step by step: the examples of both, matched as in a sweep, and biased CKA in
+                   float64, linear or with a Gaussian kernel (`fastcka.core`)
         results    cka_timeline.csv, summary.json, config.yaml, cka_timeline.png
         folder     writes all of them at once, or none
 

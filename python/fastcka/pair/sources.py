@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fastcka.pair.config import PairSide
     from fastcka.store import Store
     from fastcka.store.importing.checkpoint import Checkpoint
-    from fastcka.sweep.source import Source
+    from fastcka.sweep.planning.source import Source
 
 
 @dataclass(frozen=True, slots=True)

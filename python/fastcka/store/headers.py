@@ -13,7 +13,8 @@ from fastcka.store import index
 from fastcka.store.file.chunks import LayerChunks, reopened
 from fastcka.store.file.format import INDEX, FileHeader, safe_id
 from fastcka.store.file.reader import open_step, remedy
-from fastcka.store.index import Record, Signature
+from fastcka.store.file.stamp import FileStamp
+from fastcka.store.index import Record
 from fastcka.store.listing import StepFile, relative_name, step_files
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ class HeaderCache:
     def of_file(self, path: Path) -> FileHeader:
         """Return the header of one file."""
         try:
-            signature = Signature.of(path.lstat())
+            stamp = FileStamp.of(path.lstat())
         except OSError as error:
             raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
-        return self._of_file(StepFile(path, signature))
+        return self._of_file(StepFile(path, stamp))
 
     def position(self, reader: StepReader, key: Key) -> int:
         """Return the position of a layer in an open file, looked for first where it stood before.
@@ -138,9 +139,9 @@ class HeaderCache:
 
     def _of_file(self, file: StepFile) -> FileHeader:
         record = self._record(file.path)
-        if record is None or record[0] != file.signature:
+        if record is None or record[0] != file.stamp:
             with open_step(file.path) as reader:
-                record = (file.signature, reader.header())
+                record = (file.stamp, reader.header())
             with self._lock:
                 self._loaded()[file.relative] = record
                 self._indexed.discard(file.relative)

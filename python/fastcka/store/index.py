@@ -14,12 +14,12 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.store.file.format import FileHeader, LayerHeader
+from fastcka.store.file.stamp import FileStamp
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
@@ -43,25 +43,11 @@ CREATE TABLE IF NOT EXISTS headers (
 """
 
 
-class Signature(NamedTuple):
-    """What changes when a file is replaced."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Signature:
-        """Return the signature in a stat result."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-
-
-Record = tuple[Signature, FileHeader]
+Record = tuple[FileStamp, FileHeader]
 
 
 def load(path: Path) -> dict[str, Record]:
-    """Return what an index holds: relative path -> signature and header.
+    """Return what an index holds: relative path -> stamp and header.
 
     Empty if there is none, or if it is damaged or busy: then the files are opened.
     """
@@ -73,9 +59,9 @@ def load(path: Path) -> dict[str, Record]:
                 return {}
             rows = connection.execute("SELECT * FROM headers").fetchall()
             return {
-                relative: (Signature(*signature), _header(text))
-                for relative, *signature, text, digest in rows
-                if digest == _digest(relative, *signature, text)
+                relative: (FileStamp(*stamp), _header(text))
+                for relative, *stamp, text, digest in rows
+                if digest == _digest(relative, *stamp, text)
             }
     except (sqlite3.Error, ValueError, KeyError, TypeError, RecursionError, UnicodeError):
         return {}
@@ -118,8 +104,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _row(relative: str, signature: Signature, header: FileHeader) -> tuple[object, ...]:
-    values = (relative, *signature, json.dumps(asdict(header)))
+def _row(relative: str, stamp: FileStamp, header: FileHeader) -> tuple[object, ...]:
+    values = (relative, *stamp, json.dumps(asdict(header)))
     return (*values, _digest(*values))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from fastcka.errors import StoreError, UnsafeFileError
 from fastcka.files import is_temporary
 from fastcka.store.file.format import INDEX, MARKER, MODELS, safe_id, step_of_name
-from fastcka.store.index import Signature
+from fastcka.store.file.stamp import FileStamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ class StepFile:
     """A file whose name is that of a model's step."""
 
     path: Path
-    signature: Signature
+    stamp: FileStamp
 
     @property
     def step(self) -> int:
@@ -78,10 +78,10 @@ def files_in(folder: Path, root: Path) -> list[StepFile]:
     for entry in _entries(folder, root):
         if step_of_name(entry.name) is not None:
             try:
-                signature = Signature.of(entry.stat(follow_symlinks=False))
+                stamp = FileStamp.of(entry.stat(follow_symlinks=False))
             except OSError as error:
                 raise StoreError(f"{entry.path}: {error.strerror or error}") from error
-            files.append(StepFile(Path(entry.path), signature))
+            files.append(StepFile(Path(entry.path), stamp))
     return sorted(files, key=lambda file: file.step)
 
 

@@ -18,10 +18,10 @@ from fastcka.store.file.checksums import FIRST, TableBuilder, chunk_checksums
 from fastcka.store.file.format import FORMAT_VERSION
 from fastcka.store.file.marker import check_marker, write_marker
 from fastcka.store.file.reader import SEALED_SINCE, open_step
+from fastcka.store.file.stamp import FileStamp
 from fastcka.store.file.writer import driver_of, put_attributes, put_table
 from fastcka.store.hdf5.safety import named_errors
 from fastcka.store.hdf5.sink import Sink
-from fastcka.store.index import Signature
 from fastcka.store.listing import StepFile, step_files
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _upgrade(file: StepFile) -> bool:
                 os.fchmod(sink.fileno(), stat.S_IMODE(os.fstat(old.fileno()).st_mode))
                 sink.check()
                 sink.fill(lambda: add_checksums(sink))
-            if Signature.of(path.lstat()) != file.signature:
+            if FileStamp.of(path.lstat()) != file.stamp:
                 raise StoreError(f"{path}: changed while it was read; upgrade the store again")
     except OSError as error:
         raise StoreError(f"{path}: cannot be upgraded: {error.strerror or error}") from error

@@ -17,7 +17,7 @@ from fastcka import _core
 from fastcka.errors import CorruptFileError, InputError, StoreError
 from fastcka.out_of_memory import THREAD_BYTES, require_room
 from fastcka.store.file.dtypes import STORED_DTYPES
-from fastcka.store.index import Signature
+from fastcka.store.file.stamp import FileStamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ _MOST_THREADS: Final = 4
 
 
 @contextmanager
-def reopened(path: Path, signature: Signature) -> Iterator[int | None]:
+def reopened(path: Path, stamp: FileStamp) -> Iterator[int | None]:
     """Open a file that HDF5 has looked at; None if it is another one by now, or cannot be opened.
 
     Opening a pipe does not wait, and no link is followed.
@@ -43,7 +43,7 @@ def reopened(path: Path, signature: Signature) -> Iterator[int | None]:
         yield None
         return
     try:
-        yield file if Signature.of(os.fstat(file)) == signature else None
+        yield file if FileStamp.of(os.fstat(file)) == stamp else None
     finally:
         os.close(file)
 

@@ -13,10 +13,10 @@ from fastcka.arrays import refuse_special_tensor
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import raise_if_shortage
+from fastcka.store.file.stamp import FileStamp
 from fastcka.store.foreign.naming import choose
 from fastcka.store.foreign.numpy_files import SMALLER, check_zip, named_errors, numeric
 from fastcka.store.foreign.pickles import declared_storages
-from fastcka.store.index import Signature
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def load_pt(path: Path) -> Any:
     with named_errors(str(path), "a zip file"):
         zipped = zipfile.is_zipfile(path)
     if zipped:
-        _check_records(path, Signature.of(path.stat()))
+        _check_records(path, FileStamp.of(path.stat()))
     else:
         _check_old_file(path)
     try:
@@ -70,7 +70,7 @@ def load_pt(path: Path) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _check_records(path: Path, signature: Signature) -> None:
+def _check_records(path: Path, stamp: FileStamp) -> None:
     """Hold the records of a zip file against their checksums and what the pickle declares."""
     members = {info.filename: info for info in check_zip(path)}
     pickle = f"{next(iter(members), '').partition('/')[0]}/data.pkl"
@@ -90,7 +90,7 @@ def _check_records(path: Path, signature: Signature) -> None:
             members[pickle].CRC = None  # type: ignore[assignment]  # zipfile then checks nothing
         with archive.open(members[pickle]) as file:
             content = file.read()
-    for storage in declared_storages(path, io.BytesIO(content), signature.size, 1):
+    for storage in declared_storages(path, io.BytesIO(content), stamp.size, 1):
         name = f"{pickle.removesuffix('.pkl')}/{storage.key}"
         record = members.get(name)
         if record is None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from fastcka.core.estimators import Estimator
     from fastcka.store.filters import Verdicts
-    from fastcka.sweep.source import RowsInfo, Source
+    from fastcka.sweep.planning.source import RowsInfo, Source
 
     Member = tuple[Source, RowsInfo]
 

@@ -12,8 +12,9 @@ from fastcka.memory import free_memory, size_text
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
-from fastcka.sweep.exporter import exporter_of
+from fastcka.sweep.planning.columns import column_names
 from fastcka.sweep.planning.examples import examples_text
+from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import require_usable
 from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.planning.group_plan import plan_groups, why_not_here
@@ -32,7 +33,6 @@ from fastcka.sweep.question.rules import pair_rules, require_consistent, require
 from fastcka.sweep.question.selection import keep_sides, require_readable, select_labels
 from fastcka.sweep.question.sides import Sides
 from fastcka.sweep.question.steps import NearestStep, RunFraction, shown_steps
-from fastcka.sweep.results.table import header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -256,7 +256,7 @@ def plan_sweep(
             *map(str, twin_steps(store, compared)),
         ),
     )
-    header(plan)  # a table with two columns of one name is refused before anything is computed
+    column_names(plan.config.compare.within, plan.factors)  # refuses equal names now
     exporter = exporter_of(config)
     if exporter is not None:
         plan.explanations.extend(exporter.check_export(plan, store))

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from fastcka.sweep.planning.plan import SweepPlan
     from fastcka.sweep.results.exports import Exports
-    from fastcka.sweep.running.compute import Computed
 
 FORMAT = "fastcka.run/1"
 
@@ -30,13 +29,17 @@ FORMAT = "fastcka.run/1"
 def run_record(
     plan: SweepPlan,
     exports: Exports,
-    computed: Computed,
+    seconds: Mapping[int, float],
+    failed: Mapping[int, str],
     notes: Sequence[str],
     started: datetime,
     timings: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return the record of a run, in which ``computed`` was computed and the rest was there."""
-    seconds, failed = computed.seconds, computed.failed
+    """Return the record of a run.
+
+    ``seconds`` has the positions of the groups that were computed in this run, and ``failed`` the
+    reasons of those that could not be; an earlier run computed the others.
+    """
     groups = [
         {
             **plan.groups[at].to_dict(),
@@ -61,7 +64,7 @@ def run_record(
         "plan": planned,
         "groups_computed": len(seconds),
         "groups_reused": len(plan.groups) - len(seconds) - len(failed),
-        "failed": failures(plan, computed),
+        "failed": failures(plan, failed),
         "undefined": sum(files.undefined for files in exports.groups.values()),
         "notes": list(notes),
         "figures_left_out": exports.figures_left_out,
@@ -81,14 +84,14 @@ def run_record(
     }
 
 
-def failures(plan: SweepPlan, computed: Computed) -> dict[str, str]:
-    """Return the name of each group that failed -> why."""
+def failures(plan: SweepPlan, failed: Mapping[int, str]) -> dict[str, str]:
+    """Return the name of each failed group -> the reason."""
     # The number 1 and the text "1" make two groups of one name.
     named = Counter(group.name for group in plan.groups)
-    failed = [(plan.groups[at], reason) for at, reason in computed.failed.items()]
+    groups = [(plan.groups[position], reason) for position, reason in failed.items()]
     return {
         group.name if named[group.name] == 1 else f"{group.name} (group {group.position})": reason
-        for group, reason in failed
+        for group, reason in groups
     }
 
 

@@ -20,11 +20,10 @@ that holds a comma, a quote, CR or LF is in quotes.
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fastcka.errors import SweepError
-from fastcka.sweep.question.labels import KEY_FIELDS, value_text
+from fastcka.sweep.planning.columns import column_names
+from fastcka.sweep.question.labels import value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,22 +32,6 @@ if TYPE_CHECKING:
     from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.planning.plan import SweepPlan
 
-_NUMBERS = (
-    "n_examples",
-    "n_dropped",
-    "dropped",
-    "estimator",
-    "cka",
-    "cka_biased",
-    "cka_unbiased",
-    "hsic_biased",
-    "hsic_unbiased",
-    "undefined",
-    "device",
-    "route",
-    "precision",
-    "seconds",
-)
 _FORMULA_STARTS = (
     *("=", "+", "-", "@", "\t", "\r", "\n"),
     *("\uff1d", "\uff0b", "\uff0d", "\uff20"),  # full-width, which some spreadsheets take as well
@@ -83,17 +66,8 @@ def write_rows(file: TextIO, rows: Iterable[Iterable[str]]) -> None:
 
 
 def header(plan: SweepPlan) -> list[str]:
-    """Return the cells that name the columns; a field that would name one twice is an error."""
-    sides = [f"{field}_{side}" for side in "ab" for field in KEY_FIELDS]
-    factors = [f"{factor}_{side}" for factor in plan.factors for side in "ab"]
-    columns = ["group", *plan.config.compare.within, *sides, *factors, *_NUMBERS]
-    twice = [name for name, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise SweepError(
-            f"results.csv would have two columns '{twice[0]}': leave the factor of that name out "
-            "of compare.within, or write the models with the factor renamed"
-        )
-    return [cell(name) for name in columns]
+    """Return the cells that name the columns."""
+    return [cell(name) for name in column_names(plan.config.compare.within, plan.factors)]
 
 
 def group_rows(

@@ -12,9 +12,9 @@ from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
 from fastcka.memory import memory_check
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
-from fastcka.sweep.exporter import exporter_of
 from fastcka.sweep.ledger.ledger import Ledger, group_identity
 from fastcka.sweep.ledger.merging import adopt_shards, groups_held
+from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import (
     LEDGER,
     RESULTS,
@@ -250,7 +250,15 @@ class _Run:
         total = sum(self.laps.values())
         parts = {"reading": computed.reading, "computing": computed.computing}  # of "compute"
         timings = {**self.laps, **parts, "total": total}
-        record = run_record(plan, exports, computed, self.notes, self.started, timings)
+        record = run_record(
+            plan,
+            exports,
+            computed.seconds,
+            computed.failed,
+            self.notes,
+            self.started,
+            timings,
+        )
         write_record(output / RUN, record)
         return exports
 
@@ -277,7 +285,7 @@ class _Run:
             groups_waiting=waiting,
             groups_computed=len(computed.seconds),
             groups_reused=len(groups) - len(computed.seconds) - len(computed.failed),
-            failed=failures(plan, computed),
+            failed=failures(plan, computed.failed),
             representations=len(plan.representations),
             comparisons=plan.comparisons,
             undefined=sum(own.undefined for own in files),
