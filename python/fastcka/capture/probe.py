@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.capture.batches import batch_tensor
-from fastcka.capture.digests import digest_of, text_digest
 from fastcka.capture.probe_masks import ProbeMasks
 from fastcka.capture.torch_library import require_torch
+from fastcka.digests import arrays_digest, text_digest
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
 from fastcka.store.ids import checked_ids, position_names
@@ -118,7 +118,7 @@ class Probe:
         if self.mask is not None:
             arrays.append(("the mask for pooling", self.mask))
         columns = {name: [str(value) for value in values] for name, values in self.columns.items()}
-        parts: tuple[object, ...] = (digest_of(arrays), self.ids, columns)
+        parts: tuple[object, ...] = (arrays_digest(arrays), self.ids, columns)
         if not self.positional_ids and list(self.ids) == position_names(len(self)):
             parts += ("ids that were given",)  # rows without ids are other rows, of the same names
         return text_digest(repr(parts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from fastcka.capture.digests import digest_of, text_digest
+from fastcka.digests import arrays_digest, text_digest
 from fastcka.store.jsontext import canonical, checked_factors
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def capture_key(
     config = getattr(getattr(model, "config", None), "to_json_string", lambda: "")()
     return {
         "capture_version": CAPTURE_VERSION,
-        "weights": digest_of(tensors.items()),
+        "weights": arrays_digest(tensors.items()),
         "network": text_digest(f"{model}\n{config}"),
         "probe": probe.digest,
         "layers": list(layers),

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fastcka.capture.contents import read_content
-from fastcka.capture.digests import digest_of
 from fastcka.capture.finding import WEIGHT_FILES, step_in_name
 from fastcka.capture.names import stripped, without_wrappers
 from fastcka.capture.step_check import check_step
 from fastcka.capture.weight_fields import weights_in
+from fastcka.digests import arrays_digest
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
 from fastcka.out_of_memory import named_shortage
 
@@ -139,7 +139,7 @@ def _folder_fields(folder: Path) -> dict[str, Any]:
 
 def weights_digest(state: Mapping[str, torch.Tensor]) -> str:
     """Changes with any name, dtype, shape or bit in a state dict; not with the order in it."""
-    return digest_of(sorted(state.items()))
+    return arrays_digest(sorted(state.items()))
 
 
 def _plain(
