@@ -137,7 +137,7 @@ def _checked(
         _check_records(found.path)
         inside = read_checkpoint(found.path, **asdict(reading))
     except WrongStepError as error:
-        return replace(entry, status="wrong step", found_step=error.found, detail=str(error))
+        return replace(entry, status="wrong step", found_step=error.step, detail=str(error))
     except UnsafeFileError as error:
         return replace(entry, status="unsafe", detail=str(error))
     except CorruptFileError as error:
