@@ -123,7 +123,7 @@ def _is_default(index: Any) -> bool:
 
 
 def _order(reference: Any, index: Any, name: str, other: str) -> NDArray[np.int64] | None:
-    """Return the row numbers that bring ``index`` into the reference's order; None if they match."""
+    """Return the rows that bring ``index`` into the reference's order; None if it is in it."""
     _refuse_repeated(reference, name)
     _refuse_repeated(index, other)
     if reference is index or reference.equals(index):

@@ -148,8 +148,8 @@ def _nulls(where: str, name: Any, count: int, first: int) -> InputError:
 
 def _not_numbers(where: str, name: Any, dtype: Any) -> InputError:
     return InputError(
-        f"{where} must contain real numbers, but column {name!r} has dtype {dtype}: drop or convert "
-        f"the column"
+        f"{where} must contain real numbers, but column {name!r} has dtype {dtype}: drop or "
+        f"convert the column"
     )
 
 
