@@ -276,7 +276,7 @@ REFUSED = {
             ),
         ),
         "unreadable file",
-        "could be parted by commas or semicolons",
+        "could be separated by commas or semicolons",
     ),
     "ids of some layers only": (
         lambda at: (
@@ -335,13 +335,13 @@ def test_text_that_is_not_taken_is_said(tree: Path, tmp_path: Path) -> None:
     assert ids_of(tmp_path) == (TEXTS, False)
 
 
-def test_ids_that_appear_later_are_new_sources(tree: Path, tmp_path: Path) -> None:
+def test_ids_that_appear_later_are_new_files(tree: Path, tmp_path: Path) -> None:
     np.save(tree / "m/1/l.npy", X)
     import_tree(tree, tmp_path / "store")
     (tree / "ids.txt").write_text(lines(*NAMES))
     report = import_tree(tree, tmp_path / "store")
-    assert reasons(report) == [("skipped", "changed sources")]
-    assert "ids.txt are new" in report.findings[0].detail
+    assert reasons(report) == [("skipped", "changed files")]
+    assert "new: ../ids.txt" in report.findings[0].detail
 
 
 @pytest.mark.parametrize("where", ["representations.pt", "metadata.json"])

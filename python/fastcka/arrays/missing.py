@@ -55,9 +55,9 @@ def refuse_missing(values: NDArray[Any], attributes: Mapping[str, Any], where: s
                 _refuse(_equal(values, number), what, where)
     low, high = _valid_range(attributes, where)
     if low is not None:
-        _refuse(values < low, f"are below the attributes' smallest valid value ({low})", where)
+        _refuse(values < low, f"are below the smallest valid value ({low}) by attribute", where)
     if high is not None:
-        _refuse(values > high, f"are above the attributes' largest valid value ({high})", where)
+        _refuse(values > high, f"are above the largest valid value ({high}) by attribute", where)
     if str(attributes.get("_Unsigned", "")).lower() == "true" and values.dtype.kind == "i":
         what = "are negative, but attribute '_Unsigned' declares unsigned integers"
         _refuse(values < 0, what, where, f"convert them with x.view('u{values.dtype.itemsize}')")

@@ -166,7 +166,8 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
         names = " or ".join(_DELIMITERS[delimiter] for delimiter in tables)
         raise ImportRefusedError(
             UNREADABLE,
-            f"{path}: the delimiter could be {names}; put fields with the other one in quotes",
+            f"{path}: its fields could be separated by {names}; quote fields that contain the "
+            "other delimiter",
         )
     return next(iter(tables.values()))
 
