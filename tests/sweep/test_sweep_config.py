@@ -125,7 +125,7 @@ def test_a_single_value_selects_like_a_list_of_it(tmp_path):
         ("store: 2024-13-45", "not valid YAML"),
         (b"store: \xff", "not UTF-8 text (byte 7)"),
         ("[" * 5_000, "nested too deeply"),
-        ("# " + "x" * (1 << 20), "larger than 1048576 bytes"),
+        ("# " + "x" * (1 << 20), "expected at most 1048576 bytes"),
     ],
 )
 def test_a_refusal_names_the_file_the_field_and_the_remedy(tmp_path, text, expected):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastcka.capture.factory import build_model, load_factory
 from fastcka.capture.plan import CheckpointPlan, as_plan
 from fastcka.capture.probe import Probe
-from fastcka.capture.states import Reading
+from fastcka.capture.states import WeightOptions
 from fastcka.errors import InputError
 from fastcka.evolution.analysis import read_analysis
 from fastcka.evolution.capturing import Capture
@@ -133,7 +133,7 @@ def evolve(
         "probe": None if examples is None else examples.digest,
     }
     report = progress or (lambda _: None)
-    reading = Reading.of(weights_key, strip, trust_pickle)
+    reading = WeightOptions.checked(weights_key, strip, trust_pickle)
     output.mkdir(parents=True, exist_ok=True)
 
     def capture(name: str, make: Factory, examples: Probe) -> Capture:
