@@ -129,7 +129,7 @@ def test_changed_weights_are_not_taken_for_the_old(project: Path) -> None:
     result = call("capture.yaml")
     assert result.exit_code == 1
     assert "small, step 10" in result.stderr
-    assert "from other weights" in result.stderr
+    assert "with other weights" in result.stderr
     assert call("capture.yaml", "--overwrite").exit_code == 0
     state = weights(11)
     with open_store(project / "store") as store:
@@ -159,26 +159,26 @@ def rewrite(project: Path, old: str, new: str) -> None:
         (":build", ":biuld", r"no function 'biuld'; did you mean build\?"),
         (":build", "", "expected package.module:function"),
         ("model: ", "model: no_such_package.", "'no_such_package"),
-        (":build", ":number", "returned int, not a torch.nn.Module"),
-        ("width: 5", "with: 5", r"build does not take \['with'\]"),
+        (":build", ":number", "expected a torch.nn.Module from .*, got int"),
+        ("width: 5", "with: 5", r"build cannot be called with \['with'\]"),
         ("probe.npz", "prob.npz", r"prob\.npz: cannot be read"),
         ("runs/wide", "runs/wild", r"runs/wild: no such folder"),
-        ("runs/wide,", "runs/wide, steps: [4, 5],", "no checkpoint of step 5; it has 4, 8"),
-        ("batch_size: 4", "batch_size: 0", "batch_size: .*greater than 0; came the number 0"),
+        ("runs/wide,", "runs/wide, steps: [4, 5],", "no checkpoint for 5; expected some of 4, 8"),
+        ("batch_size: 4", "batch_size: 0", "batch_size: .*greater than 0; got the number 0"),
         ("batch_size: 4", "bath_size: 4", r"bath_size: unknown key; did you mean batch_size\b"),
         (
             "factors: {seed: 1}",
             "factor: {seed: 1}",
             r"runs\[1\]\.factor: unknown key; did you mean",
         ),
-        ("batch_size: 4", "pool: mean", "pool: expected .*'mean_tokens'.*; came the text 'mean'"),
-        ("batch_size: 4", "pool: {'*': mean}", r"pool\.\*: expected .*came the text 'mean'"),
-        ("batch_size: 4", "masks: {'*': 1}", r"masks\.\*: .*string; came the number 1"),
+        ("batch_size: 4", "pool: mean", "pool: expected .*'mean_tokens'.*, got the text 'mean'"),
+        ("batch_size: 4", "pool: {'*': mean}", r"pool\.\*: expected .*got the text 'mean'"),
+        ("batch_size: 4", "masks: {'*': 1}", r"masks\.\*: .*string; got the number 1"),
         ("batch_size: 4", "batch_axis: -1", "batch_axis: .*greater than or equal to 0"),
-        ("batch_size: 4", "check_rows: 0", "check_rows: .*boolean; came the number 0"),
+        ("batch_size: 4", "check_rows: 0", "check_rows: .*boolean; got the number 0"),
         ("batch_size: 4", "input_batch_axis: 2", "probe.npz: batch_axis: expected an axis of inp"),
         ("batch_size: 4", "side: in", "side: expected 'input' or 'output'"),
-        ("name: wide", "name: small", "distinct names; small stands twice"),
+        ("name: wide", "name: small", "distinct names, got small more than once"),
         ("checkpoints: runs/wide, ", "", r"runs\[1\]: checkpoints is missing: .*step: 0"),
         ("runs/wide,", "runs/wide, steps: [4, 4],", "distinct steps"),
     ],
@@ -262,7 +262,7 @@ runs:
     result = call("capture.yaml", "--overwrite")
     assert result.exit_code == 1
     text = " ".join(result.stderr.split())
-    assert "step 10: layer 'both': it is not clear which mask belongs to it" in text
+    assert "step 10: layer 'both': it is unclear which mask belongs to this layer" in text
     assert "padding_mask (5 tokens), other_mask (4 tokens)" in text
 
 
@@ -275,7 +275,7 @@ def test_rows_that_depend_on_their_batch_by_the_configuration(project: Path) -> 
     result = call("capture.yaml")
     assert result.exit_code == 1
     text = " ".join(result.stderr.split())
-    assert re.search(r"layer '0': the row of example 'x\d' does not depend on this example", text)
+    assert re.search(r"layer '0': the row of example 'x\d' depends on other examples", text)
     rewrite(project, "batch_size: 4", "batch_size: 4\ncheck_rows: false")
     assert call("capture.yaml").exit_code == 0
     with open_store(project / "store") as store:
@@ -294,8 +294,8 @@ def test_what_a_network_raises_is_told_for_each_checkpoint(project: Path) -> Non
     rewrite(project, ", options: {width: 5}", "")
     result = call("capture.yaml")
     assert result.exit_code == 1
-    assert "small, step 0: ArithmeticError: too hard" in result.stderr
-    assert "small, step 10: ArithmeticError: too hard" in result.stderr
+    assert "small, step 0: Picky raised ArithmeticError: too hard" in result.stderr
+    assert "small, step 10: Picky raised ArithmeticError: too hard" in result.stderr
 
 
 def test_paths_are_relative_to_the_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,7 +336,7 @@ def test_a_step_that_contradicts_the_name_is_refused(project: Path) -> None:
         (folder, "step 3", 4),
         (lightning, "global_step 7", 8),
     ):
-        assert f"{file.name}: contains {inside}, but its name says {named}; " in text
+        assert f"{file.name}: expected step {named} by its name, got {inside}; " in text
     with open_store(project / "store") as store:
         assert {(key.model, key.step) for key in store.keys()} == {("small", 0)}
     rewrite(project, "batch_size: 4", "check_step: false")
@@ -349,7 +349,7 @@ def test_the_note_of_another_library_hides_no_step(project: Path) -> None:
     path = project / "runs" / "small" / "checkpoint_step_00020.safetensors"
     save_file(weights(20), path, metadata={"step": "19", "author": "Ada Lovelace"})
     result = call("capture.yaml")
-    assert "contains step 19, but its name says 20" in " ".join(result.stderr.split())
+    assert "expected step 20 by its name, got step 19" in " ".join(result.stderr.split())
 
 
 def test_the_keys_of_checkpoints(project: Path) -> None:
@@ -381,7 +381,7 @@ def test_the_keys_of_checkpoints(project: Path) -> None:
     teacher = {f"net.{name}": own for name, own in weights(3).items()}
     torch.save({"teacher": teacher, "epoch": 4}, folder / "ours_epoch=3.pth")
     result = call("capture.yaml")
-    assert "contains epoch 4, but its name says 3" in " ".join(result.stderr.split())
+    assert "expected step 3 by its name, got epoch 4" in " ".join(result.stderr.split())
 
 
 def test_keys_of_all_runs_and_of_one(project: Path) -> None:
@@ -437,7 +437,7 @@ def test_a_single_checkpoint(project: Path) -> None:
     add_run(project, "name: final, checkpoints: final.pth")
     result = call("capture.yaml")
     assert result.exit_code == 2
-    assert "final.pth: its name does not say the step; write it, as in step: 0" in result.stderr
+    assert "final.pth: the name contains no step; give it, as in step: 0" in result.stderr
     rewrite(project, "final.pth", "final.pth, step: 300")
     assert call("capture.yaml").exit_code == 0
     np.testing.assert_allclose(first_layer(project, "final", 300), by_hand(weights(5)), atol=1e-6)
@@ -446,23 +446,31 @@ def test_a_single_checkpoint(project: Path) -> None:
     assert call("capture.yaml").exit_code == 0
     torch.save({"model": weights(6), "global_step": 200}, project / "final.pth")
     result = call("capture.yaml", "--overwrite")
-    assert "contains global_step 200, but step is 300" in " ".join(result.stderr.split())
+    assert "expected step 300 by the key step, got global_step 200" in " ".join(
+        result.stderr.split()
+    )
 
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        (r'step_pattern: "epoch=\\d+"', r"has 0 groups; expected one.*\(\?P<step>"),
-        (r'step_pattern: "(epoch)=(\\d+)"', "has 2 groups"),
+        (r'step_pattern: "epoch=\\d+"', r"expected one group.*\(\?P<step>.*got 0 groups"),
+        (r'step_pattern: "(epoch)=(\\d+)"', "got 2 groups"),
         ('step_pattern: "epoch=("', "not a regular expression"),
         ('step_pattern: "((a{900}){900})"', "repeats within repeats come to"),
-        ('step_pattern: "(.*)"', r"its group matches '\w+.*'; expected digits alone|in '.*digits"),
-        (r'step_pattern: "nothing(\\d+)"', "matches no name; it contains checkpoint_step_00000"),
+        (
+            'step_pattern: "(.*)"',
+            r"expected a group that matches only digits.*got '\w+.*'|in '.*digits",
+        ),
+        (
+            r'step_pattern: "nothing(\\d+)"',
+            "expected a name that step_pattern .* got checkpoint_step_00000",
+        ),
         ("strip: net", r"strip: .*list"),
         ("weights_key: ''", "weights_key: "),
         ("step: 3", "step is for a single checkpoint; .*steps: .3."),
         ("step: -1", "step: .*greater than or equal to 0"),
-        ("steps: [0], step: 0", "expected step alone"),
+        ("steps: [0], step: 0", "give only step"),
         ("step_patern: x", r"unknown key; did you mean step_pattern\?"),
     ],
 )
@@ -494,7 +502,7 @@ def test_a_pattern_cannot_stall(project: Path) -> None:
     add_run(project, r'name: own, checkpoints: runs/small, step_pattern: "^(a|a|aa)+$"')
     result = call("capture.yaml")
     assert result.exit_code == 2
-    assert "takes too long for the name" in " ".join(result.stderr.split())
+    assert "takes longer than 1.0 s for the name" in " ".join(result.stderr.split())
 
 
 def test_the_same_weights_at_two_steps_are_reported(project: Path) -> None:

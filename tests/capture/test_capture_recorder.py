@@ -220,7 +220,7 @@ def test_the_step_may_be_given(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="number of completed updates"):
             recorder.after_update(Counter(), step=step)  # type: ignore[arg-type]
     # The counter from 0 of a loop over range(n) is refused at once.
-    with pytest.raises(InputError, match=r"step=0 after 0 updates.*step \+ 1"):
+    with pytest.raises(InputError, match=r"more than 0, got 0.*step \+ 1"):
         CheckpointRecorder(plan_of(1), "run", tmp_path / "b").after_update(Counter(), step=0)
 
 
@@ -244,7 +244,7 @@ def test_contents(tmp_path: Path, contents: Any) -> None:
     full = contents == "full"
     assert (saved.optimizer_state_dict is not None) == full
     assert (saved.rng_state is not None) == full
-    with pytest.raises(InputError, match="contents must be"):
+    with pytest.raises(InputError, match="contents: expected"):
         CheckpointRecorder(plan_of(1), "run", tmp_path, contents="all")  # type: ignore[arg-type]
 
 
@@ -336,9 +336,9 @@ def test_only_rank_0_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ("options", "message"),
     [
         ({"experiment": "rum"}, "no experiment 'rum'; did you mean run"),
-        ({"plan": plan_of(1, 3, training_steps=2)}, "has 3, but the training ends after 2"),
+        ({"plan": plan_of(1, 3, training_steps=2)}, "contains 3, but the training has 2 updates"),
         ({"plan": "no-such.json"}, r"no-such\.json: cannot be read"),
-        ({"model_config": {"model": object()}}, "model_config must be JSON-able"),
+        ({"model_config": {"model": object()}}, "model_config: expected JSON types"),
     ],
 )
 def test_impossible_arguments(tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -351,12 +351,14 @@ def test_impossible_arguments(tmp_path: Path, options: dict[str, Any], message: 
 def test_another_runs_file_is_not_overwritten(tmp_path: Path) -> None:
     first = run(tmp_path, 0, 2, updates=2)
     before = step_file(tmp_path, 0).read_bytes()
-    with pytest.raises(InputError, match=rf"another run, '{first.run_id}'.*overwrite=True"):
+    with pytest.raises(InputError, match=rf"got '{first.run_id}'.*overwrite=True"):
         CheckpointRecorder(plan_of(0, 5), "run", tmp_path)
     assert step_file(tmp_path, 0).read_bytes() == before
     # Nor one that no recorder wrote.
     torch.save({"step": 2, "model_state_dict": Counter().state_dict()}, step_file(tmp_path, 2))
-    with pytest.raises(InputError, match=r"step_00002\.pt belongs to another run, that has no id"):
+    with pytest.raises(
+        InputError, match=r"step_00002\.pt: expected .* got a file without a run id"
+    ):
         CheckpointRecorder(plan_of(2), "run", tmp_path)
 
 
@@ -372,7 +374,7 @@ def test_overwriting_replaces_each_file_when_the_new_one_is_there(tmp_path: Path
 def test_two_formats_of_one_step_do_not_come_about(tmp_path: Path) -> None:
     first = run(tmp_path, 0, 2, updates=2)
     for options in ({"overwrite": True}, {"run_id": first.run_id}):
-        with pytest.raises(InputError, match=r"step_00000\.pt is there, and .*00000\.safetensors"):
+        with pytest.raises(InputError, match=r"step_00000\.pt exists, and .*00000\.safetensors"):
             CheckpointRecorder(plan_of(0), "run", tmp_path, contents="safetensors", **options)
 
 
@@ -418,7 +420,9 @@ def test_what_could_not_be_loaded_again_is_not_written(tmp_path: Path) -> None:
         def get_extra_state(self) -> object:
             return {"scale": 3}
 
-    with pytest.raises(InputError, match="dict under '_extra_state'"):
+    with pytest.raises(
+        InputError, match="'_extra_state' in the state dict: expected a tensor, got dict"
+    ):
         CheckpointRecorder(plan_of(1), "run", tmp_path).after_update(Extra())
 
 
@@ -435,5 +439,5 @@ def test_nothing_is_copied_between_planned_steps(
 def test_a_file_of_another_step_is_not_taken_for_this_one(tmp_path: Path) -> None:
     first = run(tmp_path, 0, 2, updates=2)
     step_file(tmp_path, 2).write_bytes(step_file(tmp_path, 0).read_bytes())
-    with pytest.raises(WrongStepError, match="contains step 0, but its name says 2"):
+    with pytest.raises(WrongStepError, match="expected step 2 by its name, got step 0"):
         CheckpointRecorder(plan_of(0, 2), "run", tmp_path, run_id=first.run_id)

@@ -47,7 +47,7 @@ def _distinct_steps(steps: list[int] | None) -> list[int] | None:
 def _distinct_names(runs: list[CaptureRun]) -> list[CaptureRun]:
     names = [run.name for run in runs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise ValueError(f"expected distinct names; {', '.join(twice)} appears twice")
+        raise ValueError(f"expected distinct names, got {', '.join(twice)} more than once")
     return runs
 
 
@@ -176,7 +176,10 @@ def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
         case "missing":
             return f"{field_text(detail['loc'])}: missing; it is required"
         case "value_error":
-            return f"{where}: {detail['ctx']['error']}; got {given}"
+            reason = str(detail["ctx"]["error"])
+            if isinstance(detail["input"], dict) or "got " in reason:
+                return f"{where}: {reason}"
+            return f"{where}: {reason}; got {given}"
         case "literal_error":
             return f"{where}: expected {detail['ctx']['expected']}, got {given}"
         case _:

@@ -35,8 +35,8 @@ def read_content(path: Path, *, trust_pickle: bool = False) -> dict[str, Any] | 
     """
     torch = require_torch()
     if not path.is_file():
-        kind = "a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: expected a checkpoint file, got {kind}")
+        kind = "is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {kind}; expected a checkpoint file")
     try:
         with path.open("rb") as file:
             zipped = file.read(4) == b"PK\x03\x04"

@@ -1,4 +1,4 @@
-"""The plan file: which training steps of which experiments are saved, and their phases."""
+"""The plan file: the steps at which experiments are saved, and the phases of these steps."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def _experiments(value: object) -> object:
     for name in value:
         if not isinstance(name, str) or name in {"", ".", ".."} or set(name) & {"/", "\\", "\0"}:
             raise ValueError(
-                f"expected names that a folder can have, for DIR/<experiment>/; {name!r} is not "
-                f"possible"
+                f"expected names that are possible for the folder DIR/<experiment>/, got {name!r}"
             )
     return value
 
@@ -259,6 +258,8 @@ def _problem(detail: ErrorDetails) -> str:
             return f"{where}: missing; it is required"
         case "value_error":
             reason = str(detail["ctx"]["error"])
+            if isinstance(detail["input"], dict) or "got " in reason:
+                return f"{where}: {reason}"
         case "model_type" | "dict_type":
             reason = "expected an object"
         case _:

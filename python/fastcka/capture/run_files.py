@@ -74,7 +74,7 @@ def read_file(
 
 def _check(run: CaptureRun, file: RunFile, path: Path, fields: Mapping[str, Any]) -> None:
     names = STEP_FIELDS if run.step_pattern is None else COUNT_FIELDS
-    origin = "its name" if run.step is None else "step"
+    origin = "its name" if run.step is None else "the key step"
     check_step(path, fields, file.step, names, origin)
 
 
