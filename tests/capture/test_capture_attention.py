@@ -222,5 +222,7 @@ def test_what_is_refused() -> None:
         capture_attention(Causal(), inputs(), "attn")
     x = inputs()
     x[4, 2] = np.nan
-    with pytest.raises(InputError, match="'attn' gave NaN or Inf among examples 3 to 5"):
+    with pytest.raises(
+        InputError, match="'attn': expected finite weights, got NaN or Inf among examples 3 to 5"
+    ):
         capture_attention(Causal(), x, batch_size=3)

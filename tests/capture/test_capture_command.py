@@ -460,11 +460,11 @@ def test_a_single_checkpoint(project: Path) -> None:
         ('step_pattern: "((a{900}){900})"', "repeats within repeats come to"),
         (
             'step_pattern: "(.*)"',
-            r"expected a group that matches only digits.*got '\w+.*'|in '.*digits",
+            r"a group that matches only digits.*got '\w+.*'",
         ),
         (
             r'step_pattern: "nothing(\\d+)"',
-            "expected a name that step_pattern .* got checkpoint_step_00000",
+            "step_pattern .* matches, got checkpoint_step_00000",
         ),
         ("strip: net", r"strip: .*list"),
         ("weights_key: ''", "weights_key: "),

@@ -289,5 +289,5 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"c\.pth: no weights; expected one of model\.safetensors"):
         load_state(path)
     (path / "model.safetensors").mkdir()
-    with pytest.raises(InputError, match=r"model\.safetensors is a folder; a checkpoint file was"):
+    with pytest.raises(InputError, match=r"model\.safetensors: is a folder; expected a checkpoint"):
         load_state(path)

@@ -129,7 +129,7 @@ def test_repeated_labels(x, y):
 
 def test_other_levels(x, y):
     one, other = pd.DataFrame(x, index=NAMES), pd.DataFrame(y, index=LABELS["two levels"])
-    with pytest.raises(InputError, match=r"row labels of 1 level and .* of 2 lev"):
+    with pytest.raises(InputError, match=r"row labels with 1 level and .* with 2 lev"):
         fastcka.cka(one, other)
 
 
