@@ -107,7 +107,7 @@ def test_labels_that_differ(x, y):
     with pytest.raises(InputError, match=re.escape(message)):
         fastcka.cka(one.iloc[5:], other.iloc[1:-5])
     with pytest.raises(
-        InputError, match=r"3 of the 30 labels of .*y\) are not in .*x\) \('img0' first\)"
+        InputError, match=r"3 of the 30 labels of .*y\) are not in .*x\) \(the first: 'img0'\)"
     ):
         fastcka.cka(one.iloc[3:], named(y))
     with pytest.raises(InputError, match=r"30 of the 30 .* \('0' first\)"):
