@@ -101,8 +101,9 @@ def test_an_array_without_labels_is_matched_by_position(x, y, moved):
 def test_labels_that_differ(x, y):
     one, other = pd.DataFrame(x, index=NAMES), pd.DataFrame(y, index=NAMES)
     message = (
-        "5 of the 25 labels of representation 0 (x) are not in representation 1 (y) (the first: 'img25') and "
-        "4 of the 24 labels of representation 1 (y) are not in representation 0 (x) (the first: 'img1')"
+        "5 of the 25 labels of representation 0 (x) are not in representation 1 (y) (the first: "
+        "'img25') and 4 of the 24 labels of representation 1 (y) are not in representation 0 (x) "
+        "(the first: 'img1')"
     )
     with pytest.raises(InputError, match=re.escape(message)):
         fastcka.cka(one.iloc[5:], other.iloc[1:-5])
@@ -110,7 +111,7 @@ def test_labels_that_differ(x, y):
         InputError, match=r"3 of the 30 labels of .*y\) are not in .*x\) \(the first: 'img0'\)"
     ):
         fastcka.cka(one.iloc[3:], named(y))
-    with pytest.raises(InputError, match=r"30 of the 30 .* \('0' first\)"):
+    with pytest.raises(InputError, match=r"30 of the 30 .* \(the first: '0'\)"):
         fastcka.cka(one.set_axis([str(i) for i in range(N)]), other.set_axis(range(1, N + 1)))
 
 
