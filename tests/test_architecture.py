@@ -24,6 +24,7 @@ LONGEST_FILE = 400
 # Package -> the packages of fastcka that it may import.
 BASE = {
     "arrays",
+    "digests",
     "errors",
     "files",
     "heatmap",
@@ -35,6 +36,7 @@ BASE = {
 BELOW = {
     "errors": set(),
     "arrays": {"errors"},
+    "digests": set(),
     "files": set(),
     "heatmap": {"errors"},
     "near_misses": set(),

@@ -32,7 +32,7 @@ def machine(tmp_path):
 
 
 def test_a_machine_without_limits(machine):
-    assert free_memory(machine({})) == FreeMemory(20_480_000_000, "of this machine")
+    assert free_memory(machine({})) == FreeMemory(20_480_000_000, "on this machine")
 
 
 V2 = {
@@ -57,7 +57,7 @@ def test_a_control_group_of_version_2(machine):
     }
     free = free_memory(machine(files))
     assert free.bytes == 8 * GB - 5 * GB + 2 * GB
-    assert str(free) == "5.0 GB are free (within memory.max of 8.0 GB of the control group)"
+    assert str(free) == "5.0 GB are free (within the control group's memory.max of 8.0 GB)"
 
 
 def test_the_limit_of_a_group_above_holds_too(machine):
@@ -125,21 +125,21 @@ def test_sizes_in_words(count, text):
 
 def test_what_does_not_fit_is_refused_with_figures_and_a_remedy(monkeypatch):
     monkeypatch.setattr(
-        "fastcka.memory.free_memory", lambda: FreeMemory(20_900_000_000, "of this machine")
+        "fastcka.memory.free_memory", lambda: FreeMemory(20_900_000_000, "on this machine")
     )
     require_memory(20_900_000_000, "it", "do less")
     with pytest.raises(OutOfMemoryError) as raised:
         require_memory(23_400_000_000, "it", "do less")
     assert str(raised.value) == (
-        "it needs 23.4 GB, 20.9 GB are free (of this machine): do less; "
-        "--no-memory-check (in Python fastcka.memory_check(False)) goes on all the same"
+        "it needs 23.4 GB, 20.9 GB are free (on this machine): do less; "
+        "--no-memory-check (in Python fastcka.memory_check(False)) skips this check"
     )
     with fastcka.memory_check(False), fastcka.memory_check(True):
         require_memory(23_400_000_000, "it", "do less")
 
 
 def test_compare_asks_before_it_computes(rng, monkeypatch):
-    monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(10**8, "of this machine"))
+    monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(10**8, "on this machine"))
     xs = [rng.standard_normal((3000, 600), dtype="float32") for _ in range(16)]
     # The centred copy alone is 115 MB.
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Every error that fastcka raises on purpose, and the warnings."""
+"""The errors that fastcka raises on purpose, and its warnings."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ class FastckaError(Exception):
 
 
 class InputError(FastckaError, ValueError):
-    """An argument is not what it must be; the message names it, what was expected and what came."""
+    """An argument is invalid; the message names it, what was expected and what was given."""
 
 
 class DeviceError(FastckaError, RuntimeError):
-    """A device was asked for that cannot be used here; the message says why."""
+    """The requested device cannot be used on this machine; the message gives the reason."""
 
 
 class InternalError(FastckaError, RuntimeError):
-    """A result that cannot be right: a fault of fastcka, never of the data."""
+    """A result cannot be right. The fault is in fastcka, never in the data."""
 
 
 class OutOfMemoryError(FastckaError, MemoryError):
-    """There is not enough memory; the message says what is needed, what is free, and what to do."""
+    """There is not enough memory; the message gives the bytes needed, those free and a remedy."""
 
 
 class MissingExtraError(FastckaError, ImportError):
-    """An optional library is needed; the message names it and the extra that installs it."""
+    """An optional library is not installed; the message names it and the extra that installs it."""
 
     @classmethod
     def of(cls, what: str, library: str, extra: str) -> MissingExtraError:
-        """Say that ``what`` needs ``library``, which comes with the extra."""
+        """Return the error for ``what``, which needs a library that an extra installs."""
         return cls(
             f"{what} needs {library}, which is not installed: install it, or fastcka with its "
             f"[{extra}] extra"
@@ -42,19 +42,19 @@ class NetworkError(FastckaError, RuntimeError):
 
 
 class StoreError(FastckaError):
-    """A representation store, or a file in it, is not what it must be."""
+    """A representation store, or a file in it, cannot be used."""
 
 
 class SweepError(FastckaError, ValueError):
-    """A sweep is ambiguous, empty or contradicts its store."""
+    """A sweep is ambiguous or empty, or it contradicts its store."""
 
 
 class SweepConfigError(SweepError):
-    """A sweep's YAML file or one of its fields is not what it must be."""
+    """A sweep's YAML file, or a field in it, is invalid."""
 
 
 class LedgerError(SweepError):
-    """A sweep's ledger, or the folder that holds it, cannot be used; the message says why."""
+    """A sweep's ledger, or its folder, cannot be used; the message gives the reason."""
 
 
 class BusyFolderError(LedgerError):
@@ -62,16 +62,16 @@ class BusyFolderError(LedgerError):
 
 
 class DamagedGroupError(LedgerError):
-    """The values of one group in a ledger do not agree with their checksum."""
+    """The values of a group in a ledger do not match their checksum."""
 
 
 class FailedGroupsError(SweepError):
-    """Some groups of a sweep could not be computed; the others were, and their results stand.
+    """Some groups of a sweep failed. The results of all other groups are written and valid.
 
     Attributes
     ----------
     result
-        The `fastcka.sweep.SweepResult` of the run; its `failed` says which, and why.
+        The `fastcka.sweep.SweepResult` of the run; `failed` lists the failed groups with reasons.
     """
 
     def __init__(self, message: str, result: Any) -> None:
@@ -80,7 +80,7 @@ class FailedGroupsError(SweepError):
 
 
 class DegenerateWarning(UserWarning):
-    """A similarity is undefined (a representation without variance, say) and given as NaN."""
+    """A similarity is undefined, for example without variance, and is returned as NaN."""
 
 
 class CheckpointWarning(UserWarning):
@@ -88,58 +88,58 @@ class CheckpointWarning(UserWarning):
 
 
 class UnknownKeyError(StoreError):
-    """A model, step, layer or array that the store or file does not hold."""
+    """The store or file does not contain the requested model, step, layer or array."""
 
 
 class KeyExistsError(StoreError):
-    """A model's step that the store already holds, and `overwrite` was not asked for."""
+    """The store already contains this model and step, and `overwrite` is False."""
 
 
 class CorruptFileError(StoreError):
-    """A file is damaged, cut off, or not laid out as its format says."""
+    """A file is damaged, cut off, or does not follow its format."""
 
 
 class UnsafeFileError(StoreError):
-    """A file asks for what a data file must not: links, other files, code, a flood of memory."""
+    """A file uses something unsafe: links, other files, code, or far too much memory."""
 
 
 class FormatVersionError(StoreError):
-    """A store or file was written in a version of the format that this fastcka cannot read."""
+    """A store or file has a format version that this fastcka cannot read."""
 
 
 class FilterError(InputError):
-    """An example filter cannot be read, names an unknown field, or takes too long."""
+    """An example filter is invalid, names an unknown field, or takes too long."""
 
 
 class WrongStepError(InputError):
-    """A checkpoint contains another step than its name says.
+    """The step in a checkpoint differs from the step in its name.
 
     Attributes
     ----------
-    found
+    step
         The step in the file.
     """
 
-    def __init__(self, message: str, found: int) -> None:
+    def __init__(self, message: str, step: int) -> None:
         super().__init__(message)
-        self.found = found
+        self.step = step
 
 
 class ModelsFileError(InputError):
-    """A models.yaml, or an entry in it, is not what it must be."""
+    """A models.yaml, or an entry in it, is invalid."""
 
 
 class PairConfigError(InputError):
-    """The configuration of a pair, or a key in it, is not what it must be."""
+    """The configuration of a pair, or a key in it, is invalid."""
 
 
 class ImportRefusedError(InputError):
-    """A layer or step of a tree cannot be imported as it is.
+    """A layer or step of a tree cannot be imported.
 
     Attributes
     ----------
     reason
-        A few words, the same for all refusals of a kind, to count them by.
+        A few words that are the same for all refusals of one kind, so that they can be counted.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

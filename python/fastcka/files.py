@@ -1,4 +1,4 @@
-"""Files that are whole or absent, even after kill -9 or a power cut."""
+"""Writing files so that they are complete or absent, even after kill -9 or a power cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: What the names of unfinished files begin with; a killed process leaves such files behind.
+#: Prefix of the names of unfinished files. A killed process leaves such files behind.
 TEMPORARY_PREFIX: Final = ".tmp-"
 
 
@@ -23,54 +23,54 @@ _NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 class UnsyncedError(OSError):
     """A file is complete under its name, but the disk did not confirm its folder.
 
-    Readers see the file; a power cut may lose it.
+    Readers see the file. A power cut may lose it.
     """
 
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; on success it takes its place, all or nothing.
+    """Yield a temporary path in the same folder; on success, rename it to ``path`` atomically.
 
-    Data, then name, then folder are brought to the disk: after a crash the old file stands there or
-    the new one. If the body raises, ``path`` is as it was.
+    The data are synced to the disk first, then the name, then the folder. After a crash, ``path``
+    is either the old file or the new one. If the body raises, ``path`` does not change.
 
     Raises
     ------
     UnsyncedError
-        The new file has its name, but its folder could not be brought to the disk.
+        The new file has its name, but its folder could not be synced to the disk.
     """
-    with _file_beside(path, lambda beside: os.replace(beside, path)) as beside:
-        yield beside
+    with _temporary_file(path, lambda temporary: os.replace(temporary, path)) as temporary:
+        yield temporary
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Like `replaced_file`, but never replace a file: of several writers at once, one succeeds.
+    """Like `replaced_file`, but never replace a file. Of several writers at once, one succeeds.
 
     Raises
     ------
     FileExistsError
-        ``path`` exists; or, where the file system has no hard links, the file that ``filename``
-        names, which each writer makes while it gives its file the name.
+        ``path`` exists. On a file system without hard links, also if another writer's claim file
+        exists; the error's ``filename`` names it.
     UnsyncedError
         As for `replaced_file`.
     """
-    with _file_beside(path, lambda beside: _name_without_replacing(beside, path)) as beside:
-        yield beside
+    with _temporary_file(path, lambda temporary: _link(temporary, path)) as temporary:
+        yield temporary
 
 
 @contextmanager
-def _file_beside(path: Path, give_name: Callable[[Path], None]) -> Iterator[Path]:
-    # Random, not from the process: two machines on one file system may share process numbers. Not
-    # tempfile.mkstemp: its mode 0600 would stay with the file. The suffix stays, for writers that
-    # go by it.
-    beside = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{path.name}")
+def _temporary_file(path: Path, give_name: Callable[[Path], None]) -> Iterator[Path]:
+    # The name is random and not a process number, which two machines on one file system may share.
+    # tempfile.mkstemp is no choice: its mode 0600 would stay with the file. The suffix is kept for
+    # writers that choose the format by it.
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{path.name}")
     try:
-        yield beside
-        _sync(beside)
-        give_name(beside)
+        yield temporary
+        _sync(temporary)
+        give_name(temporary)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     try:
         _sync_folder(path.parent)
     except OSError as error:
@@ -80,36 +80,36 @@ def _file_beside(path: Path, give_name: Callable[[Path], None]) -> Iterator[Path
         raise UnsyncedError(error.errno, message, str(path)) from error
 
 
-def _name_without_replacing(beside: Path, path: Path) -> None:
+def _link(temporary: Path, path: Path) -> None:
     try:
-        os.link(beside, path)
+        os.link(temporary, path)
     except FileExistsError:
-        if not os.path.samestat(beside.lstat(), path.lstat()):
+        if not os.path.samestat(temporary.lstat(), path.lstat()):
             raise
-        # NFS may repeat a request that succeeded, and then says that the link exists.
+        # NFS may repeat a request that succeeded, and then report that the link exists.
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        _rename_alone(beside, path)
+        _rename_with_claim(temporary, path)
 
 
-def _rename_alone(beside: Path, path: Path) -> None:
-    """Rename unless the name is taken; a third file, which one writer alone can make, keeps order.
+def _rename_with_claim(temporary: Path, path: Path) -> None:
+    """Rename unless ``path`` exists. A claim file, which only one writer can create, is the lock.
 
-    For file systems without hard links: FAT, and many that are mounted from a cloud.
+    This is for file systems without hard links: FAT, and many cloud mounts.
     """
     claim = path.with_name(f"{TEMPORARY_PREFIX}claim-{path.name}")
     os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     try:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        beside.rename(path)
+        temporary.rename(path)
     finally:
         claim.unlink()
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder (its parent exists) and bring its name to the disk; one there is left alone."""
+    """Create a folder in an existing parent and sync its name to the disk, unless it exists."""
     try:
         path.mkdir()
     except FileExistsError:
@@ -117,13 +117,13 @@ def make_folder(path: Path) -> None:
     try:
         _sync_folder(path.parent)
     except OSError:
-        with suppress(OSError):  # else a second try would take it for one that is on the disk
+        with suppress(OSError):  # otherwise a second attempt would assume that it is on the disk
             path.rmdir()
         raise
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this name is unfinished."""
+    """Whether this is the name of an unfinished file."""
     return name.startswith(TEMPORARY_PREFIX)
 
 
@@ -139,5 +139,5 @@ def _sync_folder(path: Path) -> None:
     try:
         _sync(path)
     except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:  # some file systems sync files alone
+        if error.errno not in _NO_FOLDER_SYNC:  # some file systems can only sync files
             raise

@@ -1,8 +1,8 @@
-"""How much memory this process may still take, and whether that is enough.
+"""How much memory this process may still allocate, and whether that is enough.
 
-A process that takes more than there is ends without a word: Linux kills it. So what is large is
-predicted and held against what is free. Files that are mapped into memory do not count as needed:
-the system gives their pages back when it must.
+Linux kills a process that uses too much memory, without a message. Therefore fastcka predicts large
+allocations and compares them with the free memory. Memory-mapped files do not count as needed: the
+system can reclaim their pages.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from fastcka.errors import OutOfMemoryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NO_CHECK = "--no-memory-check (in Python fastcka.memory_check(False)) goes on all the same"
+NO_CHECK = "--no-memory-check (in Python fastcka.memory_check(False)) skips this check"
 
 UNCHECKED_BYTES = 64 << 20
-"""Less than this is not worth the time of asking what is free."""
+"""Smaller requests are not checked: finding the free memory would take longer than it saves."""
 
 _checked: ContextVar[bool] = ContextVar("checked", default=True)
 
 
 @dataclass(frozen=True, order=True)
 class FreeMemory:
-    """Bytes that this process may still take, and what limits them."""
+    """The bytes that this process may still allocate, and what limits them."""
 
     bytes: int
     limit: str
@@ -39,21 +39,24 @@ class FreeMemory:
 
 
 def free_memory(root: Path = Path("/")) -> FreeMemory:
-    """Return the smallest of what the machine, the control groups and ``ulimit`` leave.
+    """Return the free memory under the tightest limit: machine, control groups or ``ulimit``.
 
-    The page cache counts as free, swap does not. Limits that cannot be read are left out.
+    The page cache counts as free; swap does not. Limits that cannot be read are ignored.
 
     Parameters
     ----------
     root
-        The folder that holds ``proc``.
+        The folder that contains ``proc``.
     """
     return min(_limits(root / "proc"), default=FreeMemory(1 << 62, "no limit is known"))
 
 
 @contextmanager
 def memory_check(wanted: bool) -> Iterator[None]:
-    """Refuse in this block what needs more memory than is free, as always, or do not.
+    """Turn the memory check off, or leave it on, within a ``with`` block.
+
+    The check is on by default: work that needs more memory than is free raises `OutOfMemoryError`
+    before it starts.
 
     >>> import fastcka
     >>> with fastcka.memory_check(False):
@@ -62,7 +65,7 @@ def memory_check(wanted: bool) -> Iterator[None]:
     Parameters
     ----------
     wanted
-        Whether to refuse. A block inside one that does not refuse does not either.
+        Whether to check. A block inside one with False does not check either.
     """
     token = _checked.set(wanted and _checked.get())
     try:
@@ -72,12 +75,12 @@ def memory_check(wanted: bool) -> Iterator[None]:
 
 
 def require_memory(needed: int, what: str, remedy: str) -> None:
-    """Make sure that so many bytes are free, unless `memory_check` is off.
+    """Check that ``needed`` bytes are free, unless `memory_check` is off.
 
     Raises
     ------
     OutOfMemoryError
-        "``what`` needs 23.4 GB, 20.9 GB are free", and the remedy.
+        If they are not. The message is "``what`` needs 23.4 GB, 20.9 GB are free", and the remedy.
     """
     if needed < UNCHECKED_BYTES or not _checked.get():
         return
@@ -87,7 +90,7 @@ def require_memory(needed: int, what: str, remedy: str) -> None:
 
 
 def size_text(count: int) -> str:
-    """Return a number of bytes in words."""
+    """Return a number of bytes as text, such as "23.4 GB"."""
     if count < 1e6:
         return f"{count / 1e3:,.1f} kB"
     return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"
@@ -96,7 +99,7 @@ def size_text(count: int) -> str:
 def _limits(proc: Path) -> Iterator[FreeMemory]:
     available = _figures(proc / "meminfo").get("MemAvailable")
     if available is not None:
-        yield FreeMemory(available * 1024, "of this machine")
+        yield FreeMemory(available * 1024, "on this machine")
     for folder in _control_groups(proc):
         yield from _left_in(folder)
     status = _figures(proc / "self" / "status")
@@ -111,7 +114,7 @@ def _limits(proc: Path) -> Iterator[FreeMemory]:
 
 
 def _left_in(folder: Path) -> Iterator[FreeMemory]:
-    """Yield what a control group's limit leaves, of version 2 or 1; nothing without a limit."""
+    """Yield the bytes left under a control group's limit, version 2 or 1, if it has one."""
     for limit, usage, prefix in (
         ("memory.max", "memory.current", ""),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
@@ -120,16 +123,16 @@ def _left_in(folder: Path) -> Iterator[FreeMemory]:
         if most is None or used is None:
             continue
         counts = _figures(folder / "memory.stat")
-        # What the kernel takes back before it kills: file pages; not those of shared memory.
+        # Before it kills a process, the kernel reclaims file pages, but not shared memory.
         cache = sum(
             counts.get(f"{prefix}{name}", 0) for name in ("active_file", "inactive_file")
         ) + counts.get("slab_reclaimable", 0)
         left = max(most - used + min(cache, used), 0)
-        yield FreeMemory(left, f"within {limit} of {size_text(most)} of the control group")
+        yield FreeMemory(left, f"within the control group's {limit} of {size_text(most)}")
 
 
 def _control_groups(proc: Path) -> Iterator[Path]:
-    """Yield the folders of this process's control groups for memory, and of those above them."""
+    """Yield the folders of this process's memory control groups and of their parents."""
     paths: dict[str, str] = {}  # type of the file system -> path of the control group
     for line in _lines(proc / "self" / "cgroup"):
         _, controllers, path = line.split(":", 2)
@@ -144,7 +147,7 @@ def _control_groups(proc: Path) -> Iterator[Path]:
             continue
         top, mounted = (_unescaped(field) for field in before.split(" ")[3:5])
         point = proc.parent / mounted.lstrip("/")
-        # In a container, what is mounted may be the control group itself.
+        # In a container, the mount may be the control group itself.
         inside = Path(paths[kind])
         below = inside.relative_to(top).parts if inside.is_relative_to(top) else ()
         if ".." in below:
@@ -165,9 +168,9 @@ def _lines(path: Path) -> list[str]:
 
 
 def _figures(path: Path) -> dict[str, int]:
-    """Return the numbers of a file with a name and a number in each line."""
+    """Return name -> number from a file with a name and a number in each line."""
     words = (line.replace(":", " ").split() for line in _lines(path))
-    return {found[0]: int(found[1]) for found in words if len(found) > 1 and found[1].isdecimal()}
+    return {line[0]: int(line[1]) for line in words if len(line) > 1 and line[1].isdecimal()}
 
 
 def _number(path: Path) -> int | None:

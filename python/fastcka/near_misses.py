@@ -1,4 +1,4 @@
-"""What a misspelt name may have meant."""
+"""Suggestions for a misspelt name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def near_misses(name: str, known: Sequence[str], *, heading: str = "allowed") -> str:
     """Return "; did you mean x? (allowed: x, ...)" for a misspelt ``name``.
 
-    Quotes around names are shown, and do not make two names alike.
+    Double quotes around names are shown but ignored when names are compared.
     """
     bare = {text.strip('"'): text for text in known}
     close = [bare[text] for text in difflib.get_close_matches(name.strip('"'), bare, n=2)]

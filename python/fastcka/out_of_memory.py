@@ -1,7 +1,8 @@
-"""One error for every way in which libraries say that memory is not to be had.
+"""One error for all the ways in which libraries report a lack of memory.
 
-NumPy, Python and pybind11 (``std::bad_alloc``) raise a MemoryError, torch and the start of a thread
-a RuntimeError, the system ENOMEM, and the loader of a compiled library an ImportError.
+NumPy, Python and pybind11 (``std::bad_alloc``) raise MemoryError. PyTorch and the start of a thread
+raise RuntimeError, system calls an OSError with ENOMEM, and the loader of a compiled library
+ImportError.
 """
 
 from __future__ import annotations
@@ -19,17 +20,15 @@ from fastcka.memory import free_memory, size_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REMEDY = "work on less data at once, end other programs, or raise the limit"
+REMEDY = "use less data at once, close other programs, or raise the limit"
 THREAD_BYTES = 16 << 20
-"""What must be free before a thread is started: its stack, and the first that it allocates.
+"""Bytes that must be free before a thread starts: its stack and its first allocations.
 
-Without it the C library ends the process ("cannot allocate memory for thread-local data"), and
-`threading.Thread.start` waits for ever.
+With less, the C library ends the process ("cannot allocate memory for thread-local data"), or
+`threading.Thread.start` waits forever.
 """
 
-CAPTURE_REMEDY = (
-    "a smaller batch_size, fewer layers or examples at once, or a pooled output needs less"
-)
+CAPTURE_REMEDY = "use a smaller batch_size, fewer layers or examples at once, or pool the outputs"
 
 _NO_THREAD = re.compile(r"can't start new thread|could not start \d+ threads")
 _NO_MEMORY = re.compile(
@@ -46,9 +45,9 @@ def named_shortage(what: str, remedy: str = REMEDY) -> Iterator[None]:
     Parameters
     ----------
     what
-        What was being done, for the message.
+        The work in the block, for the message.
     remedy
-        What may help.
+        What the user can do, for the message.
     """
     try:
         yield
@@ -58,35 +57,35 @@ def named_shortage(what: str, remedy: str = REMEDY) -> Iterator[None]:
 
 
 def raise_if_shortage(error: BaseException, what: str, remedy: str = REMEDY) -> None:
-    """Raise `OutOfMemoryError` if ``error`` means a lack of memory and is not named yet."""
+    """Raise `OutOfMemoryError` if ``error``, of another class, means a lack of memory."""
     reason = shortage_reason(error)
     if reason is None:
         return
-    # The frames of the error hold on to arrays, whose memory is wanted.
+    # The frames of the error keep arrays alive, and their memory is needed.
     raise shortage(what, reason, remedy) from error.with_traceback(None)
 
 
 def shortage(what: str, reason: str, remedy: str = REMEDY) -> OutOfMemoryError:
     """Return the error for ``what``, which failed for this reason."""
-    told = f" ({reason})" if reason else ""
+    cause = f" ({reason})" if reason else ""
     now = ""
     if "CUDA" not in reason:  # the memory of a device
-        with suppress(MemoryError):  # there may be none left to ask with
+        with suppress(MemoryError):  # finding the free memory needs memory too
             free = free_memory()
             now = f"; {size_text(free.bytes)} are free now ({free.limit})"
-    return OutOfMemoryError(f"{what}: not enough memory{told}{now}: {remedy}")
+    return OutOfMemoryError(f"{what}: not enough memory{cause}{now}: {remedy}")
 
 
 def require_room(count: int, what: str, remedy: str = REMEDY) -> None:
-    """Make sure that the system gives this process so many bytes now.
+    """Check that the system can map ``count`` bytes into this process now.
 
-    For libraries that crash or mislead where an allocation fails, as HDF5 does. It finds limits of
-    the address space, not what the machine has left.
+    This protects libraries, such as HDF5, that crash or report a wrong cause when an allocation
+    fails. The check detects limits of the address space, not the free memory of the machine.
 
     Raises
     ------
     OutOfMemoryError
-        It does not.
+        If the system cannot.
     """
     try:
         mmap.mmap(-1, max(count, 1)).close()
@@ -95,15 +94,15 @@ def require_room(count: int, what: str, remedy: str = REMEDY) -> None:
 
 
 def start_thread(thread: threading.Thread, what: str) -> None:
-    """Start a thread where there is room for it; `OutOfMemoryError` where there is none."""
+    """Start a thread; raise `OutOfMemoryError` if there is no room for its stack."""
     require_room(THREAD_BYTES, what)
     thread.start()
 
 
 def shortage_reason(error: BaseException) -> str | None:
-    """Return what an error says of the memory that it lacks; None if it means something else."""
+    """Return the first line of an error that means a lack of memory; None for any other error."""
     text = str(error).strip().partition("\n")[0]
-    if isinstance(error, MissingExtraError):  # a library may be there, but not find room
+    if isinstance(error, MissingExtraError):  # an installed library may find no room to load
         return None if error.__cause__ is None else shortage_reason(error.__cause__)
     if isinstance(error, FastckaError):
         return None

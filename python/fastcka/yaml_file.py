@@ -1,4 +1,4 @@
-"""A YAML file read strictly (one mapping, no aliases, no duplicate keys), and one written."""
+"""Reading YAML strictly (one mapping, no aliases, no duplicate keys), and writing it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from fastcka.errors import FastckaError
 
 MAX_BYTES = 1 << 20
-"""What a person writes is pages of text; a file over 1 MiB is a wrong path or an attack."""
+"""People write a few pages of YAML. A file over 1 MiB is a wrong path or an attack."""
 
 FieldPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """The mapping of a YAML file, and for every unquoted scalar the text that stood in the file.
+    """The mapping in a YAML file, and the original text of each unquoted scalar.
 
-    The text matters for messages: YAML 1.1 reads ``no`` as false, ``0123`` as 83 and ``1e-3`` as
-    text, and a person who wrote ``no`` does not recognise "came False".
+    Messages need the text: YAML 1.1 reads ``no`` as false, ``0123`` as 83 and ``1e-3`` as text, and
+    a person who wrote ``no`` does not recognise "got False".
     """
 
     data: dict[str, Any]
@@ -32,11 +32,11 @@ class YamlDocument:
 
 
 class _RefusedError(ValueError):
-    """Something in the text is not allowed; the message does not name the file yet."""
+    """The text contains something that is not allowed. The message does not name the file yet."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """The safe loader, without anchors and aliases (which make exponential documents possible)."""
+    """The safe loader without anchors and aliases, which allow documents of exponential size."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -51,13 +51,13 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path, *, error: type[FastckaError]) -> YamlDocument:
-    """Read ``path``, a YAML file that holds one mapping with text keys.
+    """Read a YAML file that contains one mapping with text keys.
 
     Raises
     ------
     FastckaError
-        Of the class ``error``: the file cannot be read, is over 1 MiB, is not UTF-8 or not YAML, or
-        holds an anchor, an alias, a duplicate key, a key that is not text, or no mapping. The
+        An ``error``, if the file cannot be read, is over 1 MiB, is not UTF-8 or not YAML, contains
+        an anchor, an alias, a duplicate key or a key that is not text, or is not a mapping. The
         message names the file.
     """
     try:
@@ -66,13 +66,15 @@ def read_yaml(path: Path, *, error: type[FastckaError]) -> YamlDocument:
     except OSError as cause:
         raise error(f"{path}: cannot be read: {cause.strerror}") from cause
     if len(raw) > MAX_BYTES:
-        raise error(f"{path}: larger than {MAX_BYTES} bytes: not a file that a person wrote")
+        raise error(f"{path}: expected at most {MAX_BYTES} bytes, got more; check the path")
     try:
         return _parse(raw.decode("utf-8"))
     except _RefusedError as cause:
         raise error(f"{path}: {cause}") from None
     except UnicodeDecodeError as cause:
-        raise error(f"{path}: not UTF-8 text (byte {cause.start})") from cause
+        raise error(
+            f"{path}: not UTF-8 text (byte {cause.start}); save the file as UTF-8"
+        ) from cause
     except RecursionError:
         raise error(f"{path}: nested too deeply") from None
     except (yaml.YAMLError, ValueError) as cause:  # 2024-13-45, which YAML takes for a date
@@ -80,13 +82,13 @@ def read_yaml(path: Path, *, error: type[FastckaError]) -> YamlDocument:
 
 
 def yaml_text(data: Mapping[str, Any]) -> str:
-    """Return a mapping as YAML, in its order: a line for each scalar and for each list."""
-    # Paths and patterns are long; folded over lines they would be hard to search for.
+    """Return a mapping as YAML, in its order, with one line for each scalar and each list."""
+    # Long paths and patterns are not wrapped, so that a text search finds them.
     return yaml.dump(dict(data), Dumper=_Writer, sort_keys=False, allow_unicode=True, width=10**6)
 
 
 class _Writer(yaml.SafeDumper):
-    """The safe dumper, with lists in brackets."""
+    """The safe dumper, which writes lists in brackets."""
 
 
 _Writer.add_representer(
@@ -104,7 +106,7 @@ def _parse(text: str) -> YamlDocument:
         if not isinstance(node, yaml.MappingNode):
             kind = "a list" if isinstance(node, yaml.SequenceNode) else "one value"
             what = kind if node is not None else "an empty file"
-            raise _RefusedError(f"expected a mapping (field: value lines), came {what}")
+            raise _RefusedError(f"expected a mapping (field: value lines), got {what}")
         written: dict[FieldPath, str] = {}
         _inspect(loader, node, (), written)
         data: dict[str, Any] = loader.construct_document(node)
@@ -116,7 +118,7 @@ def _parse(text: str) -> YamlDocument:
 def _inspect(
     loader: _StrictLoader, node: yaml.Node, path: FieldPath, written: dict[FieldPath, str]
 ) -> None:
-    """Refuse duplicate and non-text keys below ``node``; note the text of its plain scalars."""
+    """Refuse duplicate and non-text keys below ``node``; record the text of unquoted scalars."""
     if isinstance(node, yaml.ScalarNode):
         if node.style is None:
             written[path] = node.value
@@ -129,13 +131,15 @@ def _inspect(
             line = key_node.start_mark.line + 1
             where = f"{field_text(path)}: " if path else ""
             if key_node.tag == "tag:yaml.org,2002:merge":
-                raise _RefusedError(f"line {line}: {where}`<<` is not allowed; write it out")
+                raise _RefusedError(
+                    f"line {line}: {where}`<<` is not allowed; write the fields out"
+                )
             key = loader.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                came = describe(key, getattr(key_node, "value", None))
-                raise _RefusedError(f"line {line}: {where}a key must be text, came {came}")
+                given = describe(key, getattr(key_node, "value", None))
+                raise _RefusedError(f"line {line}: {where}expected text as a key, got {given}")
             if key in seen:
-                raise _RefusedError(f"line {line}: {where}the key '{key}' stands twice")
+                raise _RefusedError(f"line {line}: {where}the key '{key}' appears twice")
             seen.add(key)
             _inspect(loader, child, (*path, key), written)
 
@@ -152,7 +156,7 @@ def field_text(path: FieldPath) -> str:
 
 
 def describe(value: object, written: str | None = None) -> str:
-    """Return ``value`` for a message, with what YAML made of the text where the two differ."""
+    """Describe ``value`` for a message. Where YAML reads the text unexpectedly, explain how."""
     if isinstance(value, bool):
         plain = "true" if value else "false"
         if written is not None and written.lower() != plain:

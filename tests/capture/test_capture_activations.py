@@ -150,7 +150,7 @@ def test_unknown_layer_names_near_misses_and_what_exists() -> None:
 def test_module_that_stands_in_two_places_has_two_names() -> None:
     model = nn.Sequential(nn.Identity())
     model.add_module("again", model[0])
-    with pytest.raises(InputError, match="'again' was called 2 times"):
+    with pytest.raises(InputError, match=r"'again': expected one call .* got 2"):
         capture_activations(model, torch.ones(1, 1), ["again"])
 
 
@@ -163,7 +163,7 @@ def test_module_called_twice_is_refused() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.relu(self.relu(x))
 
-    with pytest.raises(InputError, match="'relu' was called 2 times"):
+    with pytest.raises(InputError, match=r"'relu': expected one call .* got 2"):
         capture_activations(Twice(), torch.ones(4, 1), ["relu"], batch_size=2)
 
 
@@ -201,7 +201,9 @@ def test_first_axis_must_be_the_examples() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.transpose(0, 1)
 
-    with pytest.raises(InputError, match=r"'0' gave a tensor of shape \(2, 3\).*3 examples"):
+    with pytest.raises(
+        InputError, match=r"'0': expected 3 examples on the first axis .* got the shape \(2, 3\)"
+    ):
         capture_activations(nn.Sequential(Transposed()), torch.ones(3, 2), ["0"])
 
 
@@ -210,7 +212,9 @@ def test_number_of_features_must_be_constant() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x[:, : 1 + int(x.max())]
 
-    with pytest.raises(InputError, match="'0' gave 2 features for example 1 and 1 for example 0"):
+    with pytest.raises(
+        InputError, match=r"'0': .* number of features, got 2 for example 1 and 1 for example 0"
+    ):
         capture_activations(
             nn.Sequential(Trimmed()), torch.tensor([[0.0, 0], [1, 0]]), ["0"], batch_size=1
         )
@@ -219,12 +223,12 @@ def test_number_of_features_must_be_constant() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([1.0], ["0"]), "inputs must be"),
-        ((np.float32(1), ["0"]), "inputs must be"),
+        (([1.0], ["0"]), "inputs: expected"),
+        ((np.float32(1), ["0"]), "inputs: expected"),
         ((torch.tensor(1.0), ["0"]), "at least one example"),
         ((torch.ones(0, 2), ["0"]), "at least one example"),
-        ((torch.ones(1, 2), "0"), "layers must be"),
-        ((torch.ones(1, 2), []), "layers must be"),
+        ((torch.ones(1, 2), "0"), "layers: expected"),
+        ((torch.ones(1, 2), []), "layers: expected"),
         ((torch.ones(1, 2), ["0", "0"]), "twice"),
         ((torch.ones(1, 2), [""]), "no module ''"),
     ],

@@ -214,13 +214,15 @@ def test_sequence_first_attention_has_examples_first_in_its_weights() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(InputError, match=r"attention has no module that fits '\*\*'.*: none"):
+    with pytest.raises(InputError, match=r"attention has no module that matches '\*\*'.*: none"):
         capture_attention(nn.Sequential(nn.Linear(D, D)), inputs())
     with pytest.raises(InputError, match=r"no module 'spare'.*attn"):
         capture_attention(Causal(), inputs(), ["spare"])  # there, but never called
-    with pytest.raises(InputError, match="layers must be"):
+    with pytest.raises(InputError, match="layers: expected"):
         capture_attention(Causal(), inputs(), "attn")
     x = inputs()
     x[4, 2] = np.nan
-    with pytest.raises(InputError, match="'attn' gave NaN or Inf among examples 3 to 5"):
+    with pytest.raises(
+        InputError, match="'attn': expected finite weights, got NaN or Inf among examples 3 to 5"
+    ):
         capture_attention(Causal(), x, batch_size=3)

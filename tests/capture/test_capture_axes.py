@@ -94,12 +94,12 @@ class TurnedSource(nn.Module):
 
 def test_the_error_names_the_axis_and_the_option() -> None:
     message = (
-        r"layer 'inner' gave a tensor of shape \(3, 5, 6\) for a batch of 5 examples.*"
+        r"layer 'inner': expected 5 examples .* got the shape \(3, 5, 6\).*"
         r"Axis 1 has 5 entries.*batch_axis=\{'inner': 1\}"
     )
     with pytest.raises(InputError, match=message):
         capture_activations(Turns(nn.GRU(D, 6)), X, ["inner"])
-    with pytest.raises(InputError, match=r"third axis must be the examples.*Axis 1 has 5"):
+    with pytest.raises(InputError, match=r"5 examples on the third axis.*Axis 1 has 5"):
         capture_activations(Turns(nn.GRU(D, 6)), X, ["inner"], batch_axis=2)
     states = Turns(nn.GRU(D, 6, num_layers=2))
     with pytest.raises(InputError, match=r"\(2, 5, 6\).*batch_axis=\{'inner.output\[1\]': 1"):
@@ -110,7 +110,7 @@ def test_as_many_tokens_as_examples_are_told_apart_by_the_option() -> None:
     torch.manual_seed(3)
     x = torch.randn(3, 3, D)
     inner = nn.GRU(D, 6, num_layers=2)
-    with pytest.raises(InputError, match=r"look the same.*batch_axis=\{'inner': 0\}"):
+    with pytest.raises(InputError, match=r"cannot be distinguished.*batch_axis=\{'inner': 0\}"):
         capture_activations(Turns(inner), x, ["inner"])
     got = capture_activations(Turns(inner), x, ["inner"], batch_axis=1)["inner"]
     np.testing.assert_allclose(got, turned(inner)(x)[0].detach().reshape(3, -1), atol=1e-6)
@@ -131,7 +131,7 @@ def test_examples_first_given_to_a_sequence_first_network() -> None:
         (-1, "batch_axis: expected an axis, 0 or more, got -1"),
         (True, "batch_axis: expected an axis, 0 or more, got True"),
         ({"inner": "1"}, "batch_axis: expected an axis, 0 or more, got '1'"),
-        ({"iner": 1}, r"batch_axis: 'iner' fits none of the layers; did you mean inner\?"),
+        ({"iner": 1}, r"batch_axis: 'iner' matches none of the layers; did you mean inner\?"),
     ],
 )
 def test_wrong_axes_of_layers(axis: Any, message: str) -> None:

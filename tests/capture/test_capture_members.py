@@ -115,7 +115,7 @@ def test_a_named_member(make: Any, layer: str, factor: float) -> None:
             pyramid,
             "inner",
             r"'inner' returned several tensors.*: 'inner\.output\.features\[0\]' \(float32, "
-            r"\(2, 3\)\), 'inner\.output\.features\[1\]\[0\]' \(float32, \(2, 3\)\)\. Write one",
+            r"\(2, 3\)\), 'inner\.output\.features\[1\]\[0\]' \(float32, \(2, 3\)\)\. In layers",
         ),
         (
             state_first,
@@ -124,10 +124,18 @@ def test_a_named_member(make: Any, layer: str, factor: float) -> None:
         ),
         (state_first, "inner.output[0]", r"layer 'inner\.output\[0\]' returned several"),
         (state_first, "inner.output[2]", r"'inner\.output' has no member '\[2\]'.*with \[0\]"),
-        (pyramid, "inner.output.feature", r"no member '\.feature'; it is dict with \.mask, \.feat"),
-        (lambda x: x, "inner.output[0]", r"'inner\.output' has no member.*it is float32, \(2, 3\)"),
+        (
+            pyramid,
+            "inner.output.feature",
+            r"no member '\.feature'; its type is dict with \.mask, \.feat",
+        ),
+        (
+            lambda x: x,
+            "inner.output[0]",
+            r"'inner\.output' has no member.*its type is float32, \(2, 3\)",
+        ),
         (lambda x: x > 0, "inner", r"returned 'inner\.output' \(bool.*expected a tensor of float"),
-        (lambda x: (x > 0, x.int()), "inner", r"\[0\]' \(bool.*\[1\]' \(int32.*never taken"),
+        (lambda x: (x > 0, x.int()), "inner", r"\[0\]' \(bool.*\[1\]' \(int32.*never used"),
         (pyramid, "inner.output.mask", r"'inner\.output\.mask' returned.*bool"),
         (lambda x: None, "inner", "returned NoneType; expected a tensor"),
         (lambda x: (x * 1j, x), "inner", r"several.*complex64"),
@@ -222,7 +230,7 @@ def test_members_of_the_input() -> None:
     got = capture_activations(Gives(), X, names, side="input")
     np.testing.assert_array_equal(got["inner.input[1]"], 2 * X)
     np.testing.assert_array_equal(got["inner.input.memory"], 3 * X)
-    with pytest.raises(InputError, match=r"was given several.*'inner\.input\[1\]'.*input\.memory'"):
+    with pytest.raises(InputError, match=r"received several.*'inner\.input\[1\]'.*input\.memory'"):
         capture_activations(Gives(), X, ["inner"], side="input")
     with pytest.raises(InputError, match=r"'inner\.input\[1\]' names the input.*side='input'"):
         capture_activations(Gives(), X, ["inner.input[1]"])

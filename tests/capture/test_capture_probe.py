@@ -18,20 +18,23 @@ X = np.arange(6.0).reshape(3, 2)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"inputs": {}}, "mapping is empty"),
-        ({"inputs": {"a": [1]}}, "a must be a torch tensor or a numpy array, not list"),
-        ({"inputs": {"a": X, "b": X[:2]}}, r"differ in their number.*'a': 3, 'b': 2"),
+        ({"inputs": {}}, "got an empty mapping"),
+        ({"inputs": {"a": [1]}}, "a: expected a torch tensor or a numpy array, got list"),
+        (
+            {"inputs": {"a": X, "b": X[:2]}},
+            r"expected equal numbers of examples, got .*'a': 3, 'b': 2",
+        ),
         ({"inputs": X, "ids": ["a", "b"]}, "ids: expected 3 ids.*got 2"),
         ({"inputs": X, "ids": ["a", "b", "a"]}, "ids: 'a' is at 0 and at 2"),
         ({"inputs": X, "ids": [1, "1", 2]}, r"ids: .* integers \(1 at 0\) and text \('1' at 1\)"),
         ({"inputs": X, "columns": {"digit": [1]}}, r"columns\['digit'\]: expected 3 values.*got 1"),
         ({"inputs": X, "mask": np.ones(3)}, r"\(n_examples, n_tokens\).*got \(3,\)"),
-        ({"inputs": X, "mask": [[1, 0]] * 3}, "mask must be a torch tensor.*not list"),
+        ({"inputs": X, "mask": [[1, 0]] * 3}, "mask: expected a torch tensor.*got list"),
         ({"inputs": X, "mask": X}, "mask: expected 1 where a token is real and 0"),
         ({"inputs": X, "mask": np.ones((2, 2))}, r"with 3 examples, got \(2, 2\)"),
         (
             {"inputs": X, "ids": ["a", "b", "c"], "mask": np.array([[1, 0], [0, 0], [0, 1]])},
-            "'b' has no real token",
+            "got none in 'b'",
         ),
     ],
 )
@@ -110,9 +113,9 @@ def test_files_that_are_no_probe_set(tmp_path: Path) -> None:
         ("half.npz", "cannot be read"),
         ("object.npz", "cannot be read"),
         ("single.npy", "single array"),
-        ("both.npz", "inputs and also input_ids"),
+        ("both.npz", "got inputs and input_ids"),
         ("text.npz", "expected numbers or booleans, got <U1"),
-        ("ids.npz", "mapping is empty"),
+        ("ids.npz", "got an empty mapping"),
     ):
         with pytest.raises(InputError, match=rf"{name}.*{message}"):
             Probe.load(tmp_path / name)

@@ -187,7 +187,7 @@ def test_the_step_may_be_given(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="number of completed updates"):
             recorder.after_update(Counter(), step=step)  # type: ignore[arg-type]
     # The counter from 0 of a loop over range(n) is refused at once.
-    with pytest.raises(InputError, match=r"step=0 after 0 updates.*step \+ 1"):
+    with pytest.raises(InputError, match=r"more than 0, got 0.*step \+ 1"):
         CheckpointRecorder(plan_of(1), "run", tmp_path / "b").after_update(Counter(), step=0)
 
 
@@ -211,7 +211,7 @@ def test_contents(tmp_path: Path, contents: Any) -> None:
     full = contents == "full"
     assert (saved.optimizer_state_dict is not None) == full
     assert (saved.rng_state is not None) == full
-    with pytest.raises(InputError, match="contents must be"):
+    with pytest.raises(InputError, match="contents: expected"):
         CheckpointRecorder(plan_of(1), "run", tmp_path, contents="all")  # type: ignore[arg-type]
 
 
@@ -303,9 +303,9 @@ def test_only_rank_0_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ("options", "message"),
     [
         ({"experiment": "rum"}, "no experiment 'rum'; did you mean run"),
-        ({"plan": plan_of(1, 3, training_steps=2)}, "has 3, but the training ends after 2"),
+        ({"plan": plan_of(1, 3, training_steps=2)}, "contains 3, but the training has 2 updates"),
         ({"plan": "no-such.json"}, r"no-such\.json: cannot be read"),
-        ({"model_config": {"model": object()}}, "model_config must be JSON-able"),
+        ({"model_config": {"model": object()}}, "model_config: expected JSON types"),
     ],
 )
 def test_impossible_arguments(tmp_path: Path, options: dict[str, Any], message: str) -> None:

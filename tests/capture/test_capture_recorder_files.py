@@ -23,12 +23,14 @@ from fastcka.errors import CheckpointWarning, InputError, WrongStepError
 def test_another_runs_file_is_not_overwritten(tmp_path: Path) -> None:
     first = run(tmp_path, 0, 2, updates=2)
     before = step_file(tmp_path, 0).read_bytes()
-    with pytest.raises(InputError, match=rf"another run, '{first.run_id}'.*overwrite=True"):
+    with pytest.raises(InputError, match=rf"got '{first.run_id}'.*overwrite=True"):
         CheckpointRecorder(plan_of(0, 5), "run", tmp_path)
     assert step_file(tmp_path, 0).read_bytes() == before
     # Nor one that no recorder wrote.
     torch.save({"step": 2, "model_state_dict": Counter().state_dict()}, step_file(tmp_path, 2))
-    with pytest.raises(InputError, match=r"step_00002\.pt belongs to another run, that has no id"):
+    with pytest.raises(
+        InputError, match=r"step_00002\.pt: expected .* got a file without a run id"
+    ):
         CheckpointRecorder(plan_of(2), "run", tmp_path)
 
 
@@ -44,7 +46,7 @@ def test_overwriting_replaces_each_file_when_the_new_one_is_there(tmp_path: Path
 def test_two_formats_of_one_step_do_not_come_about(tmp_path: Path) -> None:
     first = run(tmp_path, 0, 2, updates=2)
     for options in ({"overwrite": True}, {"run_id": first.run_id}):
-        with pytest.raises(InputError, match=r"step_00000\.pt is there, and .*00000\.safetensors"):
+        with pytest.raises(InputError, match=r"step_00000\.pt exists, and .*00000\.safetensors"):
             CheckpointRecorder(plan_of(0), "run", tmp_path, contents="safetensors", **options)
 
 
@@ -90,7 +92,9 @@ def test_what_could_not_be_loaded_again_is_not_written(tmp_path: Path) -> None:
         def get_extra_state(self) -> object:
             return {"scale": 3}
 
-    with pytest.raises(InputError, match="dict under '_extra_state'"):
+    with pytest.raises(
+        InputError, match="'_extra_state' in the state dict: expected a tensor, got dict"
+    ):
         CheckpointRecorder(plan_of(1), "run", tmp_path).after_update(Extra())
 
 
@@ -107,5 +111,5 @@ def test_nothing_is_copied_between_planned_steps(
 def test_a_file_of_another_step_is_not_taken_for_this_one(tmp_path: Path) -> None:
     first = run(tmp_path, 0, 2, updates=2)
     step_file(tmp_path, 2).write_bytes(step_file(tmp_path, 0).read_bytes())
-    with pytest.raises(WrongStepError, match="contains step 0, but its name says 2"):
+    with pytest.raises(WrongStepError, match="expected step 2 by its name, got step 0"):
         CheckpointRecorder(plan_of(0, 2), "run", tmp_path, run_id=first.run_id)

@@ -114,7 +114,9 @@ def test_rows_of_something_else_are_never_reused(
     assert not capture(path, network())
     assert not capture(path, network(), batch_size=2, source={"checkpoint": "elsewhere"})
     before = [file.read_bytes() for file in path.rglob("*.h5")]
-    with pytest.raises(KeyExistsError, match=rf"step 100 from other .*\b{part}\b.*overwrite=True"):
+    with pytest.raises(
+        KeyExistsError, match=rf"step 100, captured with other .*\b{part}\b.*overwrite=True"
+    ):
         capture(path, model, own, **arguments)
     assert [file.read_bytes() for file in path.rglob("*.h5")] == before
     assert capture(path, model, own, **arguments, overwrite=True)

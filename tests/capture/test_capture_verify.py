@@ -65,7 +65,7 @@ def test_missing_ones(tmp_path: Path) -> None:
     step_file(tmp_path, 30).unlink()
     checked = verify_checkpoints(PLAN, tmp_path)
     assert [entry.status for entry in checked] == ["present"] * 2 + ["missing"] * 4
-    assert checked[2].detail == f"{step_file(tmp_path, 30)}: there is no such file"
+    assert checked[2].detail == f"{step_file(tmp_path, 30)}: no such file"
     assert checked[2].size is None
     assert not checked[2].ok
 
@@ -93,7 +93,7 @@ def test_wrong_steps(tmp_path: Path) -> None:
     entry = verify_checkpoints(PLAN, tmp_path)[1]
     assert (entry.status, entry.found_step) == ("wrong step", 30)
     assert entry.detail.startswith(
-        f"{step_file(tmp_path, 10)}: contains step 30, but its name says 10; "
+        f"{step_file(tmp_path, 10)}: expected step 10 by its name, got step 30; "
     )
 
 

@@ -54,7 +54,7 @@ def test_plan_and_verify_on_the_command_line(
     lost.unlink()
     result = call(*verify)
     assert result.exit_code == 1
-    assert f"missing: {lost}: there is no such file" in result.stdout
+    assert f"missing: {lost}: no such file" in result.stdout
     assert "7 of 8 planned checkpoints as planned" in result.stdout
     result = call(*verify, "--json")
     assert result.exit_code == 1
@@ -69,12 +69,12 @@ def test_plan_and_verify_on_the_command_line(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--phases", "late=31"], "31 is not one of a training of 30"),
+        (["--phases", "late=31"], "expected 0 to 30, the length of the training, got 31"),
         (["--phases", "late"], "NAME=STEP"),
         (["--phases", "a=10,b=10"], "are the same step 10"),
-        (["--experiment", "mlp"], "given twice"),
-        (["--experiment", "a/b"], "'a/b' cannot"),
-        (["--output", "{existing}"], "exists already"),
+        (["--experiment", "mlp"], "got this name twice"),
+        (["--experiment", "a/b"], "got 'a/b'"),
+        (["--output", "{existing}"], "already exists"),
     ],
 )
 def test_impossible_calls(

@@ -37,7 +37,7 @@ def test_what_was_skipped_is_listed_and_fails(call, strict_json, tree, tmp_path)
     (checkpoint_folder(tree, "[pt2]-1", 4, 100) / "metadata.json").unlink()
     done = call("store", "import", tree, "--store", tmp_path / "store")
     assert done.exit_code == 1
-    for text in ("incomplete checkpoint", "[pt2]-1", "metadata.json is not there"):
+    for text in ("incomplete checkpoint", "[pt2]-1", "metadata.json is missing"):
         assert text in done.stdout
     done = call("store", "import", tree, "--store", tmp_path / "store", "--json")
     assert done.exit_code == 1

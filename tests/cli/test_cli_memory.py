@@ -8,7 +8,7 @@ import pytest
 from fastcka.memory import FreeMemory
 from fastcka.store import create_store
 
-LITTLE = FreeMemory(10**8, "of this machine")
+LITTLE = FreeMemory(10**8, "on this machine")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_plan_shows_the_plan_and_refuses(call, sweep, little, strict_json):
     done = call("plan", sweep)
     assert done.exit_code == 1
     assert "memory" in done.stdout
-    assert "MB, 100 MB are free (of this machine)" in done.stdout
+    assert "MB, 100 MB are free (on this machine)" in done.stdout
     assert done.stderr.startswith("error: the sweep, at group 'layer=fc' (3 representations of")
     answer = call("plan", sweep, "--json")
     assert answer.exit_code == 1

@@ -54,7 +54,7 @@ def test_masked_arrays(x, y):
     refused(np.ma.masked_array(x), "is a masked array")
     refused(Convertible(masked), "is a masked array")
     for items in (list(masked), tuple(masked), [list(row) for row in masked]):
-        refused(items, "holds a masked array in a list")
+        refused(items, "contains a masked array in a list")
     found = fastcka.cka(Convertible(np.ma.masked_array(x)), y)
     assert found == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
 
@@ -117,7 +117,7 @@ def test_tables_of_several_dtypes(x, y):
     assert fastcka.cka(table, y) == pytest.approx(oracle.cka(whole, y, "unbiased"), abs=2e-7)
     np.testing.assert_array_equal(layer_source("a", table).values, whole)
     for column in (pd.date_range("2020", periods=20), ["text"] * 20, [1 + 2j] * 20):
-        refused(table.assign(c=column), "must hold real numbers, but column 'c' has dtype")
+        refused(table.assign(c=column), "must contain real numbers, but column 'c' has dtype")
 
 
 def test_values_that_an_attribute_calls_missing(x):
@@ -158,7 +158,7 @@ def test_an_open_dataset(tmp_path, x, y):
 
 def test_a_dataset_of_xarray(x):
     dataset = xr.Dataset({"u": (("e", "f"), x)})
-    refused(dataset, r"is an xarray Dataset: give one of its variables, x\[name\] \('u'\)")
+    refused(dataset, r"got an xarray Dataset: pass one variable, x\[name\], of 'u'")
 
 
 @pytest.mark.parametrize(

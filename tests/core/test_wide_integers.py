@@ -92,7 +92,7 @@ def test_small_columns_keep_their_values():
 def test_a_span_that_float64_cannot_hold_is_refused(device, column, dtype, low, high):
     x = np.zeros((4, 3), dtype)
     x[:, 2] = column
-    message = rf"\(x\) holds integers from {low} to {high} in column 2: float64 cannot hold"
+    message = rf"\(x\) contains integers from {low} to {high} in column 2: float64 cannot"
     for array in (x, torch.from_numpy(x), pd.DataFrame(x).assign(more=0.5)):
         with pytest.raises(InputError, match=message):
             fastcka.cka(array, np.eye(4), device=device)
@@ -115,5 +115,5 @@ def test_on_a_device(emulated, small, y, dtype):
     x = emulated.cupy.asarray(small.astype(dtype) + dtype(2**63 - 2000))
     assert fastcka.cka(x, y, device="cuda") == pytest.approx(expected, abs=2e-7)
     wide = np.array([[0], [1], [2], [2**63 - 1]], dtype)
-    with pytest.raises(InputError, match=r"column 0: float64 cannot hold"):
+    with pytest.raises(InputError, match=r"column 0: float64 cannot represent"):
         device_view(emulated.cupy.asarray(wide), "x")

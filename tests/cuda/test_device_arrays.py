@@ -166,7 +166,7 @@ def test_torch_integers_that_float64_cannot_hold(torch, cupy, rng, dtype):
     far = [(x.astype(np.uint64) + np.uint64(2**63 - 100)).astype(dtype) for x in xs]
     agrees([Tensor(on_stream(torch, cupy, x), np.dtype(dtype).name) for x in far], xs)
     wide = np.array([[0], [1], [2], [2**63 - 1]], dtype)
-    with pytest.raises(InputError, match="in column 0: float64 cannot hold them"):
+    with pytest.raises(InputError, match="in column 0: float64 cannot represent them"):
         as_view(Tensor(on_stream(torch, cupy, wide), np.dtype(dtype).name), "x")
 
 

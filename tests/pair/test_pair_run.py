@@ -99,7 +99,7 @@ def test_a_half_written_checkpoint_is_named(pair_config, two_models, expected):
     assert run.summary["final_step"] == 100
     assert run.summary["final_cka"] == pytest.approx(expected(100)[0], abs=1e-12)
     (note,) = run.summary["notes"]
-    for text in ("exp1", "checkpoint-200", "representations.pt is not there"):
+    for text in ("exp1", "checkpoint-200", "representations.pt is missing"):
         assert text in note
 
 

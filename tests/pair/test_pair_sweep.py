@@ -381,7 +381,7 @@ def test_the_scripts_run(sweep, tmp_path, command, world):
     named = [pair for pair in pairs if model in (pair.config.exp1.name, pair.config.exp2.name)]
     failures = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
     assert len(failures) == len(named)
-    assert all("metadata.json is not there" in line for line in failures)
+    assert all("metadata.json is missing" in line for line in failures)
     for pair in pairs:  # what stood there before still does
         summary = json.loads((pair.config.output_dir / "summary.json").read_text())
         assert summary["final_cka"] == results[pair.folder]

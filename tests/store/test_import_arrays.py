@@ -108,8 +108,8 @@ def test_examples_give_ids_and_columns(tree, tmp_path, arrays, where, kind):
     assert examples.columns["digit"].tolist() == [row % 10 for row in range(N)]
     assert examples.columns["size"].dtype == np.float64
 
-    path.write_text(path.read_text().replace("e11", "e12"))  # part of the step's sources
-    assert reasons(import_tree(tree, tmp_path / "store")) == [("skipped", "changed sources")]
+    path.write_text(path.read_text().replace("e11", "e12"))  # one of the step's files
+    assert reasons(import_tree(tree, tmp_path / "store")) == [("skipped", "changed files")]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_has_no_place_in_the_layout_is_said(tree, tmp_path, arrays):
     del skipped[None, None]
     assert skipped == {
         (7, "two"): "unreadable file",
-        (9, None): "two sources for one step",
+        (9, None): "two paths for one step",
         (10, None): "two files for one layer",
         (11, "flat"): "not a representation",
         (12, None): "row counts differ",

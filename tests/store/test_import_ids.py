@@ -173,13 +173,13 @@ def test_a_layer_that_is_called_like_ids_is_a_layer(array_tree: Path, tmp_path: 
         assert [key.layer for key in store.keys()] == ["path", "ids", "l"]
 
 
-def test_ids_that_appear_later_are_new_sources(array_tree: Path, tmp_path: Path) -> None:
+def test_ids_that_appear_later_are_new_files(array_tree: Path, tmp_path: Path) -> None:
     np.save(array_tree / "m/1/l.npy", X)
     import_tree(array_tree, tmp_path / "store")
     (array_tree / "ids.txt").write_text(lines(*NAMES))
     report = import_tree(array_tree, tmp_path / "store")
-    assert reasons(report) == [("skipped", "changed sources")]
-    assert "ids.txt are new" in report.findings[0].detail
+    assert reasons(report) == [("skipped", "changed files")]
+    assert "new: ../ids.txt" in report.findings[0].detail
 
 
 @pytest.mark.parametrize("where", ["representations.pt", "metadata.json"])

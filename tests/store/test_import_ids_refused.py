@@ -84,7 +84,7 @@ REFUSED = {
             ),
         ),
         "unreadable file",
-        "could be parted by commas or semicolons",
+        "could be separated by commas or semicolons",
     ),
     "ids of some layers only": (
         lambda at: (

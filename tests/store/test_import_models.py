@@ -70,7 +70,7 @@ def test_a_failed_model_that_is_there_is_a_doubt(tree, models, tmp_path):
     write_model(tree, "pt2-1_seed2", layers=(3,), steps=(0,))
     report = import_tree(tree, tmp_path / "store", models=models)
     assert [(found.reason, found.model) for found in report.doubtful] == [
-        ("said to be missing", "pt2-1_seed2")
+        ("listed as missing", "pt2-1_seed2")
     ]
     assert ("pt2-1_seed2", 0) in report.imported
 
@@ -97,7 +97,10 @@ def test_factors_that_changed_are_said_and_nothing_is_mixed(tree, models, tmp_pa
         assert [(found.reason, found.model) for found in report.skipped] == [
             ("changed factors", "pt2-1")
         ]
-        assert "factor 'seed' is 0 now, \"orig\" in the store" in report.skipped[0].detail
+        assert (
+            "factor 'seed' is 0 in models.yaml and \"orig\" in the store"
+            in report.skipped[0].detail
+        )
         assert len(report.already_there) == 2
     folder = Path(report.skipped[0].detail.split("remove ")[1].split(" and import")[0])
     for path in folder.iterdir():
@@ -114,17 +117,23 @@ def test_factors_that_changed_are_said_and_nothing_is_mixed(tree, models, tmp_pa
         ("- a\n- b\n", "expected a mapping"),
         ("m: 3\n", "m: expected a mapping of factors"),
         ("m:\n", "m: expected a mapping of factors"),
-        ("m: {a: 1}\nm: {a: 2}\n", "'m' stands twice"),
+        ("m: {a: 1}\nm: {a: 2}\n", "'m' appears twice"),
         ("m: &x {a: 1}\nn: *x\n", "anchors and aliases"),
-        ("m: {model: x}\n", "m.model: every representation has this field"),
+        ("m: {model: x}\n", "m.model: every representation already has a field"),
         ("m: {a: {b: 1}}\n", r"factors\['a'\]"),
         ("m: {a: [[1]]}\n", r"factors\['a'\]"),
-        ("m: {a: .nan}\n", "m.a: came"),
-        ("m: {a: .inf}\n", "m.a: came"),
+        ("m: {a: .nan}\n", "m.a: expected an unambiguous value, got"),
+        ("m: {a: .inf}\n", "m.a: expected an unambiguous value, got"),
         ("m: {variant: no}\n", "`no`, which YAML reads as the boolean false"),
-        ("m: {seed: 0123}\n", "m.seed: came `0123`, which YAML reads as the number 83"),
+        (
+            "m: {seed: 0123}\n",
+            "m.seed: expected an unambiguous value, got `0123`, which YAML reads as the number 83",
+        ),
         ("m: {lr: 1e-3}\n", "`1e-3`, which YAML reads as text"),
-        ("m: {seed: [1:30]}\n", r"m.seed\[0\]: came `1:30`, which YAML reads as the number 90"),
+        (
+            "m: {seed: [1:30]}\n",
+            r"m.seed\[0\]: expected .* got `1:30`, which YAML reads as the number 90",
+        ),
         ("m: {a: 2024-01-01}\n", "`2024-01-01`, which YAML reads as a date"),
         ("m: {replaced_by: mm}\nm1: {}\n", r"m.replaced_by: expected another model .* 'mm'"),
         ("m: {replaced_by: m}\n", "m.replaced_by"),

@@ -140,8 +140,10 @@ def test_layers_of_other_examples_refuse_the_step(tree, target):
         ("skipped", "ids differ between layers", 0, None),
         ("skipped", "row counts differ", 0, None),
     ]
-    assert "1 of 60 ids of layer 3 are not in layer 4, '1004' for one" in report.skipped[0].detail
-    assert "60 rows, layer 4 50" in report.skipped[1].detail
+    assert (
+        "1 of 60 ids of layer 3 are not in layer 4, for example '1004'" in report.skipped[0].detail
+    )
+    assert "60 rows, layer 4 has 50" in report.skipped[1].detail
 
 
 def test_columns_that_contradict_each_other_are_a_doubt(tree, target):
@@ -205,7 +207,7 @@ def test_a_folder_without_a_tree_is_refused(tree, target):
         import_tree(tree, target)
     tree.mkdir()
     (tree / "notes.txt").touch()
-    with pytest.raises(InputError, match="holds no <model>/analysis_higher"):
+    with pytest.raises(InputError, match="expected folders <model>/analysis_higher"):
         import_tree(tree, target)
     assert not target.exists()
 
@@ -224,7 +226,7 @@ def test_a_second_import_reads_nothing_and_a_changed_file_is_said(tree, target):
     new = values_of("another", 100, 4)
     write_checkpoint(changed, new, cities(), layer=4, step=100)
     report = import_tree(tree, target)
-    assert reasons(report) == [("skipped", "changed sources", 100, None)]
+    assert reasons(report) == [("skipped", "changed files", 100, None)]
     assert "--overwrite" in report.findings[0].detail
     assert {path: path.stat().st_mtime_ns for path in target.rglob("*.h5")} == written
 
@@ -243,7 +245,7 @@ def test_a_step_written_by_hand_is_not_replaced_unasked(tree, target):
     with create_store(target) as store:
         store.write(model="m", step=0, layers={"3": np.ones((4, 2))})
     report = import_tree(tree, target)
-    assert reasons(report) == [("skipped", "changed sources", 0, None)]
+    assert reasons(report) == [("skipped", "changed files", 0, None)]
     assert "was not written by an import" in report.findings[0].detail
 
 

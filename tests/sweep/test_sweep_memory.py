@@ -132,9 +132,9 @@ def test_a_plan_predicts_for_the_threads_that_are_asked_for(sweep, config_for, m
 @pytest.fixture
 def little(monkeypatch):
     """Let 0.1 GB be free."""
-    monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(10**8, "of this machine"))
+    monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(10**8, "on this machine"))
     monkeypatch.setattr(
-        "fastcka.sweep.planning.memory.free_memory", lambda: FreeMemory(10**8, "of this machine")
+        "fastcka.sweep.planning.memory.free_memory", lambda: FreeMemory(10**8, "on this machine")
     )
 
 
@@ -145,7 +145,7 @@ def test_a_run_that_does_not_fit_is_refused(sweep, config_for, no_figures, littl
         run_sweep(config)
     message = str(raised.value)
     assert "group 'layer=l0' (3 representations of 2,000 examples), needs 11" in message
-    assert "100 MB are free (of this machine)" in message
+    assert "100 MB are free (on this machine)" in message
     assert "compare.within" in message
     assert "--no-memory-check" in message
     assert not (config.output / "results.csv").exists()

@@ -1,8 +1,8 @@
-"""What arrays of other libraries hold, without importing those libraries.
+"""Reading arrays of other libraries without importing those libraries.
 
-One place decides for `fastcka.core` and `fastcka.store`: which inputs have values that are missing
-or not meant as they are stored, which numbers float64 cannot hold, and which rows are the same.
-A library is found in `sys.modules`: an array of pandas can only be there if pandas is.
+`fastcka.core` and `fastcka.store` share this code. It decides which inputs contain missing or
+packed values, which numbers float64 cannot represent, and which rows have the same labels. A
+library is looked up in `sys.modules`: a pandas table can exist only if pandas was imported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Integers and extended floats as float64, without the digits that float64 does not have.
+"""Converting integers and extended floats to float64 without losing digits that matter.
 
-CKA and HSIC do not depend on a constant that is added to a column. So where float64 cannot hold the
-values of a column, a constant is subtracted from it first, in the arithmetic of its own type.
+CKA and HSIC do not change when a constant is added to a column. Where float64 cannot represent the
+values of a column, a constant is therefore subtracted first, in the arithmetic of the column's
+dtype.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from fastcka.errors import InputError
 
 MAX_EXACT: Final = 2**53
-"""Float64 holds every integer from -2**53 to 2**53."""
+"""float64 represents every integer from -2**53 to 2**53."""
 
 
 def exact_floats(
@@ -25,25 +26,25 @@ def exact_floats(
     Parameters
     ----------
     x
-        (n_examples, ...); a column is a position in the axes after the first.
+        (n_examples, ...). A column is one position in the axes after the first.
     where
-        What error messages call it.
+        The array's name in error messages.
     shift
         Whether a constant may be subtracted from a column.
     column
-        What error messages call the column, where there is only one.
+        The column's position in error messages, if ``x`` has only one column.
 
     Returns
     -------
     ndarray
-        float32 for integers of at most 16 bits, else float64. A column of integers that float64
-        cannot hold is returned with its smallest value subtracted; one of extended floats with its
-        median subtracted.
+        float32 for integers of at most 16 bits, else float64. If float64 cannot represent a column
+        of integers, the column's smallest value is subtracted; of extended floats, its median.
 
     Raises
     ------
     InputError
-        If float64 cannot hold a column of integers, even so, or an extended float is too large.
+        If float64 cannot represent a column of integers even then, or an extended float is too
+        large.
     """
     if x.dtype.kind == "f":
         return _of_extended(x, where)
@@ -56,33 +57,33 @@ def exact_floats(
     exact = x.astype(np.float64)
     if not far.any():
         return exact
-    values = x[:, far].astype(np.uint64)  # modulo 2**64: no sum or difference overflows
+    values = x[:, far].astype(np.uint64)  # modulo 2**64, so that no sum or difference overflows
     if shift:
         values = values - low[far].astype(np.uint64)
         exact[:, far] = values.astype(np.float64)
     else:
         values = np.where(x[:, far] < 0, np.uint64(0) - values, values)
     wrong = far.copy()
-    wrong[far] = ~_holds(values).all(axis=0)
+    wrong[far] = ~_representable(values).all(axis=0)
     if wrong.any():
-        at = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
-        raise lost_digits(where, column or at, int(low[at]), int(high[at]))
+        position = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        raise lost_digits(where, column or position, int(low[position]), int(high[position]))
     return exact
 
 
-def lost_digits(where: str, at: tuple[Any, ...], low: int, high: int) -> InputError:
-    """Return the error of a column of integers whose span is too wide for float64."""
-    column = ", ".join(str(int(position)) for position in at)
+def lost_digits(where: str, column: tuple[Any, ...], low: int, high: int) -> InputError:
+    """Return the error for a column of integers whose range is too wide for float64."""
+    position = ", ".join(str(int(index)) for index in column)
     return InputError(
-        f"{where} holds integers from {low} to {high} in column {column}: float64 cannot hold them "
-        f"without rounding (it holds integers up to 2**53). Subtract a constant from the column, "
-        f"as x - x.min(axis=0) does, if that makes them small; drop it if it holds identifiers; or "
-        f"convert it by astype('float64') if the rounding does not matter"
+        f"{where} contains integers from {low} to {high} in column {position}: float64 cannot "
+        f"represent them without rounding (it represents integers up to 2**53). If the range is "
+        f"small, subtract a constant, as in x - x.min(axis=0). If the column contains identifiers, "
+        f"drop it. If the rounding does not matter, convert it with astype('float64')"
     )
 
 
-def _holds(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Where float64 holds an unsigned integer exactly: at most 53 bits from first to last one."""
+def _representable(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Where float64 represents an unsigned integer exactly: its set bits span at most 53 bits."""
     lowest = values & (np.uint64(0) - values)
     return values // np.maximum(lowest, np.uint64(1)) <= np.uint64(MAX_EXACT)
 
@@ -91,7 +92,9 @@ def _of_extended(x: NDArray[Any], where: str) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):
         exact: NDArray[np.float64] = x.astype(np.float64)
     if (np.isinf(exact) & np.isfinite(x)).any():
-        raise InputError(f"{where} holds {x.dtype} values that are too large for float64")
+        raise InputError(
+            f"{where} contains {x.dtype} values that are too large for float64; rescale them"
+        )
     rounded = ((exact != x) & np.isfinite(x)).any(axis=0)
     if rounded.any():
         columns = x[:, rounded]

@@ -1,8 +1,8 @@
-"""Rows that carry labels: the index of a pandas table, the coordinate of an xarray array.
+"""Row labels: the index of a pandas table, the coordinate of an xarray array.
 
-Tables and arrays whose labels are the same in another order are brought to one order. An index that
-pandas made up, 0 to n-1, holds labels only beside other integers; beside names it says no more than
-the positions of a plain array do.
+Tables and arrays with the same labels in different orders are brought into one order. pandas gives
+a table without an index a default one, 0 to n-1. A default index counts as labels only if the other
+labels are integers too; next to names it says no more than the positions of a plain array.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastcka.arrays.plain import instance_of
 from fastcka.errors import InputError
 
-_MADE_UP_DIMENSION: Final = re.compile(r"dim_\d+")
+_DEFAULT_DIMENSION: Final = re.compile(r"dim_\d+")  # xarray's names for dimensions without one
 
 
 def labels_of(x: Any) -> Any | None:
@@ -30,48 +30,48 @@ def labels_of(x: Any) -> Any | None:
 
 
 def given_labels(x: Any) -> Any | None:
-    """Return the labels of an object's rows, unless pandas made them up; None if it has none."""
+    """Return the labels of an object's rows; None if it has none or only a default index."""
     index = labels_of(x)
-    return None if index is None or _is_made_up(index) else index
+    return None if index is None or _is_default(index) else index
 
 
 def aligned(arrays: Sequence[Any], names: Sequence[str]) -> list[Any]:
-    """Return arrays with their rows in the order of the first one that has labels.
+    """Return arrays with their rows in the order of the first array that has labels.
 
-    Arrays without labels are as they were: their rows are matched by position.
+    Arrays without labels are returned unchanged: their rows are matched by position.
 
     Parameters
     ----------
     arrays
-        Of any kind; only pandas and xarray objects have labels.
+        Arrays of any kind. Only pandas and xarray objects have labels.
     names
-        What error messages call them.
+        The arrays' names in error messages.
 
     Raises
     ------
     InputError
-        If labels differ, or one is there twice; if labels are in different orders beside an array
-        without labels; or if the first dimensions of xarray arrays do not agree.
+        If the labels differ; if a label repeats; if the labels are in different orders and another
+        array has none; or if the first dimensions of xarray arrays have different names.
     """
     arrays = list(arrays)
     if all(isinstance(x, np.ndarray) for x in arrays):
         return arrays
     _check_dimensions(arrays, names)
-    found = {i: index for i, x in enumerate(arrays) if (index := labels_of(x)) is not None}
-    given = [i for i, index in found.items() if not _is_made_up(index)]
-    if not given or len(found) < 2:
+    indexes = {i: index for i, x in enumerate(arrays) if (index := labels_of(x)) is not None}
+    given = [i for i, index in indexes.items() if not _is_default(index)]
+    if not given or len(indexes) < 2:
         return arrays
     first = given[0]
-    reference = found[first]
+    reference = indexes[first]
     integers = reference.inferred_type == "integer"
-    compared = [i for i, index in found.items() if integers or not _is_made_up(index)]
+    compared = [i for i, index in indexes.items() if integers or not _is_default(index)]
     if len(compared) < 2:
         return arrays
     moved = []
     for i in compared:
         if i == first:
             continue
-        order = _order(reference, found[i], names[first], names[i])
+        order = _order(reference, indexes[i], names[first], names[i])
         if order is not None:
             arrays[i] = _in_order(arrays[i], order)
             moved.append(i)
@@ -79,30 +79,30 @@ def aligned(arrays: Sequence[Any], names: Sequence[str]) -> list[Any]:
     if moved and by_position:
         raise InputError(
             f"{names[first]} and {names[moved[0]]} have the same row labels in different orders, "
-            f"and {names[by_position[0]]} has no labels, so the order of its rows is not known: "
-            f"give it labels too, or bring the others to its order and pass plain arrays"
+            f"and {names[by_position[0]]} has no labels, so the order of its rows is unknown: "
+            f"give it labels too, or bring all rows into one order and pass plain arrays"
         )
     return arrays
 
 
 def aligned_to_ids(x: Any, labels: Sequence[str], ids: Sequence[str], name: str) -> Any:
-    """Return an array that has labels with its rows in the order of example ids.
+    """Return a labelled array with its rows in the order of example ids.
 
     Parameters
     ----------
     x
         An object for which `given_labels` is not None.
     labels
-        Its labels as texts, (n_examples,).
+        The labels of ``x`` as texts, (n_examples,).
     ids
-        The example ids, in the order that is wanted.
+        The example ids, in the desired order.
     name
-        What error messages call the array.
+        The array's name in error messages.
 
     Raises
     ------
     InputError
-        If its labels are not the ids.
+        If the labels and the ids differ.
     """
     if list(labels) == list(ids):
         return x
@@ -115,22 +115,22 @@ def aligned_to_ids(x: Any, labels: Sequence[str], ids: Sequence[str], name: str)
     return _in_order(x, np.array([rows[text] for text in ids]))
 
 
-def _is_made_up(index: Any) -> bool:
-    """Whether an index is what pandas gives to a table without one."""
+def _is_default(index: Any) -> bool:
+    """Whether an index is the one that pandas gives to a table without an index."""
     if type(index).__name__ != "RangeIndex":
         return False
     return bool(index.start == 0 and index.step == 1)
 
 
 def _order(reference: Any, index: Any, name: str, other: str) -> NDArray[np.int64] | None:
-    """Return the rows of ``other`` in the order of the reference; None if they are in it."""
+    """Return the rows that bring ``index`` into the reference's order; None if it is in it."""
     _refuse_repeated(reference, name)
     _refuse_repeated(index, other)
     if reference is index or reference.equals(index):
         return None
     if reference.nlevels != index.nlevels:
         raise InputError(
-            f"{name} has row labels of {_levels(reference)} and {other} of {_levels(index)}: "
+            f"{name} has row labels with {_levels(reference)} and {other} with {_levels(index)}: "
             f"give both the same index, or compare by position with .to_numpy()"
         )
     order: NDArray[np.int64] = index.get_indexer(reference)
@@ -152,17 +152,16 @@ def _refuse_repeated(index: Any, name: str) -> None:
     labels = index.tolist()
     raise InputError(
         f"{name} has the row label {labels[row]!r} more than once, in rows "
-        f"{labels.index(labels[row])} and {row}, so its rows "
-        f"cannot be matched by label: make the labels unique, or compare by position with "
-        f".to_numpy()"
+        f"{labels.index(labels[row])} and {row}, so its rows cannot be matched by label: make the "
+        f"labels unique, or compare by position with .to_numpy()"
     )
 
 
 def _differ(
     name: str, absent: list[Any], n: int, other: str, foreign: list[Any], n_other: int
 ) -> InputError:
-    said = [
-        f"{len(labels)} of the {count} of {one} are not in {two} ({labels[0]!r} first)"
+    differences = [
+        f"{len(labels)} of the {count} labels of {one} are not in {two} (the first: {labels[0]!r})"
         for labels, count, one, two in (
             (absent, n, name, other),
             (foreign, n_other, other, name),
@@ -170,8 +169,8 @@ def _differ(
         if labels
     ]
     return InputError(
-        f"the row labels of {name} and {other} differ: {' and '.join(said)}. Give both the same "
-        f"examples, or compare by position with .to_numpy()"
+        f"the row labels of {name} and {other} differ: {' and '.join(differences)}. Give both the "
+        f"same examples, or compare by position with .to_numpy()"
     )
 
 
@@ -182,7 +181,7 @@ def _in_order(x: Any, order: NDArray[np.int64]) -> Any:
 
 
 def _check_dimensions(arrays: Sequence[Any], names: Sequence[str]) -> None:
-    """Refuse xarray arrays whose first dimensions are not the same: one may be transposed."""
+    """Refuse xarray arrays whose first dimensions have different names: one may be transposed."""
     first: int | None = None
     for i, x in enumerate(arrays):
         if not instance_of(x, "xarray", "DataArray") or not x.ndim:
@@ -194,9 +193,9 @@ def _check_dimensions(arrays: Sequence[Any], names: Sequence[str]) -> None:
         if one[0] == other[0]:
             continue
         labelled = labels_of(arrays[first]) is not None and labels_of(x) is not None
-        made_up = any(_MADE_UP_DIMENSION.fullmatch(str(dims[0])) for dims in (one, other))
-        if one[0] in other or other[0] in one or not (labelled or made_up):
+        default = any(_DEFAULT_DIMENSION.fullmatch(str(dims[0])) for dims in (one, other))
+        if one[0] in other or other[0] in one or not (labelled or default):
             raise InputError(
                 f"the first dimension is {one[0]!r} in {names[first]} and {other[0]!r} in "
-                f"{names[i]}; it must be the examples in both: use .transpose() or .rename()"
+                f"{names[i]}; expected the examples in both: use .transpose() or .rename()"
             )

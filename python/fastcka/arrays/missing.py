@@ -1,6 +1,6 @@
-"""Attributes by which a file says that stored values are missing, or not the values meant.
+"""Attributes that mark stored values as missing or packed.
 
-These are the conventions of netCDF (CF 1.11, sections 2.5.1 and 8.1), which HDF5 files follow too.
+They follow the netCDF conventions (CF 1.11, sections 2.5.1 and 8.1), which HDF5 files use too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastcka.errors import InputError
 
 _FILL_VALUE: Final = "fill value"  # a property of a dataset, not an attribute
 _MISSING: Final = ("_FillValue", "missing_value", _FILL_VALUE)
-_PACKED: Final = {"scale_factor": 1.0, "add_offset": 0.0}  # with the value that changes nothing
+_PACKED: Final = {"scale_factor": 1.0, "add_offset": 0.0}  # name -> the value without effect
 MISSING_ATTRIBUTES: Final = (
     *("_FillValue", "missing_value", "valid_min", "valid_max", "valid_range"),
     *(*_PACKED, "_Unsigned"),
@@ -24,16 +24,16 @@ _SAVE: Final = "and save the array again"
 
 
 def refuse_missing(values: NDArray[Any], attributes: Mapping[str, Any], where: str) -> None:
-    """Refuse an array that, by its attributes, holds missing or packed values.
+    """Refuse an array whose attributes mark missing or packed values.
 
     Parameters
     ----------
     values
-        The values as stored, any shape.
+        The stored values, any shape.
     attributes
-        Name -> value; names other than `MISSING_ATTRIBUTES` do not matter.
+        Name -> value. Only the names in `MISSING_ATTRIBUTES` matter.
     where
-        The file and its dataset, or the argument.
+        The file and its dataset, or the argument, for error messages.
 
     Raises
     ------
@@ -45,8 +45,8 @@ def refuse_missing(values: NDArray[Any], attributes: Mapping[str, Any], where: s
         if name in attributes and any(n != neutral for n in _numbers(attributes, name, where)):
             raise InputError(
                 f"{where}: the stored values are packed: attribute {name!r} is "
-                f"{attributes[name]}. The values meant are stored * scale_factor + add_offset: "
-                f"compute them (xarray.open_dataset does), {_SAVE}"
+                f"{attributes[name]}. The true values are stored * scale_factor + add_offset: "
+                f"compute them (xarray.open_dataset does this), {_SAVE}"
             )
     for name in _MISSING:
         if name in attributes:
@@ -59,19 +59,19 @@ def refuse_missing(values: NDArray[Any], attributes: Mapping[str, Any], where: s
     if high is not None:
         _refuse(values > high, f"are above the largest valid value ({high}) by attribute", where)
     if str(attributes.get("_Unsigned", "")).lower() == "true" and values.dtype.kind == "i":
-        what = "are negative, but attribute '_Unsigned' says that they are unsigned integers"
-        _refuse(values < 0, what, where, f"convert them by x.view('u{values.dtype.itemsize}')")
+        what = "are negative, but attribute '_Unsigned' declares unsigned integers"
+        _refuse(values < 0, what, where, f"convert them with x.view('u{values.dtype.itemsize}')")
 
 
 def with_fill_value(attributes: Mapping[str, Any], fill_value: Any) -> dict[str, Any]:
-    """Return the attributes that matter, and what a dataset holds where nothing was written.
+    """Return the relevant attributes, and the dataset's fill value for positions never written.
 
-    A fill value of 0, the default, is a value as any other.
+    A fill value of 0, the default, is treated as an ordinary value.
     """
-    found = {name: attributes[name] for name in MISSING_ATTRIBUTES if name in attributes}
+    relevant = {name: attributes[name] for name in MISSING_ATTRIBUTES if name in attributes}
     if np.asarray(fill_value).dtype.kind in "iuf" and fill_value != 0:
-        found[_FILL_VALUE] = fill_value
-    return found
+        relevant[_FILL_VALUE] = fill_value
+    return relevant
 
 
 def _called(name: str) -> str:
@@ -82,8 +82,8 @@ def _numbers(attributes: Mapping[str, Any], name: str, where: str) -> list[Any]:
     value = np.asarray(attributes[name])
     if value.dtype.kind not in "biuf":
         raise InputError(
-            f"{where}: {_called(name)} is {str(attributes[name])!r}; expected a number, which the "
-            f"stored values can be compared with: correct or delete the attribute"
+            f"{where}: {_called(name)} is {str(attributes[name])!r}; expected a number to compare "
+            f"the stored values with: correct or delete the attribute"
         )
     numbers: list[Any] = value.ravel().tolist()
     return numbers
@@ -102,7 +102,7 @@ def _valid_range(attributes: Mapping[str, Any], where: str) -> tuple[Any, Any]:
 
 
 def _equal(values: NDArray[Any], number: Any) -> NDArray[np.bool_]:
-    """Where values equal a number, which may be of another type than they are."""
+    """Where values equal a number, which may have another type than the values."""
     equal: NDArray[np.bool_] = np.zeros(values.shape, np.bool_)
     if values.dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -119,7 +119,7 @@ def _refuse(
 ) -> None:
     count = int(np.count_nonzero(bad))
     if count:
-        first = [int(at) for at in np.unravel_index(int(np.argmax(bad)), bad.shape)]
+        first = [int(index) for index in np.unravel_index(int(np.argmax(bad)), bad.shape)]
         raise InputError(
             f"{where}: {count} of {bad.size} values {what}; the first is at {first}: "
             f"{remedy}, {_SAVE}"

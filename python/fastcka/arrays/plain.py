@@ -1,4 +1,4 @@
-"""Tables, labelled arrays and nested lists as one NumPy array, with nothing lost."""
+"""Converting tables, labelled arrays and nested lists to one NumPy array without loss."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ _NUMBERS: Final = "biuf"
 
 
 def instance_of(x: Any, library: str, *names: str) -> bool:
-    """Whether ``x`` is of a class of a library, which is not imported for this."""
+    """Whether ``x`` is an instance of a library's class, without importing the library."""
     module = sys.modules.get(library)
     classes = tuple(getattr(module, name) for name in names if hasattr(module, name))
     return isinstance(x, classes)
 
 
 def unwrapped(x: Any, where: str) -> Any:
-    """Return the array inside an xarray DataArray, which may be one on a device; else ``x``.
+    """Return the array inside an xarray DataArray, which may be on a device; else return ``x``.
 
-    An array of dask is computed, as its array protocol would drop a mask.
+    A dask array is computed, because its array protocol would drop a mask.
 
     Raises
     ------
     InputError
-        For a Dataset, or an array that has missing or packed values by its attributes.
+        For a Dataset, or an array whose attributes mark missing or packed values.
     """
     if isinstance(x, np.ndarray):
         return x
     if instance_of(x, "xarray", "Dataset"):
         names = ", ".join(repr(name) for name in list(x.data_vars)[:8])
         raise InputError(
-            f"{where} is an xarray Dataset: give one of its variables, x[name] ({names})"
+            f"{where}: expected an array, got an xarray Dataset: pass one variable, x[name], of "
+            f"{names}"
         )
     labelled = instance_of(x, "xarray", "DataArray")
     data = x.data if labelled else x
@@ -51,23 +52,24 @@ def unwrapped(x: Any, where: str) -> Any:
 
 
 def plain_array(x: Any, where: str, *, shift: bool) -> NDArray[Any]:
-    """Return a table, nested list or array in the memory of the CPU as a NumPy array.
+    """Return a table, nested list or array in CPU memory as a NumPy array.
 
     Parameters
     ----------
     x
-        A table of pandas, polars or pyarrow, lists of numbers, an array, or what
-        `numpy.asanyarray` makes an array of.
+        A pandas, polars or pyarrow table, a nested list of numbers, an array, or any other object
+        that `numpy.asanyarray` accepts.
     where
-        What error messages call it.
+        The name of ``x`` in error messages.
     shift
-        Whether a column of integers may be returned less a constant, where float64 cannot hold it.
+        Whether a constant may be subtracted from a column of integers that float64 cannot
+        represent.
 
     Raises
     ------
     InputError
-        For masked, missing or packed values, a column of a table that is not of numbers, and
-        integers that would lose digits beside the values of other columns.
+        For masked, missing or packed values, a table column without numbers, and integers that
+        would lose digits when stored together with the other columns.
     """
     if isinstance(x, np.ndarray):
         return unmasked(x, where)
@@ -85,7 +87,10 @@ def plain_array(x: Any, where: str, *, shift: bool) -> NDArray[Any]:
 
 
 def _columns(x: Any, where: str) -> list[NDArray[Any]] | None:
-    """Return the columns of a table; None if it is none. One array stands for all that agree."""
+    """Return the columns of a table; None if ``x`` is no table.
+
+    A pandas table with a single NumPy dtype gives one array with two axes.
+    """
     if instance_of(x, "pandas", "DataFrame"):
         kinds = list(x.dtypes)
         if all(isinstance(kind, np.dtype) and kind == kinds[0] for kind in kinds):
@@ -112,7 +117,7 @@ def _of_pandas(name: Any, column: Any, where: str) -> NDArray[Any]:
     missing = column.isna().to_numpy()
     if missing.any():
         raise _nulls(where, name, int(missing.sum()), int(missing.argmax()))
-    plain = getattr(dtype, "numpy_dtype", None)  # of nullable and pyarrow's dtypes
+    plain = getattr(dtype, "numpy_dtype", None)  # nullable and pyarrow dtypes have it
     try:
         return _numeric(column.to_numpy(dtype=plain), name, dtype, where)
     except (TypeError, ValueError) as error:
@@ -137,13 +142,14 @@ def _numeric(values: NDArray[Any], name: Any, dtype: Any, where: str) -> NDArray
 def _nulls(where: str, name: Any, count: int, first: int) -> InputError:
     return InputError(
         f"{where} has {count} missing value{'s' * (count != 1)} in column {name!r}, the first in "
-        f"row {first}: fill or drop them first"
+        f"row {first}: fill or drop missing values first"
     )
 
 
 def _not_numbers(where: str, name: Any, dtype: Any) -> InputError:
     return InputError(
-        f"{where} must hold real numbers, but column {name!r} has dtype {dtype}: drop or convert it"
+        f"{where} must contain real numbers, but column {name!r} has dtype {dtype}: drop or "
+        f"convert the column"
     )
 
 
@@ -151,7 +157,7 @@ def _stacked(columns: list[NDArray[Any]], where: str, *, shift: bool) -> NDArray
     if len(columns) == 1 and columns[0].ndim == 2:
         return columns[0]
     if len({column.dtype for column in columns}) > 1:
-        # NumPy would round each to a common type, and int64 beside uint64 to float64.
+        # NumPy would round all columns to a common dtype: int64 and uint64 to float64.
         columns = [
             column
             if column.dtype.kind == "f"
@@ -166,17 +172,17 @@ def _of_lists(x: list[Any] | tuple[Any, ...], where: str, *, shift: bool) -> NDA
     array = np.asarray(x)
     if array.dtype != np.float64 or array.ndim < 2 or not (abs(array) >= MAX_EXACT).any():
         return array
-    # Integers beside floats, and integers that neither int64 nor uint64 holds, were rounded.
+    # NumPy rounded integers mixed with floats, and integers beyond int64 and uint64.
     items = np.array(x, dtype=object)
     if items.shape != array.shape:
         return array
-    for at in np.ndindex(array.shape[1:]):
-        column = items[(slice(None), *at)].tolist()
+    for position in np.ndindex(array.shape[1:]):
+        column = items[(slice(None), *position)].tolist()
         whole = [item for item in column if isinstance(item, int | np.integer)]
         if all(int(float(item)) == int(item) for item in whole):
             continue
         low, high = min(whole), max(whole)
         if not shift or len(whole) != len(column) or high - low > MAX_EXACT:
-            raise lost_digits(where, at, int(low), int(high))
-        array[(slice(None), *at)] = [float(int(item) - int(low)) for item in column]
+            raise lost_digits(where, position, int(low), int(high))
+        array[(slice(None), *position)] = [float(int(item) - int(low)) for item in column]
     return array

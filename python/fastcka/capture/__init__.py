@@ -1,4 +1,4 @@
-"""Networks and checkpoints become representations: a plan, a recorder of steps, hooks on modules.
+"""Saving checkpoints at planned steps, and capturing the representations of networks.
 
     from fastcka.capture import CheckpointRecorder, capture_activations, load_state
 
@@ -11,7 +11,7 @@
     model.load_state_dict(load_state("checkpoints/cnn/checkpoint_step_00100.pt"))
     layers = capture_activations(model, probe_images, ["conv1", "conv2", "logits"])
 
-PyTorch is imported by the functions that need it, not by this package.
+The functions that need PyTorch import it. Importing this package does not.
 """
 
 from fastcka.capture.activations import capture_activations

@@ -1,4 +1,4 @@
-"""What attention heads attend to on the probe set: entropy, mean map, and all weights on demand."""
+"""Attention weights on the probe set: their entropy, their mean map, and optionally all weights."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fastcka.capture.attention_listening import hugging_face_listeners, multihea
 from fastcka.capture.batches import examples_of
 from fastcka.capture.listening import run_on_probe
 from fastcka.capture.masks import mask_of
+from fastcka.capture.modules import check_match, check_patterns, fits
 from fastcka.capture.probe import Probe
-from fastcka.capture.selection import check_match, check_patterns, fits
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.errors import InputError
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """What the heads of one layer attend to.
+    """The attention of the heads of one layer.
 
-    Padding counts nowhere. It is that of the layer's mask, see `capture_attention`.
+    Padded queries, by the layer's mask, are not counted (see `capture_attention`).
 
     Attributes
     ----------
     entropy : ndarray of float64, shape (n_examples, n_heads)
-        -sum p ln p over the keys, in nats, averaged over an example's real queries: 0 if each
-        attends to one token, ln(n) if to n tokens alike.
+        -sum p ln p over the keys, in nats, averaged over the real queries of an example. It is 0 if
+        each query attends to one token, and ln(n) if each attends equally to n tokens.
     mean_map : ndarray of float64, shape (n_heads, n_queries, n_keys)
-        Averaged over the examples in which the query is real; NaN where there is none.
+        The weights, averaged over the examples in which the query is real; NaN if there are none.
     weights : ndarray of float32 or float64, (n_examples, n_heads, n_queries, n_keys), or None
-        All of them, if they were asked for; float64 where the network gave float64. Rows of padded
-        queries are as the network gave them.
+        All weights with ``keep_weights=True``, else None. They are float64 if the network's weights
+        are. The rows of padded queries are unchanged.
     """
 
     entropy: NDArray[np.float64]
@@ -62,48 +62,49 @@ def capture_attention(
     keep_weights: bool = False,
     batch_size: int = 64,
 ) -> dict[str, Attention]:
-    """Run ``model`` on ``inputs`` and return what its attention heads attend to.
+    """Run ``model`` on ``inputs`` and return the attention of its heads.
 
-    Each ``nn.MultiheadAttention`` is asked for its weights, also where its caller (such as
-    ``nn.TransformerEncoderLayer``) does not want them; a model of Hugging Face transformers is
-    asked for its ``attentions``, with the eager implementation, as the others make no weights.
-    Otherwise the model runs, and is left, as by `capture_activations`.
+    Each ``nn.MultiheadAttention`` computes its weights, even if its caller (such as
+    ``nn.TransformerEncoderLayer``) does not request them. A Hugging Face model returns its
+    ``attentions`` from the eager implementation, because other implementations compute no weights.
+    In all other respects the model runs, and is restored, as in `capture_activations`.
 
     Parameters
     ----------
     model : torch.nn.Module
-        The network, or one that has it inside.
+        The network, or a module that contains it.
     inputs : Probe, torch.Tensor or ndarray, shape (n_examples, ...)
         The probe set.
     layers : sequence of str, default ("**",)
-        Paths of ``nn.MultiheadAttention`` modules (``"layers.0.self_attn"``), or of a Hugging Face
-        model's attentions (``"attentions.0"``, ``"decoder_attentions.0"``; behind the model's own
-        path, where it is inside another); or patterns, as in `capture_activations`.
+        Paths of ``nn.MultiheadAttention`` modules (``"layers.0.self_attn"``), or of the attentions
+        of a Hugging Face model (``"attentions.0"``, ``"decoder_attentions.0"``; preceded by the
+        model's path if another module contains it); or patterns, as in `capture_activations`.
     masks : str or mapping of pattern to str or None, optional
-        Which mask of the probe says which queries of a layer are real, as in `capture_activations`:
+        The mask that marks the real queries of each layer, as in `capture_activations`:
         ``{"encoder_attentions.*": "attention_mask", "**": "decoder_attention_mask"}``.
     keep_weights : bool, default False
-        Return all weights: 4 n_examples n_heads n_queries n_keys bytes a layer. Else no more than
-        one batch of them is in memory.
+        Return all weights: 4 n_examples n_heads n_queries n_keys bytes for each layer. Otherwise
+        memory holds at most one batch of weights.
     batch_size : int, default 64
         Examples in one forward pass.
 
     Returns
     -------
     dict of str to Attention
-        A module called more than once gives an entry a call: ``"attn@0"``, ``"attn@1"``.
+        Layer -> attention. A module that is called several times has one entry for each call:
+        ``"attn@0"``, ``"attn@1"``.
 
     Raises
     ------
     InputError
-        If a path or pattern fits no attention layer, weights are not finite, or it is not clear
-        which mask belongs to a layer.
+        If a path or pattern matches no attention layer, if weights are not finite, or if it is
+        unclear which mask belongs to a layer.
     MissingExtraError
         If PyTorch is not installed.
     """
     require_torch()
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
-        raise InputError(f"layers must be a non-empty sequence of paths, not {layers!r}")
+        raise InputError(f"layers: expected a non-empty sequence of paths, got {layers!r}")
     probe = inputs if isinstance(inputs, Probe) else Probe(inputs)
     model = unwrapped(model)
 
@@ -117,11 +118,11 @@ def capture_attention(
         *multihead_listeners(model, make_sink),
     ]
     run_on_probe(model, probe, listeners, batch_size=batch_size)
-    heads = {name: sink for own in listeners for name, sink in own.named_sinks().items()}
+    heads = {name: sink for listener in listeners for name, sink in listener.named_sinks().items()}
     for entry in layers:
         path = entry.removeprefix("!")
-        found = [name for name in heads if fits(name, [path])]
-        check_match(path, found, list(heads), f"{type(model).__name__}'s attention")
+        matches = [name for name in heads if fits(name, [path])]
+        check_match(path, matches, list(heads), f"{type(model).__name__}'s attention")
     check_patterns("masks", masks, [(name, name.partition("@")[0]) for name in heads])
     return {name: sink.summary() for name, sink in heads.items() if sink.wanted}
 
@@ -152,25 +153,26 @@ class _Heads:
         n_rows = len(examples)
         if values.ndim != 4 or len(values) != n_rows:
             raise InputError(
-                f"attention {self.layer!r} gave weights of shape {tuple(values.shape)} for a batch "
-                f"of {n_rows} examples; expected ({n_rows}, n_heads, n_queries, n_keys)"
+                f"attention {self.layer!r}: expected weights of shape ({n_rows}, n_heads, "
+                f"n_queries, n_keys) for {n_rows} examples, got {tuple(values.shape)}"
             )
         shape = values.shape[1:]
         if examples[0] == 0:
             self._begin(shape, np.float64 if values.dtype == torch.float64 else np.float32)
         elif shape != self._sum_map.shape:
             raise InputError(
-                f"attention {self.layer!r} gave weights of shape {tuple(shape)} for example "
-                f"{examples[0]} and {self._sum_map.shape} for example 0; expected the same for "
-                "all: pad the inputs to one length"
+                f"attention {self.layer!r}: expected weights of the same shape for all examples, "
+                f"got {tuple(shape)} for example {examples[0]} and {self._sum_map.shape} for "
+                "example 0; pad the inputs to one length"
             )
         real = self._real_queries(values, rows)
         values = values.to(torch.promote_types(values.dtype, torch.float32))
         counted = values.masked_fill(~real[:, None, :, None], 0)
         if not torch.isfinite(counted).all():
             raise InputError(
-                f"attention {self.layer!r} gave NaN or Inf among examples {examples[0]} to "
-                f"{examples[-1]}; padding that attends to nothing needs a mask in the probe"
+                f"attention {self.layer!r}: expected finite weights, got NaN or Inf among examples "
+                f"{examples[0]} to {examples[-1]}; if padded queries attend to nothing, give the "
+                "probe a mask"
             )
         entropy = torch.special.entr(counted).sum(dim=(2, 3), dtype=torch.float64)
         self._entropy[rows] = (entropy / real.sum(dim=1, keepdim=True)).cpu().numpy()
@@ -180,7 +182,7 @@ class _Heads:
             self._weights[rows] = values.cpu().numpy()
 
     def summary(self) -> Attention:
-        """Return what the sums amount to."""
+        """Return the averages."""
         n_real = np.where(self._n_real > 0, self._n_real, np.nan)
         return Attention(self._entropy, self._sum_map / n_real[None, :, None], self._weights)
 

@@ -1,11 +1,11 @@
-"""Hooks that make networks give out the attention weights that they would not compute."""
+"""Hooks that make a network compute and return the attention weights of its heads."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from fastcka.capture.listening import Listener, ProbeListener, Sink
-from fastcka.capture.selection import EVERY_CALL, SelectedModule
+from fastcka.capture.modules import EVERY_CALL, SelectedModule
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Sink)
 
-# The parameters of nn.MultiheadAttention.forward, as it may be called without their names.
+# The parameters of nn.MultiheadAttention.forward, for calls with positional arguments.
 _MULTIHEAD: Final = (
     *("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask"),
     *("average_attn_weights", "is_causal"),
 )
-# Where the outputs of Hugging Face models hold them: a tuple with an entry a layer.
+# Fields of a Hugging Face model's output. Each is a tuple with one entry for each layer.
 _FIELDS: Final = ("attentions", "encoder_attentions", "decoder_attentions", "cross_attentions")
 
 
 class AttentionListener(ProbeListener, Protocol[S]):
-    """A listener whose layers are known when it has heard them."""
+    """A listener that learns the names of its layers during the forward pass."""
 
     def named_sinks(self) -> dict[str, S]:
-        """Return the sinks by the layer's name."""
+        """Return layer -> sink."""
 
 
 def multihead_listeners(
@@ -51,49 +51,49 @@ def hugging_face_listeners(
     model: torch.nn.Module, make_sink: Callable[[str], S]
 ) -> list[_HuggingFace[S]]:
     """Return a listener for each outermost model of Hugging Face transformers."""
-    found: list[_HuggingFace[S]] = []
+    listeners: list[_HuggingFace[S]] = []
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
-        # By what they have: nothing here imports transformers.
+        # Models are recognised by their attributes, because this file does not import transformers.
         is_model = hasattr(module, "get_input_embeddings") and hasattr(
             getattr(module, "config", None), "output_attentions"
         )
-        if is_model and not prefix.startswith(tuple(own.prefix for own in found)):
-            found.append(_HuggingFace(prefix, module, make_sink))
-    return found
+        if is_model and not prefix.startswith(tuple(outer.prefix for outer in listeners)):
+            listeners.append(_HuggingFace(prefix, module, make_sink))
+    return listeners
 
 
 class _Multihead(Listener[S]):
-    """Asks a module for the weights of each head, and gives its caller what that asked for."""
+    """Requests the weights of each head from a module, and returns to the caller what it wanted."""
 
     def __init__(self, selected: SelectedModule, make_sink: Callable[[str], S]) -> None:
         super().__init__(selected, lambda _: make_sink(selected.name))
-        self._asked = (True, True)
+        self._wanted = (True, True)
 
     def attach(self, stack: contextlib.ExitStack) -> None:
         module = self.selected.module
-        stack.callback(module.register_forward_pre_hook(self._ask, with_kwargs=True).remove)
+        stack.callback(module.register_forward_pre_hook(self._request, with_kwargs=True).remove)
         stack.callback(module.register_forward_hook(self._answer).remove)
 
     def end(self) -> None:
-        """Leave modules that the network does not call without a sink: they are found missing."""
+        """Accept any number of calls. A module that is never called has no sink."""
 
-    def _ask(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _request(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         named = dict(zip(_MULTIHEAD, args, strict=False)) | kwargs
-        self._asked = (named.get("need_weights", True), named.get("average_attn_weights", True))
+        self._wanted = (named.get("need_weights", True), named.get("average_attn_weights", True))
         return (), named | {"need_weights": True, "average_attn_weights": False}
 
     def _answer(self, _module: Any, _args: Any, output: tuple[Any, Any]) -> Any:
         values, weights = output
         self.hear(weights)
-        need_weights, averaged = self._asked
+        need_weights, averaged = self._wanted
         if not need_weights:
             return values, None
         return values, weights.mean(dim=-3) if averaged else weights
 
 
 class _HuggingFace(Generic[S]):
-    """Asks a model for the attentions of all its layers, by the implementation that has them."""
+    """Requests the attentions of all layers from a model, with the eager implementation."""
 
     def __init__(self, prefix: str, module: torch.nn.Module, make_sink: Callable[[str], S]) -> None:
         self.prefix = prefix
@@ -110,7 +110,7 @@ class _HuggingFace(Generic[S]):
                 stack.callback(setattr, config, "_attn_implementation", config._attn_implementation)
                 config._attn_implementation = "eager"
         module = self._module
-        stack.callback(module.register_forward_pre_hook(_ask_model, with_kwargs=True).remove)
+        stack.callback(module.register_forward_pre_hook(_request_all, with_kwargs=True).remove)
         stack.callback(module.register_forward_hook(self._answer).remove)
 
     def begin(self, rows: Rows) -> None:
@@ -120,11 +120,11 @@ class _HuggingFace(Generic[S]):
     def end(self) -> None:
         if self._calls != 1 or not self._sinks:
             name = self.prefix.removesuffix(".") or "the model"
-            came = "no attentions" if self._calls == 1 else f"{self._calls} forward passes"
+            given = "no attentions" if self._calls == 1 else f"{self._calls} forward passes"
             raise InputError(
-                f"{name} ({type(self._module).__name__}) gave {came} for a batch; expected one "
-                "forward pass with attention weights (load the model with "
-                "attn_implementation='eager')"
+                f"{name} ({type(self._module).__name__}): expected one forward pass with attention "
+                f"weights for each batch, got {given}; load the model with "
+                "attn_implementation='eager'"
             )
 
     def named_sinks(self) -> dict[str, S]:
@@ -135,12 +135,12 @@ class _HuggingFace(Generic[S]):
         for field in _FIELDS:
             for number, weights in enumerate(getattr(output, field, None) or ()):
                 if weights is None or self._calls > 1:
-                    continue  # end() says so
+                    continue  # end() reports this
                 name = f"{self.prefix}{field}.{number}"
                 if name not in self._sinks:
                     self._sinks[name] = self._make_sink(name)
                 self._sinks[name].take(weights.detach(), self._rows)
 
 
-def _ask_model(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _request_all(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return args, kwargs | {"output_attentions": True}

@@ -1,4 +1,4 @@
-"""Some examples of an array, as a tensor of their own."""
+"""Copies of some examples of an array, as tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Array = torch.Tensor | NDArray[Any]
     Rows = slice | list[int]
-    """Some examples: from a first to a last, or in any order."""
+    """Positions of some examples: a range, or a list in any order."""
 
 
 def examples_of(rows: Rows) -> Sequence[int]:
@@ -25,8 +25,8 @@ def batch_tensor(value: Array, rows: Rows, device: torch.device | None) -> torch
     """Return a copy of some examples on a device, in the byte order of the machine."""
     import torch
 
-    # A copy: the network may begin in place, and from_numpy takes neither negative strides nor,
-    # without a warning, an array that is read-only.
+    # A copy is needed: the network may change its input in place, and from_numpy refuses negative
+    # strides and warns about read-only arrays.
     if not isinstance(value, np.ndarray):
         return value[rows].detach().clone().to(device)
     taken = value[rows]

@@ -1,4 +1,4 @@
-"""The recorder inside the training loops of others: Hugging Face's Trainer and Lightning's."""
+"""Callbacks that run the recorder inside the trainers of Hugging Face and Lightning."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def huggingface_callback(recorder: CheckpointRecorder) -> Any:
-    """Return a ``transformers.TrainerCallback`` that records: ``Trainer(callbacks=[...])``.
+    """Return a ``transformers.TrainerCallback`` for ``Trainer(callbacks=[...])`` that records.
 
-    Steps are the trainer's optimizer updates, whatever number of batches is accumulated in one.
-    The trainer does not tell its callbacks the loss of an update, so the files have none.
+    Steps are the trainer's optimizer updates, regardless of gradient accumulation. The files
+    contain no loss, because the trainer does not pass the loss of an update to its callbacks.
 
     Raises
     ------
@@ -47,10 +47,10 @@ def huggingface_callback(recorder: CheckpointRecorder) -> Any:
 
 
 def lightning_callback(recorder: CheckpointRecorder) -> Any:
-    """Return a Lightning ``Callback`` that records: ``Trainer(callbacks=[...])``.
+    """Return a Lightning ``Callback`` for ``Trainer(callbacks=[...])`` that records.
 
-    It is one of ``pytorch_lightning`` where that is imported and ``lightning`` is not. Steps are
-    the trainer's ``global_step``, which counts the updates of every optimizer.
+    Its class is from ``lightning``, or from ``pytorch_lightning`` if only that one is imported.
+    Steps are the trainer's ``global_step``, which counts the updates of all optimizers.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def lightning_callback(recorder: CheckpointRecorder) -> Any:
                 recorder.before_training(pl_module, optimizer=trainer.optimizers)
 
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
-            if trainer.global_step > recorder.completed:  # else the batch is being accumulated
+            if trainer.global_step > recorder.completed:  # not while gradients accumulate
                 recorder.after_update(
                     pl_module,
                     optimizer=trainer.optimizers,

@@ -1,4 +1,4 @@
-"""The keys of a capture that say how checkpoints are found and read."""
+"""The keys of a capture configuration for finding and reading checkpoints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _pattern(text: str | None) -> str | None:
 
 
 class CheckpointKeys(BaseModel):
-    """How checkpoints are found and read; of a configuration for all runs, or of one run.
+    """How checkpoints are found and read, for all runs of a configuration or for one run.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class CheckpointKeys(BaseModel):
     step_pattern
         As for `find_checkpoints`.
     check_step
-        Refuse a checkpoint that contains another step than its name says.
+        Refuse a checkpoint whose step differs from the step in its name.
     """
 
     model_config = STRICT
@@ -43,7 +43,7 @@ class CheckpointKeys(BaseModel):
     check_step: bool = True
 
     def or_those_of(self, other: CheckpointKeys) -> dict[str, object]:
-        """Return the keys by name: those that are set here, and else those of ``other``."""
+        """Return the keys by name: those that are set here, else those of ``other``."""
         return {
             name: getattr(self if name in self.model_fields_set else other, name)
             for name in CheckpointKeys.model_fields

@@ -1,4 +1,4 @@
-"""One file a step: its name, what it holds, how it is written and how it is read back."""
+"""Checkpoint files, one for each step: their names and fields, writing and reading them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastcka.capture.finding import step_in_name
-from fastcka.capture.states import Reading, read_parts, require_named_step, weights_digest
+from fastcka.capture.states import WeightOptions, read_parts, require_named_step, weights_digest
 from fastcka.capture.step_check import STEP_FIELDS, noted_steps
 from fastcka.capture.torch_library import require_torch
 from fastcka.errors import InputError, MissingExtraError
@@ -34,33 +34,34 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training after ``step`` completed updates; the keys of a checkpoint file.
+    """The state of a training run after ``step`` updates. Its fields are the keys of the file.
 
     Attributes
     ----------
     step : int
-        Completed updates; 0 is the initialization.
+        Number of completed updates; 0 is the initialization.
     model_state_dict : dict of str to torch.Tensor
-        On the CPU, whatever device it was saved from.
+        The weights, on the CPU.
     optimizer_state_dict : dict, list of dict, or None
-        That of the optimizer, or of several; None if only the weights were saved.
+        The state of the optimizer, or of several; None if only the weights were saved.
     loss : float or None
         The training loss of the last update; None at step 0.
     epoch : int, float or None
-        As the training loop counts it.
+        The epoch, as the training loop counts it.
     model_config : dict or None
-        What the recorder was told about the network; JSON-able.
+        The description of the network that the recorder received; JSON types.
     experiment_name : str or None
-        Its name in the plan.
+        The experiment's name in the plan.
     run_id : str or None
-        The same in all checkpoints of one training run; None in files that no recorder wrote.
+        Equal in all checkpoints of one training run; None in files that no recorder wrote.
     seeds : dict of str to int
-        What the run was seeded with: ``run``, as the recorder was told, and ``torch``, the initial
-        seed of PyTorch's generator.
+        The seeds of the run: ``run`` is the recorder's ``seed``, ``torch`` is the initial seed of
+        PyTorch's generator.
     rng_state : dict or None
-        See `fastcka.capture.rng`; None if only the weights were saved.
+        The states of the random number generators (see `fastcka.capture.rng`); None if only the
+        weights were saved.
     digest : str or None
-        That of the weights. Reading checks it.
+        The digest of the weights, which is checked when the file is read.
     """
 
     step: int
@@ -80,7 +81,7 @@ _TENSORS: Final = {"model_state_dict", "optimizer_state_dict", "rng_state"}
 
 
 def checkpoint_path(directory: str | os.PathLike[str], step: int, suffix: str = ".pt") -> Path:
-    """Where the checkpoint of ``step`` lies: ``<directory>/checkpoint_step_00100.pt``."""
+    """Return the path of the checkpoint of a step: ``<directory>/checkpoint_step_00100.pt``."""
     return Path(directory) / f"checkpoint_step_{step:05d}{suffix}"
 
 
@@ -96,42 +97,43 @@ def read_checkpoint(
     Parameters
     ----------
     path : path
-        A file, or a folder of the Hugging Face trainer.
+        A file, or a folder that the Hugging Face trainer wrote.
     weights_key, strip, trust_pickle
         As for `load_state`.
 
     Returns
     -------
     Checkpoint
-        Fields that the file does not have are None or empty, but for the weights, and the step,
-        which its name may say.
+        Fields that the file lacks are None or empty. The weights must exist. The step may be in the
+        file or in its name.
 
     Raises
     ------
     InputError
-        If the file is absent, a field is of another type, or no step is known.
+        If the file does not exist, a field has the wrong type, or the step is unknown.
     WrongStepError
-        If it contains another step than its name says.
+        If the step in the file differs from the step in its name.
     CorruptFileError
-        If it is damaged or cut off, or its weights do not agree with its digest.
+        If the file is damaged or cut off, or the weights do not match their digest.
     UnsafeFileError
-        If loading it could run code.
+        If loading the file could run code.
     MissingExtraError
         If PyTorch or safetensors is not installed.
     """
     path = Path(path)
-    content, state = read_parts(path, Reading.of(weights_key, strip, trust_pickle))
+    content, state = read_parts(path, WeightOptions.checked(weights_key, strip, trust_pickle))
     require_named_step(path, content)
     noted = noted_steps(content)
     if "step" in content and "step" not in noted:
-        raise InputError(f"{path}: field 'step' is {type(content['step']).__name__}, not int")
+        kind = type(content["step"]).__name__
+        raise InputError(f"{path}: field 'step': expected an integer, got {kind}")
     step = step_in_name(path)
     if step is None:
         step = next(iter(noted.values()), None)
     if step is None:
         raise InputError(
-            f"{path}: its step is unknown: the name does not say it, and there is no field "
-            f"{' or '.join(map(repr, STEP_FIELDS))}; the fields are "
+            f"{path}: the step is unknown: expected it in the name or in a field "
+            f"{' or '.join(map(repr, STEP_FIELDS))}; got the fields "
             f"{', '.join(sorted(map(repr, content))) or 'none'}"
         )
     _check_fields(path, content)
@@ -143,20 +145,20 @@ def read_checkpoint(
 def _check_fields(path: Path, content: dict[str, Any]) -> None:
     for key, types in _TYPES.items():
         if key in content and not isinstance(content[key], types):
-            came = type(content[key]).__name__
-            raise InputError(f"{path}: field {key!r} is {came}, not {types[0].__name__}")
+            kind = type(content[key]).__name__
+            raise InputError(f"{path}: field {key!r}: expected {types[0].__name__}, got {kind}")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; ``path`` holds its old content or the whole new one, never a part.
+    """Write a checkpoint and its digest. The file is replaced as a whole or not at all.
 
-    The name's ending, .pt or .safetensors, is the format; the second has neither the optimizer's
-    state nor the random number generators'. The digest is made here.
+    The suffix of the name, .pt or .safetensors, decides the format. A .safetensors file contains
+    neither the state of the optimizer nor of the random number generators.
 
     Raises
     ------
     InputError
-        If the checkpoint holds something that could not be loaded without running code.
+        If the checkpoint contains an object that cannot be loaded without running code.
     """
     torch = require_torch()
     content = {entry.name: getattr(checkpoint, entry.name) for entry in fields(checkpoint)}
@@ -164,18 +166,18 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     if path.suffix == ".safetensors":
         _write_safetensors(path, content)
         return
-    # An open file, not a path: torch would report a full disk as a RuntimeError.
-    with replaced_file(path) as beside:
-        with beside.open("wb") as file:
+    # torch gets an open file: with a path, it would report a full disk as a RuntimeError.
+    with replaced_file(path) as temporary:
+        with temporary.open("wb") as file:
             torch.save(content, file)
         try:
-            torch.load(beside, map_location="cpu", weights_only=True, mmap=True)
+            torch.load(temporary, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:
             reason = str(error).partition("\n")[0]
             raise InputError(
-                f"{path}: not written, as it could not be loaded again without running code; the "
-                "optimizer's state or another field holds more than tensors and plain values "
-                f"(make numbers Python's: float(rate)): {reason}"
+                f"{path}: not written, because it could not be loaded without running code; "
+                "expected only tensors and plain values in the optimizer's state and in all other "
+                f"fields (convert numbers to Python's, as in float(rate)): {reason}"
             ) from error
 
 
@@ -185,9 +187,9 @@ def _write_safetensors(path: Path, content: dict[str, Any]) -> None:
     except ImportError as error:
         raise MissingExtraError.of(f"writing {path}", "safetensors", "torch") from error
     metadata = {key: json.dumps(value) for key, value in content.items() if key not in _TENSORS}
-    # The format has no shared memory, such as that of tied weights: each has its own copy.
+    # The format cannot share memory, so each of several tied weights is copied.
     tensors = {
         name: value.clone().contiguous() for name, value in content["model_state_dict"].items()
     }
-    with replaced_file(path) as beside:
-        save_file(tensors, beside, metadata={"format": "pt", **metadata})
+    with replaced_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt", **metadata})

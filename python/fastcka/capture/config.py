@@ -1,4 +1,4 @@
-"""What `fastcka capture` is asked for: the keys of its YAML file, typed strictly."""
+"""The configuration of `fastcka capture`: the keys of its YAML file, typed strictly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from fastcka.capture.checkpoint_keys import STRICT, CheckpointKeys
-from fastcka.capture.members import Side
+from fastcka.capture.members import ModuleSide
 from fastcka.capture.pooling import Pool
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
@@ -47,7 +47,7 @@ def _distinct_steps(steps: list[int] | None) -> list[int] | None:
 def _distinct_names(runs: list[CaptureRun]) -> list[CaptureRun]:
     names = [run.name for run in runs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise ValueError(f"expected distinct names; {', '.join(twice)} stands twice")
+        raise ValueError(f"expected distinct names, got {', '.join(twice)} more than once")
     return runs
 
 
@@ -57,21 +57,21 @@ ReadPath = Annotated[Path, BeforeValidator(_path)]
 class CaptureRun(CheckpointKeys):
     """A training run, or a network without checkpoints.
 
-    Its keys of `CheckpointKeys` count before those of the configuration.
+    The keys of `CheckpointKeys` that the run sets override those of the configuration.
 
     Attributes
     ----------
     name
-        What the store calls it.
+        The name of the model in the store.
     checkpoints
-        The folder of its checkpoints, or a single one; None for a network whose factory loads its
-        weights itself, such as a pretrained one.
+        The folder of the run's checkpoints, or a single checkpoint; None for a network whose
+        factory loads the weights, such as a pretrained one.
     steps
-        Which of them; None for all that are there.
+        The steps to capture; None for all steps in the folder.
     step
         The step of a single checkpoint, or of a network without checkpoints.
     factors
-        What tells it from other runs: family, seed and so on.
+        Values that distinguish the run from others: family, seed and so on.
     options
         Keyword arguments of the factory for this run.
     """
@@ -88,32 +88,34 @@ class CaptureRun(CheckpointKeys):
         if self.checkpoints is None and self.step is None:
             raise ValueError(
                 "checkpoints is missing: expected the folder of the training run; or, for a "
-                "network whose function loads its weights itself, step: 0 or another number"
+                "network whose function loads the weights, step: 0 or another number"
             )
         if self.steps is not None and (self.checkpoints is None or self.step is not None):
-            raise ValueError("steps chooses among the checkpoints of a folder; expected step alone")
+            raise ValueError(
+                "steps selects checkpoints of a folder; for a single network give only step"
+            )
         return self
 
 
 class CaptureConfig(CheckpointKeys):
-    """Training runs of networks from one factory, captured on one probe set into one store.
+    """Training runs of networks from one factory, one probe set and one store.
 
-    The keys of `CheckpointKeys` are those of every run that does not set them.
+    The keys of `CheckpointKeys` apply to every run that does not set them.
 
     Attributes
     ----------
     model
         The factory: ``package.module:function``.
     probe
-        A ``.npz`` file, see `Probe.load`.
+        A ``.npz`` file; see `Probe.load`.
     store
-        The folder of the store; made if need be.
+        The folder of the store; created if it does not exist.
     layers, pool, side, masks, batch_axis, batch_size, check_rows
         As for `capture_activations`.
     input_batch_axis
-        Along which axis the network expects the examples, as ``batch_axis`` of `Probe`.
+        The axis along which the network expects the examples: ``batch_axis`` of `Probe`.
     device
-        Where the networks run, as PyTorch names it.
+        PyTorch's name of the device that runs the networks.
     runs
         The training runs.
     """
@@ -125,7 +127,7 @@ class CaptureConfig(CheckpointKeys):
     store: ReadPath
     layers: list[str] = Field(min_length=1)
     pool: Pool | dict[str, Pool] = "flatten"
-    side: Side = "output"
+    side: ModuleSide = "output"
     masks: str | dict[str, str | None] | None = None
     batch_axis: NonNegativeInt | dict[str, NonNegativeInt] = 0
     input_batch_axis: NonNegativeInt | dict[str, NonNegativeInt] = 0
@@ -141,8 +143,8 @@ def load_capture(path: str | os.PathLike[str]) -> CaptureConfig:
     Raises
     ------
     InputError
-        The file cannot be read, is not plain YAML, or a key is unknown, missing or wrong. The
-        message names the file and each key, what was expected, and what came.
+        If the file cannot be read or is not plain YAML, or if a key is unknown, missing or invalid.
+        The message names the file and each key, what was expected and what was given.
     """
     file = Path(path)
     document = read_yaml(file, error=InputError)
@@ -166,7 +168,7 @@ def load_capture(path: str | os.PathLike[str]) -> CaptureConfig:
 def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
     path = _known_part(detail["loc"], document.data)
     where = field_text(path)
-    came = describe(detail["input"], document.written.get(path))
+    given = describe(detail["input"], document.written.get(path))
     match detail["type"]:
         case "extra_forbidden":
             model = CaptureRun if path[0] == "runs" else CaptureConfig
@@ -174,15 +176,18 @@ def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
         case "missing":
             return f"{field_text(detail['loc'])}: missing; it is required"
         case "value_error":
-            return f"{where}: {detail['ctx']['error']}; came {came}"
+            reason = str(detail["ctx"]["error"])
+            if isinstance(detail["input"], dict) or "got " in reason:
+                return f"{where}: {reason}"
+            return f"{where}: {reason}; got {given}"
         case "literal_error":
-            return f"{where}: expected {detail['ctx']['expected']}; came {came}"
+            return f"{where}: expected {detail['ctx']['expected']}, got {given}"
         case _:
-            return f"{where}: {detail['msg']}; came {came}"
+            return f"{where}: {detail['msg']}; got {given}"
 
 
 def _known_part(loc: Sequence[str | int], data: Any) -> tuple[str | int, ...]:
-    """Drop what pydantic appends to the path of a value that may be of two types."""
+    """Drop the parts that pydantic appends to the path of a value that may have two types."""
     known: list[str | int] = []
     for part in loc:
         try:

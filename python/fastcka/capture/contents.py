@@ -1,4 +1,4 @@
-"""What a checkpoint file contains, read without running what a pickle may ask for."""
+"""Reading the content of a checkpoint file without running code from a pickle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastcka.store.foreign.torch_files import load_pt
 if TYPE_CHECKING:
     import torch
 
-_TRUST = "if you trust whoever wrote it: trust_pickle=True, or --trust-pickle"
+_TRUST = "if you trust its author, give trust_pickle=True or --trust-pickle"
 
 
 def read_content(path: Path, *, trust_pickle: bool = False) -> dict[str, Any] | torch.nn.Module:
@@ -29,14 +29,14 @@ def read_content(path: Path, *, trust_pickle: bool = False) -> dict[str, Any] | 
     Raises
     ------
     InputError
-        If the path is no file, cannot be opened, or contains something else.
+        If the path is no file, the file cannot be opened, or it contains anything else.
     CorruptFileError, UnsafeFileError, MissingExtraError, OutOfMemoryError
         See `fastcka.capture.load_state`.
     """
     torch = require_torch()
     if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "is not a file"
-        raise InputError(f"{path} {kind}; a checkpoint file was expected")
+        kind = "is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {kind}; expected a checkpoint file")
     try:
         with path.open("rb") as file:
             zipped = file.read(4) == b"PK\x03\x04"
@@ -51,20 +51,20 @@ def read_content(path: Path, *, trust_pickle: bool = False) -> dict[str, Any] | 
             content = load_pt(path)
     except OutOfMemoryError:
         raise
-    except Exception as error:  # of every kind, OSError too, on damaged files and trusted pickles
+    except Exception as error:  # damaged files and trusted pickles raise anything, OSError too
         raise_if_shortage(error, f"reading {path}")
-        if isinstance(error, UnsafeFileError) and zipped:  # else it is, most often, no checkpoint
+        if isinstance(error, UnsafeFileError) and zipped:  # other files are rarely checkpoints
             raise UnsafeFileError(f"{error}; {_TRUST}") from error
         if trust_pickle and isinstance(error, ImportError | AttributeError):
             raise InputError(
-                f"{path}: contains objects whose class cannot be imported: {error}; run this where "
-                "their code can be imported (PYTHONPATH), or save the state_dict() alone"
+                f"{path}: contains objects whose class cannot be imported: {error}; make their "
+                "code importable (PYTHONPATH), or save only the state_dict()"
             ) from error
         raise CorruptFileError(f"{path}: cannot be read as a checkpoint: {error}") from error
     if not isinstance(content, dict | torch.nn.Module):
         raise InputError(
-            f"{path}: contains {type(content).__name__}; expected a dict of checkpoint fields, a "
-            "state dict, or a network"
+            f"{path}: expected a dict of checkpoint fields, a state dict, or a network, got "
+            f"{type(content).__name__}"
         )
     return content
 
@@ -86,8 +86,8 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
                         raise
                     dtype = file.get_slice(name).get_dtype()
                     raise InputError(
-                        f"{path}:{name}: this PyTorch cannot read the format {dtype}; convert it "
-                        "to float32 or bfloat16 with the library that wrote it"
+                        f"{path}:{name}: this PyTorch cannot read the dtype {dtype}; convert the "
+                        "tensor to float32 or bfloat16 with the library that wrote it"
                     ) from error
             noted = file.metadata() or {}
     except (SafetensorError, OSError) as error:
@@ -97,7 +97,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Return what a recorder noted as JSON; the notes of others may be any text."""
+    """Return the value of JSON text, which a recorder writes; return any other text unchanged."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Checkpoints that lie already where a recorder is to write."""
+"""Checkpoints from before that are in the folder of a recorder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def steps_of_run(folder: Path, steps: Iterable[int], suffix: str, run_id: str) -> set[int]:
-    """Return the steps that this run has saved before.
+    """Return the steps that this run has already saved.
 
     Raises
     ------
     InputError
-        If a file is of another run, or contains another step than its name says.
+        If a file belongs to another run, or its step differs from the step in its name.
     """
     saved = set()
     for step in sorted(steps):
@@ -30,10 +30,11 @@ def steps_of_run(folder: Path, steps: Iterable[int], suffix: str, run_id: str) -
         fields = _fields(path)
         other = fields.get("run_id")
         if other != run_id:
-            whose = "that has no id" if other is None else f"{other!r}, not {run_id!r}"
+            given = "a file without a run id" if other is None else f"{other!r}"
             raise InputError(
-                f"{path} belongs to another run, {whose}; record into another directory, delete "
-                "it, give overwrite=True, or go on with that run by its run_id"
+                f"{path}: expected a checkpoint of run {run_id!r}, got {given}; record into "
+                "another directory, delete the file, give overwrite=True, or resume that run with "
+                "its run_id"
             )
         check_step(path, fields, step)
         saved.add(step)
@@ -46,11 +47,11 @@ def _fields(path: Path) -> Mapping[str, Any]:
 
 
 def refuse_other_format(folder: Path, steps: Iterable[int], suffix: str) -> None:
-    """Raise InputError if a step is there in the other format: of two, which one counts?"""
+    """Raise InputError if a step exists in the other format: two files for a step are ambiguous."""
     other = ".pt" if suffix == ".safetensors" else ".safetensors"
     for step in sorted(steps):
         if (path := checkpoint_path(folder, step, other)).exists():
             raise InputError(
-                f"{path} is there, and {path.with_suffix(suffix).name} would come beside it; "
-                "record into another directory, or delete it"
+                f"{path} exists, and {path.with_suffix(suffix).name} would be a second file for "
+                "the same step; record into another directory, or delete it"
             )

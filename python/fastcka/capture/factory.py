@@ -1,4 +1,4 @@
-"""The function that builds a network, ``package.module:function``, and the weights for it."""
+"""Building networks with a user's function, ``package.module:function``, and loading weights."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def load_factory(name: str) -> Callable[..., torch.nn.Module]:
     Parameters
     ----------
     name
-        ``"package.module:function"``. Modules in the working directory are found as well, behind
-        all others.
+        ``"package.module:function"``. The working directory is searched too, after all other
+        places.
 
     Raises
     ------
     InputError
-        If the name is not of that form, its module cannot be imported, or it has no such function.
+        If the name has another form, the module cannot be imported, or the function does not exist.
     """
     module_name, colon, function = name.partition(":")
     if not colon or not function.isidentifier() or not module_name:
@@ -55,7 +55,7 @@ def load_factory(name: str) -> Callable[..., torch.nn.Module]:
         ) from error
     factory: Any = getattr(module, function, None)
     if not callable(factory):
-        names = [own for own, value in vars(module).items() if callable(value)]
+        names = [known for known, value in vars(module).items() if callable(value)]
         raise InputError(
             f"model: module {module_name!r} has no function {function!r}"
             f"{near_misses(function, names, heading='it has')}"
@@ -66,12 +66,12 @@ def load_factory(name: str) -> Callable[..., torch.nn.Module]:
 def build_model(
     factory: Callable[..., torch.nn.Module], options: Mapping[str, Any] | None = None
 ) -> torch.nn.Module:
-    """Build a network; PyTorch's random numbers on the CPU stay where they are.
+    """Build a network without changing the state of PyTorch's generator on the CPU.
 
     Raises
     ------
     InputError
-        If the factory does not take the options, raises an error, or returns something else.
+        If the factory does not accept the options, raises an error, or does not return a network.
     """
     require_torch()
     import torch
@@ -89,24 +89,24 @@ def build_model(
             ) from error
     if not isinstance(model, torch.nn.Module):
         raise InputError(
-            f"model: {_named(factory)} returned {type(model).__name__}, not a torch.nn.Module"
+            f"model: expected a torch.nn.Module from {_named(factory)}, got {type(model).__name__}"
         )
     return model
 
 
 def check_options(factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Refuse keyword arguments that a factory does not take, or that are not all it needs.
+    """Check that a factory accepts these keyword arguments and needs no others.
 
     Raises
     ------
     InputError
-        Naming them.
+        If it does not; the message lists the arguments.
     """
     try:
         inspect.signature(factory).bind(**options)
     except TypeError as error:
         raise InputError(
-            f"options: {_named(factory)} does not take {list(options)}: {error}"
+            f"options: {_named(factory)} cannot be called with {list(options)}: {error}"
         ) from error
 
 
@@ -118,46 +118,50 @@ def load_weights(
     strict: bool = True,
     allow_missing: Sequence[str] = (),
 ) -> LoadedWeights:
-    """Put the weights of a checkpoint into a network.
+    """Load the weights of a checkpoint into a network.
 
-    Names may differ by what wrappers add (``module.``, ``_orig_mod.`` and so on, anywhere in a
-    name), and by one prefix before all of them, such as the ``model.`` of Lightning, if exactly one
-    makes the names fit. A weight that the network shares between two names is needed once.
+    Names may differ by the parts that wrappers add (``module.``, ``_orig_mod.`` and so on, anywhere
+    in a name). They may also share one prefix, such as ``model.`` from Lightning, if exactly one
+    prefix makes the names match. Of a weight that the network shares between several names, one is
+    enough.
 
     Parameters
     ----------
     model : torch.nn.Module
-        It may be wrapped itself.
+        The network, which may be wrapped.
     state : mapping of str to torch.Tensor
-        See `load_state`.
+        The weights; see `load_state`.
     where : object
-        What each message begins with, such as the path of the file.
+        The beginning of each error message, such as the path of the file.
     strict : bool, default True
-        False: names that the network does not have are ignored, and returned.
+        If False, names that the network does not have are ignored, and returned.
     allow_missing : sequence of str, default ()
         Patterns (``head.*``) of names that the checkpoint may lack. These parameters and buffers
-        keep the values that the network has.
+        keep their values.
 
     Returns
     -------
     LoadedWeights
+        The names that were not loaded.
 
     Raises
     ------
     InputError
-        If a name, a shape or a kind of number differs. The network may contain a part of the
-        weights then.
+        If a name, a shape or a kind of number differs. The network may then contain a part of the
+        weights.
     """
-    own = model.state_dict()
+    network_state = model.state_dict()
     shared = shared_names(model)
-    needed = [name for name in own if not (name in shared or is_allowed(name, allow_missing))]
-    placed, places = placed_weights(where, state, own, needed, strict=strict)
+    needed = [
+        name for name in network_state if not (name in shared or is_allowed(name, allow_missing))
+    ]
+    placed, places = placed_weights(where, state, network_state, needed, strict=strict)
     try:
         result = model.load_state_dict(placed, strict=False)
-    except Exception as error:  # a module's own loading may raise anything
+    except Exception as error:  # a module may define how it loads, and raise anything
         raise_if_shortage(error, f"loading the weights of {where}")
         raise InputError(
-            f"{where}: its weights do not fit {type(model).__name__}: {error}"
+            f"{where}: the weights do not fit {type(model).__name__}: {error}"
         ) from error
     unexpected = set(result.unexpected_keys)
     ignored = [name for name in state if places.get(name) in {None, *unexpected}]

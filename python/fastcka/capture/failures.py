@@ -1,4 +1,4 @@
-"""What a network raises in a forward pass becomes an error that names the layer and the remedy."""
+"""Errors for exceptions in a forward pass, which name the layer, the inputs and the remedy."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 def forward_error(
     error: Exception, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], n_examples: int
 ) -> FastckaError:
-    """Return the error to raise in place of what a forward pass raised.
+    """Return the error to raise instead of an exception in a forward pass.
 
     Parameters
     ----------
     error
-        What was raised.
+        The exception.
     model
         The network.
     inputs
-        The batch, by the inputs' names; empty if it could not be made.
+        The batch, by the names of the inputs; empty if the batch could not be created.
     n_examples
-        How many examples it has.
+        Number of examples in the batch.
     """
     given = ", ".join(
         f"{name} {_dtype(value)} {tuple(value.shape)}" for name, value in inputs.items()
@@ -36,7 +36,7 @@ def forward_error(
     network = type(model).__name__
     reason = shortage_reason(error)
     if reason is not None:
-        # Without a cause: its frames would hold the tensors that fill the memory.
+        # The error has no cause, because its frames would keep the tensors that fill the memory.
         return shortage(
             f"running {network} on {_counted(n_examples)} ({given})",
             reason,
@@ -51,23 +51,23 @@ def forward_error(
         named = InputError(f"{remedy}. {where} raised {text}")
     else:
         named = NetworkError(
-            f"{text}. It was raised by {where} for {_counted(n_examples)} with the inputs {given}"
+            f"{where} raised {text}. The input was {_counted(n_examples)}: {given}"
         )
     named.__cause__ = error
     return named
 
 
 def _failed_in(error: Exception, model: torch.nn.Module) -> tuple[str, torch.nn.Module]:
-    """Return the innermost submodule whose method was running, by the traceback."""
+    """Return the innermost submodule in the traceback, and its name."""
     names = {id(module): name for name, module in model.named_modules()}
-    found = ("", model)
+    innermost = ("", model)
     frame = error.__traceback__
     while frame is not None:
         module: Any = frame.tb_frame.f_locals.get("self")
         if id(module) in names:
-            found = (names[id(module)], module)
+            innermost = (names[id(module)], module)
         frame = frame.tb_next
-    return found
+    return innermost
 
 
 def _dtype_remedy(
@@ -80,7 +80,7 @@ def _dtype_remedy(
 
     if "type" not in str(error):
         return None
-    weights = next((own for own in model.parameters() if own.is_floating_point()), None)
+    weights = next((weight for weight in model.parameters() if weight.is_floating_point()), None)
     for name, value in inputs.items():
         floating = value.is_floating_point()
         expected = None
@@ -93,7 +93,7 @@ def _dtype_remedy(
             if weights is not None and expected == _dtype(weights):
                 takes = f"the weights of {type(model).__name__} are {expected}"
             return (
-                f"{name} is {_dtype(value)}, but {takes}: give the probe as {expected} (NumPy: "
+                f"{name} is {_dtype(value)}, but {takes}: convert the probe to {expected} (NumPy: "
                 f"{name}.astype('{expected}'), PyTorch: {name}.to(torch.{expected}))"
             )
     return None

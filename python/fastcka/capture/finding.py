@@ -1,4 +1,4 @@
-"""Checkpoints in a folder, by the names that trainers give them, or by a pattern of the user."""
+"""Finding checkpoints in a folder, by the names that trainers use or by a user's pattern."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Kind = Literal["step file", "huggingface", "lightning", "pattern"]
 _NAMES: Final[dict[Kind, re.Pattern[str]]] = {
     "step file": re.compile(r"checkpoint_step_(?P<step>\d+)\.(pt|pth|bin|ckpt|safetensors)"),
     "huggingface": re.compile(r"checkpoint-(?P<step>\d+)"),
-    # Metrics may stand in the name as well, and -v1 where the name was taken.
+    # The name may also contain metrics, and -v1 if the plain name already existed.
     "lightning": re.compile(r"(.*-)?step=(?P<step>\d+)(-.*)?\.ckpt"),
 }
 
-#: Where the Hugging Face trainer puts a model's weights, in the order in which they are looked for.
+#: Files in which the Hugging Face trainer saves the weights, in the order in which they are tried.
 WEIGHT_FILES: Final = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -44,7 +44,7 @@ class CheckpointFile:
     Attributes
     ----------
     step : int
-        As its name has it.
+        The step in the name.
     path : Path
         A file; a folder for the kind "huggingface".
     kind : {"step file", "huggingface", "lightning", "pattern"}
@@ -65,34 +65,35 @@ def find_checkpoints(
     Parameters
     ----------
     directory : path
-        The folder. Other names are no checkpoints, such as Lightning's ``last.ckpt``, which
-        contains no step.
+        The folder. Files with other names are ignored, such as Lightning's ``last.ckpt``, whose
+        name contains no step.
     step_pattern : str, optional
-        A regular expression in place of the names that `CheckpointFile` lists. Every name in which
-        it is found is a checkpoint; its group, such as ``(\d+)`` in ``epoch=(\d+)``, is the step.
+        A regular expression that replaces the names that `CheckpointFile` lists. Every name that
+        contains a match is a checkpoint. The group, such as ``(\d+)`` in ``epoch=(\d+)``, is the
+        step.
 
     Raises
     ------
     InputError
-        If there is no such folder, two checkpoints are of one step, or the pattern is wrong.
+        If the folder does not exist, two checkpoints have the same step, or the pattern is invalid.
     """
     directory = Path(directory)
     if not directory.is_dir():
-        raise InputError(f"{directory}: no such folder; checkpoints of a training were expected")
+        raise InputError(f"{directory}: no such folder; expected the checkpoints of a training run")
     pattern = None if step_pattern is None else checked_pattern(step_pattern)
-    found: dict[int, CheckpointFile] = {}
+    checkpoints: dict[int, CheckpointFile] = {}
     for path in sorted(directory.iterdir()):
         kind, step = _kind_and_step(path) if pattern is None else _matched(path, pattern)
         if kind is None:
             continue
-        if step in found:
-            narrower = ", or make step_pattern match one of them alone" if pattern else ""
+        if step in checkpoints:
+            narrower = ", or make step_pattern match only one of them" if pattern else ""
             raise InputError(
-                f"{directory}: {found[step].path.name} and {path.name} are both of step {step}; "
+                f"{directory}: {checkpoints[step].path.name} and {path.name} are both step {step}; "
                 f"move one of them elsewhere{narrower}"
             )
-        found[step] = CheckpointFile(step, path, kind)
-    return [found[step] for step in sorted(found)]
+        checkpoints[step] = CheckpointFile(step, path, kind)
+    return [checkpoints[step] for step in sorted(checkpoints)]
 
 
 def checked_pattern(text: str) -> Pattern:
@@ -101,25 +102,26 @@ def checked_pattern(text: str) -> Pattern:
     Raises
     ------
     InputError
-        If it is no regular expression, or has not one group, or one called "step".
+        If the pattern is no regular expression, or has neither exactly one group nor a group named
+        "step".
     """
     pattern = compiled(f"step_pattern {text[:60]!r}", text)
     if pattern.groups != 1 and "step" not in pattern.groupindex:
         raise InputError(
-            f"step_pattern {text!r}: has {pattern.groups} groups; expected one, around the digits "
-            f"of the step, as in {_EXAMPLE}, or one called step: (?P<step>\\d+)"
+            f"step_pattern {text!r}: expected one group around the digits of the step, as in "
+            f"{_EXAMPLE}, or a group named step, (?P<step>\\d+); got {pattern.groups} groups"
         )
     return pattern
 
 
 def step_in_name(path: Path) -> int | None:
-    """Return the step that a checkpoint's name tells, if it does."""
+    """Return the step in a checkpoint's name; None if the name has another form."""
     kind, step = _kind_and_step(path)
     return None if kind is None else step
 
 
 def step_of_name(path: Path, step_pattern: str) -> int | None:
-    """Return the step that a pattern of the user finds in a checkpoint's name."""
+    """Return the step that a user's pattern matches in a checkpoint's name; None without match."""
     kind, step = _matched(path, checked_pattern(step_pattern))
     return None if kind is None else step
 
@@ -139,15 +141,15 @@ def _matched(path: Path, pattern: Pattern) -> tuple[Kind | None, int]:
         match = pattern.search(path.name, timeout=_SECONDS)
     except (TimeoutError, MemoryError):
         raise InputError(
-            f"{where}: takes too long for the name {path.name!r} (limit {_SECONDS} s); repeats "
-            "within repeats, as in (a+)+, are the usual cause"
+            f"{where}: takes longer than {_SECONDS} s for the name {path.name!r}; the usual cause "
+            "is a repeat within a repeat, as in (a+)+"
         ) from None
     if match is None:
         return None, -1
     text = match["step" if "step" in pattern.groupindex else 1]
     if text is None or not (text.isascii() and text.isdigit()):
         raise InputError(
-            f"{where}: its group matches {text!r} in {path.name!r}; expected digits alone, as in "
-            f"{_EXAMPLE}"
+            f"{where}: expected a group that matches only digits, as in {_EXAMPLE}; got {text!r} "
+            f"in {path.name!r}"
         )
     return "pattern", int(text)

@@ -1,4 +1,4 @@
-"""Running a network on the probe set while hooks listen; afterwards it is as it came."""
+"""Running a network on the probe set with hooks, and restoring it afterwards."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ if TYPE_CHECKING:
     import torch
 
     from fastcka.capture.batches import Rows
-    from fastcka.capture.members import Side
+    from fastcka.capture.members import ModuleSide
+    from fastcka.capture.modules import SelectedModule
     from fastcka.capture.probe import Probe
-    from fastcka.capture.selection import SelectedModule
 
 
 class Sink(Protocol):
-    """Where the values of one layer go, batch by batch."""
+    """Receives the values of one layer, batch by batch."""
 
     def take(self, values: torch.Tensor, rows: Rows) -> None:
-        """Keep what it needs of the values of these examples; they may be changed afterwards."""
+        """Process or copy the values of these examples. The network may change them afterwards."""
 
 
 S = TypeVar("S", bound=Sink)
 
 
 class ProbeListener(Protocol):
-    """What `run_on_probe` lets listen."""
+    """An object with hooks that `run_on_probe` calls around each forward pass."""
 
     def attach(self, stack: contextlib.ExitStack) -> None:
-        """Put hooks on the network, to be taken off when the stack is left."""
+        """Register hooks on the network. The stack removes them when it exits."""
 
     def begin(self, rows: Rows) -> None:
-        """Be told which examples the next forward pass is for."""
+        """Prepare for a forward pass on these examples."""
 
     def end(self) -> None:
-        """Refuse what was wrong in the forward pass that is over."""
+        """Check the forward pass that has finished, and raise InputError if it failed the check."""
 
 
 class Listener(Generic[S]):
-    """The hook of one module: hands each of its calls to the sink of that call.
+    """The hook of one module, which passes the values of each call to the sink of that call.
 
     Parameters
     ----------
     selected
-        The module, and which of its calls in a forward pass are meant.
+        The module and its selected calls in a forward pass.
     make_sink
-        Called with the number of a call, when that is first seen.
+        Called with the number of a call when that call first happens.
     side
-        Whether what the module is given or what it gives out is meant.
+        Whether the sinks receive inputs or outputs of the module.
     """
 
     def __init__(
-        self, selected: SelectedModule, make_sink: Callable[[int], S], side: Side = "output"
+        self, selected: SelectedModule, make_sink: Callable[[int], S], side: ModuleSide = "output"
     ) -> None:
         self.selected = selected
         self.side = side
@@ -70,11 +70,11 @@ class Listener(Generic[S]):
         self._batches = 0
 
     def attach(self, stack: contextlib.ExitStack) -> None:
-        """Put the hook on the module, to be taken off when the stack is left."""
+        """Register the hook on the module. The stack removes it when it exits."""
         module = self.selected.module
         if is_scripted(module):
             raise InputError(
-                f"layer {self.selected.name!r} is TorchScript, which takes no hooks; build the "
+                f"layer {self.selected.name!r} is TorchScript, which has no hooks; build the "
                 "network in Python and load its state_dict, or capture a layer around this one"
             )
         if self.side == "input":
@@ -84,31 +84,32 @@ class Listener(Generic[S]):
         stack.callback(handle.remove)
 
     def begin(self, rows: Rows) -> None:
-        """Be told which examples come next."""
+        """Prepare for a forward pass on these examples."""
         self._rows = rows
         self._calls = 0
         self._batches += 1
 
     def end(self) -> None:
-        """Check the number of calls in the forward pass that is over.
+        """Check the number of calls in the forward pass that has finished.
 
         Raises
         ------
         InputError
-            Here rather than in the hook, where a try/except of the model's could swallow it.
+            If the number is wrong. The hook does not raise, because a try/except in the model could
+            swallow the error.
         """
         selected, calls = self.selected, self._calls
         if selected.call is None and calls > 1:
             raise InputError(
-                f"layer {selected.name!r} was called {calls} times in one forward pass, so it has "
-                f"no single representation; '{selected.name}@0' to '{selected.name}@{calls - 1}' "
-                f"name one call each, '{selected.name}@*' names them all"
+                f"layer {selected.name!r}: expected one call in a forward pass, got {calls}; "
+                f"'{selected.name}@0' to '{selected.name}@{calls - 1}' select one call, "
+                f"'{selected.name}@*' selects all"
             )
         if calls == 0 or (isinstance(selected.call, int) and selected.call >= calls):
             times = "never called" if calls == 0 else f"called {calls} times"
             raise InputError(
-                f"layer {selected.label!r} was {times} in one forward pass; leave it out "
-                f"('!{selected.name}' behind a pattern)"
+                f"layer {selected.label!r} was {times} in one forward pass; remove it from layers "
+                f"(after a pattern, add '!{selected.name}')"
             )
         if selected.call == "*" and calls != len(self.sinks):
             raise InputError(
@@ -117,22 +118,22 @@ class Listener(Generic[S]):
             )
 
     def named_sinks(self) -> dict[str, S]:
-        """Return the sinks by the layer's name, which has the call's number where there is need."""
+        """Return layer -> sink. With several calls, the layer's name contains the call's number."""
         if len(self.sinks) == 1:
             return {self.selected.label: next(iter(self.sinks.values()))}
         return {self.selected.label_of(call): sink for call, sink in self.sinks.items()}
 
     def hear(self, values: torch.Tensor) -> None:
-        """Count a call, and hand its values to its sink if the call is meant."""
+        """Count a call, and pass its values to its sink if the call is selected."""
         call, self._calls = self._calls, self._calls + 1
-        if not self._means(call):
+        if not self._selects(call):
             return
         if self._batches == 1 and call not in self.sinks:
             self.sinks[call] = self._make_sink(call)
-        if call in self.sinks:  # else end() says that the number of calls has changed
+        if call in self.sinks:  # else end() reports that the number of calls has changed
             self.sinks[call].take(values.detach(), self._rows)
 
-    def _means(self, call: int) -> bool:
+    def _selects(self, call: int) -> bool:
         return self.selected.call in ("*", call) or (self.selected.call is None and not call)
 
     def _before(self, _module: torch.nn.Module, args: tuple[Any, ...], kwargs: Any) -> None:
@@ -143,7 +144,7 @@ class Listener(Generic[S]):
 
     def _hear_member(self, value: Any) -> None:
         selected = self.selected
-        if not self._means(self._calls):
+        if not self._selects(self._calls):
             self._calls += 1
             return
         layer = selected.name if selected.call is None else f"{selected.name}@{self._calls}"
@@ -155,7 +156,7 @@ class Listener(Generic[S]):
 
 
 def is_scripted(module: torch.nn.Module) -> bool:
-    """Whether a module is TorchScript, so that it takes no hooks."""
+    """Whether a module is TorchScript, which has no hooks."""
     import torch
 
     return isinstance(module, torch.jit.ScriptModule)
@@ -169,45 +170,45 @@ def run_on_probe(
     batch_size: int,
     examples: Sequence[int] | None = None,
 ) -> None:
-    """Run a network on each example once, in order, in batches.
+    """Run a network once on each example, in order, in batches.
 
-    It runs in eval and inference mode, without compiled code (which skips hooks) and off the fused
-    paths of ``nn.TransformerEncoder`` and ``nn.MultiheadAttention`` (which skip hooks and pass
-    ragged tensors on). Afterwards, and after
-    an exception too, no hook is left, each submodule has the ``training`` flag that it came with,
-    and the random number generators of Python, NumPy and PyTorch are where they were.
+    The network runs in eval and inference mode. Compiled code is turned off, because it skips
+    hooks. The fused paths of ``nn.TransformerEncoder`` and ``nn.MultiheadAttention`` are turned
+    off, because they skip hooks and pass on ragged tensors. Afterwards, also after an exception,
+    all hooks are removed, and the ``training`` flags and the random number generators of Python,
+    NumPy and PyTorch have their former states.
 
     Parameters
     ----------
     model
-        Compiled and parallel wrappers are taken off, as hooks do not fire inside them.
+        The network without compiled and parallel wrappers: hooks do not fire inside them.
     probe
-        The examples. They are moved to the device of the first parameter.
+        The examples. They are moved to the device of the network's first parameter.
     listeners
-        What listens.
+        The objects with hooks.
     batch_size
         Examples in one forward pass; the last batch may be smaller.
     examples
-        Run these examples, in this order, in place of all; one may be there more than once.
+        Positions of the examples to run, in this order; repeats are allowed. Default all.
 
     Raises
     ------
     InputError
-        If ``batch_size`` is not an integer of at least 1, a listener has something to refuse, or
-        the probe's dtype is not that of the network's weights.
+        If ``batch_size`` is not an integer of at least 1, a listener's check fails, or the dtypes
+        of the probe and the network's weights differ.
     OutOfMemoryError
-        If a forward pass needs more memory than there is.
+        If there is not enough memory for a forward pass.
     NetworkError
-        If the network raises anything else.
+        If the network raises any other exception.
     """
     import torch
 
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"batch_size must be an integer of at least 1, not {batch_size!r}")
+        raise InputError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
     parameter = next(model.parameters(), None)
     device = None if parameter is None else parameter.device
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_as_it_came(model))
+        stack.enter_context(_restored(model))
         for listener in listeners:
             listener.attach(stack)
         stack.enter_context(torch.inference_mode())
@@ -236,20 +237,20 @@ def _run(
     except Exception as error:  # a network may raise anything
         inputs = kwargs or dict(zip(["inputs"], args, strict=False))
         failed = forward_error(error, model, inputs, n_rows)
-    if failed is not None:  # here, where no context holds the tensors of the forward pass
+    if failed is not None:  # outside of except, so that no context keeps the batch's tensors
         raise failed
 
 
 @contextlib.contextmanager
-def _as_it_came(model: torch.nn.Module) -> Iterator[None]:
+def _restored(model: torch.nn.Module) -> Iterator[None]:
     import torch
 
-    # Flags are put back one by one: train() sets a whole subtree, and may be overridden.
+    # Flags are restored one by one, because train() sets a whole subtree and may be overridden.
     # A frozen TorchScript module has no flag.
-    flags = [(own, own.training) for own in model.modules() if hasattr(own, "training")]
+    flags = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     random = rng_state()
-    # Nothing is compiled where torch._dynamo, which takes long to import, was never imported.
+    # No code is compiled before torch._dynamo, which is slow to import, has been imported.
     eager: Any = contextlib.nullcontext()
     if "torch._dynamo" in sys.modules:
         eager = torch.compiler.set_stance("force_eager")

@@ -1,4 +1,4 @@
-"""Which of the probe's masks belongs to which layer."""
+"""Choosing the probe's mask for each layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastcka.capture.selection import first_fit
+from fastcka.capture.modules import first_fit
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fastcka.capture.probe_masks import ProbeMasks
 
 Masks = str | Mapping[str, str | None]
-"""The name of a mask for all layers, or one for each name or pattern; the first that fits counts.
-None: the layer has no padding. ``!`` in front of a name takes its opposite."""
+"""The name of a mask for all layers, or a mapping of names and patterns; the first match counts.
+None means that the layer has no padding. ``!`` in front of a name inverts the mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class LayerMask:
     masks
         The masks of the probe set.
     pattern
-        The key of `Masks` that names the mask; None if none fits the layer.
+        The key of `Masks` that matches the layer; None if no key matches.
     name
-        The mask that it names; None if it says that there is no padding.
+        The name of the mask; None if the layer has no padding.
     """
 
     layer: str
@@ -44,29 +44,29 @@ class LayerMask:
     def real_tokens(
         self, rows: Rows, n_tokens: int, device: torch.device, *, needed: bool, certain: bool
     ) -> torch.Tensor | None:
-        """Return where the tokens of some examples are real, (n_rows, n_tokens), or None.
+        """Return where the tokens of some examples are real, (n_rows, n_tokens); None without mask.
 
-        A mask that `Masks` names must have the layer's number of tokens. Without a name,
-        the probe's only mask is taken where it has this number, if it is clear that it belongs to
-        all layers (see `ProbeMasks.only`).
+        A mask that the caller named must have the layer's number of tokens. If the caller named
+        none, the probe's only mask is used, provided that it has this number of tokens and clearly
+        belongs to all layers (see `ProbeMasks.only`).
 
         Parameters
         ----------
         rows
-            Which examples.
+            Positions of the examples.
         n_tokens
-            How many tokens the layer gave for each.
+            Number of tokens of the layer for each example.
         device
-            Where the mask is needed.
+            Device of the result.
         needed
             Whether the layer is pooled over tokens, so that a mask of another length is an error.
         certain
-            Whether it is certain that ``n_tokens`` counts tokens, and not heads or channels.
+            Whether ``n_tokens`` certainly counts tokens, and not heads or channels.
 
         Raises
         ------
         InputError
-            If it is not clear which mask belongs to the layer, or the mask has another length.
+            If it is unclear which mask belongs to the layer, or the mask has another length.
         """
         name = self.name
         if self.pattern is None:
@@ -81,17 +81,15 @@ class LayerMask:
         real = self.masks.real_tokens(name, rows, device)
         if real.shape[1] != n_tokens:
             raise InputError(
-                f"layer {self.layer!r} gave {n_tokens} tokens, but the mask of the probe has "
-                f"{real.shape[1]} ({name}); expected the mask of what this layer gives out, named "
-                f"with masks={{{self.layer!r}: NAME}}, or {{{self.layer!r}: None}} if it has no "
-                "padding"
+                f"layer {self.layer!r}: expected a mask for {n_tokens} tokens, got {name} with "
+                f"{real.shape[1]}; name the layer's mask with masks={{{self.layer!r}: NAME}}, or "
+                f"write {{{self.layer!r}: None}} if it has no padding"
             )
         if not certain and self.pattern in (None, "*", "**"):
             raise InputError(
-                f"layer {self.layer!r} has {n_tokens} entries along its second axis, as many as "
-                f"the mask {name} has tokens, but they may be heads or channels. If they are "
-                f"tokens, write masks={{{self.layer!r}: {name!r}}}; if not, "
-                f"{{{self.layer!r}: None}}"
+                f"layer {self.layer!r}: its second axis has {n_tokens} entries, as many as the "
+                f"mask {name} has tokens, but they may be heads or channels. If they are tokens, "
+                f"write masks={{{self.layer!r}: {name!r}}}; if not, write {{{self.layer!r}: None}}"
             )
         return real
 
@@ -99,11 +97,11 @@ class LayerMask:
         lengths = self.masks.lengths
         masks = ", ".join(f"{name} ({length} tokens)" for name, length in lengths.items())
         return InputError(
-            f"layer {self.layer!r}: it is not clear which mask belongs to it. The probe has the "
-            f"masks {masks} and the inputs {', '.join(self.masks.sequences) or 'none'}. Name one "
-            f"of the masks with masks={{{self.layer!r}: NAME}}, with '!' in front of a mask that "
-            f"is 1 at padding; {{{self.layer!r}: None}} means that the layer has no padding. A "
-            "pattern may name several layers"
+            f"layer {self.layer!r}: it is unclear which mask belongs to this layer. The probe has "
+            f"the masks {masks} and the inputs {', '.join(self.masks.sequences) or 'none'}. Name "
+            f"one of the masks with masks={{{self.layer!r}: NAME}}, with '!' in front of a mask "
+            f"that is 1 at padding; {{{self.layer!r}: None}} means that the layer has no padding. "
+            "A pattern may name several layers"
         )
 
 
@@ -113,17 +111,17 @@ def mask_of(names: Sequence[str], probe_masks: ProbeMasks, masks: Masks | None) 
     Parameters
     ----------
     names
-        The layer's name, and its module's, either of which a pattern may fit.
+        The names of the layer and of its module. A pattern may match either.
     probe_masks
         The masks of the probe set.
     masks
-        Which mask belongs to which layer; None if nothing was said.
+        The caller's choice of masks; None without a choice.
 
     Raises
     ------
     InputError
-        If ``masks`` is not a name or a mapping of patterns to names, or names a mask that the probe
-        does not have or one that cannot be used.
+        If ``masks`` is neither a name nor a mapping of patterns to names, or names a mask that does
+        not exist or cannot be used.
     """
     named = {"**": masks} if isinstance(masks, str) else {} if masks is None else masks
     if not isinstance(named, Mapping):
@@ -135,8 +133,8 @@ def mask_of(names: Sequence[str], probe_masks: ProbeMasks, masks: Masks | None) 
     if name is not None:
         if not isinstance(name, str):
             raise InputError(
-                f"masks[{pattern!r}]: expected the name of a mask, got {type(name).__name__} (give "
-                "the probe the mask itself)"
+                f"masks[{pattern!r}]: expected the name of a mask, got {type(name).__name__}; pass "
+                "the array to the probe and name it here"
             )
         probe_masks.check(name)
     return LayerMask(names[0], probe_masks, pattern, name)

@@ -1,4 +1,4 @@
-"""Which tensor of a nested value is meant: the only one that fits, or one that a name selects."""
+"""Choosing one tensor in a nested value: the only suitable one, or one selected by name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import torch
     from torch.nn.utils.rnn import PackedSequence
 
-    Found = tuple[tuple[Any, ...], torch.Tensor | PackedSequence]
+    NamedTensor = tuple[tuple[Any, ...], torch.Tensor | PackedSequence]
 
-Side = Literal["input", "output"]
-SIDES: tuple[Side, ...] = get_args(Side)
+ModuleSide = Literal["input", "output"]
+SIDES: tuple[ModuleSide, ...] = get_args(ModuleSide)
 
 _ENDING: Final = re.compile(r"\.(input|output)(?=[.\[])")
 _STEP: Final = re.compile(r'\[(\d+)\]|\["([^"]+)"\]|\.([^.\[\]"]+)')
@@ -29,13 +29,13 @@ _SHOWN: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of what a module returns or is given.
+    """A member of a module's output or input.
 
     Attributes
     ----------
     side : {"input", "output"}
     steps : tuple of int and str
-        The positions and names that lead to it, from the outside to the inside.
+        The positions and names that lead to the member, from the outside in.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class Member:
     '.output[0].features'
     """
 
-    side: Side
+    side: ModuleSide
     steps: tuple[int | str, ...]
 
     def __str__(self) -> str:
@@ -51,14 +51,14 @@ class Member:
 
 
 def split_members(entry: str) -> list[tuple[str, Member]]:
-    """Return each way to read a text as a path and a member, the longest path first.
+    """Return all ways to split a text into a module path and a member, the longest path first.
 
     Examples
     --------
     >>> split_members("block.output[1].hidden")
     [('block', Member(side='output', steps=(1, 'hidden')))]
     """
-    found: list[tuple[str, Member]] = []
+    splits: list[tuple[str, Member]] = []
     for ending in reversed(list(_ENDING.finditer(entry))):
         rest, position = entry[ending.end() :], 0
         steps: list[int | str] = []
@@ -66,28 +66,29 @@ def split_members(entry: str) -> list[tuple[str, Member]]:
             steps.append(int(step[1]) if step[1] else step[2] or step[3])
             position = step.end()
         if position == len(rest) and ending.start():
-            found.append((entry[: ending.start()], Member(cast("Side", ending[1]), tuple(steps))))
-    return found
+            member = Member(cast("ModuleSide", ending[1]), tuple(steps))
+            splits.append((entry[: ending.start()], member))
+    return splits
 
 
 def chosen_tensor(
-    value: Any, *, module: torch.nn.Module, layer: str, side: Side, member: Member | None
+    value: Any, *, module: torch.nn.Module, layer: str, side: ModuleSide, member: Member | None
 ) -> torch.Tensor:
-    """Return the tensor of a module's output (or input) that is its representation.
+    """Return the tensor in a module's output (or input) that is its representation.
 
-    The value is searched depth first, in order, through tuples, lists, mappings and dataclasses. A
-    tensor fits if it has floating numbers and at least one axis; booleans and integers (masks,
-    indices) never do. The tensor must be the only one that fits, except that
+    Tuples, lists, mappings and dataclasses are searched depth first, in order. A tensor is suitable
+    if it has floating-point numbers and at least one axis; booleans and integers (masks, indices)
+    never are. There must be exactly one suitable tensor, with two exceptions:
 
-    - ``last_hidden_state`` is taken from a mapping or dataclass that has it, and
-    - the first member is taken of an ``nn.LSTM``, ``nn.GRU``, ``nn.RNN`` and
-      ``nn.MultiheadAttention``, which PyTorch documents as the output.
+    - of a mapping or dataclass with ``last_hidden_state``, this member is chosen;
+    - of ``nn.LSTM``, ``nn.GRU``, ``nn.RNN`` and ``nn.MultiheadAttention``, the first member is
+      chosen, which PyTorch documents as the output.
 
     Parameters
     ----------
     value
-        What the module returned. For its input: a mapping of the positions and names of the
-        arguments to the arguments.
+        The module's output; or its input, as a mapping of the positions and names of the arguments
+        to the arguments.
     module
         The module.
     layer
@@ -95,13 +96,13 @@ def chosen_tensor(
     side
         Whether ``value`` is the input or the output.
     member
-        Which member is meant; None if the whole value.
+        The member that the caller selected; None for the whole value.
 
     Raises
     ------
     InputError
-        If the member does not exist, no tensor fits or several do, or the tensor is complex or
-        ragged. The message lists the tensors by the names that select them.
+        If the member does not exist, if no tensor or several tensors are suitable, or if the tensor
+        is complex or ragged. The message lists the tensors by the names that select them.
     """
     import torch
 
@@ -112,7 +113,7 @@ def chosen_tensor(
             here = f"{layer}.{side}{_text(steps[:number])}"
             known = ", ".join(_text((key,)) for key in list(fields or ())[:_SHOWN])
             raise InputError(
-                f"layers: {here!r} has no member {_text((step,))!r}; it is {_kind(value)}"
+                f"layers: {here!r} has no member {_text((step,))!r}; its type is {_kind(value)}"
                 + (f" with {known}" if known else "")
             )
         value = fields[step]
@@ -121,27 +122,27 @@ def chosen_tensor(
     fields = _fields(value) or {}
     if fields.get("last_hidden_state") is not None:
         value, steps = fields["last_hidden_state"], (*steps, "last_hidden_state")
-    found = list(_tensors(value, steps))
+    tensors = list(_tensors(value, steps))
     label = layer if member is None else f"{layer}{member}"
-    verb = "returned" if side == "output" else "was given"
-    fitting: dict[int, Found] = {}  # an object that is there twice is one tensor
-    for path, tensor in found:
-        if _fits(tensor):
-            fitting.setdefault(id(tensor), (path, tensor))
-    if len(fitting) > 1:
-        listed = _listed(iter(fitting.values()), f"{layer}.{side}")
+    verb = "returned" if side == "output" else "received"
+    suitable: dict[int, NamedTensor] = {}  # an object with two names is one tensor
+    for path, tensor in tensors:
+        if _is_suitable(tensor):
+            suitable.setdefault(id(tensor), (path, tensor))
+    if len(suitable) > 1:
+        listed = _listed(iter(suitable.values()), f"{layer}.{side}")
         raise InputError(
             f"layer {label!r} {verb} several tensors that may be its representation: {listed}. "
-            f"Write one of these names in layers, in place of {label!r}; a pattern may have the "
-            "same ending"
+            f"In layers, replace {label!r} by one of these names; a pattern may have the same "
+            "ending"
         )
-    if not fitting:
-        raise _nothing(value, label, _listed(iter(found), f"{layer}.{side}"), side)
-    tensor = next(iter(fitting.values()))[1]
+    if not suitable:
+        raise _nothing(value, label, _listed(iter(tensors), f"{layer}.{side}"), side)
+    tensor = next(iter(suitable.values()))[1]
     if not isinstance(tensor, torch.Tensor):
         raise InputError(
             f"layer {label!r} {verb} a PackedSequence, whose rows are tokens sorted by length and "
-            "not examples; expected a padded tensor: capture a layer behind pad_packed_sequence"
+            "not examples; expected a padded tensor: capture a layer after pad_packed_sequence"
         )
     if tensor.is_complex() or tensor.is_nested or str(tensor.layout) != "torch.strided":
         raise InputError(
@@ -158,7 +159,7 @@ def _gives_output_first(value: Any, module: torch.nn.Module) -> bool:
 
 
 def _fields(value: Any) -> dict[Any, Any] | None:
-    """Return the members of a container by position or name; None for anything else."""
+    """Return the members of a container by position or name; None if ``value`` is no container."""
     from torch.nn.utils.rnn import PackedSequence
 
     if isinstance(value, PackedSequence):
@@ -174,7 +175,7 @@ def _fields(value: Any) -> dict[Any, Any] | None:
     return None
 
 
-def _fits(value: torch.Tensor | PackedSequence) -> bool:
+def _is_suitable(value: torch.Tensor | PackedSequence) -> bool:
     import torch
 
     if not isinstance(value, torch.Tensor):
@@ -182,7 +183,7 @@ def _fits(value: torch.Tensor | PackedSequence) -> bool:
     return (value.is_floating_point() or value.is_complex()) and value.ndim > 0
 
 
-def _tensors(value: Any, steps: tuple[Any, ...]) -> Iterator[Found]:
+def _tensors(value: Any, steps: tuple[Any, ...]) -> Iterator[NamedTensor]:
     import torch
     from torch.nn.utils.rnn import PackedSequence
 
@@ -192,21 +193,21 @@ def _tensors(value: Any, steps: tuple[Any, ...]) -> Iterator[Found]:
     fields = _fields(value) or {}
     named = isinstance(value, tuple) and hasattr(value, "_fields")
     for step, inner in fields.items():
-        if not (named and isinstance(step, int)):  # which is there by its name too
+        if not (named and isinstance(step, int)):  # this member also has a name
             yield from _tensors(inner, (*steps, step))
 
 
-def _nothing(value: Any, layer: str, listed: str, side: Side) -> InputError:
-    verb = "returned" if side == "output" else "was given"
+def _nothing(value: Any, layer: str, listed: str, side: ModuleSide) -> InputError:
+    verb = "returned" if side == "output" else "received"
     return InputError(
-        f"layer {layer!r} {verb} {listed or _kind(value)}; expected a tensor of floating numbers, "
-        "or a tuple, list, mapping or dataclass that holds one (booleans, integers and single "
-        "numbers are never taken)"
+        f"layer {layer!r} {verb} {listed or _kind(value)}; expected a tensor of floating-point "
+        "numbers, or a tuple, list, mapping or dataclass that contains one (booleans, integers "
+        "and single numbers are never used)"
     )
 
 
-def _listed(found: Iterator[Found], prefix: str) -> str:
-    texts = [f"'{prefix}{_text(steps)}' ({_described(tensor)})" for steps, tensor in found]
+def _listed(tensors: Iterator[NamedTensor], prefix: str) -> str:
+    texts = [f"'{prefix}{_text(steps)}' ({_described(tensor)})" for steps, tensor in tensors]
     more = len(texts) - _SHOWN
     return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 

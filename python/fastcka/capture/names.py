@@ -1,4 +1,4 @@
-"""Names of weights: what wrappers and training programs put before or between their parts."""
+"""Removing the parts that wrappers and training programs add to the names of weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 #: Parts that a wrapper adds and no network has: torch.compile, FSDP, activation checkpointing.
 _INNER: Final = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-#: What DataParallel, DistributedDataParallel and AveragedModel add; some networks have it as well.
+#: DataParallel, DistributedDataParallel and AveragedModel add this part; some networks have it too.
 _PARALLEL: Final = "module"
-_COUNTER: Final = "n_averaged"  # of AveragedModel: how many updates are in the average
+_COUNTER: Final = "n_averaged"  # the number of averaged updates in an AveragedModel
 
 
 def bare_name(name: str) -> str:
-    """Return a name without the parts that wrappers add, wherever they are.
+    """Return a name without any of the parts that wrappers add.
 
     >>> bare_name("features.module.0.weight")
     'features.0.weight'
@@ -29,16 +29,24 @@ def bare_name(name: str) -> str:
 
 
 def without_wrappers(where: Path, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Remove what wrappers add to names, except a "module" that not every name begins with.
+    """Remove the parts that wrappers add to names; a leading "module" only if all names have it.
 
-    Such a "module" may be the network's: `fastcka.capture.load_weights`, which knows the network,
-    decides. The counter of AveragedModel, which is no weight, is left out.
+    Otherwise "module" may be a part of the network. `fastcka.capture.load_weights` knows the
+    network and decides. The counter of AveragedModel is removed, because it is no weight.
+
+    Raises
+    ------
+    InputError
+        If two names would be equal.
     """
     plain = {}
     for name, tensor in state.items():
         bare = ".".join(part for part in name.split(".") if part not in _INNER)
         if bare in plain:
-            raise InputError(f"{where}: two weights are called {bare!r} without their wrappers")
+            raise InputError(
+                f"{where}: two weights have the name {bare!r} without their wrappers; save the "
+                "weights of the network without the wrapper"
+            )
         plain[bare] = tensor
     while True:
         averaged = {name: value for name, value in plain.items() if name != _COUNTER}
@@ -52,30 +60,32 @@ def without_wrappers(where: Path, state: Mapping[str, torch.Tensor]) -> dict[str
 def stripped(
     where: Path, state: Mapping[str, torch.Tensor], prefixes: Sequence[str]
 ) -> dict[str, torch.Tensor]:
-    """Remove prefixes from the names that begin with them, also where they follow each other.
+    """Remove prefixes from the beginning of names, repeatedly if several follow each other.
 
     Raises
     ------
     InputError
-        If no name begins with one of the prefixes, or two names would be the same.
+        If no name begins with one of the prefixes, or two names would be equal.
     """
     plain = without_wrappers(where, state)
     heads = [prefix.rstrip(".") + "." for prefix in prefixes]
     used: set[str] = set()
-    found: dict[str, torch.Tensor] = {}
+    short: dict[str, torch.Tensor] = {}
     for name, tensor in plain.items():
         bare = name
-        while head := next((own for own in heads if bare.startswith(own)), None):
+        while head := next((prefix for prefix in heads if bare.startswith(prefix)), None):
             used.add(head)
             bare = bare.removeprefix(head)
-        if bare in found:
+        if bare in short:
             raise InputError(
-                f"{where}: strip: two weights would be called {bare!r}; name a longer prefix, or "
-                "save the weights of the network alone"
+                f"{where}: strip: two weights would have the name {bare!r}; give a longer prefix, "
+                "or save only the weights of the network"
             )
-        found[bare] = tensor
+        short[bare] = tensor
     for head in heads:
         if head not in used:
             first = ", ".join(list(plain)[:3])
-            raise InputError(f"{where}: strip: no name begins with {head!r}; names are {first}")
-    return without_wrappers(where, found) if used else plain
+            raise InputError(
+                f"{where}: strip: expected names that begin with {head!r}, got {first}"
+            )
+    return without_wrappers(where, short) if used else plain

@@ -1,4 +1,4 @@
-"""Which training steps of which experiments are saved, and what they stand for: the plan file."""
+"""The plan file: the steps at which experiments are saved, and the phases of these steps."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def _experiments(value: object) -> object:
     for name in value:
         if not isinstance(name, str) or name in {"", ".", ".."} or set(name) & {"/", "\\", "\0"}:
             raise ValueError(
-                f"expected names that can be a folder's (checkpoints lie in DIR/<experiment>/); "
-                f"{name!r} cannot"
+                f"expected names that are possible for the folder DIR/<experiment>/, got {name!r}"
             )
     return value
 
@@ -54,11 +53,11 @@ class PlannedPhase(BaseModel):
     Attributes
     ----------
     step : int
-        Completed updates.
+        Number of completed updates.
     phase : float, str or None
-        The share of the training that this is, as the file has it; not checked.
+        The fraction of the training, as in the file; not checked.
     rationale : str or None
-        Why this step.
+        The reason for this step.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -74,11 +73,11 @@ class PlannedExperiment(BaseModel):
     Attributes
     ----------
     training_steps : int
-        The length of the training in updates.
+        The length of the training, in updates.
     checkpoints : dict of str to PlannedPhase
-        Phase -> its step; any number of phases of any names, each at a step of its own.
+        Phase -> step. The number and the names of phases are free; their steps differ.
     checkpoint_steps : tuple of int
-        All planned steps, ascending: those of the phases and, if wished, others such as 0.
+        All planned steps, ascending: the steps of the phases, and optionally others such as 0.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -97,7 +96,7 @@ class PlannedExperiment(BaseModel):
     def _consistent(self) -> Self:
         if (last := self.checkpoint_steps[-1]) > self.training_steps:
             raise ValueError(
-                f"checkpoint_steps has {last}, but the training ends after {self.training_steps} "
+                f"checkpoint_steps contains {last}, but the training has {self.training_steps} "
                 "updates (training_steps)"
             )
         taken: dict[int, str] = {}
@@ -117,16 +116,16 @@ class PlannedExperiment(BaseModel):
 
 
 class CheckpointPlan(BaseModel):
-    """What is saved when: the content of a plan file.
+    """The content of a plan file: the steps at which each experiment is saved.
 
-    Keys that this class does not know are kept as they are, at every level, and written again.
+    Unknown keys are kept at every level, and `save` writes them again.
 
     Attributes
     ----------
     metadata : dict
-        What the plan says of itself; free.
+        A free description of the plan.
     experiments : dict of str to PlannedExperiment
-        By name; the checkpoints of one lie in a folder of that name.
+        Name -> experiment. The checkpoints of an experiment are in a folder with its name.
 
     Examples
     --------
@@ -144,14 +143,14 @@ class CheckpointPlan(BaseModel):
 
     @classmethod
     def of(cls, experiments: Mapping[str, Mapping[str, int]], training_steps: int) -> Self:
-        """Make a plan from experiment -> phase -> step; step 0 is planned in each besides.
+        """Make a plan from experiment -> phase -> step, and add step 0 to each experiment.
 
-        Step 0, the network before its first update, is what the phases can be measured against.
+        Step 0 is the network before its first update; the phases can be compared with it.
 
         Raises
         ------
         InputError
-            If the plan cannot be.
+            If the plan is invalid.
         """
         content: dict[str, Any] = {}
         for name, phases in experiments.items():
@@ -168,18 +167,19 @@ class CheckpointPlan(BaseModel):
         return cls.parse({"metadata": metadata, "experiments": content})
 
     @classmethod
-    def parse(cls, content: object, source: str = "the plan") -> Self:
-        """Take a plan that was read from JSON already; ``source`` begins each error's lines.
+    def parse(cls, content: object, where: str = "the plan") -> Self:
+        """Make a plan from the content of a JSON file. Error messages begin with ``where``.
 
         Raises
         ------
         InputError
-            Naming each field that is missing or wrong, what was expected and what came.
+            If the plan is invalid. The message names each missing or invalid field, what was
+            expected and what was given.
         """
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            lines = [f"{source}: {_problem(detail)}" for detail in error.errors(include_url=False)]
+            lines = [f"{where}: {_problem(detail)}" for detail in error.errors(include_url=False)]
             raise InputError("\n".join(lines)) from None
 
     @classmethod
@@ -189,7 +189,7 @@ class CheckpointPlan(BaseModel):
         Raises
         ------
         InputError
-            If the file cannot be read, is not JSON, names a key twice, or a field is wrong.
+            If the file cannot be read, is not JSON, contains a key twice, or has an invalid field.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -202,17 +202,17 @@ class CheckpointPlan(BaseModel):
         return cls.parse(content, str(path))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan file; it stands there whole or not at all."""
-        with replaced_file(Path(path)) as beside:
-            beside.write_text(self.to_json(), encoding="utf-8")
+        """Write the plan file as a whole or not at all."""
+        with replaced_file(Path(path)) as temporary:
+            temporary.write_text(self.to_json(), encoding="utf-8")
 
     def to_json(self) -> str:
-        """Return the text of the plan file, with the keys that the plan came with."""
+        """Return the text of the plan file, including unknown keys."""
         content = self.model_dump(mode="json", exclude_unset=True)
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     def experiment(self, name: str) -> PlannedExperiment:
-        """Return one experiment; InputError with near misses if there is none of that name."""
+        """Return an experiment; raise InputError with similar names if it does not exist."""
         if name not in self.experiments:
             known = near_misses(name, list(self.experiments), heading="planned")
             raise InputError(f"the plan has no experiment {name!r}{known}")
@@ -220,7 +220,7 @@ class CheckpointPlan(BaseModel):
 
 
 def as_plan(plan: CheckpointPlan | Mapping[str, Any] | str | os.PathLike[str]) -> CheckpointPlan:
-    """Return a plan given as such, as the JSON object of its file, or as the path of its file."""
+    """Return a plan that is given as a `CheckpointPlan`, as a JSON object, or as a file's path."""
     if isinstance(plan, CheckpointPlan):
         return plan
     if isinstance(plan, str | os.PathLike):
@@ -229,10 +229,10 @@ def as_plan(plan: CheckpointPlan | Mapping[str, Any] | str | os.PathLike[str]) -
 
 
 def experiment_folder(directory: str | os.PathLike[str], experiment: str) -> Path:
-    """Where an experiment's checkpoints lie: ``<directory>/<experiment>``.
+    """Return the folder of an experiment's checkpoints: ``<directory>/<experiment>``.
 
-    A directory that has the experiment's name itself is that folder already, as it is in training
-    scripts that put it together themselves.
+    If the directory already has the experiment's name, it is returned unchanged: some training
+    scripts pass the complete folder.
     """
     directory = Path(directory)
     return directory if directory.name == experiment else directory / experiment
@@ -243,23 +243,25 @@ def _share(step: int, training_steps: int) -> float | None:
 
 
 def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
-    return found
+        raise ValueError(f"the key {twice!r} appears twice in one object")
+    return unique
 
 
 def _problem(detail: ErrorDetails) -> str:
-    where = field_text(detail["loc"]) or "the whole"
+    where = field_text(detail["loc"]) or "the content"
     match detail["type"]:
         case "missing":
             return f"{where}: missing; it is required"
         case "value_error":
             reason = str(detail["ctx"]["error"])
+            if isinstance(detail["input"], dict) or "got " in reason:
+                return f"{where}: {reason}"
         case "model_type" | "dict_type":
             reason = "expected an object"
         case _:
             reason = detail["msg"]
-    return f"{where}: {reason}; came {describe(detail['input'])}"
+    return f"{where}: {reason}; got {describe(detail['input'])}"

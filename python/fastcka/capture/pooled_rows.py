@@ -1,4 +1,4 @@
-"""The rows of one layer: from what its module gave for a batch to one row for each example."""
+"""The rows of one layer, made from a module's values for each batch: one row for each example."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ class LayerReading:
     layer
         The layer's name, for messages.
     pool
-        Its pooling.
+        The pooling.
     mask
-        Its mask.
+        The mask.
     batch_axis
-        The axis of the examples in what the module gives; None for the first, if nothing was said.
+        The axis of the examples in the module's values; None if the caller named none, which means
+        the first axis.
     channels_first
-        Whether PyTorch documents the second axis of what the module gives as channels.
+        Whether PyTorch documents the second axis of the module's values as channels.
     """
 
     layer: str
@@ -58,15 +59,15 @@ class LayerReading:
         Raises
         ------
         InputError
-            If the tensor has no axis of the examples, or its shape does not fit the pooling.
+            If the tensor has no axis for the examples, or its shape does not fit the pooling.
         """
         n_rows = len(examples_of(rows))
         axis = self.batch_axis or 0
         if values.ndim <= axis or values.shape[axis] != n_rows or values.numel() == 0:
             raise InputError(
-                f"layer {self.layer!r} gave a tensor of shape {tuple(values.shape)} for a batch of "
-                f"{n_rows} examples; its {_ordinal(axis)} axis must be the examples, with features "
-                f"on the others{self._other_axis(values, n_rows, axis)}"
+                f"layer {self.layer!r}: expected {n_rows} examples on the {_ordinal(axis)} axis "
+                f"and features on the others, got the shape {tuple(values.shape)}"
+                f"{self._other_axis(values, n_rows, axis)}"
             )
         values = values.movedim(axis, 0)
         real = None
@@ -78,8 +79,8 @@ class LayerReading:
             )
         return pooled(values, self.pool, real, layer=self.layer)
 
-    def looks_turned(self, values: torch.Tensor, rows: Rows) -> bool:
-        """Whether tokens first and examples first would look the same in this batch."""
+    def is_ambiguous(self, values: torch.Tensor, rows: Rows) -> bool:
+        """Whether tokens first and examples first have the same shape in this batch."""
         n_rows = len(examples_of(rows))
         return (
             self.batch_axis is None
@@ -91,18 +92,22 @@ class LayerReading:
     def _other_axis(self, values: torch.Tensor, n_rows: int, axis: int) -> str:
         others = [i for i, size in enumerate(values.shape) if size == n_rows and i != axis]
         if not others or values.numel() == 0:
-            return f". Leave out a layer without this axis: '!{self.layer}' behind a pattern"
+            return (
+                f". A layer without this axis cannot be captured; exclude it with '!{self.layer}' "
+                "after a pattern"
+            )
         return (
             f". Axis {others[0]} has {n_rows} entries; if these are the examples, write "
-            f"batch_axis={{{self.layer!r}: {others[0]}}} (or give a recurrent or attention module "
-            "batch_first=True)"
+            f"batch_axis={{{self.layer!r}: {others[0]}}} (or build a recurrent or attention module "
+            "with batch_first=True)"
         )
 
 
 class PooledRows:
-    """The rows of one layer, in an array for all examples: float64 of float64, else float32.
+    """The rows of one layer, in one array for all examples.
 
-    float32 has all digits of float16, bfloat16 and the floats of 8 bits.
+    The array is float64 if the values are, else float32, which represents float16, bfloat16 and
+    8-bit floats exactly.
     """
 
     def __init__(self, reading: LayerReading, n_examples: int, allocate: Allocate) -> None:
@@ -116,8 +121,8 @@ class PooledRows:
         """Pool and copy the rows of one batch."""
         import torch
 
-        # As many tokens as examples: tokens first would look the same. Another batch may tell.
-        self._ambiguous &= self.reading.looks_turned(values, rows)
+        # With as many tokens as examples, tokens first has the same shape. Other batches may not.
+        self._ambiguous &= self.reading.is_ambiguous(values, rows)
         values = self.reading.rows(values, rows)
         layer, first = self.reading.layer, examples_of(rows)[0]
         if first == 0:
@@ -126,15 +131,15 @@ class PooledRows:
             self._values = self._array(shape, np.float64 if wide else np.float32)
         elif values.shape[1:] != self._values.shape[1:]:
             raise InputError(
-                f"layer {layer!r} gave {_features(values.shape)} features for example "
-                f"{first} and {_features(self._values.shape)} for example 0; the number must "
-                "be constant (pad the inputs, pool over tokens, or capture a layer behind the "
-                "network's own pooling)"
+                f"layer {layer!r}: expected a constant number of features, got "
+                f"{_features(values.shape)} for example {first} and "
+                f"{_features(self._values.shape)} for example 0; pad the inputs, pool over tokens, "
+                "or capture a layer after the network's pooling"
             )
         if values.dtype == torch.float64 and self._values.dtype != np.float64:
             raise InputError(
-                f"layer {layer!r} gave float64 for example {first}, but not for example 0; "
-                "expected the same dtype for all batches"
+                f"layer {layer!r}: expected the same dtype for all batches, got float64 for "
+                f"example {first}, but not for example 0"
             )
         torch.from_numpy(self._values[rows]).copy_(values)
 
@@ -143,8 +148,8 @@ class PooledRows:
         if self._ambiguous:
             layer = self.reading.layer
             raise InputError(
-                f"layer {layer!r} gave as many tokens as a batch has examples, so that tokens "
-                "first and examples first look the same; expected another batch_size, or "
+                f"layer {layer!r} has as many tokens as a batch has examples, so tokens first and "
+                "examples first cannot be distinguished; use another batch_size, or write "
                 f"batch_axis={{{layer!r}: 0}} if the examples are first, {{{layer!r}: 1}} if not"
             )
         return self._values
@@ -160,7 +165,7 @@ class PooledRows:
                 f"layer {self.reading.layer!r}, rows of shape {shape}",
                 f"{size_text(dtype().itemsize * math.prod(shape))} are needed",
                 "pool them (pool=), capture fewer layers at a time, or use "
-                "capture_representations, which collects rows on the disk",
+                "capture_representations, which collects rows on disk",
             )
         raise problem
 

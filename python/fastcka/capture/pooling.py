@@ -1,4 +1,4 @@
-"""From what a module gave out for a batch to one row an example, before anything is kept."""
+"""Pooling the values of a module for a batch into one row for each example."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def pooled(
     values : tensor, shape (n_rows, ...)
         The output for a batch.
     pool
-        ``"none"`` keeps the axes, ``"flatten"`` makes one of all after the first; both put zeros
-        where a token is padding. ``"mean_tokens"`` is the mean over the real tokens of
-        (n_rows, n_tokens, n_features), ``"last_token"`` the last real one, ``"cls"`` the first real
-        one, so that padding may stand on either side. ``"spatial_mean"`` is the mean over all axes
-        after the second of (n_rows, n_channels, ...).
+        ``"none"`` keeps the axes; ``"flatten"`` merges all axes after the first. Both set padding
+        to zero. For (n_rows, n_tokens, n_features), ``"mean_tokens"`` is the mean over the real
+        tokens, ``"last_token"`` the last real token and ``"cls"`` the first real token, with
+        padding on either side. For (n_rows, n_channels, ...), ``"spatial_mean"`` is the mean over
+        all axes after the second.
     real : tensor of bool, shape (n_rows, n_tokens), or None
         Where a token is real; None if all are. With a mask, the second axis is the tokens.
     layer
-        Its name, for messages.
+        The layer's name, for messages.
 
     Returns
     -------
     tensor
-        May share memory with ``values``. Means are float32, or float64 of float64.
+        May share memory with ``values``. Means are float64 for float64, else float32.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def pooled(
         return values[:, -1 if pool == "last_token" else 0]
     real = real.to(values.device)
     if pool == "mean_tokens":
-        # Not a product with the mask: behind masked attention padding may be NaN, and 0 NaN is NaN.
+        # No product with the mask: padding after masked attention may be NaN, and 0 * NaN is NaN.
         total = values.masked_fill(~real[..., None], 0).sum(dim=1, dtype=wide)
         return total / real.sum(dim=1, keepdim=True)
     if pool == "cls":
@@ -75,6 +75,7 @@ def pooled(
 
 def _misfit(layer: str, pool: Pool, expected: str, values: torch.Tensor) -> InputError:
     return InputError(
-        f"layer {layer!r} gave the shape {tuple(values.shape)}; pool {pool!r} expects {expected}. "
-        f"A pooling for each layer: pool={{{layer!r}: 'flatten', '**': {pool!r}}}"
+        f"layer {layer!r}: expected the shape {expected} for pool {pool!r}, got "
+        f"{tuple(values.shape)}. To pool this layer in another way, write "
+        f"pool={{{layer!r}: 'flatten', '**': {pool!r}}}"
     )

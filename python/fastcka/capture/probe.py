@@ -1,4 +1,4 @@
-"""The probe set: fixed examples, each with an id, in the order in which every network sees them."""
+"""The probe set: fixed examples with ids, which every network receives in the same order."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.capture.batches import batch_tensor
-from fastcka.capture.digests import digest_of, text_digest
 from fastcka.capture.probe_masks import ProbeMasks
 from fastcka.capture.torch_library import require_torch
+from fastcka.digests import arrays_digest, text_digest
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
 from fastcka.store.file.ids import checked_ids, position_names
@@ -29,32 +29,32 @@ _COLUMN: Final = "column_"
 
 
 class Probe:
-    """Examples to run a network on; the same rows for every checkpoint, never shuffled.
+    """Examples to run a network on: the same rows for every checkpoint, never shuffled.
 
     Parameters
     ----------
     inputs : tensor, ndarray, or mapping of str to these; each of shape (n_examples, ...)
-        One array is given to the network as its only argument, a mapping as keyword arguments
+        A single array is the only argument of the network. A mapping contains keyword arguments
         (``{"input_ids": ..., "attention_mask": ...}``).
     ids : sequence of str or int, optional
-        One unique id for each example: text, bytes in UTF-8 or integers, as for `Store.write`.
-        Without ids the examples are named by their positions, "0" to "n-1", and can be compared
-        only with rows of as many examples that are named in the same way.
+        One unique id for each example: text, UTF-8 bytes or integers, as for `Store.write`.
+        Without ids, examples are named by position, "0" to "n-1". They can then be compared only
+        with the same number of rows that are also named by position.
     mask : tensor or ndarray of shape (n_examples, n_tokens), optional
-        1 or true where a token is real, 0 or false where it is padding. For pooling alone: what
-        the network needs goes into ``inputs``, of which ``attention_mask`` is taken if None.
+        1 or true where a token is real, 0 or false where it is padding. This mask is only for
+        pooling; masks for the network belong in ``inputs``. Default: the input ``attention_mask``.
     columns : mapping of str to sequence, optional
-        Further columns of the examples, for filters: labels, say.
+        Further columns of the examples, such as labels, for filters.
     batch_axis : int or mapping of str to int, default 0
-        Along which axis the network expects the examples: 1 for an ``nn.LSTM`` or
-        ``nn.TransformerEncoder`` with ``batch_first=False``, or by the input's name. The arrays
-        that you pass have the examples first.
+        The axis along which the network expects the examples, for all inputs or by the input's
+        name: 1 for an ``nn.LSTM`` or ``nn.TransformerEncoder`` with ``batch_first=False``. The
+        arrays that you pass always have the examples first.
 
     Attributes
     ----------
     ids : tuple of str
     positional_ids : bool
-        Whether the ids only name positions, because none were given.
+        Whether the ids are only positions, because you gave none.
     mask : tensor, ndarray or None
     masks : fastcka.capture.probe_masks.ProbeMasks
         This mask, and the inputs that may be masks.
@@ -63,8 +63,8 @@ class Probe:
     Raises
     ------
     InputError
-        If an array is missing, empty or of another length, an id cannot be used or repeats, an
-        example has no real token, or a mask holds something other than 0 and 1.
+        If an array is missing, is empty or has another length; if an id cannot be used or repeats;
+        if an example has no real token; or if a mask contains anything except 0 and 1.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class Probe:
 
     @cached_property
     def digest(self) -> str:
-        """Changes with any input, id, column or mask, and with their order."""
+        """Digest of the inputs, ids, columns and mask, and of their order."""
         arrays = [
             (f"{name} along axis {axis}" if (axis := self._axes[name]) else name, value)
             for name, value in self._inputs.items()
@@ -118,15 +118,15 @@ class Probe:
         if self.mask is not None:
             arrays.append(("the mask for pooling", self.mask))
         columns = {name: [str(value) for value in values] for name, values in self.columns.items()}
-        parts: tuple[object, ...] = (digest_of(arrays), self.ids, columns)
+        parts: tuple[object, ...] = (arrays_digest(arrays), self.ids, columns)
         if not self.positional_ids and list(self.ids) == position_names(len(self)):
-            parts += ("ids that were given",)  # rows without ids are other rows, of the same names
+            parts += ("ids that were given",)  # positional ids have the same names
         return text_digest(repr(parts))
 
     def batch(
         self, rows: Rows, device: torch.device | None
     ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
-        """Return copies of some examples as the arguments of a network: positional, keyword."""
+        """Return copies of some examples as positional and keyword arguments of a network."""
         tensors = {
             name: batch_tensor(value, rows, device).movedim(0, self._axes[name])
             for name, value in self._inputs.items()
@@ -147,22 +147,22 @@ class Probe:
     def load(
         cls, path: str | os.PathLike[str], *, batch_axis: int | Mapping[str, int] = 0
     ) -> Probe:
-        """Read a probe set from a ``.npz`` file, as ``numpy.savez`` writes it.
+        """Read a probe set from a ``.npz`` file that ``numpy.savez`` wrote.
 
-        Its arrays are ``ids``, ``mask`` and ``column_<name>``, each optional, and the inputs: one
-        called ``inputs``, or the network's keyword arguments by their names.
+        The file contains the inputs: one array named ``inputs``, or the network's keyword arguments
+        by name. It may also contain ``ids``, ``mask`` and ``column_<name>``.
 
         Raises
         ------
         InputError
-            If the file cannot be read, or its arrays are not as in `Probe`.
+            If the file cannot be read, or `Probe` refuses its arrays.
         """
         file = Path(path)
         try:
             with file.open("rb") as opened:  # NumPy would leave a damaged file open
                 loaded = np.load(opened, allow_pickle=False)
                 if isinstance(loaded, np.ndarray):
-                    raise ValueError("it holds a single array, without a name")
+                    raise ValueError("it contains a single array without a name")
                 arrays = {name: loaded[name] for name in loaded.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{file}: cannot be read as .npz: {error}") from error
@@ -176,8 +176,8 @@ class Probe:
         if "inputs" in arrays and len(arrays) > 1:
             others = sorted(set(arrays) - {"inputs"})
             raise InputError(
-                f"{file}: holds inputs and also {', '.join(others)}; expected inputs alone or "
-                f"keyword arguments alone (besides ids, mask and {_COLUMN}<name>)"
+                f"{file}: expected either inputs or keyword arguments (with ids, mask and "
+                f"{_COLUMN}<name>), got inputs and {', '.join(others)}"
             )
         inputs = arrays.get("inputs", arrays)
         try:
@@ -189,26 +189,26 @@ class Probe:
 def _check_inputs(inputs: Mapping[str, Array]) -> None:
     torch = require_torch()
     if not inputs:
-        raise InputError("inputs must hold at least one array; the mapping is empty")
+        raise InputError("inputs: expected at least one array, got an empty mapping")
     for name, value in inputs.items():
         if not isinstance(value, torch.Tensor | np.ndarray):
             raise InputError(
-                f"{name} must be a torch tensor or a numpy array, not {type(value).__name__}"
+                f"{name}: expected a torch tensor or a numpy array, got {type(value).__name__}"
             )
         if isinstance(value, np.ndarray) and value.dtype.kind not in "biuf":
             raise InputError(f"{name}: expected numbers or booleans, got {value.dtype}")
         if isinstance(value, np.ndarray) and value.dtype == np.longdouble:
             raise InputError(
-                f"{name}: PyTorch has no {value.dtype}; convert it: {name}.astype('float32')"
+                f"{name}: PyTorch has no dtype {value.dtype}; convert with {name}.astype('float32')"
             )
         if value.ndim == 0 or len(value) == 0:
             raise InputError(
-                f"{name} must hold at least one example along its first axis; its shape is "
+                f"{name}: expected at least one example along the first axis, got the shape "
                 f"{tuple(value.shape)}"
             )
     lengths = {name: len(value) for name, value in inputs.items()}
     if len(set(lengths.values())) > 1:
-        raise InputError(f"inputs differ in their number of examples: {lengths}")
+        raise InputError(f"inputs: expected equal numbers of examples, got {lengths}")
 
 
 def _checked_axes(

@@ -1,4 +1,4 @@
-"""The masks of a probe set: which there are, whether they can be used, and which one is clear."""
+"""The masks of a probe set: their names, whether they can be used, and the default mask."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     from fastcka.capture.batches import Array, Rows
 
 MASK: Final = "mask"
-"""The name of the mask that was given for pooling."""
+"""The name of the pooling mask, `Probe`'s argument."""
 _ATTENTION_MASK: Final = "attention_mask"
-# Inputs that describe another input's tokens, and are no sequence themselves.
+# Inputs that describe the tokens of another input and are no sequences of tokens.
 _COMPANIONS: Final = ("mask", "position", "token_type", "segment", "label", "bbox")
 
 
 class ProbeMasks:
-    """What may be a mask in a probe set.
+    """The arrays of a probe set that may be masks.
 
     Parameters
     ----------
     inputs
-        The inputs of the probe set. Those of shape (n_examples, n_tokens) with "mask" in their
-        names may be masks.
+        The inputs of the probe set. An input of shape (n_examples, n_tokens) with "mask" in its
+        name may be a mask.
     given
-        The mask that was given for pooling, which is called ``"mask"``; or None.
+        The pooling mask, whose name is ``"mask"``; or None.
     ids
-        The examples, for messages.
+        The ids of the examples, for messages.
 
     Attributes
     ----------
     given : tensor, ndarray or None
-        The mask that was given for pooling.
+        The pooling mask.
     sequences : list of str
-        The inputs that may be sequences of tokens: two axes or more, and no mask or the like.
+        The inputs that may be sequences of tokens: at least two axes, and no mask or similar input.
 
     Raises
     ------
     InputError
-        If the mask given for pooling, or ``attention_mask``, cannot be used (see `check`).
+        If the pooling mask, or ``attention_mask``, cannot be used (see `check`).
     """
 
     def __init__(
@@ -74,22 +74,22 @@ class ProbeMasks:
         elif _ATTENTION_MASK in inputs:
             raise InputError(
                 f"{_ATTENTION_MASK}: expected the shape (n_examples, n_tokens), got "
-                f"{tuple(inputs[_ATTENTION_MASK].shape)}; for pooling, give a mask of that shape "
-                "as mask"
+                f"{tuple(inputs[_ATTENTION_MASK].shape)}; for pooling, pass a mask of the expected "
+                "shape as mask"
             )
 
     @property
     def lengths(self) -> dict[str, int]:
-        """The number of tokens of each."""
+        """Mask -> number of tokens."""
         return {name: value.shape[1] for name, value in self._arrays.items()}
 
     @property
     def only(self) -> str | None:
-        """The mask that belongs to the only sequence of tokens; None if it is not clear.
+        """The mask that belongs to the only sequence of tokens; None if it is unclear.
 
-        It is not clear if several inputs may be sequences (``input_ids`` and ``decoder_input_ids``,
-        or ``pixel_values``), or if no mask was given for pooling and the inputs hold another than
-        ``attention_mask``.
+        It is unclear if several inputs may be sequences (``input_ids`` and ``decoder_input_ids``,
+        or ``pixel_values``), or if there is no pooling mask and the inputs contain any other mask
+        than ``attention_mask``.
         """
         if len(self.sequences) > 1:
             return None
@@ -98,28 +98,28 @@ class ProbeMasks:
         return _ATTENTION_MASK if list(self._arrays) == [_ATTENTION_MASK] else None
 
     def real_tokens(self, name: str, rows: Rows, device: torch.device) -> torch.Tensor:
-        """Return a mask of some examples, bool, (n_rows, n_tokens): true where a token is real.
+        """Return where the tokens of some examples are real: bool, (n_rows, n_tokens).
 
         Parameters
         ----------
         name
-            Which mask; ``!`` in front takes its opposite.
+            The name of the mask; ``!`` in front inverts the mask.
         rows
-            Which examples.
+            Positions of the examples.
         device
-            Where the mask is needed.
+            Device of the result.
         """
         values = batch_tensor(self._arrays[name.removeprefix("!")], rows, device) != 0
         return ~values if name.startswith("!") else values
 
     def check(self, name: str) -> None:
-        """Refuse a mask that there is not, or that cannot be used.
+        """Check that a mask exists and can be used.
 
         Raises
         ------
         InputError
-            If there is no such mask, it has another shape than (n_examples, n_tokens) or holds
-            something other than 0 and 1, or an example has no real token.
+            If the mask does not exist, its shape is not (n_examples, n_tokens), it contains
+            anything except 0 and 1, or an example has no real token.
         """
         import torch
 
@@ -132,7 +132,7 @@ class ProbeMasks:
         mask = self._arrays[bare]
         if not isinstance(mask, torch.Tensor | np.ndarray):
             raise InputError(
-                f"{name} must be a torch tensor or a numpy array, not {type(mask).__name__}"
+                f"{name}: expected a torch tensor or a numpy array, got {type(mask).__name__}"
             )
         if mask.ndim != 2 or len(mask) != len(self._ids):
             raise InputError(
@@ -148,7 +148,8 @@ class ProbeMasks:
         empty = (values != (1 if name.startswith("!") else 0)).any(dim=1).logical_not().nonzero()
         if len(empty):
             raise InputError(
-                f"{name}: example {self._ids[int(empty[0])]!r} has no real token (in masks, '!' in "
-                "front of a name takes the opposite of a mask that is 1 at padding)"
+                f"{name}: expected a real token in each example, got none in "
+                f"{self._ids[int(empty[0])]!r} (if the mask is 1 at padding, invert it with '!' in "
+                "front of its name in masks)"
             )
         self._checked.add(name)

@@ -1,4 +1,4 @@
-"""Saving a training run at planned steps, and saying which of them were never reached."""
+"""Saving a training run at planned steps, and reporting planned steps that were not saved."""
 
 from __future__ import annotations
 
@@ -30,55 +30,56 @@ Contents = Literal["full", "weights", "safetensors"]
 
 
 class CheckpointRecorder:
-    """Saves a network at planned steps, where a step is a number of *completed* updates.
+    """Saves a network at planned steps. A step is a number of *completed* updates.
 
-    ``for step in range(2000)`` with the test ``step in {100, 1000, 2000}`` in its body never sees
-    2000 and saves the state after 101 updates as "100". The recorder counts for itself: call
-    `after_update` once behind every optimizer update and the plan means what it says. The last
-    step of the training is saved even if the plan does not name it.
+    A loop ``for step in range(2000)`` that saves if ``step in {100, 1000, 2000}`` never reaches
+    2000, and saves the state after 101 updates as "100". The recorder avoids this by counting
+    updates: call `after_update` once after every optimizer update. The last step of the training is
+    saved even if the plan does not contain it.
 
-    Every file is there whole or not at all, whatever stops the process, and is known to load
-    without running code. In a distributed training the process of rank 0 writes.
+    A file is written as a whole or not at all, even if the process is killed, and is checked to
+    load without running code. In distributed training, only the process of rank 0 writes.
 
     Parameters
     ----------
     plan : CheckpointPlan, mapping or path
         The plan, the JSON object of its file, or the path of the file.
     experiment : str
-        Its name in the plan.
+        The name of the experiment in the plan.
     directory : path
-        Of all experiments; ``<directory>/<experiment>/checkpoint_step_00100.pt`` and so on are
-        written. A directory that is called like the experiment is taken as the experiment's.
+        The folder of all experiments. Files are named
+        ``<directory>/<experiment>/checkpoint_step_00100.pt`` and so on. If the directory has the
+        experiment's name, no further folder is added.
     model_config : mapping, optional
-        What is needed to build the network again; JSON-able. Else the name of its class is kept.
+        A description from which the network can be built again, in JSON types. Default: the name of
+        the network's class.
     seed : int, optional
-        What the run was seeded with, to be kept in the files.
+        The seed of the run, which the files will contain.
     run_id : str, optional
-        What the files of this run have in common; a random one by default. Name that of an
-        interrupted run to go on with it.
+        The id in all files of this run. Default: a random id. To resume an interrupted run, give
+        its id.
     contents : {"full", "weights", "safetensors"}, default "full"
-        All that is needed to go on training from there; or the weights alone, as ``.pt`` or as
-        ``.safetensors``.
+        Everything needed to resume training; or only the weights, as ``.pt`` or ``.safetensors``.
     overwrite : bool, default False
-        Replace another run's checkpoints, each when the new one is there.
+        Replace the checkpoints of another run, each when its new file is complete.
     exit_if_missing : bool, default False
-        If planned steps are missing at the end, exit with status 1, and not only warn.
+        If planned steps are missing at the end, exit with status 1 instead of warning.
 
     Attributes
     ----------
     steps : tuple of int
         The planned steps, ascending.
     completed : int
-        Updates counted so far.
+        Number of updates counted.
     run_id : str
     folder : Path
-        Where the files are written.
+        The folder of the files.
 
     Raises
     ------
     InputError
-        For a plan or an experiment that cannot be, or if a planned file is there already and is
-        another run's.
+        If the plan or the experiment is invalid, or a planned file already exists and belongs to
+        another run.
 
     Examples
     --------
@@ -109,7 +110,7 @@ class CheckpointRecorder:
     ) -> None:
         if contents not in ("full", "weights", "safetensors"):
             raise InputError(
-                f"contents must be 'full', 'weights' or 'safetensors', not {contents!r}"
+                f"contents: expected 'full', 'weights' or 'safetensors', got {contents!r}"
             )
         planned = as_plan(plan).experiment(experiment)
         self.experiment = experiment
@@ -131,7 +132,7 @@ class CheckpointRecorder:
                 else json.loads(json.dumps(dict(model_config), allow_nan=False))
             )
         except (TypeError, ValueError) as error:
-            raise InputError(f"model_config must be JSON-able: {error}") from error
+            raise InputError(f"model_config: expected JSON types: {error}") from error
         if _writes():
             self.folder.mkdir(parents=True, exist_ok=True)
             refuse_other_format(self.folder, self._wanted, self._suffix)
@@ -149,10 +150,11 @@ class CheckpointRecorder:
         *,
         optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
     ) -> Path | None:
-        """Save step 0 if it is planned; returns the file written."""
+        """Save step 0 if it is planned; return the file, or None if nothing was saved."""
         if self.completed:
             raise InputError(
-                f"before_training was called after {self.completed} updates; step 0 is gone"
+                f"before_training was called after {self.completed} updates, too late for step 0; "
+                "call it before the first update"
             )
         return self._save(model, optimizer, None, None)
 
@@ -165,26 +167,27 @@ class CheckpointRecorder:
         epoch: float | None = None,
         step: int | None = None,
     ) -> Path | None:
-        """Count one completed update and save if the count is planned; returns the file written.
+        """Count one completed update and save if this step is planned; return the file or None.
 
         Parameters
         ----------
         model : torch.nn.Module
-            What `torch.compile`, DataParallel and DistributedDataParallel put before the names of
-            the weights is taken off.
+            The network. The prefixes that `torch.compile`, DataParallel and DistributedDataParallel
+            add to the names of weights are removed.
         optimizer : optimizer or sequence of them, optional
-            To be able to go on training from the file.
+            The optimizer, whose state is needed to resume training from the file.
         loss : float or torch.Tensor of one element, optional
-            That of the update.
+            The loss of the update.
         epoch : int or float, optional
+            The epoch of the update.
         step : int, optional
-            How many updates are complete, this one included, where that is known better: after
-            an interruption, say.
+            Number of completed updates, including this one. Default: one more than before. Give it
+            after an interruption, for example.
 
         Raises
         ------
         InputError
-            If ``step`` does not go up.
+            If ``step`` does not increase.
         """
         if self.completed == 0 and 0 in self.missing and _writes() and step in (None, 1):
             warnings.warn(
@@ -197,15 +200,14 @@ class CheckpointRecorder:
             step = self.completed + 1
         if isinstance(step, bool) or not isinstance(step, int) or step <= self.completed:
             raise InputError(
-                f"after_update was given step={step!r} after {self.completed} updates; it is the "
-                "number of completed updates, 1 after the first: for a loop over range(n) give "
-                "step + 1, or leave it out"
+                f"step: expected the number of completed updates, more than {self.completed}, got "
+                f"{step!r}; in a loop over range(n) give step + 1, or omit step"
             )
         self.completed = step
         return self._save(model, optimizer, loss, epoch)
 
     def finish(self) -> None:
-        """Say which planned steps are missing, by a `CheckpointWarning` or by exiting; once.
+        """Report missing planned steps once, with a `CheckpointWarning` or by exiting.
 
         The end of a ``with`` block does the same.
         """
@@ -250,7 +252,7 @@ class CheckpointRecorder:
         if self.completed not in self._wanted:
             return None
         if not _writes():
-            self._saved.add(self.completed)  # by the process that does
+            self._saved.add(self.completed)  # the process of rank 0 saves it
             return None
         torch = require_torch()
         full = self._contents == "full"
@@ -284,18 +286,18 @@ def _optimizer_state(
     optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None,
 ) -> Any:
     if isinstance(optimizer, Sequence):
-        return [one.state_dict() for one in optimizer]
+        return [each.state_dict() for each in optimizer]
     return None if optimizer is None else optimizer.state_dict()
 
 
 def _number(loss: float | torch.Tensor | None) -> float | None:
     if loss is None or isinstance(loss, int | float):
         return None if loss is None else float(loss)
-    return float(loss.item())  # not float(loss), which warns about a tensor that needs a gradient
+    return float(loss.item())  # float(loss) would warn about a tensor with a gradient
 
 
 def _writes() -> bool:
-    """Whether this process writes: it is alone, or of rank 0."""
+    """Whether this process writes files: without distributed training, or with rank 0."""
     distributed = require_torch().distributed
     if distributed.is_available() and distributed.is_initialized():
         return bool(distributed.get_rank() == 0)

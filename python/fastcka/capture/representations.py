@@ -1,4 +1,4 @@
-"""A network at one step into the store, unless the store has the same already."""
+"""Writing the representations of a network at one step to a store, unless it has them already."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcka.capture.activations import captured_layers, check_choices
+from fastcka.capture.activations import captured_layers
+from fastcka.capture.options import CaptureOptions
 from fastcka.capture.probe import Probe
 from fastcka.capture.provenance import capture_key, changed_parts
 from fastcka.capture.torch_library import require_torch
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from fastcka.capture.activations import BatchAxes, Pools
     from fastcka.capture.masks import Masks
-    from fastcka.capture.members import Side
+    from fastcka.capture.members import ModuleSide
+    from fastcka.capture.options import BatchAxes, Pools
     from fastcka.capture.pooled_rows import Values
 
 
@@ -39,7 +40,7 @@ def capture_representations(
     model_name: str,
     step: int,
     pool: Pools = "flatten",
-    side: Side = "output",
+    side: ModuleSide = "output",
     masks: Masks | None = None,
     batch_axis: BatchAxes = 0,
     batch_size: int = 256,
@@ -48,41 +49,43 @@ def capture_representations(
     source: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> bool:
-    """Run a network on the probe set and write what its layers gave out to a store.
+    """Run a network on the probe set and write the representations of its layers to a store.
 
-    Rows that the store holds for this model and step are left alone if they come from the same
-    weights, probe, layers, options and factors (see `fastcka.capture.provenance`), and are
-    refused otherwise, unless ``overwrite`` replaces them. Rows are collected in an unnamed file
-    beside the store, so that memory holds one batch, however many examples and layers there are.
+    If the store already contains this model and step from the same weights, probe, layers, options
+    and factors (see `fastcka.capture.provenance`), nothing is captured. If it contains them from
+    others, `KeyExistsError` is raised, or ``overwrite`` replaces them. Rows are collected in an
+    unnamed file in the store's folder, so memory holds one batch for any number of examples and
+    layers.
 
     Parameters
     ----------
     model, probe, layers, pool, side, masks, batch_axis, batch_size, check_rows
-        As for `capture_activations`. The rows of an array, and of a probe set without ids,
-        are named by position (see `Probe`).
+        As for `capture_activations`. The rows of an array, or of a probe set without ids, are named
+        by position (see `Probe`).
     store : Store or path
-        Open for writing; a path is made if need be.
+        A store that is open for writing, or a folder, which is created if it does not exist.
     model_name, step
-        Name of the training run and its training step, under which the store holds it.
+        Name of the training run, and training step; the key in the store.
     factors : mapping, optional
-        What tells this model from others (family, seed, ...), the same at all its steps.
+        Values that distinguish this model from others (family, seed, ...), equal at all its steps.
     source : mapping, optional
-        Where the weights come from, for people: noted in the provenance, not compared.
+        A description of the weights' origin for readers. The provenance contains it, but it is not
+        compared.
     overwrite : bool, default False
-        Replace rows of this model and step that come from something else.
+        Replace rows of this model and step that were made from anything else.
 
     Returns
     -------
     bool
-        True if rows were written, False if the store had them already.
+        True if rows were written, False if the store already contained them.
 
     Raises
     ------
     InputError
-        As by `capture_activations`, or if a layer holds NaN or infinities.
+        As for `capture_activations`, or if a layer contains NaN or infinities.
     KeyExistsError
-        If the store holds other rows for this model and step and `overwrite` is false. The message
-        says what has changed.
+        If the store contains other rows for this model and step and ``overwrite`` is False. The
+        message lists what has changed.
     MissingExtraError
         If PyTorch is not installed.
     """
@@ -91,45 +94,24 @@ def capture_representations(
         store = create_store(store, exist_ok=True)
     if not isinstance(probe, Probe):
         probe = Probe(probe)
-    check_choices(pool, side)
+    options = CaptureOptions(layers, pool, side, masks, batch_axis, batch_size, check_rows)
     model = unwrapped(model)
-    key = capture_key(
-        model,
-        probe,
-        layers=layers,
-        pool=pool,
-        side=side,
-        masks=masks,
-        batch_axis=batch_axis,
-        check_rows=check_rows,
-        factors=factors,
-    )
+    key = capture_key(model, probe, options, factors)
     changed = _changed(store, model_name, step, key, overwrite=overwrite)
     if changed is not None and not changed:
         return False
     if changed and not overwrite:
         raise KeyExistsError(
-            f"{store.path} holds model {model_name!r} at step {step} from other "
-            f"{', '.join(changed)}; overwrite=True (--overwrite) replaces it"
+            f"{store.path} already contains model {model_name!r} at step {step}, captured with "
+            f"other {', '.join(changed)}; overwrite=True (--overwrite) replaces it"
         )
     root = store.path
 
     def on_disk(shape: tuple[int, ...], dtype: type[np.float32] | type[np.float64]) -> Values:
-        with tempfile.TemporaryFile(dir=root) as file:  # the mapping keeps it until it is let go
+        with tempfile.TemporaryFile(dir=root) as file:  # the memory map keeps the closed file
             return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
 
-    captured = captured_layers(
-        model,
-        probe,
-        layers,
-        pool=pool,
-        side=side,
-        masks=masks,
-        batch_axis=batch_axis,
-        batch_size=batch_size,
-        check_rows=check_rows,
-        allocate=on_disk,
-    )
+    captured = captured_layers(model, probe, options, on_disk)
     store.write(
         model=model_name,
         step=step,
@@ -149,7 +131,7 @@ def capture_representations(
 def _changed(
     store: Store, model_name: str, step: int, key: dict[str, Any], *, overwrite: bool
 ) -> list[str] | None:
-    """Which parts of the key differ from those of the rows there; None if there are no rows."""
+    """Return the parts of the key that differ from the stored ones; None if there are no rows."""
     try:
         return changed_parts(store.provenance(model_name, step).get("capture"), key)
     except UnknownKeyError:

@@ -1,4 +1,4 @@
-"""The states of the random number generators of a process, to be kept and put back."""
+"""Saving and restoring the states of the random number generators of a process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 
 def rng_state() -> dict[str, Any]:
-    """Return the states of Python's, NumPy's (the global one) and PyTorch's generators.
+    """Return the states of the generators of Python, NumPy (the global one) and PyTorch.
 
-    Only tensors and plain values, so that a file with them loads with ``weights_only``.
+    They are tensors and plain values, so a file that contains them loads with ``weights_only``.
     """
     import torch
 
@@ -27,7 +27,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def restore_rng_state(state: dict[str, Any]) -> None:
-    """Put back what `rng_state` returned, here or in another process."""
+    """Restore states that `rng_state` returned, in this process or another."""
     import torch
 
     version, internal, gauss = state["python"]

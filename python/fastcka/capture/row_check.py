@@ -1,4 +1,4 @@
-"""Whether rows depend on their example alone: a few examples run again, in other company."""
+"""Checking that each row depends only on its example: a few examples run in other batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastcka.capture.probe import Probe
 
 CHECKED: Final = 4
-"""How many examples run again."""
+"""Number of examples that run again."""
 
 
 def check_rows_alone(
@@ -33,38 +33,37 @@ def check_rows_alone(
     *,
     batch_size: int,
 ) -> None:
-    """Run a few examples again and refuse a layer whose rows are not those captured.
+    """Run a few examples again and refuse a layer whose rows differ from the captured ones.
 
-    Four examples, spread over the probe set, run together in reverse order, and the first and
-    last of them run alone: each in a batch of two copies of itself, as some networks cannot take a
-    batch of one. With ``batch_size=1`` each runs by itself.
+    Four examples, spread over the probe set, run together in reverse order. Then the first and the
+    last of them run, each in a batch of two copies, because some networks cannot run on a batch of
+    one. With ``batch_size=1`` each example runs in its one batch.
 
-    Rows may differ by round-off, because matrix products are summed in another order for another
-    batch size. The distance of two rows, relative to the length of the row (or to the typical
-    length in the layer, if that is larger), may be sqrt(eps), where eps is the machine epsilon of
-    the coarsest dtype that any module of the network gave: 1.5e-8 for float64, 3.5e-4 for float32,
-    0.09 for bfloat16.
-    That leaves half of the digits to the growth of round-off along the network. Rows that depend on
-    other examples differ in their first digits.
+    Rows may differ by round-off, because the order of summation in matrix products depends on the
+    batch size. The distance between two rows is divided by the length of the row (or by the typical
+    length in the layer, if that is larger). At most sqrt(eps) is allowed, where eps is the machine
+    epsilon of the coarsest dtype of any module's output: 1.5e-8 for float64, 3.5e-4 for float32,
+    0.09 for bfloat16. This reserves half of the digits for round-off that grows along the network.
+    Rows that depend on other examples differ in their first digits.
 
     Parameters
     ----------
     model, probe, batch_size
         As for `run_on_probe`.
     listeners
-        What listened when the rows were captured.
+        The listeners that captured the rows.
 
     Raises
     ------
     InputError
-        Naming the first layer, in the order of the forward pass, with other rows.
+        If a row differs. The message names the first such layer in the order of the forward pass.
     """
     last = len(probe) - 1
     spread = sorted({round(i * last / (CHECKED - 1)) for i in range(CHECKED)})
     copies = [spread[0], spread[0], spread[-1], spread[-1]]
-    noted = _Noted(model)
-    again = [_again(listener, noted) for listener in listeners]
-    listening: list[ProbeListener] = [noted, *again]
+    observer = _Observer(model)
+    again = [_again(listener, observer) for listener in listeners]
+    listening: list[ProbeListener] = [observer, *again]
     try:
         run_on_probe(
             model, probe, listening, batch_size=min(batch_size, CHECKED), examples=spread[::-1]
@@ -73,52 +72,51 @@ def check_rows_alone(
             run_on_probe(model, probe, listening, batch_size=2, examples=copies)
     except (InputError, NetworkError) as error:
         raise InputError(
-            f"{error}. This happened when a few examples ran again in smaller batches, so that the "
-            f"rows do not depend on their example alone. {_REMEDY}"
+            f"{error}. This happened when a few examples ran again in smaller batches, so the rows "
+            f"depend on other examples. {_REMEDY}"
         ) from error
-    for rows in noted.rows:
+    for rows in observer.rows:
         distance, example = rows.worst()
-        tolerance = math.sqrt(max(noted.eps, rows.eps))
+        tolerance = math.sqrt(max(observer.eps, rows.eps))
         if not distance <= tolerance:
             raise InputError(
-                f"layer {rows.reading.layer!r}: the row of example {probe.ids[example]!r} does not "
-                "depend on this example alone. Run again, in another batch, the row differs by "
+                f"layer {rows.reading.layer!r}: the row of example {probe.ids[example]!r} depends "
+                "on other examples. In another batch, the row differs by "
                 f"{distance:.2g} times its length; round-off explains at most {tolerance:.1g}. "
                 f"{_REMEDY}"
             )
 
 
 _REMEDY: Final = (
-    "The causes are batch statistics (BatchNorm without running statistics), examples sorted or "
-    "mixed inside the model, a table without an axis of examples, a sequence-first module that "
+    "Possible causes are batch statistics (BatchNorm without running statistics), examples sorted "
+    "or mixed inside the model, a table without an axis for examples, a sequence-first module that "
     "reads examples as tokens (batch_first=False; see batch_axis of Probe), random draws, a state "
     "kept between calls, and quantization by the range of a batch. Capture another layer, or turn "
-    "this check off with check_rows=False (in YAML: check_rows: false), which the provenance "
-    "records"
+    "this check off with check_rows=False (in YAML: check_rows: false); the provenance records this"
 )
 
 
-class _Noted:
-    """Which dtypes the modules give, and the rows in the order in which layers are heard."""
+class _Observer:
+    """Observes the coarsest dtype of the modules, and the rows in the order of the layers."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.rows: list[_RowsAgain] = []
         self._model = model
-        self.eps = max((_eps(own) for own in model.parameters()), default=0.0)
+        self.eps = max((_eps(parameter) for parameter in model.parameters()), default=0.0)
 
     def attach(self, stack: contextlib.ExitStack) -> None:
         for module in self._model.modules():
             if is_scripted(module):
                 continue
-            stack.callback(module.register_forward_hook(self._note).remove)
+            stack.callback(module.register_forward_hook(self._observe).remove)
 
     def begin(self, rows: Rows) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def end(self) -> None:
-        """Nothing to refuse."""
+        """Do nothing."""
 
-    def _note(self, _module: Any, _args: Any, output: Any) -> None:
+    def _observe(self, _module: Any, _args: Any, output: Any) -> None:
         import torch
 
         if isinstance(output, torch.Tensor):
@@ -126,7 +124,7 @@ class _Noted:
 
 
 class _RowsAgain:
-    """Compares the rows of a layer with those that were captured."""
+    """Compares the rows of a layer with the captured rows."""
 
     def __init__(self, captured: Values, reading: LayerReading) -> None:
         self.reading = reading
@@ -142,10 +140,10 @@ class _RowsAgain:
             expected = self._captured[example].astype(np.float64).ravel()
             if row.shape != expected.shape:
                 raise InputError(
-                    f"layer {self.reading.layer!r} gave {row.size} features for an example that "
-                    f"had {expected.size}"
+                    f"layer {self.reading.layer!r}: expected {expected.size} features for an "
+                    f"example as before, got {row.size}"
                 )
-            # The same NaN or Inf is no difference: the store refuses it, with its reason.
+            # Equal NaN or Inf are no difference here. The store refuses them with another message.
             odd = ~(np.isfinite(row) & np.isfinite(expected))
             if not np.array_equal(row[odd], expected[odd], equal_nan=True):
                 distance = math.inf
@@ -155,26 +153,26 @@ class _RowsAgain:
             self._distances[example] = max(distance, self._distances.get(example, 0.0))
 
     def worst(self) -> tuple[float, int]:
-        """Return the largest relative distance, and its example."""
+        """Return the largest relative distance and its example."""
         typical = float(np.sqrt(np.mean(np.square(self._lengths)))) if self._lengths else 0.0
         relative = {}
         for example, distance in self._distances.items():
             length = max(typical, float(np.linalg.norm(self._captured[example].astype(np.float64))))
             relative[example] = distance / length if length > 0 and distance else distance
-        example = max(relative, key=lambda own: relative[own])
+        example = max(relative, key=lambda position: relative[position])
         return relative[example], example
 
 
-def _again(listener: Listener[PooledRows], noted: _Noted) -> Listener[_RowsAgain]:
+def _again(listener: Listener[PooledRows], observer: _Observer) -> Listener[_RowsAgain]:
     def make_sink(call: int) -> _RowsAgain:
         captured = listener.sinks.get(call)
         if captured is None:
             raise InputError(
-                f"layer {listener.selected.name!r} was called {call + 1} times or more, and "
-                f"{len(listener.sinks)} times in larger batches"
+                f"layer {listener.selected.name!r}: expected {len(listener.sinks)} calls as in "
+                f"larger batches, got at least {call + 1}"
             )
         rows = _RowsAgain(captured.whole(), captured.reading)
-        noted.rows.append(rows)
+        observer.rows.append(rows)
         return rows
 
     return Listener(listener.selected, make_sink, listener.side)
@@ -185,6 +183,6 @@ def _eps(value: torch.Tensor) -> float:
 
     if not value.is_floating_point():
         return 0.0
-    # On a GPU float32 products may run in TF32, with the digits of float16.
+    # On a GPU, float32 products may run in TF32, which has the precision of float16.
     tensor_float = value.is_cuda and value.dtype == torch.float32
     return float(torch.finfo(torch.float16 if tensor_float else value.dtype).eps)

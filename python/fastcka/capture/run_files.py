@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are captured, and under which steps."""
+"""Finding the checkpoints of a run and their steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastcka.capture.finding import WEIGHT_FILES, find_checkpoints, step_in_name, step_of_name
-from fastcka.capture.states import Reading, read_parts
+from fastcka.capture.states import WeightOptions, read_parts
 from fastcka.capture.step_check import COUNT_FIELDS, STEP_FIELDS, check_step
 from fastcka.errors import InputError
 
@@ -22,19 +22,20 @@ _SHOWN = 5
 
 
 class RunFile(NamedTuple):
-    """A step of a run, and the checkpoint that contains its weights; None for the factory's."""
+    """A step of a run, and its checkpoint; None if the factory loads the weights."""
 
     step: int
     path: Path | None
 
 
 def files_of_run(run: CaptureRun) -> list[RunFile]:
-    """Return the checkpoints that a run asks for, by ascending step.
+    """Return the checkpoints that a run requests, by ascending step.
 
     Raises
     ------
     InputError
-        If there are none, a step is absent, or the step of a single one is unknown.
+        If there are no checkpoints, a step is missing, or the step of a single checkpoint is
+        unknown.
     """
     if run.checkpoints is None:
         return [RunFile(run.step or 0, None)]
@@ -43,29 +44,29 @@ def files_of_run(run: CaptureRun) -> list[RunFile]:
     if run.step is not None:
         raise InputError(
             f"{run.checkpoints}: step is for a single checkpoint; expected a file, or a folder "
-            f"with one of {', '.join(WEIGHT_FILES)}; steps: [{run.step}] chooses among several"
+            f"with one of {', '.join(WEIGHT_FILES)}; steps: [{run.step}] selects one of several"
         )
-    found = find_checkpoints(run.checkpoints, step_pattern=run.step_pattern)
-    if not found:
-        raise InputError(_nothing_found(run, run.checkpoints))
-    files = [RunFile(file.step, file.path) for file in found]
+    checkpoints = find_checkpoints(run.checkpoints, step_pattern=run.step_pattern)
+    if not checkpoints:
+        raise InputError(_no_checkpoint(run, run.checkpoints))
+    files = [RunFile(file.step, file.path) for file in checkpoints]
     if run.steps is None:
         return files
-    of_step = {file.step: file for file in files}
-    if absent := sorted(set(run.steps) - of_step.keys()):
+    by_step = {file.step: file for file in files}
+    if absent := sorted(set(run.steps) - by_step.keys()):
         raise InputError(
-            f"{run.checkpoints}: has no checkpoint of step {', '.join(map(str, absent))}; "
-            f"it has {', '.join(map(str, of_step))}"
+            f"{run.checkpoints}: steps: no checkpoint for {', '.join(map(str, absent))}; expected "
+            f"some of {', '.join(map(str, by_step))}"
         )
-    return [of_step[step] for step in sorted(run.steps)]
+    return [by_step[step] for step in sorted(run.steps)]
 
 
 def read_file(
     run: CaptureRun, file: RunFile, path: Path, *, trust_pickle: bool
 ) -> dict[str, torch.Tensor]:
-    """Return the weights of a checkpoint, once its step is found to be that of the run."""
-    reading = Reading(run.weights_key, tuple(run.strip), trust_pickle)
-    fields, state = read_parts(path, reading)
+    """Return the weights of a checkpoint after checking its step."""
+    options = WeightOptions(run.weights_key, tuple(run.strip), trust_pickle)
+    fields, state = read_parts(path, options)
     if run.check_step:
         _check(run, file, path, fields)
     return state
@@ -73,8 +74,8 @@ def read_file(
 
 def _check(run: CaptureRun, file: RunFile, path: Path, fields: Mapping[str, Any]) -> None:
     names = STEP_FIELDS if run.step_pattern is None else COUNT_FIELDS
-    said = "its name says" if run.step is None else "step is"
-    check_step(path, fields, file.step, names, said)
+    origin = "its name" if run.step is None else "the key step"
+    check_step(path, fields, file.step, names, origin)
 
 
 def _single_step(run: CaptureRun, path: Path) -> int:
@@ -85,7 +86,7 @@ def _single_step(run: CaptureRun, path: Path) -> int:
     else:
         step = step_in_name(path)
     if step is None:
-        raise InputError(f"{path}: its name does not say the step; write it, as in step: 0")
+        raise InputError(f"{path}: the name contains no step; give it, as in step: 0")
     return step
 
 
@@ -93,22 +94,24 @@ def _has_weights(folder: Path) -> bool:
     return any((folder / name).exists() for name in WEIGHT_FILES)
 
 
-def _nothing_found(run: CaptureRun, folder: Path) -> str:
+def _no_checkpoint(run: CaptureRun, folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    there = f"; it contains {', '.join(names[:_SHOWN])}{more}" if names else "; it is empty"
+    given = f"{', '.join(names[:_SHOWN])}{more}" if names else "an empty folder"
     if run.step_pattern is not None:
-        return f"{folder}: step_pattern {run.step_pattern!r} matches no name{there}"
+        return (
+            f"{folder}: expected a name that step_pattern {run.step_pattern!r} matches, got {given}"
+        )
     single = "; step: 0 captures the folder as a single checkpoint" if _has_weights(folder) else ""
     return (
-        f"{folder}: no name says the step as checkpoint_step_00100.pt, checkpoint-100/ and "
-        f"epoch=0-step=100.ckpt do{there}; for other names write, for example, step_pattern: "
+        f"{folder}: expected a name such as checkpoint_step_00100.pt, checkpoint-100/ or "
+        f"epoch=0-step=100.ckpt, got {given}; for other names write, for example, step_pattern: "
         f"'{_suggested_pattern(names)}'{single}"
     )
 
 
 def _suggested_pattern(names: list[str]) -> str:
-    """Return a pattern that finds the last number in the first name that has one."""
+    """Return a pattern for the last number in the first name that contains a number."""
     for name in names:
         number = re.search(r"\d+(?!.*\d)", Path(name).stem)
         if number is not None:

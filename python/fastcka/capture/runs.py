@@ -1,4 +1,4 @@
-"""The checkpoints of training runs into a store, one after the other."""
+"""Capturing the checkpoints of training runs into a store, one after the other."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaptureOutcome:
-    """What became of one checkpoint.
+    """The outcome of one checkpoint.
 
     Attributes
     ----------
-    model, step, path
-        Whose it is, and where it is; None where the factory loads the weights.
+    model, step
+        The key in the store.
+    path
+        The checkpoint; None if the factory loads the weights.
     outcome : {"captured", "reused", "failed"}
-        Reused: the store had the same rows.
+        "reused" means that the store already contained the same rows.
     message : str or None
-        Why it failed.
+        The reason for a failure.
     ignored, missing : tuple of str
-        Weights that only the checkpoint, or only the network, has; see `load_weights`.
+        Weights that only the checkpoint has, and weights that only the network has (see
+        `load_weights`).
     """
 
     model: str
@@ -54,12 +57,12 @@ class CaptureOutcome:
 
 @dataclass(frozen=True)
 class CaptureResult:
-    """What became of all checkpoints.
+    """The outcomes of all checkpoints.
 
     Attributes
     ----------
     checkpoints
-        In the order of the runs and steps.
+        The outcomes, in the order of the runs and steps.
     doubtful
         A line for each group of steps of one model with the same weights.
     """
@@ -75,18 +78,18 @@ def capture_runs(
     trust_pickle: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> CaptureResult:
-    """Capture every checkpoint that a configuration asks for; one that fails stops no other.
+    """Capture every checkpoint that a configuration requests, and continue after a failure.
 
     Parameters
     ----------
     config
-        See `load_capture`.
+        The configuration; see `load_capture`.
     overwrite
-        Replace rows that the store has from other weights or settings.
+        Replace rows in the store that were made from other weights, another probe or settings.
     trust_pickle
         Load checkpoints that could run code.
     progress
-        Called with the number of checkpoints done and of all.
+        Called with the number of checkpoints done and the number of all checkpoints.
 
     Returns
     -------
@@ -95,9 +98,9 @@ def capture_runs(
     Raises
     ------
     InputError
-        If the factory, the probe set, a folder of checkpoints or one of the steps asked for is not
-        there, or the factory does not take its options (before anything is captured), or the
-        factory gives no network.
+        Before anything is captured: if the factory, the probe set, a folder of checkpoints or a
+        requested step does not exist, or the factory does not accept its options. Later: if the
+        factory does not return a network.
     DeviceError
         If the device cannot be used.
     """
@@ -123,7 +126,7 @@ def capture_runs(
 
 
 class _CapturedRun:
-    """The network of one run, which takes the weights of one checkpoint after the other."""
+    """The network of one run, which loads the weights of one checkpoint after the other."""
 
     def __init__(
         self,
@@ -139,7 +142,7 @@ class _CapturedRun:
         self._probe, self._store = probe, store
         self._overwrite, self._trust_pickle = overwrite, trust_pickle
         self._model = build_model(load_factory(config.model), run.options).to(device)
-        # What one checkpoint lacks must not be taken from the one before it.
+        # Weights that one checkpoint lacks must not remain from the previous checkpoint.
         self._initial = copy.deepcopy(self._model.state_dict()) if run.allow_missing else None
 
     def outcome(self, file: RunFile) -> CaptureOutcome:

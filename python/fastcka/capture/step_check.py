@@ -1,4 +1,4 @@
-"""Whether a checkpoint contains the step that its name says; the same check for every reader."""
+"""Checking that the step in a checkpoint equals the step in its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: Fields in which training programs note the number of updates.
 STEP_FIELDS: Final = ("step", "global_step", "iteration", "iter_num", "num_updates")
-#: Where a pattern of the user reads the name, its number may be that of an epoch as well.
+#: The fields to compare with a user's pattern, whose number may be an epoch.
 COUNT_FIELDS: Final = (*STEP_FIELDS, "epoch")
 
 
@@ -27,45 +27,45 @@ def check_step(
     fields: Mapping[str, Any],
     named: int,
     names: Iterable[str] = STEP_FIELDS,
-    said: str = "its name says",
+    origin: str = "its name",
 ) -> None:
-    """Make sure that the fields of a checkpoint do not contradict its name.
+    """Check that the fields of a checkpoint do not contradict its name.
 
-    A file that notes no step is believed to be of the step that its name says. Of several noted
-    numbers, one that agrees is enough: programs count micro-batches beside updates.
+    A file without a step is assumed to have the step in its name. Of several numbers in the file,
+    one equal number is enough: some programs count micro-batches in addition to updates.
 
     Parameters
     ----------
     path, fields
         The checkpoint.
     named
-        The step of its name.
+        The expected step.
     names
-        The fields that may contain it.
-    said
-        Where it is from, for the message.
+        The fields that may contain the step.
+    origin
+        The origin of the expected step, for the message.
 
     Raises
     ------
     WrongStepError
-        They do.
+        If the fields contain other steps only.
     """
     noted = noted_steps(fields, names)
     if noted and named not in noted.values():
         inside = ", ".join(f"{name} {step}" for name, step in noted.items())
         raise WrongStepError(
-            f"{path}: contains {inside}, but {said} {named}; rename or replace the file, "
+            f"{path}: expected step {named} by {origin}, got {inside}; rename or replace the file, "
             f"or write check_step: false if {named} is right",
             next(iter(noted.values())),
         )
 
 
 def _whole(value: Any) -> int | None:
-    """Return a whole number of Python, NumPy or a tensor, or in digits; None for others."""
+    """Return a whole number from Python, NumPy, a tensor or digits; None for any other value."""
     if isinstance(value, bool):
         return None
     if getattr(value, "ndim", 1) == 0 and callable(getattr(value, "item", None)):
-        value = value.item()  # of a tensor or a NumPy number
+        value = value.item()  # a tensor or a NumPy number
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""PyTorch, where it is installed."""
+"""Importing PyTorch, or naming the extra that installs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def require_torch() -> ModuleType:
-    """Return PyTorch, or say which extra installs it."""
+    """Return PyTorch; raise MissingExtraError with the extra that installs it."""
     try:
         import torch
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run contain the same weights."""
+"""Finding checkpoints of a run that contain the same weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def same_weights(checked: Iterable[CheckedCheckpoint]) -> list[str]:
     """Return a line for each group of checkpoints of one experiment with the same weights.
 
-    That is rarely meant: a file was copied or uploaded twice, or nothing was trained in between.
+    Equal weights are rarely intended. Usually a file was copied or uploaded twice, or the network
+    was not trained in between.
 
     Examples
     --------
@@ -36,7 +37,7 @@ def same_captured_weights(store: Store, models: Collection[str]) -> list[str]:
             continue
         try:
             key = store.provenance(model, step).get("capture")
-        except StoreError:  # a damaged file is for `fastcka store verify`
+        except StoreError:  # `fastcka store verify` reports damaged files
             continue
         if isinstance(key, dict) and isinstance(key.get("weights"), str):
             digests[model, step] = key["weights"]

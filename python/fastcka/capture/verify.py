@@ -1,4 +1,4 @@
-"""Whether the checkpoints that a plan names are there, whole, and of one run."""
+"""Checking that the checkpoints of a plan exist, are intact and belong to one run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from fastcka.capture.checkpoints import checkpoint_path, read_checkpoint
 from fastcka.capture.finding import CheckpointFile, find_checkpoints
 from fastcka.capture.plan import as_plan, experiment_folder
-from fastcka.capture.states import Reading, weights_digest
+from fastcka.capture.states import WeightOptions, weights_digest
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError, WrongStepError
 from fastcka.store.foreign.numpy_files import check_zip
 
@@ -31,33 +31,33 @@ _LONGEST_HEADER: Final = 100_000_000  # of the safetensors format
 
 @dataclass(frozen=True)
 class CheckedCheckpoint:
-    """What stands in the place of one planned checkpoint.
+    """The result of checking one planned checkpoint.
 
     Attributes
     ----------
     experiment : str
     step : int
-        As planned.
+        The planned step.
     phase : str or None
-        What the plan calls this step, if it does.
+        The plan's name for this step, if it has one.
     path : Path
-        Where it lies, or should.
+        The file, or the expected file if it is missing.
     status : str
-        ``"present"``, or what is wrong: ``"missing"``; ``"truncated"`` (its end is lacking);
-        ``"damaged"`` (not a checkpoint, or not the weights that its digest is of);
-        ``"wrong step"`` (another than planned inside); ``"another run"`` (its run id is not that
-        of most checkpoints of the experiment, the later ones where two runs have equally many);
-        ``"unsafe"`` (loading it could run code).
+        ``"present"``, or the fault: ``"missing"``; ``"truncated"`` (the end of the file is
+        missing); ``"damaged"`` (not a checkpoint, or the weights do not match the digest);
+        ``"wrong step"`` (the file contains another step); ``"another run"`` (the run id differs
+        from that of most checkpoints of the experiment, or, if two runs have equally many, from
+        that of the later ones); ``"unsafe"`` (loading the file could run code).
     size : int or None
-        In bytes; of a folder, all its files.
+        Size in bytes; for a folder, of all its files.
     found_step : int or None
-        The step inside the file.
+        The step in the file.
     run_id : str or None
-        None for files that no recorder wrote.
+        The run id; None for files that no recorder wrote.
     weights : str or None
-        The digest of the weights, the same for the same weights; see `same_weights`.
+        The digest of the weights, equal for equal weights; see `same_weights`.
     detail : str
-        What is wrong and where; empty if nothing is.
+        A description of the fault; empty if there is none.
     """
 
     experiment: str
@@ -73,7 +73,7 @@ class CheckedCheckpoint:
 
     @property
     def ok(self) -> bool:
-        """Whether it is as planned."""
+        """Whether the checkpoint is as planned."""
         return self.status == "present"
 
 
@@ -85,15 +85,15 @@ def verify_checkpoints(
     strip: Sequence[str] = (),
     trust_pickle: bool = False,
 ) -> list[CheckedCheckpoint]:
-    """Read every planned checkpoint in full and say how it is found.
+    """Read every planned checkpoint in full and return its status.
 
     Parameters
     ----------
     plan : CheckpointPlan, mapping or path
         The plan, the JSON object of its file, or the path of the file.
     directory : path
-        Of all experiments: the checkpoints of one are in ``<directory>/<experiment>/``, under any
-        of the names that `find_checkpoints` knows.
+        The folder of all experiments. Checkpoints are in ``<directory>/<experiment>/``, with any of
+        the names that `find_checkpoints` knows.
     weights_key, strip, trust_pickle
         As for `load_state`.
 
@@ -105,21 +105,21 @@ def verify_checkpoints(
     Raises
     ------
     InputError
-        If the plan cannot be, or two files are of one step.
+        If the plan is invalid, or two files have the same step.
     """
-    reading = Reading.of(weights_key, strip, trust_pickle)
+    options = WeightOptions.checked(weights_key, strip, trust_pickle)
     checked: list[CheckedCheckpoint] = []
     for experiment, planned in as_plan(plan).experiments.items():
         folder = experiment_folder(directory, experiment)
-        there = {found.step: found for found in find_checkpoints(folder)} if folder.is_dir() else {}
+        files = {file.step: file for file in find_checkpoints(folder)} if folder.is_dir() else {}
         names = {step: name for name, step in planned.phases.items()}
         results = [
             _checked(
                 CheckedCheckpoint(
                     experiment, step, names.get(step), checkpoint_path(folder, step), "missing"
                 ),
-                there.get(step),
-                reading,
+                files.get(step),
+                options,
             )
             for step in planned.checkpoint_steps
         ]
@@ -128,24 +128,24 @@ def verify_checkpoints(
 
 
 def _checked(
-    entry: CheckedCheckpoint, found: CheckpointFile | None, reading: Reading
+    entry: CheckedCheckpoint, file: CheckpointFile | None, options: WeightOptions
 ) -> CheckedCheckpoint:
-    if found is None:
-        return replace(entry, detail=f"{entry.path}: there is no such file")
-    entry = replace(entry, path=found.path, size=_size(found.path))
+    if file is None:
+        return replace(entry, detail=f"{entry.path}: no such file")
+    entry = replace(entry, path=file.path, size=_size(file.path))
     try:
-        _check_records(found.path)
-        inside = read_checkpoint(found.path, **asdict(reading))
+        _check_zip_entries(file.path)
+        inside = read_checkpoint(file.path, **asdict(options))
     except WrongStepError as error:
-        return replace(entry, status="wrong step", found_step=error.found, detail=str(error))
+        return replace(entry, status="wrong step", found_step=error.step, detail=str(error))
     except UnsafeFileError as error:
         return replace(entry, status="unsafe", detail=str(error))
     except CorruptFileError as error:
-        status: Status = "truncated" if _is_cut_off(found.path) else "damaged"
+        status: Status = "truncated" if _is_cut_off(file.path) else "damaged"
         return replace(entry, status=status, detail=str(error))
     except InputError as error:
         return replace(entry, status="damaged", detail=str(error))
-    recorded = inside.digest if inside.run_id is not None else None  # reading has checked it
+    recorded = inside.digest if inside.run_id is not None else None  # read_checkpoint checked it
     return replace(
         entry,
         status="present",
@@ -155,21 +155,21 @@ def _checked(
     )
 
 
-def _check_records(path: Path) -> None:
-    """Hold every record of a file of `torch.save` against its checksum; loading does not."""
+def _check_zip_entries(path: Path) -> None:
+    """Compare each zip entry of a `torch.save` file with its checksum, which loading ignores."""
     if path.is_dir():
         for file in path.iterdir():
             if file.suffix == ".bin" and file.is_file():
-                _check_records(file)
+                _check_zip_entries(file)
     elif path.suffix != ".safetensors" and _is_zip(path):
         check_zip(path)
         with zipfile.ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:
-                raise CorruptFileError(f"{path}: its record {damaged} is damaged")
+                raise CorruptFileError(f"{path}: the zip entry {damaged} is damaged")
 
 
 def _of_one_run(results: list[CheckedCheckpoint]) -> list[CheckedCheckpoint]:
-    """Mark those whose run is not that of most."""
+    """Mark the checkpoints whose run differs from that of most checkpoints."""
     present = [entry for entry in results if entry.ok]
     counts = Counter(entry.run_id for entry in present)
     last = {entry.run_id: entry.step for entry in present}  # steps ascend
@@ -178,7 +178,7 @@ def _of_one_run(results: list[CheckedCheckpoint]) -> list[CheckedCheckpoint]:
         replace(
             entry,
             status="another run",
-            detail=f"{entry.path}: is of run {entry.run_id}, most others of {run}",
+            detail=f"{entry.path}: expected run {run} as in most others, got {entry.run_id}",
         )
         if entry.ok and entry.run_id != run
         else entry
@@ -192,7 +192,7 @@ def _size(path: Path) -> int:
 
 
 def _is_zip(path: Path) -> bool:
-    """Whether a file ends as zip files do; its end may be damaged."""
+    """Whether a file has the end of a zip file, which may be damaged."""
     try:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
@@ -200,13 +200,13 @@ def _is_zip(path: Path) -> bool:
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Whether a file, or one in a folder, ends before its format says."""
+    """Whether a file, or a file in a folder, is shorter than its format requires."""
     if path.is_dir():
         return any(_is_cut_off(file) for file in path.iterdir() if file.is_file())
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
-        if path.suffix != ".safetensors":  # a zip's directory stands at its end
+        if path.suffix != ".safetensors":  # the directory of a zip file is at its end
             return start[:2] in (b"", b"P", b"PK") and not _is_zip(path)
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length > size - 8:

@@ -1,4 +1,4 @@
-"""Which field of a checkpoint contains the weights."""
+"""Finding the field of a checkpoint that contains the weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import torch
 
-#: Fields that contain weights in the files of most training programs; looked for without an option.
+#: Fields that contain the weights in the files of most training programs; the default choices.
 WEIGHT_KEYS: Final = ("model_state_dict", "state_dict", "model")
 
 _MAX_DEPTH: Final = 3
@@ -32,14 +32,14 @@ def weights_in(
     Raises
     ------
     InputError
-        If there are no weights, or several fields may be meant; the message lists them.
+        If there are no weights, or several fields may contain them. The message lists the fields.
     """
     import torch
 
     if isinstance(content, torch.nn.Module):
         if weights_key is not None:
             raise InputError(
-                f"{path}: contains a whole network, which has no field {weights_key!r}; leave out "
+                f"{path}: contains a whole network, which has no field {weights_key!r}; omit "
                 "weights_key"
             )
         return bare_state(content), {}
@@ -47,30 +47,29 @@ def weights_in(
         return _tensors(path, "", content), {}
     key = _chosen(path, content) if weights_key is None else weights_key
     value = _field(path, content, key)
-    fields = {name: own for name, own in content.items() if name != key}
+    fields = {name: field for name, field in content.items() if name != key}
     return _tensors(path, key, value), fields
 
 
 def _chosen(path: Path, content: Mapping[str, Any]) -> str:
-    """Return the one field whose name says that it contains the weights."""
-    found = {name: value for name, value in content.items() if _may_be_weights(value)}
-    obvious = [key for key in WEIGHT_KEYS if key in found]
+    """Return the one field that contains the weights by its name."""
+    possible = {name: value for name, value in content.items() if _may_be_weights(value)}
+    obvious = [key for key in WEIGHT_KEYS if key in possible]
     if not obvious:
-        # A field of that name which contains something else is the better thing to complain about.
+        # If a field with such a name contains something else, an error about it helps most.
         named = [key for key in WEIGHT_KEYS if isinstance(content.get(key), dict)]
-        if named and not found and not list(_candidates(content[named[0]], "", 1)):
+        if named and not possible and not list(_candidates(content[named[0]], "", 1)):
             return named[0]
         candidates = list(_candidates(content, "", 0))
         if candidates:
             raise InputError(_question(path, candidates))
         shown = ", ".join(sorted(map(repr, content))[:_SHOWN])
         raise InputError(
-            f"{path}: contains no weights: expected a dict of tensors, alone or under "
-            f"{', '.join(map(repr, WEIGHT_KEYS))} or the field that weights_key names; its fields "
-            f"are {shown or 'none'}"
+            f"{path}: no weights: expected a dict of tensors, as the whole content or in the field "
+            f"{', '.join(map(repr, WEIGHT_KEYS))} or weights_key; got the fields {shown or 'none'}"
         )
-    names = _names(found[obvious[0]])
-    rivals = [key for key, value in found.items() if key in obvious or _names(value) == names]
+    names = _names(possible[obvious[0]])
+    rivals = [key for key, value in possible.items() if key in obvious or _names(value) == names]
     if len(rivals) > 1:
         raise InputError(_question(path, rivals))
     return obvious[0]
@@ -80,13 +79,13 @@ def _question(path: Path, candidates: list[str]) -> str:
     shown = ", ".join(map(repr, candidates[:_SHOWN]))
     several = "one of its fields" if len(candidates) == 1 else f"{len(candidates)} of its fields"
     return (
-        f"{path}: {several} may contain the weights: {shown}; choose, as in weights_key: "
+        f"{path}: {several} may contain the weights: {shown}; choose one, as in weights_key: "
         f"{candidates[0]}"
     )
 
 
 def _field(path: Path, content: Mapping[str, Any], key: str) -> object:
-    """Return a field by its name, or by the names of the fields around it with dots between."""
+    """Return a field by its name, or by its dotted path through other fields."""
     value: object = content
     rest = key
     while isinstance(value, dict):
@@ -108,20 +107,22 @@ def _tensors(path: Path, key: str, value: object) -> dict[str, torch.Tensor]:
     if isinstance(value, torch.nn.Module):
         return bare_state(value)
     if not isinstance(value, dict) or not value:
-        came = "an empty dict" if value == {} else type(value).__name__
-        raise InputError(f"{path}: expected tensors by name{where}, got {came}")
+        given = "an empty dict" if value == {} else type(value).__name__
+        raise InputError(f"{path}: expected tensors by name{where}, got {given}")
     state: dict[str, torch.Tensor] = {}
-    for name, own in value.items():
+    for name, item in value.items():
         if not isinstance(name, str):
             raise InputError(f"{path}: expected names of tensors{where}, got {name!r}")
-        tensor = torch.from_numpy(own) if _is_numeric_array(own) else own
+        tensor = torch.from_numpy(item) if _is_numeric_array(item) else item
         if not isinstance(tensor, torch.Tensor):
             inner = list(_candidates(value, f"{key}.", 1))
             remedy = (
-                f"choose, as in weights_key: {inner[0]}" if inner else "save the weights without it"
+                f"choose a field, as in weights_key: {inner[0]}"
+                if inner
+                else "save the weights without it"
             )
             raise InputError(
-                f"{path}: {key}[{name!r}] is {type(own).__name__}, not a tensor; {remedy}"
+                f"{path}: {key}[{name!r}]: expected a tensor, got {type(item).__name__}; {remedy}"
             )
         state[name] = dense_tensor(f"{path}: {name}", tensor)
     return state
@@ -147,7 +148,7 @@ def _is_state(value: object) -> bool:
 
 
 def _may_be_weights(value: object) -> bool:
-    """Whether a field is a network, or a dict of names in which all or most are tensors."""
+    """Whether a field is a network, or a dict with names whose values are mostly tensors."""
     import torch
 
     if isinstance(value, torch.nn.Module):

@@ -1,4 +1,4 @@
-"""Weights by the names that the network gives them, whatever was wrapped around it for training."""
+"""Removing the wrappers of training from a network, its modules and the names of its weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def bare_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     Raises
     ------
     InputError
-        If it holds something other than tensors (a module's `get_extra_state`).
+        If the state dict contains anything except tensors (from a module's `get_extra_state`).
     """
     import torch
 
@@ -29,8 +29,8 @@ def bare_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     for name, value in model.state_dict().items():
         if not isinstance(value, torch.Tensor):
             raise InputError(
-                f"the state dict has {type(value).__name__} under {name!r} (of a module with "
-                "get_extra_state); a checkpoint holds tensors alone"
+                f"{name!r} in the state dict: expected a tensor, got {type(value).__name__} (from "
+                "a module with get_extra_state); checkpoints can contain only tensors"
             )
         parts = name.split(".")
         kept = [part for i, part in enumerate(parts, 1) if ".".join(parts[:i]) not in wrapped]
@@ -46,13 +46,13 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def bare_modules(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
-    """Return the submodules by their dotted paths, without the wrappers anywhere in the model.
+    """Return dotted path -> submodule, without any wrapper.
 
-    ``encoder`` is what a compiled or parallel wrapper of that name has inside, and its members are
-    ``encoder.0`` and not ``encoder._orig_mod.0``.
+    If ``encoder`` is compiled or parallel, the path ``encoder`` is the module inside the wrapper,
+    and its members are ``encoder.0`` and not ``encoder._orig_mod.0``.
     """
     modules: dict[str, torch.nn.Module] = {}
-    wrapped: dict[str, str] = {}  # the path of what a wrapper has inside -> the wrapper's path
+    wrapped: dict[str, str] = {}  # path of the module inside a wrapper -> path of the wrapper
     for name, module in model.named_modules(remove_duplicate=False):
         parent, _, last = name.rpartition(".")
         bare = wrapped.get(name, ".".join(filter(None, (wrapped.get(parent, parent), last))))
@@ -66,7 +66,7 @@ def bare_modules(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
 
 
 def _inner(module: torch.nn.Module) -> str | None:
-    """Under which name a wrapper has what it wraps; None if the module is no wrapper."""
+    """Return the name of the module inside a wrapper; None if ``module`` is no wrapper."""
     import torch
 
     if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):

@@ -1,4 +1,4 @@
-"""``fastcka checkpoints``: which steps of a training are to be saved, and whether they were."""
+"""``fastcka checkpoints``: plan which training steps to save, and check that they were saved."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ checkpoints = typer.Typer(
 def plan(
     experiment: Annotated[
         list[str],
-        typer.Option(metavar="NAME", help="A training run; may be given more than once."),
+        typer.Option(metavar="NAME", help="A training run. Repeat the option for more runs."),
     ],
-    steps: Annotated[int, typer.Option(min=1, help="Length of the training in updates.")],
+    steps: Annotated[int, typer.Option(min=1, help="Length of the training, in updates.")],
     phases: Annotated[
         str,
         typer.Option(
             metavar="NAME=STEP,...",
-            help="STEP: a whole number, a share of the training such as 0.5, or last.",
+            help="STEP is a whole number, a fraction of the training such as 0.5, or last.",
         ),
     ] = "early=0.05,mid=0.5,late=last",
     save: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="A new file for the plan; else stdout."),
+        typer.Option("--output", metavar="FILE", help="A new file for the plan (default: stdout)."),
     ] = None,
 ) -> None:
-    """Make a plan file; step 0, the network before training, is planned as well."""
+    """Write a plan file. Step 0, the network before training, is always planned."""
     from fastcka.capture import CheckpointPlan
     from fastcka.capture.steps import parse_phases
 
     if twice := next((name for name in experiment if experiment.count(name) > 1), None):
-        raise InputError(f"--experiment {twice}: given twice")
+        raise InputError(f"--experiment {twice}: expected different names, got this name twice")
     named = parse_phases(phases, steps)
     planned = CheckpointPlan.of(dict.fromkeys(experiment, named), steps)
     if save is None:
         typer.echo(planned.to_json(), nl=False)
         return
     if save.exists():
-        raise InputError(f"{save} exists already; name a new file, or delete it")
+        raise InputError(f"--output: {save} already exists; name a new file, or delete it")
     planned.save(save)
     total = sum(len(entry.checkpoint_steps) for entry in planned.experiments.values())
     count = output.counted(len(experiment), "experiment")
@@ -55,24 +55,24 @@ def plan(
 
 
 @checkpoints.command(
-    epilog="Exit status: 0 if every planned checkpoint is present, 1 if any is not as planned. "
-    "Checkpoints with the same weights are named and do not count."
+    epilog="Exit status: 0 if every planned checkpoint is present and correct, 1 otherwise. "
+    "Checkpoints with the same weights are listed but do not change the status."
 )
 def verify(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan's JSON file.")],
     directory: Annotated[
         Path,
-        typer.Option("--dir", metavar="DIR", help="Holds a folder for each experiment."),
+        typer.Option("--dir", metavar="DIR", help="Contains a folder for each experiment."),
     ],
     weights_key: arguments.WeightsKey = None,
     strip: arguments.Strip = None,
     trust_pickle: arguments.TrustPickle = False,
     json: arguments.Json = False,
 ) -> None:
-    """Read every planned checkpoint in full: is it there, whole, of its step, and of one run?
+    """Read every planned checkpoint in full and check its content, step and run.
 
-    Files: DIR/<experiment>/checkpoint_step_00100.pt (or .safetensors), checkpoint-100/ of Hugging
-    Face's trainer, epoch=1-step=100.ckpt of Lightning's.
+    Names in DIR/<experiment>: checkpoint_step_00100.pt (or .safetensors), checkpoint-100/ (Hugging
+    Face trainer), epoch=1-step=100.ckpt (Lightning).
     """
     from fastcka.capture import same_weights, verify_checkpoints
 

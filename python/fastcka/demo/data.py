@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from fastcka.digests import bytes_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Digits:
     def digest(self) -> str:
         """A digest of pixels, digits and ids, in order."""
         content = self.images.tobytes() + self.digits.tobytes() + "\n".join(self.ids).encode()
-        return blake2b(content, digest_size=16).hexdigest()
+        return bytes_digest(content)
 
 
 def load_split() -> tuple[Digits, Digits]:

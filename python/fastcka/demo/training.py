@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from fastcka.capture import (
     read_checkpoint,
 )
 from fastcka.demo.networks import Family, build_network
+from fastcka.digests import json_digest, text_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +60,7 @@ class Run:
         return {
             "family": self.family,
             "seed": self.seed,
-            "network": blake2b(repr(shapes).encode(), digest_size=16).hexdigest(),
+            "network": text_digest(repr(shapes)),
             "training_images": training.digest,
             "optimizer": "Adam",
             "batch_size": BATCH_SIZE,
@@ -74,7 +73,7 @@ def is_trained(run: Run, training: Digits) -> bool:
     paths = [checkpoint_path(run.directory, step) for step in run.steps]
     if not all(path.exists() for path in paths):
         return False
-    run_id = _run_id(run.identity(training))
+    run_id = json_digest(run.identity(training))
     return all(read_checkpoint(path).run_id == run_id for path in paths)
 
 
@@ -94,7 +93,7 @@ def train(run: Run, training: Digits, *, on_update: Callable[[], object]) -> Non
         run.checkpoints,
         model_config=identity,
         seed=run.seed,
-        run_id=_run_id(identity),
+        run_id=json_digest(identity),
     )
     with one_thread(), recording as recorder:
         recorder.before_training(network, optimizer=optimizer)
@@ -106,10 +105,6 @@ def train(run: Run, training: Digits, *, on_update: Callable[[], object]) -> Non
             optimizer.step()
             recorder.after_update(network, optimizer=optimizer, loss=loss)
             on_update()
-
-
-def _run_id(identity: dict[str, Any]) -> str:
-    return blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _batches(n_examples: int, seed: int) -> Iterator[NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastcka.capture.factory import build_model, load_factory
 from fastcka.capture.plan import CheckpointPlan, as_plan
 from fastcka.capture.probe import Probe
-from fastcka.capture.states import Reading
+from fastcka.capture.states import WeightOptions
 from fastcka.errors import InputError
 from fastcka.evolution.analysis import read_analysis
 from fastcka.evolution.capturing import Capture
@@ -148,7 +148,7 @@ def evolve(
     settings = {"pool": None, "layers": None, **chosen}
     leftover = claim(output, planned, sources | settings, overwrite=overwrite)
     report = progress or (lambda _: None)
-    reading = Reading.of(weights_key, strip, trust_pickle)
+    reading = WeightOptions.checked(weights_key, strip, trust_pickle)
 
     def capture(name: str, make: Factory, examples: Probe) -> Capture:
         store = create_store(output / STORE, exist_ok=True)

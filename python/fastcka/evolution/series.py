@@ -11,7 +11,7 @@ import numpy as np
 
 from fastcka.capture.finding import find_checkpoints
 from fastcka.capture.plan import CheckpointPlan, experiment_folder
-from fastcka.capture.states import Reading, load_state
+from fastcka.capture.states import WeightOptions, load_state
 from fastcka.capture.twins import same_weights
 from fastcka.capture.verify import verify_checkpoints
 from fastcka.errors import InputError
@@ -57,7 +57,7 @@ class Series:
     paths: dict[int, Path]
     missing: list[Missing]
     doubtful: list[str]
-    reading: Reading = field(default_factory=Reading)
+    reading: WeightOptions = field(default_factory=WeightOptions)
 
     def state(self, step: int) -> dict[str, torch.Tensor]:
         """Return the state dict at a step, on the CPU."""
@@ -71,7 +71,9 @@ class Series:
         }
 
 
-def read_series(plan: CheckpointPlan, experiment: str, directory: Path, reading: Reading) -> Series:
+def read_series(
+    plan: CheckpointPlan, experiment: str, directory: Path, reading: WeightOptions
+) -> Series:
     """Check every checkpoint of an experiment, including checkpoints that are not in the plan.
 
     Parameters

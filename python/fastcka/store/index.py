@@ -9,13 +9,13 @@ Values that are read from where it says that they lie are held against their che
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from fastcka.digests import text_digest
 from fastcka.store.file.format import FileHeader, LayerHeader
 from fastcka.store.file.stamp import FileStamp
 
@@ -61,7 +61,7 @@ def load(path: Path) -> dict[str, Record]:
             return {
                 relative: (FileStamp(*stamp), _header(text))
                 for relative, *stamp, text, digest in rows
-                if digest == _digest(relative, *stamp, text)
+                if digest == text_digest(repr((relative, *stamp, text)))
             }
     except (sqlite3.Error, ValueError, KeyError, TypeError, RecursionError, UnicodeError):
         return {}
@@ -106,11 +106,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _row(relative: str, stamp: FileStamp, header: FileHeader) -> tuple[object, ...]:
     values = (relative, *stamp, json.dumps(asdict(header)))
-    return (*values, _digest(*values))
-
-
-def _digest(*values: object) -> str:
-    return hashlib.blake2b(repr(values).encode("utf-8"), digest_size=16).hexdigest()
+    return (*values, text_digest(repr(values)))
 
 
 def _header(text: str) -> FileHeader:

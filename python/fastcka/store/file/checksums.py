@@ -7,13 +7,13 @@ a digest of the table and of the root's other attributes, so that a stale table 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from fastcka import _core
+from fastcka.digests import bytes_digest
 from fastcka.errors import CorruptFileError
 from fastcka.store.file.format import DIGEST_BYTES, FORMAT
 from fastcka.store.file.jsontext import canonical
@@ -154,7 +154,7 @@ def seal_of(
     """
     text = canonical([{"format": FORMAT, **root}, sorted(columns), n_layers])
     data = text.encode("ascii") + table.astype("<u8").tobytes()
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+    return bytes_digest(data, DIGEST_BYTES)
 
 
 def check_chunks(

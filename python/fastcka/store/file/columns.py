@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from fastcka.digests import bytes_digest
 from fastcka.errors import InputError
 from fastcka.store.file.format import is_column_name
 
@@ -43,7 +43,7 @@ def ids_digest(ids: Sequence[str]) -> str:
     """Return a digest of example ids: equal only for the same ids in the same order."""
     # Equal ids have equal bytes in an array that is as wide as the longest of them.
     fitted = np.array(ids, dtype="<U")
-    return hashlib.blake2b(fitted.dtype.str.encode() + fitted.tobytes(), digest_size=16).hexdigest()
+    return bytes_digest(fitted.dtype.str.encode() + fitted.tobytes())
 
 
 def _column(name: str, values: Sequence[Any], n_examples: int) -> NDArray[Any]:

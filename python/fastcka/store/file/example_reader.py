@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from h5py import h5t
 
+from fastcka.digests import new_digest
 from fastcka.errors import CorruptFileError
 from fastcka.store.file.checksums import Description
 from fastcka.store.file.columns import MAX_TEXT_BYTES, decoded
@@ -121,7 +121,7 @@ class ExampleReader:
     def columns_digest(self, names: Sequence[str]) -> str:
         """Return a digest of columns as they are stored; columns that are missing are named."""
         present = self.column_names()
-        digest = hashlib.blake2b(digest_size=16)
+        digest = new_digest()
         for name in names:
             about = [name, "absent"]
             if name in present:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from fastcka.digests import bytes_digest
 from fastcka.errors import FormatVersionError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def safe_id(model: str) -> str:
     'resnet-18-seed-0-9f8eb8b4a52bd8fc'
     """
     readable = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-")[:40] or "model"
-    digest = hashlib.blake2b(model.encode("utf-8"), digest_size=8).hexdigest()
+    digest = bytes_digest(model.encode("utf-8"), 8)
     return f"{readable}-{digest}"
 
 

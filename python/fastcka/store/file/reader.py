@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 from h5py import h5t
 
+from fastcka.digests import new_digest
 from fastcka.errors import CorruptFileError, InputError
 from fastcka.store.file.checksums import SEAL, Description, Table, chunk_checksums, seal_of
 from fastcka.store.file.chunks import LayerChunks
@@ -163,7 +163,7 @@ class StepReader:
         CorruptFileError
             If the digest differs, or a value is NaN or infinite.
         """
-        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        digest = new_digest(DIGEST_BYTES)
         finite = True
         checksums: list[int] = []
         chunks = self.chunks(position)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +9,7 @@ import h5py
 import numpy as np
 from h5py import h5f, h5fd, h5g, h5p
 
+from fastcka.digests import new_digest
 from fastcka.errors import StoreError
 from fastcka.files import UnsyncedError, new_file, replaced_file
 from fastcka.store.file.checksums import (
@@ -220,7 +220,7 @@ def _put_layer(
     if source.dtype == "bfloat16":
         put_attributes(values, {"logical_dtype": source.dtype})
     path = str(values.name)
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest = new_digest(DIGEST_BYTES)
     chunks: list[int] = []
     for start in range(0, source.n_examples, rows):
         stop = min(start + rows, source.n_examples)

@@ -1,4 +1,4 @@
-"""Which models a tree should hold, which it does, and which are the same under two names."""
+"""Comparing the models in a tree with models.yaml, and with each other."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fastcka.store.twins import twin_models, twin_steps
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastcka.store.importing.found import FoundTree
+    from fastcka.store.importing.tree import TreeContents
     from fastcka.store.store import Store
 
 _STATUS: Final = ("status", "replaced_by", "note")
 
 
 def unlisted_models(
-    found: FoundTree, listed: Mapping[str, Mapping[str, Any]]
+    tree: TreeContents, listed: Mapping[str, Mapping[str, Any]]
 ) -> list[ImportFinding]:
-    """Return the models that the tree holds and models.yaml does not list."""
+    """Return the models in the tree that models.yaml does not list."""
     return [
         ImportFinding(
             "doubtful",
@@ -30,27 +30,27 @@ def unlisted_models(
             f"{model} ({folder}): not listed{near_misses(model, list(listed))}",
             model,
         )
-        for model, folder in found.models.items()
+        for model, folder in tree.models.items()
         if model not in listed
     ]
 
 
 def missing_models(
-    found: FoundTree, listed: Mapping[str, Mapping[str, Any]], store: Store
+    tree: TreeContents, listed: Mapping[str, Mapping[str, Any]], store: Store
 ) -> list[ImportFinding]:
-    """Return the models of models.yaml that the tree does not hold, and what is known of each.
+    """Return the models of models.yaml that are not in the tree, with their status.
 
-    A model that failed by models.yaml, and stands in the tree all the same, is doubtful.
+    A model that is in the tree although models.yaml marks it as failed or replaced is doubtful.
     """
     stored = {key.model for key in store.inventory()[0]}
     findings = []
     for model, factors in listed.items():
-        said = [f"{name}: {factors[name]}" for name in _STATUS if factors.get(name) is not None]
-        detail = "; ".join([f"{model}: not in the tree", *said])
-        if model in found.models:
+        status = [f"{name}: {factors[name]}" for name in _STATUS if factors.get(name) is not None]
+        detail = "; ".join([f"{model}: not in the tree", *status])
+        if model in tree.models:
             if may_be_missing(factors):
-                detail = "; ".join([f"{model}: in the tree all the same", *said])
-                findings.append(ImportFinding("doubtful", "said to be missing", detail, model))
+                detail = "; ".join([f"{model}: in the tree", *status])
+                findings.append(ImportFinding("doubtful", "listed as missing", detail, model))
         elif may_be_missing(factors):
             findings.append(ImportFinding("missing", "missing, as listed", detail, model))
         elif model in stored:
@@ -60,8 +60,8 @@ def missing_models(
     return findings
 
 
-def twins(found: FoundTree, store: Store) -> list[ImportFinding]:
-    """Return models of the tree, and steps of one, whose values are the same in all layers."""
+def twins(tree: TreeContents, store: Store) -> list[ImportFinding]:
+    """Return the models in the tree, and steps of one model, with equal values in all layers."""
     return [
         ImportFinding(
             "doubtful",
@@ -69,8 +69,8 @@ def twins(found: FoundTree, store: Store) -> list[ImportFinding]:
             str(equal),
             equal.models[0],
         )
-        for equal in twin_models(store, found.models)
+        for equal in twin_models(store, tree.models)
     ] + [
         ImportFinding("doubtful", "same values at two steps", str(twins), twins.model)
-        for twins in twin_steps(store, ((step.model, step.step) for step in found.steps))
+        for twins in twin_steps(store, ((step.model, step.step) for step in tree.steps))
     ]

@@ -1,4 +1,4 @@
-"""The layers of a step, brought to the same examples in the same order."""
+"""Aligning the layers of a step to the same examples in the same order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastcka.store.importing.found import FoundLayer, FoundStep
+    from fastcka.store.importing.tree import TreeLayer, TreeStep
 
 
 _BLOCK_BYTES: Final = 4 << 20
@@ -26,18 +26,18 @@ _BLOCK_BYTES: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AssembledStep:
-    """What becomes one file of the store.
+    """The content of one file of the store.
 
     Attributes
     ----------
     layers
         Name -> (n_examples, ...) array or tensor.
     table
-        The examples of all of them: those of the first layer, in its order.
+        The examples of all layers, in the order of the first layer.
     n_reordered
-        Layers whose rows came in another order.
+        Number of layers whose rows were in another order.
     findings
-        All that is to be said of the step.
+        The findings of this step.
     """
 
     layers: Mapping[str, Any]
@@ -46,17 +46,19 @@ class AssembledStep:
     findings: Sequence[ImportFinding]
 
 
-def assembled(found: FoundStep) -> AssembledStep | list[ImportFinding]:
+def assembled(tree_step: TreeStep) -> AssembledStep | list[ImportFinding]:
     """Read a step's layers and align them by id; or return why nothing is left to import.
 
-    A layer that is wrong by itself is left out; layers that contradict each other are all refused,
-    since which of them is right cannot be known.
+    A faulty layer is skipped. If layers contradict each other, all of them are refused, because
+    nobody can know which one is right.
     """
     findings: list[ImportFinding] = []
-    layers = [layer for layer in found.read(findings) if _is_storable(found, layer, findings)]
+    layers = [
+        layer for layer in tree_step.read(findings) if _is_storable(tree_step, layer, findings)
+    ]
     if not layers:
         return findings
-    model, step = found.model, found.step
+    model, step = tree_step.model, tree_step.step
     try:
         orders = _orders(layers)
     except ImportRefusedError as error:
@@ -73,11 +75,11 @@ def assembled(found: FoundStep) -> AssembledStep | list[ImportFinding]:
                 )
             )
     if first.positional_ids:
-        detail = f"{found.folder}: no ids: rows are called 0 to {len(first.ids) - 1}"
+        detail = f"{tree_step.folder}: no ids: rows are named 0 to {len(first.ids) - 1}"
         detail += f" ({first.doubt})" if first.doubt else ""
         findings.append(ImportFinding("doubtful", "rows named by position", detail, model, step))
     for column, why in first.left_out.items():
-        detail = f"{found.folder}: column {column!r}: {why}"
+        detail = f"{tree_step.folder}: column {column!r}: {why}"
         findings.append(ImportFinding("doubtful", "column left out", detail, model, step))
     values = {
         layer.name: layer.values if (order := orders[layer.name]) is None else layer.values[order]
@@ -87,27 +89,28 @@ def assembled(found: FoundStep) -> AssembledStep | list[ImportFinding]:
     return AssembledStep(values, first, n_reordered, findings)
 
 
-def _is_storable(found: FoundStep, layer: FoundLayer, findings: list[ImportFinding]) -> bool:
-    """Read a layer through, so that one with NaN is left out and does not stop the others."""
+def _is_storable(step: TreeStep, layer: TreeLayer, findings: list[ImportFinding]) -> bool:
+    """Read a whole layer, so that one with NaN is skipped and does not stop the others."""
     try:
         source = layer_source(layer.name, layer.values)
         rows = max(1, _BLOCK_BYTES // source.row_bytes)
         for start in range(0, source.n_examples, rows):
             source.block(start, min(start + rows, source.n_examples))
     except InputError as error:
-        detail, own = f"{found.folder}: {error}", (found.model, found.step, layer.name)
-        findings.append(ImportFinding("skipped", "not a representation", detail, *own))
+        key = (step.model, step.step, layer.name)
+        detail = f"{step.folder}: {error}"
+        findings.append(ImportFinding("skipped", "not a representation", detail, *key))
         return False
     return True
 
 
-def _orders(layers: Sequence[FoundLayer]) -> dict[str, NDArray[np.int64] | None]:
-    """Return layer -> the rows that put it into the first layer's order; None if it is in it.
+def _orders(layers: Sequence[TreeLayer]) -> dict[str, NDArray[np.int64] | None]:
+    """Return layer -> the rows that bring it into the first layer's order; None if it is in it.
 
     Raises
     ------
     ImportRefusedError
-        If the layers are not of the same examples.
+        If the layers have different examples.
     """
     first = layers[0]
     orders: dict[str, NDArray[np.int64] | None] = {}
@@ -116,14 +119,14 @@ def _orders(layers: Sequence[FoundLayer]) -> dict[str, NDArray[np.int64] | None]
         if len(ids) != len(others):
             raise ImportRefusedError(
                 "row counts differ",
-                f"layer {first.name} has {len(ids)} rows, layer {layer.name} {len(others)}",
+                f"layer {first.name} has {len(ids)} rows, layer {layer.name} has {len(others)}",
             )
         if first.table.positional_ids != layer.table.positional_ids:
             one, other = (first, layer) if layer.table.positional_ids else (layer, first)
             raise ImportRefusedError(
                 "ids of some layers only",
-                f"layer {one.name} has ids ({one.table.id_source}), layer {other.name} has none: "
-                "which of their rows are of the same example cannot be known",
+                f"layer {one.name} has ids ({one.table.id_source}), layer {other.name} has none, "
+                "so their rows cannot be matched",
             )
         if others is ids or others == ids:
             orders[layer.name] = None
@@ -134,7 +137,7 @@ def _orders(layers: Sequence[FoundLayer]) -> dict[str, NDArray[np.int64] | None]
             raise ImportRefusedError(
                 "ids differ between layers",
                 f"{len(absent)} of {len(ids)} ids of layer {first.name} are not in layer "
-                f"{layer.name}, {absent[0]!r} for one",
+                f"{layer.name}, for example {absent[0]!r}",
             )
         orders[layer.name] = np.array([rows[name] for name in ids], dtype=np.int64)
     return orders

@@ -1,8 +1,8 @@
-"""One checkpoint folder of a tree: representations.pt and metadata.json, held against each other.
+"""Reading one checkpoint folder of a tree, and checking that its two files agree.
 
 `representations.pt` is a dict with `representations` (n, tokens, layers, hidden) and the same
-numbers flattened as `representations_flat`; `metadata.json` describes it, with a list `city_info`
-of one object for each row. It was written with ``default=str``, so that any number may be a text.
+numbers flattened as `representations_flat`. `metadata.json` describes them; its list `city_info`
+contains one object for each row. It was written with ``default=str``, so any number may be a text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SHAPE: Final = "shape contradicts metadata"
 
 
 class CityTables:
-    """Example tables of `city_info`; the one made last is remembered, as it is mostly the next."""
+    """Example tables made from `city_info`. The last one is cached: the next is usually equal."""
 
     def __init__(self) -> None:
         self._last: tuple[list[Any], ExampleTable] | None = None
@@ -43,9 +43,9 @@ class CityTables:
     def of_rows(self, rows: list[Any], fields: Sequence[IdField]) -> ExampleTable:
         """Return the table of a `city_info`.
 
-        Ids are `city_id`, else `row_id`, else what is called like ids there or in ``fields``, else
-        the position in the list. The column `city_id` holds them in any case: it is what filters
-        are written with.
+        The ids are `city_id`; else `row_id`; else the field with the name of an id, in the rows or
+        in ``fields``; else the position in the list. In every case the column `city_id` contains
+        the ids, because filters use this name.
         """
         if self._last is None or self._last[0] != rows or fields:
             self._last = rows, _city_table(rows, fields)
@@ -54,7 +54,7 @@ class CityTables:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """What a checkpoint folder holds.
+    """The content of a checkpoint folder.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Checkpoint:
     table
         Its examples.
     prompt_format
-        The field of this name, if it is there.
+        The field of this name in the metadata; None if it is absent or no text.
     """
 
     values: Any
@@ -72,25 +72,25 @@ class Checkpoint:
 
 
 def _city_table(rows: list[Any], inside: Sequence[IdField]) -> ExampleTable:
-    found = example_rows(rows, ID_FIELDS, "city_info", any_text=False)
-    # Any number may be a text here, in some rows only too.
+    examples = example_rows(rows, ID_FIELDS, "city_info", any_text=False)
+    # Any number may be a text here, even in some rows only.
     fields = tuple(
         replace(field, values=[str(id_) if type(id_) is int else id_ for id_ in field.values])
-        for field in found.fields
+        for field in examples.fields
     )
     named = any(field.named for field in fields)
-    table = replace(found, fields=fields).table(len(rows), () if named else inside)
+    table = replace(examples, fields=fields).table(len(rows), () if named else inside)
     ids, left_out = stored_columns({"city_id": table.ids}, len(rows))
     others = {name: why for name, why in table.left_out.items() if name != "city_id"}
     return replace(table, columns={**table.columns, **ids}, left_out={**others, **left_out})
 
 
 def incomplete(folder: Path) -> str | None:
-    """Return what a checkpoint folder lacks, or None."""
+    """Return a message with the missing files of a checkpoint folder; None if it is complete."""
     absent = [name for name in (VALUES, METADATA) if not (folder / name).is_file()]
     if len(absent) == 2:
-        return f"{folder}: holds neither {VALUES} nor {METADATA}"
-    return f"{folder}: {absent[0]} is not there" if absent else None
+        return f"{folder}: contains neither {VALUES} nor {METADATA}"
+    return f"{folder}: {absent[0]} is missing" if absent else None
 
 
 def read_checkpoint(folder: Path, *, layer: int, step: int, tables: CityTables) -> Checkpoint:
@@ -99,7 +99,7 @@ def read_checkpoint(folder: Path, *, layer: int, step: int, tables: CityTables) 
     Raises
     ------
     ImportRefusedError
-        If a file is missing or damaged, or the two contradict each other or the folder's name.
+        If a file is missing or damaged, or the files contradict each other or the folder's name.
     MissingExtraError
         If PyTorch is not installed.
     """
@@ -126,38 +126,38 @@ def read_checkpoint(folder: Path, *, layer: int, step: int, tables: CityTables) 
 
 
 def _check_name(where: str, field: Any, expected: int, noun: str) -> None:
-    """Hold a field against the number in the folder's name."""
+    """Refuse a field that contradicts the number in the folder's name."""
     if hasattr(field, "tolist"):  # a tensor
         field = field.tolist()
-    came = whole_numbers(where, field)
-    if came is not None and came != (expected,):
+    numbers = whole_numbers(where, field)
+    if numbers is not None and numbers != (expected,):
         raise ImportRefusedError(
             f"{noun} contradicts the folder",
-            f"{where}: {', '.join(map(str, came)) or 'none'}, but the folder is of {noun} "
-            f"{expected}",
+            f"{where}: expected {expected} by the folder's name, got "
+            f"{', '.join(map(str, numbers)) or 'none'}",
         )
 
 
 def _values(folder: Path, saved: dict[Any, Any]) -> Any:
-    """Return the flat tensor, or the other if that is not there; their shapes must agree."""
-    found = {}
+    """Return the flat tensor if it exists, else the other one. Their shapes must agree."""
+    tensors = {}
     for name in ("representations_flat", "representations"):
         if name in saved:
             try:
-                found[name] = checked_tensor(f"{folder / VALUES}:{name}", saved[name])
+                tensors[name] = checked_tensor(f"{folder / VALUES}:{name}", saved[name])
             except (InputError, StoreError) as error:
                 raise ImportRefusedError(UNREADABLE, str(error)) from error
-    if not found:
+    if not tensors:
         raise ImportRefusedError(
             UNREADABLE,
-            f"{folder / VALUES}: holds neither representations_flat nor representations; it has "
+            f"{folder / VALUES}: contains neither representations_flat nor representations; it has "
             f"{', '.join(map(str, list(saved)[:8])) or 'nothing'}",
         )
-    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     flat = {(shape[:1], prod(shape[1:])) for shape in shapes.values()}
     if len(flat) > 1 or any(len(shape) < 2 for shape in shapes.values()):
         raise ImportRefusedError(_SHAPE, f"{folder / VALUES}: shapes {shapes} do not agree")
-    return next(iter(found.values()))
+    return next(iter(tensors.values()))
 
 
 def _check_shape(folder: Path, metadata: dict[str, Any], values: Any) -> None:
@@ -167,7 +167,7 @@ def _check_shape(folder: Path, metadata: dict[str, Any], values: Any) -> None:
         whole_number(f"{where}: {name}", metadata.get(name))
         for name in ("n_tokens", "n_layers", "hidden_dim")
     ]
-    expected: dict[str, tuple[object, object]] = {
+    described: dict[str, tuple[object, object]] = {
         "n_cities": (
             whole_number(f"{where}: n_cities", metadata.get("n_cities")),
             n_examples,
@@ -185,12 +185,12 @@ def _check_shape(folder: Path, metadata: dict[str, Any], values: Any) -> None:
     }
     shape = whole_numbers(f"{where}: representation_shape", metadata.get("representation_shape"))
     if shape:
-        said = (shape[0], prod(shape[1:]))
-        expected["representation_shape"] = (said, (n_examples, n_features))
-    for name, (said_there, found) in expected.items():
-        if said_there is not None and said_there != found:
+        flat_shape = (shape[0], prod(shape[1:]))
+        described["representation_shape"] = (flat_shape, (n_examples, n_features))
+    for name, (number, actual) in described.items():
+        if number is not None and number != actual:
             raise ImportRefusedError(
-                _SHAPE, f"{where}: {name}: {said_there}, but {VALUES} holds {found}"
+                _SHAPE, f"{where}: {name}: {number}, but {VALUES} contains {actual}"
             )
 
 
@@ -217,7 +217,7 @@ def _table(
         raise ImportRefusedError(UNREADABLE, f"{where}: expected a list of objects")
     if len(rows) != n_examples:
         raise ImportRefusedError(
-            "row counts differ", f"{where}: {len(rows)} rows, but {VALUES} holds {n_examples}"
+            "row counts differ", f"{where}: has {len(rows)} rows, but {VALUES} has {n_examples}"
         )
     try:
         return tables.of_rows(rows, fields)

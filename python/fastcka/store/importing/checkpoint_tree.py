@@ -1,4 +1,4 @@
-"""The layout of checkpoint trees: a tree for each model and layer, a folder for each step.
+"""The layout of checkpoint trees, with a folder for each model, layer and step.
 
 ::
 
@@ -23,8 +23,8 @@ from fastcka.store.importing.checkpoint import (
     read_checkpoint,
 )
 from fastcka.store.importing.finding import FindingKind, ImportFinding
-from fastcka.store.importing.found import FoundLayer, FoundStep, FoundTree, unique_names
 from fastcka.store.importing.jsonfile import read_json, whole_number
+from fastcka.store.importing.tree import TreeContents, TreeLayer, TreeStep, unique_names
 from fastcka.store.importing.walk import listed, walk
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _EXTRACTION: Final = re.compile(r"(?P<prompt>.+)_l(?P<layer>\d{1,9})")
 _CHECKPOINT: Final = re.compile(r"checkpoint-(?P<step>\d{1,18})")
 
 
-def find_checkpoint_tree(root: Path, *, only: str = "*") -> FoundTree | None:
+def find_checkpoint_tree(root: Path, *, only: str = "*") -> TreeContents | None:
     """Return the models, steps and layers below a folder; None if no model has this layout.
 
     Parameters
@@ -45,7 +45,7 @@ def find_checkpoint_tree(root: Path, *, only: str = "*") -> FoundTree | None:
     root
         The tree.
     only
-        Which of the folders ``<prompt>_l<layer>`` to take, as a glob pattern of their names.
+        A glob pattern for the names of the folders ``<prompt>_l<layer>`` to read.
     """
     findings: list[ImportFinding] = []
     folders = []
@@ -59,34 +59,34 @@ def find_checkpoint_tree(root: Path, *, only: str = "*") -> FoundTree | None:
     tables = CityTables()
     steps = []
     for model, folder in models.items():
-        own = _ModelTree(model, folder, findings)
-        steps += own.steps(only, tables)
-    return FoundTree(LAYOUT, models, steps, findings)
+        steps += _ModelTree(model, folder, findings).steps(only, tables)
+    return TreeContents(LAYOUT, models, steps, findings)
 
 
 def checkpoint_folders(representations: Path) -> dict[int, Path]:
-    """Return step -> folder, in increasing order, of the ``checkpoint-<step>`` in a folder.
+    """Return step -> folder ``checkpoint-<step>`` in a folder, by ascending step.
 
     Raises
     ------
     ImportRefusedError
-        If two folders stand for one step.
+        If two folders have the same step.
     """
-    found: dict[int, Path] = {}
+    folders: dict[int, Path] = {}
     for name in listed(representations)[0]:
         match = _CHECKPOINT.fullmatch(name)
         if match is None:
             continue
-        other = found.setdefault(int(match["step"]), representations / name)
+        other = folders.setdefault(int(match["step"]), representations / name)
         if other.name != name:
             raise ImportRefusedError(
-                "two folders for one step", f"{representations}: {other.name} and {name}"
+                "two folders for one step",
+                f"{representations}: {other.name} and {name} are the same step; keep one",
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(folders.items()))
 
 
 def layer_of(extraction: str) -> int | None:
-    """Return the layer that stands in a folder's name ``<prompt>_l<layer>``; None in another's."""
+    """Return the layer in a folder's name ``<prompt>_l<layer>``; None if it has another form."""
     match = _EXTRACTION.fullmatch(extraction)
     return None if match is None else int(match["layer"])
 
@@ -99,7 +99,7 @@ class _ModelTree:
         self._folder = folder
         self._findings = findings
 
-    def steps(self, only: str, tables: CityTables) -> list[FoundStep]:
+    def steps(self, only: str, tables: CityTables) -> list[TreeStep]:
         layers: dict[int, dict[int, Path]] = {}
         prompts: dict[int, str] = {}
         for layer, extraction in self._extractions(only).items():
@@ -113,16 +113,16 @@ class _ModelTree:
             except OSError as error:
                 detail = f"{representations}: {error.strerror or error}"
                 self._note("skipped", "no representations", detail, layer)
-        found = []
+        steps = []
         for step in sorted({step for folders in layers.values() for step in folders}):
-            present = {layer: own[step] for layer, own in layers.items() if step in own}
+            present = {layer: folders[step] for layer, folders in layers.items() if step in folders}
             for layer in layers.keys() - present.keys():
-                detail = f"{self._folder}: other layers have step {step}, layer {layer} has not"
+                detail = f"{self._folder}: layer {layer} lacks step {step}, other layers have it"
                 self._note("doubtful", "layer without a step", detail, layer, step)
             files = (folder / name for folder in present.values() for name in (METADATA, VALUES))
             read = partial(self._read, step, present, prompts, tables)
-            found.append(
-                FoundStep(
+            steps.append(
+                TreeStep(
                     self._model,
                     step,
                     self._folder,
@@ -130,30 +130,34 @@ class _ModelTree:
                     read,
                 )
             )
-        return found
+        return steps
 
     def _extractions(self, only: str) -> dict[int, Path]:
-        """Return layer -> its folder below ``analysis_higher``, by layer."""
+        """Return layer -> its folder below ``analysis_higher``, by ascending layer."""
         analyses = self._folder / ANALYSES
-        of_layer: dict[int, list[str]] = {}
+        names_of: dict[int, list[str]] = {}
         for name in listed(analyses)[0]:
             match = _EXTRACTION.fullmatch(name)
             if match is not None and fnmatchcase(name, only):
-                of_layer.setdefault(int(match["layer"]), []).append(name)
+                names_of.setdefault(int(match["layer"]), []).append(name)
             elif match is None and (analyses / name / "representations").is_dir():
                 detail = f"{analyses / name}: the name does not end with _l<layer>"
                 self._note("skipped", "folder without a layer", detail)
-        if not of_layer:
-            detail = f"{analyses}: holds no folder <prompt>_l<layer> that matches {only!r}"
+        if not names_of:
+            detail = f"{analyses}: contains no folder <prompt>_l<layer> that matches {only!r}"
             self._note("skipped", "no representations", detail)
-        for layer, names in of_layer.items():
+        for layer, names in names_of.items():
             if len(names) > 1:
                 detail = (
-                    f"{analyses}: {', '.join(names)} are all of layer {layer}; choose one with "
+                    f"{analyses}: {', '.join(names)} are all layer {layer}; choose one with "
                     f"--only, as in --only '{names[0].rpartition('_l')[0]}_l*'"
                 )
                 self._note("skipped", "two folders for one layer", detail, layer)
-        return {layer: analyses / of[0] for layer, of in sorted(of_layer.items()) if len(of) == 1}
+        return {
+            layer: analyses / names[0]
+            for layer, names in sorted(names_of.items())
+            if len(names) == 1
+        }
 
     def _note_other_folders(self, representations: Path, layer: int, steps: Iterable[int]) -> None:
         for name in listed(representations)[0]:
@@ -161,11 +165,11 @@ class _ModelTree:
             if name == "final":
                 self._note_final(folder, layer, list(steps))
             elif _CHECKPOINT.fullmatch(name) is None:
-                detail = f"{folder}: not the name of a checkpoint (checkpoint-<step>)"
+                detail = f"{folder}: expected the name checkpoint-<step>"
                 self._note("skipped", "folder without a step", detail, layer)
 
     def _note_final(self, folder: Path, layer: int, steps: list[int]) -> None:
-        """Say that ``final`` is not imported, and whether anything is lost by that."""
+        """Record that ``final`` is not imported, and whether its content is lost."""
         step = None
         try:
             metadata = read_json(folder / METADATA)
@@ -173,17 +177,17 @@ class _ModelTree:
                 step = whole_number(f"{folder / METADATA}: step", metadata.get("step"))
         except ImportRefusedError:
             pass  # a folder whose step is unknown
-        last = f"checkpoint-{steps[-1]}" if steps else "no checkpoint"
+        last = f"the last checkpoint is checkpoint-{steps[-1]}" if steps else "it is the only one"
         if step is None:
-            detail = f"{folder}: not imported, as it does not say its step; {last} is the last"
+            detail = f"{folder}: not imported: its metadata contain no step; {last}"
             kind: FindingKind = "doubtful" if steps else "skipped"
         elif step in steps:
-            detail = f"{folder}: not imported: it says step {step}, and so does checkpoint-{step}"
+            detail = f"{folder}: not imported: it is step {step}, as is checkpoint-{step}"
             kind = "doubtful"
         else:
             detail = (
-                f"{folder}: not imported: it says step {step}, but {last} is the last; rename it "
-                f"to checkpoint-{step} to import it"
+                f"{folder}: not imported: it is step {step}, and {last}; rename it to "
+                f"checkpoint-{step} to import it"
             )
             kind = "skipped"
         self._note(kind, "final folder", detail, layer, step)
@@ -195,24 +199,27 @@ class _ModelTree:
         prompts: dict[int, str],
         tables: CityTables,
         findings: list[ImportFinding],
-    ) -> list[FoundLayer]:
-        found = []
+    ) -> list[TreeLayer]:
+        layers = []
         for layer, folder in folders.items():
             name = str(layer)
             try:
-                read = read_checkpoint(folder, layer=layer, step=step, tables=tables)
+                checkpoint = read_checkpoint(folder, layer=layer, step=step, tables=tables)
             except ImportRefusedError as error:
                 findings.append(
                     ImportFinding("skipped", error.reason, str(error), self._model, step, name)
                 )
                 continue
-            found.append(FoundLayer(name, read.values, read.table))
-            prompt, said = prompts[layer], read.prompt_format
-            if said is not None and said != prompt and not prompt.endswith(f"_{said}"):
-                detail = f"{folder / METADATA}: prompt_format {said!r}, the folder is {prompt!r}"
+            layers.append(TreeLayer(name, checkpoint.values, checkpoint.table))
+            prompt, noted = prompts[layer], checkpoint.prompt_format
+            if noted is not None and noted != prompt and not prompt.endswith(f"_{noted}"):
+                detail = (
+                    f"{folder / METADATA}: prompt_format is {noted!r}, but the folder's name has "
+                    f"{prompt!r}"
+                )
                 reason = "prompt format contradicts the folder"
                 findings.append(ImportFinding("doubtful", reason, detail, self._model, step, name))
-        return found
+        return layers
 
     def _note(
         self,

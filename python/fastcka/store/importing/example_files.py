@@ -1,4 +1,4 @@
-"""Files next to arrays that name their rows: examples.json, examples.csv, ids.txt, and the like."""
+"""Files next to arrays that name their rows: examples.json, examples.csv, ids.txt and so on."""
 
 from __future__ import annotations
 
@@ -26,40 +26,42 @@ _DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def is_example_file(path: Path, arrays: set[str]) -> bool:
-    """Return whether a file names rows, by its name and, for an array, by its shape.
+    """Return whether a file contains ids or columns of examples.
+
+    The file's name decides; for a file of arrays, also its content: all arrays must be ids.
 
     Parameters
     ----------
     path
         The file.
     arrays
-        Suffixes of files that hold arrays.
+        Suffixes of files that contain arrays.
     """
     if path.name in TABLES:
         return True
     if not is_id_name(path.stem):
         return False
     suffix = path.suffix.lower()
-    return suffix in _TEXTS or (suffix in arrays and _holds_only_ids(path))
+    return suffix in _TEXTS or (suffix in arrays and _has_only_ids(path))
 
 
-def _holds_only_ids(path: Path) -> bool:
+def _has_only_ids(path: Path) -> bool:
     try:
         fields = id_fields(path)
         return bool(fields) and fields.keys() >= set(array_names(path))
     except (InputError, StoreError):
-        return False  # reported where it is read as an array
+        return False  # the error is reported when the file is read as an array
 
 
 class ExampleFiles:
-    """Files that name rows; what was read last is kept, as all steps of a tree may share it."""
+    """Files that name rows. The last content is cached: all steps of a tree may share a file."""
 
     def __init__(self) -> None:
         self._last: tuple[tuple[Path, ...], ExampleRows] | None = None
         self._in: dict[Path, list[Path]] = {}
 
     def files_in(self, folder: Path, arrays: set[str]) -> list[Path]:
-        """Return the files of a folder that name rows, by name."""
+        """Return the files in a folder that name rows, sorted by name."""
         if folder not in self._in:
             names = sorted(listed(folder)[1])
             self._in[folder] = [
@@ -68,12 +70,12 @@ class ExampleFiles:
         return self._in[folder]
 
     def rows(self, paths: Sequence[Path]) -> ExampleRows:
-        """Return what the files of one folder contain about the examples.
+        """Return the ids and columns of examples in the files of one folder.
 
         Raises
         ------
         ImportRefusedError
-            If one cannot be read, or there are two tables.
+            If a file cannot be read, or there are two tables.
         """
         key = tuple(paths)
         if self._last is None or self._last[0] != key:
@@ -86,14 +88,14 @@ def _read_all(paths: Sequence[Path]) -> ExampleRows:
     if len(tables) > 1:
         raise ImportRefusedError(
             "two files of examples",
-            f"{tables[0].parent}: holds {' and '.join(TABLES)}; keep one",
+            f"{tables[0].parent}: contains {' and '.join(TABLES)}; keep one",
         )
-    found = _read(tables[0]) if tables else NO_ROWS
-    fields = list(found.fields)
+    rows = _read(tables[0]) if tables else NO_ROWS
+    fields = list(rows.fields)
     for path in paths:
         if path not in tables:
             fields += _read(path).fields
-    return ExampleRows(found.n_examples, found.columns, found.left_out, tuple(fields))
+    return ExampleRows(rows.n_examples, rows.columns, rows.left_out, tuple(fields))
 
 
 def _read(path: Path) -> ExampleRows:
@@ -130,7 +132,9 @@ def _of_table(path: Path, rows: list[Any]) -> ExampleRows:
 def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ImportRefusedError(UNREADABLE, f"{path}: over {MAX_BYTES} bytes")
+            raise ImportRefusedError(
+                UNREADABLE, f"{path}: expected at most {MAX_BYTES} bytes, got more"
+            )
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ImportRefusedError(UNREADABLE, f"{path}: {error.strerror or error}") from error
@@ -141,12 +145,12 @@ def _read_text(path: Path) -> str:
 
 
 def _read_lines(path: Path) -> list[str]:
-    """Return the lines of a text file without the empty ones at its end."""
+    """Return the lines of a text file, without empty lines at the end."""
     return _read_text(path).replace("\r\n", "\n").rstrip("\n").split("\n")
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a CSV file with a header, whose fields are parted as the header's are."""
+    """Return the rows of a CSV file with a header. The header decides the delimiter."""
     text = _read_text(path)
     first = text.partition("\n")[0]
     present = [delimiter for delimiter in _DELIMITERS if delimiter in first] or [","]
@@ -161,7 +165,9 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
     if len(tables) > 1:
         names = " or ".join(_DELIMITERS[delimiter] for delimiter in tables)
         raise ImportRefusedError(
-            UNREADABLE, f"{path}: its fields could be parted by {names}; put the others in quotes"
+            UNREADABLE,
+            f"{path}: its fields could be separated by {names}; quote fields that contain the "
+            "other delimiter",
         )
     return next(iter(tables.values()))
 
@@ -175,7 +181,8 @@ def _parsed(path: Path, text: str, delimiter: str) -> list[dict[str, Any]]:
         if len(row) != len(header) or len(set(header)) != len(header):
             raise ImportRefusedError(
                 UNREADABLE,
-                f"{path}: row {number} has {len(row)} fields, the header {len(header)} (each name "
-                f"once; parted by {_DELIMITERS[delimiter]})",
+                f"{path}: row {number} has {len(row)} fields, the header has {len(header)}; "
+                f"expected equal numbers, separated by {_DELIMITERS[delimiter]}, and each name in "
+                f"the header once",
             )
     return [dict(zip(header, row, strict=True)) for row in rows]

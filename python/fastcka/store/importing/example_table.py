@@ -1,4 +1,4 @@
-"""Ids and columns of examples, from rows as JSON or CSV has them."""
+"""Ids and columns of examples, from rows of JSON or CSV files."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class ExampleTable:
     ids
         A unique name for each row.
     columns
-        Name -> a value for each row; all texts, booleans, integers or floats.
+        Name -> one value for each row; all texts, all booleans, all integers or all floats.
     id_field
-        The field that the ids were taken from, or "position".
+        The field that contained the ids, or "position".
     left_out
-        Columns that a store cannot hold -> why.
+        Columns that a store cannot contain -> the reason.
     id_source
-        Where the ids were found; empty for positions.
+        The file and field that contained the ids; empty for positions.
     doubt
-        What might have been the ids and was not taken, and why; empty for nothing.
+        A field that might contain ids but was not used, and why; empty if there is none.
     """
 
     ids: list[str]
@@ -47,22 +47,22 @@ class ExampleTable:
 
     @property
     def positional_ids(self) -> bool:
-        """Whether the ids only name positions."""
+        """Whether the ids are only positions."""
         return self.id_field == POSITION
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExampleRows:
-    """What is known of examples before it is decided what their ids are.
+    """The columns of examples, before their ids are chosen.
 
     Attributes
     ----------
     n_examples
-        How many there are; None if unknown.
+        Number of examples; None if unknown.
     columns, left_out
         As in `ExampleTable`.
     fields
-        What may be the ids.
+        Fields that may be the ids.
     """
 
     n_examples: int | None
@@ -71,23 +71,23 @@ class ExampleRows:
     fields: tuple[IdField, ...]
 
     def table(self, n_examples: int, inside: Sequence[IdField] = ()) -> ExampleTable:
-        """Return the table of as many examples; ``inside``: what else may be their ids.
+        """Return the table of ``n_examples`` examples, with ids from ``inside`` or the rows.
 
         Raises
         ------
         ImportRefusedError
-            If ids cannot be used, or several fields that hold ids do not agree.
+            If ids cannot be used, or several fields with ids disagree.
         """
-        found, doubt = found_ids([*inside, *self.fields], n_examples)
-        if found is None:
+        id_field, doubt = found_ids([*inside, *self.fields], n_examples)
+        if id_field is None:
             names = position_names(n_examples)
             return ExampleTable(names, self.columns, POSITION, self.left_out, doubt=doubt)
-        ids = found.texts(n_examples)
-        return ExampleTable(ids, self.columns, found.field, self.left_out, found.source)
+        ids = id_field.texts(n_examples)
+        return ExampleTable(ids, self.columns, id_field.field, self.left_out, id_field.source)
 
 
 NO_ROWS: Final = ExampleRows(None, {}, {}, ())
-"""The rows of examples about which nothing is known."""
+"""Rows without any columns or ids."""
 
 
 def example_rows(
@@ -97,24 +97,24 @@ def example_rows(
     *,
     any_text: bool = True,
 ) -> ExampleRows:
-    """Return what rows of a table contain about their examples.
+    """Return the columns and possible ids in the rows of a table.
 
-    Numbers may come as texts: a column of which every value is the decimal text of an integer, or
-    every value the ``repr`` of a float, becomes numbers, which leaves what a filter sees as it was.
-    An unknown value (null, NaN or no value) is NaN among floats, and an empty text in a column of
-    anything else, which is then of texts.
+    Numbers may be written as texts. If every value of a column is the decimal text of an integer,
+    or every value is the ``repr`` of a float, the column becomes numbers; filters see the same
+    text. An unknown value (null, NaN or absent) becomes NaN in a column of floats. A column of
+    anything else with unknown values becomes texts, with an empty text for each.
 
     Parameters
     ----------
     rows
         Name -> value, for each example.
     id_fields
-        Where the ids are: the first of these fields that the rows have. Where they have none, a
-        field that is called like ids.
+        Names of the id field; the first that exists is used. If none exists, a field with the name
+        of an id is used.
     where
-        What the rows are called in messages.
+        The name of the rows in messages.
     any_text
-        Whether a field of text under any name may be the ids, if it is the only one without
+        Whether a text field with any name may be the ids, if it is the only text field without
         repeated values.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -135,7 +135,7 @@ def example_rows(
 def stored_columns(
     values: Mapping[str, list[Any]], n_examples: int
 ) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """Return columns as a store holds them, and those that it cannot hold -> why."""
+    """Return the columns in a store's types, and the columns that a store cannot contain -> why."""
     columns: dict[str, list[Any]] = {}
     left_out: dict[str, str] = {}
     for name, given in values.items():
@@ -167,8 +167,8 @@ def _column(values: list[Any]) -> list[Any]:
 
 
 def _integers(known: list[Any]) -> list[int] | None:
-    """Return all values as integers of 64 bits if they are, or are the decimal texts of, such."""
-    found = []
+    """Return all values as integers if each is a 64-bit integer or the decimal text of one."""
+    integers = []
     for value in known:
         number = value
         if isinstance(value, str) and len(value) <= 20 and value.removeprefix("-").isdecimal():
@@ -177,13 +177,13 @@ def _integers(known: list[Any]) -> list[int] | None:
                 return None
         if type(number) is not int or not -(2**63) <= number < 2**63:
             return None
-        found.append(number)
-    return found or None
+        integers.append(number)
+    return integers or None
 
 
 def _floats(known: list[Any]) -> list[float] | None:
-    """Return all values as floats if each is one, or is the `repr` of one."""
-    found = []
+    """Return all values as floats if each is a float or the `repr` of one."""
+    floats = []
     for value in known:
         number = value
         if isinstance(value, str):
@@ -195,8 +195,8 @@ def _floats(known: list[Any]) -> list[float] | None:
                 return None
         if type(number) is not float:
             return None
-        found.append(number)
-    return found or None
+        floats.append(number)
+    return floats or None
 
 
 def _unknown(value: object) -> bool:

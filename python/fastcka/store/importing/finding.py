@@ -1,4 +1,4 @@
-"""What an import says of a thing that it did not import, or imported with a doubt."""
+"""Findings of an import: content that was skipped, doubtful or missing."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ FindingKind = Literal["skipped", "doubtful", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class ImportFinding:
-    """One thing that a person should know of.
+    """One observation that the user should know about.
 
     Attributes
     ----------
     kind
-        "skipped": in the tree, but not imported. "doubtful": worth a look; what could be imported
-        was. "missing": a model of models.yaml that the tree does not hold.
+        "skipped": in the tree, but not imported. "doubtful": worth a look; everything possible was
+        imported. "missing": a model of models.yaml that is not in the tree.
     reason
-        A few words, the same for all findings of a sort, to count them by.
+        A few words that are the same for all findings of one sort, so that they can be counted.
     detail
-        What exactly was found, with the remedy where there is one.
+        The exact observation, with the remedy if there is one.
     model, step, layer
-        What it is about, as far as that is known.
+        The model, step and layer concerned; None where unknown.
     """
 
     kind: FindingKind

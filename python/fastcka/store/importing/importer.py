@@ -1,4 +1,4 @@
-"""From a tree of files to a store: what is there already is kept, what is wrong is said."""
+"""Importing a tree of files into a store. Earlier imports are kept, and problems are reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastcka.errors import InputError
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.file.jsontext import factor_difference
-from fastcka.store.importing import sources
+from fastcka.store.importing import provenance
 from fastcka.store.importing.accounting import missing_models, twins, unlisted_models
 from fastcka.store.importing.array_folders import find_array_folders
 from fastcka.store.importing.assembly import AssembledStep, assembled
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fastcka.store.file.key import Key
     from fastcka.store.headers import UnreadableFile
     from fastcka.store.importing.example_table import ExampleTable
-    from fastcka.store.importing.found import FoundStep, FoundTree
+    from fastcka.store.importing.tree import TreeContents, TreeStep
 
 
 @named_shortage("importing")
@@ -45,75 +45,76 @@ def import_tree(
 ) -> ImportReport:
     """Import a tree of checkpoints, or folders of arrays, into a store.
 
-    Each step of a model becomes one file with all its layers; their rows are aligned by id to the
-    first layer's order. A step that the store holds from the same files (by path, size and time) is
-    not read again, so that an import that was stopped goes on where it was. A damaged file of the
-    store stops nothing: it is said, and replaced where that is asked for.
+    Each step of a model becomes one file with all its layers. The rows of all layers are aligned by
+    id to the first layer's order. A step that the store contains from the same files (equal path,
+    size and time) is not read again, so a second import resumes an interrupted one. A damaged file
+    in the store does not stop the import: it is reported, and replaced with ``overwrite``.
 
     Parameters
     ----------
     tree
         The folder; see `fastcka.store.importing` for the two layouts.
     store
-        The store's folder; made if it is not there.
+        The store's folder; created if it does not exist.
     models
         A models.yaml with the factors of each model.
     allow_unlisted
         Import models that models.yaml does not list, without factors.
     only
-        Of a checkpoint tree, the folders ``<prompt>_l<layer>`` to take, as a glob pattern.
+        A glob pattern for the folders ``<prompt>_l<layer>`` of a checkpoint tree to import.
     overwrite
-        Replace steps that the store holds from other files, or from files that have changed since,
-        and damaged ones.
+        Replace steps that the store contains from other files or from files that have changed, and
+        damaged files.
     progress
-        Called with the steps done and the steps in all.
+        Called with the number of steps done and the number of all steps.
 
     Returns
     -------
     ImportReport
-        What was imported, and all that was skipped, doubtful or missing.
+        What was imported, and everything that was skipped, doubtful or missing.
 
     Raises
     ------
     InputError
-        If there is no such tree, it has neither layout, or it holds models that models.yaml
-        does not list.
+        If the tree does not exist, has neither layout, or contains models that models.yaml does
+        not list.
     ModelsFileError
-        If models.yaml is not what it must be.
+        If models.yaml is invalid.
     StoreError
-        If the store cannot be read or written. What was imported before stays.
+        If the store cannot be read or written. Steps imported before the error stay in the store.
     """
     start = time.perf_counter()
     root = Path(tree)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected a tree to import")
     listed = None if models is None else read_models(Path(models))
-    found = find_checkpoint_tree(root, only=only) or find_array_folders(root)
-    if not found.models:
+    contents = find_checkpoint_tree(root, only=only) or find_array_folders(root)
+    if not contents.models:
         raise InputError(
-            f"{root}: holds no <model>/analysis_higher/<prompt>_l<layer>/representations/"
-            "checkpoint-<step>, and no <model>/<step>/<layer>.npy or <model>/<step>.npz either"
+            f"{root}: expected folders <model>/analysis_higher/<prompt>_l<layer>/representations/"
+            "checkpoint-<step>, or files <model>/<step>/<layer>.npy or <model>/<step>.npz; found "
+            "none of them"
         )
-    findings = list(found.findings)
+    findings = list(contents.findings)
     if listed is not None:
-        unlisted = unlisted_models(found, listed)
+        unlisted = unlisted_models(contents, listed)
         if unlisted and not allow_unlisted:
             raise InputError(
-                f"{models}: {len(unlisted)} of the {len(found.models)} models in {root} are not "
-                "listed; add them, or import them without factors by --allow-unlisted:\n"
+                f"{models}: {len(unlisted)} of the {len(contents.models)} models in {root} are not "
+                "listed; add them, or import them without factors with --allow-unlisted:\n"
                 + "\n".join(finding.detail for finding in unlisted)
             )
         findings += unlisted
     with create_store(store, exist_ok=True) as opened:
         run = _Import(root, opened, listed or {}, findings, overwrite=overwrite)
-        run.all_steps(found, progress)
+        run.all_steps(contents, progress)
         if listed is not None:
-            findings += missing_models(found, listed, opened)
-        findings += twins(found, opened)
+            findings += missing_models(contents, listed, opened)
+        findings += twins(contents, opened)
         return ImportReport(
             tree=root,
             store=opened.path,
-            layout=found.layout,
+            layout=contents.layout,
             imported=tuple(run.imported),
             already_there=tuple(run.already_there),
             findings=tuple(findings),
@@ -148,37 +149,41 @@ class _Import:
         self.layers_reordered = 0
         self._unreadable: list[UnreadableFile] = []
 
-    def all_steps(self, found: FoundTree, progress: Callable[[int, int], None] | None) -> None:
+    def all_steps(
+        self, contents: TreeContents, progress: Callable[[int, int], None] | None
+    ) -> None:
         keys, self._unreadable = self._store.inventory()
         stored: dict[str, dict[int, Key]] = {}
         for key in keys:
             stored.setdefault(key.model, {}).setdefault(key.step, key)
-        self._name_unreadable(found)
-        changed = self._changed_factors(found, stored)
+        self._report_unreadable(contents)
+        changed = self._changed_factors(contents, stored)
         waiting = [
             (step, marks)
-            for step in found.steps
+            for step in contents.steps
             if step.model not in changed
             and (marks := self._to_import(step, stored.get(step.model, ()))) is not None
         ]
-        total = len(found.steps)
+        total = len(contents.steps)
         done = total - len(waiting)
         if progress is not None:
             progress(done, total)
         with closing(prefetch(waiting, lambda item: assembled(item[0]))) as reading:
-            for (step, marks), content in reading:
-                if isinstance(content, AssembledStep):
-                    self._write(step, marks, content)
+            for (step, marks), assembly in reading:
+                if isinstance(assembly, AssembledStep):
+                    self._write(step, marks, assembly)
                 else:
-                    self._findings += content
+                    self._findings += assembly
                 done += 1
                 if progress is not None:
                     progress(done, total)
 
-    def _name_unreadable(self, found: FoundTree) -> None:
-        """Say which files of the store, beside those that the tree is about, are damaged."""
+    def _report_unreadable(self, contents: TreeContents) -> None:
+        """Report the damaged files of the store whose steps are not in the tree."""
         for file in self._unreadable:
-            if not any(file.is_of(own.model) and file.step == own.step for own in found.steps):
+            if not any(
+                file.is_of(step.model) and file.step == step.step for step in contents.steps
+            ):
                 self._findings.append(
                     ImportFinding(
                         "doubtful",
@@ -190,10 +195,10 @@ class _Import:
                 )
 
     def _changed_factors(
-        self, found: FoundTree, stored: Mapping[str, Mapping[int, Key]]
+        self, contents: TreeContents, stored: Mapping[str, Mapping[int, Key]]
     ) -> set[str]:
         changed = set()
-        for model in found.models.keys() & stored.keys():
+        for model in contents.models.keys() & stored.keys():
             new = self._factors.get(model, {})
             difference = factor_difference(new, self._store.factors(model))
             if difference is None:
@@ -202,79 +207,82 @@ class _Import:
             name, now, before = difference
             first = next(iter(stored[model].values()))
             detail = (
-                f"factor {name!r} is {now} now, {before} in the store; remove "
-                f"{self._store.info(first).path.parent} and import again"
+                f"factor {name!r} is {now} in models.yaml and {before} in the store; to change it, "
+                f"remove {self._store.info(first).path.parent} and import again"
             )
             self._findings.append(ImportFinding("skipped", "changed factors", detail, model))
         return changed
 
-    def _to_import(self, found: FoundStep, stored: Container[int]) -> sources.Fingerprint | None:
-        """Return the fingerprint of a step that is to be imported; None if it is not."""
+    def _to_import(self, step: TreeStep, stored: Container[int]) -> provenance.Fingerprint | None:
+        """Return the fingerprint of a step that must be imported; None for any other step."""
         try:
-            marks = sources.fingerprint(found)
+            marks = provenance.fingerprint(step)
         except OSError as error:
-            self._skip(found, "unreadable file", f"{error.filename}: {error.strerror}")
+            self._skip(step, "unreadable file", f"{error.filename}: {error.strerror}")
             return None
         for file in self._unreadable:
-            if file.is_of(found.model) and file.step == found.step and not self._overwrite:
+            if file.is_of(step.model) and file.step == step.step and not self._overwrite:
                 detail = f"{file.error} (--overwrite imports it again)"
-                self._skip(found, "damaged in the store", detail)
+                self._skip(step, "damaged in the store", detail)
                 return None
-        if found.step not in stored:
+        if step.step not in stored:
             return marks
-        record = self._store.provenance(found.model, found.step)
-        difference = sources.difference(record, marks)
+        record = self._store.provenance(step.model, step.step)
+        difference = provenance.difference(record, marks)
         if difference is None:
-            self.already_there.append((found.model, found.step))
-            self._findings += sources.findings_of(record, found)
+            self.already_there.append((step.model, step.step))
+            self._findings += provenance.findings(record, step)
             return None
         if not self._overwrite:
             self._skip(
-                found,
-                "changed sources",
-                f"{found.folder}: the step in the store {difference}; --overwrite replaces it",
+                step,
+                "changed files",
+                f"{step.folder}: the step in the store {difference}; --overwrite replaces it",
             )
             return None
         return marks
 
-    def _write(self, found: FoundStep, marks: sources.Fingerprint, content: AssembledStep) -> None:
+    def _write(
+        self, step: TreeStep, marks: provenance.Fingerprint, assembly: AssembledStep
+    ) -> None:
+        table = assembly.table
         try:
             self._store.write(
-                model=found.model,
-                step=found.step,
-                layers=content.layers,
-                example_ids=None if content.table.positional_ids else content.table.ids,
-                example_columns=content.table.columns,
-                factors=self._factors.get(found.model, {}),
-                provenance=sources.provenance(
-                    self._tree, found, marks, content.findings, self._id_source(content.table)
+                model=step.model,
+                step=step.step,
+                layers=assembly.layers,
+                example_ids=None if table.positional_ids else table.ids,
+                example_columns=table.columns,
+                factors=self._factors.get(step.model, {}),
+                provenance=provenance.record(
+                    self._tree, step, marks, assembly.findings, self._id_source(table)
                 ),
                 overwrite=self._overwrite,
             )
         except InputError as error:
-            self._findings += content.findings
-            self._skip(found, "refused by the store", f"{found.folder}: {error}")
+            self._findings += assembly.findings
+            self._skip(step, "refused by the store", f"{step.folder}: {error}")
             return
-        self.imported.append((found.model, found.step))
-        self.id_fields[content.table.id_field] += 1
-        if not content.table.positional_ids:
-            self.id_sources[self._id_source(content.table)] += 1
-        self.layers_reordered += content.n_reordered
-        self._findings += content.findings
-        if _marks_or_none(found) != marks:
-            detail = f"{found.folder}: files changed while they were read; import again"
-            self._skip(found, "changed while read", detail)
+        self.imported.append((step.model, step.step))
+        self.id_fields[table.id_field] += 1
+        if not table.positional_ids:
+            self.id_sources[self._id_source(table)] += 1
+        self.layers_reordered += assembly.n_reordered
+        self._findings += assembly.findings
+        if _marks_or_none(step) != marks:
+            detail = f"{step.folder}: files changed while they were read; import again"
+            self._skip(step, "changed while read", detail)
 
     def _id_source(self, table: ExampleTable) -> str:
-        """Return where ids were found, with paths below the tree."""
+        """Return the file and field that contained the ids, with paths relative to the tree."""
         return table.id_source.replace(f"{self._tree}{os.sep}", "")
 
-    def _skip(self, found: FoundStep, reason: str, detail: str) -> None:
-        self._findings.append(ImportFinding("skipped", reason, detail, found.model, found.step))
+    def _skip(self, step: TreeStep, reason: str, detail: str) -> None:
+        self._findings.append(ImportFinding("skipped", reason, detail, step.model, step.step))
 
 
-def _marks_or_none(found: FoundStep) -> sources.Fingerprint | None:
+def _marks_or_none(step: TreeStep) -> provenance.Fingerprint | None:
     try:
-        return sources.fingerprint(found)
+        return provenance.fingerprint(step)
     except OSError:
         return None

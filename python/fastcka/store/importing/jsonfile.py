@@ -1,4 +1,4 @@
-"""JSON as Python programs write it: NaN as a bare token, numbers as texts."""
+"""Reading JSON that Python programs wrote: with bare NaN tokens, and numbers as texts."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ _CONSTANTS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.i
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds; the tokens NaN and Infinity are floats.
+    """Return the content of a JSON file. The tokens NaN and Infinity become floats.
 
     Raises
     ------
     ImportRefusedError
-        If it cannot be read, is over 256 MiB, or is not JSON.
+        If the file cannot be read, is over 256 MiB, or is not JSON.
     """
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise ImportRefusedError(UNREADABLE, f"{path}: {size} bytes; at most {MAX_BYTES}")
-        # One object for all NaN: lists that hold it then compare equal.
+            raise ImportRefusedError(
+                UNREADABLE, f"{path}: expected at most {MAX_BYTES} bytes, got {size}"
+            )
+        # One object for all NaN, so that lists with NaN compare equal.
         return json.loads(path.read_bytes(), parse_constant=_CONSTANTS.__getitem__)
     except OSError as error:
         raise ImportRefusedError(UNREADABLE, f"{path}: {error.strerror or error}") from error
@@ -40,12 +42,12 @@ def read_json(path: Path) -> Any:
 
 
 def whole_number(where: str, value: Any) -> int | None:
-    """Return an integer that may come as a text or a float; None for null.
+    """Return an integer that may be written as a text or a float; None for null.
 
     Raises
     ------
     ImportRefusedError
-        If it is anything else.
+        If the value is anything else.
     """
     if value is None:
         return None
@@ -59,7 +61,7 @@ def whole_number(where: str, value: Any) -> int | None:
 
 
 def whole_numbers(where: str, value: Any) -> tuple[int, ...] | None:
-    """Return integers that may come as a list, a single one, or the text of a list."""
+    """Return integers that may be written as a list, a single integer, or the text of a list."""
     if value is None:
         return None
     if isinstance(value, str) and re.fullmatch(
@@ -67,5 +69,5 @@ def whole_numbers(where: str, value: Any) -> tuple[int, ...] | None:
     ):
         return tuple(int(number) for number in re.findall(r"\d+", value))  # "torch.Size([2, 1])"
     items = value if isinstance(value, list | tuple) else [value]
-    found = [whole_number(where, item) for item in items]
-    return tuple(number for number in found if number is not None)
+    numbers = [whole_number(where, item) for item in items]
+    return tuple(number for number in numbers if number is not None)

@@ -1,4 +1,4 @@
-"""models.yaml: the factors of each model, those that failed or were replaced among them."""
+"""Reading models.yaml: the factors of each model, including failed and replaced models."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from fastcka.yaml_file import FieldPath, YamlDocument
 
 RESERVED: Final = ("model", "step", "layer")
-"""Fields of every representation, which no factor may be called."""
+"""Fields of every representation. No factor may have these names."""
 
 
 def read_models(path: Path) -> dict[str, dict[str, Any]]:
-    """Return model name -> factors, from a file of this form.
+    """Return model name -> factors from a file like this.
 
     ::
 
@@ -28,28 +28,29 @@ def read_models(path: Path) -> dict[str, dict[str, Any]]:
         pt2-1_seed2: {family: pt2, variant: 1, seed: 2, status: failed, note: loss went to NaN}
         pt2-3_seed2: {family: pt2, variant: 3, seed: 2, replaced_by: pt2-3_seed3}
 
-    Values are texts, numbers, booleans, null, or lists of these. ``status: failed`` or
-    ``replaced_by: MODEL`` says that a model may be missing. A plain value that YAML reads as
-    something else than it looks like (``no``, ``0123``, ``1e-3``, ``1:30``) is refused.
+    Values are texts, numbers, booleans, null, or lists of these. A model with ``status: failed`` or
+    ``replaced_by: MODEL`` may be missing. An unquoted value that YAML reads unexpectedly (``no``,
+    ``0123``, ``1e-3``, ``1:30``) is refused.
 
     Raises
     ------
     ModelsFileError
-        Naming the file, the model, the factor, what was expected and what came.
+        If the file is invalid. The message names the file, the model and the factor, what was
+        expected and what was given.
     """
     document = read_yaml(path, error=ModelsFileError)
     models: dict[str, dict[str, Any]] = {}
     for name, factors in document.data.items():
         if not isinstance(factors, dict):
-            came = describe(factors, document.written.get((name,)))
+            given = describe(factors, document.written.get((name,)))
             raise ModelsFileError(
-                f"{path}: {name}: expected a mapping of factors ({{}} for none), came {came}"
+                f"{path}: {name}: expected a mapping of factors ({{}} for none), got {given}"
             )
         for factor in factors:
             if factor in RESERVED:
                 raise ModelsFileError(
-                    f"{path}: {name}.{factor}: every representation has this field already; use "
-                    "another name"
+                    f"{path}: {name}.{factor}: every representation already has a field with this "
+                    "name; use another name"
                 )
         for place, value in _scalars(factors, (name,)):
             _check_as_written(path, place, value, document)
@@ -61,14 +62,14 @@ def read_models(path: Path) -> dict[str, dict[str, Any]]:
         other = factors.get("replaced_by")
         if other is not None and (other not in models or other == name):
             raise ModelsFileError(
-                f"{path}: {name}.replaced_by: expected another model of this file, came {other!r}"
+                f"{path}: {name}.replaced_by: expected another model of this file, got {other!r}"
                 f"{near_misses(str(other), [known for known in models if known != name])}"
             )
     return models
 
 
 def may_be_missing(factors: Mapping[str, Any]) -> bool:
-    """Return whether models.yaml says that a model failed, or that another stands in for it."""
+    """Return whether models.yaml marks a model as failed or replaced."""
     return factors.get("status") == "failed" or factors.get("replaced_by") is not None
 
 
@@ -84,10 +85,10 @@ def _scalars(value: Any, path: FieldPath) -> Iterator[tuple[FieldPath, object]]:
 
 
 def _check_as_written(path: Path, place: FieldPath, value: object, document: YamlDocument) -> None:
-    """Refuse a value that YAML took for something that the text does not look like."""
+    """Refuse an unquoted value that YAML reads unexpectedly."""
     text = document.written.get(place)
     if text is None:
-        return  # in quotes
+        return  # quoted
     if isinstance(value, bool):
         same = text.lower() == str(value).lower()
     elif isinstance(value, int):
@@ -100,8 +101,8 @@ def _check_as_written(path: Path, place: FieldPath, value: object, document: Yam
         same = value is None
     if not same:
         raise ModelsFileError(
-            f"{path}: {field_text(place)}: came {describe(value, text)}; write it so that it can "
-            "be read in one way, or quote it"
+            f"{path}: {field_text(place)}: expected an unambiguous value, got "
+            f"{describe(value, text)}; write it in another form, or quote it"
         )
 
 

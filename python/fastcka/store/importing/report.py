@@ -1,4 +1,4 @@
-"""What an import did."""
+"""The report of an import."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ MISSING: Final = "missing model"
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did, and what it did not.
+    """What an import wrote, and what it left out.
 
     Attributes
     ----------
     tree, store
-        Folders read and written.
+        The folders read and written.
     layout
         "checkpoint tree" or "folders of arrays".
     imported, already_there
-        (model, step) of what was written, and of what the store held from the same files.
+        (model, step) of each step written, and of each step that the store already contained from
+        the same files.
     findings
-        All that was skipped, doubtful or missing, in the order of the tree.
+        Everything that was skipped, doubtful or missing, in the order of the tree.
     id_fields
-        What the examples are named by ("id", "file_names", "position" ...) -> how many steps.
+        Field that contained the ids ("id", "file_names", "position" ...) -> number of steps.
     id_sources
-        Where ids were found ("'ids' in m/7.npz", "m/ids.txt") -> for how many steps.
+        Field and file that contained the ids ("'ids' in m/7.npz", "m/ids.txt") -> number of steps.
     layers_reordered
-        Layers whose rows were put into the order of their step's first layer, by id.
+        Number of layers whose rows were reordered by id to match the first layer of their step.
     seconds
-        Time taken.
+        Duration of the import.
     """
 
     tree: Path
@@ -55,17 +56,17 @@ class ImportReport:
 
     @property
     def skipped(self) -> tuple[ImportFinding, ...]:
-        """What stands in the tree and was not imported."""
+        """Findings about content of the tree that was not imported."""
         return self.of_kind("skipped")
 
     @property
     def doubtful(self) -> tuple[ImportFinding, ...]:
-        """What is worth a look."""
+        """Findings that are worth a look."""
         return self.of_kind("doubtful")
 
     @property
     def missing(self) -> tuple[ImportFinding, ...]:
-        """Models of models.yaml that the tree does not hold."""
+        """Findings about models of models.yaml that are not in the tree."""
         return self.of_kind("missing")
 
     @property
@@ -75,15 +76,15 @@ class ImportReport:
 
     @property
     def complete(self) -> bool:
-        """Whether all of the tree, and every model of models.yaml that should be, is in the store.
+        """Whether the store contains the whole tree and every expected model of models.yaml.
 
-        Doubts do not count, nor does a missing model that models.yaml says has failed or been
-        replaced, or that the store holds from elsewhere.
+        Doubtful findings do not matter. A missing model does not matter if models.yaml marks it as
+        failed or replaced, or if the store already contains it.
         """
-        return not self.skipped and all(found.reason != MISSING for found in self.missing)
+        return not self.skipped and all(finding.reason != MISSING for finding in self.missing)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report in JSON's types."""
+        """Return the report as a dict of JSON types."""
         return {
             "tree": str(self.tree),
             "store": str(self.store),

@@ -1,4 +1,4 @@
-"""Going through the folders of a tree, links to folders included, each folder once."""
+"""Walking through the folders of a tree, including linked folders, each folder once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def walk(root: Path, findings: list[ImportFinding]) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield each folder with the names of its folders and files, from the root down.
 
-    The caller may remove names of folders, which are then not entered. Hidden folders (".git") are
-    not. A folder that is reached again through a link is not entered again, but listed.
+    The caller may remove names from the list of folders; those folders are not entered. Hidden
+    folders (".git") are never entered. A folder reached a second time, through a link, is not
+    entered again, but ``findings`` reports it.
     """
     seen: dict[tuple[int, int], Path] = {}
     waiting, links = [root], list[Path]()
@@ -26,7 +27,7 @@ def walk(root: Path, findings: list[ImportFinding]) -> Iterator[tuple[Path, list
             status = folder.stat()
             first = seen.setdefault((status.st_dev, status.st_ino), folder)
             if first != folder:
-                detail = f"{folder}: the same folder as {first}; taken once"
+                detail = f"{folder}: the same folder as {first}; read once"
                 findings.append(ImportFinding("doubtful", "folder reached twice", detail))
                 continue
             folders, files = listed(folder)

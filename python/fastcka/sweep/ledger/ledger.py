@@ -9,7 +9,6 @@ checksum.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from fastcka.digests import bytes_digest, json_digest
 from fastcka.errors import DamagedGroupError, LedgerError
 from fastcka.sweep.ledger.schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
 
@@ -67,7 +67,7 @@ def group_identity(group: GroupPlan, precision: str) -> str:
     what it keeps. Where rows are gathered, all ids of the file count: other ids beside the same
     data are other rows under the same examples.
     """
-    return content_digest(
+    return json_digest(
         [
             VALUES_VERSION,
             precision,
@@ -296,7 +296,7 @@ def _part(
 
 
 def _keys_digest(group: GroupPlan, precision: str) -> str:
-    return content_digest([precision, [list(r.key) for r in group.representations]])
+    return json_digest([precision, [list(r.key) for r in group.representations]])
 
 
 def _checksum(
@@ -309,14 +309,8 @@ def _checksum(
 ) -> str:
     # NaN has many bit patterns and comes back from NULL as one of them.
     bits = np.where(np.isnan(cells), np.nan, cells).astype("<f8").tobytes()
-    told = content_digest([identity, n_examples, precision, provenance, rows])
-    return hashlib.blake2b(told.encode() + bits, digest_size=16).hexdigest()
-
-
-def content_digest(content: object) -> str:
-    """Return a digest of what JSON can hold."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    description = json_digest([identity, n_examples, precision, provenance, rows])
+    return bytes_digest(description.encode() + bits)
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,10 @@ import numpy as np
 
 from fastcka.core import Comparison
 from fastcka.core.estimators import nan_reasons
+from fastcka.digests import file_digest, json_digest
 from fastcka.errors import LedgerError
 from fastcka.files import replaced_file
-from fastcka.sweep.ledger.ledger import GroupValues, Ledger, content_digest, group_identity
+from fastcka.sweep.ledger.ledger import GroupValues, Ledger, group_identity
 from fastcka.sweep.planning.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.results.table import group_rows, header, write_rows
 
@@ -142,7 +142,7 @@ def write_results(
                 comparison.save(output / files.matrix)  # all or nothing by itself
             exports.groups[group.position] = files
     with (output / RESULTS).open("rb") as file_bytes:
-        exports.results_digest = hashlib.file_digest(file_bytes, hashlib.blake2b).hexdigest()
+        exports.results_digest = file_digest(file_bytes)
     return exports
 
 
@@ -166,7 +166,7 @@ def _files_of(group: GroupPlan, plan: SweepPlan, comparison: Comparison) -> Grou
     return GroupFiles(
         identity=identity,
         provenance=comparison.provenance,
-        fingerprint=content_digest(
+        fingerprint=json_digest(
             [identity, comparison.estimator, comparison.labels, comparison.provenance, pairs]
         ),
         matrix=f"{MATRICES}/{group.file_stem}.npz",

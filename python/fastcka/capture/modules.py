@@ -1,4 +1,4 @@
-"""Which modules of a network are meant: by name or pattern, all of their calls or one."""
+"""Selecting modules of a network by name or pattern, with one of their calls or all."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _CALL: Final = re.compile(r"(.+)@(\d+|\*)")
 
 @dataclass(frozen=True, slots=True)
 class SelectedModule:
-    """A module to listen to.
+    """A module whose values are captured.
 
     Attributes
     ----------
     name
-        Its dotted path, as ``model.named_modules()`` gives it.
+        The dotted path of the module, as in ``model.named_modules()``.
     module
-        Itself.
+        The module.
     call
-        Which of its calls in a forward pass: a number from 0, ``"*"`` for each of them, or None if
-        it must be called exactly once.
+        The selected call in a forward pass: a number from 0, ``"*"`` for every call, or None if the
+        module must be called exactly once.
     member
-        Which member of its output or input is meant; None for the only tensor that fits.
+        The selected member of the output or input; None for the only suitable tensor.
     """
 
     name: str
@@ -50,7 +50,7 @@ class SelectedModule:
 
     @property
     def label(self) -> str:
-        """The name of its representation, if it has one: ``"relu@1"`` for a numbered call."""
+        """The name of the representation, with the number of a single call: ``"relu@1"``."""
         return self.label_of(self.call if isinstance(self.call, int) else None)
 
     def label_of(self, call: int | None) -> str:
@@ -60,9 +60,9 @@ class SelectedModule:
 
 
 def glob_matches(pattern: str, name: str) -> bool:
-    """Whether a dotted path fits a pattern.
+    """Whether a pattern matches a dotted path.
 
-    ``*`` stands for any characters but a dot, ``?`` for one of these, ``**`` for any characters.
+    ``*`` matches any characters except dots, ``?`` one such character, ``**`` any characters.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def glob_matches(pattern: str, name: str) -> bool:
 
 
 def first_fit(names: Sequence[str], options: Mapping[str, T]) -> tuple[str, T] | None:
-    """Return the first pattern of ``options`` that fits one of a layer's names, and its value."""
+    """Return the first pattern in ``options`` that matches a name of a layer, and its value."""
     for pattern, value in options.items():
         if any(glob_matches(pattern, name) for name in names):
             return pattern, value
@@ -85,7 +85,7 @@ def first_fit(names: Sequence[str], options: Mapping[str, T]) -> tuple[str, T] |
 
 
 def fits(name: str, layers: Sequence[str]) -> bool:
-    """Whether a path fits one of some names and patterns, and none of those behind ``!``."""
+    """Whether one of the entries matches a path, and no entry that begins with ``!`` does."""
     bare = name.partition("@")[0]
     excluded = [entry[1:] for entry in layers if entry.startswith("!")]
     wanted = [entry for entry in layers if not entry.startswith("!")]
@@ -95,37 +95,38 @@ def fits(name: str, layers: Sequence[str]) -> bool:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name holds ``*`` or ``?``."""
+    """Whether a name contains ``*`` or ``?``."""
     return _MAGIC.search(name) is not None
 
 
 def select_modules(model: torch.nn.Module, layers: Sequence[str]) -> list[SelectedModule]:
-    """Return the modules that names and patterns mean.
+    """Return the modules that names and patterns select.
 
     Parameters
     ----------
     model
         The network.
     layers
-        Each a dotted path, a pattern of `glob_matches`, or either behind ``!``, which takes what
-        it fits out of what the patterns gave. ``@1`` behind a path or pattern means its second
-        call in a forward pass, ``@*`` each call. Patterns leave out containers without a forward
-        method (``nn.ModuleList``). ``.output[1].hidden`` behind it means a member of what the
-        module returns, ``.input[0]`` of what it is given (see `fastcka.capture.members`).
+        Dotted paths, or patterns as in `glob_matches`. ``!`` in front of either excludes the
+        matches from the results of patterns. ``@1`` at the end selects the second call in a forward
+        pass, ``@*`` every call. ``.output[1].hidden`` at the end selects a member of the module's
+        output, ``.input[0]`` of its input (see `fastcka.capture.members`). Patterns do not match
+        containers without a forward method (``nn.ModuleList``).
 
     Returns
     -------
     list of SelectedModule
-        In the order of ``layers``, for each pattern in the order of the network, without repeats.
+        In the order of ``layers``, and within a pattern in the order of the network, without
+        repeats.
 
     Raises
     ------
     InputError
-        If one fits nothing, or stands twice.
+        If an entry matches nothing, or appears twice.
     """
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
-        raise InputError(f"layers must be a non-empty sequence of module paths, not {layers!r}")
-    # A module that stands in two places has two names, and both are good.
+        raise InputError(f"layers: expected a non-empty sequence of module paths, got {layers!r}")
+    # A module with two names can be selected by either.
     modules = bare_modules(model)
     excluded = [str(entry)[1:] for entry in layers if str(entry).startswith("!")]
     for entry in excluded:
@@ -140,24 +141,28 @@ def select_modules(model: torch.nn.Module, layers: Sequence[str]) -> list[Select
                 continue
             selected = SelectedModule(name, modules[name], call, member)
             if (name, call, member) in chosen and not is_pattern(path):
-                raise InputError(f"layers names {entry!r} twice, or also by a pattern before it")
+                raise InputError(
+                    f"layers: {entry!r} is selected twice, here and by an earlier entry; remove one"
+                )
             chosen.setdefault((name, call, member), selected)
     if not chosen:
-        raise InputError(f"layers {list(layers)!r} leave no module: all are excluded")
+        raise InputError(
+            f"layers: expected at least one module, but {list(layers)!r} exclude all of them"
+        )
     return list(chosen.values())
 
 
-def check_match(path: str, found: Sequence[str], known: Sequence[str], owner: str) -> None:
-    """Refuse a name or pattern that fits nothing, with near misses.
+def check_match(path: str, matches: Sequence[str], known: Sequence[str], owner: str) -> None:
+    """Refuse a name or pattern without a match.
 
     Raises
     ------
     InputError
-        If ``found`` is empty.
+        If ``matches`` is empty. The message suggests similar names.
     """
-    if found:
+    if matches:
         return
-    what = "no module that fits" if is_pattern(path) else "no module"
+    what = "no module that matches" if is_pattern(path) else "no module"
     hint = near_misses(path, known, heading="its modules")
     raise InputError(f"{owner} has {what} {path!r}{hint}")
 
@@ -165,7 +170,7 @@ def check_match(path: str, found: Sequence[str], known: Sequence[str], owner: st
 def _parsed(
     entry: str, modules: Mapping[str, torch.nn.Module]
 ) -> tuple[str, int | str | None, Member | None]:
-    # A module may be called "output", so what is a module's name is not read as a member.
+    # A module may have the name "output", so a module's name takes precedence over a member.
     readings = [(entry, None), *split_members(entry)]
     for text, member in readings:
         path, call = _numbered(text, modules)
@@ -176,26 +181,26 @@ def _parsed(
 
 
 def check_patterns(option: str, given: object, layers: Sequence[Sequence[str]]) -> None:
-    """Refuse a pattern of an option that fits none of the layers.
+    """Refuse a pattern of an option that matches none of the layers.
 
     Parameters
     ----------
     option
-        Its name, for the message.
+        The option's name, for the message.
     given
-        Its value: patterns are the keys of a mapping.
+        The option's value. The keys of a mapping are patterns.
     layers
         The names of each layer.
 
     Raises
     ------
     InputError
-        With near misses.
+        If a pattern matches nothing. The message suggests similar names.
     """
     for pattern in given if isinstance(given, Mapping) else ():
         if not any(first_fit(names, {str(pattern): None}) for names in layers):
             hint = near_misses(str(pattern), [names[0] for names in layers], heading="the layers")
-            raise InputError(f"{option}: {pattern!r} fits none of the layers{hint}")
+            raise InputError(f"{option}: {pattern!r} matches none of the layers{hint}")
 
 
 def _numbered(entry: str, modules: Mapping[str, Any]) -> tuple[str, int | str | None]:
@@ -225,5 +230,5 @@ def has_channels_first(module: torch.nn.Module) -> bool:
 def _has_forward(module: torch.nn.Module) -> bool:
     import torch
 
-    # What nn.Module defines for those that have none (ModuleList, ModuleDict): raises at a call.
+    # ModuleList and ModuleDict inherit the forward of nn.Module, which raises when called.
     return type(module).forward is not torch.nn.Module.forward

@@ -1,4 +1,4 @@
-"""What a look at a tree's folders and file names finds, before any array is read."""
+"""The models, steps and layers of a tree. Folders and names are read first, arrays on demand."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FoundLayer:
-    """A layer as it was read.
+class TreeLayer:
+    """A layer with its values.
 
     Attributes
     ----------
     name
-        Its name in the store.
+        The layer's name in the store.
     values
         (n_examples, ...) array or tensor.
     table
-        Its examples.
+        The examples.
     """
 
     name: str
@@ -34,52 +34,52 @@ class FoundLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundStep:
+class TreeStep:
     """A model's step in the tree.
 
     Attributes
     ----------
     model, step
-        What it is called in the store.
+        The key in the store.
     folder
-        The model's.
+        The model's folder.
     files
-        All files that belong to it; it has changed if one of them has.
+        All files of the step. The step has changed if one of them has changed.
     read
-        Reads its layers; what is wrong with one is added to the list, and the layer left out.
+        Reads the layers. It skips a faulty layer and adds a finding to the list.
     """
 
     model: str
     step: int
     folder: Path
     files: tuple[Path, ...]
-    read: Callable[[list[ImportFinding]], list[FoundLayer]]
+    read: Callable[[list[ImportFinding]], list[TreeLayer]]
 
 
 @dataclass(frozen=True, slots=True)
-class FoundTree:
-    """All that was found in a tree.
+class TreeContents:
+    """The content of a tree, by the names of its folders and files.
 
     Attributes
     ----------
     layout
-        Which of the two layouts it has.
+        The name of the layout.
     models
-        Model name -> its folder.
+        Model name -> folder.
     steps
-        The steps of all models, by model and step.
+        The steps of all models, sorted by model and step.
     findings
-        What could be seen to be wrong by names alone.
+        Problems that the names alone show.
     """
 
     layout: str
     models: dict[str, Path]
-    steps: list[FoundStep]
+    steps: list[TreeStep]
     findings: list[ImportFinding]
 
 
 def unique_names(folders: list[Path], root: Path) -> dict[str, Path]:
-    """Return a name for each folder below ``root``: its own, with as much of its path as it needs.
+    """Return the shortest unique name of each folder: the end of its path below ``root``.
 
     Examples
     --------
@@ -92,11 +92,11 @@ def unique_names(folders: list[Path], root: Path) -> dict[str, Path]:
         for folder in folders
     }
     ends: dict[tuple[str, ...], int] = {}
-    for own in parts.values():
-        for length in range(1, len(own) + 1):
-            ends[own[-length:]] = ends.get(own[-length:], 0) + 1
+    for path in parts.values():
+        for length in range(1, len(path) + 1):
+            ends[path[-length:]] = ends.get(path[-length:], 0) + 1
     names: dict[str, Path] = {}
-    for folder, own in parts.items():
-        length = next((n for n in range(1, len(own)) if ends[own[-n:]] == 1), len(own))
-        names["/".join(own[-length:])] = folder
+    for folder, path in parts.items():
+        length = next((n for n in range(1, len(path)) if ends[path[-n:]] == 1), len(path))
+        names["/".join(path[-length:])] = folder
     return names

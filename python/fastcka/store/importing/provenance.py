@@ -1,4 +1,4 @@
-"""What a step in the store was made of, so that a second import knows whether that has changed."""
+"""The files that a step was imported from, so that a later import can tell whether they changed."""
 
 from __future__ import annotations
 
@@ -12,73 +12,73 @@ from fastcka.store.importing.finding import ImportFinding
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fastcka.store.importing.found import FoundStep
+    from fastcka.store.importing.tree import TreeStep
 
 _FIELD: Final = "import"
 _KEPT: Final = ("kind", "reason", "detail", "layer")
 
 Fingerprint = dict[str, list[int]]
-"""File, relative to the model's folder -> [size in bytes, mtime in nanoseconds]."""
+"""Path relative to the model's folder -> [size in bytes, mtime in nanoseconds]."""
 
 
-def fingerprint(found: FoundStep) -> Fingerprint:
+def fingerprint(step: TreeStep) -> Fingerprint:
     """Return the sizes and times of a step's files.
 
     Raises
     ------
     OSError
-        If one has gone.
+        If a file has disappeared.
     """
     marks: Fingerprint = {}
-    for path in found.files:
+    for path in step.files:
         status = path.stat()
-        # examples.json may stand above the model's folder.
-        marks[os.path.relpath(path, found.folder)] = [status.st_size, status.st_mtime_ns]
+        # examples.json may be above the model's folder.
+        marks[os.path.relpath(path, step.folder)] = [status.st_size, status.st_mtime_ns]
     return marks
 
 
-def provenance(
+def record(
     tree: Path,
-    found: FoundStep,
+    step: TreeStep,
     marks: Fingerprint,
     findings: Sequence[ImportFinding],
     id_source: str,
 ) -> dict[str, Any]:
-    """Return what is written beside a step's representations."""
+    """Return the provenance that the store keeps with a step."""
     return {
         _FIELD: {
             "tree": str(tree.resolve()),
-            "folder": str(found.folder.relative_to(tree)),
+            "folder": str(step.folder.relative_to(tree)),
             "files": marks,
             "ids": id_source or None,
-            # Said again by each later import: what was left out must not be forgotten.
+            # Each later import reports them again, so that skipped content is not forgotten.
             "findings": [
-                {name: value for name, value in found_.to_dict().items() if name in _KEPT}
-                for found_ in findings
+                {name: value for name, value in finding.to_dict().items() if name in _KEPT}
+                for finding in findings
             ],
         }
     }
 
 
 def difference(provenance: Mapping[str, Any], marks: Fingerprint) -> str | None:
-    """Return how a step's files differ from those that the store's step was made of, or None."""
+    """Return how a step's files differ from those that the store imported; None if they do not."""
     record = provenance.get(_FIELD)
     if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
         return "was not written by an import"
     old = record["files"]
     changes = {
-        "are new": marks.keys() - old.keys(),
-        "have gone": old.keys() - marks.keys(),
-        "have changed": {name for name in marks.keys() & old.keys() if marks[name] != old[name]},
+        "new": marks.keys() - old.keys(),
+        "missing": old.keys() - marks.keys(),
+        "changed": {name for name in marks.keys() & old.keys() if marks[name] != old[name]},
     }
-    said = [f"{', '.join(sorted(names)[:3])} {what}" for what, names in changes.items() if names]
-    return f"was made of other files: {'; '.join(said)}" if said else None
+    texts = [f"{what}: {', '.join(sorted(names)[:3])}" for what, names in changes.items() if names]
+    return f"was imported from other files ({'; '.join(texts)})" if texts else None
 
 
 def representations_folder(provenance: Mapping[str, Any], layer: str) -> Path | None:
-    """Return the folder of ``checkpoint-<step>`` that a step's layer was imported from.
+    """Return the folder ``checkpoint-<step>`` that a step's layer was imported from.
 
-    None where it came from elsewhere, or the folder has gone.
+    Return None if the layer has another origin or the folder no longer exists.
     """
     record = provenance.get(_FIELD)
     if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
@@ -91,9 +91,9 @@ def representations_folder(provenance: Mapping[str, Any], layer: str) -> Path | 
     return None
 
 
-def findings_of(provenance: Mapping[str, Any], found: FoundStep) -> list[ImportFinding]:
-    """Return what the import that wrote a step had to say of it."""
+def findings(provenance: Mapping[str, Any], step: TreeStep) -> list[ImportFinding]:
+    """Return the findings of the import that wrote a step."""
     return [
-        ImportFinding(model=found.model, step=found.step, **kept)
+        ImportFinding(model=step.model, step=step.step, **kept)
         for kept in provenance[_FIELD]["findings"]
     ]
