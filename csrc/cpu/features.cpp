@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "arranged.hpp"
-#include "ordered_sum.hpp"
+#include "loops/arranged.hpp"
+#include "threads/ordered_sum.hpp"
 #include "triangle.hpp"
 
 namespace fastcka::cpu {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "../hsic.hpp"
-#include "implementation.hpp"
+#include "loops/implementation.hpp"
 
 namespace fastcka::cpu {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "../hsic.hpp"
+#include "../../hsic.hpp"
 
 namespace fastcka::cpu {
 

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "../hsic.hpp"
+#include "../../hsic.hpp"
 
 namespace fastcka::cpu {
 
