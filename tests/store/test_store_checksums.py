@@ -224,7 +224,7 @@ def test_damage_after_the_headers_were_read(
     data[offset : offset + size] = bytes(size)
     path.write_bytes(data)
     status = path.lstat()
-    known = opened._headers._records
+    known = opened._headers._entries
     assert known is not None
     (relative,) = known
     signature = known[relative][0]._replace(

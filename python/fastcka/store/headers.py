@@ -12,9 +12,9 @@ from fastcka.near_misses import near_misses
 from fastcka.store import index
 from fastcka.store.file.chunks import LayerChunks, reopened
 from fastcka.store.file.format import INDEX, FileHeader, safe_id
-from fastcka.store.file.reader import open_step, remedy
+from fastcka.store.file.opening import open_step, remedy
 from fastcka.store.file.stamp import FileStamp
-from fastcka.store.index import Record
+from fastcka.store.index import IndexEntry
 from fastcka.store.listing import StepFile, relative_name, step_files
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class HeaderCache:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = threading.Lock()
-        self._records: dict[str, Record] | None = None
+        self._entries: dict[str, IndexEntry] | None = None
         self._indexed: set[str] = set()
 
     def scan(self) -> tuple[list[FileHeader], list[UnreadableFile]]:
@@ -94,8 +94,8 @@ class HeaderCache:
         UnknownKeyError
             If the file has no such layer.
         """
-        record = self._record(reader.path)
-        names = [known.name for known in record[1].layers] if record is not None else []
+        entry = self._entry(reader.path)
+        names = [known.name for known in entry.header.layers] if entry is not None else []
         hint = names.index(key.layer) if key.layer in names else 0
         position = reader.position(key.layer, hint)
         if position is None:
@@ -109,12 +109,12 @@ class HeaderCache:
         HDF5 is not asked of a file whose header is known: as long as the file is the same, so is
         the answer.
         """
-        record = self._record(path)
-        chunks = None if record is None else LayerChunks.of(record[1], key.layer)
-        if record is not None and chunks is not None:
+        entry = self._entry(path)
+        chunks = None if entry is None else LayerChunks.of(entry.header, key.layer)
+        if entry is not None and chunks is not None:
             with (
                 remedy(lambda: f"model {key.model!r}, step {key.step},"),
-                reopened(path, record[0]) as file,
+                reopened(path, entry.stamp) as file,
             ):
                 if file is not None:
                     yield file, chunks
@@ -122,7 +122,7 @@ class HeaderCache:
         with open_step(path) as reader:
             yield reader.file, reader.chunks(self.position(reader, key))
 
-    def _record(self, path: Path) -> Record | None:
+    def _entry(self, path: Path) -> IndexEntry | None:
         with self._lock:
             return self._loaded().get(relative_name(path))
 
@@ -138,33 +138,33 @@ class HeaderCache:
         return headers, errors
 
     def _of_file(self, file: StepFile) -> FileHeader:
-        record = self._record(file.path)
-        if record is None or record[0] != file.stamp:
+        entry = self._entry(file.path)
+        if entry is None or entry.stamp != file.stamp:
             with open_step(file.path) as reader:
-                record = (file.stamp, reader.header())
+                entry = IndexEntry(file.stamp, reader.header())
             with self._lock:
-                self._loaded()[file.relative] = record
+                self._loaded()[file.relative] = entry
                 self._indexed.discard(file.relative)
-        return record[1]
+        return entry.header
 
     def _save(self, files: Sequence[StepFile]) -> None:
         present = {file.relative for file in files}
         with self._lock:
-            records = self._loaded()
-            gone = records.keys() - present
-            fresh = {name: records[name] for name in present - self._indexed if name in records}
+            entries = self._loaded()
+            gone = entries.keys() - present
+            fresh = {name: entries[name] for name in present - self._indexed if name in entries}
             for name in gone:
-                del records[name]
+                del entries[name]
             if len(present) < _INDEX_FROM_FILES or not (fresh or gone):
                 return
             index.save(self._root / INDEX, fresh, gone)
             self._indexed = present
 
-    def _loaded(self) -> dict[str, Record]:
-        if self._records is None:
-            self._records = index.load(self._root / INDEX)
-            self._indexed = set(self._records)
-        return self._records
+    def _loaded(self) -> dict[str, IndexEntry]:
+        if self._entries is None:
+            self._entries = index.load(self._root / INDEX)
+            self._indexed = set(self._entries)
+        return self._entries
 
 
 def _unreadable(file: StepFile, error: StoreError, other: FileHeader | None) -> UnreadableFile:

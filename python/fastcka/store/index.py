@@ -13,7 +13,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fastcka.digests import text_digest
 from fastcka.store.file.format import FileHeader, LayerHeader
@@ -43,10 +43,14 @@ CREATE TABLE IF NOT EXISTS headers (
 """
 
 
-Record = tuple[FileStamp, FileHeader]
+class IndexEntry(NamedTuple):
+    """The header of a file, and the file's stamp when the header was read."""
+
+    stamp: FileStamp
+    header: FileHeader
 
 
-def load(path: Path) -> dict[str, Record]:
+def load(path: Path) -> dict[str, IndexEntry]:
     """Return what an index holds: relative path -> stamp and header.
 
     Empty if there is none, or if it is damaged or busy: then the files are opened.
@@ -59,7 +63,7 @@ def load(path: Path) -> dict[str, Record]:
                 return {}
             rows = connection.execute("SELECT * FROM headers").fetchall()
             return {
-                relative: (FileStamp(*stamp), _header(text))
+                relative: IndexEntry(FileStamp(*stamp), _header(text))
                 for relative, *stamp, text, digest in rows
                 if digest == text_digest(repr((relative, *stamp, text)))
             }
@@ -67,7 +71,7 @@ def load(path: Path) -> dict[str, Record]:
         return {}
 
 
-def save(path: Path, fresh: Mapping[str, Record], gone: Iterable[str]) -> None:
+def save(path: Path, fresh: Mapping[str, IndexEntry], gone: Iterable[str]) -> None:
     """Add records to an index and drop those of files that are gone.
 
     An index that cannot be updated because it is damaged is replaced; one that cannot be written
@@ -86,7 +90,7 @@ def save(path: Path, fresh: Mapping[str, Record], gone: Iterable[str]) -> None:
                 )
                 connection.executemany(
                     "INSERT OR REPLACE INTO headers VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [_row(relative, *record) for relative, record in fresh.items()],
+                    [_row(relative, *entry) for relative, entry in fresh.items()],
                 )
             return
         except (sqlite3.Error, UnicodeError) as error:

@@ -17,7 +17,8 @@ from fastcka.files import replaced_file
 from fastcka.store.file.checksums import FIRST, TableBuilder, chunk_checksums
 from fastcka.store.file.format import FORMAT_VERSION
 from fastcka.store.file.marker import check_marker, write_marker
-from fastcka.store.file.reader import SEALED_SINCE, open_step
+from fastcka.store.file.opening import open_step
+from fastcka.store.file.reader import SEALED_SINCE
 from fastcka.store.file.stamp import FileStamp
 from fastcka.store.file.writer import driver_of, put_attributes, put_table
 from fastcka.store.hdf5.safety import named_errors

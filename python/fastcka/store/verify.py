@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from fastcka.errors import StoreError
 from fastcka.store.file.jsontext import factor_difference
-from fastcka.store.file.reader import SEALED_SINCE, open_step
+from fastcka.store.file.opening import open_step
+from fastcka.store.file.reader import SEALED_SINCE
 from fastcka.store.listing import StepFile, files_in, model_folders, strangers
 
 if TYPE_CHECKING:

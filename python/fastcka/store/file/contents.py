@@ -17,7 +17,7 @@ from fastcka.store.file.format import (
 )
 from fastcka.store.file.ids import checked_ids, encoded_ids, id_texts
 from fastcka.store.file.jsontext import checked_factors, dump_attribute
-from fastcka.store.file.source import LayerSource, layer_source
+from fastcka.store.file.layer_array import LayerArray, as_layer_array
 from fastcka.store.file.writer import FileContent
 
 
@@ -99,11 +99,11 @@ def _label_texts(arrays: Sequence[Any], names: Sequence[str]) -> Iterator[tuple[
             ) from None
 
 
-def _sources(layers: Mapping[str, Any]) -> list[LayerSource]:
+def _sources(layers: Mapping[str, Any]) -> list[LayerArray]:
     sources = []
     for name, value in layers.items():
         _check_name("layers", name)
-        sources.append(layer_source(name, value))
+        sources.append(as_layer_array(name, value))
     first = sources[0]
     for source in sources:
         if source.n_examples != first.n_examples:

@@ -15,6 +15,7 @@ from fastcka.store.file.format import POSITIONAL, is_column_name
 from fastcka.store.file.ids import position_names
 from fastcka.store.file.key import Examples
 from fastcka.store.hdf5 import safety as safe
+from fastcka.store.hdf5 import storage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ class ExampleReader:
         self._path = datasets.path
         self._group = group
         self._datasets = datasets
-        shape = safe.simple_shape(self._path, safe.dataset(self._path, group, "id"))
+        shape = storage.simple_shape(self._path, safe.dataset(self._path, group, "id"))
         if len(shape) != 1 or shape[0] < 1:
             raise CorruptFileError(f"{self._path}: /examples/id: expected shape (n,), got {shape}")
         self.n_examples = shape[0]
@@ -62,7 +63,7 @@ class ExampleReader:
         """Return a column, once its dataset is what the format allows, and its description."""
         data = safe.dataset(self._path, self._group, name)
         where = f"{self._path}: {data.name}"
-        shape = safe.simple_shape(self._path, data)
+        shape = storage.simple_shape(self._path, data)
         if shape != (self.n_examples,):
             raise CorruptFileError(f"{where}: expected shape ({self.n_examples},), got {shape}")
         logical = safe.text_attribute(self._path, data, "logical_dtype")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,9 +29,9 @@ from fastcka.store.file.format import (
 )
 from fastcka.store.file.jsontext import checked_factors, parse_object
 from fastcka.store.hdf5 import safety as safe
+from fastcka.store.hdf5 import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -229,7 +228,7 @@ class StepReader:
     def _checked_chunks(self, position: int) -> LayerChunks:
         data = safe.dataset(self.path, self._layer_group(position), "x")
         where = f"{self.path}: {data.name}"
-        shape = safe.simple_shape(self.path, data)
+        shape = storage.simple_shape(self.path, data)
         if len(shape) != 2 or shape[1] < 1:
             raise CorruptFileError(f"{where}: expected shape (n, d), got {shape}")
         if shape[0] != self.examples.n_examples:
@@ -280,36 +279,3 @@ class StepReader:
             return parse_object(self._text(self._root, name))
         except ValueError as error:
             raise CorruptFileError(f"{self.path}: attribute {name!r}: {error}") from error
-
-
-@contextmanager
-def open_step(path: Path) -> Iterator[StepReader]:
-    """Open a file of a store for reading.
-
-    Raises
-    ------
-    StoreError
-        If it is not there, not safe to read, damaged, or of another format or version. Of a
-        damaged file the message says how it is mended.
-    """
-    known: list[StepReader] = []
-
-    def which() -> str:
-        if not known:
-            return f"the model's step {path.stem}"
-        return f"model {known[0].model!r}, step {known[0].step},"
-
-    with remedy(which), safe.open_hdf5(path) as file:
-        known.append(StepReader(path, file))
-        yield known[0]
-
-
-@contextmanager
-def remedy(which: Callable[[], str]) -> Iterator[None]:
-    """Say of a damaged file how it is mended, by the name of what it holds."""
-    try:
-        yield
-    except CorruptFileError as error:
-        raise CorruptFileError(
-            f"{error}; write {which()} again with overwrite=True, or delete the file"
-        ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from fastcka.errors import CorruptFileError, InputError, StoreError, UnsafeFileError
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.file.key import Examples
-from fastcka.store.file.reader import open_step
+from fastcka.store.file.opening import open_step
 from fastcka.store.foreign.arrays import array_names, read_member, split_source
 from fastcka.store.foreign.hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
 from fastcka.store.foreign.id_fields import IdField, found_ids, is_id_name

@@ -26,6 +26,7 @@ from fastcka.store.foreign.matlab import (
 from fastcka.store.foreign.naming import choose
 from fastcka.store.foreign.numpy_files import SMALLER, check_expansion, numeric
 from fastcka.store.hdf5 import safety as safe
+from fastcka.store.hdf5 import storage
 from fastcka.store.hdf5.heap import check_text_heaps
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def read_chosen(
         for name in names:
             try:
                 data = _find(path, file, name)
-                shape = safe.simple_shape(path, data)
+                shape = storage.simple_shape(path, data)
                 matlab = matlab_class(path, data)
                 if matlab is not None:
                     check_matlab_variable(path, data, matlab)
@@ -120,9 +121,9 @@ def read_chosen(
                 continue
             _require_stored(path, f"{path}:{name}", data)
             if matlab is not None:
-                yield name, vector_in_matlab(safe.read_all(path, data))
+                yield name, vector_in_matlab(storage.read_all(path, data))
             elif text is None or text.length is not None:
-                yield name, safe.read_all(path, data)
+                yield name, storage.read_all(path, data)
             else:
                 yield name, _read_long_text(path, data)
 
@@ -194,7 +195,7 @@ def _dataset_names(path: Path, file: h5py.File) -> list[str]:
 
 def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     where = f"{path}:{data.name}"
-    shape = safe.simple_shape(path, data)
+    shape = storage.simple_shape(path, data)
     matlab = matlab_class(path, data)
     if matlab is not None:
         check_matlab_variable(path, data, matlab)
@@ -206,7 +207,7 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     _require_stored(path, where, data)
     logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
     require_memory(data.size * dtype.itemsize, f"reading {where}", SMALLER)
-    values = safe.read_all(path, data)
+    values = storage.read_all(path, data)
     values = values.reshape(shape)
     refuse_missing_values(path, data, values)
     if matlab is not None:
@@ -216,8 +217,8 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
 
 def _require_stored(path: Path, where: str, data: h5py.Dataset) -> None:
     """Refuse filters that are plugins, and a size that the file does not hold."""
-    layout = safe.layout_name(path, data)
-    codes = safe.filter_codes(path, data)
+    layout = storage.layout_name(path, data)
+    codes = storage.filter_codes(path, data)
     unknown = [code for code in codes if code not in _FILTERS]
     if unknown:
         raise UnsafeFileError(
@@ -235,7 +236,7 @@ def _check_size(
     declared = int(np.prod([int(n) for n in data.shape], dtype=object)) * data.dtype.itemsize
     if layout == "chunked":
         # Whole chunks are held in memory while they are read, and the last may stand out far.
-        count, chunk_bytes = safe.chunk_grid(data)
+        count, chunk_bytes = storage.chunk_grid(data)
         declared = count * chunk_bytes
         check_expansion(where, declared, available)
         if not compressed and declared > available:
@@ -248,7 +249,7 @@ def _check_size(
                 f"{where}: {stored_chunks} of {count} chunks are stored; a missing one would read "
                 "as fill values"
             )
-        safe.check_chunks(path, data, available)
+        storage.check_chunks(path, data, available)
     stored = min(int(data.id.get_storage_size()), available)
     if compressed:
         check_expansion(where, declared, stored)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import CorruptFileError
 from fastcka.store.hdf5 import safety as safe
+from fastcka.store.hdf5 import storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +43,8 @@ def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
         if data.file.id.get_create_plist().get_sizes() != (8, 8):  # bytes of addresses and sizes
             return
         blocks: list[tuple[int, int]] = []
-        layout = safe.layout_name(path, data)
-        if layout == "chunked" and not safe.filter_codes(path, data):
+        layout = storage.layout_name(path, data)
+        if layout == "chunked" and not storage.filter_codes(path, data):
             data.id.chunk_iter(lambda info: blocks.append((info.byte_offset, info.size)))
         elif layout == "contiguous" and data.id.get_offset() is not None:
             blocks.append((data.id.get_offset(), data.id.get_storage_size()))

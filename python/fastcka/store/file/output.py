@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fastcka.store.file.key import Key
 
 
-def checked_target(
+def checked_output(
     out: NDArray[Any] | None, shape: tuple[int, int], dtype: str, key: Key
 ) -> NDArray[Any]:
     """Return ``out`` once it fits, or a new array for values stored as ``dtype``.
@@ -38,7 +38,7 @@ def checked_target(
     return out
 
 
-def check_rows(rows: NDArray[np.integer[Any]], n_examples: int, key: Key) -> None:
+def check_positions(rows: NDArray[np.integer[Any]], n_examples: int, key: Key) -> None:
     """Refuse positions of rows that a representation of ``n_examples`` does not have."""
     if not isinstance(rows, np.ndarray) or rows.ndim != 1 or rows.dtype.kind not in "iu":
         raise InputError("rows: expected a one-dimensional array of whole numbers")

@@ -21,7 +21,7 @@ _SCAN_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class LayerSource:
+class LayerArray:
     """A layer to be written: (n_examples, n_features) values of one stored format.
 
     Attributes
@@ -88,7 +88,7 @@ class LayerSource:
         )
 
 
-def layer_source(name: str, value: object) -> LayerSource:
+def as_layer_array(name: str, value: object) -> LayerArray:
     """Return an array-like as a layer to be written.
 
     NumPy arrays, torch CPU tensors, anything with DLPack on the CPU, tables of pandas, polars and
@@ -108,7 +108,7 @@ def layer_source(name: str, value: object) -> LayerSource:
         )
     if array.size == 0:
         raise InputError(f"{where}: expected at least one value, got shape {array.shape}")
-    source = LayerSource(name, array, dtype)
+    source = LayerArray(name, array, dtype)
     if source.row_bytes >= 2**32 - 4:
         raise InputError(f"{where}: a row of {source.row_bytes} bytes; HDF5 holds less than 4 GiB")
     return source
