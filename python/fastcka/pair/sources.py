@@ -165,7 +165,7 @@ class CheckpointTree:
         """Return the values of a checkpoint, (n_examples, n_features), all of them finite."""
         try:
             source = as_layer_array(key.layer, self._checkpoint(key).values)
-            values = source.block(0, source.n_examples)
+            values = source.rows(0, source.n_examples)
         except InputError as error:
             folder = self._folders[key.step]
             raise ImportRefusedError("not a representation", f"{folder}: {error}") from None

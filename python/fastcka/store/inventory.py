@@ -1,4 +1,4 @@
-"""What a store contains, from the headers of its files: no values are read."""
+"""The contents of a store according to the headers of its files; no values are read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Inventory:
         Raises
         ------
         StoreError
-            If a file is damaged; `verify` lists all that are, `inventory` goes on without them.
+            If a file is damaged. `verify` lists all damaged files; `inventory` skips them.
         """
         keys, unreadable = self.inventory()
         if unreadable:
@@ -51,9 +51,12 @@ class Inventory:
     def inventory(self) -> tuple[list[Key], list[UnreadableFile]]:
         """Return the keys of all representations in readable files, and the unreadable files."""
         headers, unreadable = self._headers.scan()
-        return [Key(own.model, own.step, layer.name) for own in headers for layer in own.layers], (
-            unreadable
-        )
+        keys = [
+            Key(header.model, header.step, layer.name)
+            for header in headers
+            for layer in header.layers
+        ]
+        return keys, unreadable
 
     def models(self) -> list[str]:
         """Return the names of all models, sorted."""
@@ -69,12 +72,12 @@ class Inventory:
     def factors(self, model: str) -> dict[str, Any]:
         """Return the factors of a model: name -> scalar or list of scalars.
 
-        They are the same at all its steps, so that one readable file is enough.
+        The factors are the same at all steps of a model, so one readable file is enough.
 
         Raises
         ------
         StoreError
-            If the files of the model do not agree on them, or none can be read.
+            If the model's files contain different factors, or none can be read.
         """
         headers, errors = self._of_model(model)
         if not headers:
@@ -91,12 +94,12 @@ class Inventory:
         return copy.deepcopy(first.factors)
 
     def provenance(self, model: str, step: int) -> dict[str, Any]:
-        """Return what was written as the provenance of a model's step."""
+        """Return the provenance that was written with a model's step."""
         return copy.deepcopy(self._headers.of_file(self._existing(model, step)).provenance)
 
     @named_shortage("reading the headers of a store")
     def info(self, key: Key) -> LayerInfo:
-        """Return shape, format, digest and file of a representation, without reading its values."""
+        """Return shape, dtype, digest and file of a representation without reading its values."""
         path = self._existing(key.model, key.step)
         header = self._headers.of_file(path)
         for layer in header.layers:
@@ -118,8 +121,8 @@ class Inventory:
     def examples_fingerprint(self, key: Key, columns: Sequence[str]) -> str:
         """Return a digest of the examples' ids and of some columns, without decoding them.
 
-        Equal only for the same ids in the same order with the same values in ``columns``, of which
-        a column that is not there is one value.
+        Two digests are equal only if the ids, their order and the values in ``columns`` are equal.
+        A missing column counts as a value.
         """
         path = self._existing(key.model, key.step)
         ids = self._headers.of_file(path).examples_digest
@@ -143,8 +146,8 @@ class Inventory:
             raise self._unknown_model(model)
         nearest = sorted(sorted(steps, key=lambda other: abs(other - step))[:8])
         raise UnknownKeyError(
-            f"{self.path}: model {model!r} has no step {step}; of its {len(steps)} steps the "
-            f"nearest are {nearest}"
+            f"{self.path}: model {model!r} has no step {step}; the nearest of its {len(steps)} "
+            f"steps are {nearest}"
         )
 
     def _unknown_model(self, model: str) -> UnknownKeyError:

@@ -61,7 +61,7 @@ class Store(Inventory):
         return f"Store({str(self.path)!r}, writable={self.writable})"
 
     def close(self) -> None:
-        """Forget what was read; no file is held open between calls."""
+        """Clear the cached headers. The store holds no file open between calls."""
         self._headers = HeaderCache(self.path)
 
     @named_shortage("writing a representation")
@@ -78,51 +78,53 @@ class Store(Inventory):
         layer_attributes: Mapping[str, Mapping[str, str]] | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Write all layers of one model at one step, as one file.
+        """Write all layers of one model at one step as one file.
 
-        The file appears whole or not at all, and is on the disk when the call returns.
+        The file appears complete or not at all. It is on the disk when the call returns.
 
         Parameters
         ----------
         model, step
             Name of the training run and its training step (0 or more).
         layers
-            Layer name -> (n_examples, n_features) array, in the order of the network; further
-            axes are flattened after the first. NumPy arrays, torch CPU tensors, anything with
-            DLPack. float16, bfloat16, float32 and float64 are stored as they are; booleans and
-            integers of up to 16 bits as float32. Rows of pandas tables and xarray arrays are
-            brought to the order of `example_ids` by their labels.
+            Layer name -> (n_examples, n_features) array, in the order of the network. Axes after
+            the first are flattened. An array is a NumPy array, a torch CPU tensor, a table, or any
+            object that supports DLPack. float16, bfloat16, float32 and float64 keep their dtype;
+            booleans and integers of at most 16 bits become float32. Labelled rows (pandas,
+            xarray) are reordered to match `example_ids`.
         example_ids
-            One unique id for each row: text, bytes in UTF-8, or integers, which are stored as
-            their decimal text; floats, booleans and ids of mixed kinds are refused. By default the
-            labels of the layers. Without labels the rows are named by their positions, "0" to
-            "n-1", and marked so in the file: they are compared only with rows of as many examples
-            that are named in the same way.
+            One unique id per row: text, bytes in UTF-8, or integers, which become their decimal
+            text. Floats, booleans and ids of mixed kinds are refused. Default: the row labels of
+            the layers. Without labels, the ids are the row positions, "0" to "n-1", and the file
+            records that. Such rows match only rows of another model with the same number of
+            examples that are also named by position.
         example_columns
             Further columns for filters: name -> n strings, booleans, integers or floats.
         factors
-            What tells this model from others (family, variant, seed, tasks ...): scalars or
-            lists of scalars, the same at every step of the model. A part of the key (model, step,
-            layer) and a column of every table of results (group, estimator ...) name no factor.
+            The properties that distinguish this model from others (family, variant, seed,
+            tasks ...). Each is a scalar or a list of scalars, and is the same at every step of the
+            model. A factor must not have the name of a part of the key (model, step, layer) or of
+            a standard column of results.csv (group, estimator ...).
         provenance
-            Where the representations come from; anything that JSON holds.
+            The origin of the representations: any values that JSON can represent.
         layer_attributes
-            Layer name -> {"pooling": ..., "io": ...}, either or both.
+            Layer name -> {"pooling": ..., "io": ...}. Either entry may be omitted.
         overwrite
-            Replace this model's step if the store holds it.
+            Replace this model's step if the store already contains it.
 
         Raises
         ------
         InputError
-            If an argument is not as above, or a layer holds NaN or infinities.
+            If an argument is not as described above, or a layer contains NaN or infinities.
         KeyExistsError
-            If the store holds this model's step and `overwrite` is false.
+            If the store already contains this model's step and `overwrite` is false.
         StoreError
             If the store is open for reading only, or the file cannot be written.
         """
         if not self.writable:
             raise StoreError(
-                f"{self.path}: open for reading only; create_store(path, exist_ok=True) writes"
+                f"{self.path}: the store is open for reading only; open it for writing with "
+                "create_store(path, exist_ok=True)"
             )
         content = checked_content(
             model=model,
@@ -137,7 +139,7 @@ class Store(Inventory):
         path = step_path(self.path, content.model, content.step)
 
         name = f"model {model!r} at step {step}"
-        taken = f"{self.path} holds {name}; overwrite=True replaces it"
+        taken = f"{self.path} already contains {name}; pass overwrite=True to replace it"
         if not overwrite and os.path.lexists(path):
             raise KeyExistsError(taken)
         self._check_factors(content.model, content.step, content.factors)
@@ -145,15 +147,17 @@ class Store(Inventory):
             make_folder(path.parent.parent)
             make_folder(path.parent)
         except OSError as error:
-            raise StoreError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
+            raise StoreError(
+                f"{path.parent}: cannot be created: {error.strerror or error}"
+            ) from error
         try:
             write_file(path, content, overwrite=overwrite)
         except FileExistsError as error:
             if os.path.lexists(path) or not os.path.lexists(error.filename):
                 raise KeyExistsError(taken) from None
             raise KeyExistsError(
-                f"{self.path}: another writer has begun {name}; if none is at work, delete "
-                f"{error.filename}, which it left"
+                f"{self.path}: another process has started to write {name}; if none is running, "
+                f"delete the file that it left, {error.filename}"
             ) from None
 
     @named_shortage("reading a representation", "read fewer rows at once, or raise the limit")
@@ -169,29 +173,29 @@ class Store(Inventory):
         Parameters
         ----------
         key
-            Its name.
+            The key of the representation.
         out
-            A writable float32 or float64 array of shape (n_examples, n_features), any strides, to
-            fill instead of making a new one. Values are converted to its format.
+            A writable float32 or float64 array of shape (n_examples, n_features) with any strides.
+            It receives the values, converted to its dtype. Default: a new array.
         rows
-            Positions of the examples to read, (n_rows,), in the order wanted; all as stored by
-            default. `out` then has n_rows rows.
+            Integer positions of the examples to read, (n_rows,), in the order wanted. `out` then
+            has n_rows rows. Default: all examples in stored order.
 
         Returns
         -------
         ndarray
-            `out` if given, else a new array of this shape: float32 for bfloat16, which is exact,
-            and else of the stored format.
+            `out` if given, else a new array. It has the stored dtype, except that bfloat16 becomes
+            float32, which is exact.
 
         Raises
         ------
         InputError
-            If `out` or `rows` does not fit, or a float64 value overflows its float32.
+            If `out` or `rows` does not fit, or a float64 value is too large for a float32 `out`.
         UnknownKeyError
-            If the store holds no such representation.
+            If the store contains no such representation.
         CorruptFileError, UnsafeFileError, FormatVersionError
-            If its file is not what the format says. The values passed their checksums if there
-            is no error; after one, what `out` holds means nothing.
+            If the file does not follow the format. Values that are returned have passed their
+            checksums. After an error, the contents of `out` are undefined.
         """
         key = Key.of(key)
         path = self._existing(key.model, key.step)
@@ -212,56 +216,58 @@ class Store(Inventory):
             return reader.examples.examples()
 
     def verify(self) -> list[Finding]:
-        """Read every file in full and return what was found: one finding a file, at least."""
+        """Read every file in full and return the findings: at least one for each file."""
         return list(self.iter_verify())
 
     def iter_verify(self) -> Verification:
-        """Return the checks of `verify` as an iterable with a length, for a progress bar."""
+        """Return the findings of `verify` as an iterable with a length, for a progress bar."""
         return Verification(self.path)
 
     def _check_factors(self, model: str, step: int, factors: Mapping[str, Any]) -> None:
-        """Refuse factors that differ from those at the model's other steps."""
+        """Raise `InputError` if the factors differ from those at the model's other steps."""
         for header in self._headers.of_model(model)[0]:
             difference = factor_difference(factors, header.factors)
             if header.step != step and difference is not None:
                 name, new, old = difference
                 raise InputError(
-                    f"factors[{name!r}]: got {new}, but model {model!r} has {old} at step "
-                    f"{header.step}; a model's factors are the same at all its steps"
+                    f"factors[{name!r}]: expected {old}, as at step {header.step} of model "
+                    f"{model!r}, got {new}; a model's factors must be the same at all its steps"
                 )
 
 
 def create_store(path: str | os.PathLike[str], *, exist_ok: bool = False) -> Store:
-    """Make a store, open for writing and reading.
+    """Create a store and open it for reading and writing.
 
     Parameters
     ----------
     path
-        Its folder: new, or empty. Parent folders are made.
+        Folder of the store: new, or empty. Missing parent folders are created.
     exist_ok
-        Open the store for writing if it is there already.
+        If the folder already contains a store, open that store for writing.
 
     Raises
     ------
     StoreError
-        If there is a store already and `exist_ok` is false, or the folder holds something else.
+        If the folder already contains a store and `exist_ok` is false, or contains other files.
     """
     root = Path(path)
     try:
         root.mkdir(parents=True, exist_ok=True)
         names = os.listdir(root)
     except OSError as error:
-        raise StoreError(f"{root}: cannot be made: {error.strerror or error}") from error
+        raise StoreError(f"{root}: cannot be created: {error.strerror or error}") from error
     if MARKER in names:
         if not exist_ok:
             raise StoreError(
-                f"{root}: a store is there already; exist_ok=True opens it for writing"
+                f"{root}: already contains a store; pass exist_ok=True to open it for writing"
             )
         check_marker(root)
     elif all(is_temporary(name) for name in names):
         write_marker(root)
     else:
-        raise StoreError(f"{root}: not a store and not empty; expected a new or empty folder")
+        raise StoreError(
+            f"{root}: expected a new or empty folder, or a store; got a folder with other files"
+        )
     return Store(root, writable=True)
 
 
@@ -271,7 +277,7 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     Raises
     ------
     StoreError
-        If there is none at this path, or it is of a version that this fastcka cannot read.
+        If the path contains no store, or a store of a version that this fastcka cannot read.
     """
     root = Path(path)
     check_marker(root)

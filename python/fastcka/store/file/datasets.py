@@ -1,4 +1,4 @@
-"""The datasets of one file of a store: their chunks, and their values if the checksums match."""
+"""The datasets of a file: their chunk offsets and checksums, and the values of columns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Datasets:
     path, file
         The file and its descriptor.
     table
-        Its checksums; None in a file of format 1.0, and until the seal is checked.
+        Table of checksums; None in a file of format 1.0, and before the seal is checked.
     """
 
     def __init__(self, path: Path, file: int) -> None:
@@ -41,7 +41,7 @@ class Datasets:
         self.table: Table | None = None
 
     def offsets(self, data: h5py.Dataset) -> NDArray[np.int64]:
-        """Return where the chunks lie, if all do in the file and as the format says."""
+        """Return the byte offsets of the chunks, (n_chunks,), after checking the storage."""
         where = f"{self.path}: {data.name}"
         if storage.layout_name(self.path, data) != "chunked":
             raise CorruptFileError(f"{where}: expected chunked storage")
@@ -55,10 +55,11 @@ class Datasets:
             size += _FLETCHER32_BYTES
             declared = count * size
             available = os.fstat(self.file).st_size
-            # In this order: a declared size beyond the file must not make HDF5 walk an index.
+            # Checked first, so that HDF5 walks no index for a size larger than the file.
             if declared > available:
                 raise UnsafeFileError(
-                    f"{where}: {data.shape} declared, {declared} bytes in a file of {available}"
+                    f"{where}: the declared shape {data.shape} needs {declared} bytes, but the "
+                    f"file has {available}"
                 )
         return storage.chunk_offsets(self.path, data, size, available)
 
@@ -68,14 +69,14 @@ class Datasets:
         Raises
         ------
         CorruptFileError
-            If the dataset is not the one that was written.
+            If the dataset's description does not match its checksum.
         """
         if self.table is None:
             return None
         return self.table.chunks(described, safe.integer_attribute(self.path, data, FIRST))
 
     def values(self, data: h5py.Dataset, described: Description) -> NDArray[Any]:
-        """Return the stored values of a column once all chunks match their checksums."""
+        """Return the stored values of a column after comparing its chunks with their checksums."""
         expected = self.checksums(data, described)
         values = storage.read_all(self.path, data)
         if expected is not None:

@@ -21,27 +21,27 @@ def open_step(path: Path) -> Iterator[StepReader]:
     Raises
     ------
     StoreError
-        If it is not there, not safe to read, damaged, or of another format or version. Of a
-        damaged file the message says how it is mended.
+        If the file is missing, unsafe to read, damaged, or of another format or version. For a
+        damaged file the message contains the remedy.
     """
-    known: list[StepReader] = []
+    reader: StepReader | None = None
 
-    def which() -> str:
-        if not known:
+    def content() -> str:
+        if reader is None:
             return f"the model's step {path.stem}"
-        return f"model {known[0].model!r}, step {known[0].step},"
+        return f"model {reader.model!r}, step {reader.step},"
 
-    with remedy(which), safe.open_hdf5(path) as file:
-        known.append(StepReader(path, file))
-        yield known[0]
+    with remedy(content), safe.open_hdf5(path) as file:
+        reader = StepReader(path, file)
+        yield reader
 
 
 @contextmanager
-def remedy(which: Callable[[], str]) -> Iterator[None]:
-    """Say of a damaged file how it is mended, by the name of what it holds."""
+def remedy(content: Callable[[], str]) -> Iterator[None]:
+    """Add the remedy to errors of a damaged file; ``content`` returns what it should contain."""
     try:
         yield
     except CorruptFileError as error:
         raise CorruptFileError(
-            f"{error}; write {which()} again with overwrite=True, or delete the file"
+            f"{error}; write {content()} again with overwrite=True, or delete the file"
         ) from error

@@ -225,7 +225,7 @@ def _put_layer(
     for start in range(0, source.n_examples, rows):
         stop = min(start + rows, source.n_examples)
         sink.check()
-        block = source.block(start, stop)
+        block = source.rows(start, stop)
         digest.update(block.data)
         chunks += chunk_checksums(path, block, rows, start).tolist()
         values[start:stop] = block

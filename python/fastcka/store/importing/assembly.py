@@ -95,7 +95,7 @@ def _is_storable(step: TreeStep, layer: TreeLayer, findings: list[ImportFinding]
         source = as_layer_array(layer.name, layer.values)
         rows = max(1, _BLOCK_BYTES // source.row_bytes)
         for start in range(0, source.n_examples, rows):
-            source.block(start, min(start + rows, source.n_examples))
+            source.rows(start, min(start + rows, source.n_examples))
     except InputError as error:
         key = (step.model, step.step, layer.name)
         detail = f"{step.folder}: {error}"
