@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import fastcka
 import oracle
 from fastcka.errors import InputError
-from fastcka.store.file.source import layer_source
+from fastcka.store.file.layer_array import as_layer_array
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def refused(value, message):
     with pytest.raises(InputError, match=message):
         fastcka.cka(value, np.random.default_rng(0).standard_normal((20, 2)))
     with pytest.raises(InputError, match=message):
-        layer_source("a", value)
+        as_layer_array("a", value)
 
 
 class Convertible:
@@ -115,7 +115,7 @@ def test_tables_of_several_dtypes(x, y):
     table = pd.DataFrame({"a": x[:, 0], "b": x[:, 1] > 0, "c": (x[:, 2] > 0).astype("i4")})
     whole = np.column_stack([x[:, 0], x[:, 1] > 0, x[:, 2] > 0])
     assert fastcka.cka(table, y) == pytest.approx(oracle.cka(whole, y, "unbiased"), abs=2e-7)
-    np.testing.assert_array_equal(layer_source("a", table).values, whole)
+    np.testing.assert_array_equal(as_layer_array("a", table).values, whole)
     for column in (pd.date_range("2020", periods=20), ["text"] * 20, [1 + 2j] * 20):
         refused(table.assign(c=column), "must contain real numbers, but column 'c' has dtype")
 

@@ -14,7 +14,8 @@ from fastcka import _core
 from fastcka.errors import CorruptFileError, InputError, StoreError
 from fastcka.store import Key, Store
 from fastcka.store.file.chunks import LayerChunks
-from fastcka.store.hdf5.safety import chunk_offsets, open_hdf5
+from fastcka.store.hdf5.safety import open_hdf5
+from fastcka.store.hdf5.storage import chunk_offsets
 
 NAMES = {"<f2": "float16", "<u2": "bfloat16", "<f4": "float32", "<f8": "float64"}
 PATTERNS = ("normal", "zeros", "ones", "rare")

@@ -169,4 +169,4 @@ def test_readers_ignore_a_temporary_and_verify_reports_it(store: Store, values: 
         "notes.txt": "unexpected",
         "stray.h5": "unexpected",
     }
-    assert "delete it unless a write is under way" in findings[".tmp-00ff-1.h5"].message
+    assert "delete it unless a write is running" in findings[".tmp-00ff-1.h5"].message

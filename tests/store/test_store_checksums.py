@@ -225,13 +225,12 @@ def test_damage_after_the_headers_were_read(
     data[offset : offset + size] = bytes(size)
     path.write_bytes(data)
     status = path.lstat()
-    known = opened._headers._records
-    assert known is not None
-    (relative,) = known
-    signature = known[relative][0]._replace(
-        mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns
-    )
-    known[relative] = (signature, known[relative][1])
+    entries = opened._headers._entries
+    assert entries is not None
+    (relative,) = entries
+    entry = entries[relative]
+    stamp = entry.stamp._replace(mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
+    entries[relative] = entry._replace(stamp=stamp)
     with pytest.raises(CorruptFileError, match=rf"of /layers/0/x does not match.*{REMEDY}"):
         opened.read(KEY)
 

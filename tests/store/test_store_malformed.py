@@ -62,7 +62,7 @@ CASES = {
         lambda f: text(f, "complete", "yes"), CorruptFileError, "'complete': expected an integer"
     ),
     "no model": Case(lambda f: drop(f, "model"), CorruptFileError, "'model' is missing"),
-    "other model": Case(lambda f: text(f, "model", "n"), CorruptFileError, "holds model 'n'"),
+    "other model": Case(lambda f: text(f, "model", "n"), CorruptFileError, "contains model 'n'"),
     "text of any length": Case(
         lambda f: f.attrs.__setitem__("model", "m"), CorruptFileError, "one string of fixed length"
     ),

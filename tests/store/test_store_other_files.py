@@ -36,7 +36,7 @@ FILES = {
     "other model's folder": (
         lambda p: p.parent.rename(p.parent.with_name("x-0123456789abcdef")),
         CorruptFileError,
-        "holds model 'm', whose folder is",
+        "contains model 'm', whose folder is",
     ),
     "symbolic link": (
         lambda p: (shutil.move(p, p.parents[2] / "x"), p.symlink_to(p.parents[2] / "x")),

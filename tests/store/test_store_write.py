@@ -266,15 +266,15 @@ def test_a_store_open_for_reading_cannot_be_written(store: Store, values: np.nda
 def test_create_store_refuses_what_is_there(tmp_path: Path, values: np.ndarray) -> None:
     with create_store(tmp_path / "a" / "b") as store:
         write(store, values)
-    with pytest.raises(StoreError, match="a store is there already; exist_ok=True"):
+    with pytest.raises(StoreError, match="already contains a store; pass exist_ok=True"):
         create_store(store.path)
     assert create_store(store.path, exist_ok=True).keys() == [KEY]
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
-    with pytest.raises(StoreError, match="not a store and not empty"):
+    with pytest.raises(StoreError, match="expected a new or empty folder, or a store"):
         create_store(tmp_path / "full", exist_ok=True)
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         create_store(tmp_path / "file")
     with pytest.raises(StoreError, match="no such store"):
         open_store(tmp_path / "nowhere")

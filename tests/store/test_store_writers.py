@@ -119,7 +119,9 @@ def test_a_name_that_is_taken_at_the_last_moment_is_kept(
         real(*names)
 
     monkeypatch.setattr(os, "link", overtaken)
-    with pytest.raises(KeyExistsError, match="model 'm' at step 0; overwrite=True replaces it"):
+    with pytest.raises(
+        KeyExistsError, match="model 'm' at step 0; pass overwrite=True to replace it"
+    ):
         store.write(model="m", step=0, layers={"a": values + 1})
     np.testing.assert_array_equal(store.read(Key("m", 0, "a")), values)
 

@@ -15,7 +15,7 @@ from fastcka.near_misses import near_misses
 from fastcka.store import Examples, Key, ids_digest, open_store
 from fastcka.store.file.dtypes import float32_of_bfloat16
 from fastcka.store.file.format import MARKER
-from fastcka.store.file.source import layer_source
+from fastcka.store.file.layer_array import as_layer_array
 from fastcka.store.importing import CityTables, checkpoint_folders, layer_of, read_checkpoint
 from fastcka.store.importing.checkpoint import incomplete
 
@@ -164,8 +164,8 @@ class CheckpointTree:
     def read(self, key: Key, *, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Return the values of a checkpoint, (n_examples, n_features), all of them finite."""
         try:
-            source = layer_source(key.layer, self._checkpoint(key).values)
-            values = source.block(0, source.n_examples)
+            source = as_layer_array(key.layer, self._checkpoint(key).values)
+            values = source.rows(0, source.n_examples)
         except InputError as error:
             folder = self._folders[key.step]
             raise ImportRefusedError("not a representation", f"{folder}: {error}") from None

@@ -1,13 +1,13 @@
-"""Which examples take part: terms such as ``region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$``.
+"""Filters of examples, such as ``region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$``.
 
-A filter is one or more terms ``field:pattern`` joined by ``&&``; an example is kept if every term
-matches. ``&&`` always separates terms; white space around terms, fields and patterns is dropped.
+A filter is one or more terms ``field:pattern`` joined by ``&&``. An example is kept if every term
+matches. ``&&`` always separates terms. White space around terms, fields and patterns is dropped.
 
 - A field is a column of the examples, or ``id`` for the example id.
 - A pattern is a regular expression of Python's `re`, matched from the start of the value's text.
   End it with ``$`` to match the whole text.
-- The text of a number is its decimal form: ``17`` for an integer, ``repr`` for a float (``17.0``,
-  ``1e-05``, ``nan``); that of a boolean is ``True`` or ``False``.
+- The text of an integer is its decimal form (``17``). The text of a float is its ``repr``
+  (``17.0``, ``1e-05``, ``nan``). The text of a boolean is ``True`` or ``False``.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from fastcka.store.patterns import Pattern
 
 SECONDS: Final = 1.0
-"""Time for a term on up to 100,000 distinct values, and as much for each further 100,000."""
+"""Time limit of a term for each 100,000 distinct values, and for fewer."""
 
-_VALUES_A_TURN: Final = 100_000
+_VALUES_PER_LIMIT: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +48,19 @@ class FilterTerm:
 
 
 Verdicts = dict[FilterTerm, dict[str, bool]]
-"""For each term, whether it keeps a value with this text."""
+"""Term -> text of a value -> whether the term keeps the value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filtered:
-    """What a filter keeps of some examples.
+    """The examples that a filter keeps.
 
     Attributes
     ----------
     mask
         True for the examples that are kept, (n_examples,).
     dropped
-        For each term, how many examples it drops of those that the terms before it keep.
+        For each term, the number of examples that it drops among those that earlier terms keep.
     """
 
     mask: NDArray[np.bool_]
@@ -79,7 +79,7 @@ class ExampleFilter:
     Attributes
     ----------
     terms
-        Its terms, in the order of the text.
+        The terms in the order of the text.
 
     Examples
     --------
@@ -99,13 +99,13 @@ class ExampleFilter:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the filter that a text stands for.
+        """Parse a filter.
 
         Raises
         ------
         FilterError
-            If a term is not ``field:pattern``, or a pattern is no regular expression, longer than
-            512 characters, or would take too much memory; the message names it.
+            If a term is not ``field:pattern``, or a pattern is not a regular expression, is longer
+            than 512 characters, or would take too much memory. The message names the term.
         """
         terms = []
         for part in text.split("&&"):
@@ -130,10 +130,10 @@ class ExampleFilter:
         Parameters
         ----------
         examples
-            Their ids and columns.
+            The ids and columns of the examples.
         verdicts
-            What the terms said of values before; what they say now is added. With one for all the
-            files of a store, a value that stands in each of them is matched once.
+            Earlier results of the terms; new results are added to it. If all files of a store share
+            one dict, each distinct value is matched once.
 
         Raises
         ------
@@ -171,7 +171,7 @@ def _matched(
 
 def _matches(term: FilterTerm, texts: list[str]) -> Iterable[bool]:
     match = _compiled(term).match
-    limit = SECONDS * max(1.0, len(texts) / _VALUES_A_TURN)
+    limit = SECONDS * max(1.0, len(texts) / _VALUES_PER_LIMIT)
     end = time.perf_counter() + limit
     try:
         for text in texts:
@@ -183,8 +183,8 @@ def _matches(term: FilterTerm, texts: list[str]) -> Iterable[bool]:
         what = "memory" if isinstance(error, MemoryError) else "time"
         raise FilterError(
             f"filter term '{term}': the pattern takes too much {what} (limit {limit:.1f} s for "
-            f"{len(texts)} distinct values); repeats within repeats, as in (a+)+, are the usual "
-            "cause"
+            f"{len(texts)} distinct values); the usual cause is a repeat within a repeat, as in "
+            "(a+)+"
         ) from None
 
 

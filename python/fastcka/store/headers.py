@@ -1,4 +1,4 @@
-"""The headers of a store's files, remembered while the files stay as they are."""
+"""A cache of the headers of a store's files, valid while the files do not change."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fastcka.near_misses import near_misses
 from fastcka.store import index
 from fastcka.store.file.chunks import LayerChunks, reopened
 from fastcka.store.file.format import INDEX, FileHeader, safe_id
-from fastcka.store.file.reader import open_step, remedy
+from fastcka.store.file.opening import open_step, remedy
 from fastcka.store.file.stamp import FileStamp
-from fastcka.store.index import Record
+from fastcka.store.index import IndexEntry
 from fastcka.store.listing import StepFile, relative_name, step_files
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from fastcka.store.file.reader import StepReader
 
 _INDEX_FROM_FILES: Final = 16
-"""Opening fewer files than this (10 ms each, where they hold thousands of ids) is not noticed."""
+"""Smaller stores need no index: opening a file with thousands of ids takes 10 ms."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnreadableFile:
-    """A file of a store that cannot be read, and what is known of it all the same.
+    """A file of a store that cannot be read, and the facts known about it.
 
     Attributes
     ----------
     path, step
-        The file, and the step that its name stands for.
+        The file, and the step that its name encodes.
     model, factors
-        What the file or the model's other files say; None where nothing does.
+        Model and factors according to this file or the model's other files; None if unknown.
     error
-        Why it cannot be read, and the remedy.
+        Why the file cannot be read, and the remedy.
     """
 
     path: Path
@@ -49,21 +49,21 @@ class UnreadableFile:
     error: StoreError
 
     def is_of(self, model: str) -> bool:
-        """Whether it is a file of this model, which its folder tells even if nothing else does."""
+        """Whether it is a file of this model, according to the name of its folder."""
         return self.path.parent.name == safe_id(model)
 
 
 class HeaderCache:
-    """Headers in memory, filled from `index.sqlite` and else from the files themselves."""
+    """Headers in memory, read from `index.sqlite` if it has them, else from the files."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = threading.Lock()
-        self._records: dict[str, Record] | None = None
+        self._entries: dict[str, IndexEntry] | None = None
         self._indexed: set[str] = set()
 
     def scan(self) -> tuple[list[FileHeader], list[UnreadableFile]]:
-        """Return all headers, by model and step, and the other files; updates the index."""
+        """Return all headers, by model and step, and the unreadable files; update the index."""
         files = step_files(self._root)
         headers, errors = self._of_files(files)
         self._save(files)
@@ -74,7 +74,7 @@ class HeaderCache:
         return sorted(headers, key=lambda header: (header.model, header.step)), unreadable
 
     def of_model(self, model: str) -> tuple[list[FileHeader], list[StoreError]]:
-        """Return the headers of a model's files by step, and why the others cannot be read."""
+        """Return the headers of a model's files by step, and the errors of unreadable files."""
         headers, errors = self._of_files(step_files(self._root, model))
         return headers, [error for _, error in errors]
 
@@ -87,15 +87,15 @@ class HeaderCache:
         return self._of_file(StepFile(path, stamp))
 
     def position(self, reader: StepReader, key: Key) -> int:
-        """Return the position of a layer in an open file, looked for first where it stood before.
+        """Return the position of a layer in an open file, trying its cached position first.
 
         Raises
         ------
         UnknownKeyError
             If the file has no such layer.
         """
-        record = self._record(reader.path)
-        names = [known.name for known in record[1].layers] if record is not None else []
+        entry = self._entry(reader.path)
+        names = [known.name for known in entry.header.layers] if entry is not None else []
         hint = names.index(key.layer) if key.layer in names else 0
         position = reader.position(key.layer, hint)
         if position is None:
@@ -104,17 +104,16 @@ class HeaderCache:
 
     @contextmanager
     def opened(self, path: Path, key: Key) -> Iterator[tuple[int, LayerChunks]]:
-        """Open the file of a layer, and tell where its values lie: its descriptor, its chunks.
+        """Open the file of a layer and yield its descriptor and the layer's chunks.
 
-        HDF5 is not asked of a file whose header is known: as long as the file is the same, so is
-        the answer.
+        If the cached header is still valid, HDF5 does not open the file.
         """
-        record = self._record(path)
-        chunks = None if record is None else LayerChunks.of(record[1], key.layer)
-        if record is not None and chunks is not None:
+        entry = self._entry(path)
+        chunks = None if entry is None else LayerChunks.of(entry.header, key.layer)
+        if entry is not None and chunks is not None:
             with (
                 remedy(lambda: f"model {key.model!r}, step {key.step},"),
-                reopened(path, record[0]) as file,
+                reopened(path, entry.stamp) as file,
             ):
                 if file is not None:
                     yield file, chunks
@@ -122,7 +121,7 @@ class HeaderCache:
         with open_step(path) as reader:
             yield reader.file, reader.chunks(self.position(reader, key))
 
-    def _record(self, path: Path) -> Record | None:
+    def _entry(self, path: Path) -> IndexEntry | None:
         with self._lock:
             return self._loaded().get(relative_name(path))
 
@@ -138,37 +137,37 @@ class HeaderCache:
         return headers, errors
 
     def _of_file(self, file: StepFile) -> FileHeader:
-        record = self._record(file.path)
-        if record is None or record[0] != file.stamp:
+        entry = self._entry(file.path)
+        if entry is None or entry.stamp != file.stamp:
             with open_step(file.path) as reader:
-                record = (file.stamp, reader.header())
+                entry = IndexEntry(file.stamp, reader.header())
             with self._lock:
-                self._loaded()[file.relative] = record
+                self._loaded()[file.relative] = entry
                 self._indexed.discard(file.relative)
-        return record[1]
+        return entry.header
 
     def _save(self, files: Sequence[StepFile]) -> None:
         present = {file.relative for file in files}
         with self._lock:
-            records = self._loaded()
-            gone = records.keys() - present
-            fresh = {name: records[name] for name in present - self._indexed if name in records}
+            entries = self._loaded()
+            gone = entries.keys() - present
+            fresh = {name: entries[name] for name in present - self._indexed if name in entries}
             for name in gone:
-                del records[name]
+                del entries[name]
             if len(present) < _INDEX_FROM_FILES or not (fresh or gone):
                 return
             index.save(self._root / INDEX, fresh, gone)
             self._indexed = present
 
-    def _loaded(self) -> dict[str, Record]:
-        if self._records is None:
-            self._records = index.load(self._root / INDEX)
-            self._indexed = set(self._records)
-        return self._records
+    def _loaded(self) -> dict[str, IndexEntry]:
+        if self._entries is None:
+            self._entries = index.load(self._root / INDEX)
+            self._indexed = set(self._entries)
+        return self._entries
 
 
 def _unreadable(file: StepFile, error: StoreError, other: FileHeader | None) -> UnreadableFile:
-    """Return what the file itself, or else another one of its model, says of whose it is."""
+    """Return an unreadable file with the model and factors of ``other``, or else of the file."""
     model, factors = (None, None) if other is None else (other.model, other.factors)
     if other is None:
         try:
@@ -180,7 +179,7 @@ def _unreadable(file: StepFile, error: StoreError, other: FileHeader | None) -> 
 
 
 def unknown_layer(key: Key, names: Sequence[str]) -> UnknownKeyError:
-    """Return the error of a layer that a file does not have, which has layers of these names."""
+    """Return the error for a layer that a file lacks. ``names`` are the file's layers."""
     return UnknownKeyError(
         f"model {key.model!r} at step {key.step} has no layer {key.layer!r}"
         f"{near_misses(key.layer, names, heading='it has')}"

@@ -1,10 +1,10 @@
-"""index.sqlite: a cache of file headers, so that listing 2,000 files opens none of them.
+"""index.sqlite: a cache of file headers, so that a store can be listed without opening its files.
 
-A record is used only while its file has the size, times and inode that it had when the record was
-made (the time of the last change of any kind cannot be set by hand), and the record has the digest
-that it was written with (SQLite's pages have no checksums). The index can be deleted at any time;
-a damaged one is deleted and begun anew, and where it cannot be written, files are opened instead.
-Values that are read from where it says that they lie are held against their checksums.
+An entry is used only while its file has the size, times and inode that it had when the entry was
+made; the time of the last status change (ctime) cannot be set by hand. The entry must also match
+its digest, because SQLite's pages have no checksums. The index can be deleted at any time. A
+damaged index is replaced. If the index cannot be written, the files are opened instead. Values that
+are read from the positions in an entry are compared with their checksums.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fastcka.digests import text_digest
 from fastcka.store.file.format import FileHeader, LayerHeader
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-_LAYOUT: Final = 5  # raise with every change of the table or of what a header holds
+_LAYOUT: Final = 5  # increase with every change of the table or of `FileHeader`
 _WAIT_SECONDS: Final = 2.0
 _NOT_WRITABLE: Final = {
     sqlite3.SQLITE_BUSY,
@@ -43,13 +43,17 @@ CREATE TABLE IF NOT EXISTS headers (
 """
 
 
-Record = tuple[FileStamp, FileHeader]
+class IndexEntry(NamedTuple):
+    """The header of a file, and the file's stamp when the header was read."""
+
+    stamp: FileStamp
+    header: FileHeader
 
 
-def load(path: Path) -> dict[str, Record]:
-    """Return what an index holds: relative path -> stamp and header.
+def load(path: Path) -> dict[str, IndexEntry]:
+    """Return the entries of an index: relative path -> stamp and header.
 
-    Empty if there is none, or if it is damaged or busy: then the files are opened.
+    If the index is missing, damaged or busy, there are no entries and the files are opened.
     """
     if not path.is_file() or path.is_symlink():
         return {}
@@ -59,7 +63,7 @@ def load(path: Path) -> dict[str, Record]:
                 return {}
             rows = connection.execute("SELECT * FROM headers").fetchall()
             return {
-                relative: (FileStamp(*stamp), _header(text))
+                relative: IndexEntry(FileStamp(*stamp), _header(text))
                 for relative, *stamp, text, digest in rows
                 if digest == text_digest(repr((relative, *stamp, text)))
             }
@@ -67,11 +71,11 @@ def load(path: Path) -> dict[str, Record]:
         return {}
 
 
-def save(path: Path, fresh: Mapping[str, Record], gone: Iterable[str]) -> None:
-    """Add records to an index and drop those of files that are gone.
+def save(path: Path, fresh: Mapping[str, IndexEntry], gone: Iterable[str]) -> None:
+    """Add entries to an index and delete those of files that are gone.
 
-    An index that cannot be updated because it is damaged is replaced; one that cannot be written
-    at all (a read-only folder) is left: it saves time, and no answer depends on it.
+    A damaged index is replaced. An index that cannot be written (a read-only folder) is left
+    unchanged: it only saves time, and no result depends on it.
     """
     if path.is_symlink():
         return
@@ -86,7 +90,7 @@ def save(path: Path, fresh: Mapping[str, Record], gone: Iterable[str]) -> None:
                 )
                 connection.executemany(
                     "INSERT OR REPLACE INTO headers VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [_row(relative, *record) for relative, record in fresh.items()],
+                    [_row(relative, *entry) for relative, entry in fresh.items()],
                 )
             return
         except (sqlite3.Error, UnicodeError) as error:

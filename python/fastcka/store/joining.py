@@ -1,4 +1,4 @@
-"""Whether rows of two representations can be matched at all: positions name nothing."""
+"""Whether the rows of two representations can be matched: positions are not ids."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ GIVE_IDS: Final = (
 
 
 class NamedRows(NamedTuple):
-    """What the rows of a representation are named by.
+    """How the rows of a representation are named.
 
     Parameters
     ----------
     name
-        What the representation is called in errors.
+        Name of the representation in error messages.
     n_examples
         Number of rows.
     positional_ids
-        Whether the ids only name positions.
+        Whether the ids are only row positions.
     """
 
     name: str
@@ -35,8 +35,8 @@ class NamedRows(NamedTuple):
 def join_refusal(sides: Sequence[NamedRows]) -> str | None:
     """Return why rows of representations cannot be matched, and the remedy; None if they can.
 
-    Positional ids match only positional ids of the same number of rows: which row is missing in a
-    shorter representation, or which id belongs to which position, is not known.
+    Positional ids match only positional ids of the same number of rows. Otherwise it is unknown
+    which row a shorter representation lacks, or which id belongs to which position.
     """
     one = next((side for side in sides if side.positional_ids), None)
     if one is None:

@@ -1,4 +1,4 @@
-"""What lies under a store's folder, seen without opening a file."""
+"""The files in a store's folder, listed without opening them."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _AT_THE_ROOT: Final = {MARKER, INDEX, f"{INDEX}-journal", MODELS}
 
 @dataclass(frozen=True, slots=True)
 class StepFile:
-    """A file whose name is that of a model's step."""
+    """A file that is named like a model's step."""
 
     path: Path
     stamp: FileStamp
 
     @property
     def step(self) -> int:
-        """The step that its name stands for."""
+        """The step that the file name encodes."""
         return int(self.path.stem)
 
     @property
     def relative(self) -> str:
-        """Path below the store's folder, for the index."""
+        """Path relative to the store's folder, for the index."""
         return relative_name(self.path)
 
 
 def relative_name(path: Path) -> str:
-    """Return the path of a step's file below the store's folder."""
+    """Return the path of a step's file relative to the store's folder."""
     return f"{MODELS}/{path.parent.name}/{path.name}"
 
 
 def step_files(root: Path, model: str | None = None) -> list[StepFile]:
-    """Return the files of all models, or of one, in the order of folders and steps.
+    """Return the files of all models, or of one model, by folder and step.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def step_files(root: Path, model: str | None = None) -> list[StepFile]:
 
 
 def model_folders(root: Path) -> list[Path]:
-    """Return the folders of all models by name, links to folders among them."""
+    """Return the folders of all models by name, including links to folders."""
     return [Path(entry.path) for entry in _entries(root / MODELS, root) if entry.is_dir()]
 
 
 def strangers(root: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield what no reader looks at: its path, and whether it is an unfinished write."""
+    """Yield each path that readers ignore, and whether it is an unfinished write."""
     folders = model_folders(root)
     known = {root: _AT_THE_ROOT, root / MODELS: {folder.name for folder in folders}}
     for folder in (root, root / MODELS, *folders):
@@ -86,9 +86,9 @@ def files_in(folder: Path, root: Path) -> list[StepFile]:
 
 
 def _entries(folder: Path, root: Path) -> list[os.DirEntry[str]]:
-    """Return a folder's entries by name; none if the folder is not there (nothing written yet)."""
+    """Return a folder's entries by name; none if the folder is missing (nothing written yet)."""
     if folder != root and folder.is_symlink():
-        raise UnsafeFileError(f"{folder}: a symbolic link; a store holds folders and plain files")
+        raise UnsafeFileError(f"{folder}: expected a folder, got a symbolic link")
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)

@@ -1,4 +1,4 @@
-"""Regular expressions that users write: they cannot stall the process or fill its memory."""
+"""Compiling regular expressions of users so that none can stall the process or fill its memory."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from fastcka.errors import InputError
 Pattern = regex.Pattern[str]
 
 MAX_PATTERN: Final = 512
-"""Characters of a pattern."""
+"""Longest pattern, in characters."""
 
 MAX_ELEMENTS: Final = 20_000
-"""Elements of a pattern once its repeats are written out, each of 1 to 2 kB of memory."""
+"""Largest pattern, in elements once its repeats are expanded; each takes 1 to 2 kB of memory."""
 
 _TOKENS: Final = re.compile(r"(?P<repeat>(\+|\{(?P<least>\d+)(,\d*)?\})[+?]?)|.", re.DOTALL)
-# `regex` gives these a meaning that `re` does not: {e<=1} matches approximately, and white space
-# within {} would hide a count from `_TOKENS`.
+# `regex` reads these in another way than `re`: {e<=1} matches approximately, and with the x flag
+# white space within {} would hide a count from `_TOKENS`.
 _FUZZY: Final = re.compile(r"\{[^{}]*[a-zA-Z][^{}]*\}")
 _VERBOSE: Final = re.compile(r"\(\?[a-zA-Z]*x")
 
 
 def compiled(where: str, pattern: str, *, error: type[InputError] = InputError) -> Pattern:
-    """Compile a pattern that `re` accepts by `regex`, whose searches take a ``timeout``.
+    """Compile a pattern of `re` with `regex`, whose searches accept a ``timeout``.
 
     Parameters
     ----------
@@ -35,32 +35,30 @@ def compiled(where: str, pattern: str, *, error: type[InputError] = InputError) 
     pattern
         A regular expression of Python's `re`.
     error
-        What is raised.
+        The class of the error.
 
     Raises
     ------
     InputError
-        If the pattern is no regular expression, too long, or would take too much memory.
+        If the pattern is not a regular expression, is too long, or would take too much memory.
     """
     if len(pattern) > MAX_PATTERN:
         raise error(
-            f"{where}: a pattern of {len(pattern)} characters; at most {MAX_PATTERN}: "
+            f"{where}: expected a pattern of at most {MAX_PATTERN} characters, got {len(pattern)}: "
             f"{pattern[:60]}..."
         )
     plain = re.sub(r"\\.", "e", pattern, flags=re.DOTALL)  # without escapes
     if _FUZZY.search(plain) or _VERBOSE.search(plain):
-        raise error(
-            f"{where}: a '{{' that is no repeat is written \\{{, and the x flag is not allowed"
-        )
+        raise error(f"{where}: write a literal '{{' as \\{{; the x flag is not allowed")
     elements = _written_out(plain)
     if elements > MAX_ELEMENTS:
         raise error(
-            f"{where}: its repeats within repeats come to {elements:,} elements; at most "
-            f"{MAX_ELEMENTS:,}"
+            f"{where}: expected a pattern of at most {MAX_ELEMENTS:,} elements, got {elements:,} "
+            "once its repeats are expanded"
         )
     try:
         with warnings.catch_warnings():
-            # [[ and its like, which `re` and `regex` may come to read in two ways
+            # FutureWarning: [[ and similar sets, whose meaning in `re` may change
             warnings.simplefilter("error", FutureWarning)
             re.compile(pattern)
             return regex.compile(pattern, regex.VERSION0, cache_pattern=False)
@@ -71,12 +69,12 @@ def compiled(where: str, pattern: str, *, error: type[InputError] = InputError) 
 
 
 def _written_out(plain: str) -> int:
-    """Return how many elements a pattern without escapes has once its repeats are written out.
+    """Return the number of elements of a pattern without escapes once its repeats are expanded.
 
-    `regex` compiles x{m,n} as m times x and a loop, so that ((a+)+)+ doubles with each level and
-    (?:a{1000}){1000} takes a gigabyte before anything is matched.
+    `regex` compiles x{m,n} as m copies of x and a loop. ((a+)+)+ therefore doubles with each level,
+    and (?:a{1000}){1000} takes a gigabyte before anything is matched.
     """
-    sizes, last = [0], 0  # of the open groups, the innermost last; and of the last element
+    sizes, last = [0], 0  # sizes of the open groups, innermost last; size of the last element
     for token in _TOKENS.finditer(re.sub(r"\[\^?\]?[^\]]*\]", "c", plain)):
         if token["repeat"]:
             least = int(token["least"] or 1)

@@ -1,4 +1,4 @@
-"""Loading ahead in a thread while the caller computes."""
+"""Loading items in a background thread while the caller computes."""
 
 from __future__ import annotations
 
@@ -20,31 +20,35 @@ Loaded = TypeVar("Loaded")
 def prefetch(
     items: Iterable[Item], load: Callable[[Item], Loaded], *, ahead: int = 1
 ) -> Generator[tuple[Item, Loaded]]:
-    """Yield ``(item, load(item))`` for each item, loading the next ones meanwhile.
+    """Yield ``(item, load(item))`` for each item while a thread loads the next items.
 
-    `items` and `load` run in one background thread, started by the first `next`. No result is
-    referred to here once it has been yielded, so at most ``ahead + 1`` are alive if the caller
-    drops each before asking for the next.
+    The first `next` starts one background thread, which runs `items` and `load`. The generator
+    keeps no reference to a result that it has yielded. At most ``ahead + 1`` results are therefore
+    alive if the caller drops each result before asking for the next. Closing the generator waits
+    for the load in progress and starts no other.
 
     Parameters
     ----------
     items
-        What to load, in order.
+        The items to load, in order.
     load
-        Called once for each item; releases the GIL or there is nothing gained.
+        Called once for each item. Loading overlaps with the caller only while it releases the GIL.
     ahead
-        How many results may wait or be under way while the caller holds one; at least 1.
+        Largest number of results, at least 1, that wait or are being loaded while the caller holds
+        one.
 
     Yields
     ------
     tuple
-        The item and what `load` returned for it.
+        The item and the result of `load` for it.
 
     Raises
     ------
+    InputError
+        If `ahead` is not an integer of at least 1.
     Exception
-        What `load` raised for an item, in that item's place; nothing is loaded after it. Closing
-        the generator waits for the load under way and loads nothing more.
+        If `load` raises an error for an item, the generator raises it when it reaches that item,
+        and loads no further items.
     """
     if isinstance(ahead, bool) or not isinstance(ahead, int) or ahead < 1:
         raise InputError(f"ahead: expected an integer of at least 1, got {ahead!r}")
@@ -54,7 +58,7 @@ def prefetch(
 def _prefetch(
     items: Iterable[Item], load: Callable[[Item], Loaded], ahead: int
 ) -> Generator[tuple[Item, Loaded]]:
-    # Each message is a list, emptied as it is yielded: neither frame then refers to a result.
+    # Each message is a list that is emptied when it is yielded, so no frame refers to a result.
     ready: SimpleQueue[list[tuple[Item, Loaded]] | BaseException | None] = SimpleQueue()
     free = threading.Semaphore(ahead)
     stopping = threading.Event()

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyError
+from fastcka.errors import InputError, KeyExistsError, StoreError
 from fastcka.files import is_temporary, make_folder
-from fastcka.near_misses import near_misses
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.file.contents import checked_content
-from fastcka.store.file.format import MARKER, FileHeader, step_path
+from fastcka.store.file.format import MARKER, step_path
 from fastcka.store.file.jsontext import factor_difference
-from fastcka.store.file.key import Examples, Key, LayerInfo
+from fastcka.store.file.key import Examples, Key
 from fastcka.store.file.marker import check_marker, write_marker
-from fastcka.store.file.reader import open_step
-from fastcka.store.file.target import check_rows, checked_target
+from fastcka.store.file.opening import open_step
+from fastcka.store.file.output import check_positions, checked_output
 from fastcka.store.file.writer import write_file
-from fastcka.store.headers import HeaderCache, UnreadableFile, unknown_layer
-from fastcka.store.listing import step_files
+from fastcka.store.headers import HeaderCache
+from fastcka.store.inventory import Inventory
 from fastcka.store.verify import Finding, Verification
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Store:
+class Store(Inventory):
     """Representations on disk; made by `create_store` and `open_store`.
 
     Reading methods may be called from several threads at once.
@@ -45,9 +43,8 @@ class Store:
     """
 
     def __init__(self, path: Path, *, writable: bool) -> None:
-        self.path = path
+        super().__init__(path)
         self.writable = writable
-        self._headers = HeaderCache(path)
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +61,7 @@ class Store:
         return f"Store({str(self.path)!r}, writable={self.writable})"
 
     def close(self) -> None:
-        """Forget what was read; no file is held open between calls."""
+        """Clear the cached headers. The store holds no file open between calls."""
         self._headers = HeaderCache(self.path)
 
     @named_shortage("writing a representation")
@@ -81,51 +78,53 @@ class Store:
         layer_attributes: Mapping[str, Mapping[str, str]] | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Write all layers of one model at one step, as one file.
+        """Write all layers of one model at one step as one file.
 
-        The file appears whole or not at all, and is on the disk when the call returns.
+        The file appears complete or not at all. It is on the disk when the call returns.
 
         Parameters
         ----------
         model, step
             Name of the training run and its training step (0 or more).
         layers
-            Layer name -> (n_examples, n_features) array, in the order of the network; further
-            axes are flattened after the first. NumPy arrays, torch CPU tensors, anything with
-            DLPack. float16, bfloat16, float32 and float64 are stored as they are; booleans and
-            integers of up to 16 bits as float32. Rows of pandas tables and xarray arrays are
-            brought to the order of `example_ids` by their labels.
+            Layer name -> (n_examples, n_features) array, in the order of the network. Axes after
+            the first are flattened. An array is a NumPy array, a torch CPU tensor, a table, or any
+            object that supports DLPack. float16, bfloat16, float32 and float64 keep their dtype;
+            booleans and integers of at most 16 bits become float32. Labelled rows (pandas,
+            xarray) are reordered to match `example_ids`.
         example_ids
-            One unique id for each row: text, bytes in UTF-8, or integers, which are stored as
-            their decimal text; floats, booleans and ids of mixed kinds are refused. By default the
-            labels of the layers. Without labels the rows are named by their positions, "0" to
-            "n-1", and marked so in the file: they are compared only with rows of as many examples
-            that are named in the same way.
+            One unique id per row: text, bytes in UTF-8, or integers, which become their decimal
+            text. Floats, booleans and ids of mixed kinds are refused. Default: the row labels of
+            the layers. Without labels, the ids are the row positions, "0" to "n-1", and the file
+            records that. Such rows match only rows of another model with the same number of
+            examples that are also named by position.
         example_columns
             Further columns for filters: name -> n strings, booleans, integers or floats.
         factors
-            What tells this model from others (family, variant, seed, tasks ...): scalars or
-            lists of scalars, the same at every step of the model. A part of the key (model, step,
-            layer) and a column of every table of results (group, estimator ...) name no factor.
+            The properties that distinguish this model from others (family, variant, seed,
+            tasks ...). Each is a scalar or a list of scalars, and is the same at every step of the
+            model. A factor must not have the name of a part of the key (model, step, layer) or of
+            a standard column of results.csv (group, estimator ...).
         provenance
-            Where the representations come from; anything that JSON holds.
+            The origin of the representations: any values that JSON can represent.
         layer_attributes
-            Layer name -> {"pooling": ..., "io": ...}, either or both.
+            Layer name -> {"pooling": ..., "io": ...}. Either entry may be omitted.
         overwrite
-            Replace this model's step if the store holds it.
+            Replace this model's step if the store already contains it.
 
         Raises
         ------
         InputError
-            If an argument is not as above, or a layer holds NaN or infinities.
+            If an argument is not as described above, or a layer contains NaN or infinities.
         KeyExistsError
-            If the store holds this model's step and `overwrite` is false.
+            If the store already contains this model's step and `overwrite` is false.
         StoreError
             If the store is open for reading only, or the file cannot be written.
         """
         if not self.writable:
             raise StoreError(
-                f"{self.path}: open for reading only; create_store(path, exist_ok=True) writes"
+                f"{self.path}: the store is open for reading only; open it for writing with "
+                "create_store(path, exist_ok=True)"
             )
         content = checked_content(
             model=model,
@@ -140,7 +139,7 @@ class Store:
         path = step_path(self.path, content.model, content.step)
 
         name = f"model {model!r} at step {step}"
-        taken = f"{self.path} holds {name}; overwrite=True replaces it"
+        taken = f"{self.path} already contains {name}; pass overwrite=True to replace it"
         if not overwrite and os.path.lexists(path):
             raise KeyExistsError(taken)
         self._check_factors(content.model, content.step, content.factors)
@@ -148,97 +147,18 @@ class Store:
             make_folder(path.parent.parent)
             make_folder(path.parent)
         except OSError as error:
-            raise StoreError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
+            raise StoreError(
+                f"{path.parent}: cannot be created: {error.strerror or error}"
+            ) from error
         try:
             write_file(path, content, overwrite=overwrite)
         except FileExistsError as error:
             if os.path.lexists(path) or not os.path.lexists(error.filename):
                 raise KeyExistsError(taken) from None
             raise KeyExistsError(
-                f"{self.path}: another writer has begun {name}; if none is at work, delete "
-                f"{error.filename}, which it left"
+                f"{self.path}: another process has started to write {name}; if none is running, "
+                f"delete the file that it left, {error.filename}"
             ) from None
-
-    def keys(self) -> list[Key]:
-        """Return the keys of all representations, by model, step and position of the layer.
-
-        Raises
-        ------
-        StoreError
-            If a file is damaged; `verify` lists all that are, `inventory` goes on without them.
-        """
-        keys, unreadable = self.inventory()
-        if unreadable:
-            raise unreadable[0].error
-        return keys
-
-    @named_shortage("reading the headers of a store")
-    def inventory(self) -> tuple[list[Key], list[UnreadableFile]]:
-        """Return the keys of all representations in readable files, and the unreadable files."""
-        headers, unreadable = self._headers.scan()
-        return [Key(own.model, own.step, layer.name) for own in headers for layer in own.layers], (
-            unreadable
-        )
-
-    def models(self) -> list[str]:
-        """Return the names of all models, sorted."""
-        return list(dict.fromkeys(key.model for key in self.keys()))
-
-    def steps(self, model: str) -> list[int]:
-        """Return the steps of a model, in increasing order."""
-        headers, errors = self._of_model(model)
-        if errors:
-            raise errors[0]
-        return [header.step for header in headers]
-
-    def factors(self, model: str) -> dict[str, Any]:
-        """Return the factors of a model: name -> scalar or list of scalars.
-
-        They are the same at all its steps, so that one readable file is enough.
-
-        Raises
-        ------
-        StoreError
-            If the files of the model do not agree on them, or none can be read.
-        """
-        headers, errors = self._of_model(model)
-        if not headers:
-            raise errors[0]
-        first, *others = headers
-        for header in others:
-            difference = factor_difference(first.factors, header.factors)
-            if difference is not None:
-                name, one, other = difference
-                raise StoreError(
-                    f"{self.path}: model {model!r}: factor {name!r} is {one} at step "
-                    f"{first.step} and {other} at step {header.step}"
-                )
-        return copy.deepcopy(first.factors)
-
-    def provenance(self, model: str, step: int) -> dict[str, Any]:
-        """Return what was written as the provenance of a model's step."""
-        return copy.deepcopy(self._headers.of_file(self._existing(model, step)).provenance)
-
-    @named_shortage("reading the headers of a store")
-    def info(self, key: Key) -> LayerInfo:
-        """Return shape, format, digest and file of a representation, without reading its values."""
-        path = self._existing(key.model, key.step)
-        header = self._headers.of_file(path)
-        for layer in header.layers:
-            if layer.name == key.layer:
-                return LayerInfo(
-                    Key(*key),
-                    header.n_examples,
-                    header.examples_digest,
-                    layer.n_features,
-                    layer.dtype,
-                    layer.digest,
-                    path,
-                    header.positional_ids,
-                    layer.pooling,
-                    layer.io,
-                )
-        raise unknown_layer(key, [layer.name for layer in header.layers])
 
     @named_shortage("reading a representation", "read fewer rows at once, or raise the limit")
     def read(
@@ -253,37 +173,37 @@ class Store:
         Parameters
         ----------
         key
-            Its name.
+            The key of the representation.
         out
-            A writable float32 or float64 array of shape (n_examples, n_features), any strides, to
-            fill instead of making a new one. Values are converted to its format.
+            A writable float32 or float64 array of shape (n_examples, n_features) with any strides.
+            It receives the values, converted to its dtype. Default: a new array.
         rows
-            Positions of the examples to read, (n_rows,), in the order wanted; all as stored by
-            default. `out` then has n_rows rows.
+            Integer positions of the examples to read, (n_rows,), in the order wanted. `out` then
+            has n_rows rows. Default: all examples in stored order.
 
         Returns
         -------
         ndarray
-            `out` if given, else a new array of this shape: float32 for bfloat16, which is exact,
-            and else of the stored format.
+            `out` if given, else a new array. It has the stored dtype, except that bfloat16 becomes
+            float32, which is exact.
 
         Raises
         ------
         InputError
-            If `out` or `rows` does not fit, or a float64 value overflows its float32.
+            If `out` or `rows` does not fit, or a float64 value is too large for a float32 `out`.
         UnknownKeyError
-            If the store holds no such representation.
+            If the store contains no such representation.
         CorruptFileError, UnsafeFileError, FormatVersionError
-            If its file is not what the format says. The values passed their checksums if there
-            is no error; after one, what `out` holds means nothing.
+            If the file does not follow the format. Values that are returned have passed their
+            checksums. After an error, the contents of `out` are undefined.
         """
         key = Key.of(key)
         path = self._existing(key.model, key.step)
         with self._headers.opened(path, key) as (file, chunks):
             if rows is not None:
-                check_rows(rows, chunks.n_examples, key)
+                check_positions(rows, chunks.n_examples, key)
             n_rows = chunks.n_examples if rows is None else len(rows)
-            out = checked_target(out, (n_rows, chunks.n_features), chunks.dtype, key)
+            out = checked_output(out, (n_rows, chunks.n_features), chunks.dtype, key)
             chunks.read(path, file, out, rows)
         return out
 
@@ -295,95 +215,59 @@ class Store:
             self._headers.position(reader, key)
             return reader.examples.examples()
 
-    def examples_fingerprint(self, key: Key, columns: Sequence[str]) -> str:
-        """Return a digest of the examples' ids and of some columns, without decoding them.
-
-        Equal only for the same ids in the same order with the same values in ``columns``, of which
-        a column that is not there is one value.
-        """
-        path = self._existing(key.model, key.step)
-        ids = self._headers.of_file(path).examples_digest
-        if not columns:
-            return ids
-        with open_step(path) as reader:
-            return f"{ids}-{reader.examples.columns_digest(columns)}"
-
     def verify(self) -> list[Finding]:
-        """Read every file in full and return what was found: one finding a file, at least."""
+        """Read every file in full and return the findings: at least one for each file."""
         return list(self.iter_verify())
 
     def iter_verify(self) -> Verification:
-        """Return the checks of `verify` as an iterable with a length, for a progress bar."""
+        """Return the findings of `verify` as an iterable with a length, for a progress bar."""
         return Verification(self.path)
 
-    def _of_model(self, model: str) -> tuple[list[FileHeader], list[StoreError]]:
-        headers, errors = self._headers.of_model(model)
-        if not headers and not errors:
-            raise self._unknown_model(model)
-        return headers, errors
-
-    def _existing(self, model: str, step: int) -> Path:
-        path = step_path(self.path, model, step)
-        if os.path.lexists(path):
-            return path
-        steps = [file.step for file in step_files(self.path, model)]
-        if not steps:
-            raise self._unknown_model(model)
-        nearest = sorted(sorted(steps, key=lambda other: abs(other - step))[:8])
-        raise UnknownKeyError(
-            f"{self.path}: model {model!r} has no step {step}; of its {len(steps)} steps the "
-            f"nearest are {nearest}"
-        )
-
-    def _unknown_model(self, model: str) -> UnknownKeyError:
-        models = list(dict.fromkeys(key.model for key in self.inventory()[0]))
-        return UnknownKeyError(
-            f"{self.path}: no model {model!r}{near_misses(model, models, heading='it has')}"
-        )
-
     def _check_factors(self, model: str, step: int, factors: Mapping[str, Any]) -> None:
-        """Refuse factors that differ from those at the model's other steps."""
+        """Raise `InputError` if the factors differ from those at the model's other steps."""
         for header in self._headers.of_model(model)[0]:
             difference = factor_difference(factors, header.factors)
             if header.step != step and difference is not None:
                 name, new, old = difference
                 raise InputError(
-                    f"factors[{name!r}]: got {new}, but model {model!r} has {old} at step "
-                    f"{header.step}; a model's factors are the same at all its steps"
+                    f"factors[{name!r}]: expected {old}, as at step {header.step} of model "
+                    f"{model!r}, got {new}; a model's factors must be the same at all its steps"
                 )
 
 
 def create_store(path: str | os.PathLike[str], *, exist_ok: bool = False) -> Store:
-    """Make a store, open for writing and reading.
+    """Create a store and open it for reading and writing.
 
     Parameters
     ----------
     path
-        Its folder: new, or empty. Parent folders are made.
+        Folder of the store: new, or empty. Missing parent folders are created.
     exist_ok
-        Open the store for writing if it is there already.
+        If the folder already contains a store, open that store for writing.
 
     Raises
     ------
     StoreError
-        If there is a store already and `exist_ok` is false, or the folder holds something else.
+        If the folder already contains a store and `exist_ok` is false, or contains other files.
     """
     root = Path(path)
     try:
         root.mkdir(parents=True, exist_ok=True)
         names = os.listdir(root)
     except OSError as error:
-        raise StoreError(f"{root}: cannot be made: {error.strerror or error}") from error
+        raise StoreError(f"{root}: cannot be created: {error.strerror or error}") from error
     if MARKER in names:
         if not exist_ok:
             raise StoreError(
-                f"{root}: a store is there already; exist_ok=True opens it for writing"
+                f"{root}: already contains a store; pass exist_ok=True to open it for writing"
             )
         check_marker(root)
     elif all(is_temporary(name) for name in names):
         write_marker(root)
     else:
-        raise StoreError(f"{root}: not a store and not empty; expected a new or empty folder")
+        raise StoreError(
+            f"{root}: expected a new or empty folder, or a store; got a folder with other files"
+        )
     return Store(root, writable=True)
 
 
@@ -393,7 +277,7 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     Raises
     ------
     StoreError
-        If there is none at this path, or it is of a version that this fastcka cannot read.
+        If the path contains no store, or a store of a version that this fastcka cannot read.
     """
     root = Path(path)
     check_marker(root)

@@ -1,4 +1,4 @@
-"""Which models, or steps of a model, have the same values under several names."""
+"""Finding models, and steps of a model, whose stored values are identical."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Name = TypeVar("Name")
 
 
 class TwinSteps(NamedTuple):
-    """Steps of a model whose values are the same in all of their layers."""
+    """Steps of a model that have identical values in all of their layers."""
 
     model: str
     steps: list[int]
@@ -25,7 +25,7 @@ class TwinSteps(NamedTuple):
 
 
 def equal_names(values: Mapping[Name, Hashable]) -> list[list[Name]]:
-    """Return the groups of two or more names that have the same value, in their order."""
+    """Return the groups of two or more names with the same value, in order of first occurrence."""
     same: dict[Hashable, list[Name]] = {}
     for name, value in values.items():
         same.setdefault(value, []).append(name)
@@ -33,7 +33,7 @@ def equal_names(values: Mapping[Name, Hashable]) -> list[list[Name]]:
 
 
 class TwinModels(NamedTuple):
-    """Models whose values are the same in all of their representations."""
+    """Models that have identical values in all of their representations."""
 
     models: list[str]
     n_representations: int
@@ -45,24 +45,24 @@ class TwinModels(NamedTuple):
 
 
 def twin_models(store: Store, models: Collection[str]) -> list[TwinModels]:
-    """Return the models, of those given, that are equal in all stored representations.
+    """Return those of the given models that are identical in all stored representations.
 
-    One checkpoint that was given for two seeds, for example. Models that share their first step
-    alone are no twins.
+    One checkpoint under the names of two seeds is an example. Models that share only some of their
+    steps are not twins.
     """
     values: dict[str, list[tuple[int, str, str]]] = {}
     for key in store.inventory()[0]:
         if key.model in models:
             values.setdefault(key.model, []).append((key.step, key.layer, store.info(key).digest))
-    whole = {model: tuple(sorted(own)) for model, own in values.items()}
+    whole = {model: tuple(sorted(digests)) for model, digests in values.items()}
     return [TwinModels(names, len(values[names[0]])) for names in equal_names(whole)]
 
 
 def twin_steps(store: Store, steps: Iterable[tuple[str, int]]) -> list[TwinSteps]:
-    """Return the steps of one model, of those given, that are equal in all stored layers.
+    """Return those of the given steps that are identical to another step of the same model.
 
-    A layer that did not change, as a frozen one, is no twin while others did. No values are read:
-    the digests of the store are compared.
+    Twin steps are identical in all stored layers, so an unchanged (frozen) layer makes no twins
+    while other layers change. The function compares digests and reads no values.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ def twin_steps(store: Store, steps: Iterable[tuple[str, int]]) -> list[TwinSteps
     layers: dict[str, dict[int, list[tuple[str, str]]]] = {}
     for key in store.inventory()[0]:
         if (key.model, key.step) in wanted:
-            of_step = layers.setdefault(key.model, {}).setdefault(key.step, [])
-            of_step.append((key.layer, store.info(key).digest))
+            digests = layers.setdefault(key.model, {}).setdefault(key.step, [])
+            digests.append((key.layer, store.info(key).digest))
     return [
-        TwinSteps(model, sorted(same), len(of_model[same[0]]))
-        for model, of_model in layers.items()
-        for same in equal_names({step: tuple(sorted(own)) for step, own in of_model.items()})
+        TwinSteps(model, sorted(same), len(by_step[same[0]]))
+        for model, by_step in layers.items()
+        for same in equal_names({step: tuple(sorted(digests)) for step, digests in by_step.items()})
     ]
 
 

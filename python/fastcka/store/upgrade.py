@@ -1,4 +1,4 @@
-"""Rewriting the files of an older format version, so that their chunks have checksums."""
+"""Adding checksums to the files of an older format version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from fastcka.files import replaced_file
 from fastcka.store.file.checksums import FIRST, TableBuilder, chunk_checksums
 from fastcka.store.file.format import FORMAT_VERSION
 from fastcka.store.file.marker import check_marker, write_marker
-from fastcka.store.file.reader import SEALED_SINCE, open_step
+from fastcka.store.file.opening import open_step
+from fastcka.store.file.reader import SEALED_SINCE
 from fastcka.store.file.stamp import FileStamp
 from fastcka.store.file.writer import driver_of, put_attributes, put_table
 from fastcka.store.hdf5.safety import named_errors
@@ -30,16 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """What became of one file.
+    """The result of upgrading one file.
 
     Attributes
     ----------
     path
         The file.
     kind
-        "upgraded"; "current": it has checksums already; "error": it is as it was.
+        "upgraded"; "current": the file already has checksums; "error": the file is unchanged.
     message
-        Why it could not be upgraded and the remedy; empty without an error.
+        For "error", why the file could not be upgraded, and the remedy; else empty.
     """
 
     path: Path
@@ -48,10 +49,10 @@ class Upgraded:
 
 
 class Upgrade:
-    """The upgrade of a store, done one file at a time as it is iterated over.
+    """An iterable that upgrades one file of a store per iteration.
 
     Each file is replaced as a whole or not at all. A second iteration, or another `Upgrade` after a
-    crash, goes on where the first one stopped. `len` is the number of files.
+    crash, continues where the first one stopped. `len` is the number of files.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ class Upgrade:
     Raises
     ------
     StoreError
-        If it is no store, or a folder cannot be read.
+        If the folder is not a store, or a folder in it cannot be read.
     """
 
     def __init__(self, root: Path) -> None:
@@ -87,7 +88,7 @@ class Upgrade:
 
 
 def _upgrade(file: StepFile) -> bool:
-    """Replace a file by one with checksums, once all its values are those of its digests."""
+    """Replace a file by one with checksums, after comparing its values with their digests."""
     path = file.path
     with open_step(path) as reader:
         if reader.version >= SEALED_SINCE:
@@ -101,11 +102,11 @@ def _upgrade(file: StepFile) -> bool:
             values = reader.datasets.values(data, described)
             chunks = chunk_checksums(described.path, values, described.chunk_rows)
             first[described.path] = checksums.add(described, chunks.tolist())
-        for position, layer in enumerate(header.layers):
-            where = reader.chunks(position)
-            shape = (where.n_examples, where.n_features)
-            described = reader.described(position, where.dtype, shape, where.rows)
-            first[described.path] = checksums.add(described, reader.check_values(position, layer))
+        for number, layer in enumerate(header.layers):
+            stored = reader.chunks(number)
+            shape = (stored.n_examples, stored.n_features)
+            described = reader.described(number, stored.dtype, shape, stored.rows)
+            first[described.path] = checksums.add(described, reader.check_values(number, layer))
         root = {**reader.root_attributes(), "format_version": FORMAT_VERSION}
 
     def add_checksums(sink: Sink) -> None:
@@ -113,35 +114,38 @@ def _upgrade(file: StepFile) -> bool:
             named_errors(path),
             h5py.File(h5f.open(b"sink", h5f.ACC_RDWR, fapl=driver_of(sink))) as copy,
         ):
-            for name, at in first.items():
-                put_attributes(copy[name], {FIRST: at})
+            for name, position in first.items():
+                put_attributes(copy[name], {FIRST: position})
             put_attributes(copy, {"format_version": FORMAT_VERSION})
             put_table(copy, root, header.columns, len(header.layers), checksums)
 
     try:
-        with replaced_file(path) as beside:
-            with Sink(beside) as sink, path.open("rb") as old:
+        with replaced_file(path) as temporary:
+            with Sink(temporary) as sink, path.open("rb") as old:
                 shutil.copyfileobj(old, sink)
                 os.fchmod(sink.fileno(), stat.S_IMODE(os.fstat(old.fileno()).st_mode))
                 sink.check()
                 sink.fill(lambda: add_checksums(sink))
             if FileStamp.of(path.lstat()) != file.stamp:
-                raise StoreError(f"{path}: changed while it was read; upgrade the store again")
+                raise StoreError(
+                    f"{path}: another process changed the file during the upgrade; upgrade the "
+                    "store again"
+                )
     except OSError as error:
         raise StoreError(f"{path}: cannot be upgraded: {error.strerror or error}") from error
     return True
 
 
 def upgrade_store(path: str | os.PathLike[str]) -> Upgrade:
-    """Return the upgrade of a store's files to this format version, as an iterable with a length.
+    """Return an iterable that upgrades a store's files to the current format version.
 
-    Values, ids, columns and attributes stay as they are, byte for byte. Layers are compared with
-    their digests first. Format 1.0 has no digest of the ids and columns: damage to them that its
-    checksums did not detect stays undetected.
+    Values, ids, columns and attributes do not change. Each layer is first compared with its digest.
+    Format 1.0 has no digest of ids and columns, so damage to them that its checksums missed stays
+    undetected.
 
     Raises
     ------
     StoreError
-        If there is no store at this path, or a folder cannot be read.
+        If the path contains no store, or a folder cannot be read.
     """
     return Upgrade(Path(path))

@@ -1,4 +1,4 @@
-"""Checking a whole store: every file in full, and what does not belong."""
+"""Checking a whole store: each file in full, and files that are not part of the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from fastcka.errors import StoreError
 from fastcka.store.file.jsontext import factor_difference
-from fastcka.store.file.reader import SEALED_SINCE, open_step
+from fastcka.store.file.opening import open_step
+from fastcka.store.file.reader import SEALED_SINCE
 from fastcka.store.listing import StepFile, files_in, model_folders, strangers
 
 if TYPE_CHECKING:
@@ -18,25 +19,26 @@ if TYPE_CHECKING:
 
 
 _OLD: Final = (
-    "{}: of format 1.0, which does not detect every damage to ids and columns, nor chunks that are "
-    "zeroed, moved or stale without `verify`; `fastcka store upgrade` adds checksums"
+    "{}: the file has format 1.0, which cannot detect all damage to ids and columns, and which "
+    "detects chunks that are zeroed, moved or stale only in `verify`; `fastcka store upgrade` adds "
+    "checksums"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check of one file found.
+    """The result of checking one file.
 
     Attributes
     ----------
     path
         The file.
     kind
-        "ok"; "error": it cannot be trusted; "leftover": a write that was cut short or is still
-        under way, which readers ignore; "unexpected": no part of a store, which readers ignore.
+        "ok"; "error": the file cannot be trusted; "leftover": an interrupted or unfinished write;
+        "unexpected": not part of a store. Readers ignore files of the last two kinds.
     message
-        What is wrong and, where there is one, the remedy. Of a file that is "ok", what its older
-        format cannot detect, or empty.
+        The problem and, if there is one, the remedy. For "ok", the damage that an older format
+        cannot detect, or empty.
     """
 
     path: Path
@@ -45,14 +47,14 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether the file is sound."""
         return self.kind == "ok"
 
 
 class Verification:
-    """The checks of a store, done one file at a time as it is iterated over.
+    """An iterable of findings that checks one file of a store per iteration.
 
-    `len` is the number of findings to come.
+    `len` is the number of findings.
     """
 
     def __init__(self, root: Path) -> None:
@@ -98,8 +100,8 @@ class Verification:
             return Finding(
                 path,
                 "error",
-                f"{path}: factor {name!r} is {other}, but {one} at step {first.step} of model "
-                f"{header.model!r}; write one of the steps again with overwrite=True",
+                f"{path}: factor {name!r}: expected {one}, as at step {first.step} of model "
+                f"{header.model!r}, got {other}; write one of the steps again with overwrite=True",
             )
         old = "" if sealed else _OLD.format(path)
         return Finding(path, "ok", old)
@@ -110,6 +112,6 @@ def _stranger(path: Path, *, temporary: bool) -> Finding:
         return Finding(
             path,
             "leftover",
-            f"{path}: left by a write that was cut short; delete it unless a write is under way",
+            f"{path}: left by an interrupted write; delete it unless a write is running",
         )
-    return Finding(path, "unexpected", f"{path}: no part of a store; readers ignore it")
+    return Finding(path, "unexpected", f"{path}: not part of a store; readers ignore it")

@@ -1,8 +1,9 @@
-"""The checksums of a file, format 1.1: one for each chunk and each dataset, kept in one table.
+"""The table of checksums of a file, format 1.1: one for each dataset and for each chunk.
 
-The table is the dataset ``/checksums``. A dataset's entries begin at its attribute
-``first_checksum``: one of its description, then one of each chunk. The root's attribute ``seal`` is
-a digest of the table and of the root's other attributes, so that a stale table is detected.
+The table is the dataset ``/checksums``. The attribute ``first_checksum`` of a dataset is the index
+of its first entry, the checksum of its description. The checksums of its chunks follow. The root
+attribute ``seal`` is a digest of the table and of the other root attributes; it detects a stale
+table.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ SEAL: Final = "seal"
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A dataset but for its values.
+    """The description of a dataset: all but its values.
 
     Attributes
     ----------
     path
-        Its path in the file.
+        Path of the dataset in the file.
     dtype
         "float16", "bfloat16", "float32", "float64", "int64", "bool", or "S<bytes>" for text.
     shape, chunk_rows
-        Its shape, and the number of rows in a chunk.
+        Shape of the dataset, and number of rows in a chunk.
     attributes
-        Those of the format, of a layer's group or of the ids.
+        The format's attributes of a layer's group or of the ids.
     """
 
     path: str
@@ -73,13 +74,13 @@ def chunk_checksums(
     Parameters
     ----------
     path
-        Of their dataset in its file.
+        Path of the dataset in the file.
     values
-        Their rows as they are stored; whole chunks, of which the last one may be shorter.
+        Rows of whole chunks in their stored form; the last chunk may be shorter.
     chunk_rows
         Number of rows in a chunk.
     start
-        Position of the first row in the dataset, a multiple of `chunk_rows`.
+        Position of the first row in the dataset, a multiple of ``chunk_rows``.
     """
     rows = np.ascontiguousarray(values)
     return _core.chunk_checksums(
@@ -91,13 +92,13 @@ def chunk_checksums(
 
 
 class TableBuilder:
-    """The table of a file that is being written."""
+    """The table of checksums of a file that is being written."""
 
     def __init__(self) -> None:
         self._entries: list[int] = []
 
     def add(self, described: Description, chunks: Sequence[int]) -> int:
-        """Add the entries of a dataset and return the position of the first."""
+        """Add the entries of a dataset and return the index of the first one."""
         first = len(self._entries)
         self._entries += [described.checksum(), *map(int, chunks)]
         return first
@@ -108,7 +109,7 @@ class TableBuilder:
 
 
 class Table:
-    """The table of a file that is read; its seal has been checked."""
+    """The table of checksums of a file that is read, after a check of the seal."""
 
     def __init__(self, path: Path, entries: NDArray[np.uint64]) -> None:
         self._path = path
@@ -120,7 +121,7 @@ class Table:
         Raises
         ------
         CorruptFileError
-            If its description does not match its checksum.
+            If the dataset's description does not match its checksum.
         """
         where = f"{self._path}: {described.path}"
         if first is None:
@@ -130,7 +131,7 @@ class Table:
             raise CorruptFileError(f"{where}: damaged: /{TABLE} has no checksums at {first}")
         if int(self._entries[first]) != described.checksum():
             raise CorruptFileError(
-                f"{where}: damaged: its type, shape or attributes do not match their checksum"
+                f"{where}: damaged: the type, shape or attributes do not match their checksum"
             )
         return self._entries[first + 1 : end]
 
@@ -146,9 +147,9 @@ def seal_of(
     Parameters
     ----------
     root
-        Attributes format_version, model, step, factors and provenance, as they are stored.
+        Stored attributes format_version, model, step, factors and provenance.
     columns, n_layers
-        Names of the columns besides the ids, and number of layers.
+        Names of the columns without the ids, and number of layers.
     table
         All checksums, (n_entries,).
     """

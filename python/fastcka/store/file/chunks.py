@@ -1,7 +1,7 @@
-"""The values of a layer, read from its chunks once HDF5 has said where they lie.
+"""Reading the values of a layer from its chunks, whose offsets HDF5 has returned.
 
-HDF5 reads one chunk at a time, under one lock, into a buffer of its own; the compiled reader takes
-several at once to where they are wanted, and compares each with its checksum.
+HDF5 reads one chunk at a time, under one lock, into an internal buffer. The compiled reader reads
+several chunks at once directly into the output array and compares each with its checksum.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from fastcka.store.file.format import FileHeader
 
 _MOST_THREADS: Final = 4
-"""Copying and summing a chunk takes less than fetching it: these many keep any disk busy."""
+"""Copying and summing a chunk takes less time than fetching it, so few threads keep a disk busy."""
 
 
 @contextmanager
 def reopened(path: Path, stamp: FileStamp) -> Iterator[int | None]:
-    """Open a file that HDF5 has looked at; None if it is another one by now, or cannot be opened.
+    """Open a file that HDF5 has read before; yield None if it was changed or cannot be opened.
 
-    Opening a pipe does not wait, and no link is followed.
+    Opening a pipe does not block, and links are not followed.
     """
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -50,23 +50,23 @@ def reopened(path: Path, stamp: FileStamp) -> Iterator[int | None]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerChunks:
-    """Where a file holds the values of a layer, checked against what the format allows.
+    """The chunks that contain the values of a layer, checked against the format.
 
     Attributes
     ----------
     name
-        Of the dataset in its file.
+        Path of the dataset in the file.
     n_examples, n_features
-        Its shape.
+        Shape of the dataset.
     dtype
-        Name of the stored format.
+        Name of the stored dtype.
     rows
-        Number of rows in a chunk; the last one is padded to as many.
+        Number of rows in a chunk; the last chunk is padded to this number.
     offsets
-        Where the chunks lie, (n_chunks,), in bytes from the start of the file, by row.
+        Byte offsets of the chunks in the file, (n_chunks,), in the order of their rows.
     checksums
-        Of the chunks, (n_chunks,); None in a file of format 1.0, whose chunks are followed by a
-        weaker checksum.
+        Checksums of the chunks, (n_chunks,). None in a file of format 1.0, where a weaker checksum
+        follows each chunk.
     """
 
     name: str
@@ -79,7 +79,7 @@ class LayerChunks:
 
     @classmethod
     def of(cls, header: FileHeader, layer: str) -> LayerChunks | None:
-        """Return what a header says of a layer's values; None if it has no such layer."""
+        """Return the chunks of a layer according to a header; None if the layer is missing."""
         for position, known in enumerate(header.layers):
             if known.name == layer:
                 return cls(
@@ -100,22 +100,22 @@ class LayerChunks:
         out: NDArray[Any],
         rows: NDArray[np.integer[Any]] | None = None,
     ) -> None:
-        """Copy rows, all or those at ``rows`` in that order, into an array.
+        """Copy all rows, or the rows at the positions ``rows`` in that order, into an array.
 
         Parameters
         ----------
         path, file
-            The file's name, for messages, and its descriptor.
+            The file's path, for messages, and its descriptor.
         out
-            Of float32 or float64 in any strides, or contiguous of the stored form (bfloat16 as
-            bits).
+            A float32 or float64 array in any strides, or a contiguous array of the stored dtype
+            (bfloat16 as bits).
         rows
-            Positions from 0 to ``n_examples - 1``. Chunks that hold none of them are not read.
+            Positions from 0 to ``n_examples - 1``. Chunks without any of them are not read.
 
         Raises
         ------
         CorruptFileError
-            If a chunk does not match its checksum, or the file ends in it.
+            If a chunk does not match its checksum, or the file ends inside a chunk.
         StoreError
             If the file cannot be read.
         InputError
@@ -128,7 +128,7 @@ class LayerChunks:
             targets = np.argsort(rows, kind="stable")
             wanted = (rows[targets].astype(np.int64), targets)
         threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS, len(self.offsets))
-        # Each thread has room for a chunk.
+        # Each thread may buffer a chunk.
         row_bytes = self.n_features * STORED_DTYPES[self.dtype].itemsize
         require_room(threads * (THREAD_BYTES + self.rows * row_bytes), f"reading {path}")
         failure = _core.read_rows(
@@ -155,8 +155,8 @@ class LayerChunks:
         where = f"chunk {chunk} of {len(self.offsets)}, rows {chunk * self.rows} to {last}"
         if why == "system":
             raise StoreError(f"{path}: {self.name}: cannot be read: {os.strerror(code)} ({where})")
-        said = {
+        damage = {
             "checksum": f"the checksum of {self.name} does not match",
             "short_file": f"the file ends inside {self.name}",
         }
-        raise CorruptFileError(f"{path}: {self.name}: damaged: {said[why]} ({where})")
+        raise CorruptFileError(f"{path}: {self.name}: damaged: {damage[why]} ({where})")

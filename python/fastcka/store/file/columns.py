@@ -1,4 +1,4 @@
-"""The columns of a file's examples as fixed-length HDF5 data, and what is common to their ids."""
+"""Columns of examples as fixed-length HDF5 data, and the digest of example ids."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_TEXT_BYTES: Final = 4096
-"""Longest example id or text in a column, in UTF-8."""
+"""Longest example id, and longest text in a column, in bytes of UTF-8."""
 
 
 def encoded_columns(
@@ -23,25 +23,25 @@ def encoded_columns(
 ) -> dict[str, NDArray[Any]]:
     """Return columns of examples as bytes (UTF-8), int64, float64 or bool arrays.
 
-    A float column may hold NaN, for a value that is not known.
+    A float column may contain NaN for unknown values.
 
     Raises
     ------
     InputError
-        If a name cannot be used, a length is not n, or the values of a column are not all strings,
-        all booleans, all integers, or all numbers.
+        If a name is not allowed, a column does not have ``n_examples`` values, or its values are
+        not all strings, all booleans, all integers, or all numbers.
     """
     return {name: _column(name, values, n_examples) for name, values in (columns or {}).items()}
 
 
 def decoded(values: NDArray[np.bytes_]) -> NDArray[np.str_]:
-    """Return fixed-length UTF-8 as strings; UnicodeDecodeError if it is not UTF-8."""
+    """Return fixed-length UTF-8 as strings; `UnicodeDecodeError` for other bytes."""
     return np.array([value.decode("utf-8") for value in values.tolist()], dtype=np.str_)
 
 
 def ids_digest(ids: Sequence[str]) -> str:
-    """Return a digest of example ids: equal only for the same ids in the same order."""
-    # Equal ids have equal bytes in an array that is as wide as the longest of them.
+    """Return a digest of example ids, equal only for the same ids in the same order."""
+    # NumPy makes the array as wide as the longest id, so equal ids have equal bytes.
     fitted = np.array(ids, dtype="<U")
     return bytes_digest(fitted.dtype.str.encode() + fitted.tobytes())
 
@@ -49,8 +49,8 @@ def ids_digest(ids: Sequence[str]) -> str:
 def _column(name: str, values: Sequence[Any], n_examples: int) -> NDArray[Any]:
     if not isinstance(name, str) or not is_column_name(name):
         raise InputError(
-            f"example_columns: {name!r} cannot name a column; expected up to 64 letters, digits, "
-            "'_', ' ', '.', '-', starting with a letter, digit or '_', and not 'id'"
+            "example_columns: expected a name other than 'id' of at most 64 letters, digits, '_', "
+            f"' ', '.' and '-' that starts with a letter, digit or '_', got {name!r}"
         )
     where = f"example_columns[{name!r}]"
     items = _as_list(where, values, n_examples)
@@ -63,7 +63,9 @@ def _column(name: str, values: Sequence[Any], n_examples: int) -> NDArray[Any]:
         try:
             return np.array(items, dtype=np.int64)
         except OverflowError:
-            raise InputError(f"{where}: an integer does not fit into 64 bits") from None
+            raise InputError(
+                f"{where}: expected integers of 64 bits, got {min(items)} to {max(items)}"
+            ) from None
     if kinds <= {int, float}:
         return np.array(items, dtype=np.float64)
     mixed = ", ".join(sorted(kind.__name__ for kind in kinds))
@@ -91,7 +93,7 @@ def _as_list(where: str, values: object, n_examples: int) -> list[Any]:
 
 
 def encoded_text(where: str, items: list[str]) -> NDArray[np.bytes_]:
-    """Return texts as fixed-length UTF-8; `InputError` for NUL, and for more than 4096 bytes."""
+    """Return texts as fixed-length UTF-8; `InputError` for NUL and for more than 4096 bytes."""
     encoded: list[bytes] = []
     for position, item in enumerate(items):
         try:

@@ -1,4 +1,4 @@
-"""What `Store.write` is given, checked as a whole before anything is written."""
+"""Checking the arguments of `Store.write` before anything is written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastcka.store.file.format import (
 )
 from fastcka.store.file.ids import checked_ids, encoded_ids, id_texts
 from fastcka.store.file.jsontext import checked_factors, dump_attribute
-from fastcka.store.file.source import LayerSource, layer_source
+from fastcka.store.file.layer_array import LayerArray, as_layer_array
 from fastcka.store.file.writer import FileContent
 
 
@@ -32,12 +32,12 @@ def checked_content(
     provenance: Mapping[str, Any] | None,
     layer_attributes: Mapping[str, Mapping[str, str]] | None,
 ) -> FileContent:
-    """Return what goes into a file; see `Store.write`. Values are checked when they are written.
+    """Return the content of a file; see `Store.write`. Values are checked when they are written.
 
     Raises
     ------
     InputError
-        Naming the argument, what was expected and what came.
+        Names the argument, the expected value and the given one.
     """
     _check_name("model", model)
     layers, example_ids = _labelled(layers, example_ids)
@@ -47,8 +47,8 @@ def checked_content(
     for name in plain_factors:
         if name in RESERVED_FACTORS:
             raise InputError(
-                f"factors: {name!r} names a part of the key or a column of results.csv; expected "
-                f"another name, such as {'model_' + name!r} or {name + '_name'!r}"
+                f"factors: {name!r} is the name of a part of the key or of a column of "
+                f"results.csv; use another name, such as {'model_' + name!r} or {name + '_name'!r}"
             )
     plain_provenance = _mapping("provenance", provenance)
     dump_attribute("factors", plain_factors)
@@ -69,7 +69,7 @@ def checked_content(
 def _labelled(
     layers: Mapping[str, Any], example_ids: Sequence[str] | Sequence[int] | None
 ) -> tuple[Mapping[str, Any], Sequence[str] | Sequence[int] | None]:
-    """Return layers in one order of rows, and the ids of the examples: given, or their labels."""
+    """Return layers with their rows in one order, and the example ids, given or from labels."""
     if not isinstance(layers, Mapping) or not layers:
         raise InputError(f"layers: expected a mapping of at least one layer, got {layers!r:.60}")
     names = [f"layers[{name!r}]" for name in layers]
@@ -79,48 +79,51 @@ def _labelled(
         return dict(zip(layers, arrays, strict=True)), texts
     arrays = list(layers.values())
     ids: list[str] | None = None
-    for at, texts in _label_texts(arrays, names):
+    for i, texts in _label_texts(arrays, names):
         ids = ids or checked_ids("example_ids", example_ids, len(texts))
-        arrays[at] = aligned_to_ids(arrays[at], texts, ids, names[at])
+        arrays[i] = aligned_to_ids(arrays[i], texts, ids, names[i])
     return dict(zip(layers, arrays, strict=True)), example_ids
 
 
 def _label_texts(arrays: Sequence[Any], names: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the position of each array that has labels, and its labels as ids are written."""
-    for at, (x, name) in enumerate(zip(arrays, names, strict=True)):
+    """Yield the position of each array that has labels, and its labels as text."""
+    for i, (x, name) in enumerate(zip(arrays, names, strict=True)):
         labels = given_labels(x)
         if labels is None:
             continue
         try:
-            yield at, id_texts(f"row labels of {name}", labels.tolist())
+            yield i, id_texts(f"row labels of {name}", labels.tolist())
         except InputError as error:
             raise InputError(
-                f"{error}; give example_ids, or other labels (as x.index.astype(str) does)"
+                f"{error}; pass example_ids, or change the labels (as x.index.astype(str) does)"
             ) from None
 
 
-def _sources(layers: Mapping[str, Any]) -> list[LayerSource]:
+def _sources(layers: Mapping[str, Any]) -> list[LayerArray]:
     sources = []
     for name, value in layers.items():
         _check_name("layers", name)
-        sources.append(layer_source(name, value))
+        sources.append(as_layer_array(name, value))
     first = sources[0]
     for source in sources:
         if source.n_examples != first.n_examples:
             raise InputError(
-                f"layers[{source.name!r}]: {source.n_examples} examples, but "
-                f"layers[{first.name!r}] has {first.n_examples}; all layers have the same"
+                f"layers[{source.name!r}]: expected {first.n_examples} examples, as in "
+                f"layers[{first.name!r}], got {source.n_examples}; all layers must have the same "
+                "examples"
             )
     return sources
 
 
 def _layer_attributes(
-    given: Mapping[str, Mapping[str, str]] | None, layers: Sequence[str]
+    attributes_by_layer: Mapping[str, Mapping[str, str]] | None, layers: Sequence[str]
 ) -> dict[str, dict[str, str]]:
     checked: dict[str, dict[str, str]] = {}
-    for layer, attributes in _mapping("layer_attributes", given).items():
+    for layer, attributes in _mapping("layer_attributes", attributes_by_layer).items():
         if layer not in layers:
-            raise InputError(f"layer_attributes: {layer!r} is not among layers {list(layers)[:8]}")
+            raise InputError(
+                f"layer_attributes: expected a name in `layers` ({list(layers)[:8]}), got {layer!r}"
+            )
         for name, text in _mapping(f"layer_attributes[{layer!r}]", attributes).items():
             if name not in LAYER_ATTRIBUTES:
                 raise InputError(
@@ -140,7 +143,9 @@ def _check_name(argument: str, name: object) -> None:
     except UnicodeEncodeError as error:
         raise InputError(f"{argument}: {name!r} cannot be written as UTF-8: {error}") from None
     if size > MAX_NAME_BYTES:
-        raise InputError(f"{argument}: {size} bytes; at most {MAX_NAME_BYTES}: {name[:60]!r}...")
+        raise InputError(
+            f"{argument}: expected at most {MAX_NAME_BYTES} bytes, got {size}: {name[:60]!r}..."
+        )
 
 
 def _checked_step(step: object) -> int:

@@ -1,4 +1,4 @@
-"""The datasets of one file of a store: their chunks, and their values if the checksums match."""
+"""The datasets of a file: their chunk offsets and checksums, and the values of columns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from h5py import h5t, h5z
 from fastcka.errors import CorruptFileError, UnsafeFileError
 from fastcka.store.file.checksums import FIRST, TABLE, Table, check_chunks
 from fastcka.store.hdf5 import safety as safe
+from fastcka.store.hdf5 import storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ class Datasets:
     path, file
         The file and its descriptor.
     table
-        Its checksums; None in a file of format 1.0, and until the seal is checked.
+        Table of checksums; None in a file of format 1.0, and before the seal is checked.
     """
 
     def __init__(self, path: Path, file: int) -> None:
@@ -40,26 +41,27 @@ class Datasets:
         self.table: Table | None = None
 
     def offsets(self, data: h5py.Dataset) -> NDArray[np.int64]:
-        """Return where the chunks lie, if all do in the file and as the format says."""
+        """Return the byte offsets of the chunks, (n_chunks,), after checking the storage."""
         where = f"{self.path}: {data.name}"
-        if safe.layout_name(self.path, data) != "chunked":
+        if storage.layout_name(self.path, data) != "chunked":
             raise CorruptFileError(f"{where}: expected chunked storage")
-        filters = safe.filter_codes(self.path, data)
+        filters = storage.filter_codes(self.path, data)
         if filters != [h5z.FILTER_FLETCHER32]:
             raise CorruptFileError(f"{where}: expected fletcher32 alone, got filters {filters}")
         with safe.named_errors(self.path, data):
             if data.maxshape != data.shape:
                 raise CorruptFileError(f"{where}: expected a fixed shape, got {data.maxshape}")
-            count, size = safe.chunk_grid(data)
+            count, size = storage.chunk_grid(data)
             size += _FLETCHER32_BYTES
             declared = count * size
             available = os.fstat(self.file).st_size
-            # In this order: a declared size beyond the file must not make HDF5 walk an index.
+            # Checked first, so that HDF5 walks no index for a size larger than the file.
             if declared > available:
                 raise UnsafeFileError(
-                    f"{where}: {data.shape} declared, {declared} bytes in a file of {available}"
+                    f"{where}: the declared shape {data.shape} needs {declared} bytes, but the "
+                    f"file has {available}"
                 )
-        return safe.chunk_offsets(self.path, data, size, available)
+        return storage.chunk_offsets(self.path, data, size, available)
 
     def checksums(self, data: h5py.Dataset, described: Description) -> NDArray[np.uint64] | None:
         """Return the checksums of the chunks, (n_chunks,); None in a file of format 1.0.
@@ -67,16 +69,16 @@ class Datasets:
         Raises
         ------
         CorruptFileError
-            If the dataset is not the one that was written.
+            If the dataset's description does not match its checksum.
         """
         if self.table is None:
             return None
         return self.table.chunks(described, safe.integer_attribute(self.path, data, FIRST))
 
     def values(self, data: h5py.Dataset, described: Description) -> NDArray[Any]:
-        """Return the stored values of a column once all chunks match their checksums."""
+        """Return the stored values of a column after comparing its chunks with their checksums."""
         expected = self.checksums(data, described)
-        values = safe.read_all(self.path, data)
+        values = storage.read_all(self.path, data)
         if expected is not None:
             check_chunks(self.path, described, values, expected)
         return values
@@ -85,9 +87,9 @@ class Datasets:
         """Return the table of checksums, (n_entries,)."""
         data = safe.dataset(self.path, root, TABLE)
         where = f"{self.path}: {data.name}"
-        shape = safe.simple_shape(self.path, data)
+        shape = storage.simple_shape(self.path, data)
         with safe.named_errors(self.path, data):
             if len(shape) != 1 or shape[0] < 1 or data.id.get_type() != h5t.STD_U64LE:
                 raise CorruptFileError(f"{where}: expected uint64 of shape (n,), got {shape}")
         self.offsets(data)
-        return safe.read_all(self.path, data).astype(np.uint64)
+        return storage.read_all(self.path, data).astype(np.uint64)

@@ -1,4 +1,4 @@
-"""The four number formats of representations, and bfloat16, which NumPy does not have."""
+"""The four stored dtypes of representations, among them bfloat16, which NumPy lacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STORED_DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "float32": np.dtype("<f4"),
     "float64": np.dtype("<f8"),
 }
-"""Name of a format -> how its values lie in a file."""
+"""Name of a stored dtype -> NumPy dtype of its values in a file; bfloat16 as bits."""
 
 _BFLOAT16_EXPONENT: Final = np.uint16(0x7F80)
 
@@ -27,10 +27,10 @@ def float32_of_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
     return wide.view(np.float32)
 
 
-def non_finite(block: NDArray[Any], dtype: str) -> NDArray[np.bool_]:
-    """Return where a stored block holds NaN or an infinity."""
+def non_finite(values: NDArray[Any], dtype: str) -> NDArray[np.bool_]:
+    """Return a mask of the stored values that are NaN or infinite."""
     if dtype == "bfloat16":
-        bad: NDArray[np.bool_] = (block & _BFLOAT16_EXPONENT) == _BFLOAT16_EXPONENT
+        bad: NDArray[np.bool_] = (values & _BFLOAT16_EXPONENT) == _BFLOAT16_EXPONENT
         return bad
-    bad = np.isfinite(block)
+    bad = np.isfinite(values)
     return np.logical_not(bad, out=bad)

@@ -1,4 +1,4 @@
-"""Constants of the store's format, how names become paths, and the header of a file."""
+"""The store's format: its constants, the paths of files, and the header of a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_NAME_BYTES: Final = 1024
 DIGEST_BYTES: Final = 32
 LAYER_ATTRIBUTES: Final = ("pooling", "io")
 POSITIONAL: Final = "positional"
-"""Attribute of the ids: 1 where they only name positions, 0 where somebody gave them."""
+"""Attribute of the ids: 1 if they are only row positions, 0 if the writer gave them."""
 RESERVED_FACTORS: Final = {
     *("model", "step", "layer"),
     *("model_a", "step_a", "layer_a", "model_b", "step_b", "layer_b"),
@@ -30,7 +30,7 @@ RESERVED_FACTORS: Final = {
     *("device", "route", "precision", "seconds"),
     *("cka", "cka_biased", "cka_unbiased", "hsic_biased", "hsic_unbiased"),
 }
-"""Parts of a key, and the columns that every table of results has: no factor may hide them."""
+"""Names that no factor may have: the parts of a key, and the standard columns of results."""
 
 _STEP_FILE: Final = re.compile(r"(0|[1-9][0-9]{0,18})\.h5")
 _COLUMN: Final = re.compile(r"\w[\w .-]{0,63}")
@@ -38,10 +38,10 @@ _COLUMN: Final = re.compile(r"\w[\w .-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class LayerHeader:
-    """What a file says of one of its layers; its position is its place in `FileHeader.layers`.
+    """The header of a layer; its index in `FileHeader.layers` is its position in the file.
 
-    Its values lie in chunks of ``chunk_rows`` rows, at these offsets in the file, and have these
-    checksums, which files of format 1.0 lack.
+    The values are stored in chunks of ``chunk_rows`` rows. ``offsets`` are the chunks' byte offsets
+    in the file. ``checksums`` are the chunks' checksums, or None in a file of format 1.0.
     """
 
     name: str
@@ -57,7 +57,7 @@ class LayerHeader:
 
 @dataclass(frozen=True, slots=True)
 class FileHeader:
-    """What a file says of itself: all but the values and the examples, of which it has a digest."""
+    """The header of a file: its contents without values and examples, but with their digests."""
 
     model: str
     step: int
@@ -73,7 +73,8 @@ class FileHeader:
 def safe_id(model: str) -> str:
     """Return the folder name of a model: a readable part and a hash of the full name.
 
-    A pure function, so that writers need to agree on nothing; the true name stands in each file.
+    The folder name depends only on the model's name, so writers need no coordination. Each file
+    contains the full name.
 
     Examples
     --------
@@ -91,7 +92,7 @@ def step_path(root: Path, model: str, step: int) -> Path:
 
 
 def step_of_name(name: str) -> int | None:
-    """Return the step that a file name stands for, or None if it is no step's name."""
+    """Return the step that a file name encodes, or None if it encodes no step."""
     if _STEP_FILE.fullmatch(name) is None:
         return None
     step = int(name.removesuffix(".h5"))
@@ -99,20 +100,20 @@ def step_of_name(name: str) -> int | None:
 
 
 def is_column_name(name: str) -> bool:
-    """Return whether a column of examples may be called this.
+    """Return whether a column of examples may have this name.
 
-    Column names become link names in HDF5, where "/" and "." mean something.
+    Column names become link names in HDF5, where "/" and "." have a special meaning.
     """
     return name != "id" and _COLUMN.fullmatch(name) is not None
 
 
 def checked_version(version: str, source: str) -> tuple[int, int]:
-    """Return a format version as numbers; refuse one other than 1.x.
+    """Return a format version as two numbers; refuse versions other than 1.x.
 
     Raises
     ------
     FormatVersionError
-        Naming the source and its version.
+        Names the source and its version.
     """
     match = re.fullmatch(r"([0-9]{1,6})\.([0-9]{1,6})", version)
     if match is None:
@@ -123,7 +124,7 @@ def checked_version(version: str, source: str) -> tuple[int, int]:
         newer = int(match[1]) > int(FORMAT_VERSION.partition(".")[0])
         remedy = "update fastcka to read it" if newer else "write it again with this fastcka"
         raise FormatVersionError(
-            f"{source}: written in version {version} of the format; this fastcka reads "
-            f"version {FORMAT_VERSION}: {remedy}"
+            f"{source}: expected format version {FORMAT_VERSION}, which this fastcka reads, got "
+            f"{version}: {remedy}"
         )
     return int(match[1]), int(match[2])

@@ -1,7 +1,7 @@
-"""Example ids: which are accepted, how they become text, and whether they name only positions.
+"""Checking example ids and converting them to text.
 
-Every id of the package passes `id_texts`: those of `Store.write`, of a `Probe`, of an import and of
-files that fastcka did not write.
+`id_texts` checks all example ids: those passed to `Store.write` or a `Probe`, those of an import,
+and those in files that fastcka did not write.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ def checked_ids(where: str, given: object, n_examples: int | None = None) -> lis
     Parameters
     ----------
     where
-        What the ids are called in errors.
+        Name of the ids in error messages.
     given
-        One id for each row, all text, all bytes in UTF-8 or all integers: a sequence, or an array
-        or tensor with one axis. Integers become their decimal text.
+        One id for each row: a sequence, or an array or tensor with one axis. The ids are all text,
+        all bytes in UTF-8, or all integers. Integers become their decimal text.
     n_examples
-        How many there must be; any number if None.
+        Required number of ids; any number if None.
 
     Raises
     ------
     InputError
-        If they are anything else (floats, booleans, missing values, kinds mixed), one is empty,
-        has a NUL or is longer than 4096 bytes, two are equal, or their number is wrong.
+        If an id is of another kind (float, boolean, missing value), kinds are mixed, an id is
+        empty, contains a NUL or is longer than 4096 bytes, two ids are equal, or their number is
+        wrong.
     """
     ids = id_texts(where, given, n_examples)
     require_unique(where, ids)
@@ -49,7 +50,7 @@ def checked_ids(where: str, given: object, n_examples: int | None = None) -> lis
 
 
 def id_texts(where: str, given: object, n_examples: int | None = None) -> list[str]:
-    """Return example ids as texts, which may repeat; see `checked_ids`."""
+    """Return example ids as text without checking that they are unique; see `checked_ids`."""
     items = [_plain(item) for item in _items(where, given)]
     if n_examples is not None and len(items) != n_examples:
         raise InputError(f"{where}: expected {n_examples} ids, one for each row, got {len(items)}")
@@ -66,24 +67,24 @@ def id_texts(where: str, given: object, n_examples: int | None = None) -> list[s
 
 
 def require_unique(where: str, ids: Sequence[str]) -> None:
-    """Refuse ids if two are equal."""
+    """Raise `InputError` if two ids are equal."""
     seen: dict[str, int] = {}
     for position, name in enumerate(ids):
         first = seen.setdefault(name, position)
         if first != position:
             raise InputError(
-                f"{where}: {name!r} is at {first} and at {position}; ids must be unique "
-                f"({len(ids) - len(set(ids))} of {len(ids)} repeat an earlier one)"
+                f"{where}: expected unique ids, got {name!r} at {first} and at {position} "
+                f"({len(ids) - len(set(ids))} of {len(ids)} ids repeat an earlier one)"
             )
 
 
 def position_names(n_examples: int) -> list[str]:
-    """Return "0" to "n-1", which name rows that were given no ids."""
+    """Return "0" to "n-1", the names of rows without ids."""
     return [str(row) for row in range(n_examples)]
 
 
 def encoded_ids(given: object | None, n_examples: int) -> NDArray[np.bytes_]:
-    """Return example ids as a file stores them, fixed-length UTF-8; positional if None."""
+    """Return example ids as fixed-length UTF-8, their stored form; row positions if None."""
     if given is None:
         return encoded_text("example_ids", position_names(n_examples))
     return encoded_text("example_ids", checked_ids("example_ids", given, n_examples))
@@ -91,7 +92,7 @@ def encoded_ids(given: object | None, n_examples: int) -> NDArray[np.bytes_]:
 
 def _items(where: str, given: object) -> list[Any]:
     if np.ma.is_masked(given):
-        raise InputError(f"{where}: the array has masked values; every row needs an id")
+        raise InputError(f"{where}: expected an id for every row, got masked values")
     if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable):
         raise InputError(f"{where}: expected a sequence of ids, got {type(given).__name__}")
     shape = getattr(given, "shape", None)
@@ -99,7 +100,7 @@ def _items(where: str, given: object) -> list[Any]:
         raise InputError(
             f"{where}: expected one axis, (n_examples,), got an array of shape {tuple(shape)}"
         )
-    if isinstance(given, np.ndarray) and given.dtype.kind in "mM":  # its tolist may give integers
+    if isinstance(given, np.ndarray) and given.dtype.kind in "mM":  # tolist may return integers
         raise InputError(f"{where}: {_EXPECTED} for each row, got {given.dtype}; convert to text")
     tolist = getattr(given, "tolist", None)  # NumPy, torch, pandas: to plain Python values
     return tolist() if callable(tolist) else list(given)
@@ -120,25 +121,28 @@ def _kind(item: object) -> type:
 
 
 def _text(where: str, position: int, item: object) -> str:
-    at = f"{where}[{position}]"
+    item_name = f"{where}[{position}]"
     if isinstance(item, bytes):
         try:
             text = item.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(f"{at}: {item!r:.80} is not UTF-8: {error}") from None
+            raise InputError(f"{item_name}: {item!r:.80} is not UTF-8: {error}") from None
     elif isinstance(item, str):
-        text = str.__str__(item)  # of a text that is also an enumeration, its value
+        text = str.__str__(item)  # the value of a string enumeration, not its name
     elif isinstance(item, int) and not isinstance(item, bool):
         if item.bit_length() > 3 * MAX_TEXT_BYTES:  # Python refuses to print a longer integer
-            raise InputError(f"{at}: an integer of {item.bit_length()} bits; too long for an id")
+            raise InputError(
+                f"{item_name}: expected an integer of at most {3 * MAX_TEXT_BYTES} bits, got one "
+                f"of {item.bit_length()} bits"
+            )
         return str(int(item))
     else:
         remedy = ""
         if isinstance(item, float) and item.is_integer():
-            remedy = '; convert the ids to integers, by ids.astype("int64") for an array'
+            remedy = '; convert the ids to integers, for an array with ids.astype("int64")'
         elif item is None or isinstance(item, float):
-            remedy = "; every row needs an id, a text or an integer"
-        raise InputError(f"{at}: {_EXPECTED}, got {item!r:.80}{remedy}")
+            remedy = "; every row needs an id"
+        raise InputError(f"{item_name}: {_EXPECTED}, got {item!r:.80}{remedy}")
     if not text:
-        raise InputError(f"{at}: {_EXPECTED}, got {item!r}")
+        raise InputError(f"{item_name}: {_EXPECTED}, got {item!r}")
     return text

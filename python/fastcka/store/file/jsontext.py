@@ -1,4 +1,4 @@
-"""JSON attributes of files: factors and provenance."""
+"""The JSON attributes of files: factors and provenance."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ import numpy as np
 from fastcka.errors import InputError
 
 MAX_JSON_BYTES: Final = 60_000
-"""An attribute stays in the checksummed object header of HDF5 only up to 64 KiB."""
+"""HDF5 keeps attributes of at most 64 KiB in the object header, which has a checksum."""
 
 
 def canonical(value: object) -> str:
-    """Return the one spelling of a JSON value; equal text means equal value and type."""
+    """Return the canonical JSON text of a value: equal texts mean equal values and types."""
     return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
 
 
 def dump_attribute(argument: str, value: Mapping[str, Any]) -> str:
-    """Return the JSON text of an attribute, refusing what does not fit.
+    """Return the JSON text of an attribute.
 
     Raises
     ------
     InputError
-        If a value is not JSON, or the text is longer than `MAX_JSON_BYTES`.
+        If JSON cannot represent a value, or the text is longer than `MAX_JSON_BYTES`.
     """
     try:
         text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{argument}: expected values that JSON can hold: {error}") from None
+        raise InputError(f"{argument}: expected values that JSON can represent: {error}") from None
     if len(text) > MAX_JSON_BYTES:
         raise InputError(
-            f"{argument}: {len(text)} bytes as JSON; at most {MAX_JSON_BYTES} are stored with a "
-            "model's step"
+            f"{argument}: expected at most {MAX_JSON_BYTES} bytes as JSON, got {len(text)}"
         )
     return text
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """Return the object that a JSON text holds.
+    """Return the object that a JSON text contains.
 
     Raises
     ------
     ValueError
-        If it is not JSON (NaN and Infinity are not), nested too deep, or not an object.
+        If the text is not JSON (NaN and Infinity are not), is nested too deeply, or contains no
+        object.
     """
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError(f"expected an object, got {type(value).__name__}")
     return value
 
 
 def checked_factors(factors: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return factors as plain JSON scalars and lists of them.
+    """Return factors as JSON scalars and lists of JSON scalars.
 
-    NumPy scalars become Python's, tuples become lists.
+    NumPy scalars become Python scalars, and tuples become lists.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def factor_difference(
 ) -> tuple[str, str, str] | None:
     """Return the first factor that differs and both values as text, or None.
 
-    1, 1.0 and True are three values, as they are in JSON.
+    1, 1.0 and True are different values, as in JSON.
     """
     for name in [*some, *(name for name in others if name not in some)]:
         one, other = (

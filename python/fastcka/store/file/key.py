@@ -1,4 +1,4 @@
-"""What a store's representations are called and described by."""
+"""The key of a representation, and the descriptions of its layer and examples."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Key(NamedTuple):
 
     @classmethod
     def of(cls, key: Any) -> Key:
-        """Return a key, which may be given as a tuple; `InputError` for anything else."""
+        """Return a `Key` from a `Key` or a tuple; `InputError` for other objects."""
         if isinstance(key, cls):
             return key
         if isinstance(key, tuple) and len(key) == len(cls._fields):
@@ -49,26 +49,27 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LayerInfo:
-    """What the store knows of a representation without reading its values.
+    """The description of a representation, available without reading its values.
 
     Attributes
     ----------
     key
-        Name of the representation.
+        Key of the representation.
     n_examples, n_features
-        Its shape.
+        Shape of the representation.
     examples_digest
         Equal for two representations only if they have the same example ids in the same order.
     dtype
-        "float16", "bfloat16", "float32" or "float64", as stored.
+        Stored dtype: "float16", "bfloat16", "float32" or "float64".
     digest
         BLAKE2b (32 bytes, in hexadecimal) of the values as little-endian bytes in C order.
     path
-        The file that holds it.
+        The file that contains the representation.
     positional_ids
-        Whether its example ids only name positions ("0" to "n-1", made up because none were given).
+        Whether the example ids are only row positions, "0" to "n-1", because the writer gave none.
     pooling, io
-        How activations were reduced and which side of the layer they are, where the writer said.
+        How activations were reduced, and which side of the layer they are from; None if the writer
+        gave no value.
     """
 
     key: Key
@@ -94,7 +95,7 @@ class Examples:
     columns
         Further columns for filters, each (n_examples,): str, int64, float64 or bool.
     positional_ids
-        Whether the ids only name positions ("0" to "n-1", made up because none were given).
+        Whether the ids are only row positions, "0" to "n-1", because the writer gave none.
     """
 
     ids: NDArray[np.str_]

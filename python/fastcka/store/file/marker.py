@@ -1,4 +1,4 @@
-"""store.json: the file that makes a folder a store."""
+"""store.json: the file that marks a folder as a store."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MAX_BYTES: Final = 64 << 10
 
 
 def write_marker(root: Path) -> None:
-    """Make a folder a store of this format version."""
+    """Mark a folder as a store of the current format version."""
     text = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION})
     try:
-        with replaced_file(root / MARKER) as beside:
-            beside.write_text(text + "\n", encoding="utf-8")
+        with replaced_file(root / MARKER) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise StoreError(
             f"{root / MARKER}: cannot be written: {error.strerror or error}"
@@ -29,22 +29,22 @@ def write_marker(root: Path) -> None:
 
 
 def check_marker(root: Path) -> None:
-    """Check that a folder is a store that this fastcka reads.
+    """Check that a folder is a store that this fastcka can read.
 
     Raises
     ------
     StoreError
-        If there is no such folder, it has no marker, or the marker is not of this format.
+        If the folder or its marker is missing, or the marker has another format.
     """
     path = root / MARKER
     if root.is_file():
-        raise StoreError(f"{root}: a file; a store is a folder")
+        raise StoreError(f"{root}: expected the folder of a store, got a file")
     if not root.is_dir():
         raise StoreError(f"{root}: no such store; check the path (create_store makes a new store)")
     if path.is_symlink():
-        raise UnsafeFileError(f"{path}: a symbolic link; a store holds plain files")
+        raise UnsafeFileError(f"{path}: expected a plain file, got a symbolic link")
     if not path.is_file():
-        raise StoreError(f"{root}: not a store: it holds no {MARKER}")
+        raise StoreError(f"{root}: not a store: the folder contains no {MARKER}")
     try:
         with path.open("rb") as file:
             marker = parse_object(file.read(_MAX_BYTES))

@@ -1,8 +1,7 @@
-"""Reading one file of a store, checking everything it says before believing it."""
+"""Reading one file of a store; all its contents are checked before they are used."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,14 +29,14 @@ from fastcka.store.file.format import (
 )
 from fastcka.store.file.jsontext import checked_factors, parse_object
 from fastcka.store.hdf5 import safety as safe
+from fastcka.store.hdf5 import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
 SEALED_SINCE: Final = (1, 1)
-"""Files of this format version and later have checksums of all that they hold."""
+"""Files of this format version and later have checksums of all their contents."""
 _LAYER_TYPES: Final = {
     "float16": h5t.IEEE_F16LE,
     "bfloat16": h5t.STD_U16LE,
@@ -47,22 +46,22 @@ _LAYER_TYPES: Final = {
 
 
 class StepReader:
-    """An open file of a store whose root attributes, and seal if it has one, have been checked.
+    """An open file of a store, with checked root attributes and, from format 1.1, a checked seal.
 
     Attributes
     ----------
     path
         The file.
     file
-        Its descriptor, which lives as long as the reader.
+        The file's descriptor, valid while the file is open.
     version
-        Of the format: its major and minor number.
+        Major and minor number of the file's format version.
     model, step
-        What its root says.
+        Model and step according to the root attributes.
     examples
-        The ids and columns of its examples.
+        Reader of the ids and columns of the examples.
     datasets
-        Its datasets and their checksums.
+        The file's datasets and their checksums.
     """
 
     def __init__(self, path: Path, file: h5py.File) -> None:
@@ -80,7 +79,7 @@ class StepReader:
 
     @cached_property
     def factors(self) -> dict[str, Any]:
-        """What the root says of the model's factors."""
+        """The model's factors according to the root attributes."""
         try:
             return checked_factors(self._json("factors"))
         except InputError as error:
@@ -88,18 +87,18 @@ class StepReader:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """What the root says of where the representations come from."""
+        """The origin of the representations according to the root attributes."""
         return self._json("provenance")
 
     def header(self) -> FileHeader:
-        """Return all that the file says but the values; checks ids, columns and layers."""
+        """Return the header of the file after checking ids, columns and layers."""
         columns = self.examples.column_names()
         for name in columns:
             self.examples.column(name)
         ids, positional = self.examples.ids()
         layers = tuple(self.layer(position) for position in range(self.count_layers()))
         if len({layer.name for layer in layers}) != len(layers):
-            raise CorruptFileError(f"{self.path}: /layers: two layers of one name")
+            raise CorruptFileError(f"{self.path}: /layers: two layers have the same name")
         return FileHeader(
             self.model,
             self.step,
@@ -113,13 +112,16 @@ class StepReader:
         )
 
     def layer(self, position: int) -> LayerHeader:
-        """Return what the file says of one layer, once it is what the format allows."""
+        """Return the header of a layer after checking it against the format."""
         chunks = self.chunks(position)
         group = self._layer_group(position)
         name = self._text(group, "name")
         digest = self._text(group, "digest")
         if len(digest) != 2 * DIGEST_BYTES or set(digest) - set("0123456789abcdef"):
-            raise CorruptFileError(f"{self.path}: {group.name}: digest: got {digest[:80]!r}")
+            raise CorruptFileError(
+                f"{self.path}: {group.name}: attribute 'digest': expected {2 * DIGEST_BYTES} "
+                f"hexadecimal digits, got {digest[:80]!r}"
+            )
         pooling, io = (safe.text_attribute(self.path, group, key) for key in LAYER_ATTRIBUTES)
         return LayerHeader(
             name,
@@ -134,7 +136,7 @@ class StepReader:
         )
 
     def position(self, layer: str, hint: int = 0) -> int | None:
-        """Return the position of a layer, looked for at the hint first; None if it has none."""
+        """Return the position of a layer, or None if it is missing; try ``hint`` first."""
         count = self.count_layers()
         order: list[int] = [hint, *range(count)] if hint < count else list(range(count))
         for position in order:
@@ -150,7 +152,7 @@ class StepReader:
         ]
 
     def chunks(self, position: int) -> LayerChunks:
-        """Return where a layer's values lie, once its dataset is what the format allows."""
+        """Return the chunks of a layer after checking its dataset against the format."""
         if position not in self._chunks:
             self._chunks[position] = self._checked_chunks(position)
         return self._chunks[position]
@@ -161,7 +163,7 @@ class StepReader:
         Raises
         ------
         CorruptFileError
-            If the digest differs, or a value is NaN or infinite.
+            If the digest does not match, or a value is NaN or infinite.
         """
         digest = new_digest(DIGEST_BYTES)
         finite = True
@@ -171,44 +173,49 @@ class StepReader:
         buffer = np.empty((min(chunks.rows, n), chunks.n_features), STORED_DTYPES[chunks.dtype])
         for start in range(0, n, chunks.rows):
             rows = np.arange(start, min(start + chunks.rows, n))
-            block = buffer[: len(rows)]
-            chunks.read(self.path, self.file, block, rows)
-            digest.update(block.data)
-            checksums += chunk_checksums(chunks.name, block, chunks.rows, start).tolist()
-            finite = finite and not non_finite(block, layer.dtype).any()
+            values = buffer[: len(rows)]
+            chunks.read(self.path, self.file, values, rows)
+            digest.update(values.data)
+            checksums += chunk_checksums(chunks.name, values, chunks.rows, start).tolist()
+            finite = finite and not non_finite(values, layer.dtype).any()
         where = f"{self.path}: /layers/{position}/x ({layer.name})"
         if digest.hexdigest() != layer.digest:
-            raise CorruptFileError(f"{where}: the values do not have the digest beside them")
+            raise CorruptFileError(f"{where}: damaged: the values do not match their digest")
         if not finite:
-            raise CorruptFileError(f"{where}: NaN or infinite values")
+            raise CorruptFileError(f"{where}: expected finite values, got NaN or infinities")
         return checksums
 
     def _checked_format(self) -> tuple[int, int]:
         path = self.path
         if self._root.userblock_size:
-            raise CorruptFileError(f"{path}: a user block stands before the HDF5 data")
+            raise CorruptFileError(
+                f"{path}: expected HDF5 data from byte 0, got a user block of "
+                f"{self._root.userblock_size} bytes"
+            )
         name = safe.text_attribute(path, self._root, "format")
         if name != FORMAT:
             raise CorruptFileError(f"{path}: attribute 'format': expected {FORMAT!r}, got {name!r}")
         version = checked_version(self._text(self._root, "format_version"), str(path))
         if safe.integer_attribute(path, self._root, "complete") != 1:
-            raise CorruptFileError(f"{path}: attribute 'complete' is not 1: writing was cut short")
+            raise CorruptFileError(
+                f"{path}: attribute 'complete': expected 1; the write was interrupted"
+            )
         return version
 
     def _check_seal(self) -> None:
         """Check that the root's attributes and the table of checksums belong together."""
-        given = self._text(self._root, SEAL)
+        seal = self._text(self._root, SEAL)
         table = self.datasets.read_table(self._root)
         names = self.examples.column_names()
-        if seal_of(self.root_attributes(), names, self.count_layers(), table) != given:
+        if seal_of(self.root_attributes(), names, self.count_layers(), table) != seal:
             raise CorruptFileError(
-                f"{self.path}: damaged: its attributes and its table of checksums do not match "
+                f"{self.path}: damaged: the attributes and the table of checksums do not match "
                 "their seal"
             )
         self.datasets.table = Table(self.path, table)
 
     def root_attributes(self) -> dict[str, str | int]:
-        """Return the root's attributes that its seal covers, as they are stored."""
+        """Return the stored root attributes that the seal covers."""
         texts = ("format_version", "model", "factors", "provenance")
         return {name: self._text(self._root, name) for name in texts} | {"step": self.step}
 
@@ -216,11 +223,14 @@ class StepReader:
         model = self._text(self._root, "model")
         if safe_id(model) != self.path.parent.name:
             raise CorruptFileError(
-                f"{self.path}: it holds model {model!r}, whose folder is {safe_id(model)!r}"
+                f"{self.path}: the file contains model {model!r}, whose folder is "
+                f"{safe_id(model)!r}"
             )
         step = safe.integer_attribute(self.path, self._root, "step")
         if step is None or step != step_of_name(self.path.name):
-            raise CorruptFileError(f"{self.path}: it holds step {step}, which is not its file name")
+            raise CorruptFileError(
+                f"{self.path}: the file contains step {step}, which does not match its name"
+            )
         return model, step
 
     def _layer_group(self, position: int) -> h5py.Group:
@@ -229,7 +239,7 @@ class StepReader:
     def _checked_chunks(self, position: int) -> LayerChunks:
         data = safe.dataset(self.path, self._layer_group(position), "x")
         where = f"{self.path}: {data.name}"
-        shape = safe.simple_shape(self.path, data)
+        shape = storage.simple_shape(self.path, data)
         if len(shape) != 2 or shape[1] < 1:
             raise CorruptFileError(f"{where}: expected shape (n, d), got {shape}")
         if shape[0] != self.examples.n_examples:
@@ -280,36 +290,3 @@ class StepReader:
             return parse_object(self._text(self._root, name))
         except ValueError as error:
             raise CorruptFileError(f"{self.path}: attribute {name!r}: {error}") from error
-
-
-@contextmanager
-def open_step(path: Path) -> Iterator[StepReader]:
-    """Open a file of a store for reading.
-
-    Raises
-    ------
-    StoreError
-        If it is not there, not safe to read, damaged, or of another format or version. Of a
-        damaged file the message says how it is mended.
-    """
-    known: list[StepReader] = []
-
-    def which() -> str:
-        if not known:
-            return f"the model's step {path.stem}"
-        return f"model {known[0].model!r}, step {known[0].step},"
-
-    with remedy(which), safe.open_hdf5(path) as file:
-        known.append(StepReader(path, file))
-        yield known[0]
-
-
-@contextmanager
-def remedy(which: Callable[[], str]) -> Iterator[None]:
-    """Say of a damaged file how it is mended, by the name of what it holds."""
-    try:
-        yield
-    except CorruptFileError as error:
-        raise CorruptFileError(
-            f"{error}; write {which()} again with overwrite=True, or delete the file"
-        ) from error

@@ -1,4 +1,4 @@
-"""The stamp of a file: changes when another file takes its place."""
+"""The stamp of a file, which changes when the file is changed or replaced."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class FileStamp(NamedTuple):
-    """Size, times and inode of a file."""
+    """Size in bytes, modification and status-change times, and inode of a file."""
 
     size: int
     mtime_ns: int
@@ -18,5 +18,5 @@ class FileStamp(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileStamp:
-        """Return the stamp in a stat result."""
+        """Return the stamp of a file from its stat result."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastcka.store.file.source import LayerSource
+    from fastcka.store.file.layer_array import LayerArray
 
 _CHUNK_BYTES: Final = 2 << 20  # between the 1 and 4 MiB that read fastest
 
@@ -49,7 +49,7 @@ class FileContent:
     ids: NDArray[np.bytes_]
     positional_ids: bool
     columns: Mapping[str, NDArray[Any]]
-    layers: Sequence[LayerSource]
+    layers: Sequence[LayerArray]
     layer_attributes: Mapping[str, Mapping[str, str]]
 
 
@@ -202,7 +202,7 @@ def _put_column(
 
 def _put_layer(
     group: h5py.Group,
-    source: LayerSource,
+    source: LayerArray,
     attributes: Mapping[str, str],
     checksums: TableBuilder,
     sink: Sink,
@@ -225,7 +225,7 @@ def _put_layer(
     for start in range(0, source.n_examples, rows):
         stop = min(start + rows, source.n_examples)
         sink.check()
-        block = source.block(start, stop)
+        block = source.rows(start, stop)
         digest.update(block.data)
         chunks += chunk_checksums(path, block, rows, start).tolist()
         values[start:stop] = block

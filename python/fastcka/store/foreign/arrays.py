@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+# safetensors dtypes that NumPy supports; BF16 is converted, all others are refused.
 _SAFETENSORS_OF_NUMPY: Final = {
     *("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64", "C64"),
 }
@@ -45,39 +46,38 @@ _ENDS_OF_FILES: Final = re.compile(
     r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5|mat|nc)(?=:|$)", re.IGNORECASE
 )
 
-#: Of safetensors. All others but BF16 are unknown to NumPy, whatever is added to the format.
-
 
 @named_shortage("reading an array")
 def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
     """Read one array from a NumPy, PyTorch, safetensors or HDF5 file.
 
-    Nothing in the file is executed and no other file is read: pickled objects, links, external
-    storage and virtual datasets are refused, and so is a size that the file does not hold.
+    `read_array` executes nothing in the file and reads no other file. It refuses pickled objects,
+    links, external storage, virtual datasets, and arrays with a declared size that the file does
+    not contain.
 
     Parameters
     ----------
     source
-        ``a.npy``, ``a.npz:name``, ``a.pt:name``, ``a.safetensors:name`` or ``a.h5:/path/to/x``
-        (``.hdf5`` too, ``.mat`` of MATLAB 7.3 and ``.nc`` of netCDF 4). The name may be left out if
-        the file holds one array. Names in a ``.pt`` file are the keys of its dicts and positions in
-        its lists, joined by dots.
+        ``a.npy``, ``a.npz:name``, ``a.pt:name``, ``a.safetensors:name`` or ``a.h5:/path/to/x``.
+        ``.hdf5``, ``.mat`` (MATLAB 7.3) and ``.nc`` (netCDF 4) work like ``.h5``. The name may be
+        omitted if the file contains one array. Names in a ``.pt`` file are the keys of its dicts
+        and the positions in its lists, joined by dots.
 
     Returns
     -------
     ndarray
-        The values in memory, of the file's format; bfloat16 as float32, which is exact. A
-        variable that MATLAB wrote has the size that MATLAB shows: its file stores the axes
-        reversed. Other HDF5 datasets have the shape that HDF5 shows.
+        The values in memory in the file's dtype; bfloat16 becomes float32, which is exact. A
+        MATLAB variable has the size that MATLAB shows, although its file stores the axes reversed.
+        Other HDF5 datasets have the shape that HDF5 shows.
 
     Raises
     ------
     InputError
-        If there is no such file, the array is not numeric, values are missing or packed by its
-        attributes (``_FillValue``, ``scale_factor`` ...), or a name is wrong or left out; the
-        message lists the names.
+        If the file is missing, the array is not numeric, attributes mark values as missing or
+        packed (``_FillValue``, ``scale_factor`` ...), or the name is wrong or omitted. The message
+        then lists the names.
     CorruptFileError, UnsafeFileError
-        If the file is damaged, or asks for what a data file must not.
+        If the file is damaged, or uses a feature that is unsafe in a data file.
     MissingExtraError
         If PyTorch or safetensors is needed and not installed.
     """
@@ -85,20 +85,20 @@ def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def has_matlab_axes(source: str | os.PathLike[str]) -> bool:
-    """Tell whether MATLAB wrote an array, so that `read_array` reverses the axes of its file."""
+    """Return whether MATLAB wrote an array, whose stored axes `read_array` then reverses."""
     return member_has_matlab_axes(*split_source(os.fspath(source)))
 
 
 def member_has_matlab_axes(path: Path, name: str | None) -> bool:
-    """`has_matlab_axes` with the file and the name apart."""
+    """Return the same as `has_matlab_axes` for a file and a name."""
     return path.suffix.lower() in HDF5_SUFFIXES and is_matlab_variable(path, name)
 
 
 def read_member(path: Path, name: str | None) -> NDArray[Any]:
-    """Read one array of a file; `read_array` with the file and the name apart."""
+    """Read one array of a file; see `read_array`."""
     if not path.is_file():
-        kind = "not a plain file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {kind}")
+        problem = "not a plain file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {problem}")
     try:
         return _READERS[path.suffix.lower()](path, name)
     except OSError as error:
@@ -107,7 +107,7 @@ def read_member(path: Path, name: str | None) -> NDArray[Any]:
 
 
 def array_names(path: Path) -> list[str]:
-    """Return the names of the arrays in a file, in its order; "" for one without a name."""
+    """Return the names of a file's arrays in the file's order; "" for an array without a name."""
     try:
         return _NAMES[path.suffix.lower()](path)
     except OSError as error:
@@ -115,15 +115,16 @@ def array_names(path: Path) -> list[str]:
 
 
 def split_source(source: str) -> tuple[Path, str | None]:
-    """Split FILE:NAME; the file ends with the first suffix that stands before ":" or the end.
+    """Split FILE:NAME after a known suffix that is followed by ":" or is at the end.
 
-    Where several do (``a.npy:b.npz``), the first that is a file on the disk.
+    If several suffixes qualify (``a.npy:b.npz``), the first one that gives an existing file is
+    used, else the first one.
     """
     ends = [match.end() for match in _ENDS_OF_FILES.finditer(source)]
     if not ends:
         raise InputError(
             f"{source!r}: expected a .npy, .npz, .pt, .safetensors, .h5, .hdf5, .mat or .nc "
-            "file, with :NAME after it to choose among several arrays"
+            "file, followed by :NAME if the file contains several arrays"
         )
     end = next((end for end in ends if Path(source[:end]).is_file()), ends[0])
     return Path(source[:end]), source[end + 1 :] or None
@@ -155,17 +156,16 @@ def _read_safetensors(path: Path, name: str | None) -> NDArray[Any]:
         dtype = part.get_dtype()
         if dtype not in _SAFETENSORS_OF_NUMPY and dtype != "BF16":
             raise InputError(
-                f"{where}: values of the format {dtype}, which NumPy does not have; convert the "
-                "tensor to float32 (in PyTorch x.float(), with its scale if it has one) and save "
-                "it again"
+                f"{where}: expected a dtype that NumPy supports, got {dtype}; convert the tensor "
+                "to float32 (in PyTorch x.float(), with its scale if it has one) and save it again"
             )
-        digits = re.search(r"\d+", dtype)  # of F32, BF16; not of BOOL
+        digits = re.search(r"\d+", dtype)  # in F32 and BF16, but not in BOOL
         size = math.prod(part.get_shape()) * (int(digits[0]) // 8 if digits else 1)
         require_memory(size, f"reading {where}", SMALLER)
-        require_room(size, f"reading {where}")  # else it ends in a panic of Rust
+        require_room(size, f"reading {where}")  # a failed allocation would be a panic in Rust
         if dtype != "BF16":
             return numeric(where, file.get_tensor(chosen))
-        # NumPy has no bfloat16: the bits are taken from where the checked header says.
+        # NumPy has no bfloat16: read the bits at the offsets in the header, which is checked.
         with path.open("rb") as raw:
             length = int.from_bytes(raw.read(8), "little")
             begin, end = json.loads(raw.read(length))[chosen]["data_offsets"]
@@ -189,4 +189,4 @@ _NAMES: Final[dict[str, Callable[[Path], list[str]]]] = {
     **dict.fromkeys(HDF5_SUFFIXES, hdf5_names),
 }
 ARRAY_SUFFIXES: Final = tuple(_READERS)
-"""How the names of files that `read_array` reads end."""
+"""Suffixes of the files that `read_array` reads."""

@@ -1,4 +1,4 @@
-"""Attributes of a dataset that say which of its values are missing, in files of any origin."""
+"""Attributes of HDF5 datasets that mark values as missing or packed."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _MAX_BYTES: Final = 64 << 10
 
 
 def refuse_missing_values(path: Path, data: h5py.Dataset, values: NDArray[Any]) -> None:
-    """Refuse the values of a dataset if some are missing, or packed, by its attributes.
+    """Refuse the values of a dataset if its attributes mark some as missing or packed.
 
     Raises
     ------
     InputError
-        Naming the file, the dataset and the attribute; see `fastcka.arrays.refuse_missing`.
+        Names the file, the dataset and the attribute; see `fastcka.arrays.refuse_missing`.
     """
     attributes: dict[str, Any] = {}
     for name in MISSING_ATTRIBUTES:
         with safe.named_errors(path, data):
-            there = h5a.exists(data.id, name.encode("ascii"))
-        if there:
+            exists = h5a.exists(data.id, name.encode("ascii"))
+        if exists:
             attributes[name] = _attribute(path, data, name)
     fill_value = None
     with safe.named_errors(path, data):
@@ -58,6 +58,6 @@ def _attribute(path: Path, data: h5py.Dataset, name: str) -> Any:
     if text:
         return safe.text_attribute(path, data, name)
     raise InputError(
-        f"{path}:{data.name}: attribute {name!r} is no number, or holds more than {_MAX_BYTES} "
-        f"bytes, so the values cannot be compared with it: correct or delete the attribute"
+        f"{path}:{data.name}: attribute {name!r}: expected numbers or fixed-length text of at most "
+        f"{_MAX_BYTES} bytes, to compare the values with; correct or delete the attribute"
     )

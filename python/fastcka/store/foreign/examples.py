@@ -1,4 +1,4 @@
-"""Ids of examples in files that fastcka did not write: text, or members called like ids."""
+"""Example ids in files that fastcka did not write: text, or members with names for ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from fastcka.errors import CorruptFileError, InputError, StoreError, UnsafeFileError
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.file.key import Examples
-from fastcka.store.file.reader import open_step
+from fastcka.store.file.opening import open_step
 from fastcka.store.foreign.arrays import array_names, read_member, split_source
 from fastcka.store.foreign.hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
 from fastcka.store.foreign.id_fields import IdField, found_ids, is_id_name
@@ -26,10 +26,11 @@ _MAX_DEPTH: Final = 16  # pickles can hold themselves
 
 
 def id_fields(path: Path) -> dict[str, IdField]:
-    """Return what may be the ids of a file's examples, by the name of the member.
+    """Return the members of a file that may be example ids, by name.
 
-    That is text with one axis under any name, and anything with one axis, or with a second of
-    length 1, whose name is one of ids (see `is_id_name`). A file without names has the member "".
+    A member is included if it is text with one axis. It is also included if its name is one for ids
+    (see `is_id_name`) and it has one axis, or a second axis of length 1. The array of a file
+    without names has the name "".
 
     Raises
     ------
@@ -44,7 +45,7 @@ def id_fields(path: Path) -> dict[str, IdField]:
 
 
 def id_fields_of_saved(path: Path, saved: object) -> dict[str, IdField]:
-    """Return the same of what a .pt file holds, once it is loaded."""
+    """Do the same as `id_fields` for the loaded contents of a .pt file."""
     return _fields(path, dict(_in_saved(path, saved)))
 
 
@@ -56,7 +57,7 @@ def _fields(path: Path, members: Mapping[str, Any]) -> dict[str, IdField]:
 
 
 def fields_near(fields: Mapping[str, IdField], path: Path, name: str) -> list[IdField]:
-    """Return the fields in the innermost group of a file that is around a member and has any."""
+    """Return the id fields in the innermost group that encloses a member and has id fields."""
     separator = _separator(path)
     group = name.rpartition(separator)[0]
     while True:
@@ -70,15 +71,22 @@ def fields_near(fields: Mapping[str, IdField], path: Path, name: str) -> list[Id
 
 @named_shortage("reading example ids")
 def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples | None:
-    """Return the examples that an array of `read_array` is of, as far as its file names them.
+    """Return the examples of the array that ``read_array(source)`` returns, or None if unknown.
 
-    A file of a store always names them, if only by position. Any other file names them if it has a
-    member with one of the names of ids that holds a usable id for each row of the array.
+    A file of a store always contains the ids, even if they are only row positions. Another file
+    contains them if it has a member with a name for ids and a usable id for each row of the array.
+
+    Parameters
+    ----------
+    source
+        The file and the name of the array, as for `read_array`.
+    n_examples
+        Number of rows of the array.
 
     Raises
     ------
     StoreError
-        A file of a store is damaged.
+        If a file of a store is damaged.
     """
     path, name = split_source(os.fspath(source))
     if path.suffix.lower() in HDF5_SUFFIXES and is_store_file(path):
@@ -93,33 +101,33 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
             for member, field in id_fields(path).items()
             if field.known and len(field) == n_examples
         }
-        found, _ = found_ids(fields_near(fields, path, name))
-    except (InputError, StoreError):  # ids that cannot be used: rows are matched by position
+        ids, _ = found_ids(fields_near(fields, path, name))
+    except (InputError, StoreError):  # unusable ids: rows are matched by position
         return None
-    return None if found is None else Examples(np.array(found.texts()), {})
+    return None if ids is None else Examples(np.array(ids.texts()), {})
 
 
 def _may_be_ids(where: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """Return whether an array is to be read as ids, from its name, shape and format."""
+    """Return whether an array may be ids, judging by its name, shape and dtype."""
     text, named = dtype.kind in "SU", is_id_name(name)
     if len(shape) == 1 and named and dtype.hasobject:
         raise UnsafeFileError(
-            f"{where}: holds objects, which are not loaded, as that could run code; save the ids "
-            f"as text (in NumPy by {name}.astype(str))"
+            f"{where}: expected text or integers, got pickled objects, which could run code when "
+            f"loaded; save the ids as text (in NumPy with {name}.astype(str))"
         )
     flat = len(shape) == 1 or (named and shape[1:] == (1,) and dtype.kind in "SUiu")
     return flat and (text or (named and not dtype.hasobject))
 
 
 def _last(path: Path, name: str) -> str:
-    """Return the last part of a member's name; the file's for a member without one."""
+    """Return the last part of a member's name; the file's name for a member without a name."""
     if not name:
         return path.stem
     return name.rpartition(_separator(path))[2]
 
 
 def _separator(path: Path) -> str:
-    """Return what parts the names of groups in a file."""
+    """Return the separator between groups in the names of a file's members."""
     return "/" if path.suffix.lower() in HDF5_SUFFIXES else "."
 
 
@@ -137,7 +145,7 @@ def _in_npz(path: Path) -> Iterator[tuple[str, Any]]:
         except CorruptFileError:
             if is_id_name(_last(path, name)):
                 raise
-            continue  # reported where it is read as an array
+            continue  # reported when the member is read as an array
         if values is not None:
             yield name, values.reshape(-1)
 

@@ -1,4 +1,4 @@
-"""Arrays in HDF5 files of any origin."""
+"""Arrays in HDF5 files that fastcka did not write."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from fastcka.store.foreign.matlab import (
 from fastcka.store.foreign.naming import choose
 from fastcka.store.foreign.numpy_files import SMALLER, check_expansion, numeric
 from fastcka.store.hdf5 import safety as safe
+from fastcka.store.hdf5 import storage
 from fastcka.store.hdf5.heap import check_text_heaps
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HDF5_SUFFIXES: Final = (".h5", ".hdf5", ".mat", ".nc")
-"""Names of files that may be HDF5: those of MATLAB are from version 7.3, netCDF's from 4."""
+"""Suffixes of HDF5 files, including MATLAB files from version 7.3 and netCDF from version 4."""
 
-# Filters that HDF5 and h5py bring along; any other would be loaded from outside as a plugin.
+# Filters that are part of HDF5 and h5py; others would be loaded as plugins.
 _FILTERS: Final = {
     h5z.FILTER_DEFLATE: "gzip",
     h5z.FILTER_SHUFFLE: "shuffle",
@@ -52,16 +53,16 @@ _TEXTS_AT_ONCE: Final = 256
 
 
 def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
-    """Read a dataset, found by its path of groups or as the only one in the file.
+    """Read a dataset by its path, or the only dataset of the file.
 
-    One that MATLAB wrote has the axes that MATLAB shows, which are reversed in the file.
+    A dataset that MATLAB wrote has the axes that MATLAB shows; the file stores them reversed.
 
     Raises
     ------
     InputError
-        If there is no such dataset, it is not numeric, or values are missing by its attributes.
+        If the dataset is missing, is not numeric, or its attributes mark values as missing.
     CorruptFileError, UnsafeFileError
-        If the file is damaged or its path, storage or filters are not safe to follow.
+        If the file is damaged, or its links, storage or filters are unsafe.
     """
     with safe.open_hdf5(path, follow_symlink=True) as file:
         if name is None:
@@ -71,20 +72,20 @@ def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
 
 
 def is_matlab_variable(path: Path, name: str | None) -> bool:
-    """Tell whether MATLAB wrote a dataset, so that its axes are reversed in the file."""
+    """Return whether MATLAB wrote a dataset, whose axes are then reversed in the file."""
     with safe.open_hdf5(path, follow_symlink=True) as file:
         chosen = choose(path, name, _dataset_names(path, file)) if name is None else name
         return matlab_class(path, _find(path, file, chosen)) is not None
 
 
 def is_store_file(path: Path) -> bool:
-    """Tell whether a file says that it is one of a store."""
+    """Return whether a file is marked as a file of a store."""
     with safe.open_hdf5(path, follow_symlink=True) as file:
         return safe.text_attribute(path, file, "format") == FORMAT
 
 
 def hdf5_names(path: Path) -> list[str]:
-    """Return the paths of all datasets, sorted, and of links, which are refused when read."""
+    """Return the sorted paths of all datasets and links; links are refused when they are read."""
     with safe.open_hdf5(path, follow_symlink=True) as file:
         return _dataset_names(path, file)
 
@@ -92,11 +93,11 @@ def hdf5_names(path: Path) -> list[str]:
 def read_chosen(
     path: Path, chosen: Callable[[str, tuple[int, ...], np.dtype[Any]], bool]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the path and values of each dataset that is chosen by its path, shape and format.
+    """Yield the path and values of each dataset for which ``chosen(path, shape, dtype)`` is true.
 
-    Text of any length counts as bytes of fixed length, which it becomes. Numbers that MATLAB wrote
-    as a vector have one axis. Datasets whose structure is damaged, links, and MATLAB's cells and
-    text are passed over: they are refused where they are asked for by name.
+    Variable-length text is converted to fixed-length bytes, and its dtype is passed as "S". MATLAB
+    vectors of numbers have one axis. Datasets with a damaged structure, links, and MATLAB cells and
+    text are skipped. `read_hdf5` refuses them.
     """
     with safe.open_hdf5(path, follow_symlink=True) as file:
         try:
@@ -106,7 +107,7 @@ def read_chosen(
         for name in names:
             try:
                 data = _find(path, file, name)
-                shape = safe.simple_shape(path, data)
+                shape = storage.simple_shape(path, data)
                 matlab = matlab_class(path, data)
                 if matlab is not None:
                     check_matlab_variable(path, data, matlab)
@@ -120,26 +121,27 @@ def read_chosen(
                 continue
             _require_stored(path, f"{path}:{name}", data)
             if matlab is not None:
-                yield name, vector_in_matlab(safe.read_all(path, data))
+                yield name, vector_in_matlab(storage.read_all(path, data))
             elif text is None or text.length is not None:
-                yield name, safe.read_all(path, data)
+                yield name, storage.read_all(path, data)
             else:
                 yield name, _read_long_text(path, data)
 
 
 def _read_long_text(path: Path, data: h5py.Dataset) -> NDArray[np.bytes_]:
-    """Read texts of any length, a few at a time: many may point to one long text."""
+    """Read variable-length texts, a few at a time, because many may refer to one long text."""
     check_text_heaps(path, data)
-    found: list[bytes] = []
+    texts: list[bytes] = []
     for start in range(0, len(data), _TEXTS_AT_ONCE):
         with safe.named_errors(path, data):
-            found += data[start : start + _TEXTS_AT_ONCE].reshape(-1).tolist()
-        longest = max(map(len, found[start:]), default=0)
+            texts += data[start : start + _TEXTS_AT_ONCE].reshape(-1).tolist()
+        longest = max(map(len, texts[start:]), default=0)
         if longest > MAX_TEXT_BYTES:
             raise InputError(
-                f"{path}:{data.name}: a text of {longest} bytes; at most {MAX_TEXT_BYTES}"
+                f"{path}:{data.name}: expected texts of at most {MAX_TEXT_BYTES} bytes, got one of "
+                f"{longest} bytes"
             )
-    return np.array(found, dtype=np.bytes_)
+    return np.array(texts, dtype=np.bytes_)
 
 
 def _find(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
@@ -152,18 +154,18 @@ def _find(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
             )
         if missing:
             choose(path, name, _dataset_names(path, file))
-            raise InputError(f"{path}: {name!r}: {part!r} is not there")
+            raise InputError(f"{path}: {name!r}: {part!r} does not exist")
         current = safe.member(path, current, part)
         if isinstance(current, h5py.Group):
             refuse_matlab_sparse(path, current)
     if not isinstance(current, h5py.Dataset):
         choose(path, name, _dataset_names(path, file))
-        raise InputError(f"{path}: {name!r} is a group; expected a dataset")
+        raise InputError(f"{path}: {name!r}: expected a dataset, got a group")
     return current
 
 
 def _dataset_names(path: Path, file: h5py.File) -> list[str]:
-    """Return the paths of all datasets, and of links so that none is passed over in silence."""
+    """Return the paths of all datasets and links; links are listed so that none is lost."""
     names: list[str] = []
     with safe.named_errors(path):
         seen = {h5o.get_info(file.id).addr}
@@ -175,26 +177,29 @@ def _dataset_names(path: Path, file: h5py.File) -> list[str]:
                 continue
             full = f"{group.name.rstrip('/')}/{name}"
             try:
-                found = safe.member(path, group, name)
+                member = safe.member(path, group, name)
             except UnsafeFileError:
-                names.append(full)  # a link: refused when it is asked for
+                names.append(full)  # a link, which is refused when it is read
                 continue
-            if isinstance(found, h5py.Dataset):
+            if isinstance(member, h5py.Dataset):
                 names.append(full)
                 continue
             with safe.named_errors(path, full):
-                address = h5o.get_info(found.id).addr
-            if address not in seen:  # hard links can make a circle
+                address = h5o.get_info(member.id).addr
+            if address not in seen:  # hard links can form a cycle
                 seen.add(address)
-                waiting.append(found)
+                waiting.append(member)
             if len(names) + len(seen) > _MAX_OBJECTS:
-                raise UnsafeFileError(f"{path}: more than {_MAX_OBJECTS} objects; give :PATH")
+                raise UnsafeFileError(
+                    f"{path}: expected at most {_MAX_OBJECTS} objects, got more; add :PATH to read "
+                    "one dataset"
+                )
     return sorted(names)
 
 
 def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     where = f"{path}:{data.name}"
-    shape = safe.simple_shape(path, data)
+    shape = storage.simple_shape(path, data)
     matlab = matlab_class(path, data)
     if matlab is not None:
         check_matlab_variable(path, data, matlab)
@@ -206,7 +211,7 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     _require_stored(path, where, data)
     logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
     require_memory(data.size * dtype.itemsize, f"reading {where}", SMALLER)
-    values = safe.read_all(path, data)
+    values = storage.read_all(path, data)
     values = values.reshape(shape)
     refuse_missing_values(path, data, values)
     if matlab is not None:
@@ -215,13 +220,14 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
 
 
 def _require_stored(path: Path, where: str, data: h5py.Dataset) -> None:
-    """Refuse filters that are plugins, and a size that the file does not hold."""
-    layout = safe.layout_name(path, data)
-    codes = safe.filter_codes(path, data)
+    """Refuse filters that are plugins, and a declared size that the file does not contain."""
+    layout = storage.layout_name(path, data)
+    codes = storage.filter_codes(path, data)
     unknown = [code for code in codes if code not in _FILTERS]
     if unknown:
         raise UnsafeFileError(
-            f"{where}: filters {unknown} would need a plugin; expected {sorted(_FILTERS.values())}"
+            f"{where}: expected filters among {sorted(_FILTERS.values())}, got {unknown}, which "
+            "need a plugin; write the dataset again without them"
         )
     with safe.named_errors(path, data.name):
         _check_size(path, where, data, layout, compressed=bool(_COMPRESSING & set(codes)))
@@ -230,29 +236,31 @@ def _require_stored(path: Path, where: str, data: h5py.Dataset) -> None:
 def _check_size(
     path: Path, where: str, data: h5py.Dataset, layout: str, *, compressed: bool
 ) -> None:
-    """Hold what the dataset declares against what is stored of it."""
+    """Compare the declared size of a dataset with the bytes that the file stores for it."""
     available = path.stat().st_size
     declared = int(np.prod([int(n) for n in data.shape], dtype=object)) * data.dtype.itemsize
     if layout == "chunked":
-        # Whole chunks are held in memory while they are read, and the last may stand out far.
-        count, chunk_bytes = safe.chunk_grid(data)
+        # Whole chunks are in memory while they are read; the last one may be mostly padding.
+        count, chunk_bytes = storage.chunk_grid(data)
         declared = count * chunk_bytes
         check_expansion(where, declared, available)
         if not compressed and declared > available:
             raise UnsafeFileError(
-                f"{where}: {data.shape} declared, {declared} bytes in a file of {available}"
+                f"{where}: the declared shape {data.shape} needs {declared} bytes, but the file "
+                f"has {available}"
             )
         stored_chunks = data.id.get_num_chunks()
         if stored_chunks != count:
             raise UnsafeFileError(
-                f"{where}: {stored_chunks} of {count} chunks are stored; a missing one would read "
-                "as fill values"
+                f"{where}: expected {count} stored chunks, got {stored_chunks}; HDF5 would replace "
+                "missing chunks by fill values"
             )
-        safe.check_chunks(path, data, available)
+        storage.check_chunks(path, data, available)
     stored = min(int(data.id.get_storage_size()), available)
     if compressed:
         check_expansion(where, declared, stored)
     elif stored < declared:
         raise UnsafeFileError(
-            f"{where}: {data.shape} of {data.dtype} declared, {declared} bytes, but {stored} stored"
+            f"{where}: the declared shape {data.shape} of {data.dtype} needs {declared} bytes, but "
+            f"{stored} are stored"
         )

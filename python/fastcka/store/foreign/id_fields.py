@@ -1,4 +1,4 @@
-"""Finding the ids of examples among the columns of a table or the members of a file."""
+"""Finding the example ids among the columns of a table or the members of a file."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _ID_NAME: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdField:
-    """Values that may be the ids of examples.
+    """Values that may be the example ids.
 
     Attributes
     ----------
     field
-        What they are called: the name of a column or of a member of a file, or that of a file.
+        Name of the column or the file's member; for a member without a name, that of the file.
     source
-        Where they were found, for messages: ``'ids' in m/7.npz``.
+        Name and file of the values, for messages: ``'ids' in m/7.npz``.
     values
-        One for each example, not yet checked.
+        One unchecked value for each example.
     named
-        Whether the layout of the file makes them ids, whatever their name.
+        Whether the layout of the file makes them ids, regardless of their name.
     """
 
     field: str
@@ -43,25 +43,25 @@ class IdField:
 
     @property
     def known(self) -> bool:
-        """Whether they are ids by their name or by the layout of the file."""
+        """Whether the name or the layout of the file makes them ids."""
         return self.named or is_id_name(self.field)
 
     def __len__(self) -> int:
         return len(self.values)
 
     def texts(self, n_examples: int | None = None) -> list[str]:
-        """Return them as ids.
+        """Return the values as unique ids.
 
         Raises
         ------
         ImportRefusedError
-            If they cannot be ids, or their number is wrong; the message names the source.
+            If the values cannot be ids, or their number is wrong. The message names the source.
         """
         if n_examples is not None and len(self) != n_examples:
             raise ImportRefusedError(
                 "row counts differ",
-                f"{self.source}: {len(self)} ids, but the array has {n_examples} rows; give "
-                "it another name if it does not name the examples",
+                f"{self.source}: expected {n_examples} ids, one for each row of the array, got "
+                f"{len(self)}; rename the field if it does not contain the example ids",
             )
         try:
             ids = id_texts(self.source, self.values)
@@ -77,10 +77,10 @@ class IdField:
 
 
 def is_id_name(name: str) -> bool:
-    """Return whether a column or member of this name holds ids.
+    """Return whether a column or member with this name contains ids.
 
-    ``ids``, ``image_ids``, ``filename``, ``file_names``, ``paths``, ``stimulus_id`` and the like,
-    in any case, with "_", "-", a space or nothing between the words.
+    Such names are ``ids``, ``image_ids``, ``filename``, ``file_names``, ``paths``, ``stimulus_id``
+    and similar ones. Case does not matter, nor does "_", "-" or a space between the words.
 
     Examples
     --------
@@ -93,15 +93,15 @@ def is_id_name(name: str) -> bool:
 def found_ids(
     fields: Sequence[IdField], n_examples: int | None = None
 ) -> tuple[IdField | None, str]:
-    """Return the field that holds the ids, and why there is none if one might have been expected.
+    """Return the field that contains the ids, or None and, if fields look like ids, the reason.
 
-    A field with one of the names of ids is taken. If there is none, the only field of text whose
-    values all differ is taken, unless they are numbers written as text.
+    A field with a name for ids (see `is_id_name`) is chosen. Without such a field, the only text
+    field with unique values is chosen, unless its values are all numbers.
 
     Raises
     ------
     ImportRefusedError
-        If several fields have such names and do not agree.
+        If several fields have such names and contain different ids.
     """
     known = [field for field in fields if field.known]
     if known:
@@ -111,8 +111,8 @@ def found_ids(
             if other.texts(n_examples) != ids:
                 raise ImportRefusedError(
                     AMBIGUOUS,
-                    f"{first.source} and {other.source} could both be the example ids, and differ; "
-                    "keep one of them, or give the other a name that is not one of ids",
+                    f"{first.source} and {other.source} could both be the example ids, but differ; "
+                    "keep one of them, or rename the other so that it does not look like ids",
                 )
         return first, ""
     text = [field for field in fields if _is_text(field.values)]
@@ -125,10 +125,10 @@ def found_ids(
         return unique[0], ""
     if unique:
         names = " and ".join(field.source for field in unique)
-        return None, f"{names} could each be ids: call the right one 'id'"
+        return None, f"{names} could each be ids: rename the right one to 'id'"
     if text:
         names = ", ".join(field.source for field in text)
-        return None, f"no ids in {names}: values are missing, repeat or are numbers"
+        return None, f"no ids in {names}: values are missing, repeated or numbers"
     return None, ""
 
 
@@ -138,7 +138,7 @@ def _is_text(values: Sequence[object]) -> bool:
 
 
 def _is_number(text: str | bytes) -> bool:
-    """Return whether a text is a number, also one with a decimal comma: measured, not a name."""
+    """Return whether a text is a number (a decimal comma is allowed) and so not a name."""
     try:
         float(text.replace(b",", b".") if isinstance(text, bytes) else text.replace(",", "."))
     except ValueError:

@@ -1,9 +1,8 @@
-"""Variables in MATLAB's files, which are HDF5 from version 7.3 on.
+"""Variables in MATLAB files, which are HDF5 from version 7.3.
 
-MATLAB writes a variable of size (n, d) as a dataset of shape (d, n), since its arrays have the
-first axis adjacent in memory and those of HDF5 the last one. The attribute ``MATLAB_class`` marks
-such a dataset. It is read with the axes that MATLAB shows, so that a row for each example in MATLAB
-is a row for each example here.
+MATLAB stores arrays in column-major order and HDF5 in row-major order. MATLAB therefore writes a
+variable of size (n, d) as a dataset of shape (d, n), with the attribute ``MATLAB_class``. fastcka
+reads such a dataset with the axes that MATLAB shows, so each row is still one example.
 """
 
 from __future__ import annotations
@@ -24,36 +23,39 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INTERNAL_GROUPS: Final = {"#refs#", "#subsystem#"}
-"""What MATLAB keeps the contents of cells and objects in; no variables of the user."""
+"""Groups in which MATLAB stores the contents of cells and objects; they are not variables."""
 
 _NUMBERS: Final = {
     *("double", "single", "logical"),
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 }
 _REMEDIES: Final = {
-    "cell": "save each cell's array as a variable, or as one array by cell2mat",
-    "char": "text is no representation",
-    "string": "text is no representation",
-    "table": "save its numbers by table2array",
-    "datetime": "save its numbers by posixtime",
+    "cell": "save each cell's array as a variable, or all as one array with cell2mat",
+    "char": "text is not a representation",
+    "string": "text is not a representation",
+    "table": "save its numbers with table2array",
+    "datetime": "save its numbers with posixtime",
 }
 
 
 def matlab_class(path: Path, data: h5py.Dataset) -> str | None:
-    """Return the class that MATLAB gives to a variable, or None if MATLAB did not write it."""
+    """Return the MATLAB class of a variable, or None if MATLAB did not write it."""
     return safe.text_attribute(path, data, "MATLAB_class")
 
 
 def refuse_matlab_sparse(path: Path, group: h5py.Group) -> None:
-    """Refuse a group that is a sparse matrix: its datasets are no representations."""
+    """Refuse a group that is a sparse matrix, because its datasets are not representations."""
     with safe.named_errors(path, group):
         sparse = h5a.exists(group.id, b"MATLAB_sparse")
     if sparse:
-        raise InputError(f"{path}:{group.name}: a MATLAB sparse matrix; save full(x) instead")
+        raise InputError(
+            f"{path}:{group.name}: expected a dense array, got a MATLAB sparse matrix; save "
+            "full(x) instead"
+        )
 
 
 def check_matlab_variable(path: Path, data: h5py.Dataset, kind: str) -> None:
-    """Refuse a variable of MATLAB's that is no array of real numbers.
+    """Refuse a MATLAB variable that is not an array of real numbers.
 
     Raises
     ------
@@ -67,27 +69,27 @@ def check_matlab_variable(path: Path, data: h5py.Dataset, kind: str) -> None:
     if kind not in _NUMBERS or an_object:
         remedy = _REMEDIES.get(kind, "save its numbers as an array of type double")
         raise InputError(
-            f"{where}: a MATLAB variable of class {kind}; expected a numeric or logical array: "
+            f"{where}: expected a numeric or logical array, got a MATLAB variable of class {kind}: "
             f"{remedy}"
         )
     if safe.integer_attribute(path, data, "MATLAB_empty"):
-        raise InputError(f"{where}: an empty MATLAB array; expected at least one value")
+        raise InputError(f"{where}: expected at least one value, got an empty MATLAB array")
     if fields == ("real", "imag"):
         raise InputError(
-            f"{where}: a complex MATLAB array; expected real numbers: save [real(x) imag(x)], with "
-            f"both parts as features, or abs(x)"
+            f"{where}: expected real numbers, got a complex MATLAB array: save [real(x) imag(x)], "
+            f"with both parts as features, or abs(x)"
         )
 
 
 def vector_shape_in_matlab(stored: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape that MATLAB shows, with one axis for a row or a column vector."""
+    """Return the shape that MATLAB shows; a row or column vector has one axis."""
     if len(stored) == 2 and 1 in stored:
         return (max(stored),)
     return stored[::-1]
 
 
 def vector_in_matlab(values: NDArray[Any]) -> NDArray[Any]:
-    """Return a vector with one axis; whole numbers of type double, MATLAB's usual, as integers."""
+    """Return a vector with one axis; whole numbers of type double (the default) as integers."""
     vector = values.reshape(-1)
     if vector.dtype.kind != "f" or not (np.abs(vector) <= MAX_EXACT).all():
         return vector
@@ -96,5 +98,5 @@ def vector_in_matlab(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_in_matlab(values: NDArray[Any], kind: str) -> NDArray[Any]:
-    """Return a variable with the axes that MATLAB shows; logical values as booleans."""
+    """Return a variable with the axes that MATLAB shows; logical values become booleans."""
     return (values.astype(np.bool_) if kind == "logical" else values).T

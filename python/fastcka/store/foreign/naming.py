@@ -14,15 +14,16 @@ _LISTED: Final = 20
 
 
 def choose(path: Path, name: str | None, names: Sequence[str]) -> str:
-    """Return the name if the file has it, or the only one if none is given.
+    """Return ``name`` if the file contains it; without a name, return the file's only array.
 
     Raises
     ------
     InputError
-        If there is no array, no such array, or several and no name; the message lists them.
+        If the file contains no array, no array of this name, or several arrays while ``name`` is
+        None. The message lists the arrays.
     """
     if not names:
-        raise InputError(f"{path}: holds no arrays")
+        raise InputError(f"{path}: expected a file with arrays, got one without any")
     if name is None and len(names) == 1:
         return names[0]
     if name in names:
@@ -30,5 +31,5 @@ def choose(path: Path, name: str | None, names: Sequence[str]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     listed = ", ".join(names[:_LISTED]) + more
     if name is None:
-        raise InputError(f"{path}: holds {len(names)} arrays; add :NAME with one of {listed}")
-    raise InputError(f"{path}: holds no array {name!r}; it has {listed}")
+        raise InputError(f"{path}: contains {len(names)} arrays; add :NAME with one of {listed}")
+    raise InputError(f"{path}: contains no array {name!r}; it contains {listed}")

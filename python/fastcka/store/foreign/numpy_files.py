@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files, without pickle and without bombs."""
+"""Arrays in .npy and .npz files; pickled objects and decompression bombs are refused."""
 
 from __future__ import annotations
 
@@ -26,89 +26,93 @@ _Read = TypeVar("_Read")
 
 FREE_EXPANSION_BYTES: Final = 256 << 20
 MAX_EXPANSION: Final = 100
-"""Compressed data may grow to 256 MiB, or beyond that to 100 times its size in the file.
+"""Compressed data may expand to 256 MiB, or to 100 times its size in the file if that is more.
 
-Deflate reaches 1,032 times on zeros; activations, even sparse ones, stay below 20.
+Deflate expands zeros 1,032 times. Activations, even sparse ones, expand less than 20 times.
 """
 
 
-SMALLER: Final = "compare smaller arrays, of fewer examples or of another dtype"
+SMALLER: Final = "compare smaller arrays, with fewer examples or a smaller dtype"
 
 
 def numeric(where: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of booleans, integers or floats as it is; refuse other formats."""
+    """Return an array of booleans, integers or floats unchanged; refuse other dtypes."""
     if array.dtype.kind not in "biuf":
         raise InputError(f"{where}: expected a numeric array, got {array.dtype}")
     return array
 
 
 def check_expansion(where: str, declared: int, stored: int) -> None:
-    """Refuse data that would grow out of proportion when read.
+    """Refuse data that would expand implausibly when it is read.
 
     Raises
     ------
     UnsafeFileError
-        If more than `FREE_EXPANSION_BYTES` and more than `MAX_EXPANSION` times what is stored.
+        If ``declared`` exceeds both `FREE_EXPANSION_BYTES` and `MAX_EXPANSION` times ``stored``.
     """
     if declared > max(FREE_EXPANSION_BYTES, MAX_EXPANSION * stored):
         raise UnsafeFileError(
-            f"{where}: {declared} bytes declared, {stored} stored: more than {MAX_EXPANSION} times "
-            "as much; write it again without compression if it is what it says"
+            f"{where}: expected data that expands at most {MAX_EXPANSION} times, got {declared} "
+            f"bytes declared and {stored} stored; if the size is right, write the file again "
+            "without compression"
         )
 
 
 def read_npy(path: Path, name: str | None) -> NDArray[Any]:
     """Read the array of a .npy file."""
     if name is not None:
-        raise InputError(f"{path}: a .npy file holds one array without a name; drop ':{name}'")
+        raise InputError(f"{path}: a .npy file contains one array without a name; remove ':{name}'")
     with path.open("rb") as file:
         return _read_npy_stream(str(path), file, path.stat().st_size)
 
 
 def read_npz(path: Path, name: str | None) -> NDArray[Any]:
-    """Read an array of a .npz file; only that one is decompressed."""
+    """Read an array of a .npz file; no other array is decompressed."""
     return _in_npz(path, choose(path, name, npz_names(path)), _read_npy_stream)
 
 
 def read_npy_if(path: Path, chosen: Chosen) -> NDArray[Any] | None:
-    """Read the array of a .npy file, numbers or text, if its shape and format are chosen."""
+    """Read the array of a .npy file, numbers or text, if ``chosen(shape, dtype)`` is true."""
     with path.open("rb") as file:
         return _read_if(str(path), file, path.stat().st_size, chosen)
 
 
 def read_npz_if(path: Path, name: str, chosen: Chosen) -> NDArray[Any] | None:
-    """Read an array of a .npz file, numbers or text, if its shape and format are chosen."""
+    """Read an array of a .npz file, numbers or text, if ``chosen(shape, dtype)`` is true."""
     return _in_npz(path, name, lambda where, file, size: _read_if(where, file, size, chosen))
 
 
 def npz_names(path: Path) -> list[str]:
-    """Return the names of a .npz file's arrays, in its order."""
+    """Return the names of a .npz file's arrays in the file's order."""
     return [info.filename.removesuffix(".npy") for info in check_zip(path)]
 
 
 def check_zip(path: Path) -> list[zipfile.ZipInfo]:
-    """Return the members of a zip file once their declared sizes are found credible."""
+    """Return the members of a zip file after checking their declared sizes."""
     with named_errors(str(path), "a zip file"), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     available = path.stat().st_size
-    names = Counter(info.filename.lower() for info in members)  # PyTorch finds them so
+    names = Counter(info.filename.lower() for info in members)  # PyTorch ignores case
     twice = next((name for name, count in names.items() if count > 1), None)
     if twice is not None:
-        raise CorruptFileError(f"{path}: two members are called {twice!r}")
+        raise CorruptFileError(f"{path}: two members have the name {twice!r}")
     for info in members:
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise UnsafeFileError(f"{path}:{info.filename}: compression {info.compress_type}")
-        # What a member says of its own stored size is believed only up to the file's.
+            raise UnsafeFileError(
+                f"{path}:{info.filename}: expected no compression or deflate, got compression "
+                f"method {info.compress_type}"
+            )
+        # A member may declare a stored size larger than the file.
         check_expansion(
             f"{path}:{info.filename}", info.file_size, min(info.compress_size, available)
         )
-    # Members may overlap in the file, so the sum is held against the whole.
+    # Members may overlap in the file, so their sum is compared with the size of the file.
     check_expansion(str(path), sum(info.file_size for info in members), available)
     return members
 
 
 def _in_npz(path: Path, name: str, read: Callable[[str, IO[bytes], int], _Read]) -> _Read:
-    """Return what ``read`` makes of a member, given as a stream of a known size."""
+    """Return ``read(name, stream, size)`` for a member of a .npz file."""
     members = {info.filename.removesuffix(".npy"): info for info in check_zip(path)}
     where = f"{path}:{name}"
     with (
@@ -126,23 +130,25 @@ def _read_if(where: str, file: IO[bytes], size: int, chosen: Chosen) -> NDArray[
 
 
 def _read_npy_stream(where: str, file: IO[bytes], size: int) -> NDArray[Any]:
-    """Read one array from a stream of a known size, which the header must agree with."""
+    """Read one array from a stream; the header must match the size of the stream."""
     with named_errors(where, "a .npy array"):
         header = _header(where, file)
         if header.dtype.hasobject:
-            raise UnsafeFileError(f"{where}: holds pickled objects; loading them could run code")
+            raise UnsafeFileError(
+                f"{where}: expected numbers, got pickled objects, which could run code when loaded"
+            )
         numeric(where, np.empty(0, dtype=header.dtype))
         return _values(where, file, size, header)
 
 
 @contextmanager
 def named_errors(where: str, kind: str) -> Iterator[None]:
-    """Turn what libraries raise for a damaged file, which is no ``kind``, into named errors."""
+    """Turn errors of libraries into `CorruptFileError`: the file is damaged or not ``kind``."""
     try:
         yield
     except (FastckaError, OSError):
         raise
-    except Exception as error:  # of every kind, from headers that do not fit
+    except Exception as error:  # damaged headers raise errors of many kinds
         raise_if_shortage(error, f"reading {where}")
         raise CorruptFileError(f"{where}: not {kind}, or damaged: {error}") from error
 
@@ -159,12 +165,17 @@ def _header(where: str, file: IO[bytes]) -> _Header:
         header = _Header(*npy.read_array_header_1_0(file))
     elif version == (2, 0):
         header = _Header(*npy.read_array_header_2_0(file))
-    else:  # 3.0 is for field names that are not ASCII, which no numeric array has
-        raise InputError(f"{where}: .npy version {version}; expected a numeric array")
+    else:  # 3.0 is for field names that are not ASCII; a numeric array has no fields
+        raise InputError(
+            f"{where}: expected a numeric array of .npy version (1, 0) or (2, 0), got version "
+            f"{version}"
+        )
     if any(type(length) is not int or length < 0 for length in header.shape):  # True is an int
-        raise CorruptFileError(f"{where}: damaged: shape {header.shape} declared")
+        raise CorruptFileError(f"{where}: damaged: the declared shape is {header.shape}")
     if header.dtype.subdtype is not None:
-        raise CorruptFileError(f"{where}: damaged: {header.dtype} declared; expected one number")
+        raise CorruptFileError(
+            f"{where}: damaged: expected a dtype of single numbers, got {header.dtype}"
+        )
     return header
 
 
@@ -175,7 +186,10 @@ def _values(where: str, file: IO[bytes], size: int, header: _Header) -> NDArray[
         count *= length
     stored = size - file.tell()
     if count * dtype.itemsize != stored:
-        raise CorruptFileError(f"{where}: shape {shape} of {dtype} declared, {stored} bytes stored")
+        raise CorruptFileError(
+            f"{where}: damaged: the declared shape {shape} of {dtype} needs "
+            f"{count * dtype.itemsize} bytes, but {stored} are stored"
+        )
     require_memory(stored, f"reading {where}", SMALLER)
     buffer = bytearray(stored)
     view = memoryview(buffer)

@@ -1,8 +1,8 @@
-"""What the pickle of a .pt file declares, found without running it.
+"""Finding the storages that the pickle of a .pt file declares, without running the pickle.
 
-PyTorch allocates what a pickle declares and takes the values from wherever the record begins: a
-record that is too short is filled up from the bytes behind it. So the storages, and the tensors
-over them, are held against the file before PyTorch sees them.
+PyTorch allocates the declared sizes and reads values from the start of a record. If the record is
+too short, PyTorch reads on into the bytes after it. fastcka therefore compares the declared
+storages and their tensors with the file before PyTorch opens it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Global(str):
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The values of one or more tensors: the name of their record, their number and bytes."""
+    """The values of one or more tensors: the key of their record, their number and their bytes."""
 
     key: str
     items: int
@@ -47,7 +47,7 @@ class Storage:
 
 @dataclass(slots=True)
 class _Machine:
-    """The stack and memo of a pickle, which hold what is needed here and None for all else."""
+    """The stack and memo of a pickle. Values that are irrelevant for storages are None."""
 
     path: Path
     file_bytes: int
@@ -56,7 +56,7 @@ class _Machine:
     memo: dict[int, Any] = field(default_factory=dict)
 
     def run(self, file: IO[bytes]) -> None:
-        """Follow one pickle up to its end."""
+        """Follow one pickle to its end."""
         argument: Any
         for opcode, argument, _ in pickletools.genops(file):
             name = opcode.name
@@ -73,7 +73,7 @@ class _Machine:
                 self._put(opcode, argument, taken, items)
 
     def _take(self, opcode: pickletools.OpcodeInfo) -> tuple[list[Any], list[Any]]:
-        """Pop what an opcode takes: what it names, and what lies above the mark."""
+        """Pop the operands of an opcode: those that it names, and those above the mark."""
         before, items = opcode.stack_before, []
         count = len(before)
         if pickletools.markobject in before:
@@ -110,13 +110,15 @@ class _Machine:
         kind, key, items = named[1], named[2], named[4]
         size = _ITEM_BYTES.get(str(kind).rpartition(".")[2].removesuffix("Storage"))
         if size is None or type(items) is not int or items < 0:
-            raise CorruptFileError(f"{self.path}: damaged: a storage of {items!r:.40} {kind!r:.80}")
+            raise CorruptFileError(
+                f"{self.path}: damaged: its pickle declares a storage of {items!r:.40} {kind!r:.80}"
+            )
         storage = Storage(str(key), items, items * size)
         self.storages[storage] = None
         return storage
 
     def _check_call(self, called: Any, arguments: Any) -> None:
-        """Refuse calls that allocate what their arguments say."""
+        """Refuse calls that allocate a size given by their arguments."""
         if not isinstance(called, _Global) or not isinstance(arguments, tuple):
             return
         if called in _TENSORS:
@@ -129,7 +131,7 @@ class _Machine:
                 )
             return
         any_size = called.startswith("torch.") and called.endswith(("Storage", "Tensor"))
-        any_size |= called in _BYTES and any(isinstance(own, int) for own in arguments)
+        any_size |= called in _BYTES and any(isinstance(value, int) for value in arguments)
         if called == _QUANTIZED:
             count = 1
             for length in arguments[2]:
@@ -138,12 +140,12 @@ class _Machine:
         if any_size:
             raise UnsafeFileError(
                 f"{self.path}: its pickle calls {called}, which could take any amount of memory; "
-                "save tensors in dicts and lists by torch.save"
+                "save tensors in dicts and lists with torch.save"
             )
 
 
 def declared_storages(path: Path, file: IO[bytes], file_bytes: int, pickles: int) -> list[Storage]:
-    """Return the storages that one or more pickles declare; ``file`` is at the first.
+    """Return the storages that one or more pickles declare; ``file`` is at the first pickle.
 
     Raises
     ------
@@ -161,6 +163,6 @@ def declared_storages(path: Path, file: IO[bytes], file_bytes: int, pickles: int
                 break
     except (CorruptFileError, UnsafeFileError, OSError):
         raise
-    except Exception as error:  # of every kind, from operands and stacks that do not fit
+    except Exception as error:  # damaged operands and stacks raise errors of many kinds
         raise CorruptFileError(f"{path}: damaged, not a PyTorch file: {error}") from error
     return list(storages)

@@ -1,4 +1,4 @@
-"""Tensors in .pt files, without running what a pickle may ask for."""
+"""Tensors in .pt files, read without running code from their pickles."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ _PICKLES_BEFORE_1_6: Final = 5
 
 
 def load_pt(path: Path) -> Any:
-    """Return what a .pt file holds: tensors on the CPU in dicts and lists, mapped into memory.
+    """Return the contents of a .pt file: CPU tensors in dicts and lists, mapped into memory.
 
-    Every record is read once and held against its checksum and against the size of its tensors;
-    a process does this again only after a change of the file. Then a tensor's values are read from
-    the file when they are used; the file must stay as it is meanwhile. Files older than PyTorch
-    1.6 have no checksums and are read whole, as are those written without checksums.
+    Each record is first read and compared with its checksum and with the size of its tensors; a
+    process repeats this only after the file changes. Files that were written without checksums are
+    compared with the size of their tensors only. The values of a tensor are then read when they
+    are used, so the file must not change. Files older than PyTorch 1.6 have no checksums and are
+    read whole.
 
     Raises
     ------
     CorruptFileError, UnsafeFileError
-        If the file is damaged, or holds more than tensors and plain values.
+        If the file is damaged, or contains more than tensors and plain values.
     MissingExtraError
         If PyTorch is not installed.
     """
@@ -56,7 +57,7 @@ def load_pt(path: Path) -> Any:
         _check_old_file(path)
     try:
         return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # of every kind, on damaged files
+    except Exception as error:  # damaged files raise errors of many kinds
         raise_if_shortage(error, f"reading {path}")
         if isinstance(error, OSError):
             raise
@@ -71,7 +72,7 @@ def load_pt(path: Path) -> Any:
 
 @lru_cache(maxsize=256)
 def _check_records(path: Path, stamp: FileStamp) -> None:
-    """Hold the records of a zip file against their checksums and what the pickle declares."""
+    """Compare the records of a zip file with their checksums and with the pickle's tensors."""
     members = {info.filename: info for info in check_zip(path)}
     pickle = f"{next(iter(members), '').partition('/')[0]}/data.pkl"
     if pickle not in members:
@@ -79,15 +80,15 @@ def _check_records(path: Path, stamp: FileStamp) -> None:
     packed = [name for name, info in members.items() if info.compress_type != zipfile.ZIP_STORED]
     if packed:
         raise CorruptFileError(
-            f"{path}: record {packed[0]} is compressed; save again by torch.save"
+            f"{path}: record {packed[0]} is compressed; save the file again with torch.save"
         )
     with named_errors(str(path), "a zip file"), zipfile.ZipFile(path) as archive:
-        if any(info.CRC for info in members.values()):  # else written without checksums
+        if any(info.CRC for info in members.values()):  # all 0 if written without checksums
             damaged = archive.testzip()
             if damaged is not None:
                 raise CorruptFileError(f"{path}: the checksum of record {damaged} does not match")
         else:
-            members[pickle].CRC = None  # type: ignore[assignment]  # zipfile then checks nothing
+            members[pickle].CRC = None  # type: ignore[assignment]  # turns off zipfile's check
         with archive.open(members[pickle]) as file:
             content = file.read()
     for storage in declared_storages(path, io.BytesIO(content), stamp.size, 1):
@@ -97,39 +98,41 @@ def _check_records(path: Path, stamp: FileStamp) -> None:
             raise CorruptFileError(f"{path}: record {name} is missing")
         if record.file_size != storage.n_bytes:
             raise CorruptFileError(
-                f"{path}: record {name} has {record.file_size} bytes; its tensors declare "
-                f"{storage.n_bytes}"
+                f"{path}: record {name}: expected {storage.n_bytes} bytes, as its tensors declare, "
+                f"got {record.file_size}"
             )
 
 
 def _check_old_file(path: Path) -> None:
-    """Refuse a file that is older than PyTorch 1.6 and declares more than it holds."""
+    """Refuse a file older than PyTorch 1.6 whose tensors declare more bytes than it has."""
     size = path.stat().st_size
     with path.open("rb") as file:
         storages = declared_storages(path, file, size, _PICKLES_BEFORE_1_6)
     declared = sum(storage.n_bytes for storage in storages)
     if declared > size:
-        raise CorruptFileError(f"{path}: {declared} bytes declared in a file of {size}")
+        raise CorruptFileError(
+            f"{path}: damaged: its tensors need {declared} bytes, but the file has {size}"
+        )
 
 
 def _unsafe_part(message: str) -> str | None:
-    """Return what a file contains beside tensors, from a message of PyTorch's, and what helps."""
-    found = _REFUSED.search(message)
-    if found is None:
+    """Return the non-tensor content that PyTorch's message names, and the remedy."""
+    match = _REFUSED.search(message)
+    if match is None:
         return "a TorchScript archive" if "TorchScript" in message else None
-    name = found["name"]
+    name = match["name"]
     if name.startswith("numpy."):
-        return f"NumPy values ({name}); save them as tensors, by torch.as_tensor(x)"
-    return f"{name}; save tensors alone, such as the state_dict() of a network"
+        return f"NumPy values ({name}); save them as tensors, with torch.as_tensor(x)"
+    return f"{name}; save only tensors, such as the state_dict() of a network"
 
 
 def dense_tensor(where: str, value: Any) -> Any:
-    """Return a tensor on the CPU whose values are stored one by one.
+    """Return a tensor after checking that it is dense and on the CPU.
 
     Raises
     ------
     InputError
-        If it is no such tensor; the message begins with ``where``.
+        If ``value`` is not such a tensor. The message begins with ``where``.
     """
     import torch
 
@@ -138,37 +141,38 @@ def dense_tensor(where: str, value: Any) -> Any:
     tensor = value.detach()
     if tensor.device.type != "cpu":
         raise InputError(
-            f"{where}: a tensor on the device '{tensor.device.type}', whose values are not in the "
-            "file; save it from the CPU"
+            f"{where}: expected a tensor on the CPU, got one on the device '{tensor.device.type}', "
+            "whose values are not in the file; save it from the CPU"
         )
     refuse_special_tensor(tensor, where)
     return tensor
 
 
 def checked_tensor(where: str, value: Any) -> Any:
-    """Return a tensor that is dense and whose values are all stored.
+    """Return a tensor after checking that it is dense and that all its values are stored.
 
     Raises
     ------
     InputError, UnsafeFileError
-        If it is no such tensor; the message begins with ``where``.
+        If ``value`` is not such a tensor. The message begins with ``where``.
     """
     tensor = dense_tensor(where, value)
-    # A few bytes with strides of 0 can declare any size.
+    # With strides of 0, a few bytes can declare a tensor of any size.
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise UnsafeFileError(
-            f"{where}: shape {tuple(tensor.shape)} declared, {tensor.untyped_storage().nbytes()} "
-            "bytes stored; save it after .clone() if it was an expanded view"
+            f"{where}: the declared shape {tuple(tensor.shape)} needs more than the "
+            f"{tensor.untyped_storage().nbytes()} bytes stored; if the tensor was an expanded "
+            "view, save it after .clone()"
         )
     return tensor
 
 
 def read_pt(path: Path, name: str | None) -> NDArray[Any]:
-    """Read a tensor of a .pt file, found by its dotted name or as the only one."""
+    """Read a tensor of a .pt file by its dotted name, or the file's only tensor."""
     tensors = _tensors(path)
     bare = list(tensors) == [""]
     if bare and name is not None:
-        raise InputError(f"{path}: holds one tensor without a name; drop ':{name}'")
+        raise InputError(f"{path}: contains one tensor without a name; remove ':{name}'")
     chosen = "" if bare else choose(path, name, list(tensors))
     where = f"{path}:{chosen}".rstrip(":")
     tensor = checked_tensor(where, tensors[chosen])
@@ -179,13 +183,13 @@ def read_pt(path: Path, name: str | None) -> NDArray[Any]:
         return numeric(where, tensor.resolve_conj().resolve_neg().numpy().copy())
     except TypeError as error:
         raise InputError(
-            f"{where}: values of the format {tensor.dtype}, which NumPy does not have; convert the "
+            f"{where}: expected a dtype that NumPy supports, got {tensor.dtype}; convert the "
             "tensor to float32 (x.float(), with its scale if it has one) and save it again"
         ) from error
 
 
 def pt_names(path: Path) -> list[str]:
-    """Return the dotted names of a .pt file's tensors, in its order; "" for a bare tensor."""
+    """Return the dotted names of a .pt file's tensors in the file's order; "" for a bare tensor."""
     return list(_tensors(path))
 
 
@@ -196,9 +200,9 @@ def _tensors(path: Path) -> dict[str, Any]:
 
 
 class Containers:
-    """Those that a walk through a saved file has met, to end one that could go on for ever.
+    """The lists and dicts of a saved file that a walk has met, to end a walk without end.
 
-    Ten lists of which each holds the next ten times take a kilobyte and have 10^10 members.
+    Ten nested lists, each with the next one ten times, take a kilobyte but have 10^10 members.
     """
 
     def __init__(self, path: Path) -> None:
@@ -207,12 +211,12 @@ class Containers:
         self._repeated = 0
 
     def meet(self, container: Any) -> None:
-        """Note a container.
+        """Record that the walk met a container.
 
         Raises
         ------
         UnsafeFileError
-            If those that were met before have too many members in all.
+            If the containers that the walk met more than once have too many members in total.
         """
         if id(container) not in self._met:
             self._met.add(id(container))
@@ -220,8 +224,8 @@ class Containers:
         self._repeated += len(container)
         if self._repeated > _MAX_REPEATED:
             raise UnsafeFileError(
-                f"{self._path}: the same lists or dicts occur again and again, with more than "
-                f"{_MAX_REPEATED:,} members in all; save each once"
+                f"{self._path}: the same lists or dicts occur repeatedly, with more than "
+                f"{_MAX_REPEATED:,} members in total; save each one once"
             )
 
 
@@ -233,18 +237,20 @@ def _collect(
     depth: int,
     containers: Containers,
 ) -> None:
-    """Gather the tensors in nested dicts and lists under dotted names."""
-    if hasattr(value, "untyped_storage"):  # of all that weights_only lets in, tensors alone
+    """Collect the tensors in nested dicts and lists under dotted names."""
+    if hasattr(value, "untyped_storage"):  # with weights_only, only tensors have it
         if name in tensors:
-            raise InputError(f"{path}: two tensors are called {name!r} once keys are joined by '.'")
+            raise InputError(
+                f"{path}: two tensors have the name {name!r} when keys are joined by '.'"
+            )
         tensors[name] = value
         return
     items: list[tuple[object, object]] = []
     if isinstance(value, dict | list | tuple):
         containers.meet(value)
         items = list(value.items() if isinstance(value, dict) else enumerate(value))
-    if items and depth == _MAX_DEPTH:  # pickles can hold themselves
-        raise UnsafeFileError(f"{path}: nested more than {_MAX_DEPTH} deep")
+    if items and depth == _MAX_DEPTH:  # a pickled list can contain itself
+        raise UnsafeFileError(f"{path}: nested more than {_MAX_DEPTH} levels deep")
     for key, item in items:
         inner = f"{name}.{key}" if name else str(key)
         _collect(path, item, inner, tensors, depth + 1, containers)

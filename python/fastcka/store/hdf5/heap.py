@@ -1,7 +1,7 @@
-"""The global heaps of HDF5 files, which hold text of any length; HDF5 may never return from one.
+"""Checking the global heaps of HDF5 files, which contain text of variable length.
 
 A collection is ``GCOL``, a version, its size in bytes, then objects: index, references, size and
-data. HDF5 goes from object to object by their sizes, and so for ever where a size is 0.
+data. HDF5 moves from object to object by their sizes, so a size of 0 makes it loop forever.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import CorruptFileError
 from fastcka.store.hdf5 import safety as safe
+from fastcka.store.hdf5 import storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,14 +26,14 @@ _MAX_BYTES: Final = 64 << 20
 
 
 def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
-    """Walk through the collections that the texts of a dataset lie in.
+    """Check the collections that contain the texts of a dataset.
 
-    Those of texts in compressed chunks, and in files with short addresses, are not looked at.
+    Texts in compressed chunks, and in files with addresses shorter than 8 bytes, are not checked.
 
     Raises
     ------
     CorruptFileError
-        If an object reaches beyond its collection, or has no size.
+        If an object reaches beyond its collection, or its size is 0.
     """
     file = safe.descriptor(path, data.file)
     file_size = os.fstat(file).st_size
@@ -41,20 +42,20 @@ def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
         base = data.file.userblock_size
         if data.file.id.get_create_plist().get_sizes() != (8, 8):  # bytes of addresses and sizes
             return
-        blocks: list[tuple[int, int]] = []
-        layout = safe.layout_name(path, data)
-        if layout == "chunked" and not safe.filter_codes(path, data):
-            data.id.chunk_iter(lambda info: blocks.append((info.byte_offset, info.size)))
+        extents: list[tuple[int, int]] = []
+        layout = storage.layout_name(path, data)
+        if layout == "chunked" and not storage.filter_codes(path, data):
+            data.id.chunk_iter(lambda info: extents.append((info.byte_offset, info.size)))
         elif layout == "contiguous" and data.id.get_offset() is not None:
-            blocks.append((data.id.get_offset(), data.id.get_storage_size()))
-        for offset, size in blocks:
+            extents.append((data.id.get_offset(), data.id.get_storage_size()))
+        for offset, size in extents:
             raw = os.pread(file, min(size, file_size), offset)
             whole = len(raw) - len(raw) % _REFERENCE.size
             addresses |= {address for _, address, _ in _REFERENCE.iter_unpack(raw[:whole])}
     for address in addresses - {0, 2**64 - 1}:
         if not _is_sound(file, base + address, file_size):
             raise CorruptFileError(
-                f"{path}: {data.name}: damaged: the texts at byte {address} of the file"
+                f"{path}: {data.name}: damaged: the text heap at byte {address} is not valid"
             )
 
 
@@ -68,11 +69,11 @@ def _is_sound(file: int, address: int, file_size: int) -> bool:
     if signature != b"GCOL" or not _COLLECTION.size <= size <= _MAX_BYTES:
         return False
     content = os.pread(file, size, address)
-    at = _COLLECTION.size
-    while at + _OBJECT.size <= len(content):
-        index, _, _, length = _OBJECT.unpack_from(content, at)
+    position = _COLLECTION.size
+    while position + _OBJECT.size <= len(content):
+        index, _, _, length = _OBJECT.unpack_from(content, position)
         need = length if index == 0 else _OBJECT.size + -(-length // 8) * 8
-        if need < _OBJECT.size or at + need > size:
+        if need < _OBJECT.size or position + need > size:
             return False
-        at += need
+        position += need
     return len(content) == int(size)

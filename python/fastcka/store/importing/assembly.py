@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import ImportRefusedError, InputError
-from fastcka.store.file.source import layer_source
+from fastcka.store.file.layer_array import as_layer_array
 from fastcka.store.importing.example_table import ExampleTable
 from fastcka.store.importing.finding import ImportFinding
 
@@ -92,10 +92,10 @@ def assembled(tree_step: TreeStep) -> AssembledStep | list[ImportFinding]:
 def _is_storable(step: TreeStep, layer: TreeLayer, findings: list[ImportFinding]) -> bool:
     """Read a whole layer, so that one with NaN is skipped and does not stop the others."""
     try:
-        source = layer_source(layer.name, layer.values)
+        source = as_layer_array(layer.name, layer.values)
         rows = max(1, _BLOCK_BYTES // source.row_bytes)
         for start in range(0, source.n_examples, rows):
-            source.block(start, min(start + rows, source.n_examples))
+            source.rows(start, min(start + rows, source.n_examples))
     except InputError as error:
         key = (step.model, step.step, layer.name)
         detail = f"{step.folder}: {error}"

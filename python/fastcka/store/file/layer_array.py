@@ -1,4 +1,4 @@
-"""Arrays from anywhere, handed on block by block in the form that files hold."""
+"""A layer to be written: an array of any library, converted a few rows at a time."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from fastcka.store.file.dtypes import STORED_DTYPES, non_finite
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Exact in float32; wider integers are not, and which float they should become is the caller's call.
+# Exact in float32. The caller must choose a dtype for wider integers.
 _EXACT_IN_FLOAT32: Final = {"bool", "int8", "uint8", "int16", "uint16"}
 _SCAN_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class LayerSource:
-    """A layer to be written: (n_examples, n_features) values of one stored format.
+class LayerArray:
+    """A layer to be written: (n_examples, n_features) values and their stored dtype.
 
     Attributes
     ----------
     name
         Layer name, for messages.
     values
-        The caller's array, (n_examples, ...), any strides and byte order; bfloat16 as bits.
+        The array that the caller passed, (n_examples, ...), in any strides and byte order;
+        bfloat16 as bits.
     dtype
-        Name of the stored format.
+        Name of the stored dtype.
     """
 
     name: str
@@ -53,18 +54,18 @@ class LayerSource:
         """Size of a stored row."""
         return self.n_features * STORED_DTYPES[self.dtype].itemsize
 
-    def block(self, start: int, stop: int) -> NDArray[Any]:
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows as a (stop - start, n_features) little-endian array in C order.
 
         Raises
         ------
         InputError
-            If the rows hold NaN or infinities.
+            If the rows contain NaN or infinities.
         """
-        block = self._canonical(start, stop)
-        if non_finite(block, self.dtype).any():
+        rows = self._canonical(start, stop)
+        if non_finite(rows, self.dtype).any():
             raise self._non_finite_error()
-        return block
+        return rows
 
     def _canonical(self, start: int, stop: int) -> NDArray[Any]:
         rows = self.values[start:stop].reshape(stop - start, self.n_features)
@@ -88,17 +89,18 @@ class LayerSource:
         )
 
 
-def layer_source(name: str, value: object) -> LayerSource:
-    """Return an array-like as a layer to be written.
+def as_layer_array(name: str, value: object) -> LayerArray:
+    """Return an array-like object as a layer to be written.
 
-    NumPy arrays, torch CPU tensors, anything with DLPack on the CPU, tables of pandas, polars and
-    pyarrow, xarray DataArrays, and what `numpy.asarray` makes an array of. Booleans and integers
-    of at most 16 bits become float32, which holds them exactly; wider integers are refused.
+    The object is a NumPy array, a torch CPU tensor, an object that supports DLPack on the CPU, a
+    table of pandas, polars or pyarrow, an xarray DataArray, or an object that `numpy.asarray`
+    accepts. Booleans and integers of at most 16 bits become float32, which is exact. Wider integers
+    are refused.
 
     Raises
     ------
     InputError
-        If it is not a numeric array of at least two axes, on the CPU, with a value in it.
+        If the object is not a numeric array in CPU memory with at least two axes and one value.
     """
     where = f"layers[{name!r}]"
     array, dtype = _as_numpy(where, value)
@@ -108,21 +110,24 @@ def layer_source(name: str, value: object) -> LayerSource:
         )
     if array.size == 0:
         raise InputError(f"{where}: expected at least one value, got shape {array.shape}")
-    source = LayerSource(name, array, dtype)
-    if source.row_bytes >= 2**32 - 4:
-        raise InputError(f"{where}: a row of {source.row_bytes} bytes; HDF5 holds less than 4 GiB")
-    return source
+    layer = LayerArray(name, array, dtype)
+    if layer.row_bytes >= 2**32 - 4:
+        raise InputError(
+            f"{where}: expected rows of less than 4 GiB, the limit of HDF5, got {layer.row_bytes} "
+            "bytes"
+        )
+    return layer
 
 
 def _as_numpy(where: str, value: object) -> tuple[NDArray[Any], str]:
     value = unwrapped(value, where)
-    torch = sys.modules.get("torch")  # never imported here: a tensor means that it already is
+    torch = sys.modules.get("torch")  # a tensor exists only if torch is already imported
     if torch is not None and isinstance(value, torch.Tensor):
         return _from_torch(where, value, torch)
     try:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             array = np.from_dlpack(value)
-        else:  # first choice where there is both: DLPack in NumPy knows no bfloat16
+        else:  # preferred if both exist: NumPy's DLPack does not support bfloat16
             array = plain_array(value, where, shift=False)
     except InputError:
         raise
@@ -135,7 +140,7 @@ def _as_numpy(where: str, value: object) -> tuple[NDArray[Any], str]:
 
 def _numpy_format(where: str, array: NDArray[Any]) -> tuple[NDArray[Any], str]:
     name = array.dtype.name
-    if name == "bfloat16":  # ml_dtypes, as JAX uses it
+    if name == "bfloat16":  # from ml_dtypes, which JAX uses
         return array.view(np.uint16), "bfloat16"
     if name in STORED_DTYPES:
         return array, name
@@ -149,16 +154,16 @@ def _numpy_format(where: str, array: NDArray[Any]) -> tuple[NDArray[Any], str]:
 
 
 def _remedy(integers: NDArray[Any]) -> str:
-    """Return how to convert integers so that they keep their digits."""
+    """Return how to convert integers without losing digits, as the end of a message."""
     low, high = int(integers.min(initial=0)), int(integers.max(initial=0))
     if low < -MAX_EXACT or high > MAX_EXACT:
         return (
-            f" from {low} to {high}, which float64 cannot hold: subtract a constant from each "
-            'column, as (x - x.min(axis=0)).astype("float64") does, if that makes them small'
+            f" from {low} to {high}, which float64 cannot represent: if the range of each column "
+            'is small, subtract a constant, as in (x - x.min(axis=0)).astype("float64")'
         )
     if low < -(2**24) or high > 2**24:
-        return '; convert them by x.astype("float64"), which holds them exactly'
-    return '; convert them by x.astype("float32") or x.astype("float64")'
+        return '; convert them with x.astype("float64"), which is exact'
+    return '; convert them with x.astype("float32") or x.astype("float64")'
 
 
 def _from_torch(where: str, tensor: Any, torch: Any) -> tuple[NDArray[Any], str]:

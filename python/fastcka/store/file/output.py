@@ -1,4 +1,4 @@
-"""The array that the values of a representation are read into, and the rows that it takes."""
+"""The array into which a representation is read, and the positions of its rows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from fastcka.store.file.key import Key
 
 
-def checked_target(
+def checked_output(
     out: NDArray[Any] | None, shape: tuple[int, int], dtype: str, key: Key
 ) -> NDArray[Any]:
-    """Return ``out`` once it fits, or a new array for values stored as ``dtype``.
+    """Return ``out`` after checking it, or a new array for values stored as ``dtype``.
 
     Raises
     ------
     InputError
-        If `out` is not a writable float32 or float64 array of this shape.
+        If ``out`` is not a writable float32 or float64 array of this shape.
     """
     if out is None:
         name = "float32" if dtype == "bfloat16" else dtype
@@ -34,14 +34,17 @@ def checked_target(
     if out.shape != shape:
         raise InputError(f"out: expected shape {shape} for {key}, got {out.shape}")
     if not out.flags.writeable:
-        raise InputError("out: expected a writable array")
+        raise InputError("out: expected a writable array, got a read-only one")
     return out
 
 
-def check_rows(rows: NDArray[np.integer[Any]], n_examples: int, key: Key) -> None:
-    """Refuse positions of rows that a representation of ``n_examples`` does not have."""
+def check_positions(rows: NDArray[np.integer[Any]], n_examples: int, key: Key) -> None:
+    """Refuse row positions outside a representation of ``n_examples`` rows."""
     if not isinstance(rows, np.ndarray) or rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise InputError("rows: expected a one-dimensional array of whole numbers")
+        got = type(rows).__name__
+        if isinstance(rows, np.ndarray):
+            got = f"shape {rows.shape}, dtype {rows.dtype}"
+        raise InputError(f"rows: expected a one-dimensional integer array, got {got}")
     if len(rows) and not 0 <= rows.min() <= rows.max() < n_examples:
         raise InputError(
             f"rows: expected positions from 0 to {n_examples - 1} for {key}, got "
