@@ -29,7 +29,7 @@ def read_summary(folder):
     return strict((folder / "summary.json").read_text("utf-8"))
 
 
-def test_the_document(pair_config, expected):
+def test_the_sample(pair_config, expected):
     path = pair_config()
     run = run_pair(load_pair(path))
     assert run.output.parts[-2:] == ("pt2-1_vs_pt2-2_seed1", "layer5")

@@ -168,6 +168,7 @@ def test_patterns_that_would_never_end_are_stopped(monkeypatch):
             return self._pattern.match(text, timeout=timeout)
 
     monkeypatch.setattr(filters, "_compiled", Recorded)
+    monkeypatch.setattr(filters, "SECONDS", 0.2)
     assert len(PATHOLOGICAL) == 50
     n = 100_000
     texts = np.array([f"{'a' * (20 + row % 11)}!{row}" for row in range(n)])
@@ -183,7 +184,7 @@ def test_patterns_that_would_never_end_are_stopped(monkeypatch):
         outcomes.append(outcome)
     stopped = outcomes.count("stopped")
     print(f"\n{len(outcomes)} patterns on {n} values: {stopped} stopped")
-    assert 0 < min(limits) <= max(limits) <= filters.SECONDS  # of what is left of a second
+    assert 0 < min(limits) <= max(limits) <= filters.SECONDS  # of what is left
     for pattern, message in messages:
         assert f"'id:{pattern}': the pattern takes too much time" in message
     assert stopped >= 10  # else they were not pathological
