@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+# Before NumPy is imported: its BLAS would keep all cores busy with waiting between small products,
+# which takes three times as much processor time. fastcka has threads of its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import h5py
+import hypothesis
 import numpy as np
 import pytest
 
@@ -33,7 +39,20 @@ def pytest_addoption(parser):
         choices=("cpu", "cuda", "emulated"),
         help="where tests with the `device` fixture compute; other than cpu they are marked gpu",
     )
-    parser.addoption("--cases", type=int, default=300, help="random cases in test_accuracy.py")
+    parser.addoption(
+        "--cases", type=int, default=300, help="random cases in test_accuracy.py, and of hypothesis"
+    )
+
+
+def pytest_configure(config):
+    hypothesis.settings.register_profile(
+        "cases",
+        max_examples=config.getoption("--cases"),
+        deadline=None,
+        database=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("cases")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -82,10 +101,14 @@ def device(request) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def emulation_folder(tmp_path_factory) -> Path:
-    """Where what is compiled for the emulation lies."""
+    """Where what is compiled for the emulation lies. The workers of pytest-xdist share it."""
     import cuda_emulation
 
-    return cuda_emulation.build_folder(tmp_path_factory.mktemp("emulation"))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        scratch = tmp_path_factory.getbasetemp().parent / "emulation"
+    else:
+        scratch = tmp_path_factory.mktemp("emulation")
+    return cuda_emulation.build_folder(scratch)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -53,14 +54,17 @@ def digest_of(command: Sequence[str], files: Sequence[Path] = ()) -> str:
 
 def make(target: Path, command: Sequence[str]) -> Path:
     """Run the command, if the target is not there, so that it appears whole or not at all."""
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        command = [*command, "-o", str(part)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
-        part.replace(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Another process that needs the same target waits for it.
+    with target.with_name(f"{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            part = target.with_name(f"{target.name}.{os.getpid()}.part")
+            command = [*command, "-o", str(part)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
+            part.replace(target)
     return target
 
 

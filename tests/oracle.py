@@ -57,25 +57,29 @@ def cka(x, y, estimator):
 
 def cka_matrix(representations, estimator):
     """The same formulas with sums in place of traces, for sizes at which n^3 would be slow."""
-    n = len(representations[0])
-    grams = []
-    for x in representations:
-        k = gram(x)
-        if estimator == "biased":
-            h_k = k - k.mean(axis=0)
-            grams.append(h_k - h_k.mean(axis=1)[:, None])
-        else:
+    return cka_matrix_of_grams([gram(x) for x in representations], estimator)
+
+
+def cka_matrix_of_grams(grams, estimator):
+    """`cka_matrix` of Gram matrices, which it does not change."""
+    n = len(grams[0])
+    if estimator == "biased":
+        grams = [k - k.mean(axis=0) for k in grams]
+        for k in grams:
+            k -= k.mean(axis=1)[:, None]
+    else:
+        grams = [k.copy() for k in grams]
+        for k in grams:
             np.fill_diagonal(k, 0)
-            grams.append(k)
+        sums = [k.sum(axis=1) for k in grams]
     m = len(grams)
     hsic = np.empty((m, m))
     for i in range(m):
         for j in range(i, m):
-            value = np.sum(grams[i] * grams[j])
+            value = np.vdot(grams[i], grams[j])
             if estimator == "unbiased":
-                rows_i, rows_j = grams[i].sum(axis=1), grams[j].sum(axis=1)
-                value += rows_i.sum() * rows_j.sum() / ((n - 1) * (n - 2))
-                value -= 2 / (n - 2) * (rows_i @ rows_j)
+                value += sums[i].sum() * sums[j].sum() / ((n - 1) * (n - 2))
+                value -= 2 / (n - 2) * (sums[i] @ sums[j])
             hsic[i, j] = hsic[j, i] = value
     own = np.sqrt(np.diag(hsic))
     return hsic / np.outer(own, own)

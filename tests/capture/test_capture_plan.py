@@ -13,7 +13,7 @@ from fastcka.capture import CheckpointPlan, experiment_folder, planned_steps
 from fastcka.capture.steps import parse_phases, step_of
 from fastcka.errors import InputError
 
-DOCUMENTS: dict[str, Any] = {
+SAMPLE: dict[str, Any] = {
     "metadata": {
         "approach": "modified",
         "total_checkpoints": 9,
@@ -39,18 +39,18 @@ DOCUMENTS: dict[str, Any] = {
 }
 
 
-def test_the_documents_plan_is_read_and_written_again_key_for_key(tmp_path: Path) -> None:
+def test_the_sample_plan_is_read_and_written_again_key_for_key(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(json.dumps(DOCUMENTS))
+    path.write_text(json.dumps(SAMPLE))
     plan = CheckpointPlan.load(path)
-    assert list(plan.experiments) == list(DOCUMENTS["experiments"])
+    assert list(plan.experiments) == list(SAMPLE["experiments"])
     planned = plan.experiment("cnn_deep_mnist")
     assert planned.training_steps == 2000
     assert planned.checkpoint_steps == (100, 1000, 2000)
     assert planned.phases == {"early": 100, "mid": 1000, "late": 2000}
     assert planned.checkpoints["early"].rationale == "5%"
     plan.save(tmp_path / "again.json")
-    assert json.loads((tmp_path / "again.json").read_text()) == DOCUMENTS
+    assert json.loads((tmp_path / "again.json").read_text()) == SAMPLE
     assert CheckpointPlan.load(tmp_path / "again.json") == plan
 
 
@@ -88,8 +88,8 @@ def test_a_made_plan_has_step_0() -> None:
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
-    """The document's plan with one thing changed; None takes it away."""
-    plan = copy.deepcopy(DOCUMENTS)
+    """The sample plan with one thing changed; None takes it away."""
+    plan = copy.deepcopy(SAMPLE)
     plan["experiments"] = {"cnn": plan["experiments"]["cnn_deep_mnist"]}
     *folders, last = path.split("/")
     place = plan
@@ -169,7 +169,7 @@ def test_files_that_are_no_plans(tmp_path: Path, text: str, message: str) -> Non
 
 def test_an_unknown_experiment_has_near_misses() -> None:
     with pytest.raises(InputError, match=r"no experiment 'cnn_deep'; did you mean cnn_deep_mnist"):
-        CheckpointPlan.parse(DOCUMENTS).experiment("cnn_deep")
+        CheckpointPlan.parse(SAMPLE).experiment("cnn_deep")
 
 
 def test_the_folder_of_an_experiment() -> None:

@@ -22,7 +22,7 @@ from fastcka.capture import (
 from fastcka.errors import CheckpointWarning, InputError
 
 
-def test_the_documents_loop_as_it_stands_saves_all_planned_steps(
+def test_a_plain_training_loop_saves_all_planned_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

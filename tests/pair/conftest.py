@@ -33,7 +33,7 @@ def two_models(tmp_path):
 
 @pytest.fixture
 def pair_config(tmp_path, two_models):
-    """Return a function that writes the document's configuration; ``key=value`` changes it."""
+    """Return a function that writes a configuration of the two models; ``key=value`` changes it."""
 
     def write(name="pair.yaml", **keys):
         sides = {}

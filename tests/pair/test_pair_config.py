@@ -1,4 +1,4 @@
-"""The keys of a pair's configuration: the document's, typed strictly."""
+"""The keys of a pair's configuration, typed strictly."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from fastcka.errors import PairConfigError
 from fastcka.pair import PairConfig, load_pair
 
-# As it stands in the document, with paths in place of its dots.
-DOCUMENT = """\
+# A complete configuration of two models of places, as a study keeps it.
+SAMPLE = """\
 exp1:
   name: pt2-1
   repr_dir: data/pt2-1/analysis_higher/distance_firstcity_last_and_trans_l5/representations
@@ -41,18 +41,18 @@ def loaded(tmp_path):
     return load
 
 
-def test_the_document(loaded):
-    config = loaded(DOCUMENT)
+def test_the_sample(loaded):
+    config = loaded(SAMPLE)
     assert (config.exp2.name, config.exp2.task) == ("pt2-2_seed1", "angle")
     assert config.checkpoint_steps is None
     assert config.use_final_only
     assert config.city_filter == "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
-    # Relative to the working directory, as the document's scripts run.
+    # Relative to the working directory, as the scripts that run the configurations do.
     assert config.output_dir == Path("data/cka_analysis/pt2-1_vs_pt2-2_seed1/layer5")
 
 
-def test_written_as_the_document_has_it(loaded):
-    assert loaded(DOCUMENT).to_yaml() == DOCUMENT
+def test_the_sample_is_written_as_it_was_read(loaded):
+    assert loaded(SAMPLE).to_yaml() == SAMPLE
 
 
 def test_written_and_read_again(loaded):
@@ -93,9 +93,9 @@ def test_written_and_read_again(loaded):
     ],
 )
 def test_refused(loaded, old, new, expected):
-    assert old in DOCUMENT
+    assert old in SAMPLE
     with pytest.raises(PairConfigError) as caught:
-        loaded(DOCUMENT.replace(old, new, 1))
+        loaded(SAMPLE.replace(old, new, 1))
     assert expected in str(caught.value)
     assert str(caught.value).count("pair.yaml") >= 1
 

@@ -1,4 +1,4 @@
-"""`fastcka pair` on a small tree: numbers, names and files are the document's."""
+"""`fastcka pair` on a small tree: its numbers, and the names and fields of its files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_summary(folder):
     return strict((folder / "summary.json").read_text("utf-8"))
 
 
-def test_the_document(pair_config, expected):
+def test_the_sample(pair_config, expected):
     path = pair_config()
     run = run_pair(load_pair(path))
     assert run.output.parts[-2:] == ("pt2-1_vs_pt2-2_seed1", "layer5")
@@ -225,7 +225,7 @@ def test_ids_on_one_side_only(pair_config, two_models, ids):
 
 
 def test_no_ids_and_half_precision(pair_config, two_models):
-    """Without ids the place in the list is the id, as in the document; and that is said."""
+    """Without ids, the position in the list is the id, and a note reports it."""
     values = []
     for model in ("pt2-1", "pt2-2_seed1"):
         folder = checkpoint_folder(two_models, model, 5, 200)

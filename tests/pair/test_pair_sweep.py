@@ -1,4 +1,4 @@
-"""A sweep as pairs: configurations, scripts and folders of results in the document's form."""
+"""A sweep as pairs: configurations, scripts and folders of results."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def sweep(world, tmp_path):
-    """Return a function that writes a sweep of the document's 18 pairs; keys change it."""
+    """Return a function that writes a sweep of 18 pairs; keys change it."""
 
     def load(name="exp2_seed_cka", **keys):
         compare = {

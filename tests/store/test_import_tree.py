@@ -48,7 +48,7 @@ def test_a_tree_arrives_whole(tree, target):
         assert [finding.kind for finding in store.verify()] == ["ok"] * 3
 
 
-def test_the_documents_filter_works_on_an_imported_store(tree, target):
+def test_a_filter_of_two_fields_works_on_an_imported_store(tree, target):
     write_model(tree, "pt2-1", layers=(3,), steps=(0,))
     import_tree(tree, target)
     with open_store(target) as store:

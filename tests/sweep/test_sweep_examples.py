@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("no_figures")
 N = 60
 IDS = [str(990 + at) for at in range(N)]
 REGIONS = ["Europe", "Asia", "Atlantis", "Africa"]
-DOCUMENTED = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
+TWO_FIELDS = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
 OUTSIDE = "outside the filter"
 NOT_EVERYWHERE = "not in every representation of the group"
 DISPUTED = "outside the filter in some representations of the group only"
@@ -137,10 +137,10 @@ def test_ids_that_match_only_in_part(world, config_for):
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_the_documents_filter(world, config_for, shuffle):
+def test_a_filter_of_two_fields(world, config_for, shuffle):
     for at, model in enumerate("abc"):
         world.add(model, _shuffled(at) if shuffle else IDS)
-    result = run_sweep(config_for(within=["layer"], examples=DOCUMENTED))
+    result = run_sweep(config_for(within=["layer"], examples=TWO_FIELDS))
     kept = [name for name in IDS if int(name) >= 1000 and _region(name) != "Atlantis"]
     table = world.check(result, keeps=lambda name: name in kept)
     assert 30 < len(kept) < 40
@@ -325,7 +325,7 @@ def test_each_list_of_examples_is_parsed_and_matched_once(world, config_for, cou
         half = at // 6
         order = (at % 2 + half) % orders
         world.add(f"model {at:02d}", _shuffled(order), factors={"half": half})
-    config = config_for(within=["layer", "half"], examples=DOCUMENTED)
+    config = config_for(within=["layer", "half"], examples=TWO_FIELDS)
     result = run_sweep(config)
     assert counted == {"examples": orders, "filter": orders, "gathered": 24}
     world.check(result, keeps=lambda name: int(name) >= 1000 and _region(name) != "Atlantis")

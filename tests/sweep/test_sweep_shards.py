@@ -37,7 +37,7 @@ TASKS = {
 }
 
 
-def test_the_documents_252_comparisons_are_63_in_each_of_4_parts(config_for, labelled_store):
+def test_252_comparisons_are_63_in_each_of_4_parts(config_for, labelled_store):
     keys, factors = [], {}
     for family, tasks in TASKS.items():
         for variant, own in enumerate(tasks.split(", "), start=1):
