@@ -129,7 +129,7 @@ class OnlyDLPack:
 def test_dlpack(device, x, y):
     agrees(OnlyDLPack(x), y, x, y, device)
     assert as_view(OnlyDLPack(x), "x").address == x.ctypes.data
-    with pytest.raises(DeviceError, match=r"lies on a device \(DLPack type 10, .* neither the CPU"):
+    with pytest.raises(DeviceError, match=r"is on a device \(DLPack type 10, .* neither the CPU"):
         fastcka.cka(OnlyDLPack(x, kind=10), y)
 
 

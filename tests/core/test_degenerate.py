@@ -141,7 +141,7 @@ def test_a_similarity_far_out_of_range_is_an_error_of_fastcka():
         epsilon=2.0**-23,
     )
     for estimator in ("biased", "unbiased"):
-        with pytest.raises(InternalError, match="representations 0 and 1 came out as"):
+        with pytest.raises(InternalError, match="representations 0 and 1 is"):
             estimate(sums, estimator)
     barely = replace(sums, s0=np.array([[1.0, 1 + 1e-7], [1 + 1e-7, 1.0]]))
     assert estimate(barely, "unbiased").cka[0, 1] == 1.0

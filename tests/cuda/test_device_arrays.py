@@ -125,7 +125,7 @@ def test_torch(torch, cupy, xs, monkeypatch, order, dtype):
     tensors = [Tensor(on_stream(torch, cupy, x), dtype) for x in xs]
     told = agrees(tensors, [x.astype(float) for x in xs])
     assert told["device"] == "cuda:0 emulated device 0"
-    assert told["device_reason"] == "the arrays lie on it"
+    assert told["device_reason"] == "the arrays are on it"
     assert "of them 0 s to copy from the host" in told["plan"]
 
 
@@ -212,9 +212,7 @@ def test_dlpack_without_cupy(fresh_cuda, xs, monkeypatch):
             return (2, 0)
 
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(
-        DeviceError, match=r"\(y\) lies on a device \(DLPack type 2, index 0\).*cupy"
-    ):
+    with pytest.raises(DeviceError, match=r"\(y\) is on a device \(DLPack type 2, index 0\).*cupy"):
         fastcka.cka(xs[0], Elsewhere())
 
 
@@ -268,24 +266,24 @@ def two_devices(monkeypatch):
 def test_arrays_on_two_devices(two_devices, cupy, xs):
     with cupy.cuda.Device(1):
         there = cupy.asarray(xs[1])
-    with pytest.raises(InputError, match=r"\(x\) lies on cuda:0 and .*\(y\) on cuda:1: move them"):
+    with pytest.raises(InputError, match=r"\(x\) is on cuda:0 and .*\(y\) on cuda:1: move them"):
         fastcka.cka(cupy.asarray(xs[0]), there)
     for device in ("auto", "cuda", "cuda:1"):
         told = agrees([xs[0], there], xs, device=device)
         assert told["device"] == "cuda:1 emulated device 1"
-    with pytest.raises(DeviceError, match=r"\(y\) lies on cuda:1, and device is 'cuda:0'"):
+    with pytest.raises(DeviceError, match=r"\(y\) is on cuda:1, and device is 'cuda:0'"):
         fastcka.cka(xs[0], there, device="cuda:0")
 
 
 def test_device_arrays_on_the_cpu_are_an_error(cupy, xs):
-    with pytest.raises(DeviceError, match=r"\(y\) lies on cuda:0, and device is 'cpu': copy it"):
+    with pytest.raises(DeviceError, match=r"\(y\) is on cuda:0, and device is 'cpu': copy it"):
         fastcka.cka(xs[0], cupy.asarray(xs[1]), device="cpu")
 
 
 def test_device_arrays_without_cuda_give_its_reason(torch, cupy, xs, monkeypatch):
     tensor = Tensor(on_stream(torch, cupy, xs[1]), "float32")
     monkeypatch.setenv("FASTCKA_EMULATION_DRIVER", "0")
-    with pytest.raises(DeviceError, match=r"y.* lies on cuda:0, and .*: there is no CUDA driver"):
+    with pytest.raises(DeviceError, match=r"y.* is on cuda:0, and .*: there is no CUDA driver"):
         fastcka.cka(xs[0], tensor)
 
 

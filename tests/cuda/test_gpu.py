@@ -95,7 +95,7 @@ def test_torch_dtypes(torch, rng, dtype):
     ]
     exact = [tensor.double().numpy() for tensor in tensors]
     result = agrees([tensor.to("cuda") for tensor in tensors], exact)
-    assert result.provenance["device_reason"] == "the arrays lie on it"
+    assert result.provenance["device_reason"] == "the arrays are on it"
 
 
 def test_every_device(cupy, rng):

@@ -175,7 +175,7 @@ def test_a_folder_that_cannot_be_made_is_said(trained, config_for):
 
 @pytest.mark.parametrize("where", ["store", "store/results"])
 def test_results_in_the_store_are_refused(trained, config_for, tmp_path, where):
-    with pytest.raises(SweepConfigError, match="lies in the store"):
+    with pytest.raises(SweepConfigError, match="is inside the store"):
         run_sweep(config_for(within=["layer"], output=tmp_path / where))
 
 

@@ -1,4 +1,4 @@
-"""``fastcka pair``: one pair of models at one layer, in a folder of its own."""
+"""``fastcka pair``: one pair of models at one layer, with a folder of results."""
 
 from __future__ import annotations
 

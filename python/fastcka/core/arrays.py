@@ -1,4 +1,4 @@
-"""What the caller has, as views that the compiled pass can read where they lie."""
+"""Arrays of the caller, as views that the compiled pass reads in place."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
         kind, index = x.__dlpack_device__()
         if int(kind) != _DLPACK_CPU:
             raise DeviceError(
-                f"{name} lies on a device (DLPack type {int(kind)}, index {index}) that is neither "
+                f"{name} is on a device (DLPack type {int(kind)}, index {index}) that is neither "
                 f"the CPU nor a CUDA device: copy it to the host first"
             )
         try:

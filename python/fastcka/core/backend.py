@@ -37,7 +37,7 @@ STAGING_LANES: int = _core.staging_lanes
 
 
 def resolve_threads(threads: int | None = None) -> tuple[int, str]:
-    """The number of threads and where it came from: the argument, OMP_NUM_THREADS, or affinity."""
+    """The number of threads and its source: the argument, OMP_NUM_THREADS, or affinity."""
     if threads is not None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InputError(f"threads must be a positive integer or None, got {threads!r}")

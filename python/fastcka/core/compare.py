@@ -40,7 +40,7 @@ def compare(
         examples, in the same order, in each; the numbers of features may differ. Axes after the
         first are flattened. float16, bfloat16, float32, float64 or integers, any strides; NumPy,
         torch, cupy, or anything with DLPack, on the CPU or on a CUDA device (where they are read as
-        they lie, after the work on their library's current stream). `StagedRepresentation` is
+        they are, after the work on their library's current stream). `StagedRepresentation` is
         centred in place and used up. Integers that float64 cannot hold have a constant of their
         column subtracted, which changes neither CKA nor HSIC, or are refused.
 
@@ -59,7 +59,7 @@ def compare(
         "unbiased" (n_examples >= 4) or "biased" (>= 2): the one that `Comparison.cka` gives.
     device
         "cpu", "cuda" (the device of the arrays, else the first), "cuda:1", or "auto": the device
-        that the arrays lie on; for arrays on the CPU the one that is predicted to be faster.
+        that the arrays are on; for arrays on the CPU the one that is predicted to be faster.
         `Comparison.provenance` has the device, the reason and the plan.
     precision
         "high": products in float32 (in float64 for small passes and for 64 examples or fewer, and

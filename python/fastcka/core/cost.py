@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: The products of norms are of float64.
 FLOAT64_COST = 2.0
-#: A call beside its pass: arguments checked, labels, formulas, the comparison made.
+#: A call without its pass: checking arguments, labels, formulas, the result.
 CALL_SECONDS = 3e-4
 #: Until a second thread is at work.
 THREAD_SECONDS = 4e-4
@@ -34,7 +34,7 @@ class Speed:
     steps
         Steps of whole micro-tiles, a second.
     call
-        Seconds of one thread that a product takes beside its steps.
+        Seconds of one thread that a product takes in addition to its steps.
     rank
         Multiply-adds of the rank update, a second.
     statistics, center
@@ -57,7 +57,7 @@ class Operations:
     steps, calls
         Of products.
     rank
-        Multiply-adds of rank updates, those of the norms in units of the products' own.
+        Multiply-adds of rank updates, those of the norms in the same units.
     rows, values
         Of all representations.
     """

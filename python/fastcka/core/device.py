@@ -25,7 +25,7 @@ from fastcka.errors import DeviceError, InputError
 if TYPE_CHECKING:
     from fastcka.core.cuda.session import CudaSession
 
-#: A pass on a GPU costs so much beside what its plan predicts: Python, launches, waiting.
+#: Cost of a pass on a GPU in addition to the prediction: Python, launches, waiting.
 OVERHEAD_SECONDS = 5e-3
 #: The first one in a process imports cupy, starts CUDA and opens cuBLAS.
 START_SECONDS = 1.0
@@ -122,7 +122,7 @@ def choose_device(
         refuse_device_views(views, names, f"CUDA cannot be used here: {why_not}")
     if device not in ("auto", "cuda", f"cuda:{index}"):
         refuse_device_views(views, names, f"device is {device!r}")
-    return plan_on_cuda(views, precision, index, "the arrays lie on it")
+    return plan_on_cuda(views, precision, index, "the arrays are on it")
 
 
 def choose_for_host(
@@ -215,7 +215,7 @@ def plan_pass(
     staged
         The representations are read into buffers that the pass centres in place.
     device
-        As in `fastcka.compare`; the data lie in the memory of the CPU.
+        As in `fastcka.compare`; the data are in the memory of the CPU.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Arrays on a CUDA device, as views that the pass reads where they lie, without a copy.
+"""Arrays on a CUDA device, as views that the pass reads in place, without a copy.
 
 The libraries that such arrays come from are located in `sys.modules`, never imported: an array of
 torch can only be there if torch is. A producer's work may still be running when its array arrives
@@ -38,7 +38,7 @@ def device_view(x: Any, name: str) -> DeviceView:
     """View an array for which `on_device` holds as (n_examples, n_features).
 
     Axes after the first are flattened, and integers become floating point, on the device and by the
-    array's own library; such arrays, and those that cannot be flattened as they lie, are copied.
+    library of the array; such arrays, and those that cannot be flattened in place, are copied.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def device_view(x: Any, name: str) -> DeviceView:
 
 
 def common_device(views: Sequence[View], names: Sequence[str]) -> int | None:
-    """The one device that the views on a device share; None if all lie on the CPU."""
+    """The one device that the views on a device share; None if all are on the CPU."""
     located = [
         (view.device, name)
         for view, name in zip(views, names, strict=True)
@@ -67,7 +67,7 @@ def common_device(views: Sequence[View], names: Sequence[str]) -> int | None:
     for device, name in located[1:]:
         if device != located[0][0]:
             raise InputError(
-                f"{located[0][1]} lies on cuda:{located[0][0]} and {name} on cuda:{device}: "
+                f"{located[0][1]} is on cuda:{located[0][0]} and {name} on cuda:{device}: "
                 f"move them to one device"
             )
     return located[0][0] if located else None
@@ -140,10 +140,10 @@ def _floats_of_cupy(cupy: Any, x: Any, name: str) -> Any:
 
 
 def refuse_device_views(views: Sequence[View], names: Sequence[str], why: str) -> None:
-    """Raise `DeviceError` for the first view that does not lie on the CPU."""
+    """Raise `DeviceError` for the first view that is not on the CPU."""
     for view, name in zip(views, names, strict=True):
         if isinstance(view, DeviceView):
             raise DeviceError(
-                f"{name} lies on cuda:{view.device}, and {why}: copy it to the host first "
+                f"{name} is on cuda:{view.device}, and {why}: copy it to the host first "
                 f"(of torch by .cpu(), of cupy by .get())"
             )

@@ -54,7 +54,7 @@ EPSILON = {
     "float16x3": 2.0**-21,
     "float16": 2.0**-15,
 }
-#: An unbiased self-HSIC is zero if it is less than so many roundings of what was summed.
+#: An unbiased self-HSIC is zero if it is below this multiple of the rounding error of its sum.
 ROUNDINGS = 16
 #: By what is multiplied: the largest condition number at which an unbiased estimate is given.
 #: Beyond it, too many digits are lost. With float32 and float64 products, errors of CKA are below
@@ -298,7 +298,7 @@ def _clipped(cka: Matrix, sums: Sums, condition: Vector, estimator: Estimator) -
     if (excess > rounding).any():
         i, j = np.unravel_index(np.nanargmax(excess - rounding), cka.shape)
         raise InternalError(
-            f"the {estimator} CKA of representations {i} and {j} came out as {cka[i, j]}, which "
+            f"the {estimator} CKA of representations {i} and {j} is {cka[i, j]}, which "
             f"rounding does not explain ({sums.products} products, {sums.n_examples} examples): "
             f"this is a fault of fastcka, please report it with the data if you can"
         )

@@ -2,7 +2,7 @@
 
 A small group pays more for the start of threads, for its share of Python and for the ends of its
 few tiles than for arithmetic. So small ones are collected into flights, in which each is computed
-by one thread beside others; their values have the same bits as those of a group alone. Pure.
+by one thread, parallel to others; their values have the same bits as those of a group alone. Pure.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from fastcka.core.base_plan import MIB
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.plan import PassPlan
 
-#: A group up to this size, with all that its pass needs, and with so many flops, is small.
+#: A group up to this size, with all that its pass needs, and up to this number of flops, is small.
 SMALL_BYTES = 16 * MIB
 SMALL_FLOPS = 3e9
-#: Arrays of a flight, a thread, and flops: so many groups that no thread waits long at the end
+#: Arrays of a flight, a thread, and flops: enough groups that no thread waits long at the end
 #: for the others.
 FLIGHT_BYTES = 32 * MIB
 FLIGHT_FLOPS = 12e9
@@ -32,7 +32,7 @@ def is_small(plan: PassPlan | CudaPlan) -> TypeGuard[PassPlan]:
 
 
 def bytes_of_group(plan: PassPlan) -> int:
-    """Bytes of a group's arrays and of all that one thread needs beside them."""
+    """Bytes of a group's arrays and of all that one thread needs in addition."""
     workspace = plan.bytes_workspace // plan.threads
     return plan.bytes_inputs + plan.bytes_centered + workspace + plan.bytes_results
 

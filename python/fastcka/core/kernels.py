@@ -59,8 +59,8 @@ def kernel_cka(
         K_ab = exp(-|x_a - x_b|^2 / (2 s^2))         "rbf": their section 3
         s = bandwidth * median of |x_a - x_b|        over the pairs of different examples
 
-    M is computed in the same way, with its own s. The larger the bandwidth, the closer the result
-    is to the linear kernel's.
+    M is computed in the same way, with the s of y. The larger the bandwidth, the closer the result
+    is to that of the linear kernel.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The memory that a pass on the CPU takes beside its arrays, and whether that is free."""
+"""The memory that a pass on the CPU needs in addition to its arrays, and whether that is free."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def bytes_of_results(plan: PassPlan) -> int:
 
 
 def bytes_beside_arrays(plan: PassPlan) -> int:
-    """Bytes that a group needs beside its arrays."""
+    """Bytes that a group needs in addition to its arrays."""
     return plan.bytes_centered + plan.bytes_workspace + bytes_of_results(plan)
 
 
 def bytes_of_flight(plans: Sequence[PassPlan], threads: int) -> int:
-    """Bytes that groups in one call of the compiled pass need beside their arrays."""
+    """Bytes that groups in one call of the compiled pass need in addition to their arrays."""
     if len(plans) == 1:
         return bytes_beside_arrays(plans[0])
     # Each thread computes one group at a time; the sums of all are there before the first estimate.
@@ -39,7 +39,7 @@ def bytes_of_flight(plans: Sequence[PassPlan], threads: int) -> int:
 
 
 def matrix_bytes(plan: PassPlan, count: int) -> int:
-    """Bytes of so many matrices (M, M) of float64."""
+    """Bytes of ``count`` float64 matrices of shape (M, M)."""
     return count * 8 * len(plan.n_features) ** 2
 
 
@@ -47,7 +47,7 @@ def require_memory_of(plan: PassPlan) -> None:
     """Make sure that there is memory for a pass; `OutOfMemoryError` says what it needs."""
     require_memory(
         bytes_beside_arrays(plan),
-        f"comparing {_group_text(plan)}, beside the arrays,",
+        f"comparing {_group_text(plan)}, in addition to the arrays,",
         _remedy(plan),
     )
 
@@ -58,7 +58,7 @@ def named_memory(plans: Sequence[PassPlan], threads: int) -> Iterator[None]:
     needed = bytes_of_flight(plans, threads)
     what = _group_text(plans[0]) if len(plans) == 1 else f"{len(plans)} groups"
     remedy = _remedy(max(plans, key=bytes_beside_arrays))
-    what = f"comparing {what}, beside the arrays"
+    what = f"comparing {what}, in addition to the arrays"
     with named_shortage(what, remedy):
         require_room(needed + threads * THREAD_BYTES, what, remedy)
         yield

@@ -112,7 +112,7 @@ def _records(labels: Sequence[Any] | None, m: int) -> tuple[dict[str, Any], ...]
 
 def _pairs(pairs: ArrayLike | None, m: int) -> NDArray[np.int64]:
     if pairs is None:
-        return _all_pairs(m).copy()  # the caller's own, to write to
+        return _all_pairs(m).copy()  # a copy that the caller may change
     wanted = np.asarray(pairs)
     if wanted.size == 0:
         return np.empty((0, 2), np.int64)

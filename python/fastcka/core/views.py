@@ -1,4 +1,4 @@
-"""A representation where it lies, in the memory of the CPU or of a CUDA device."""
+"""Views of representations in the memory of the CPU or of a CUDA device."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def emit_pairs(
     plan
         The sweep.
     configs
-        A new or empty folder for the configurations; it may stand in that of the scripts.
+        A new or empty folder for the configurations; it may be inside that of the scripts.
     scripts
         A new or empty folder for scripts; None for none.
     chunks

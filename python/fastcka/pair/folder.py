@@ -1,10 +1,10 @@
 """A folder of results that is whole or not there, also when it replaces an older one.
 
-Beside a folder ``layer5`` may stand, for moments or after a kill::
+Next to a folder ``layer5`` there may be, briefly or after a kill::
 
     .layer5.lock    held by the process that writes; gone when it has ended
     .layer5.new     being written: of no worth
-    .layer5.old     what stood before, until the new one has its name
+    .layer5.old     the previous folder, until the new one has its name
 
 The new folder is complete and on the disk before the old one gives up its name. A process that is
 killed between the two renames leaves no ``layer5``, but the old one whole; the next that comes to
@@ -43,7 +43,7 @@ def require_free(path: Path, *, replace: bool, known: Collection[str], where: st
     Raises
     ------
     InputError
-        As said; the message names the folder and the remedy.
+        The folder cannot be used; the message names it and the remedy.
     """
     if path.parent.is_dir():
         with _held(path):

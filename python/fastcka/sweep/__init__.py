@@ -7,7 +7,7 @@ Three steps, each usable alone::
             (small groups go together, in flights; reading, computing and committing overlap)
         then, from the ledger alone:          results.csv, matrices/, figures/, run.json
 
-A shard does the second line for its groups, into a ledger of its own; the last of them, or a run
+A shard does the second line for its groups, into a separate ledger; the last of them, or a run
 without a shard, brings the ledgers together and does the third.
 """
 

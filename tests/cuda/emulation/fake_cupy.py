@@ -282,7 +282,7 @@ def from_dlpack(array, *, device=None, copy=None):
     kind, index = array.__dlpack_device__()
     here = _device_in_use()
     if (kind, index) != (2, here):
-        raise BufferError(f"the array lies on {kind, index}, the current device is {here}")
+        raise BufferError(f"the array is on {kind, index}, the current device is {here}")
     return array.__dlpack__(stream=get_current_stream().ptr or 1)
 
 

@@ -99,8 +99,8 @@ class CompiledPass:
 class CudaPlan(Plan):
     """How one pass will run on a CUDA device, and what it will cost.
 
-    Flops count a multiply-add as two. `seconds` (of which `transfer_seconds` copy from the host)
-    are a prediction; see `fastcka.core.cuda.cost`. `threads` are those of the host.
+    Flops count a multiply-add as two. `seconds` is a prediction that includes
+    `transfer_seconds` for copies from the host; see `fastcka.core.cuda.cost`. `threads` are those of the host.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """From host memory to a device through a ring of pinned buffers.
 
-A copy from pinned memory runs beside everything else, at the full rate of the bus; the processor
+A copy from pinned memory overlaps everything else, at the full rate of the bus; the processor
 fills the next buffer meanwhile. Four buffers of 8 MiB are enough to keep both busy.
 """
 

@@ -47,7 +47,7 @@ class CudaRuntime:
 
     @property
     def why_not(self) -> str | None:
-        """Why no device can be used, as far as it can be told without opening libraries."""
+        """Why no device can be used, as far as is known without opening libraries."""
         return self._usable[1] or (None if cupy_is_there() else NO_CUPY)
 
     @property

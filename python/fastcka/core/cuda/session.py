@@ -56,7 +56,7 @@ def read_dlpack(x: Any, name: str) -> tuple[Any, Any]:
             return cupy, cupy.from_dlpack(x)
     except (DeviceError, RuntimeError, BufferError, TypeError, ValueError) as error:
         raise DeviceError(
-            f"{name} lies on a device (DLPack type 2, index {int(index)}), and cannot be read "
+            f"{name} is on a device (DLPack type 2, index {int(index)}), and cannot be read "
             f"there: {error}; or copy it to the host first"
         ) from error
 

@@ -121,7 +121,7 @@ class Submission:
             f"{device} has {self._session.free_bytes()} of {device.total_bytes} bytes free: the "
             f"pass over {m} representations of {plan.n_examples} examples asked for "
             f"{plan.bytes_on_device} bytes, and for {smallest.bytes_on_device} bytes in the "
-            f"smallest pieces, beside the data of one representation; "
+            f"smallest pieces, in addition to the data of one representation; "
             f"free memory there, take fewer examples, or compute on 'cpu'"
         )
 

@@ -59,7 +59,7 @@ class Sink(io.FileIO):
     def fill(self, write: Callable[[], None]) -> None:
         """Call the function that writes into this file, then bring the file to the disk.
 
-        The function runs in a thread of its own: Ctrl-C raises in the main thread only, and so
+        The function runs in a separate thread: Ctrl-C raises in the main thread only, and so
         never inside a call from HDF5, where it would be one more error.
 
         Raises

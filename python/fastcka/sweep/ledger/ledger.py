@@ -152,7 +152,7 @@ class Ledger:
                 parts = [np.empty((0, 6))]
                 while part := cells.fetchmany(_ROWS_AT_ONCE):
                     parts.append(np.array(part, dtype=np.float64))
-                told = json.loads(provenance)
+                recorded = json.loads(provenance)
             except (TypeError, ValueError) as error:
                 raise DamagedGroupError(f"{self.path}: group '{name}': {error}") from error
         table = np.concatenate(parts)
@@ -160,7 +160,7 @@ class Ledger:
         first, second = _upper_triangle(len(rows))
         if not np.array_equal(positions, np.column_stack([first, second])):
             raise DamagedGroupError(f"{self.path}: group '{name}': values are missing")
-        if _checksum(identity, n_examples, precision, told, rows, values) != checksum:
+        if _checksum(identity, n_examples, precision, recorded, rows, values) != checksum:
             raise DamagedGroupError(
                 f"{self.path}: group '{name}': the stored values do not agree with their checksum"
             )
@@ -172,7 +172,7 @@ class Ledger:
             cka_unbiased=matrices[1],
             hsic_biased=matrices[2],
             hsic_unbiased=matrices[3],
-            provenance=told,
+            provenance=recorded,
         )
 
     def has_other_data(self, group: GroupPlan, precision: str) -> bool:

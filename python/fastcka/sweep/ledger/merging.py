@@ -1,4 +1,4 @@
-"""The ledgers of an output folder together: the sweep's own, and those that shards have left."""
+"""The ledgers of an output folder: that of the sweep, and those of its shards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def groups_held(plan: SweepPlan, output: Path) -> set[int]:
     Raises
     ------
     LedgerError
-        What stands in a ledger's place is none, or it cannot be read.
+        A file at the path of a ledger is not a ledger, or cannot be read.
     """
     held: set[int] = set()
     for path in (output / LEDGER, *shard_ledgers(output)):
@@ -39,7 +39,7 @@ def adopt_shards(ledger: Ledger, plan: SweepPlan) -> None:
     Raises
     ------
     LedgerError
-        What stands in a ledger's place is none, or it cannot be read or written.
+        A file at the path of a ledger is not a ledger, or cannot be read or written.
     """
     wanted = {group.position: group for group in plan.groups}
     paths = shard_ledgers(ledger.path.parent)
@@ -59,7 +59,7 @@ def comparisons_held(plan: SweepPlan) -> int:
     Raises
     ------
     LedgerError
-        What stands in a ledger's place is none, or it cannot be read.
+        A file at the path of a ledger is not a ledger, or cannot be read.
     """
     missing = sum(len(group.pairs) for group in groups_to_compute(plan))
     return plan.comparisons - missing
@@ -71,7 +71,7 @@ def groups_to_compute(plan: SweepPlan) -> list[GroupPlan]:
     Raises
     ------
     LedgerError
-        What stands in a ledger's place is none, or it cannot be read.
+        A file at the path of a ledger is not a ledger, or cannot be read.
     """
     held = groups_held(plan, plan.config.output)
     return [group for group in plan.groups if group.position not in held]

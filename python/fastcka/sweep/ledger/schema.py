@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-APPLICATION_ID = 0x66636B61  # "fcka" in the header, by which `file` and we know our own
+APPLICATION_ID = 0x66636B61  # "fcka" in the header; identifies a ledger
 FORMAT_VERSION = 1
 
 SCHEMA = """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastcka.sweep.planning.group import GroupPlan
 
 FLOPS_PER_BYTE = 100
-"""What reading a byte counts for in the division; a disk of 1 GB/s beside 100 Gflop/s."""
+"""The cost of reading one byte, in flops: a disk of 1 GB/s against 100 Gflop/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ def divided(groups: Sequence[GroupPlan], count: int) -> list[list[GroupPlan]]:
     """
     parts: list[list[GroupPlan]] = [[] for _ in range(count)]
     loads = [(0, 0, at) for at in range(count)]
-    for group in sorted(groups, key=lambda own: (-_cost(own), -len(own.pairs), own.position)):
+    for group in sorted(groups, key=lambda each: (-_cost(each), -len(each.pairs), each.position)):
         cost, comparisons, at = min(loads)
         parts[at].append(group)
         loads[at] = (cost + _cost(group), comparisons + len(group.pairs), at)
-    return [sorted(part, key=lambda own: own.position) for part in parts]
+    return [sorted(part, key=lambda each: each.position) for part in parts]
 
 
 def _cost(group: GroupPlan) -> int:

@@ -22,7 +22,7 @@ Entries = list[tuple["GroupPlan", "GroupValues"]]
 
 
 class LedgerWriter:
-    """Commits flights in a thread of its own, each in one transaction; use as a context manager.
+    """Commits flights in a separate thread, each in one transaction; a context manager.
 
     When it is left, all that was handed over is committed, whatever ended the run, unless a commit
     failed. What made one fail is raised in the caller's thread, by the next call or on leaving;

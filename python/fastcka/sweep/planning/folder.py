@@ -34,7 +34,7 @@ def claimed_folder(output: Path, store: Path) -> Iterator[Path]:
     Raises
     ------
     SweepConfigError
-        It is a file, lies in the store, or holds something else than a sweep's results.
+        It is a file, is inside the store, or contains something other than results of a sweep.
     BusyFolderError
         Another run, or a shard, writes in it.
     LedgerError
@@ -49,9 +49,9 @@ def claimed_folder(output: Path, store: Path) -> Iterator[Path]:
 
 @contextmanager
 def shared_folder(output: Path, store: Path, shard: str) -> Iterator[Path]:
-    """Make ``output`` where it is missing, and hold it for one shard: others may write beside it.
+    """Create ``output`` if it is missing, and lock it for one shard; other shards may write too.
 
-    Only ledgers may be written meanwhile, each shard its own.
+    Meanwhile each shard may only write its ledger.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def require_usable(output: Path, store: Path) -> None:
     output, store = output.resolve(), store.resolve()
     if output == store or store in output.parents:
         raise SweepConfigError(
-            f"output: {output} lies in the store {store}; choose a folder outside it"
+            f"output: {output} is inside the store {store}; choose a folder outside it"
         )
     file = next((path for path in (output, *output.parents) if path.is_file()), None)
     if file is not None:

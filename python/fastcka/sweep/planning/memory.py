@@ -42,7 +42,7 @@ class SweepMemory:
     Attributes
     ----------
     bytes
-        The most that is there at once, beside what the process has already.
+        The peak of additional memory.
     group
         The largest group of those that are in memory then.
     """
@@ -75,7 +75,7 @@ def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
     for at, flight in enumerate(flights):
         waiting = slice(max(at - FLIGHTS_TO_COMMIT, 0), at)
         committed = max(
-            (_matrices(group, COMMIT_MATRICES) for own in flights[waiting] for group in own),
+            (_matrices(group, COMMIT_MATRICES) for flight in flights[waiting] for group in flight),
             default=0,
         )
         needs.append(
@@ -85,7 +85,9 @@ def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
             + committed
         )
     computing = max(range(len(flights)), key=needs.__getitem__)
-    near = [group for own in flights[computing : computing + FLIGHTS_IN_MEMORY] for group in own]
+    near = [
+        group for flight in flights[computing : computing + FLIGHTS_IN_MEMORY] for group in flight
+    ]
     largest = max(near, key=lambda group: group.bytes_loaded + bytes_of_pass(group))
     exported = max(groups, key=_bytes_of_export)
     if _bytes_of_export(exported) > needs[computing]:
@@ -99,7 +101,7 @@ def memory_text(needed: int) -> str:
 
 
 def bytes_of_pass(group: GroupPlan) -> int:
-    """Bytes of the host's memory that the pass of a group alone needs beside the arrays."""
+    """Bytes of host memory that the pass of one group needs in addition to its arrays."""
     plan = group.pass_plan
     if isinstance(plan, CudaPlan):
         return _matrices(group, ESTIMATE_MATRICES)

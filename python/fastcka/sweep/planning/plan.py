@@ -109,7 +109,7 @@ class SweepPlan:
 
     @property
     def bytes_memory(self) -> int:
-        """Predicted peak, beside what the process has: arrays, read ahead too, passes, values."""
+        """Predicted peak of additional memory: arrays (also those read ahead), passes, values."""
         needed = memory_of(self.groups, self.threads)
         return 0 if needed is None else needed.bytes
 
@@ -223,7 +223,7 @@ def plan_sweep(
     labels = [labels_of(key, factors[key.model]) for key in keys]
     question = resolve(config, labels)
     selection = select_labels(labels, question)
-    require_visible_keys(dict.fromkeys(own["model"] for own in selection.labels), factors)
+    require_visible_keys(dict.fromkeys(label["model"] for label in selection.labels), factors)
     require_rule_fields(config.compare, selection.labels, known_fields(labels))
     try:
         formed = form_groups(selection.labels, question.within, question.rules)
@@ -236,8 +236,10 @@ def plan_sweep(
     plan = SweepPlan(
         config=config,
         groups=groups,
-        dropped={reason: count for own in every for reason, count in own.counts.items()},
-        dropped_examples={reason: names for own in every for reason, names in own.examples.items()},
+        dropped={reason: count for part in every for reason, count in part.counts.items()},
+        dropped_examples={
+            reason: names for part in every for reason, names in part.examples.items()
+        },
         stored=len(keys),
         steps=selection.steps,
         n_pairs=formed.n_pairs,

@@ -138,8 +138,8 @@ def write_results(
             comparison = read_comparison(group, plan, ledger)
             write_rows(file, group_rows(group, comparison, plan.factors))
             files = _files_of(group, plan, comparison)
-            if not stands(files.matrix, files, output, before):
-                comparison.save(output / files.matrix)  # all or nothing by itself
+            if not is_current(files.matrix, files, output, before):
+                comparison.save(output / files.matrix)  # all or nothing
             exports.groups[group.position] = files
     with (output / RESULTS).open("rb") as file_bytes:
         exports.results_digest = file_digest(file_bytes)
@@ -154,7 +154,7 @@ def read_comparison(group: GroupPlan, plan: SweepPlan, ledger: Ledger) -> Compar
     return to_comparison(group, values, plan.config.estimator)
 
 
-def stands(name: str, files: GroupFiles, output: Path, before: Mapping[str, str]) -> bool:
+def is_current(name: str, files: GroupFiles, output: Path, before: Mapping[str, str]) -> bool:
     """Tell whether a file of an earlier run shows what it should now."""
     return before.get(name) == files.fingerprint and (output / name).is_file()
 

@@ -12,7 +12,7 @@ from fastcka.files import replaced_file
 from fastcka.heatmap import draw_heatmap, save_png
 from fastcka.sweep.planning.folder import FIGURES
 from fastcka.sweep.question.labels import KEY_FIELDS
-from fastcka.sweep.results.exports import read_comparison, stands
+from fastcka.sweep.results.exports import is_current, read_comparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def draw_figures(
         if files is None:
             continue
         figure = f"{FIGURES}/{group.file_stem}.png"
-        if not stands(figure, files, output, before):
+        if not is_current(figure, files, output, before):
             if exports.figures_left_out is not None:
                 continue
             try:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class SweepEvent:
-    """Something that a person who waits for a sweep may want to be told.
+    """Progress of a sweep, for the person who waits for it.
 
     Attributes
     ----------
@@ -17,7 +17,7 @@ class SweepEvent:
         ``planned``; ``reused``, ``computed`` (it is committed) or ``failed`` once a group;
         ``recomputing`` where the ledger's values of a group are damaged or of other data;
         ``undefined`` for a representation without a similarity; ``no_figures``; ``replaced`` where
-        the results of another sweep stood; ``doubtful`` for steps of one model that are equal.
+        the results of another sweep were; ``doubtful`` for steps of one model that are equal.
     message
         It in words.
     group
@@ -41,7 +41,7 @@ class SweepEvent:
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What a sweep did and where its results lie.
+    """What a sweep computed, and the paths of its results.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class SweepResult:
     figures
         The heatmaps, in the order of the groups; empty where matplotlib is missing.
     groups_computed, groups_reused
-        Groups that went through the pass now, and groups whose validated values stood in the
+        Groups that went through the pass now, and groups whose validated values were in the
         ledger; of a shard's groups alone.
     failed
         Group -> why it has no values. Only in the result that a `FailedGroupsError` carries.

@@ -39,7 +39,7 @@ _FORMULA_STARTS = (
 
 
 def cell(value: object) -> str:
-    """Return ``value`` as it stands in a cell."""
+    """Return ``value`` as text for a cell."""
     if isinstance(value, str):
         return f"'{value}" if value.lstrip("'").startswith(_FORMULA_STARTS) else value
     if isinstance(value, float):

@@ -155,8 +155,8 @@ class _Computing:
         """Return what the ledger takes of the flight that was begun first."""
         now = time.perf_counter()
         took, self._clock = now - self._clock, now
-        compared = [own for own in outcomes if isinstance(own, Comparison)]
-        of_passes = sum(own.provenance["seconds"] for own in compared)
+        compared = [outcome for outcome in outcomes if isinstance(outcome, Comparison)]
+        of_passes = sum(comparison.provenance["seconds"] for comparison in compared)
         entries = []
         of_the_loaded = iter(outcomes)
         for group, failure in self._begun.popleft():

@@ -73,11 +73,11 @@ def run_sweep(
     config
         The sweep, or the path of its YAML file.
     shard
-        Compute this part alone, into a ledger of its own; the other parts may run at the same time
+        Compute only this part, into a separate ledger; the other parts may run at the same time
         with the same output folder. The last of them writes the results; so does any later run
         without a shard, which takes what the shards have and computes the rest.
     device
-        In place of the sweep's own.
+        Replaces the device of the sweep.
     threads
         Of the pass; None lets the core decide. The values do not depend on it.
     progress
@@ -156,21 +156,21 @@ class _Run:
 
     def part(self, shard: Shard) -> SweepResult:
         """Compute a shard's groups; export if no other shard has anything left to do."""
-        config, own = self.plan.config, shard.groups(self.plan.groups)
+        config, groups = self.plan.config, shard.groups(self.plan.groups)
         output = config.output.resolve()
         path = output / ledger_of_shard(shard.name)
-        if {group.position for group in own} <= groups_held(self.plan, output):
+        if {group.position for group in groups} <= groups_held(self.plan, output):
             # Nothing to write, so that another shard, which exports just now, is not in the way.
             computed = Computed()
-            self._tell_reused(own)
+            self._tell_reused(groups)
         else:
             with shared_folder(output, config.store, shard.name), Ledger(path) as ledger:
-                computed = self._compute(own, ledger)
+                computed = self._compute(groups, ledger)
         waiting = len(self.plan.groups) - len(groups_held(self.plan, output)) - len(computed.failed)
         exports = None
         if not waiting and not computed.failed:
             exports = self._export_alone()
-        return self._result(path, own, computed, exports=exports, shard=shard, waiting=waiting)
+        return self._result(path, groups, computed, exports=exports, shard=shard, waiting=waiting)
 
     def _compute(self, groups: Sequence[GroupPlan], ledger: Ledger) -> Computed:
         held = groups_held(self.plan, ledger.path.parent)
@@ -195,7 +195,7 @@ class _Run:
 
     def _tell_reused(self, groups: Sequence[GroupPlan]) -> None:
         for group in groups:
-            self.tell(SweepEvent("reused", f"'{group.name}' stands in the ledger", group.name))
+            self.tell(SweepEvent("reused", f"'{group.name}' is in the ledger", group.name))
 
     def _say_why_again(self, group: GroupPlan, ledger: Ledger) -> None:
         """Say of a group without valid values where the ledger holds others."""
@@ -279,7 +279,7 @@ class _Run:
             results_path=output / RESULTS,
             ledger_path=ledger,
             run_path=output / RUN,
-            figures=tuple(output / own.figure for own in files if own.figure),
+            figures=tuple(output / group.figure for group in files if group.figure),
             shard=None if shard is None else str(shard),
             written=exports is not None,
             groups_waiting=waiting,
@@ -288,7 +288,7 @@ class _Run:
             failed=failures(plan, computed.failed),
             representations=len(plan.representations),
             comparisons=plan.comparisons,
-            undefined=sum(own.undefined for own in files),
+            undefined=sum(group.undefined for group in files),
             dropped=plan.dropped,
             notes=tuple(self.notes),
             seconds=time.perf_counter() - self.clock,
