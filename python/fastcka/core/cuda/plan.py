@@ -100,7 +100,8 @@ class CudaPlan(Plan):
     """How one pass will run on a CUDA device, and what it will cost.
 
     Flops count a multiply-add as two. `seconds` is a prediction that includes
-    `transfer_seconds` for copies from the host; see `fastcka.core.cuda.cost`. `threads` are those of the host.
+    `transfer_seconds` for copies from the host; see `fastcka.core.cuda.cost`. `threads` are host
+    threads.
 
     Attributes
     ----------
