@@ -124,7 +124,9 @@ def test_axes_are_those_that_matlab_shows(tmp_path: Path, rng: np.random.Generat
         assert has_matlab_axes(f"{path}:{name}") == (name != "plain")
     found = fastcka.cka(read_array(f"{path}:x"), read_array(f"{path}:net/acts"))
     assert found == pytest.approx(oracle.cka(x, y, "unbiased"), abs=1e-9)
-    with pytest.raises(InputError, match=r"holds 6 arrays; .* of /cube, /flags, /net/acts, /plain"):
+    with pytest.raises(
+        InputError, match=r"contains 6 arrays; .* of /cube, /flags, /net/acts, /plain"
+    ):
         read_array(path)
 
 

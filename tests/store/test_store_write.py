@@ -278,7 +278,7 @@ def test_create_store_refuses_what_is_there(tmp_path: Path, values: np.ndarray) 
         create_store(tmp_path / "file")
     with pytest.raises(StoreError, match="no such store"):
         open_store(tmp_path / "nowhere")
-    with pytest.raises(StoreError, match=r"holds no store\.json"):
+    with pytest.raises(StoreError, match=r"contains no store\.json"):
         open_store(tmp_path)
 
 
