@@ -141,7 +141,7 @@ def test_shared_containers_end(tmp_path: Path, kind: type) -> None:
         nested = dict.fromkeys(range(10), nested) if kind is dict else kind([nested] * 10)
     torch.save({"x": nested, "ids": ["a", "b"]}, tmp_path / "x.pt")
     assert (tmp_path / "x.pt").stat().st_size < 10_000
-    with pytest.raises(UnsafeFileError, match=r"x\.pt: the same lists or dicts occur again and"):
+    with pytest.raises(UnsafeFileError, match=r"x\.pt: the same lists or dicts occur repeatedly"):
         read_array(tmp_path / "x.pt")
     if kind is dict:  # ids are not looked for in lists of lists
         with pytest.raises(UnsafeFileError, match="again and again"):
@@ -176,7 +176,7 @@ def test_a_text_heap_that_would_not_end(tmp_path: Path, options: dict) -> None:
     at = whole.index(b"GCOL") + 16
     for size in (0, 8, 2**63, 2**64 - 1):
         path.write_bytes(whole[:at] + struct.pack("<HHIQ", 0, 0, 0, size) + whole[at + 16 :])
-        with pytest.raises(CorruptFileError, match="/ids: damaged: the texts at byte"):
+        with pytest.raises(CorruptFileError, match="/ids: damaged: the text heap at byte"):
             id_fields(path)
 
 
@@ -258,7 +258,7 @@ def test_formats_that_numpy_lacks(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     half = torch.from_numpy(X).bfloat16()
     safetensors.save_file({"x": torch.ones(4).to(torch.float8_e4m3fn), "y": half}, path)
-    with pytest.raises(InputError, match=r"x: values of the format F8_E4M3, which NumPy does not"):
+    with pytest.raises(InputError, match=r"x: a dtype that NumPy supports, got F8_E4M3"):
         read_array(f"{path}:x")
     np.testing.assert_array_equal(read_array(f"{path}:y"), X)  # exact in bfloat16
 

@@ -39,7 +39,7 @@ REFUSED = {
     "another number": (
         lambda at: save_npz(at, ids=NAMES[1:]),
         "row counts differ",
-        "'ids' in .*/m/1.npz: 5 ids, but the array has 6 rows",
+        "'ids' in .*/m/1.npz: expected 6 ids, one for each row of the array, got 5",
     ),
     "objects": (
         lambda at: save_npz(at, ids=np.array(NAMES, dtype=object)),
@@ -115,8 +115,14 @@ def test_what_is_ambiguous_or_unusable_is_refused(
     [
         (lines("url,caption", *(f"{name},c{name}" for name in NAMES)), "could each be ids"),
         (lines("label", *["cat"] * N), "no ids in 'label' in .*: values are missing, repeat"),
-        (lines("label;score", *(f"cat;{row},5" for row in range(N))), "'score' in .*are numbers"),
-        (lines("label,score", *(f"cat,0.{row}0" for row in range(N))), "'score' in .*are numbers"),
+        (
+            lines("label;score", *(f"cat;{row},5" for row in range(N))),
+            "'score' in .*repeated or numbers",
+        ),
+        (
+            lines("label,score", *(f"cat,0.{row}0" for row in range(N))),
+            "'score' in .*repeated or numbers",
+        ),
         (
             lines("label,n", *(f"{name if at else ''},{at}" for at, name in enumerate(NAMES))),
             "miss",

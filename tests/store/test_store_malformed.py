@@ -48,10 +48,10 @@ CASES = {
     "no format": Case(lambda f: drop(f, "format"), CorruptFileError, "'format': expected 'fastck"),
     "other format": Case(lambda f: text(f, "format", "x"), CorruptFileError, "got 'x'"),
     "newer version": Case(
-        lambda f: text(f, "format_version", "2.1"), FormatVersionError, "version 2.1 .*update"
+        lambda f: text(f, "format_version", "2.1"), FormatVersionError, "got 2.1: update"
     ),
     "older version": Case(
-        lambda f: text(f, "format_version", "0.9"), FormatVersionError, "version 0.9"
+        lambda f: text(f, "format_version", "0.9"), FormatVersionError, "got 0.9"
     ),
     "no version": Case(lambda f: text(f, "format_version", "new"), FormatVersionError, "'new'"),
     "not complete": Case(lambda f: drop(f, "complete"), CorruptFileError, "'complete': expected 1"),
@@ -106,12 +106,16 @@ CASES = {
     "layer without name": Case(
         lambda f: drop(f, "name", "layers/0"), CorruptFileError, "'name' is missing"
     ),
-    "two layers of one name": Case(
-        lambda f: text(f, "name", "a", "layers/1"), CorruptFileError, "two layers of one name"
+    "two layers have the same name": Case(
+        lambda f: text(f, "name", "a", "layers/1"),
+        CorruptFileError,
+        "two layers have the same name",
     ),
     "no digest": Case(lambda f: drop(f, "digest", "layers/0"), CorruptFileError, "'digest'"),
     "digest no digest": Case(
-        lambda f: text(f, "digest", "00", "layers/0"), CorruptFileError, "digest: got '00'"
+        lambda f: text(f, "digest", "00", "layers/0"),
+        CorruptFileError,
+        "'digest': expected 64 hexadecimal digits, got '00'",
     ),
     "other digest": Case(
         lambda f: text(f, "digest", "0" * 64, "layers/0"),
@@ -231,7 +235,7 @@ CASES = {
     "ids repeat": Case(
         lambda f: put(f, "examples/id", shape=(N,), chunks=(N,), dtype="S1", values=b"a"),
         CorruptFileError,
-        "ids are not unique",
+        "expected unique ids",
     ),
     "ids marked as neither": Case(
         lambda f: f["examples/id"].attrs.modify("positional", 2),
@@ -246,7 +250,7 @@ CASES = {
     "ids marked as positions that they are not": Case(
         lambda f: f["examples/id"].__setitem__(slice(0, 2), [b"1", b"0"]),
         CorruptFileError,
-        "marked as positions, but not '0' to '6'",
+        "marked as positions, but are not '0' to '6'",
     ),
     "ids not UTF-8": Case(
         lambda f: put(f, "examples/id", shape=(N,), chunks=(N,), dtype="S1", values=b"\xff"),
@@ -272,7 +276,9 @@ CASES = {
         lambda f: f.move("layers/1", b"layers/\xff"), CorruptFileError, "/layers: the name"
     ),
     "column with a bad name": Case(
-        lambda f: f.move("examples/c", "examples/$(x)"), CorruptFileError, "cannot name a column"
+        lambda f: f.move("examples/c", "examples/$(x)"),
+        CorruptFileError,
+        "expected names of columns|expected a name other than",
     ),
     "column name not UTF-8": Case(
         lambda f: second_name(f["examples"], b"c"),
