@@ -149,7 +149,7 @@ MATLAB_REFUSED = {
     "cell": (cells, "class cell; expected a numeric .*cell2mat"),
     "char": (
         lambda file: put(file, "x", X.astype("u2"), "char", MATLAB_int_decode=np.int32(2)),
-        "class char; expected a numeric or logical array: text",
+        "class char: text",
     ),
     "string": (
         lambda file: put(file, "x", X.astype("u4"), "string", MATLAB_object_decode=np.int32(3)),

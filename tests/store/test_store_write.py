@@ -309,6 +309,8 @@ def test_no_factor_hides_the_key_or_a_column_of_the_results(store: Store) -> Non
     )
     columns = header(plan_sweep(config, store))
     for name in ["model", "step", "layer", *columns]:
-        with pytest.raises(InputError, match=f"factors: '{name}' names a part of the key or a col"):
+        with pytest.raises(
+            InputError, match=f"factors: '{name}' is the name of a part of the key or of a col"
+        ):
             store.write(model="m", step=0, layers={"l": np.zeros((3, 2))}, factors={name: 1})
     store.write(model="m", step=0, layers={"l": np.zeros((3, 2))}, factors={"group_name": 1})
