@@ -1,4 +1,4 @@
-// Check, release the GIL, call once.
+// Each function checks its arguments, releases the GIL and makes one call.
 #include "bind.hpp"
 
 #include <pybind11/numpy.h>
@@ -72,9 +72,9 @@ std::optional<std::tuple<std::string, std::int64_t, int>> read_rows_checked(
     if (ascending.ndim() != 1 || targets.ndim() != 1 || targets.size() != rows.count) {
       throw std::invalid_argument("wanted must be two vectors of one length");
     }
-    for (std::int64_t at = 0; at < rows.count; ++at) {
-      const bool rising = rows.rows[at] >= (at > 0 ? rows.rows[at - 1] : 0);
-      if (!rising || rows.rows[at] >= n || rows.targets[at] < 0 || rows.targets[at] >= rows.count) {
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+      const bool sorted = rows.rows[i] >= (i > 0 ? rows.rows[i - 1] : 0);
+      if (!sorted || rows.rows[i] >= n || rows.targets[i] < 0 || rows.targets[i] >= rows.count) {
         throw std::invalid_argument("wanted must be rising rows below n, and rows of out");
       }
     }
@@ -107,9 +107,9 @@ Checksums chunk_checksums(const py::array_t<std::uint8_t, py::array::c_style>& d
   const std::uint8_t* from = data.data();
   std::uint64_t* to = sums.mutable_data();
   const py::gil_scoped_release release;
-  for (std::int64_t at = 0; at < size; at += chunk_bytes) {
-    Checksum sum(dataset, first + at / chunk_bytes);
-    sum.update(from + at, static_cast<std::size_t>(std::min(chunk_bytes, size - at)));
+  for (std::int64_t begin = 0; begin < size; begin += chunk_bytes) {
+    Checksum sum(dataset, first + begin / chunk_bytes);
+    sum.update(from + begin, static_cast<std::size_t>(std::min(chunk_bytes, size - begin)));
     *to++ = sum.value();
   }
   return sums;

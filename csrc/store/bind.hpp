@@ -1,4 +1,4 @@
-// What csrc/store adds to _core.
+// The functions that csrc/store adds to _core.
 #pragma once
 
 #include <pybind11/pybind11.h>

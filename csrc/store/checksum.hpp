@@ -1,5 +1,5 @@
 // The checksum of one chunk of a dataset, format 1.1: XXH3-64 of its rows (without the padding of the last chunk), with
-// the seed XXH3-64(path of the dataset, seed = position of the chunk). A chunk in another's place does not match.
+// the seed XXH3-64(path of the dataset, seed = index of the chunk). A chunk that was moved does not match.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// XXH3 for the instructions of the file that includes this; all of its functions are the file's.
+// XXH3 compiled for the instruction set of the file that includes this header; its functions are local to that file.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace fastcka::store {
 
-// Same state and same result, with wider vectors; for machines that have them.
+// The same state and result as XXH3_64bits_update, with wider vectors, for machines that have them.
 void update_avx2(XXH3_state_t& state, const void* data, std::size_t bytes);
 void update_avx512(XXH3_state_t& state, const void* data, std::size_t bytes);
 

@@ -18,7 +18,7 @@ namespace {
 
 using Kind = ChunkError::Kind;
 
-// Read, checked and copied at once: what was read is in the L2 cache still when it is summed and copied.
+// Bytes that are read, summed and copied in one step, so that they are still in the L2 cache.
 constexpr std::int64_t piece_bytes = 64 << 10;
 
 template <class Bits, class Value>
@@ -28,7 +28,7 @@ Value value_of(Bits bits) {
   return value;
 }
 
-// The stored forms, each with its bits and the type that holds its values exactly.
+// The stored dtypes. Each has the type of its bits, and a function that widens them exactly.
 struct Half {
   using Bits = std::uint16_t;
   static float widen(Bits bits) {
@@ -53,7 +53,7 @@ struct Double {
   static double widen(Bits bits) { return value_of<Bits, double>(bits); }
 };
 
-// False if a finite value has become infinite.
+// Converts a row of d values; returns false if a finite value has become infinite.
 template <class Stored, class Out>
 bool convert(const char* from, char* to, std::int64_t d, std::int64_t stride) {
   bool fits = true;
@@ -102,17 +102,17 @@ class Reader {
 
   std::size_t scratch_bytes() const { return static_cast<std::size_t>(piece_rows_ * row_bytes_); }
 
-  // The chunks that hold a wanted row.
+  // The chunks that contain a wanted row.
   std::vector<std::int64_t> needed() const {
     const bool all = wanted_.rows == nullptr;
     if (wanted_.count == 0) return {};
     const std::int64_t first = all ? 0 : wanted_.rows[0] / chunks_.rows;
     const std::int64_t last = all ? chunks_.count - 1 : wanted_.rows[wanted_.count - 1] / chunks_.rows;
-    std::vector<std::int64_t> found;
+    std::vector<std::int64_t> needed;
     for (std::int64_t chunk = first; chunk <= last; ++chunk) {
-      if (all || from_row(chunk * chunks_.rows) != from_row((chunk + 1) * chunks_.rows)) found.push_back(chunk);
+      if (all || from_row(chunk * chunks_.rows) != from_row((chunk + 1) * chunks_.rows)) needed.push_back(chunk);
     }
-    return found;
+    return needed;
   }
 
   void read(std::int64_t chunk, char* scratch) const {
@@ -133,7 +133,7 @@ class Reader {
  private:
   static constexpr std::int64_t fletcher32_bytes = 4;
 
-  // Read and deliver the first rows of a chunk, padding among them, and sum them.
+  // Read, sum and deliver the first rows of a chunk, which may include padding.
   template <class Sum>
   void read(std::int64_t chunk, char* scratch, std::int64_t rows, Sum& sum) const {
     const std::int64_t first = chunk * chunks_.rows;
@@ -156,19 +156,20 @@ class Reader {
     return wanted_.rows == nullptr ? nullptr : std::lower_bound(wanted_.rows, wanted_.rows + wanted_.count, row);
   }
 
-  void fetch(std::int64_t chunk, std::int64_t at, char* to, std::int64_t bytes) const {
+  // Read bytes that start `begin` bytes into a chunk.
+  void fetch(std::int64_t chunk, std::int64_t begin, char* to, std::int64_t bytes) const {
     while (bytes > 0) {
-      const ssize_t got = pread(chunks_.file, to, static_cast<std::size_t>(bytes), offset(chunk) + at);
+      const ssize_t got = pread(chunks_.file, to, static_cast<std::size_t>(bytes), offset(chunk) + begin);
       if (got == 0) throw ChunkError(Kind::short_file, chunk, 0);
       if (got < 0 && errno != EINTR) throw ChunkError(Kind::system, chunk, errno);
       if (got < 0) continue;
-      at += got;
+      begin += got;
       to += got;
       bytes -= got;
     }
   }
 
-  // Copy those of the rows [begin, end), which lie at `from`, that are wanted.
+  // Copy the wanted rows among the rows [begin, end); `from` is the address of row `begin`.
   void deliver(std::int64_t chunk, std::int64_t begin, std::int64_t end, const char* from) const {
     bool fits = true;
     if (wanted_.rows == nullptr) {
@@ -206,9 +207,9 @@ void read_rows(const Chunks& chunks, const Wanted& wanted, const Target& target,
   cpu::Pool pool(threads, poll);
   std::vector<std::unique_ptr<char[]>> scratch(static_cast<std::size_t>(threads));
   pool.run(static_cast<std::int64_t>(needed.size()), cpu::Pool::Progress::silent, [&](std::int64_t item, int worker) {
-    std::unique_ptr<char[]>& own = scratch[static_cast<std::size_t>(worker)];
-    if (own == nullptr) own.reset(new char[reader.scratch_bytes()]);
-    reader.read(needed[static_cast<std::size_t>(item)], own.get());
+    std::unique_ptr<char[]>& buffer = scratch[static_cast<std::size_t>(worker)];
+    if (buffer == nullptr) buffer.reset(new char[reader.scratch_bytes()]);
+    reader.read(needed[static_cast<std::size_t>(item)], buffer.get());
   });
 }
 

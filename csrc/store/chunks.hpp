@@ -1,4 +1,4 @@
-// The rows of a layer, read from the chunks of an open HDF5 file to where they are wanted.
+// Reading the rows of a layer from the chunks of an open HDF5 file into an array.
 #pragma once
 
 #include <cstdint>
@@ -10,28 +10,28 @@
 
 namespace fastcka::store {
 
-// Where the chunks of an (n, d) dataset lie: whole rows, the last one padded to full height, each followed by its
-// Fletcher-32. That one is checked only where a file has no checksums of its chunks.
+// The chunks of an (n, d) dataset. A chunk contains whole rows; the last chunk is padded to full height. A Fletcher-32
+// checksum follows each chunk. It is checked only if the file has no XXH3 checksums of its chunks (format 1.0).
 struct Chunks {
   int file;                     // descriptor, open for reading
-  const std::int64_t* offsets;  // of the chunks, in bytes from the start of the file, by row
+  const std::int64_t* offsets;  // byte offsets of the chunks in the file, in the order of their rows
   std::int64_t count;
-  std::int64_t rows;  // in a chunk
+  std::int64_t rows;  // rows in a chunk
   std::int64_t n;
   std::int64_t d;
   DType dtype;
-  std::string_view dataset;        // its path in the file, which enters the checksums
-  const std::uint64_t* checksums;  // one for each chunk, see checksum.hpp; null in files of format 1.0
+  std::string_view dataset;        // path of the dataset in the file, an input of the checksums
+  const std::uint64_t* checksums;  // one for each chunk, see checksum.hpp; null for files of format 1.0
 };
 
-// Which rows are wanted, and which rows of the target they become; all of them, in place, where `rows` is null.
+// The wanted rows, and the rows of the target that receive them. If `rows` is null, all rows are wanted in order.
 struct Wanted {
-  const std::int64_t* rows;  // rising, perhaps repeated
-  const std::int64_t* targets;
+  const std::int64_t* rows;     // ascending, may repeat
+  const std::int64_t* targets;  // row of the target for each wanted row
   std::int64_t count;
 };
 
-// Rows of d values in any strides (in bytes), in float32, float64 or the stored form.
+// The output array: rows of d values in any strides (in bytes), in float32, float64 or the stored dtype.
 struct Target {
   char* data;
   std::int64_t row_stride;
@@ -52,8 +52,8 @@ class ChunkError : public std::runtime_error {
   int code;  // errno of Kind::system
 };
 
-// Chunks without a wanted row are not read; all others are held against their checksums in full. Throws ChunkError;
-// the target then holds anything.
+// Chunks without a wanted row are not read. Each other chunk is read in full and compared with its checksum. Throws
+// ChunkError; the contents of the target are then undefined.
 void read_rows(const Chunks& chunks, const Wanted& wanted, const Target& target, int threads, const Poll& poll);
 
 }  // namespace fastcka::store

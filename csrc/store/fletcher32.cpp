@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the words are summed as little-endian ones");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the words are summed as little-endian words");
 
 namespace fastcka::store {
 namespace {
@@ -37,7 +37,7 @@ void Fletcher32::update(const void* data, std::size_t bytes) {
       high1 += pairs >> 16;
       high2 += high1;
     }
-    // Word `at` of vector j is followed by words * (count - j) - at words, itself among them.
+    // Word i of vector j counts words * (count - j) - i times in sum2: once for itself and each later word.
     std::uint64_t sum1 = 0;
     std::uint64_t sum2 = 0;
     for (std::uint64_t lane = 0; lane < lanes; ++lane) {

@@ -192,7 +192,7 @@ def test_duplicate_ids(pair_config, two_models):
     fields = json.loads(metadata.read_text())
     fields["city_info"][7]["row_id"] = fields["city_info"][3]["row_id"]
     metadata.write_text(json.dumps(fields))
-    with pytest.raises(ImportRefusedError, match="is at 3 and at 7"):
+    with pytest.raises(ImportRefusedError, match="at 3 and at 7"):
         run_pair(load_pair(pair_config()))
 
 

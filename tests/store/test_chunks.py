@@ -135,7 +135,7 @@ def test_a_chunk_index_that_points_elsewhere_is_refused(tmp_path: Path):
     at = good.index(struct.pack("<Q", second))
     for wrong in (first, first + 8, len(good) - 100, 2**63, 2**64 - 100):
         path.write_bytes(good[:at] + struct.pack("<Q", wrong) + good[at + 8 :])
-        with pytest.raises(CorruptFileError, match=r"outside the file or over each other|damaged"):
+        with pytest.raises(CorruptFileError, match=r"outside the file or overlap|damaged"):
             read(path)
     path.write_bytes(good[:at] + struct.pack("<Q", first) + good[at + 8 :])
     with h5py.File(path) as file:
@@ -159,7 +159,7 @@ def test_a_chunk_of_another_size_is_refused(tmp_path: Path):
     write(path, x, 4)
     with h5py.File(path, "r+") as file:
         file["x"].id.write_direct_chunk((4, 0), x[4:].tobytes())
-    with pytest.raises(CorruptFileError, match="a chunk of 128 bytes; expected 132"):
+    with pytest.raises(CorruptFileError, match="chunks of 132 bytes, got one of 128"):
         read(path)
 
 

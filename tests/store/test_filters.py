@@ -103,7 +103,7 @@ def test_an_unknown_field_names_the_known_ones(examples):
         ("region:(?:[a-z]{99999})+", "elements"),
         # What `regex` reads in another way than `re`, or `re` does not have.
         ("region:(?R)?a", "unknown extension"),
-        ("region:(?:ab){e<=1}", r"'region:\(\?:ab\)\{e<=1\}': a '\{' that is no repeat"),
+        ("region:(?:ab){e<=1}", r"'region:\(\?:ab\)\{e<=1\}': write a literal '\{'"),
         ("region:[[:alpha:]]", "not a regular expression"),
         ("region:[a&&b]", r"'region:\[a': not a regular expression"),
         ("region:(?x)a{1 000}", "x flag"),

@@ -104,13 +104,15 @@ def test_records_that_pytorch_does_not_write(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     records = saved({"x": torch.from_numpy(X)}, path)
     pack(records, path, zipfile.ZIP_DEFLATED)
-    with pytest.raises(CorruptFileError, match=r"is compressed; save again by torch\.save"):
+    with pytest.raises(
+        CorruptFileError, match=r"is compressed; save the file again with torch\.save"
+    ):
         read_array(path)
     pack({name: own for name, own in records.items() if name != "x/data/0"}, path)
     with pytest.raises(CorruptFileError, match="record x/data/0 is missing"):
         read_array(path)
     pack(records | {"x/DATA/0": bytes(96)}, path)  # PyTorch does not tell the two apart
-    with pytest.raises(CorruptFileError, match="two members are called 'x/data/0'"):
+    with pytest.raises(CorruptFileError, match="two members have the name 'x/data/0'"):
         read_array(path)
 
 
@@ -139,7 +141,7 @@ def test_shared_containers_end(tmp_path: Path, kind: type) -> None:
         nested = dict.fromkeys(range(10), nested) if kind is dict else kind([nested] * 10)
     torch.save({"x": nested, "ids": ["a", "b"]}, tmp_path / "x.pt")
     assert (tmp_path / "x.pt").stat().st_size < 10_000
-    with pytest.raises(UnsafeFileError, match=r"x\.pt: the same lists or dicts occur again and"):
+    with pytest.raises(UnsafeFileError, match=r"x\.pt: the same lists or dicts occur repeatedly"):
         read_array(tmp_path / "x.pt")
     if kind is dict:  # ids are not looked for in lists of lists
         with pytest.raises(UnsafeFileError, match="again and again"):
@@ -174,7 +176,7 @@ def test_a_text_heap_that_would_not_end(tmp_path: Path, options: dict) -> None:
     at = whole.index(b"GCOL") + 16
     for size in (0, 8, 2**63, 2**64 - 1):
         path.write_bytes(whole[:at] + struct.pack("<HHIQ", 0, 0, 0, size) + whole[at + 16 :])
-        with pytest.raises(CorruptFileError, match="/ids: damaged: the texts at byte"):
+        with pytest.raises(CorruptFileError, match="/ids: damaged: the text heap at byte"):
             id_fields(path)
 
 
@@ -228,7 +230,9 @@ def test_an_old_file_that_declares_more_than_it_holds(tmp_path: Path) -> None:
     old = pickle.dumps(24, protocol=2)[2:-1]
     assert data.count(old + b"N") == 1
     path.write_bytes(data.replace(old + b"N", b"J" + struct.pack("<i", 2**29) + b"N"))
-    with pytest.raises(CorruptFileError, match="2147483648 bytes declared in a file of"):
+    with pytest.raises(
+        CorruptFileError, match="its tensors need 2147483648 bytes, but the file has"
+    ):
         read_array(path)
 
 
@@ -254,7 +258,7 @@ def test_formats_that_numpy_lacks(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     half = torch.from_numpy(X).bfloat16()
     safetensors.save_file({"x": torch.ones(4).to(torch.float8_e4m3fn), "y": half}, path)
-    with pytest.raises(InputError, match=r"x: values of the format F8_E4M3, which NumPy does not"):
+    with pytest.raises(InputError, match=r"x: a dtype that NumPy supports, got F8_E4M3"):
         read_array(f"{path}:x")
     np.testing.assert_array_equal(read_array(f"{path}:y"), X)  # exact in bfloat16
 

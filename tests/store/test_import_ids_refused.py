@@ -34,17 +34,17 @@ REFUSED = {
     "duplicates": (
         lambda at: save_npz(at, paths=["a"] * N),
         "duplicate ids",
-        "'paths' in .*/m/1.npz: 'a' is at 0 and at 1",
+        "'paths' in .*/m/1.npz: expected unique ids, got 'a' at 0 and at 1",
     ),
     "another number": (
         lambda at: save_npz(at, ids=NAMES[1:]),
         "row counts differ",
-        "'ids' in .*/m/1.npz: 5 ids, but the array has 6 rows",
+        "'ids' in .*/m/1.npz: expected 6 ids, one for each row of the array, got 5",
     ),
     "objects": (
         lambda at: save_npz(at, ids=np.array(NAMES, dtype=object)),
         "unreadable file",
-        r"1.npz:ids: holds objects.*ids.astype\(str\)",
+        r"1.npz:ids: expected text or integers, got pickled objects.*ids.astype\(str\)",
     ),
     "inside and beside differ": (
         lambda at: (
@@ -115,8 +115,14 @@ def test_what_is_ambiguous_or_unusable_is_refused(
     [
         (lines("url,caption", *(f"{name},c{name}" for name in NAMES)), "could each be ids"),
         (lines("label", *["cat"] * N), "no ids in 'label' in .*: values are missing, repeat"),
-        (lines("label;score", *(f"cat;{row},5" for row in range(N))), "'score' in .*are numbers"),
-        (lines("label,score", *(f"cat,0.{row}0" for row in range(N))), "'score' in .*are numbers"),
+        (
+            lines("label;score", *(f"cat;{row},5" for row in range(N))),
+            "'score' in .*repeated or numbers",
+        ),
+        (
+            lines("label,score", *(f"cat,0.{row}0" for row in range(N))),
+            "'score' in .*repeated or numbers",
+        ),
         (
             lines("label,n", *(f"{name if at else ''},{at}" for at, name in enumerate(NAMES))),
             "miss",
@@ -175,7 +181,7 @@ def test_text_in_hdf5_that_would_grow_is_refused(array_tree: Path, tmp_path: Pat
     hdf5(array_tree / "m/1.h5", l=X, ids=["x" * 5000, *NAMES[1:]])
     report = import_tree(array_tree, tmp_path / "store")
     assert reasons(report) == [("skipped", "unreadable file")]
-    assert "a text of 5000 bytes; at most 4096" in report.findings[0].detail
+    assert "at most 4096 bytes, got one of 5000 bytes" in report.findings[0].detail
 
 
 def test_a_link_that_is_called_ids_is_not_followed(array_tree: Path, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_duplicate_ids_leave_a_layer_out(tree, target):
     write_checkpoint(folder, values_of("m", 0, 4), rows, layer=4, step=0)
     report = import_tree(tree, target)
     assert reasons(report) == [("skipped", "duplicate ids", 0, "4")]
-    assert "'999' is at 4 and at 9" in report.findings[0].detail
+    assert "got '999' at 4 and at 9" in report.findings[0].detail
     with open_store(target) as store:
         assert [key.layer for key in store.keys()] == ["3"]
 

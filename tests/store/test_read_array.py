@@ -57,7 +57,7 @@ def test_npy(tmp_path: Path, dtype: str, order: str) -> None:
 
 def test_npy_has_no_names(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
-    with pytest.raises(InputError, match="drop ':x'"):
+    with pytest.raises(InputError, match="remove ':x'"):
         read_array(f"{tmp_path}/x.npy:x")
 
 
@@ -67,14 +67,14 @@ def test_npz(tmp_path: Path, compressed: bool) -> None:
     save(tmp_path / "x.npz", a=X, **{"b/c": X + 1})
     np.testing.assert_array_equal(read_array(f"{tmp_path}/x.npz:a"), X)
     np.testing.assert_array_equal(read_array(f"{tmp_path}/x.npz:b/c"), X + 1)
-    with pytest.raises(InputError, match="holds 2 arrays; add :NAME with one of a, b/c"):
+    with pytest.raises(InputError, match="contains 2 arrays; add :NAME with one of a, b/c"):
         read_array(tmp_path / "x.npz")
-    with pytest.raises(InputError, match="holds no array 'd'; it has a, b/c"):
+    with pytest.raises(InputError, match="contains no array 'd'; it contains a, b/c"):
         read_array(f"{tmp_path}/x.npz:d")
     save(tmp_path / "one.npz", a=X)
     np.testing.assert_array_equal(read_array(tmp_path / "one.npz"), X)
     np.savez(tmp_path / "none.npz")
-    with pytest.raises(InputError, match="holds no arrays"):
+    with pytest.raises(InputError, match="got one without any"):
         read_array(tmp_path / "none.npz")
 
 
@@ -88,8 +88,12 @@ def header(shape: str, dtype: str = "<f4") -> bytes:
     [
         (b"", CorruptFileError, "not a .npy array"),
         (b"step,loss\n1,2", CorruptFileError, "not a .npy array"),
-        (header("(6, 4)") + bytes(95), CorruptFileError, r"\(6, 4\) of float32 declared, 95 bytes"),
-        (header("(10000000, 10000000)") + bytes(96), CorruptFileError, "declared, 96 bytes"),
+        (
+            header("(6, 4)") + bytes(95),
+            CorruptFileError,
+            r"\(6, 4\) of float32 needs 96 bytes, but 95 are",
+        ),
+        (header("(10000000, 10000000)") + bytes(96), CorruptFileError, "but 96 are stored"),
         (header("(-1, 4)") + bytes(96), CorruptFileError, "declared"),
         (header("(6, 4)", "|O") + bytes(96), UnsafeFileError, "could run code"),
         (header("(6, 4)", "<U1") + bytes(96), InputError, "expected a numeric array, got <U1"),
@@ -129,7 +133,7 @@ def test_zip_bombs(tmp_path: Path) -> None:
         member.write(header(f"({300 << 18},)"))
         for _ in range(300):
             member.write(zeros)
-    with pytest.raises(UnsafeFileError, match=r"bytes declared, .* stored: more than 100 times"):
+    with pytest.raises(UnsafeFileError, match=r"at most 100 times, got .* bytes declared and"):
         read_array(tmp_path / "x.npz")
     with zipfile.ZipFile(tmp_path / "y.npz", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("x.npy", header("(1,)") + bytes(4))
@@ -158,7 +162,7 @@ def test_pt(tmp_path: Path) -> None:
     x = torch.from_numpy(X)
     torch.save(x, tmp_path / "bare.pt")
     np.testing.assert_array_equal(read_array(tmp_path / "bare.pt"), X)
-    with pytest.raises(InputError, match="without a name; drop ':x'"):
+    with pytest.raises(InputError, match="without a name; remove ':x'"):
         read_array(f"{tmp_path}/bare.pt:x")
     nested = {
         "block.0": {"act": x, "half": x.half()},
@@ -179,12 +183,12 @@ def test_pt(tmp_path: Path) -> None:
         got = read_array(f"{tmp_path}/x.pt:{name}")
         assert got.dtype == expected.dtype
         np.testing.assert_array_equal(got, expected)
-    with pytest.raises(InputError, match=r"holds 6 arrays; add :NAME with one of block\.0\.act"):
+    with pytest.raises(InputError, match=r"contains 6 arrays; add :NAME with one of block\.0\.act"):
         read_array(tmp_path / "x.pt")
-    with pytest.raises(InputError, match="holds no array 'step'"):
+    with pytest.raises(InputError, match="contains no array 'step'"):
         read_array(f"{tmp_path}/x.pt:step")
     torch.save({"a": {"b": x}, "a.b": x}, tmp_path / "twice.pt")
-    with pytest.raises(InputError, match=r"two tensors are called 'a.b'"):
+    with pytest.raises(InputError, match=r"two tensors have the name 'a.b'"):
         read_array(f"{tmp_path}/twice.pt:a.b")
 
 
@@ -201,7 +205,7 @@ def test_pt_files_that_are_refused(tmp_path: Path, evil: Evil) -> None:
     with pytest.raises((CorruptFileError, UnsafeFileError)):
         read_array(tmp_path / "text.pt")
     torch.save(torch.ones(1).expand(10**6, 10**6), tmp_path / "bomb.pt")
-    with pytest.raises(UnsafeFileError, match=r"\(1000000, 1000000\) declared, 4 bytes stored"):
+    with pytest.raises(UnsafeFileError, match=r"\(1000000, 1000000\) needs more than the 4 bytes"):
         read_array(tmp_path / "bomb.pt")
     loop: dict = {}
     loop["x"] = loop

@@ -165,7 +165,7 @@ def test_whole_columns_and_layers_in_each_others_place(store: Store, path: Path)
         with h5py.File(path, "r+", libver=("v110", "v110")) as file:
             for old, new in ((one, "examples/t"), (other, one), ("examples/t", other)):
                 file.move(old, new)
-        with pytest.raises(CorruptFileError, match=f"/{one}: damaged: its type, shape or attri"):
+        with pytest.raises(CorruptFileError, match=f"/{one}: damaged: the type, shape or attri"):
             open_store(store.path).keys()
         path.write_bytes(good)
 
@@ -260,16 +260,16 @@ def test_damage_after_the_headers_were_read(
                 (-1, "/checksums has no checksums at -1"),
                 (2**62, "/checksums has no"),
                 (2**63 - 1, "/checksums has no"),
-                (0, "its type, shape or attributes do not match their checksum"),
+                (0, "the type, shape or attributes do not match their checksum"),
             )
         ),
         (
             lambda f: f["layers/0"].attrs.modify("pooling", np.bytes_(b"last")),
-            "/layers/0/x: damaged: its type, shape or attributes do not match",
+            "/layers/0/x: damaged: the type, shape or attributes do not match",
         ),
         (
             lambda f: f["examples/id"].attrs.modify("positional", 1),
-            "/examples/id: damaged: its type, shape or attributes do not match",
+            "/examples/id: damaged: the type, shape or attributes do not match",
         ),
     ],
 )

@@ -83,4 +83,4 @@ def test_verify_finds_a_change_that_the_checksums_of_format_1_0_miss(
     path.write_bytes(data)
     (finding,) = open_store(store.path).verify()
     assert finding.kind == "error"
-    assert "/layers/0/x (a): the values do not have the digest beside them" in finding.message
+    assert "/layers/0/x (a): damaged: the values do not match their digest" in finding.message

@@ -65,7 +65,9 @@ def test_unknown_keys_name_their_neighbours(store: Store) -> None:
     for ask in (store.read, store.info, store.examples):
         with pytest.raises(UnknownKeyError, match=r"no model 'resmet'; did you mean resnet\?"):
             ask(Key("resmet", 0, "block1"))
-        with pytest.raises(UnknownKeyError, match=r"no step 250; of its 10 .*\[0, 100, 200, 300"):
+        with pytest.raises(
+            UnknownKeyError, match=r"no step 250; the nearest of its 10 .*\[0, 100, 200, 300"
+        ):
             ask(Key("resnet", 250, "block1"))
         with pytest.raises(UnknownKeyError, match=r"no layer 'block3'; .*block"):
             ask(Key("resnet", 0, "block3"))

@@ -48,15 +48,15 @@ CASES = {
     "no format": Case(lambda f: drop(f, "format"), CorruptFileError, "'format': expected 'fastck"),
     "other format": Case(lambda f: text(f, "format", "x"), CorruptFileError, "got 'x'"),
     "newer version": Case(
-        lambda f: text(f, "format_version", "2.1"), FormatVersionError, "version 2.1 .*update"
+        lambda f: text(f, "format_version", "2.1"), FormatVersionError, "got 2.1: update"
     ),
     "older version": Case(
-        lambda f: text(f, "format_version", "0.9"), FormatVersionError, "version 0.9"
+        lambda f: text(f, "format_version", "0.9"), FormatVersionError, "got 0.9"
     ),
     "no version": Case(lambda f: text(f, "format_version", "new"), FormatVersionError, "'new'"),
-    "not complete": Case(lambda f: drop(f, "complete"), CorruptFileError, "'complete' is not 1"),
+    "not complete": Case(lambda f: drop(f, "complete"), CorruptFileError, "'complete': expected 1"),
     "complete is 0": Case(
-        lambda f: f.attrs.modify("complete", 0), CorruptFileError, "'complete' is not 1"
+        lambda f: f.attrs.modify("complete", 0), CorruptFileError, "'complete': expected 1"
     ),
     "complete is text": Case(
         lambda f: text(f, "complete", "yes"), CorruptFileError, "'complete': expected an integer"
@@ -69,8 +69,8 @@ CASES = {
     "text not UTF-8": Case(
         lambda f: f.attrs.__setitem__("factors", np.bytes_(b"\xff")), CorruptFileError, "damaged"
     ),
-    "no step": Case(lambda f: drop(f, "step"), CorruptFileError, "holds step None"),
-    "other step": Case(lambda f: f.attrs.modify("step", 4), CorruptFileError, "holds step 4"),
+    "no step": Case(lambda f: drop(f, "step"), CorruptFileError, "contains step None"),
+    "other step": Case(lambda f: f.attrs.modify("step", 4), CorruptFileError, "contains step 4"),
     "no factors": Case(lambda f: drop(f, "factors"), CorruptFileError, "'factors' is missing"),
     "factors cut": Case(lambda f: text(f, "factors", "{"), CorruptFileError, "'factors'"),
     "factors a list": Case(lambda f: text(f, "factors", "[1]"), CorruptFileError, "got list"),
@@ -106,15 +106,21 @@ CASES = {
     "layer without name": Case(
         lambda f: drop(f, "name", "layers/0"), CorruptFileError, "'name' is missing"
     ),
-    "two layers of one name": Case(
-        lambda f: text(f, "name", "a", "layers/1"), CorruptFileError, "two layers of one name"
+    "two layers have the same name": Case(
+        lambda f: text(f, "name", "a", "layers/1"),
+        CorruptFileError,
+        "two layers have the same name",
     ),
     "no digest": Case(lambda f: drop(f, "digest", "layers/0"), CorruptFileError, "'digest'"),
     "digest no digest": Case(
-        lambda f: text(f, "digest", "00", "layers/0"), CorruptFileError, "digest: got '00'"
+        lambda f: text(f, "digest", "00", "layers/0"),
+        CorruptFileError,
+        "'digest': expected 64 hexadecimal digits, got '00'",
     ),
     "other digest": Case(
-        lambda f: text(f, "digest", "0" * 64, "layers/0"), CorruptFileError, "digest beside them"
+        lambda f: text(f, "digest", "0" * 64, "layers/0"),
+        CorruptFileError,
+        "do not match their digest",
     ),
     "soft link": Case(
         lambda f: replace(f, X, h5py.SoftLink("/layers/1/x")), UnsafeFileError, "a soft link"
@@ -158,14 +164,14 @@ CASES = {
     "shape bomb": Case(
         lambda f: put(f, X, shape=(N, 2**40), chunks=(1, 2**20), values=None),
         UnsafeFileError,
-        r"\(7, 1099511627776\) declared, [0-9]+ bytes in a file of",
+        r"\(7, 1099511627776\) needs [0-9]+ bytes, but the file has",
     ),
     "chunk bomb": Case(
         lambda f: put(f, X, chunks=(2**20, D), maxshape=(2**20, D), values=None),
         StoreError,
         "declared|fixed shape",
     ),
-    "missing chunk": Case(one_chunk_missing, CorruptFileError, "1 of 2 chunks are stored"),
+    "missing chunk": Case(one_chunk_missing, CorruptFileError, "expected 2 stored chunks, got 1"),
     # Shapes and types
     "one axis": Case(
         lambda f: put(f, X, shape=(N,), chunks=(N,)), CorruptFileError, r"shape \(n, d\), got \(7,"
@@ -178,7 +184,7 @@ CASES = {
         CorruptFileError,
         r"\(7, 0\)",
     ),
-    "no space": Case(lambda f: replace(f, X, h5py.Empty("f4")), CorruptFileError, "empty space"),
+    "no space": Case(lambda f: replace(f, X, h5py.Empty("f4")), CorruptFileError, "null dataspace"),
     "fewer rows than ids": Case(
         lambda f: put(f, X, shape=(6, D), chunks=(6, D)), CorruptFileError, "6 rows, .* has 7"
     ),
@@ -229,7 +235,7 @@ CASES = {
     "ids repeat": Case(
         lambda f: put(f, "examples/id", shape=(N,), chunks=(N,), dtype="S1", values=b"a"),
         CorruptFileError,
-        "ids are not unique",
+        "expected unique ids",
     ),
     "ids marked as neither": Case(
         lambda f: f["examples/id"].attrs.modify("positional", 2),
@@ -244,7 +250,7 @@ CASES = {
     "ids marked as positions that they are not": Case(
         lambda f: f["examples/id"].__setitem__(slice(0, 2), [b"1", b"0"]),
         CorruptFileError,
-        "marked as positions, but not '0' to '6'",
+        "marked as positions, but are not '0' to '6'",
     ),
     "ids not UTF-8": Case(
         lambda f: put(f, "examples/id", shape=(N,), chunks=(N,), dtype="S1", values=b"\xff"),
@@ -270,7 +276,9 @@ CASES = {
         lambda f: f.move("layers/1", b"layers/\xff"), CorruptFileError, "/layers: the name"
     ),
     "column with a bad name": Case(
-        lambda f: f.move("examples/c", "examples/$(x)"), CorruptFileError, "cannot name a column"
+        lambda f: f.move("examples/c", "examples/$(x)"),
+        CorruptFileError,
+        "expected names of columns|expected a name other than",
     ),
     "column name not UTF-8": Case(
         lambda f: second_name(f["examples"], b"c"),

@@ -107,7 +107,7 @@ def test_a_higher_minor_version_may_hold_more(
         (
             json.dumps({"format": "fastcka.store", "format_version": "3.0"}),
             FormatVersionError,
-            r"version 3\.0 of the format; this fastcka reads version 1\.1: update",
+            r"expected format version 1\.1, which this fastcka reads, got 3\.0: update",
         ),
     ],
 )

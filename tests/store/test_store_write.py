@@ -25,7 +25,10 @@ from store.written_layers import KEY, write
         ({"a": np.zeros(())}, "got shape"),
         ({"a": np.zeros((0, 3))}, "expected at least one value"),
         ({"a": np.zeros((3, 0))}, "expected at least one value"),
-        ({"a": np.zeros((3, 2)), "b": np.zeros((4, 2))}, "'b'.: 4 examples, but .*'a'.* has 3"),
+        (
+            {"a": np.zeros((3, 2)), "b": np.zeros((4, 2))},
+            "'b'.: expected 3 examples, as in .*'a'.*, got 4",
+        ),
         ({"": np.zeros((3, 2))}, "non-empty string"),
         ({"a\0b": np.zeros((3, 2))}, "without NUL"),
         ({3: np.zeros((3, 2))}, "non-empty string"),
@@ -67,7 +70,7 @@ def test_default_ids(store: Store, values: np.ndarray) -> None:
     ("options", "message"),
     [
         ({"example_ids": ["a", "b"]}, "example_ids: expected 7 ids, .* got 2"),
-        ({"example_ids": list("abcdefa")}, "'a' is at 0 and at 6"),
+        ({"example_ids": list("abcdefa")}, "got 'a' at 0 and at 6"),
         ({"example_ids": [True] * 7}, r"example_ids\[0\]: .* or an integer, got True"),
         ({"example_ids": [1, "1", *"abcde"]}, "integers .* and text"),
         ({"example_ids": "abcdefg"}, "example_ids: expected a sequence of ids, got str"),
@@ -79,9 +82,18 @@ def test_default_ids(store: Store, values: np.ndarray) -> None:
         ({"example_columns": {"c": [True, 1] + [1] * 5}}, "one kind, got bool, int"),
         ({"example_columns": {"c": [None] * 7}}, "got None"),
         ({"example_columns": {"c": [2**70] * 7}}, "64 bits"),
-        ({"example_columns": {"id": [1] * 7}}, "cannot name a column"),
-        ({"example_columns": {"a/b": [1] * 7}}, "cannot name a column"),
-        ({"example_columns": {"..": [1] * 7}}, "cannot name a column"),
+        (
+            {"example_columns": {"id": [1] * 7}},
+            "expected names of columns|expected a name other than",
+        ),
+        (
+            {"example_columns": {"a/b": [1] * 7}},
+            "expected names of columns|expected a name other than",
+        ),
+        (
+            {"example_columns": {"..": [1] * 7}},
+            "expected names of columns|expected a name other than",
+        ),
         ({"factors": {"a": {"b": 1}}}, r"factors\['a'\]"),
         ({"factors": {"a": [[1]]}}, r"factors\['a'\]"),
         ({"factors": {"a": float("nan")}}, "finite"),
@@ -90,7 +102,7 @@ def test_default_ids(store: Store, values: np.ndarray) -> None:
         ({"factors": {"a": "x" * 60_000}}, "at most 60000"),
         ({"provenance": {"a": object()}}, "provenance: expected values that JSON"),
         ({"provenance": {"a": float("inf")}}, "provenance"),
-        ({"layer_attributes": {"b": {"io": "out"}}}, "'b' is not among layers"),
+        ({"layer_attributes": {"b": {"io": "out"}}}, "got 'b'"),
         ({"layer_attributes": {"a": {"x": "out"}}}, "expected pooling or io, got 'x'"),
         ({"layer_attributes": {"a": {"io": 3}}}, "non-empty string"),
     ],
@@ -142,11 +154,11 @@ def test_factors_come_back_as_plain_values(store: Store, values: np.ndarray) -> 
 @pytest.mark.parametrize(
     ("later", "message"),
     [
-        ({"seed": 1}, r"factors\['seed'\]: got 1, but model 'm' has 0 at step 5"),
+        ({"seed": 1}, r"factors\['seed'\]: expected 0, as at step 5 of model 'm', got 1"),
         ({"seed": False}, "got false"),
         ({"seed": 0.0}, r"got 0\.0"),
-        (None, r"factors\['seed'\]: got nothing"),
-        ({"seed": 0, "more": 1}, r"factors\['more'\]: got 1, but .* has nothing"),
+        (None, r"factors\['seed'\]: expected 0, .* got nothing"),
+        ({"seed": 0, "more": 1}, r"factors\['more'\]: expected nothing, .* got 1"),
     ],
 )
 def test_factors_are_the_same_at_all_steps(
@@ -162,7 +174,7 @@ def test_factors_are_the_same_at_all_steps(
 
 def test_an_existing_step_is_kept_unless_overwritten(store: Store, values: np.ndarray) -> None:
     write(store, values, factors={"seed": 0})
-    with pytest.raises(KeyExistsError, match=r"model 'm' at step 0; overwrite=True"):
+    with pytest.raises(KeyExistsError, match=r"model 'm' at step 0; pass overwrite=True"):
         write(store, values + 1)
     np.testing.assert_array_equal(store.read(KEY), values)
     write(store, values + 1, overwrite=True, factors={"seed": 1})  # its only step: free to change
@@ -258,7 +270,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path, values: np.ndarra
 def test_a_store_open_for_reading_cannot_be_written(store: Store, values: np.ndarray) -> None:
     with (
         open_store(store.path) as reading,
-        pytest.raises(StoreError, match=r"reading only; create_store\(path, exist_ok=True\)"),
+        pytest.raises(StoreError, match=r"reading only; .* create_store\(path, exist_ok=True\)"),
     ):
         write(reading, values)
 
@@ -278,7 +290,7 @@ def test_create_store_refuses_what_is_there(tmp_path: Path, values: np.ndarray) 
         create_store(tmp_path / "file")
     with pytest.raises(StoreError, match="no such store"):
         open_store(tmp_path / "nowhere")
-    with pytest.raises(StoreError, match=r"holds no store\.json"):
+    with pytest.raises(StoreError, match=r"contains no store\.json"):
         open_store(tmp_path)
 
 
@@ -297,6 +309,8 @@ def test_no_factor_hides_the_key_or_a_column_of_the_results(store: Store) -> Non
     )
     columns = header(plan_sweep(config, store))
     for name in ["model", "step", "layer", *columns]:
-        with pytest.raises(InputError, match=f"factors: '{name}' names a part of the key or a col"):
+        with pytest.raises(
+            InputError, match=f"factors: '{name}' is the name of a part of the key or of a col"
+        ):
             store.write(model="m", step=0, layers={"l": np.zeros((3, 2))}, factors={name: 1})
     store.write(model="m", step=0, layers={"l": np.zeros((3, 2))}, factors={"group_name": 1})

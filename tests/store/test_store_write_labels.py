@@ -73,7 +73,7 @@ def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
     with pytest.raises(InputError, match="example_ids: expected 7 ids, one for each row, got 2"):
         store.write(model="m", step=0, layers={"b": other}, example_ids=["a", "b"])
     twice = table.set_axis(["a"] * 7)
-    with pytest.raises(InputError, match="example_ids: 'a' is at 0 and at 1"):
+    with pytest.raises(InputError, match="example_ids: expected unique ids, got 'a' at 0 and at 1"):
         store.write(model="m", step=0, layers={"b": twice})
     with pytest.raises(InputError, match=r"layers\['b'\] has the row label 'a' more than once"):
         store.write(model="m", step=0, layers={"b": twice}, example_ids=IDS)

@@ -266,8 +266,8 @@ class StepReader:
         """Return the description of a layer's dataset, with the attributes of its group."""
         group = self._layer_group(position)
         names = ("name", "digest", *LAYER_ATTRIBUTES)
-        found = {name: safe.text_attribute(self.path, group, name) for name in names}
-        attributes = {name: text for name, text in found.items() if text is not None}
+        texts = {name: safe.text_attribute(self.path, group, name) for name in names}
+        attributes = {name: text for name, text in texts.items() if text is not None}
         return Description(f"/layers/{position}/x", dtype, shape, chunk_rows, attributes)
 
     def count_layers(self) -> int:

@@ -40,7 +40,7 @@ _CHUNK_BYTES: Final = 2 << 20  # between the 1 and 4 MiB that read fastest
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """All that goes into one file, checked but for the finiteness of values."""
+    """The content of one file; all is checked except that the values are finite."""
 
     model: str
     step: int
@@ -54,7 +54,7 @@ class FileContent:
 
 
 def write_file(path: Path, content: FileContent, *, overwrite: bool) -> None:
-    """Write a file beside its final name, bring it to the disk, and give it the name.
+    """Write a file under a temporary name, sync it to the disk, and rename it.
 
     Parameters
     ----------
@@ -75,8 +75,10 @@ def write_file(path: Path, content: FileContent, *, overwrite: bool) -> None:
         If the file cannot be written: no space, no permission, a disk error.
     """
     # HDF5 does not survive a failed allocation either.
-    rows = max(chunk_rows(own.n_examples, own.row_bytes) * own.row_bytes for own in content.layers)
-    safe.require_working_room(path, 4 * rows)
+    chunk_bytes = max(
+        chunk_rows(layer.n_examples, layer.row_bytes) * layer.row_bytes for layer in content.layers
+    )
+    safe.require_working_room(path, 4 * chunk_bytes)
     try:
         with (
             (replaced_file if overwrite else new_file)(path) as beside,
@@ -94,10 +96,10 @@ def write_file(path: Path, content: FileContent, *, overwrite: bool) -> None:
 
 
 def chunk_rows(n_rows: int, row_bytes: int) -> int:
-    """Return the rows of a chunk: about 2 MiB, in chunks of equal height.
+    """Return the number of rows in a chunk: about 2 MiB, in chunks of equal height.
 
-    Equal, because HDF5 stores the last chunk at full size: 1,025 rows in chunks of 1,024 would
-    take twice the space.
+    HDF5 stores the last chunk at full size: 1,025 rows in chunks of 1,024 would take twice the
+    space.
     """
     n_chunks = max(1, round(n_rows * row_bytes / _CHUNK_BYTES))
     return max(1, -(-n_rows // n_chunks))
@@ -137,7 +139,7 @@ def put_table(
     n_layers: int,
     checksums: TableBuilder,
 ) -> None:
-    """Write the table of checksums and the seal of a file that is complete but for them."""
+    """Write the table of checksums and the seal, the last parts of a file."""
     table = checksums.table()
     rows = chunk_rows(len(table), table.itemsize)
     file.create_dataset(TABLE, data=table, chunks=(rows,), fletcher32=True, track_times=False)
@@ -145,7 +147,7 @@ def put_table(
 
 
 def driver_of(sink: Sink) -> h5p.PropFAID:
-    """Return how HDF5 reads and writes a sink."""
+    """Return the HDF5 access properties for reading and writing a sink."""
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)  # checksums on all metadata
@@ -166,7 +168,7 @@ def _make_group(parent: h5py.Group, name: str) -> h5py.Group:
 
 
 def put_attributes(obj: h5py.Group | h5py.Dataset, attributes: Mapping[str, str | int]) -> None:
-    """Write integers, and texts of fixed length."""
+    """Write attributes: integers, and texts of fixed length."""
     for name, value in attributes.items():
         if isinstance(value, int):
             obj.attrs[name] = np.int64(value)
@@ -182,7 +184,7 @@ def _put_column(
     checksums: TableBuilder,
     attributes: Mapping[str, str | int],
 ) -> None:
-    """Write a column of examples; booleans as bytes, since HDF5 would make them an enumeration."""
+    """Write a column of examples; booleans as bytes, because h5py would write an enumeration."""
     stored, dtype = values, values.dtype.name
     if values.dtype.kind == "S":
         dtype = f"S{values.dtype.itemsize}"

@@ -115,8 +115,8 @@ def open_hdf5(path: Path, *, follow_symlink: bool = False) -> Iterator[h5py.File
     try:
         mode = (path.stat() if follow_symlink else path.lstat()).st_mode
         if not stat.S_ISREG(mode):  # a pipe would hang, a link leads elsewhere
-            kind = "a symbolic link" if stat.S_ISLNK(mode) else "a special file or a folder"
-            raise UnsafeFileError(f"{path}: expected a plain HDF5 file, got {kind}")
+            kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a plain file"
+            raise UnsafeFileError(f"{path}: {kind}; expected a plain HDF5 file")
         with path.open("rb") as raw:
             check_signature(path, raw)
     except OSError as error:
