@@ -37,11 +37,11 @@ def test_the_files_are_there(demo):
         assert picture.read_bytes().startswith(PNG)
 
 
-def test_again_it_takes_up_what_is_there(demo, shell):
+def test_again_it_takes_up_what_is_there(demo, call):
     directory, _ = demo
     before = (directory / "results" / "results.csv").read_bytes()
-    done = shell("demo", directory, *SHORT)
-    assert done.returncode == 0
+    done = call("demo", directory, *SHORT)
+    assert done.exit_code == 0
     assert "6 networks reused" in done.stdout
     assert "2 groups reused" in done.stdout
     assert (directory / "results" / "results.csv").read_bytes() == before

@@ -81,6 +81,7 @@ def test_a_failed_write_leaves_the_old_folder(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+# Forked for each moment: a new interpreter takes ten times as long.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -91,7 +92,7 @@ def dying(real):
     def call(*arguments, **options):
         global calls
         calls += 1
-        if calls == int(sys.argv[2]):
+        if calls == moment:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*arguments, **options)
     return call
@@ -99,30 +100,32 @@ def dying(real):
 for owner, name in [(Path, "rename"), (Path, "mkdir"), (Path, "unlink"), (os, "fsync"),
                     (os, "open"), (os, "rmdir"), (os, "unlink"), (folder.shutil, "rmtree")]:
     setattr(owner, name, dying(getattr(owner, name)))
-folder.write_folder(
-    Path(sys.argv[1]), {"a": b"new"}, replace=True, known={"a", "b"}, where="output_dir"
-)
+for moment, path in enumerate(sys.argv[1:], 1):
+    if os.fork() == 0:
+        folder.write_folder(
+            Path(path), {"a": b"new"}, replace=True, known={"a", "b"}, where="output_dir"
+        )
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
 def test_kill_9_before_each_change(tmp_path):
     """The folder is the old one or the new one, whole, once the next process has come to it."""
-    seen = []
-    for moment in range(1, 60):
-        path = tmp_path / str(moment) / "layer5"
+    paths = [tmp_path / str(moment) / "layer5" for moment in range(1, 60)]
+    for path in paths:
         write(path, OLD)
-        command = [sys.executable, "-c", KILLED, str(path), str(moment)]
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    command = [sys.executable, "-c", KILLED, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    statuses = list(map(int, done.stdout.split()))
+    assert set(statuses) == {-signal.SIGKILL, 0}, done.stderr
+    seen = []
+    for path in paths[: statuses.index(0)]:
         with pytest.raises(InputError, match="holds results already"):  # and not an empty place
             require_free(path, replace=False, known=KNOWN, where="output_dir")
         assert content(path) in (OLD, NEW)
         assert list(path.parent.iterdir()) == [path]
         seen.append(content(path) == NEW)
-    else:
-        pytest.fail("the writer never ended")
     # Old until the rename, new from then on, and both were seen.
     assert seen == sorted(seen)
     assert set(seen) == {False, True}
