@@ -26,7 +26,7 @@ BASE = {"arrays", "errors", "files", "memory", "near_misses", "out_of_memory", "
 BELOW = {
     "errors": set(),
     "arrays": {"errors"},
-    "files": set(),
+    "files": {"errors"},
     "near_misses": set(),
     "memory": {"errors"},
     "out_of_memory": {"errors", "memory"},

@@ -15,6 +15,7 @@ from fastcka.capture.rng import rng_state
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import bare_state, unwrapped
 from fastcka.errors import CheckpointWarning, InputError
+from fastcka.files import make_folder
 
 if TYPE_CHECKING:
     import os
@@ -79,6 +80,8 @@ class CheckpointRecorder:
     InputError
         For a plan or an experiment that cannot be, or if a planned file is there already and is
         another run's.
+    WriteError
+        The folder cannot be made, or later a checkpoint not be written.
 
     Examples
     --------
@@ -133,7 +136,7 @@ class CheckpointRecorder:
         except (TypeError, ValueError) as error:
             raise InputError(f"model_config must be JSON-able: {error}") from error
         if _writes():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             refuse_other_format(self.folder, self._wanted, self._suffix)
             if not overwrite:
                 self._saved = steps_of_run(self.folder, self._wanted, self._suffix, self.run_id)

@@ -21,6 +21,7 @@ from fastcka.evolution.phases import Phases
 from fastcka.evolution.series import read_series
 from fastcka.evolution.summary import write_summary
 from fastcka.evolution.verdict import OTHER
+from fastcka.files import make_folder
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import create_store
 
@@ -134,7 +135,7 @@ def evolve(
     }
     report = progress or (lambda _: None)
     reading = Reading.of(weights_key, strip, trust_pickle)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
 
     def capture(name: str, make: Factory, examples: Probe) -> Capture:
         store = create_store(output / STORE, exist_ok=True)

@@ -15,6 +15,7 @@ from fastcka.evolution.figures import FIGURES, draw_activations, draw_features, 
 from fastcka.evolution.phases import Phases, Question
 from fastcka.evolution.series import Missing, Series
 from fastcka.evolution.verdict import OTHER, OWN, needed_steps, verdicts
+from fastcka.files import remove_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -229,5 +230,5 @@ def _figures(
         if name in draw:
             drawn.append(save(draw[name](), path))
         else:
-            path.unlink(missing_ok=True)
+            remove_file(path)
     return drawn

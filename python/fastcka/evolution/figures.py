@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.errors import MissingExtraError
-from fastcka.files import replaced_file
+from fastcka.files import replaced_stream
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,8 +34,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure; it stands there whole or not at all."""
-    with replaced_file(path) as beside:
-        figure.savefig(beside)
+    with replaced_stream(path) as file:
+        figure.savefig(file, format="png")
     return path
 
 

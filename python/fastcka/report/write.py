@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcka.errors import InputError
-from fastcka.files import replaced_file
+from fastcka.files import replaced_file, replaced_stream
 from fastcka.out_of_memory import named_shortage
 from fastcka.report.blocks import blocks
 from fastcka.report.comparisons import comparisons
@@ -224,8 +224,8 @@ class _Writer:
         for suffix in (".png", ".pdf"):
             # Dates in the files would change them from run to run.
             dates = {"CreationDate": None} if suffix == ".pdf" else {}
-            with replaced_file(self._folder / f"{stem}{suffix}") as beside:
-                item.figure.savefig(beside, metadata=dates)
+            with replaced_stream(self._folder / f"{stem}{suffix}") as file:
+                item.figure.savefig(file, format=suffix[1:], metadata=dates)
             self._wrote(f"{stem}{suffix}")
         self._show(item, self._folder / f"{stem}.png", f"{stem}.png", f"{stem}.pdf")
 

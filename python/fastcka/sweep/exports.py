@@ -11,7 +11,7 @@ import numpy as np
 
 from fastcka.core import Comparison
 from fastcka.errors import LedgerError
-from fastcka.files import replaced_file
+from fastcka.files import make_folder, remove_file, replaced_file
 from fastcka.sweep.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.ledger import GroupValues, Ledger, content_digest, group_identity
 from fastcka.sweep.table import group_rows, header, write_rows
@@ -127,7 +127,7 @@ def write_results(
         The ledger lacks a group of the plan, or cannot validate it.
     """
     exports = Exports()
-    (output / MATRICES).mkdir(exist_ok=True)
+    make_folder(output / MATRICES)
     with (
         replaced_file(output / RESULTS) as beside,
         beside.open("w", encoding="utf-8", newline="") as file,
@@ -183,4 +183,4 @@ def remove_stale(output: Path, exports: Exports) -> None:
     for folder in (MATRICES, FIGURES):
         for file in (output / folder).glob("*"):
             if _OURS.fullmatch(file.name) and f"{folder}/{file.name}" not in current:
-                file.unlink()
+                remove_file(file)
