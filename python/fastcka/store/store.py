@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyError
+from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyError, WriteError
 from fastcka.files import is_temporary, make_folder
 from fastcka.near_misses import near_misses
 from fastcka.out_of_memory import named_shortage
@@ -145,10 +145,9 @@ class Store:
             raise KeyExistsError(taken)
         self._check_factors(content.model, content.step, content.factors)
         try:
-            make_folder(path.parent.parent)
             make_folder(path.parent)
-        except OSError as error:
-            raise StoreError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
+        except WriteError as error:
+            raise StoreError(str(error)) from error
         try:
             write_file(path, content, overwrite=overwrite)
         except FileExistsError as error:
@@ -370,10 +369,12 @@ def create_store(path: str | os.PathLike[str], *, exist_ok: bool = False) -> Sto
     """
     root = Path(path)
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         names = os.listdir(root)
+    except WriteError as error:
+        raise StoreError(str(error)) from error
     except OSError as error:
-        raise StoreError(f"{root}: cannot be made: {error.strerror or error}") from error
+        raise StoreError(f"{root}: cannot be read: {error.strerror or error}") from error
     if MARKER in names:
         if not exist_ok:
             raise StoreError(
