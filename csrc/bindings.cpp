@@ -11,7 +11,7 @@
 
 #include "cpu/features.hpp"
 #include "cpu/gram.hpp"
-#include "cpu/implementation.hpp"
+#include "cpu/loops/implementation.hpp"
 #include "cpu/overlap.hpp"
 #include "cpu/pass.hpp"
 #include "cpu/speed.hpp"

@@ -13,10 +13,9 @@ import pybind11
 from cuda_emulation import CSRC, ROOT, compiler, digest_of, headers_in, make
 
 CPU = CSRC / "cpu"
+LOOPS = CPU / "loops"
 TILES = ROOT / "tests" / "emulated_tiles" / "tiles.hpp"
-SOURCES = sorted(
-    path.stem for path in CPU.glob("*.cpp") if not path.stem.startswith("implementation")
-)
+SOURCES = [*sorted(CPU.glob("*.cpp")), *sorted((CPU / "threads").glob("*.cpp"))]
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
 #: Those of CMakeLists.txt, but for the tiles.
 AVX512 = [
@@ -33,26 +32,26 @@ def runs_here() -> bool:
 
 def build_tiles(folder: Path) -> Path:
     """Compile a ``_core`` whose only implementation is "amx", or use the one in the folder."""
-    # Beside a copy of the source that includes it, the emulation comes before csrc/cpu/tiles.hpp.
-    beside = folder / digest_of([], [CPU / "implementation_amx.cpp", TILES])
+    # The copied source includes the emulation that is next to it, and not csrc/cpu/loops/tiles.hpp.
+    beside = folder / digest_of([], [LOOPS / "implementation_amx.cpp", TILES])
     beside.mkdir(parents=True, exist_ok=True)
-    for source in (CPU / "implementation_amx.cpp", TILES):
+    for source in (LOOPS / "implementation_amx.cpp", TILES):
         shutil.copy(source, beside)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     # The list of implementations without those of x86-64 has one entry, which is to be this one.
     units = [
         (beside / "implementation_amx.cpp", AVX512),
-        (CPU / "implementation.cpp", ["-Dblas_implementation=amx_implementation"]),
+        (LOOPS / "implementation.cpp", ["-Dblas_implementation=amx_implementation"]),
         (
             CSRC / "bindings.cpp",
             [f'-DFASTCKA_VERSION="{version}"', '-DFASTCKA_COMPILER="emulated tiles"'],
         ),
-        *((CPU / f"{name}.cpp", []) for name in SOURCES),
+        *((source, []) for source in SOURCES),
         *((source, []) for source in sorted((CSRC / "store").glob("*.cpp"))),
     ]
-    includes = [CPU, CSRC, pybind11.get_include(), sysconfig.get_paths()["include"]]
+    includes = [LOOPS, CPU, CSRC, pybind11.get_include(), sysconfig.get_paths()["include"]]
     common = [*compiler(), *FLAGS, *(f"-I{place}" for place in includes)]
-    headers = headers_in(CPU, CSRC, CSRC / "store", beside)
+    headers = headers_in(CPU, LOOPS, CPU / "threads", CSRC, CSRC / "store", beside)
 
     def compile_one(unit: tuple[Path, list[str]]) -> Path:
         source, flags = unit

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "../hsic.hpp"
-#include "implementation.hpp"
-#include "pool.hpp"
+#include "loops/implementation.hpp"
+#include "threads/pool.hpp"
 
 namespace fastcka::cpu {
 

@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "../far_rule.hpp"
-#include "memory.hpp"
-#include "ordered_sum.hpp"
+#include "threads/memory.hpp"
+#include "threads/ordered_sum.hpp"
 
 namespace fastcka::cpu {
 namespace {

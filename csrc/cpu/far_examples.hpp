@@ -6,9 +6,9 @@
 
 #include "../hsic.hpp"
 #include "columns.hpp"
-#include "implementation.hpp"
-#include "pool.hpp"
+#include "loops/implementation.hpp"
 #include "prepare.hpp"
+#include "threads/pool.hpp"
 
 namespace fastcka::cpu {
 

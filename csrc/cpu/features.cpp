@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "arranged.hpp"
-#include "ordered_sum.hpp"
+#include "loops/arranged.hpp"
+#include "threads/ordered_sum.hpp"
 #include "triangle.hpp"
 
 namespace fastcka::cpu {
@@ -16,7 +16,7 @@ struct Panel {
 };
 
 // Squares of one micro-tile's sums, added to the blocks of its representations. Below the diagonal nothing counts;
-// above it, within one representation, an entry stands for itself and its mirror image.
+// above it, within one representation, an entry counts for itself and its mirror image.
 void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::int64_t rows, std::int64_t lanes,
                  const double* c, Partial& partial) {
   const std::int64_t i = panels[to_size(micro.row / lanes)].representation;

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "implementation.hpp"
+#include "loops/implementation.hpp"
 #include "prepare.hpp"
 
 namespace fastcka::cpu {

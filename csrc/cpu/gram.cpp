@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "arranged.hpp"
-#include "ordered_sum.hpp"
+#include "loops/arranged.hpp"
+#include "threads/ordered_sum.hpp"
 #include "triangle.hpp"
 
 namespace fastcka::cpu {
@@ -104,7 +104,7 @@ std::vector<double> gram_sums(const Prepared& prepared, std::int64_t edge, const
   });
 
   std::vector<double> s0 = sum.symmetric();
-  for (double& value : s0) value *= 2;  // (a, b) stands for (b, a) too
+  for (double& value : s0) value *= 2;  // (a, b) counts for (b, a) too
   return s0;
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ordered_sum.hpp"
+#include "threads/ordered_sum.hpp"
 
 namespace fastcka::cpu {
 

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "implementation.hpp"
-#include "pool.hpp"
+#include "loops/implementation.hpp"
+#include "threads/pool.hpp"
 
 namespace fastcka::cpu {
 

@@ -6,12 +6,12 @@
 #include "far_examples.hpp"
 #include "features.hpp"
 #include "gram.hpp"
-#include "implementation.hpp"
-#include "memory.hpp"
+#include "loops/implementation.hpp"
 #include "norms.hpp"
-#include "ordered_sum.hpp"
-#include "pool.hpp"
 #include "prepare.hpp"
+#include "threads/memory.hpp"
+#include "threads/ordered_sum.hpp"
+#include "threads/pool.hpp"
 #include "twofold.hpp"
 
 namespace fastcka::cpu {

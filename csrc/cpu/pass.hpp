@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "../hsic.hpp"
-#include "implementation.hpp"
+#include "loops/implementation.hpp"
 
 namespace fastcka::cpu {
 
@@ -26,7 +26,7 @@ struct Task {
   Settings settings;
 };
 
-// Bytes that a pass needs beside its views, by purpose.
+// Bytes that a pass needs in addition to its views, by purpose.
 struct PassBytes {
   std::int64_t centered;    // the centred copies; made only of what is not centred in place
   std::int64_t thread;      // the workspace of one thread

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "../hsic.hpp"
-#include "implementation.hpp"
-#include "memory.hpp"
-#include "pool.hpp"
+#include "loops/implementation.hpp"
+#include "threads/memory.hpp"
+#include "threads/pool.hpp"
 
 namespace fastcka::cpu {
 

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "gram.hpp"
-#include "implementation.hpp"
-#include "memory.hpp"
-#include "pool.hpp"
+#include "loops/implementation.hpp"
+#include "threads/memory.hpp"
+#include "threads/pool.hpp"
 
 namespace fastcka::cpu {
 namespace {
@@ -74,7 +74,7 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
   const auto rounds = static_cast<std::int64_t>(std::max(1.0, 5e6 / (work * steps * static_cast<double>(round))));
   const double deep = multiply(steps, rounds);
   const double flat = multiply(steps / 8, 4 * rounds);
-  // Where another process came between them, `flat` may not be the smaller one.
+  // If another process ran in between, `flat` may not be the smaller one.
   const double step = std::max(deep - flat, deep / 2) / (steps - steps / 8);
   speed.steps = all / step;
   speed.call = std::max(0.0, deep - step * steps);

@@ -9,7 +9,7 @@ namespace fastcka::cpu {
 // Of all threads together, but for `call`.
 struct Speed {
   double steps;       // of whole micro-tiles, a second
-  double call;        // seconds of one thread that a product takes beside its steps
+  double call;        // seconds of one thread that a product takes in addition to its steps
   double rank;        // multiply-adds of the rank update, a second
   double statistics;  // float32 values a second: column statistics
   double center;      // float32 values a second: centred, packed and written to new memory

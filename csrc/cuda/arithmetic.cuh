@@ -26,8 +26,8 @@ __host__ __device__ inline double widen(Bfloat16 value) {
 
 __host__ __device__ inline bool is_finite(double value) { return value - value == 0; }
 
-// Values of that reach times 2^-exponent lie in [-2^headroom, 2^headroom]. 2^-exponent is itself a float64, which it
-// would not be for subnormal data.
+// Values up to `reach` times 2^-exponent are in [-2^headroom, 2^headroom]. 2^-exponent is a finite float64, also for
+// subnormal data.
 __host__ __device__ inline int scale_exponent(double reach, int headroom) {
   if (!(reach > 0)) return 0;
   const int exponent = ilogb(reach) + 1;
@@ -69,8 +69,8 @@ __host__ __device__ inline Split split(float value) {
 
 __host__ __device__ inline double widen(Split value) { return widen(value.high) + widen(value.low); }
 
-// How centred rows are stored for the products. `slabs` copies lie `step` apart; store() takes two neighbours and
-// returns the squares, summed, of what was stored; load() returns one value. `headroom`: values lie in
+// How centred rows are stored for the products. `slabs` copies are `step` apart; store() takes two neighbours and
+// returns the sum of squares of the stored values; load() returns one value. `headroom`: values are in
 // [-2^headroom, 2^headroom], or twice that where the centre is not the mean of all examples.
 
 template <class T>
@@ -86,7 +86,7 @@ struct Whole {
   __host__ __device__ static double load(const T* address, std::int64_t) { return widen(*address); }
 };
 
-// 2^14 leaves fp16 (up to 65504) room, and its subnormals (from 2^-24) as far below the data as they can lie.
+// 2^14 leaves room in fp16 (up to 65504), and keeps its subnormals (from 2^-24) as far below the data as possible.
 struct Half {
   using Item = __half;
   static constexpr int slabs = 1;

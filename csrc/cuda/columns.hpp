@@ -27,7 +27,7 @@ struct Statistics {
 };
 
 // Means, exponents and the status of the first `count` representations of a batch, all of one dtype. Centred values
-// times 2^-exponent lie in [-2^headroom, 2^headroom]. The far field becomes 1 where the extremes of the columns leave
+// times 2^-exponent are in [-2^headroom, 2^headroom]. The far field becomes 1 where the extremes of the columns leave
 // room for an example that is far from all others.
 void describe_columns(const Batch& batch, int count, DType dtype, const Layout& layout, int headroom,
                       const Statistics& statistics, cudaStream_t stream);

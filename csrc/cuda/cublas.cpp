@@ -34,7 +34,7 @@ std::string reason() {
   return text != nullptr ? text : "unknown";
 }
 
-// libcublas asks for libcublasLt by name: another version of it, found first elsewhere, breaks it in odd ways.
+// libcublas asks for libcublasLt by name: another version earlier on the search path breaks it in odd ways.
 void open_companion(const std::string& path) {
   const std::size_t name = path.rfind("libcublas.so");
   if (name == std::string::npos || name == 0) return;
@@ -113,7 +113,7 @@ void* Cublas::handle_here() {
 std::unique_lock<std::mutex> Cublas::use(cudaStream_t stream, void* workspace, std::int64_t bytes) {
   std::unique_lock lock(mutex_);
   handle_ = handle_here();
-  // In this order: a stream brings a workspace of its own.
+  // In this order, because setting a stream replaces the workspace.
   check(calls_->set_stream(handle_, stream), "cublasSetStream");
   check(calls_->set_workspace(handle_, workspace, to_size(bytes)), "cublasSetWorkspace");
   multiplied_ = 0;

@@ -13,7 +13,7 @@ constexpr int column_threads = 32;
 constexpr int threads = row_threads * column_threads;
 // Blocks of threads that look for the distances of a batch: enough for a large GPU.
 constexpr std::int64_t distance_blocks = 2048;
-// Of a far example beside that of the others: beyond it, nothing of the others is left in a sum.
+// The largest exponent of a far example relative to the others: beyond it, a sum loses the others entirely.
 constexpr int most_exponent = 96;
 
 // One warp a row.

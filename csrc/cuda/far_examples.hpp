@@ -1,8 +1,8 @@
 // Mirrors cpu/far_examples: the examples of each representation that are far from all others. Everything is decided on
 // the device, where nothing waits for the host: a representation without such examples costs the looks at its flag.
 //
-// fp16 numbers do not reach from the far examples to the others. So they are scaled for the others, and each far
-// example has an exponent of its own beside that.
+// The range of fp16 does not cover both far examples and the others. So all are scaled for the others, and each far
+// example has an additional exponent.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -25,8 +25,8 @@ __global__ void __launch_bounds__(threads)
   }
 }
 
-// Gram entries of far examples (rows, from the `first`-th of the list on) and others (columns, from `begin` on), each
-// times how often it counts: with a far example among the others, the mirror image has its own turn.
+// Gram entries of far examples (rows, starting at entry `first` of the list) and others (columns, starting at `begin`),
+// each multiplied by its weight. A pair of two far examples is visited twice, so each visit counts once.
 __global__ void __launch_bounds__(threads)
     weigh_kernel(const std::int64_t* list, std::int64_t first, std::int64_t begin, std::int64_t columns,
                  std::int64_t size, const std::uint8_t* any_far, std::int64_t room, const double* v, double* weighed) {

@@ -13,8 +13,8 @@ constexpr int row_threads = 8;
 constexpr int block_threads = edge * row_threads;
 constexpr int fold_threads = 128;
 
-// How often an entry of the upper triangle of blocks counts in S_ij: one off the diagonal of its own representation
-// stands for its mirror image too. `row` and `column` number blocks of features.
+// The weight in S_ij of an entry of the upper triangle of blocks: an entry off the diagonal of one representation also
+// counts for its mirror image. `row` and `column` number blocks of features.
 __host__ __device__ inline double weight_of(std::int64_t i, std::int64_t j, std::int64_t row, std::int64_t column) {
   if (column < row) return 0;
   return i == j && column > row ? 2 : 1;

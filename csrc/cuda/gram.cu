@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(threads) clear_kernel(TileShape tile, std::int
   }
 }
 
-// From float32 to fp16 high and low parts, scaled by a power of two, with the same zeros: of representations from the
-// `first`-th on. Extents are multiples of `example_grain`, so that four neighbours lie in one row.
+// Splits float32 into fp16 high and low parts, scaled by a power of two, with the same zeros, for representations from
+// `first` on. Extents are multiples of `example_grain`, so that four neighbours are in one row.
 __global__ void __launch_bounds__(threads)
     split_kernel(TileShape tile, std::int64_t room, std::int64_t first, FarRows far, const float* from,
                  const int* exponent, __half* high, __half* low) {

@@ -1,4 +1,5 @@
-// One way to launch a kernel: the arguments are converted to the kernel's own types, and a failure is an exception.
+// One way to launch a kernel: the arguments are converted to the parameter types of the kernel, and a failure is an
+// exception.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -103,7 +103,7 @@ void Pass::add_far(const std::vector<std::int64_t>& rows, cudaStream_t stream) {
 }
 
 void Pass::capture() {
-  // A stream of its own: the caller's may be the legacy stream, which cannot be captured.
+  // A separate stream, because the caller's may be the legacy stream, which cannot be captured.
   cudaStream_t stream = nullptr;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   cudaGraph_t graph = nullptr;

@@ -1,9 +1,9 @@
 // Mirrors cpu/prepare: from views to centred rows as the products want them, with their squared norms. One read, one
 // write.
 //
-// The rows of the gram route lie one representation after another, each (rows, slabs * width): the slabs of a row side
-// by side. Those of the features route lie side by side, (rows * slabs, all widths): the slabs of a chunk of examples
-// below each other. Either way the slabs follow each other along the depth of the products. Padding is zero.
+// Gram route: one representation after another, each (rows, slabs * width), with the slabs of a row next to each other.
+// Features route: representations next to each other, (rows * slabs, all widths), with the slabs of a block of examples
+// below each other. In both, the slabs follow each other along the depth of the products. Padding is zero.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -14,7 +14,7 @@
 
 namespace fastcka::cuda {
 
-// Device addresses, beside the rows.
+// Device addresses of everything but the rows.
 struct Centered {
   double* k;                   // (m, rows)
   const double* mean;          // (d) of each representation

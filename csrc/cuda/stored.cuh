@@ -14,7 +14,7 @@ namespace fastcka::cuda {
 struct Stored {
   void* x;
   std::int64_t rows;   // padded
-  std::int64_t chunk;  // examples whose slabs lie below each other; 0: slabs side by side
+  std::int64_t chunk;  // examples whose slabs are below each other; 0: slabs next to each other
   std::int64_t pitch;  // features: from row to row
   FarRows far;
 

@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "../cpu/pool.hpp"
+#include "../cpu/threads/pool.hpp"
 #include "checksum.hpp"
 #include "fletcher32.hpp"
 

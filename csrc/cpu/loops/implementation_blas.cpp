@@ -15,7 +15,7 @@ bool supported() { return true; }
 // One panel a micro-tile, wide enough that OpenBLAS spends most of its time multiplying rather than packing.
 constexpr int edge = 96;
 
-// This copy of OpenBLAS is the package's own; nobody else's thread count is touched.
+// Only this package uses this copy of OpenBLAS, so no other thread count changes.
 void use_one_thread() {
   static const bool done = (scipy_openblas_set_num_threads(1), true);
   static_cast<void>(done);

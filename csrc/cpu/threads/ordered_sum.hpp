@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "../twofold.hpp"
 #include "pool.hpp"
-#include "twofold.hpp"
 
 namespace fastcka::cpu {
 

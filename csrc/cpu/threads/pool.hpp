@@ -1,5 +1,5 @@
 // Threads for the phases of one call. They live no longer than it, so that a fork finds no pool to mend, and they are
-// std::thread because a second OpenMP runtime beside torch's aborts or hangs.
+// std::thread, because a second OpenMP runtime in a process with torch aborts or hangs.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "../hsic.hpp"
+#include "../../hsic.hpp"
 
 namespace fastcka::cpu {
 
@@ -33,7 +33,7 @@ class Pool {
   void run(std::int64_t items, Progress progress, const Body& body);
 
   // Inside a body, at least every few tens of milliseconds: lets worker 0 poll, and ends the body by an exception once
-  // another worker has failed, whose own exception run() then rethrows.
+  // another worker has failed; run() then rethrows the exception of that worker.
   void checkpoint(int worker);
 
  private:

@@ -6,7 +6,7 @@
 #include <map>
 #include <memory>
 
-#include "../integers.hpp"
+#include "../../integers.hpp"
 
 namespace fastcka::cpu {
 

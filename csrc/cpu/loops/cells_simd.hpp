@@ -2,7 +2,7 @@
 // is rounded to, and how centred rows become panels of cells.
 #pragma once
 
-#include "../integers.hpp"
+#include "../../integers.hpp"
 #include "vector_simd.hpp"
 
 namespace fastcka::cpu {

@@ -1,5 +1,5 @@
-// The inner loops, one table of functions for each kind of processor. A table is compiled in a translation unit of its
-// own with its own flags and chosen at run time, so that one build serves every processor of an architecture.
+// The inner loops, one table of functions for each kind of processor. Each table is compiled in a separate
+// translation unit with its flags, and chosen at run time, so that one build serves every processor of an architecture.
 //
 // Operands are stored in panels: `lanes` vectors next to each other, [steps][lanes]. The vectors are examples and the
 // depth runs over features in the gram route, the other way round in the features route. A step of a vector, a cell, is
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "../hsic.hpp"
+#include "../../hsic.hpp"
 
 namespace fastcka::cpu {
 
@@ -37,7 +37,7 @@ struct Kernels {
   std::int64_t cell_bytes;   // at most sizeof(T) * values
 
   // c (rows x count*lanes, row-major) = sum over the steps k of a[k][0..rows) b[.][k][0..lanes); with `accumulate`,
-  // c += that sum, which is formed on its own first: a long depth is a two-level sum. a points at its first vector
+  // c += that sum, which is completed first: a long depth is a two-level sum. a points at its first vector
   // inside a panel; b holds `count` <= most_panels panels.
   // As many cache lines from `ahead` on are asked for, without being read, on the way.
   void (*multiply)(std::int64_t steps, const void* a, const void* const* b, std::int64_t count, T* c, bool accumulate,

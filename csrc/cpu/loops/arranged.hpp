@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "../threads/memory.hpp"
 #include "implementation.hpp"
-#include "memory.hpp"
 
 namespace fastcka::cpu {
 

@@ -1,4 +1,4 @@
-// Compiled with AMX TILE and BF16 beside AVX-512; called only where the processor has them and the kernel allows it.
+// Compiled with AMX TILE, AMX BF16 and AVX-512; called only where the processor has them and the kernel allows it.
 //
 // Only `fast` uses the tiles: its values are rounded to bfloat16. `high` takes float32 products by AVX-512. A value
 // split into two bfloat16 (16 bits, three products) is too coarse for it: where a feature has few different values, or
@@ -6,8 +6,8 @@
 // wrong by 1.3e-6 for 500 examples of 512 features, and the unbiased one by 3e-5 for 68 of 1822. Three bfloat16 would
 // hold all 24 bits and need six products.
 //
-// A micro-tile of 16 x 48 sums lies in the tiles 0 to 2. A product of tiles is 16 rows by 16 columns by 16 steps; its
-// right side is 16 steps of a panel as they lie, its left side the transposed 16 steps of another (`arrange`).
+// A micro-tile of 16 x 48 sums is in tiles 0 to 2. A product of tiles is 16 rows by 16 columns by 16 steps. Its right
+// side is 16 steps of a panel in their stored order, its left side 16 transposed steps of another (`arrange`).
 #include "implementation_simd.hpp"
 #include "tiles.hpp"
 
