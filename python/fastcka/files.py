@@ -77,7 +77,7 @@ def write_errors(path: Path, failed: str = "cannot be written") -> Iterator[None
 def _named(error: OSError, path: Path, failed: str) -> WriteError:
     reason = error.strerror or str(error)
     other = error.filename
-    if isinstance(other, str | bytes) and _is_other_file(os.fsdecode(other), path):
+    if isinstance(other, str | bytes | os.PathLike) and _is_other_file(os.fsdecode(other), path):
         reason += f": {os.fsdecode(other)}"
     return WriteError(error.errno, f"{failed}: {reason}", str(path))
 
@@ -218,9 +218,9 @@ def _make_folder(path: Path) -> None:
         _make_folder(path.parent)
     try:
         path.mkdir()
-    except FileExistsError:
+    except FileExistsError as error:
         if not path.is_dir():
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
         return
     try:
         sync_folder(path.parent)

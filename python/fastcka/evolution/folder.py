@@ -65,7 +65,7 @@ def claim(
     ------
     InputError
         If the folder contains results of other input and ``overwrite`` is False, contains an
-        analysis of another experiment that cannot be read.
+        analysis of another experiment that cannot be read, or is a file.
     WriteError
         If the folder cannot be created.
     """
@@ -86,6 +86,8 @@ def claim(
             _require_same_input(output, _read(path), {"phases": dict(phases.steps), **inputs})
     if not overwrite:
         _require_no_strays(output, plan, {path.name for path in analyses})
+    if output.exists() and not output.is_dir():
+        raise InputError(f"output: expected a folder, got the file {output}; choose another one")
     make_folder(output)
     return leftover
 

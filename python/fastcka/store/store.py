@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fastcka.errors import InputError, KeyExistsError, StoreError, UnknownKeyError, WriteError
-from fastcka.files import is_temporary, make_folder
+from fastcka.files import is_temporary, make_folder, write_errors
 from fastcka.near_misses import near_misses
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.file.contents import checked_content
@@ -370,11 +370,10 @@ def create_store(path: str | os.PathLike[str], *, exist_ok: bool = False) -> Sto
     root = Path(path)
     try:
         make_folder(root)
-        names = os.listdir(root)
+        with write_errors(root, "cannot be read"):
+            names = os.listdir(root)
     except WriteError as error:
         raise StoreError(str(error)) from error
-    except OSError as error:
-        raise StoreError(f"{root}: cannot be read: {error.strerror or error}") from error
     if MARKER in names:
         if not exist_ok:
             raise StoreError(
