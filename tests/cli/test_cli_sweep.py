@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import oracle
+from fastcka.core.request import Flight
 from fastcka.errors import DeviceError, InputError, LedgerError
 from fastcka.store import create_store
 from fastcka.sweep import CompareConfig, SweepConfig
@@ -315,7 +316,7 @@ def undisturbed(shell, folder) -> list[dict[str, str]]:
     ("how", "status", "message"),
     [
         (signal.SIGKILL, -signal.SIGKILL, ""),
-        (signal.SIGINT, 130, "interrupted; the same command takes up where it stopped\n"),
+        (signal.SIGINT, 130, "interrupted; run the same command again to resume\n"),
     ],
     ids=["kill -9", "Ctrl-C"],
 )
@@ -360,11 +361,11 @@ def test_a_wrong_sweep_is_a_readable_message(call, folder, command, fields, word
     "error", [InputError("a NaN"), DeviceError("no device"), LedgerError("locked")]
 )
 def test_a_run_that_fails_is_no_wrong_call(call, folder, monkeypatch, error):
-    def fails(flights: Iterable[list[object]], **_: object) -> Iterator[list[Exception]]:
-        for groups in flights:
+    def fails(flights: Iterable[Flight], **_: object) -> Iterator[list[Exception]]:
+        for flight in flights:
             if not isinstance(error, InputError):
                 raise error
-            yield [error] * len(groups)
+            yield [error] * len(flight.groups)
 
     monkeypatch.setattr("fastcka.sweep.running.compute.compare_many", fails)
     done = call("run", sweep_file(folder, f"failed-{type(error).__name__}"))

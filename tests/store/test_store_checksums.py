@@ -16,7 +16,8 @@ import xxhash
 
 from fastcka import _core
 from fastcka.errors import CorruptFileError
-from fastcka.store import Key, Store, create_store, open_store, writer
+from fastcka.store import Key, Store, create_store, open_store
+from fastcka.store.file import writer
 
 N, D, ROWS = 60, 8, 16
 KEY = Key("m", 0, "a")

@@ -130,12 +130,14 @@ def test_many_reasons_are_folded():
 def test_final_each_within_step_is_hinted_at(config_for, labelled_store):
     factors = {model: {} for model in LASTS}
     store = labelled_store(grid(factors, steps=LASTS), factors)
-    with pytest.raises(SweepError, match=r"is empty: .*these differ \(328125, 328132, 328146\)"):
+    with pytest.raises(
+        SweepError, match=r"is empty: .*different models \(328125, 328132, 328146\)"
+    ):
         plan_sweep(config_for(within=["layer", "step"], steps="final_each"), store)
     steps = LASTS | {"two": LASTS["one"]}
     store = labelled_store(grid(factors, steps=steps), factors)
     plan = plan_sweep(config_for(within=["layer", "step"], steps="final_each"), store)
     assert plan.comparisons == 1
-    assert "these differ (328132, 328146); `step` in compare.within" in plan.facts()["hint"]
+    assert "different models (328132, 328146); `step` in compare.within" in plan.facts()["hint"]
     assert plan_sweep(config_for(within=["layer"], steps="final_each"), store).hint == ""
     assert plan_sweep(config_for(within=["step"], steps="final_common"), store).hint == ""

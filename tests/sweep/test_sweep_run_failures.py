@@ -103,8 +103,8 @@ def test_failed_groups_of_one_name_are_two(tmp_path, config_for, run, monkeypatc
             store.write(model=model, step=0, layers={"l": x}, factors={"seed": seed})
 
     def refuse(flights, **options):
-        for groups in flights:
-            yield [InputError(f"no {group.labels[0]['model']}") for group in groups]
+        for flight in flights:
+            yield [InputError(f"no {group.labels[0]['model']}") for group in flight.groups]
 
     monkeypatch.setattr("fastcka.sweep.running.compute.compare_many", refuse)
     with pytest.raises(FailedGroupsError, match="2 groups could not") as raised:

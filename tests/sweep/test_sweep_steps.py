@@ -10,7 +10,7 @@ import pytest
 from fastcka.errors import SweepError
 from fastcka.store import Key
 from fastcka.sweep import plan_sweep
-from fastcka.sweep.question.steps import chosen_steps, furthest_text, parse_steps, steps_text
+from fastcka.sweep.question.steps import chosen_steps, parse_steps, steps_text
 
 # A real study: steps of 8204, and a last one of each regime's own.
 RUNS = {
@@ -20,7 +20,8 @@ RUNS = {
 
 
 def _chosen(policy, steps):
-    return chosen_steps(parse_steps(policy), steps)
+    chosen, _ = chosen_steps(parse_steps(policy), steps)
+    return chosen
 
 
 def test_nearest_takes_each_models_own():
@@ -104,23 +105,24 @@ def test_two_steps_equally_near_are_refused():
     assert _chosen({"nearest": {"step": 101, "tolerance": 10}}, {"m": [90, 110]}) == {"m": {110}}
 
 
-def test_how_far_the_furthest_lies_is_said():
+def test_the_largest_distance_from_the_requested_steps():
     runs = {"a": [0, 90, 200], "b": [0, 104, 200]}
-    near = parse_steps({"nearest": {"step": 100, "tolerance": 10}})
-    assert (
-        steps_text(near) + furthest_text(near, runs, chosen_steps(near, runs))
-        == "nearest to 100, within 10 (largest distance: model 'a' at step 90, 10 away)"
-    )
-    half = parse_steps({"fraction": [0.5, 1]})
-    assert (
-        steps_text(half)
-        + furthest_text(half, runs, chosen_steps(half, runs))
-        == "nearest to 0.5, 1.0 of each model's last step (largest distance: model 'a' at step 90, "
-        "10 away)"
-    )
-    last = parse_steps({"fraction": 1})
-    assert furthest_text(last, runs, chosen_steps(last, runs)) == " (all exact)"
-    assert furthest_text("all", runs, chosen_steps("all", runs)) == ""
+    for policy, expected in (
+        (
+            {"nearest": {"step": 100, "tolerance": 10}},
+            "nearest to 100, within 10: 90, 104 (largest distance: model 'a' at step 90, 10 away)",
+        ),
+        (
+            {"fraction": [0.5, 1]},
+            "nearest to 0.5, 1.0 of each model's last step: 90, 104, 200 "
+            "(largest distance: model 'a' at step 90, 10 away)",
+        ),
+        ({"fraction": 1}, "nearest to 1.0 of each model's last step: 200 (all exact)"),
+        ("all_common", "all_common: 0, 200"),
+        ([0, 200], "0, 200"),
+    ):
+        _, text = chosen_steps(parse_steps(policy), runs)
+        assert text == expected
     assert steps_text((0, 10)) == "0, 10"
 
 

@@ -22,7 +22,7 @@ from fastcka.pair.results import (
     undefined_text,
 )
 from fastcka.pair.sources import CheckpointTree, is_store, opened_model
-from fastcka.store import prefetch
+from fastcka.store import ExampleFilter, prefetch
 from fastcka.sweep.planning.examples import DISPUTED, NOT_EVERYWHERE, OUTSIDE, ExampleMatcher
 
 if TYPE_CHECKING:
@@ -185,7 +185,9 @@ class _Reader:
 
     def __init__(self, config: PairConfig, one: PairModel, other: PairModel) -> None:
         self._models = (one, other)
-        self._matcher = ExampleMatcher(config.city_filter)
+        self._matcher = ExampleMatcher(
+            None if config.city_filter is None else ExampleFilter.parse(config.city_filter)
+        )
         self._ids: frozenset[str] = frozenset()
 
     def read(self, step: int) -> _Rows:

@@ -113,12 +113,12 @@ class ExampleMatcher:
 
     Parameters
     ----------
-    text
-        An `ExampleFilter` as text; None to keep every example.
+    example_filter
+        None keeps every example.
     """
 
-    def __init__(self, text: str | None) -> None:
-        self._filter = None if text is None else ExampleFilter.parse(text)
+    def __init__(self, example_filter: ExampleFilter | None) -> None:
+        self._filter = example_filter
         fields = () if self._filter is None else self._filter.fields
         self._columns = [name for name in dict.fromkeys(fields) if name != "id"]
         self._verdicts: Verdicts = {}

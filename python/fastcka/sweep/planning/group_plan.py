@@ -39,7 +39,7 @@ def plan_groups(
         A group has too few examples that all its representations have and the filter keeps, or the
         filter cannot be applied.
     """
-    matcher = ExampleMatcher(config.examples)
+    matcher = ExampleMatcher(config.example_filter)
     device = config.device
     if why_not_here(device) is not None:
         device = "cpu"  # a sweep is often planned on another machine than it runs on

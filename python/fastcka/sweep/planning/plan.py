@@ -22,20 +22,18 @@ from fastcka.sweep.planning.memory import memory_of, memory_text
 from fastcka.sweep.question.dropped import left_out_text
 from fastcka.sweep.question.labels import (
     KEY_FIELDS,
-    Labels,
     group_name,
     known_fields,
     labels_of,
     require_visible_keys,
 )
 from fastcka.sweep.question.pairs import derivation_text, form_groups
-from fastcka.sweep.question.rules import pair_rules, require_consistent, require_rule_fields
-from fastcka.sweep.question.selection import keep_sides, require_readable, select_labels
-from fastcka.sweep.question.sides import Sides
-from fastcka.sweep.question.steps import NearestStep, RunFraction, shown_steps
+from fastcka.sweep.question.question import resolve
+from fastcka.sweep.question.rules import require_rule_fields
+from fastcka.sweep.question.selection import require_readable, select_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from fastcka.sweep.question.config import CompareConfig, SweepConfig
 
@@ -219,24 +217,20 @@ def plan_sweep(
             return plan_sweep(config, opened, threads=threads)
     n_threads, _ = resolve_threads(threads)
     require_usable(config.output, config.store)
-    require_consistent(config.compare)
     keys, unreadable = store.inventory()
     outside = require_readable(unreadable, config)
     factors = {model: store.factors(model) for model in dict.fromkeys(key.model for key in keys)}
     labels = [labels_of(key, factors[key.model]) for key in keys]
-    selection = select_labels(labels, config)
-    sides = Sides.of(config, labels)
-    if sides is not None:
-        selection = keep_sides(selection, sides)
+    question = resolve(config, labels)
+    selection = select_labels(labels, question)
     require_visible_keys(dict.fromkeys(own["model"] for own in selection.labels), factors)
     require_rule_fields(config.compare, selection.labels, known_fields(labels))
-    within = config.compare.within
-    hint = _hint(config, selection.labels)
     try:
-        formed = form_groups(selection.labels, within, pair_rules(config.compare, sides))
+        formed = form_groups(selection.labels, question.within, question.rules)
     except SweepError as error:
-        raise SweepError(f"{error}; {hint}" if hint else str(error)) from None
-    groups = plan_groups(formed.groups, selection.labels, within, store, config, n_threads)
+        hint = f"; {selection.hint}" if selection.hint else ""
+        raise SweepError(f"{error}{hint}") from None
+    groups = plan_groups(formed.groups, selection.labels, question.within, store, config, n_threads)
     compared = [(r.key.model, r.key.step) for group in groups for r in group.representations]
     every = (outside, selection.dropped, formed.dropped)
     plan = SweepPlan(
@@ -249,7 +243,7 @@ def plan_sweep(
         n_pairs=formed.n_pairs,
         dropped_by_rule=formed.by_rule,
         explanations=formed.explanations,
-        hint=hint,
+        hint=selection.hint,
         threads=n_threads,
         doubtful=(
             *map(str, twin_models(store, {model for model, _ in compared})),
@@ -284,21 +278,3 @@ def _rules(compare: CompareConfig) -> dict[str, str]:
         if wanted is not None:
             rules[side] = group_name(wanted)
     return {name: fields for name, fields in rules.items() if fields}
-
-
-def _hint(config: SweepConfig, labels: Sequence[Labels]) -> str:
-    steps = sorted({own["step"] for own in labels})
-    policy = config.compare.steps
-    if "step" not in config.compare.within or len(steps) < 2:
-        return ""
-    match policy:
-        case "final_each":
-            what = "steps: final_each takes each model's own last step"
-        case NearestStep() | RunFraction():
-            what = f"steps: what is {policy} is each model's own"
-        case _:
-            return ""
-    return (
-        f"{what}, and these differ ({shown_steps(steps)}); `step` in compare.within keeps "
-        "them apart, so that they are not compared: leave it out of within, or take final_common"
-    )

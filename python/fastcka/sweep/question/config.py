@@ -175,9 +175,30 @@ class SweepConfig(BaseModel):
 
     _written: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
 
-    def describe(self, path: FieldPath, value: object) -> str:
-        """Return ``value`` at ``path`` for a message, as the file has it."""
-        return describe(value, _as_written(self._written, path))
+    @property
+    def wanted(self) -> dict[FieldPath, ByField | None]:
+        """The mappings from fields to allowed values: select, exclude, left and right."""
+        return {
+            ("select",): self.select,
+            ("exclude",): self.exclude,
+            ("compare", "left"): self.compare.left,
+            ("compare", "right"): self.compare.right,
+        }
+
+    @property
+    def example_filter(self) -> ExampleFilter | None:
+        """The filter of `examples`."""
+        return None if self.examples is None else ExampleFilter.parse(self.examples)
+
+    @property
+    def descriptions(self) -> dict[FieldPath, str]:
+        """Each value of `wanted` for a message, as the file has it."""
+        return {
+            path: describe(value, _as_written(self._written, path))
+            for where, fields in self.wanted.items()
+            for field, values in (fields or {}).items()
+            for path, value in (((*where, field, i), value) for i, value in enumerate(values))
+        }
 
 
 def load_sweep(path: str | os.PathLike[str]) -> SweepConfig:

@@ -1,4 +1,4 @@
-"""Labels of representations: their fields, when two values are equal, when one is selected."""
+"""Labels of representations: their fields, and when two values are equal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from fastcka.store import Key
-    from fastcka.sweep.question.config import SweepConfig
 
 KEY_FIELDS = ("model", "step", "layer")
 
@@ -72,20 +71,6 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def is_selected(value: object, allowed: Iterable[Hashable]) -> bool:
-    """Return whether ``value``, or a member of a list ``value``, is in ``allowed``."""
-    members = value if isinstance(value, list | tuple) else [value]
-    return any(identity_of(member) in allowed for member in members)
-
-
-def fits(representation: Labels, allowed: Allowed) -> bool:
-    """Return whether a representation has an allowed value of every field in ``allowed``."""
-    return all(
-        field in representation and is_selected(representation[field], values)
-        for field, values in allowed.items()
-    )
-
-
 def value_text(value: object) -> str:
     """Return a value for a cell or a name: texts without quotes, others as JSON."""
     if isinstance(value, str):
@@ -103,39 +88,3 @@ def require_fields(names: Sequence[str], known: Sequence[str], where: str) -> No
     for name in names:
         if name not in known:
             raise SweepError(f"{where}: unknown field '{name}'{near_misses(name, known)}")
-
-
-def required_values(
-    wanted: Mapping[str, Sequence[object]],
-    where: tuple[str, ...],
-    stored: Sequence[Labels],
-    config: SweepConfig,
-) -> Allowed:
-    """Return the values that a mapping such as ``select`` allows.
-
-    Each field and value must occur in the store. One that does not is a misspelling, or was read
-    by YAML as another type, and would silently select nothing.
-    """
-    name = ".".join(where)
-    require_fields(list(wanted), known_fields(stored), name)
-    allowed: Allowed = {}
-    for field, values in wanted.items():
-        present: dict[Hashable, object] = {}
-        for representation in stored:
-            value = representation.get(field, ())
-            for member in value if isinstance(value, list | tuple) else [value]:
-                present.setdefault(identity_of(member), member)
-        for position, value in enumerate(values):
-            if identity_of(value) not in present:
-                given = config.describe((*where, field, position), value)
-                shown = sorted((json_text(one) for one in present.values()), key=_size)
-                raise SweepError(
-                    f"{name}.{field}: no representation in {config.store} has {given}"
-                    f"{near_misses(json_text(value), shown)}"
-                )
-        allowed[field] = frozenset(identity_of(value) for value in values)
-    return allowed
-
-
-def _size(text: str) -> tuple[int, str]:
-    return (len(text), text)  # so that 2 comes before 10

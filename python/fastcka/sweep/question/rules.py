@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from fastcka.sweep.question.config import CompareConfig
-    from fastcka.sweep.question.sides import Sides
+    from fastcka.sweep.question.selection import Sides
 
 Pairs = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -64,7 +64,7 @@ class PairRule:
     explain: Callable[[Labels, Labels], str] | None = None
 
 
-def require_consistent(compare: CompareConfig) -> None:
+def _require_consistent(compare: CompareConfig) -> None:
     """Refuse rules that contradict each other, and an `order` that no rule uses.
 
     Raises
@@ -123,7 +123,14 @@ def require_rule_fields(
 
 
 def pair_rules(compare: CompareConfig, sides: Sides | None) -> list[PairRule]:
-    """Return the rules of ``compare`` in the order in which they are applied."""
+    """Return the rules of ``compare`` in the order in which they are applied.
+
+    Raises
+    ------
+    SweepError
+        Two rules contradict each other, or no rule uses an `order`.
+    """
+    _require_consistent(compare)
     rules = []
     if sides is not None:
         rules.append(

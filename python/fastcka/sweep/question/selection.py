@@ -1,30 +1,83 @@
-"""Which representations of a store take part: `select`, `exclude`, then `compare.steps`."""
+"""Which representations of a store take part: `select`, `exclude`, `compare.steps`, the sides."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fastcka.errors import StoreError, SweepError
 from fastcka.sweep.question.dropped import Dropped, counted_reason
 from fastcka.sweep.question.labels import (
     Labels,
-    fits,
     identity_of,
-    is_selected,
     key_text,
-    required_values,
 )
-from fastcka.sweep.question.steps import chosen_steps, furthest_text, shown_steps, steps_text
+from fastcka.sweep.question.steps import (
+    NearestStep,
+    RunFraction,
+    chosen_steps,
+    shown_steps,
+    steps_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from fastcka.store import UnreadableFile
     from fastcka.sweep.question.config import SweepConfig
     from fastcka.sweep.question.labels import Allowed
-    from fastcka.sweep.question.sides import Sides
-    from fastcka.sweep.question.steps import StepsByModel, StepsOfModel, StepsPolicy
+    from fastcka.sweep.question.question import Question
+
+
+def is_selected(value: object, allowed: Iterable[Hashable]) -> bool:
+    """Return whether ``value``, or a member of a list ``value``, is in ``allowed``."""
+    members = value if isinstance(value, list | tuple) else [value]
+    return any(identity_of(member) in allowed for member in members)
+
+
+def fits(representation: Labels, allowed: Allowed) -> bool:
+    """Return whether a representation has an allowed value of every field in ``allowed``."""
+    return all(
+        field in representation and is_selected(representation[field], values)
+        for field, values in allowed.items()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The representations that each side of a pair allows.
+
+    The sides may overlap. Pairs are unordered, so a pair that fits both ways is one pair. In the
+    results, ``a`` is the representation that comes first in the store, on whichever side.
+    """
+
+    left: Allowed
+    right: Allowed
+
+    def allow(self, representation: Labels) -> bool:
+        """Return whether a representation fits at least one side."""
+        return fits(representation, self.left) or fits(representation, self.right)
+
+    def require_both(self, labels: Sequence[Labels]) -> None:
+        """Refuse a side that none of ``labels`` fits."""
+        for name, allowed in (("left", self.left), ("right", self.right)):
+            if not any(fits(representation, allowed) for representation in labels):
+                raise SweepError(
+                    f"compare.{name}: no selected representation has these values (they occur in "
+                    "the store, but select, exclude or compare.steps leave them out, or no "
+                    "representation has them together)"
+                )
+
+    def across(self, members: Sequence[Labels], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return for each pair of positions whether one fits `left` and the other `right`."""
+        on_left = np.array([fits(representation, self.left) for representation in members])
+        on_right = np.array([fits(representation, self.right) for representation in members])
+        a, b = pairs[:, 0], pairs[:, 1]
+        return np.asarray((on_left[a] & on_right[b]) | (on_right[a] & on_left[b]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +90,18 @@ class Selection:
         The representations that take part, and counts of those that do not.
     steps
         The chosen steps, as text.
+    hint
+        A reason why `compare.within` may keep representations apart; empty if there is none.
     """
 
     labels: list[Labels]
     dropped: Dropped
     steps: str
+    hint: str
 
 
-def select_labels(labels: Sequence[Labels], config: SweepConfig) -> Selection:
-    """Apply ``select``, ``exclude`` and the steps policy of ``config`` to the labels of a store.
+def select_labels(labels: Sequence[Labels], question: Question) -> Selection:
+    """Apply ``select``, ``exclude``, the policy for steps and the sides to the labels of a store.
 
     A step counts for a model if the store contains at least one layer of the model at that step,
     and ``select`` and ``exclude`` allow the step. So a checkpoint that lacks one layer still counts
@@ -54,13 +110,9 @@ def select_labels(labels: Sequence[Labels], config: SweepConfig) -> Selection:
     Raises
     ------
     SweepError
-        A field is unknown, no representation has a listed value, a model lacks a listed step, or
-        no representation is left.
+        A model lacks a listed step, a side fits no representation, or no representation is left.
     """
-    if not labels:
-        raise SweepError(f"{config.store}: the store contains no representations")
-    allowed = required_values(config.select, ("select",), labels, config)
-    excluded = required_values(config.exclude, ("exclude",), labels, config)
+    allowed, excluded = question.select, question.exclude
     if excluded and not any(fits(representation, excluded) for representation in labels):
         raise SweepError(
             f"exclude: no representation has these values of {' and '.join(excluded)} together, so "
@@ -85,9 +137,9 @@ def select_labels(labels: Sequence[Labels], config: SweepConfig) -> Selection:
             wanted = False
         if wanted and representation["model"] in models:
             stored.setdefault(representation["model"], {})[representation["step"]] = None
-    policy = config.compare.steps
-    stored_steps = {model: list(representation) for model, representation in stored.items()}
-    steps = chosen_steps(policy, stored_steps)
+    policy = question.steps
+    stored_steps = {model: list(steps) for model, steps in stored.items()}
+    steps, text = chosen_steps(policy, stored_steps)
 
     taking_part = [
         representation
@@ -102,33 +154,37 @@ def select_labels(labels: Sequence[Labels], config: SweepConfig) -> Selection:
     _add_missing(dropped, kept, taking_part, steps)
     if not taking_part:
         raise SweepError(f"compare.steps: no representation is left: {reasons_text(dropped)}")
-    return Selection(
-        labels=taking_part,
-        dropped=dropped,
-        steps=_steps_taken(policy, stored_steps, steps),
-    )
+    if question.sides is not None:
+        taking_part = _fitting_sides(taking_part, question.sides, dropped)
+    return Selection(taking_part, dropped, text, _hint(question, taking_part))
 
 
-def _steps_taken(policy: StepsPolicy, stored: StepsByModel, taken: StepsOfModel) -> str:
-    text = steps_text(policy)
-    if not isinstance(policy, tuple):
-        text += f": {shown_steps(set().union(*taken.values()))}"
-    return text + furthest_text(policy, stored, taken)
+def _hint(question: Question, labels: Sequence[Labels]) -> str:
+    steps = sorted({representation["step"] for representation in labels})
+    if "step" not in question.within or len(steps) < 2:
+        return ""
+    match question.steps:
+        case "final_each" | NearestStep() | RunFraction():
+            return (
+                f"steps: {steps_text(question.steps)} takes different steps of different models "
+                f"({shown_steps(steps)}); `step` in compare.within keeps them apart, so that they "
+                "are not compared: remove it from within, or use final_common"
+            )
+        case _:
+            return ""
 
 
-def keep_sides(selection: Selection, sides: Sides) -> Selection:
-    """Leave out representations that fit neither side; each side must fit at least one."""
-    sides.require_both(selection.labels)
+def _fitting_sides(labels: Sequence[Labels], sides: Sides, dropped: Dropped) -> list[Labels]:
+    """Return the representations that fit at least one side; each side must fit one."""
+    sides.require_both(labels)
     kept = []
-    for representation in selection.labels:
+    for representation in labels:
         if sides.allow(representation):
             kept.append(representation)
         else:
-            selection.dropped.add(
-                "representations in neither compare.left nor compare.right",
-                key_text(representation),
-            )
-    return replace(selection, labels=kept)
+            reason = "representations in neither compare.left nor compare.right"
+            dropped.add(reason, key_text(representation))
+    return kept
 
 
 def _refused_by(representation: Labels, allowed: Allowed, excluded: Allowed) -> str | None:

@@ -130,7 +130,7 @@ def fractions_of_the_run(steps: StepsByModel, fractions: Sequence[float]) -> dic
     return chosen
 
 
-def furthest_text(policy: StepsPolicy, steps: StepsByModel, chosen: StepsOfModel) -> str:
+def _distance_text(policy: StepsPolicy, steps: StepsByModel, chosen: StepsOfModel) -> str:
     """Return the largest distance of a chosen step from the requested one, as text."""
     match policy:
         case NearestStep(nearest=near):
@@ -219,17 +219,19 @@ def _are_fractions(values: Sequence[object]) -> bool:
     )
 
 
-def chosen_steps(policy: StepsPolicy, steps: StepsByModel) -> dict[str, set[int]]:
-    """Return the steps in ``steps`` that ``policy`` keeps, by model."""
+def chosen_steps(policy: StepsPolicy, steps: StepsByModel) -> tuple[dict[str, set[int]], str]:
+    """Return the steps in ``steps`` that ``policy`` keeps, by model, and a text about them."""
     match policy:
         case str():
-            return POLICIES[policy](steps)
+            chosen = POLICIES[policy](steps)
         case NearestStep(nearest=near):
-            return nearest_step(steps, near)
+            chosen = nearest_step(steps, near)
         case RunFraction(fraction=fractions):
-            return fractions_of_the_run(steps, fractions)
+            chosen = fractions_of_the_run(steps, fractions)
         case _:
-            return listed_steps(steps, policy)
+            return listed_steps(steps, policy), steps_text(policy)
+    shown = shown_steps(set().union(*chosen.values()))
+    return chosen, f"{steps_text(policy)}: {shown}{_distance_text(policy, steps, chosen)}"
 
 
 def steps_text(policy: StepsPolicy) -> str:
