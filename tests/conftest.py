@@ -172,5 +172,5 @@ def no_figures(monkeypatch):
 
     monkeypatch.setattr("fastcka.sweep.results.figures.draw_heatmap", draw)
     monkeypatch.setattr(
-        "fastcka.sweep.results.figures.save_png", lambda drawn, path: path.write_bytes(drawn)
+        "fastcka.sweep.results.figures.save_png", lambda drawn, file: file.write(drawn)
     )

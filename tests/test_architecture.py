@@ -38,7 +38,7 @@ BELOW = {
     "errors": set(),
     "arrays": {"errors"},
     "digests": set(),
-    "files": set(),
+    "files": {"errors"},
     "heatmap": {"errors"},
     "near_misses": set(),
     "memory": {"errors"},

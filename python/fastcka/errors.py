@@ -41,6 +41,30 @@ class NetworkError(FastckaError, RuntimeError):
     """A network raised an exception in its forward pass; the message names the layer and inputs."""
 
 
+class WriteError(FastckaError, OSError):
+    """A file or folder cannot be written, made or removed; the message names it and the reason.
+
+    Attributes
+    ----------
+    errno
+        As of `OSError`, or None.
+    strerror
+        What failed, and the reason of the system.
+    filename
+        The file or folder.
+    """
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+class UnsyncedError(WriteError):
+    """A file is complete under its name, but the disk did not confirm its folder.
+
+    Readers see the file; a power cut may lose it.
+    """
+
+
 class StoreError(FastckaError):
     """A representation store, or a file in it, cannot be used."""
 

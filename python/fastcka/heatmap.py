@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from fastcka.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Figure  # re-exported for annotations in core
@@ -148,12 +147,12 @@ def _side(count: int, cell_inches: float) -> float:
     return min(max(count * cell_inches, 3.2), _MOST_LABELS * _CELL_INCHES)
 
 
-def save_png(figure: Figure, path: Path) -> None:
+def save_png(figure: Figure, file: BinaryIO) -> None:
     """Write a figure as PNG. `Figure.savefig` would draw it twice, first for its layout."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.print_png(path)
+    canvas.print_png(file)
 
 
 def _block_starts(labels: Sequence[str]) -> list[int]:

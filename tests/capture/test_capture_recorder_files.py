@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from fastcka.capture import (
     checkpoint_path,
     read_checkpoint,
 )
-from fastcka.errors import CheckpointWarning, InputError, WrongStepError
+from fastcka.errors import CheckpointWarning, InputError, WriteError, WrongStepError
 
 
 def test_another_runs_file_is_not_overwritten(tmp_path: Path) -> None:
@@ -73,10 +75,55 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
 
     monkeypatch.setattr(torch, "save", half_a_file)
     recorder = CheckpointRecorder(plan_of(0), "run", tmp_path, run_id=first.run_id)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError) as caught:
         recorder.before_training(Counter())
-    assert list((tmp_path / "run").iterdir()) == [step_file(tmp_path, 0)]
-    assert step_file(tmp_path, 0).read_bytes() == before
+    path = step_file(tmp_path, 0)
+    assert str(caught.value) == f"{path}: cannot be written: No space left on device"
+    assert list((tmp_path / "run").iterdir()) == [path]
+    assert path.read_bytes() == before
+
+
+LIMITED = """
+import resource, sys
+from capture.recordings import Counter, plan_of
+from fastcka.capture import CheckpointRecorder
+from fastcka.errors import WriteError
+recorder = CheckpointRecorder(plan_of(0), "run", sys.argv[1], contents=sys.argv[2])
+for limit in (0, 60, 100, 200):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        recorder.before_training(Counter())
+    except WriteError as error:
+        print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+recorder.before_training(Counter())
+"""
+
+
+@pytest.mark.parametrize(("contents", "suffix"), [("full", ".pt"), ("safetensors", ".safetensors")])
+def test_a_file_that_finds_no_space_is_named(tmp_path: Path, contents: str, suffix: str) -> None:
+    """The limit of a process on its files fails real calls below torch and safetensors."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path), contents],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    path = step_file(tmp_path, 0).with_suffix(suffix)
+    messages = done.stdout.splitlines()
+    assert len(messages) == 4
+    for message in messages:
+        assert message.startswith(f"{path}: cannot be written: ")
+        assert "File too large" in message
+    assert list((tmp_path / "run").iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(WriteError, match=r"run: cannot be made: Not a directory$"):
+        CheckpointRecorder(plan_of(0), "run", tmp_path)
 
 
 def test_what_could_not_be_loaded_again_is_not_written(tmp_path: Path) -> None:

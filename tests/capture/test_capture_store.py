@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from fastcka.capture import Probe, capture_representations
-from fastcka.errors import InputError, KeyExistsError
+from fastcka.capture import Probe, capture_representations, representations
+from fastcka.errors import InputError, KeyExistsError, WriteError
 from fastcka.store import Key, create_store, open_store
 
 
@@ -170,3 +170,20 @@ def test_rows_are_collected_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setattr(store, "write", noted)
         capture(store, network())
     assert kinds == [np.memmap, np.memmap]
+
+
+def test_a_full_disk_is_an_error_before_rows_are_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A memory-mapped file with holes would end the process by SIGBUS instead."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(representations.os, "posix_fallocate", full)
+    with pytest.raises(WriteError) as caught:
+        capture(tmp_path / "store", network())
+    path = tmp_path / "store"
+    assert str(caught.value) == f"{path}: rows cannot be collected here: No space left on device"
+    monkeypatch.undo()
+    assert capture(tmp_path / "store", network())

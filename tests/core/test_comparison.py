@@ -9,8 +9,8 @@ import pytest
 
 import fastcka
 import oracle
-from fastcka import Comparison
-from fastcka.errors import InputError
+from fastcka import Comparison, files
+from fastcka.errors import InputError, WriteError
 
 
 class Key(NamedTuple):
@@ -143,6 +143,22 @@ def test_places_that_cannot_be_written(comparison, tmp_path):
         with pytest.raises(InputError, match=f"{name}: cannot be written"):
             comparison.plot(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["r.npz", "a.png", "a.pdf", "a.svg"])
+def test_a_failing_disk(comparison, tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    path.write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(WriteError) as caught:
+        (comparison.save if name == "r.npz" else comparison.plot)(path)
+    assert str(caught.value) == f"{path}: cannot be written: Input/output error"
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_labels_must_differ(xs):

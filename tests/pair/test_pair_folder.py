@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from fastcka.errors import InputError
+from fastcka.errors import InputError, WriteError
 from fastcka.pair import folder as module
 from fastcka.pair.folder import require_free, write_folder
 
@@ -72,12 +73,50 @@ def test_a_failed_write_leaves_the_old_folder(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(WriteError, match=r"layer5: cannot be written: No space left on device"):
         write(path, NEW, replace=True)
     monkeypatch.setattr(module.os, "fsync", real)
     assert content(path) == OLD
     write(path, NEW, replace=True)
     assert content(path) == NEW
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_that_cannot_be_removed_hides_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "layer5"
+
+    def fail(*_args, **_options):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    write(path, OLD)
+    assert content(path) == OLD
+    with pytest.raises(InputError, match="holds results already"):
+        write(path, NEW)
+    monkeypatch.undo()
+    write(path, NEW, replace=True)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_old_folder_that_cannot_be_removed_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "layer5"
+    write(path, OLD)
+    real = module.shutil.rmtree
+
+    def fail(folder, **options):
+        if folder.name == ".layer5.old":
+            raise OSError(5, "Input/output error", "a")
+        real(folder, **options)
+
+    monkeypatch.setattr(module.shutil, "rmtree", fail)
+    with pytest.raises(
+        WriteError, match=r"\.layer5\.old: cannot be removed: Input/output error: a$"
+    ):
+        write(path, NEW, replace=True)
+    monkeypatch.undo()
+    assert content(path) == NEW
+    write(path, OLD, replace=True)
+    assert content(path) == OLD
     assert list(tmp_path.iterdir()) == [path]
 
 

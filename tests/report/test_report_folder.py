@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 from collections import defaultdict
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from fastcka.errors import InputError
+from fastcka import files
+from fastcka.errors import InputError, WriteError
 from fastcka.report import write_report
 
 ONE_FAMILY = {"family": lambda a, b: a["family"] == b["family"]}
@@ -222,3 +226,44 @@ def test_groups_that_could_not_be_computed_are_named(results_folder, models, pla
     found = {item.what: item.reason for item in result.not_drawn}
     assert found["Group 'layer=4', which could not be computed"] == "a checksum does not match"
     assert "a checksum does not match" in result.page.read_text()
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Write a few bytes for each figure: drawing takes most of a report's time."""
+    monkeypatch.setattr(Figure, "savefig", lambda _figure, file, **_options: file.write(b"drawn"))
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_report_that_failed_is_written_again(results_folder, models, planted, monkeypatch):
+    """At calls that give a file its name: the first one is before `report.json` exists."""
+    folder = results_folder(models, planted)
+    real, calls, failing_call = os.replace, 0, 0
+
+    def replace(*paths):
+        nonlocal calls
+        calls += 1
+        if calls == failing_call:
+            raise OSError(5, "Input/output error")
+        real(*paths)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    write_report(folder, permutations=9)
+    assert calls > 5
+    for failing_call in (1, 2, calls):
+        shutil.rmtree(folder / "report")
+        calls = 0
+        with pytest.raises(WriteError, match=r"report/\S+: cannot be written: Input/output error$"):
+            write_report(folder, permutations=9)
+        failing_call = 0
+        write_report(folder, permutations=9)
+        assert (folder / "report" / "index.html").is_file()
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_unfinished_files_of_a_killed_report_are_no_other_content(results_folder, models, planted):
+    folder = results_folder(models, planted)
+    (folder / "report").mkdir()
+    (folder / "report" / ".tmp-00ff-report.json").write_text("{", encoding="utf-8")
+    write_report(folder, permutations=9)
+    assert (folder / "report" / "index.html").is_file()

@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_the_old_file(
     monkeypatch.setattr(upgrade_module.shutil, "copyfileobj", full)
     results = list(upgrade_store(store.path))
     assert {result.kind for result in results} == {"error"}
-    assert results[0].message == f"{old[0]}: cannot be upgraded: No space left on device"
+    assert results[0].message == f"{old[0]}: cannot be written: No space left on device"
     assert [path.read_bytes() for path in old] == before
     assert not list(old[0].parent.glob(".tmp-*"))
 

@@ -132,7 +132,9 @@ def test_a_full_disk_ends_the_run(config, monkeypatch, most):
     monkeypatch.setattr(flight_module, "MOST_GROUPS", most)
     monkeypatch.setattr("fastcka.sweep.ledger.writer.Ledger", FullLedger)
     events = []
-    with pytest.raises(LedgerError, match=r"ledger\.sqlite: database or disk is full"):
+    with pytest.raises(
+        LedgerError, match=r"ledger\.sqlite: database or disk is full; check .*, then run again"
+    ):
         run_sweep(config, on_event=events.append)
     kept = groups_in(config.output / "ledger.sqlite")
     assert set(computed(events)) <= kept

@@ -11,8 +11,8 @@ from fastcka.capture.finding import step_in_name
 from fastcka.capture.states import WeightOptions, read_parts, require_named_step, weights_digest
 from fastcka.capture.step_check import STEP_FIELDS, noted_steps
 from fastcka.capture.torch_library import require_torch
-from fastcka.errors import InputError, MissingExtraError
-from fastcka.files import replaced_file
+from fastcka.errors import InputError, MissingExtraError, WriteError
+from fastcka.files import new_stream, replaced_file
 
 if TYPE_CHECKING:
     import os
@@ -159,6 +159,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     ------
     InputError
         If the checkpoint contains an object that cannot be loaded without running code.
+    WriteError
+        If the file cannot be written.
     """
     torch = require_torch()
     content = {entry.name: getattr(checkpoint, entry.name) for entry in fields(checkpoint)}
@@ -166,9 +168,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     if path.suffix == ".safetensors":
         _write_safetensors(path, content)
         return
-    # torch gets an open file: with a path, it would report a full disk as a RuntimeError.
     with replaced_file(path) as temporary:
-        with temporary.open("wb") as file:
+        with new_stream(temporary) as file:  # torch would report a full disk as a RuntimeError
             torch.save(content, file)
         try:
             torch.load(temporary, map_location="cpu", weights_only=True, mmap=True)
@@ -183,6 +184,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def _write_safetensors(path: Path, content: dict[str, Any]) -> None:
     try:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
     except ImportError as error:
         raise MissingExtraError.of(f"writing {path}", "safetensors", "torch") from error
@@ -192,4 +194,7 @@ def _write_safetensors(path: Path, content: dict[str, Any]) -> None:
         name: value.clone().contiguous() for name, value in content["model_state_dict"].items()
     }
     with replaced_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt", **metadata})
+        try:
+            save_file(tensors, temporary, metadata={"format": "pt", **metadata})
+        except SafetensorError as error:
+            raise WriteError(None, f"cannot be written: {error}", str(path)) from error

@@ -15,6 +15,7 @@ from fastcka.capture.rng import rng_state
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import bare_state, unwrapped
 from fastcka.errors import CheckpointWarning, InputError
+from fastcka.files import make_folder
 
 if TYPE_CHECKING:
     import os
@@ -80,6 +81,8 @@ class CheckpointRecorder:
     InputError
         If the plan or the experiment is invalid, or a planned file already exists and belongs to
         another run.
+    WriteError
+        If the folder cannot be created, or later a checkpoint cannot be written.
 
     Examples
     --------
@@ -134,7 +137,7 @@ class CheckpointRecorder:
         except (TypeError, ValueError) as error:
             raise InputError(f"model_config: expected JSON types: {error}") from error
         if _writes():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             refuse_other_format(self.folder, self._wanted, self._suffix)
             if not overwrite:
                 self._saved = steps_of_run(self.folder, self._wanted, self._suffix, self.run_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +16,11 @@ from fastcka.capture.provenance import capture_key, changed_parts
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.errors import KeyExistsError, StoreError, UnknownKeyError
+from fastcka.files import write_errors
 from fastcka.out_of_memory import CAPTURE_REMEDY, named_shortage
 from fastcka.store import Store, create_store
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     import torch
@@ -108,8 +110,13 @@ def capture_representations(
     root = store.path
 
     def on_disk(shape: tuple[int, ...], dtype: type[np.float32] | type[np.float64]) -> Values:
-        with tempfile.TemporaryFile(dir=root) as file:  # the memory map keeps the closed file
-            return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+        with (
+            write_errors(root, "rows cannot be collected here"),
+            tempfile.TemporaryFile(dir=root) as file,  # the memory map keeps the closed file
+        ):
+            # Otherwise a disk that becomes full would end the process by SIGBUS.
+            os.posix_fallocate(file.fileno(), 0, dtype().itemsize * math.prod(shape))
+            return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
     captured = captured_layers(model, probe, options, on_disk)
     store.write(

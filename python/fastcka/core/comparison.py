@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastcka.core.estimators import Estimator
 from fastcka.errors import InputError, MissingExtraError
-from fastcka.files import replaced_file
+from fastcka.files import replaced_stream
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,6 +144,13 @@ class Comparison:
         """A heatmap of CKA, written to ``path`` if given (the suffix chooses the format).
 
         All cells are drawn, whatever `pairs` lists. ``estimator`` defaults to the chosen one.
+
+        Raises
+        ------
+        InputError
+            If the folder of the file does not exist, or there is no such format.
+        WriteError
+            If the file cannot be written.
         """
         from fastcka.heatmap import draw_heatmap
 
@@ -156,10 +163,14 @@ class Comparison:
             n_examples=self.n_examples,
         )
         if path is not None:
+            path = Path(path)
+            path = path if path.suffix else path.with_name(f"{path.name}.png")
+            _require_folder(path)
             try:
-                figure.savefig(path)
-            except (OSError, ValueError) as error:
-                raise InputError(f"{os.fspath(path)}: cannot be written: {error}") from error
+                with replaced_stream(path) as file:
+                    figure.savefig(file, format=path.suffix[1:])
+            except ValueError as error:  # no such format
+                raise InputError(f"{path}: cannot be written: {error}") from error
         return figure
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -170,8 +181,10 @@ class Comparison:
         Raises
         ------
         InputError
-            If the name does not end in .npz, the file cannot be written, or a label is no JSON
+            If the name does not end in .npz, its folder does not exist, or a label is no JSON
             value.
+        WriteError
+            If the file cannot be written.
         """
         path = Path(path)
         if path.suffix != ".npz":
@@ -189,17 +202,15 @@ class Comparison:
             text = json.dumps(header)
         except TypeError as error:
             raise InputError(f"to be saved, labels must be JSON values: {error}") from error
-        try:
-            with replaced_file(path) as beside, beside.open("wb") as file:
-                np.savez(
-                    file,
-                    allow_pickle=False,
-                    header=np.array(text),
-                    pairs=self.pairs,
-                    **{name: getattr(self, name) for name in _MATRICES},
-                )
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        _require_folder(path)
+        with replaced_stream(path) as file:
+            np.savez(
+                file,
+                allow_pickle=False,
+                header=np.array(text),
+                pairs=self.pairs,
+                **{name: getattr(self, name) for name in _MATRICES},
+            )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
@@ -235,6 +246,11 @@ class Comparison:
             undefined={int(position): reason for position, reason in header["undefined"].items()},
             **arrays,
         )
+
+
+def _require_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written: No such file or directory: {path.parent}")
 
 
 def label_text(label: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastcka.errors import InputError
-from fastcka.files import replaced_file
+from fastcka.files import make_folder, replaced_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +65,8 @@ class Workspace:
         InputError
             If the path is a file, or a directory with other files, a demo with other settings or
             an edited sweep file. Nothing has been written in these cases.
+        WriteError
+            If the directory or a file in it cannot be written.
         """
         marker = self.directory / _MARKER
         settings = json.loads(json.dumps(settings))
@@ -82,14 +84,11 @@ class Workspace:
                 f"{self.sweep} was edited after the demo wrote it; rename your file (`fastcka run` "
                 "accepts any name) and run the demo again"
             )
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            for path, text in ((marker, json.dumps(settings, indent=2)), (self.sweep, SWEEP_YAML)):
-                if not path.exists():
-                    with replaced_file(path) as temporary:
-                        temporary.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"directory: cannot write to {self.directory}: {error}") from error
+        make_folder(self.directory)
+        for path, text in ((marker, json.dumps(settings, indent=2)), (self.sweep, SWEEP_YAML)):
+            if not path.exists():
+                with replaced_file(path) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
 
     def _check_settings(self, marker: Path, settings: dict[str, Any]) -> None:
         try:

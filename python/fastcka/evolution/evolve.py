@@ -22,6 +22,7 @@ from fastcka.evolution.phases import Phases
 from fastcka.evolution.schema import OTHER
 from fastcka.evolution.series import read_series
 from fastcka.evolution.summary import write_summary
+from fastcka.files import remove_file
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import create_store
 
@@ -175,7 +176,7 @@ def evolve(
         analyses.append(path)
         figures += drawn
     for path in leftover:
-        path.unlink(missing_ok=True)
+        remove_file(path)
     return EvolveResult(
         analyses=tuple(analyses),
         figures=tuple(figures),

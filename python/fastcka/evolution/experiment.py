@@ -25,6 +25,7 @@ from fastcka.evolution.schema import (
 )
 from fastcka.evolution.series import Missing, Series
 from fastcka.evolution.verdict import needed_steps, verdicts
+from fastcka.files import remove_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -252,5 +253,5 @@ def _figures(
         if name in draw:
             drawn.append(save(draw[name](), path))
         else:
-            path.unlink(missing_ok=True)
+            remove_file(path)
     return drawn

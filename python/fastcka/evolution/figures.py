@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastcka.errors import MissingExtraError
 from fastcka.evolution.schema import Analysis
-from fastcka.files import replaced_file
+from fastcka.files import replaced_stream
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +35,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure; the file is complete or does not exist."""
-    with replaced_file(path) as temporary:
-        figure.savefig(temporary)
+    with replaced_stream(path) as file:
+        figure.savefig(file, format="png")
     return path
 
 

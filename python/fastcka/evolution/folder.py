@@ -13,6 +13,7 @@ from fastcka.evolution.figures import FIGURES
 from fastcka.evolution.phases import Phases
 from fastcka.evolution.schema import Analysis
 from fastcka.evolution.summary import SUMMARY
+from fastcka.files import make_folder
 
 _OTHER = {
     "phases": "other phases",
@@ -64,7 +65,9 @@ def claim(
     ------
     InputError
         If the folder contains results of other input and ``overwrite`` is False, contains an
-        analysis of another experiment that cannot be read, or cannot be created.
+        analysis of another experiment that cannot be read, or is a file.
+    WriteError
+        If the folder cannot be created.
     """
     analyses = find_analyses(output)
     leftover: list[Path] = []
@@ -83,12 +86,9 @@ def claim(
             _require_same_input(output, _read(path), {"phases": dict(phases.steps), **inputs})
     if not overwrite:
         _require_no_strays(output, plan, {path.name for path in analyses})
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"output: the folder {output} cannot be created: {error.strerror}; choose another one"
-        ) from error
+    if output.exists() and not output.is_dir():
+        raise InputError(f"output: expected a folder, got the file {output}; choose another one")
+    make_folder(output)
     return leftover
 
 

@@ -11,6 +11,7 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import LedgerError
+from fastcka.files import write_errors
 from fastcka.pair.folder import write_folder
 from fastcka.pair.planned import GROUP_EXAMPLES, PairCell, PlannedPair, planned_pairs
 from fastcka.pair.results import FILES, SUMMARY, PairPoint, PairResult, result_files, undefined_text
@@ -126,6 +127,7 @@ def _remove_if_ours(folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         return
     if program == PROGRAM and {path.name for path in folder.iterdir()} <= FILES:
-        shutil.rmtree(folder)
-        if not any(folder.parent.iterdir()):
-            folder.parent.rmdir()
+        with write_errors(folder, "cannot be removed"):
+            shutil.rmtree(folder)
+            if not any(folder.parent.iterdir()):
+                folder.parent.rmdir()

@@ -16,11 +16,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastcka.errors import InputError
+from fastcka.files import make_folder, sync_folder, sync_folder_of, write_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -46,7 +47,7 @@ def require_free(path: Path, *, replace: bool, known: Collection[str], where: st
         The folder cannot be used; the message names it and the remedy.
     """
     if path.parent.is_dir():
-        with _held(path):
+        with write_errors(path), _held(path):
             _recover(path)
             _refuse(path, replace=replace, known=known, where=where)
     else:
@@ -68,8 +69,8 @@ def write_folder(
     InputError
         As `require_free`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _held(path):
+    make_folder(path.parent)
+    with write_errors(path), _held(path):
         _recover(path)
         _refuse(path, replace=replace, known=known, where=where)
         if _holds(path, files):
@@ -80,15 +81,15 @@ def write_folder(
             if path.exists():
                 path.rename(old)
             new.rename(path)
-            _sync(path.parent)
         except BaseException:
             if old.exists() and not path.exists():
                 old.rename(path)
             raise
         finally:
             shutil.rmtree(new, ignore_errors=True)
+        sync_folder_of(path)
         if old.exists():
-            shutil.rmtree(old)
+            _remove(old)
 
 
 def _beside(path: Path, word: str) -> Path:
@@ -108,10 +109,12 @@ def _held(path: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                lock.unlink()
+                with suppress(OSError):  # one that stays keeps nobody out
+                    lock.unlink()
             return
         finally:
-            os.close(handle)
+            with suppress(OSError):  # nothing was written through it
+                os.close(handle)
 
 
 def _is_file(handle: int, path: Path) -> bool:
@@ -126,7 +129,7 @@ def _recover(path: Path) -> None:
     shutil.rmtree(_beside(path, "new"), ignore_errors=True)
     if old.exists():
         if path.exists():
-            shutil.rmtree(old)
+            _remove(old)
         else:
             old.rename(path)
 
@@ -162,12 +165,9 @@ def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
     for made in {(folder / name).parent for name in files}:
-        _sync(made)
+        sync_folder(made)
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _remove(folder: Path) -> None:
+    with write_errors(folder, "cannot be removed"):
+        shutil.rmtree(folder)

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fastcka.errors import InputError, MissingExtraError
-from fastcka.files import replaced_file
+from fastcka.files import is_temporary, make_folder, remove_file, replaced_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def claim(folder: Path) -> list[str]:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"out: expected a folder, got the file {folder}")
     before: list[str] = []
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not all(is_temporary(path.name) for path in folder.iterdir()):
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             ours = record["format"] == FORMAT
@@ -43,10 +43,11 @@ def claim(folder: Path) -> list[str]:
                 f"out: expected a new or empty folder or an earlier report, got {folder}, which is "
                 f"not empty and has no valid {RECORD}; choose another folder"
             )
-    for name in ("figures", "tables"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    if not (folder / RECORD).exists():  # so that a report that is interrupted can be written again
+    make_folder(folder)
+    if not (folder / RECORD).exists():  # first, so that a failed report can be written again
         _write_record(folder, [])
+    for name in ("figures", "tables"):
+        make_folder(folder / name)
     return before
 
 
@@ -56,7 +57,7 @@ def finish(folder: Path, files: list[str], before: list[str]) -> None:
     for name in set(before) - set(files):
         # Anyone can edit the record, so remove nothing outside the two folders of the report.
         if re.fullmatch(r"(figures|tables)/[A-Za-z0-9._]+", name):
-            (folder / name).unlink(missing_ok=True)
+            remove_file(folder / name)
 
 
 def _write_record(folder: Path, files: list[str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcka.errors import InputError
-from fastcka.files import replaced_file
+from fastcka.files import replaced_file, replaced_stream
 from fastcka.out_of_memory import named_shortage
 from fastcka.report.blocks import blocks
 from fastcka.report.comparisons import comparisons
@@ -227,8 +227,8 @@ class _Writer:
         for suffix in (".png", ".pdf"):
             # No dates, so that the files of two runs are equal.
             dates = {"CreationDate": None} if suffix == ".pdf" else {}
-            with replaced_file(self._folder / f"{stem}{suffix}") as temporary:
-                item.figure.savefig(temporary, metadata=dates)
+            with replaced_stream(self._folder / f"{stem}{suffix}") as file:
+                item.figure.savefig(file, format=suffix[1:], metadata=dates)
             self._wrote(f"{stem}{suffix}")
         self._show(item, self._folder / f"{stem}.png", f"{stem}.png", f"{stem}.pdf")
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from fastcka.errors import InputError, KeyExistsError, StoreError
-from fastcka.files import is_temporary, make_folder
+from fastcka.errors import InputError, KeyExistsError, StoreError, WriteError
+from fastcka.files import is_temporary, make_folder, write_errors
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.file.contents import checked_content
 from fastcka.store.file.format import MARKER, step_path
@@ -144,12 +144,9 @@ class Store(Inventory):
             raise KeyExistsError(taken)
         self._check_factors(content.model, content.step, content.factors)
         try:
-            make_folder(path.parent.parent)
             make_folder(path.parent)
-        except OSError as error:
-            raise StoreError(
-                f"{path.parent}: cannot be created: {error.strerror or error}"
-            ) from error
+        except WriteError as error:
+            raise StoreError(str(error)) from error
         try:
             write_file(path, content, overwrite=overwrite)
         except FileExistsError as error:
@@ -252,10 +249,11 @@ def create_store(path: str | os.PathLike[str], *, exist_ok: bool = False) -> Sto
     """
     root = Path(path)
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        names = os.listdir(root)
-    except OSError as error:
-        raise StoreError(f"{root}: cannot be created: {error.strerror or error}") from error
+        make_folder(root)
+        with write_errors(root, "cannot be read"):
+            names = os.listdir(root)
+    except WriteError as error:
+        raise StoreError(str(error)) from error
     if MARKER in names:
         if not exist_ok:
             raise StoreError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import h5py
 from h5py import h5f
 
-from fastcka.errors import StoreError
+from fastcka.errors import StoreError, WriteError
 from fastcka.files import replaced_file
 from fastcka.store.file.checksums import FIRST, TableBuilder, chunk_checksums
 from fastcka.store.file.format import FORMAT_VERSION
@@ -131,8 +131,8 @@ def _upgrade(file: StepFile) -> bool:
                     f"{path}: another process changed the file during the upgrade; upgrade the "
                     "store again"
                 )
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be upgraded: {error.strerror or error}") from error
+    except WriteError as error:
+        raise StoreError(str(error)) from error
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError
+from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError, WriteError
 from fastcka.files import replaced_file
 from fastcka.store.file.format import FORMAT, FORMAT_VERSION, MARKER, checked_version
 from fastcka.store.file.jsontext import parse_object
@@ -22,10 +22,8 @@ def write_marker(root: Path) -> None:
     try:
         with replaced_file(root / MARKER) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"{root / MARKER}: cannot be written: {error.strerror or error}"
-        ) from error
+    except WriteError as error:
+        raise StoreError(str(error)) from error
 
 
 def check_marker(root: Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from h5py import h5f, h5fd, h5g, h5p
 
 from fastcka.digests import new_digest
-from fastcka.errors import StoreError
-from fastcka.files import UnsyncedError, new_file, replaced_file
+from fastcka.errors import StoreError, UnsyncedError, WriteError
+from fastcka.files import new_file, replaced_file
 from fastcka.store.file.checksums import (
     FIRST,
     SEAL,
@@ -85,14 +85,12 @@ def write_file(path: Path, content: FileContent, *, overwrite: bool) -> None:
             Sink(beside) as sink,
         ):
             sink.fill(lambda: _write_hdf5(sink, content))
-    except FileExistsError:
-        raise
     except UnsyncedError as error:
         raise StoreError(
-            f"{path}: {error.strerror}; once the disk works, write it again with overwrite=True"
+            f"{error}; once the disk works, write it again with overwrite=True"
         ) from error
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except WriteError as error:
+        raise StoreError(str(error)) from error
 
 
 def chunk_rows(n_rows: int, row_bytes: int) -> int:

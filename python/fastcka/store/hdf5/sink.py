@@ -9,52 +9,18 @@ that it takes for whole, and the writer then raises and removes it.
 from __future__ import annotations
 
 import errno
-import io
-import os
 import threading
 from typing import TYPE_CHECKING
 
+from fastcka.files import QuietFile
 from fastcka.out_of_memory import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-    from _typeshed import ReadableBuffer
 
 
-class Sink(io.FileIO):
-    """A new file that keeps its first failure instead of raising it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "x+")
-        # The number alone: an exception would keep HDF5's objects alive through its traceback.
-        self._failure = 0
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        """Write all of the data, or drop it after a failure."""
-        view = memoryview(data).cast("B")
-        rest = view
-        while rest and not self._failure:
-            try:
-                rest = rest[super().write(rest) :]
-            except OSError as error:
-                self._failure = error.errno or errno.EIO
-        return len(view)
-
-    def truncate(self, size: int | None = None, /) -> int:
-        """Set the length of the file, unless there was a failure."""
-        if not self._failure:
-            try:
-                return super().truncate(size)
-            except OSError as error:
-                self._failure = error.errno or errno.EIO
-        return size or 0
-
-    def check(self) -> None:
-        """Raise the failure that was kept, if there was one."""
-        if self._failure:
-            raise OSError(self._failure, os.strerror(self._failure))
+class Sink(QuietFile):
+    """A new file for HDF5 to write into."""
 
     def fill(self, write: Callable[[], None]) -> None:
         """Call the function that writes into this file, then bring the file to the disk.

@@ -281,7 +281,10 @@ class Ledger:
         try:
             yield
         except sqlite3.OperationalError as error:  # locked, full disk, not writable
-            raise LedgerError(f"{self.path}: {error}") from error
+            raise LedgerError(
+                f"{self.path}: {error}; check that the disk works, has space and can be written, "
+                "then run again: what is in the ledger is kept"
+            ) from error
         except sqlite3.DatabaseError as error:
             raise LedgerError(
                 f"{self.path} cannot be read as a ledger ({error}); move it away and run again: "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fastcka.errors import BusyFolderError, LedgerError, SweepConfigError
-from fastcka.files import TEMPORARY_PREFIX
+from fastcka.files import TEMPORARY_PREFIX, remove_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def claimed_folder(output: Path, store: Path) -> Iterator[Path]:
     output = _made(output, store)
     with _locked(output, _LOCK, fcntl.LOCK_EX):
         for leftover in output.rglob(f"{TEMPORARY_PREFIX}*"):  # of a killed run: nobody else writes
-            leftover.unlink()
+            remove_file(leftover)
         yield output
 
 
@@ -133,7 +133,8 @@ def _locked(output: Path, name: str, kind: int) -> Iterator[None]:
             ) from error
         yield
     finally:
-        os.close(handle)
+        with suppress(OSError):  # nothing was written through it
+            os.close(handle)
 
 
 def _unusable(output: Path, error: OSError) -> LedgerError:

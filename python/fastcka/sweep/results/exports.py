@@ -12,7 +12,7 @@ from fastcka.core import Comparison
 from fastcka.core.estimators import nan_reasons
 from fastcka.digests import file_digest, json_digest
 from fastcka.errors import LedgerError
-from fastcka.files import replaced_file
+from fastcka.files import make_folder, remove_file, replaced_file
 from fastcka.sweep.ledger.ledger import GroupValues, Ledger, group_identity
 from fastcka.sweep.planning.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.results.table import group_rows, header, write_rows
@@ -126,7 +126,7 @@ def write_results(
         The ledger lacks a group of the plan, or cannot validate it.
     """
     exports = Exports()
-    (output / MATRICES).mkdir(exist_ok=True)
+    make_folder(output / MATRICES)
     with (
         replaced_file(output / RESULTS) as beside,
         beside.open("w", encoding="utf-8", newline="") as file,
@@ -182,4 +182,4 @@ def remove_stale(output: Path, exports: Exports) -> None:
     for folder in (MATRICES, FIGURES):
         for file in (output / folder).glob("*"):
             if _OURS.fullmatch(file.name) and f"{folder}/{file.name}" not in current:
-                file.unlink()
+                remove_file(file)

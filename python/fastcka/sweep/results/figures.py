@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastcka.errors import MissingExtraError
-from fastcka.files import replaced_file
+from fastcka.files import make_folder, replaced_stream
 from fastcka.heatmap import draw_heatmap, save_png
 from fastcka.sweep.planning.folder import FIGURES
 from fastcka.sweep.question.labels import KEY_FIELDS
@@ -37,7 +37,7 @@ def draw_figures(
     before
         File -> fingerprint of an earlier run: such files are kept where nothing has changed.
     """
-    (output / FIGURES).mkdir(exist_ok=True)
+    make_folder(output / FIGURES)
     for group in plan.groups:
         files = exports.groups.get(group.position)
         if files is None:
@@ -70,8 +70,8 @@ def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
         blank=blank if blank.any() else None,
         notes=["grey: not compared in this sweep"] if blank.any() else (),
     )
-    with replaced_file(path) as beside:
-        save_png(figure, beside)
+    with replaced_stream(path) as file:
+        save_png(figure, file)
 
 
 def not_compared(group: GroupPlan) -> NDArray[np.bool_]:

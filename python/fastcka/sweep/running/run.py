@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastcka.core import require_device
 from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
+from fastcka.files import remove_file
 from fastcka.memory import memory_check
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
@@ -227,7 +228,7 @@ class _Run:
         before = read_record(output / RUN)
         files = files_before(before)
         # Until it is written anew: whatever ends this run, no file is taken for what it was before.
-        (output / RUN).unlink(missing_ok=True)
+        remove_file(output / RUN)
         exports = write_results(plan, ledger, output, files, computed.failed)
         exporter = exporter_of(plan.config)
         if exporter is not None:
