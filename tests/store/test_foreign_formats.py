@@ -146,18 +146,18 @@ def sparse(file: h5py.File) -> None:
 
 
 MATLAB_REFUSED = {
-    "cell": (cells, "class cell; expected a numeric .*cell2mat"),
+    "cell": (cells, "class cell: .*cell2mat"),
     "char": (
         lambda file: put(file, "x", X.astype("u2"), "char", MATLAB_int_decode=np.int32(2)),
         "class char: text",
     ),
     "string": (
         lambda file: put(file, "x", X.astype("u4"), "string", MATLAB_object_decode=np.int32(3)),
-        "class string; expected",
+        "class string:",
     ),
     "object": (
         lambda file: put(file, "x", X.astype("u4"), "Net", MATLAB_object_decode=np.int32(1)),
-        "class Net; expected a numeric",
+        "class Net: save",
     ),
     "function": (lambda file: put(file, "x", X.astype("u2"), "function_handle"), "function_handle"),
     "empty": (
@@ -166,7 +166,7 @@ MATLAB_REFUSED = {
     ),
     "complex": (
         lambda file: put(file, "x", np.zeros((4, 6), [("real", "f8"), ("imag", "f8")])),
-        r"a complex MATLAB array; .* save \[real\(x\) imag\(x\)\]",
+        r"a complex MATLAB array: .* save \[real\(x\) imag\(x\)\]",
     ),
     "sparse": (sparse, r"a MATLAB sparse matrix; save full\(x\)"),
 }
