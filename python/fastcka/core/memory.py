@@ -21,7 +21,7 @@ def bytes_of_results(plan: PassPlan) -> int:
     return plan.bytes_results + matrix_bytes(plan, ESTIMATE_MATRICES)
 
 
-def bytes_beside_arrays(plan: PassPlan) -> int:
+def additional_bytes(plan: PassPlan) -> int:
     """Bytes that a group needs in addition to its arrays."""
     return plan.bytes_centered + plan.bytes_workspace + bytes_of_results(plan)
 
@@ -29,7 +29,7 @@ def bytes_beside_arrays(plan: PassPlan) -> int:
 def bytes_of_flight(plans: Sequence[PassPlan], threads: int) -> int:
     """Bytes that groups in one call of the compiled pass need in addition to their arrays."""
     if len(plans) == 1:
-        return bytes_beside_arrays(plans[0])
+        return additional_bytes(plans[0])
     # Each thread computes one group at a time; the sums of all are there before the first estimate.
     most = max(plan.bytes_centered + plan.bytes_workspace // plan.threads for plan in plans)
     sums = sum(plan.bytes_results for plan in plans)
@@ -46,7 +46,7 @@ def matrix_bytes(plan: PassPlan, count: int) -> int:
 def require_memory_of(plan: PassPlan) -> None:
     """Make sure that there is memory for a pass; `OutOfMemoryError` says what it needs."""
     require_memory(
-        bytes_beside_arrays(plan),
+        additional_bytes(plan),
         f"comparing {_group_text(plan)}, in addition to the arrays,",
         _remedy(plan),
     )
@@ -57,7 +57,7 @@ def named_memory(plans: Sequence[PassPlan], threads: int) -> Iterator[None]:
     """Turn a failed allocation in the passes of a flight into an error that has the figures."""
     needed = bytes_of_flight(plans, threads)
     what = _group_text(plans[0]) if len(plans) == 1 else f"{len(plans)} groups"
-    remedy = _remedy(max(plans, key=bytes_beside_arrays))
+    remedy = _remedy(max(plans, key=additional_bytes))
     what = f"comparing {what}, in addition to the arrays"
     with named_shortage(what, remedy):
         require_room(needed + threads * THREAD_BYTES, what, remedy)
@@ -74,6 +74,6 @@ def _remedy(plan: PassPlan) -> str:
     remedies = ["compare fewer or smaller representations at once"]
     if plan.precision == "float64":
         remedies.append("precision='high' in place of 'float64'")
-    if plan.threads > 1 and plan.bytes_workspace > bytes_beside_arrays(plan) // 8:
+    if plan.threads > 1 and plan.bytes_workspace > additional_bytes(plan) // 8:
         remedies.append("fewer threads")
     return f"{', '.join(remedies)}, or raise the limit"

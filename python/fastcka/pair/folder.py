@@ -75,7 +75,7 @@ def write_folder(
         _refuse(path, replace=replace, known=known, where=where)
         if _holds(path, files):
             return
-        new, old = _beside(path, "new"), _beside(path, "old")
+        new, old = _neighbour(path, "new"), _neighbour(path, "old")
         try:
             _fill(new, files)
             if path.exists():
@@ -92,14 +92,14 @@ def write_folder(
             _remove(old)
 
 
-def _beside(path: Path, word: str) -> Path:
+def _neighbour(path: Path, word: str) -> Path:
     return path.with_name(f".{path.name}.{word}")
 
 
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
     """Hold the folder against other processes; the lock goes with the process."""
-    lock = _beside(path, "lock")
+    lock = _neighbour(path, "lock")
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -125,8 +125,8 @@ def _is_file(handle: int, path: Path) -> bool:
 
 
 def _recover(path: Path) -> None:
-    old = _beside(path, "old")
-    shutil.rmtree(_beside(path, "new"), ignore_errors=True)
+    old = _neighbour(path, "old")
+    shutil.rmtree(_neighbour(path, "new"), ignore_errors=True)
     if old.exists():
         if path.exists():
             _remove(old)

@@ -81,8 +81,8 @@ def write_file(path: Path, content: FileContent, *, overwrite: bool) -> None:
     safe.require_working_room(path, 4 * chunk_bytes)
     try:
         with (
-            (replaced_file if overwrite else new_file)(path) as beside,
-            Sink(beside) as sink,
+            (replaced_file if overwrite else new_file)(path) as temporary,
+            Sink(temporary) as sink,
         ):
             sink.fill(lambda: _write_hdf5(sink, content))
     except UnsyncedError as error:

@@ -9,7 +9,7 @@ from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.memory import (
     ESTIMATE_MATRICES,
     RESULT_MATRICES,
-    bytes_beside_arrays,
+    additional_bytes,
     bytes_of_flight,
 )
 from fastcka.heatmap import bytes_of_heatmap
@@ -105,7 +105,7 @@ def bytes_of_pass(group: GroupPlan) -> int:
     plan = group.pass_plan
     if isinstance(plan, CudaPlan):
         return _matrices(group, ESTIMATE_MATRICES)
-    return bytes_beside_arrays(plan)
+    return additional_bytes(plan)
 
 
 def _bytes_of_passes(flight: Flight, threads: int) -> int:

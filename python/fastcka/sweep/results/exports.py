@@ -128,8 +128,8 @@ def write_results(
     exports = Exports()
     make_folder(output / MATRICES)
     with (
-        replaced_file(output / RESULTS) as beside,
-        beside.open("w", encoding="utf-8", newline="") as file,
+        replaced_file(output / RESULTS) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         write_rows(file, [header(plan)])
         for group in plan.groups:

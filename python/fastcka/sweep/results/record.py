@@ -97,8 +97,10 @@ def failures(plan: SweepPlan, failed: Mapping[int, str]) -> dict[str, str]:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write ``record`` as JSON, all or nothing."""
-    with replaced_file(path) as beside:
-        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replaced_file(path) as temporary:
+        temporary.write_text(
+            json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def read_record(path: Path) -> Any:
