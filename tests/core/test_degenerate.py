@@ -12,7 +12,8 @@ import pytest
 import fastcka
 import oracle
 from fastcka.core import StagedRepresentation
-from fastcka.core.estimators import Sums, estimate
+from fastcka.core.estimators import estimate
+from fastcka.core.sums import Sums
 from fastcka.errors import DegenerateWarning, InputError, InternalError, OutOfMemoryError
 
 

@@ -15,7 +15,7 @@ from fastcka.errors import LedgerError, SweepConfigError, SweepError
 from fastcka.stats import read_results
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
-from fastcka.sweep.ledger.ledger import GroupValues
+from fastcka.sweep.ledger.values import GroupValues
 from fastcka.sweep.results.exports import undefined_reasons
 from fastcka.sweep.results.table import cell, uncell
 

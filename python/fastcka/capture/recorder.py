@@ -12,7 +12,7 @@ from fastcka.capture.checkpoints import Checkpoint, checkpoint_path, write_check
 from fastcka.capture.earlier import refuse_other_format, steps_of_run
 from fastcka.capture.plan import as_plan, experiment_folder
 from fastcka.capture.rng import rng_state
-from fastcka.capture.torch_library import require_torch
+from fastcka.capture.torch_library import require_torch, writes_files
 from fastcka.capture.wrappers import bare_state, unwrapped
 from fastcka.errors import CheckpointWarning, InputError
 from fastcka.files import make_folder
@@ -136,7 +136,7 @@ class CheckpointRecorder:
             )
         except (TypeError, ValueError) as error:
             raise InputError(f"model_config: expected JSON types: {error}") from error
-        if _writes():
+        if writes_files():
             make_folder(self.folder)
             refuse_other_format(self.folder, self._wanted, self._suffix)
             if not overwrite:
@@ -192,7 +192,7 @@ class CheckpointRecorder:
         InputError
             If ``step`` does not increase.
         """
-        if self.completed == 0 and 0 in self.missing and _writes() and step in (None, 1):
+        if self.completed == 0 and 0 in self.missing and writes_files() and step in (None, 1):
             warnings.warn(
                 f"step 0 of {self.experiment} is planned and was not saved; call "
                 "before_training(model) before the first update",
@@ -254,7 +254,7 @@ class CheckpointRecorder:
     ) -> Path | None:
         if self.completed not in self._wanted:
             return None
-        if not _writes():
+        if not writes_files():
             self._saved.add(self.completed)  # the process of rank 0 saves it
             return None
         torch = require_torch()
@@ -297,11 +297,3 @@ def _number(loss: float | torch.Tensor | None) -> float | None:
     if loss is None or isinstance(loss, int | float):
         return None if loss is None else float(loss)
     return float(loss.item())  # float(loss) would warn about a tensor with a gradient
-
-
-def _writes() -> bool:
-    """Whether this process writes files: without distributed training, or with rank 0."""
-    distributed = require_torch().distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return bool(distributed.get_rank() == 0)
-    return True

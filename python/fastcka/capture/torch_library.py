@@ -17,3 +17,11 @@ def require_torch() -> ModuleType:
     except ImportError as error:
         raise MissingExtraError.of("fastcka.capture", "torch", "torch") from error
     return torch
+
+
+def writes_files() -> bool:
+    """Return whether this process writes files: without distributed training, or with rank 0."""
+    distributed = require_torch().distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return bool(distributed.get_rank() == 0)
+    return True

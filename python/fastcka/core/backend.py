@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from fastcka import _core
 from fastcka.core.cost import Speed
 from fastcka.core.cuda.status import CudaStatus
-from fastcka.core.estimators import EPSILON, Sums, non_finite_text
+from fastcka.core.estimators import EPSILON, non_finite_text
 from fastcka.core.implementation import Implementation
+from fastcka.core.sums import Sums
 from fastcka.core.views import ArrayView, View
 from fastcka.errors import InputError
 from fastcka.out_of_memory import THREAD_BYTES, require_room

@@ -23,11 +23,12 @@ from fastcka.core.device import (
     plan_on_cpu,
     plan_on_cuda,
 )
-from fastcka.core.estimators import ESTIMATORS, Estimator, Sums, estimate
+from fastcka.core.estimators import ESTIMATORS, Estimator, estimate
 from fastcka.core.memory import named_memory, require_memory_of
 from fastcka.core.plan import PassPlan
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Group, Request
+from fastcka.core.sums import Sums
 from fastcka.core.views import DeviceView
 from fastcka.errors import InputError, OutOfMemoryError
 from fastcka.out_of_memory import named_shortage

@@ -15,7 +15,8 @@ from fastcka.files import write_errors
 from fastcka.pair.folder import write_folder
 from fastcka.pair.planned import GROUP_EXAMPLES, PairCell, PlannedPair, planned_pairs
 from fastcka.pair.results import FILES, SUMMARY, PairPoint, PairResult, result_files, undefined_text
-from fastcka.sweep.ledger.ledger import GroupValues, Ledger, group_identity
+from fastcka.sweep.ledger.ledger import Ledger
+from fastcka.sweep.ledger.values import GroupValues, group_identity
 from fastcka.sweep.planning.folder import PAIRS
 from fastcka.sweep.results.exports import undefined_reasons
 

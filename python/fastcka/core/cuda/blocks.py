@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcka.core.estimators import Sums
+from fastcka.core.sums import Sums
 
 
 @dataclass(frozen=True)

@@ -12,76 +12,33 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from fastcka.digests import bytes_digest, json_digest
 from fastcka.errors import DamagedGroupError, LedgerError
 from fastcka.sweep.ledger.schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
+from fastcka.sweep.ledger.values import (
+    GroupValues,
+    digest_of_keys,
+    group_identity,
+    values_checksum,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
 
     from fastcka.sweep.planning.group import GroupPlan
-
-VALUES_VERSION = 2
 """Part of every group's identity: raise it when the pass would give other values for equal data."""
 
 _ROWS_AT_ONCE = 20_000
 """Of the values, as Python's numbers."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GroupValues:
-    """What the pass gave for a group, in the order of its representations.
-
-    Attributes
-    ----------
-    cka_biased, cka_unbiased, hsic_biased, hsic_unbiased
-        (M, M) float64, symmetric. CKA is kept beside HSIC, not derived from it: the HSIC of data
-        of the size of 1e-100 is 0 in float64, its CKA is not.
-    provenance
-        Device, route, threads, seconds, versions: what ran.
-    """
-
-    cka_biased: NDArray[np.float64]
-    cka_unbiased: NDArray[np.float64]
-    hsic_biased: NDArray[np.float64]
-    hsic_unbiased: NDArray[np.float64]
-    provenance: dict[str, Any]
-
-
-def group_identity(group: GroupPlan, precision: str) -> str:
-    """Return a digest of everything that the values of ``group`` depend on.
-
-    Neither the estimator (both are kept), nor the pairs (all are kept), nor the labels, nor any
-    path: a sweep that asks another question of the same data computes nothing. Of the filter only
-    what it keeps. Where rows are gathered, all ids of the file count: other ids beside the same
-    data are other rows under the same examples.
-    """
-    return json_digest(
-        [
-            VALUES_VERSION,
-            precision,
-            group.n_examples,
-            group.examples.digest,
-            [
-                [
-                    *(*r.key, r.n_features, r.dtype, r.digest),
-                    *([] if rows is None else [r.examples_digest]),
-                ]
-                for r, rows in zip(group.representations, group.examples.rows, strict=True)
-            ],
-        ]
-    )
 
 
 class Ledger:
@@ -160,7 +117,7 @@ class Ledger:
         first, second = _upper_triangle(len(rows))
         if not np.array_equal(positions, np.column_stack([first, second])):
             raise DamagedGroupError(f"{self.path}: group '{name}': values are missing")
-        if _checksum(identity, n_examples, precision, recorded, rows, values) != checksum:
+        if values_checksum(identity, n_examples, precision, recorded, rows, values) != checksum:
             raise DamagedGroupError(
                 f"{self.path}: group '{name}': the stored values do not agree with their checksum"
             )
@@ -180,7 +137,7 @@ class Ledger:
         with self._named_errors():
             found = self._db.execute(
                 "SELECT 1 FROM groups WHERE keys_digest = ? AND identity <> ?",
-                (_keys_digest(group, precision), group_identity(group, precision)),
+                (digest_of_keys(group, precision), group_identity(group, precision)),
             ).fetchone()
         return found is not None
 
@@ -191,7 +148,7 @@ class Ledger:
                 self._insert(group, precision, values)
 
     def _insert(self, group: GroupPlan, precision: str, values: GroupValues) -> None:
-        identity, keys_digest = group_identity(group, precision), _keys_digest(group, precision)
+        identity, keys_digest = group_identity(group, precision), digest_of_keys(group, precision)
         first, second = _upper_triangle(len(group.representations))
         matrices = (
             values.cka_biased,
@@ -203,7 +160,7 @@ class Ledger:
         cells = np.column_stack([matrix[first, second] for matrix in matrices]) + 0.0
         rows = [(*r.key, r.n_features, r.digest) for r in group.representations]
         provenance = json.dumps(values.provenance, sort_keys=True)
-        checksum = _checksum(
+        checksum = values_checksum(
             identity, group.n_examples, precision, json.loads(provenance), rows, cells
         )
         self._db.execute(
@@ -296,24 +253,6 @@ def _part(
     first: NDArray[np.intp], second: NDArray[np.intp], cells: NDArray[np.float64], rows: slice
 ) -> Iterator[tuple[int, int, list[float]]]:
     return zip(first[rows].tolist(), second[rows].tolist(), cells[rows].tolist(), strict=True)
-
-
-def _keys_digest(group: GroupPlan, precision: str) -> str:
-    return json_digest([precision, [list(r.key) for r in group.representations]])
-
-
-def _checksum(
-    identity: str,
-    n_examples: int,
-    precision: str,
-    provenance: dict[str, Any],
-    rows: Sequence[tuple[Any, ...]],
-    cells: NDArray[np.float64],
-) -> str:
-    # NaN has many bit patterns and comes back from NULL as one of them.
-    bits = np.where(np.isnan(cells), np.nan, cells).astype("<f8").tobytes()
-    description = json_digest([identity, n_examples, precision, provenance, rows])
-    return bytes_digest(description.encode() + bits)
 
 
 @lru_cache(maxsize=64)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastcka.errors import DamagedGroupError
-from fastcka.sweep.ledger.ledger import GroupValues, Ledger, group_identity
+from fastcka.sweep.ledger.ledger import Ledger
+from fastcka.sweep.ledger.values import GroupValues, group_identity
 from fastcka.sweep.planning.folder import LEDGER, shard_ledgers
 
 if TYPE_CHECKING:

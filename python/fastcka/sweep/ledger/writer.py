@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from fastcka.sweep.ledger.ledger import GroupValues
+    from fastcka.sweep.ledger.values import GroupValues
     from fastcka.sweep.planning.group import GroupPlan
 
 Entries = list[tuple["GroupPlan", "GroupValues"]]

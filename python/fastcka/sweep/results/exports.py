@@ -13,7 +13,8 @@ from fastcka.core.estimators import nan_reasons
 from fastcka.digests import file_digest, json_digest
 from fastcka.errors import LedgerError
 from fastcka.files import make_folder, remove_file, replaced_file
-from fastcka.sweep.ledger.ledger import GroupValues, Ledger, group_identity
+from fastcka.sweep.ledger.ledger import Ledger
+from fastcka.sweep.ledger.values import GroupValues, group_identity
 from fastcka.sweep.planning.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.results.table import group_rows, header, write_rows
 

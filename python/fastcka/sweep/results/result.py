@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+SHOWN_FAILURES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class SweepEvent:
@@ -113,3 +115,15 @@ class SweepResult:
             "notes": list(self.notes),
             "seconds": self.seconds,
         }
+
+
+def failed_text(result: SweepResult) -> str:
+    """Return which groups failed and why, for an error."""
+    shown = [f"group '{name}': {why}" for name, why in list(result.failed.items())[:SHOWN_FAILURES]]
+    if len(result.failed) > SHOWN_FAILURES:
+        shown.append(f"and {len(result.failed) - SHOWN_FAILURES} more")
+    groups = f"{len(result.failed):,} group{'' if len(result.failed) == 1 else 's'}"
+    return (
+        f"{groups} could not be computed; the others are in the ledger, and the same command "
+        "computes what is missing:\n" + "\n".join(shown)
+    )

@@ -19,7 +19,7 @@ from fastcka.core import Comparison, Group, StagedRepresentation, compare_many
 from fastcka.core import Flight as GroupFlight
 from fastcka.errors import InputError, StoreError
 from fastcka.store import Store, prefetch
-from fastcka.sweep.ledger.ledger import GroupValues
+from fastcka.sweep.ledger.values import GroupValues
 from fastcka.sweep.ledger.writer import LedgerWriter
 from fastcka.sweep.planning.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
 from fastcka.sweep.planning.plan import SweepPlan

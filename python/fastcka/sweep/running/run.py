@@ -13,8 +13,9 @@ from fastcka.files import remove_file
 from fastcka.memory import memory_check
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
-from fastcka.sweep.ledger.ledger import Ledger, group_identity
+from fastcka.sweep.ledger.ledger import Ledger
 from fastcka.sweep.ledger.merging import adopt_shards, groups_held
+from fastcka.sweep.ledger.values import group_identity
 from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import (
     LEDGER,
@@ -38,7 +39,7 @@ from fastcka.sweep.results.record import (
     run_record,
     write_record,
 )
-from fastcka.sweep.results.result import SweepEvent, SweepResult
+from fastcka.sweep.results.result import SweepEvent, SweepResult, failed_text
 from fastcka.sweep.running.compute import Computed, compute_groups
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
     from fastcka.sweep.ledger.shards import Shard
 
-SHOWN_FAILURES = 5
 _NOTED = ("recomputing", "undefined", "no_figures", "replaced", "doubtful")
 
 
@@ -116,7 +116,7 @@ def run_sweep(
         run.end_lap("plan")
         result = run.whole() if shard is None else run.part(shard)
     if result.failed:
-        raise FailedGroupsError(_failed_text(result), result)
+        raise FailedGroupsError(failed_text(result), result)
     return result
 
 
@@ -294,14 +294,3 @@ class _Run:
             notes=tuple(self.notes),
             seconds=time.perf_counter() - self.clock,
         )
-
-
-def _failed_text(result: SweepResult) -> str:
-    shown = [f"group '{name}': {why}" for name, why in list(result.failed.items())[:SHOWN_FAILURES]]
-    if len(result.failed) > SHOWN_FAILURES:
-        shown.append(f"and {len(result.failed) - SHOWN_FAILURES} more")
-    groups = f"{len(result.failed):,} group{'' if len(result.failed) == 1 else 's'}"
-    return (
-        f"{groups} could not be computed; the others are in the ledger, and the same command "
-        "computes what is missing:\n" + "\n".join(shown)
-    )
