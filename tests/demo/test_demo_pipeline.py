@@ -254,7 +254,7 @@ def test_checkpoint_of_another_run_is_refused(copy: Path) -> None:
     content = torch.load(path, weights_only=True)
     content["run_id"] = "17"
     torch.save(content, path)
-    with pytest.raises(InputError, match=r"mlp-seed0.*another run"):
+    with pytest.raises(InputError, match=r"mlp-seed0.*expected a checkpoint of run '.*', got '17'"):
         run_demo(copy, steps=STEPS, seeds=SEEDS)
 
 

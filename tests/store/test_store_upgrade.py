@@ -177,7 +177,7 @@ def test_the_command(store: Store, old: list[Path]) -> None:
     old[1].write_bytes(old[1].read_bytes()[:-50])
     first = run(app, ["store", "upgrade", str(store.path)])
     assert first.exit_code == 1
-    assert "2 files upgraded, 0 had checksums already, 1 error" in first.output
+    assert "2 files upgraded, 0 already had checksums, 1 error" in first.output
     assert str(old[1]) in first.output
     with pytest.raises(CorruptFileError, match="cut off"):
         open_store(store.path).keys()
