@@ -13,6 +13,8 @@ from typing import NamedTuple
 # Before NumPy is imported: its BLAS would keep all cores busy with waiting between small products,
 # which takes three times as much processor time. fastcka has threads of its own.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# pytest-xdist sets it in its workers, and tables would wrap at this width.
+os.environ.pop("COLUMNS", None)
 
 import h5py
 import hypothesis

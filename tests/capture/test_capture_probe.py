@@ -25,7 +25,7 @@ X = np.arange(6.0).reshape(3, 2)
             r"expected equal numbers of examples, got .*'a': 3, 'b': 2",
         ),
         ({"inputs": X, "ids": ["a", "b"]}, "ids: expected 3 ids.*got 2"),
-        ({"inputs": X, "ids": ["a", "b", "a"]}, "ids: 'a' is at 0 and at 2"),
+        ({"inputs": X, "ids": ["a", "b", "a"]}, "ids: expected unique ids, got 'a' at 0 and at 2"),
         ({"inputs": X, "ids": [1, "1", 2]}, r"ids: .* integers \(1 at 0\) and text \('1' at 1\)"),
         ({"inputs": X, "columns": {"digit": [1]}}, r"columns\['digit'\]: expected 3 values.*got 1"),
         ({"inputs": X, "mask": np.ones(3)}, r"\(n_examples, n_tokens\).*got \(3,\)"),

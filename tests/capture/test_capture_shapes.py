@@ -228,7 +228,7 @@ def test_what_old_files_lack_is_added(tmp_path: Path) -> None:
 def test_whole_networks(tmp_path: Path) -> None:
     for content in (NET, {"model": NET, "epoch": 3}, nn.DataParallel(NET)):
         path = saved(tmp_path, content)
-        with pytest.raises(UnsafeFileError, match=r"Net; save tensors alone.*--trust-pickle|Data"):
+        with pytest.raises(UnsafeFileError, match=r"Net; save only tensors.*--trust-pickle|Data"):
             load_state(path)
         assert_loaded(loaded(path, trust_pickle=True), dict(STATE))
     path = saved(tmp_path, NET)

@@ -83,13 +83,13 @@ def test_a_stopped_demo_says_that_it_can_be_taken_up(call, monkeypatch, tmp_path
 
     monkeypatch.setattr("fastcka.demo.run_demo", stopped)
     done = call("demo", tmp_path / "demo")
-    expected = "interrupted; the same command takes up where it stopped\n"
+    expected = "interrupted; run the same command again to resume\n"
     assert (done.exit_code, done.stderr) == (130, expected)
 
 
 def test_help_tells_the_exit_statuses(call):
     shown = " ".join(call("--help").stdout.split())
-    assert "Exit status: 0 if all" in shown
+    assert "Exit status: 0 if everything" in shown
     for status in (INTERRUPTED, WRONG_CALL, FAILED):
         assert f"{status} " in shown
 

@@ -177,8 +177,8 @@ def test_a_fault_is_a_readable_message(call, arguments, status, words):
 @pytest.mark.parametrize(
     ("ids", "words"),
     [
-        (["c", "b", "a", "d"], "the same examples in another order"),
-        (["a", "b", "c", "e"], "other examples"),
+        (["c", "b", "a", "d"], "the same examples in a different order"),
+        (["a", "b", "c", "e"], "different examples"),
     ],
 )
 def test_files_of_stores_must_be_of_the_same_examples(call, tmp_path, ids, words):
@@ -230,4 +230,4 @@ def test_ids_inside_a_file_are_held_against_each_other(call, tmp_path):
     for other in ("turned.npz:x", "groups.h5:/test/x"):
         done = call("cka", one, tmp_path / other)
         assert done.exit_code == 2
-        assert "the same examples in another order" in done.stderr
+        assert "the same examples in a different order" in done.stderr

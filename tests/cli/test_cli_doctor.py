@@ -58,7 +58,7 @@ def test_a_missing_library_names_the_extra(call, monkeypatch):
 
     monkeypatch.setattr("fastcka.cli.doctor._version", installed)
     done = call("doctor")
-    assert "without pandas (fastcka's [report] extra brings it)" in done.stdout
+    assert "without pandas (the extra [report] of fastcka installs it)" in done.stdout
     assert "matplotlib 1.2.3" in done.stdout
 
 

@@ -14,7 +14,7 @@ LITTLE = FreeMemory(10**8, "on this machine")
 @pytest.fixture
 def little(monkeypatch):
     """Let 0.1 GB be free."""
-    for module in ("memory", "sweep.memory", "sweep.plan"):
+    for module in ("memory", "sweep.planning.memory", "sweep.planning.plan"):
         monkeypatch.setattr(f"fastcka.{module}.free_memory", lambda: LITTLE)
 
 

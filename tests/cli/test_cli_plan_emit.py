@@ -67,7 +67,7 @@ def test_wrong_calls(call, sweep, tmp_path):
     for options in (("--chunks", 2), ("--emit-scripts", tmp_path / "scripts")):
         done = call("plan", sweep, *options)
         assert done.exit_code == 2
-        assert "expected both or none" in done.stderr
+        assert "expected both or neither" in done.stderr
     done = call("plan", sweep, "--emit-configs", tmp_path / "tree")
     assert done.exit_code == 2
     assert "--emit-configs: " in done.stderr

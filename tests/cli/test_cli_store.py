@@ -109,7 +109,10 @@ def test_a_folder_that_is_no_store(call, tmp_path):
     done = call("store", "ls", tmp_path / "absent")
     assert "no such store; check the path" in done.stderr
     (tmp_path / "file").touch()
-    assert "file: a file; a store is a folder" in call("store", "ls", tmp_path / "file").stderr
+    assert (
+        "file: expected the folder of a store, got a file"
+        in call("store", "ls", tmp_path / "file").stderr
+    )
 
 
 def test_a_damaged_file_is_named_and_the_rest_listed(call, strict_json, store):

@@ -140,6 +140,7 @@ def test_a_similarity_far_out_of_range_is_an_error_of_fastcka():
         constant=(False, False),
         products="float32",
         epsilon=2.0**-23,
+        seconds=0.0,
     )
     for estimator in ("biased", "unbiased"):
         with pytest.raises(InternalError, match="representations 0 and 1 is"):

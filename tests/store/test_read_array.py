@@ -137,7 +137,7 @@ def test_zip_bombs(tmp_path: Path) -> None:
         read_array(tmp_path / "x.npz")
     with zipfile.ZipFile(tmp_path / "y.npz", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("x.npy", header("(1,)") + bytes(4))
-    with pytest.raises(UnsafeFileError, match="compression 14"):
+    with pytest.raises(UnsafeFileError, match="got compression method 14"):
         read_array(tmp_path / "y.npz")
 
 
@@ -210,7 +210,7 @@ def test_pt_files_that_are_refused(tmp_path: Path, evil: Evil) -> None:
     loop: dict = {}
     loop["x"] = loop
     torch.save(loop, tmp_path / "loop.pt")
-    with pytest.raises(UnsafeFileError, match="nested more than 16 deep"):
+    with pytest.raises(UnsafeFileError, match="nested more than 16 levels deep"):
         read_array(f"{tmp_path}/loop.pt:x")
     torch.save(torch.from_numpy(X).to_sparse(), tmp_path / "sparse.pt")
     with pytest.raises(FastckaError):
@@ -305,7 +305,10 @@ def test_safetensors_formats_that_numpy_lacks(tmp_path: Path, dtype: str, bits: 
     text = json.dumps(header).encode()
     path = tmp_path / "a.safetensors"
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(bits))
-    with pytest.raises(InputError, match=rf"safetensors:x: values of the format {dtype}, .*float"):
+    with pytest.raises(
+        InputError,
+        match=rf"safetensors:x: expected a dtype that NumPy supports, got {dtype}; .*float",
+    ):
         read_array(f"{path}:x")
 
 
@@ -321,8 +324,8 @@ def test_tensors_that_are_no_arrays_say_what_helps(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "a.pt"
     for make, message in (
-        (lambda: torch.ones(3).to(torch.float8_e5m2), r"format torch\.float8_e5m2, .*x\.float\(\)"),
-        (lambda: torch.ones(3).to(torch.complex32), r"format torch\.complex32|complex"),
+        (lambda: torch.ones(3).to(torch.float8_e5m2), r"got torch\.float8_e5m2; .*x\.float\(\)"),
+        (lambda: torch.ones(3).to(torch.complex32), r"got torch\.complex32|complex"),
         (lambda: torch.eye(3).to_sparse(), r"layout torch\.sparse_coo: .*to_dense"),
         (lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8), "dequantize"),
         (lambda: torch.empty(3, device="meta"), "device 'meta'"),

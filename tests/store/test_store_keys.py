@@ -86,7 +86,7 @@ def test_factors_that_disagree_on_disk_are_an_error(store: Store, tmp_path: Path
         store.factors("m")
     kinds = {f.path.name: (f.kind, f.message) for f in store.verify()}
     assert kinds["0.h5"][0] == "ok"
-    assert "factor 'seed' is 1, but 0 at step 0" in kinds["1.h5"][1]
+    assert "factor 'seed': expected 0, as at step 0 of model 'm', got 1" in kinds["1.h5"][1]
 
 
 def test_many_threads_may_read(store: Store) -> None:

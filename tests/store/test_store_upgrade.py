@@ -131,7 +131,7 @@ def test_a_hole_that_1_0_cannot_detect_is_found_before_the_upgrade(
     assert (open_store(store.path).read(Key("m", 1, "a")) == 0).all()  # why there is format 1.1
     result = list(upgrade_store(store.path))[1]
     assert result.kind == "error"
-    assert "the values do not have the digest" in result.message
+    assert "the values do not match their digest" in result.message
 
 
 def test_a_full_disk_leaves_the_old_file(
@@ -162,7 +162,10 @@ def test_a_file_that_was_replaced_meanwhile_stays(
     monkeypatch.setattr(upgrade_module, "put_table", replace_first)
     result = next(iter(upgrade_store(store.path)))
     assert result.kind == "error"
-    assert result.message == f"{old[0]}: changed while it was read; upgrade the store again"
+    assert (
+        result.message
+        == f"{old[0]}: another process changed the file during the upgrade; upgrade the store again"
+    )
     assert version(old[0]) == b"1.0"
 
 

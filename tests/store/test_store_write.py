@@ -286,7 +286,7 @@ def test_create_store_refuses_what_is_there(tmp_path: Path, values: np.ndarray) 
     with pytest.raises(StoreError, match="expected a new or empty folder, or a store"):
         create_store(tmp_path / "full", exist_ok=True)
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot be created"):
+    with pytest.raises(StoreError, match="cannot be made"):
         create_store(tmp_path / "file")
     with pytest.raises(StoreError, match="no such store"):
         open_store(tmp_path / "nowhere")

@@ -207,7 +207,7 @@ def test_wide_integers_are_refused_with_the_remedy(store: Store) -> None:
 def test_wide_integers_are_refused_with_a_remedy_that_keeps_their_digits(store: Store) -> None:
     for wide, remedy in (
         (2**24 + 1, 'x.astype("float64"), which is exact'),
-        (2**53 + 1, "subtract a constant from each column, as (x - x.min(axis=0))"),
+        (2**53 + 1, "subtract a constant, as in (x - x.min(axis=0))"),
     ):
         with pytest.raises(InputError, match=re.escape(remedy)):
             write(store, np.full((3, 2), wide))

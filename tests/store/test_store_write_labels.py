@@ -65,7 +65,9 @@ def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(values, index=IDS)
     other = pandas.DataFrame(values, index=[*IDS[:-1], "x"])
-    message = r"of layers\['a'\] and layers\['b'\] differ: 1 of the 7 .* \('f' first\) and 1 of"
+    message = (
+        r"of layers\['a'\] and layers\['b'\] differ: 1 of the 7 .* \(the first: 'f'\) and 1 of"
+    )
     with pytest.raises(InputError, match=message):
         store.write(model="m", step=0, layers={"a": table, "b": other})
     with pytest.raises(InputError, match=r"example_ids are not in layers\['b'\] \('f' first\)"):

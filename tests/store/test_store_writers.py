@@ -133,7 +133,9 @@ def test_without_links_a_claim_that_was_left_is_named(
     store.write(model="m", step=0, layers={"a": values})
     folder = store.info(Key("m", 0, "a")).path.parent
     (folder / ".tmp-claim-1.h5").touch()
-    with pytest.raises(KeyExistsError, match=r"begun model 'm' at step 1; .*\.tmp-claim-1\.h5"):
+    with pytest.raises(
+        KeyExistsError, match=r"started to write model 'm' at step 1; .*\.tmp-claim-1\.h5"
+    ):
         store.write(model="m", step=1, layers={"a": values})
     assert {finding.kind for finding in store.verify()} == {"ok", "leftover"}
     (folder / ".tmp-claim-1.h5").unlink()

@@ -234,7 +234,7 @@ def test_a_file_with_duplicate_ids_is_refused(world, config_for, as_format_1_0):
     as_format_1_0(path)
     with h5py.File(path, "r+") as file:
         file["examples/id"][7] = file["examples/id"][8]
-    with pytest.raises(StoreError, match="ids are not unique"):
+    with pytest.raises(StoreError, match="expected unique ids, got repeated ones"):
         run_sweep(config_for(within=["layer"]))
 
 

@@ -204,8 +204,8 @@ def test_why_a_similarity_is_undefined_depends_on_the_estimator():
         provenance={"products": "float64"},
     )
     constant = "zero variance: no feature varies over the examples"
-    assert undefined_reasons(values, "biased") == {2: constant}
-    assert undefined_reasons(values, "unbiased") == {
+    assert undefined_reasons(values, "biased", 8) == {2: constant}
+    assert undefined_reasons(values, "unbiased", 8) == {
         1: "its unbiased self-HSIC is zero within rounding: the examples are all equally far from "
         "each other",
         2: constant,

@@ -172,6 +172,7 @@ def _reason(result: Comparison, estimator: Estimator) -> str:
         cka=result.biased if estimator == "biased" else result.unbiased,
         hsic_biased=result.hsic_biased,
         hsic_unbiased=result.hsic_unbiased,
+        n_examples=result.n_examples,
         products=result.provenance["products"],
     )
     if result.n_examples < MIN_EXAMPLES[estimator]:

@@ -132,6 +132,7 @@ def _reasons(sums: Sums, estimator: Estimator, cka: Matrix) -> dict[int, str]:
         cka=cka,
         hsic_biased=_biased(sums) if n >= MIN_EXAMPLES["biased"] else nothing,
         hsic_unbiased=_unbiased(sums) if n >= MIN_EXAMPLES["unbiased"] else nothing,
+        n_examples=n,
         products=sums.products,
     )
 
@@ -166,6 +167,7 @@ def nan_reasons(
     cka: Matrix,
     hsic_biased: Matrix,
     hsic_unbiased: Matrix,
+    n_examples: int,
     products: str,
 ) -> dict[int, str]:
     """Why similarities are NaN, from the values alone: they may have been stored.
@@ -178,6 +180,8 @@ def nan_reasons(
         (M, M): the similarities by this estimator.
     hsic_biased, hsic_unbiased
         (M, M), in any units.
+    n_examples
+        Number of examples.
     products
         What was multiplied.
 
@@ -187,19 +191,25 @@ def nan_reasons(
         Position -> why the row and column of a representation are NaN.
     """
     undefined = np.flatnonzero(np.isnan(cka.diagonal())).tolist()
+    # As in `_undefined`: S0 + k.k is (n - 1)^2 times the biased self-HSIC.
+    share = (n_examples - 1) ** 2 / max(n_examples * (n_examples - 3), 1)
+    rounding = ROUNDINGS * EPSILON.get(products, 0.0) * share
     return {
-        i: _nan_reason(estimator, float(hsic_biased[i, i]), float(hsic_unbiased[i, i]), products)
+        i: _nan_reason(
+            estimator, float(hsic_biased[i, i]), float(hsic_unbiased[i, i]), rounding, products
+        )
         for i in undefined
     }
 
 
-def _nan_reason(estimator: Estimator, biased: float, unbiased: float, products: str) -> str:
+def _nan_reason(
+    estimator: Estimator, biased: float, unbiased: float, rounding: float, products: str
+) -> str:
     if math.isnan(biased if estimator == "biased" else unbiased):
         return f"the {estimator} estimator needs at least {MIN_EXAMPLES[estimator]} examples"
     if estimator == "biased" or not biased > 0:
         return "zero variance: no feature varies over the examples"
-    # The limit of `_undefined`, which is at most this for any number of examples.
-    if unbiased <= 5 * ROUNDINGS * EPSILON.get(products, 0.0) * biased:
+    if unbiased <= rounding * biased:
         reason = (
             "its unbiased self-HSIC is zero within rounding: "
             "the examples are all equally far from each other"

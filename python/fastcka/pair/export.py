@@ -78,7 +78,7 @@ def write_export(plan: SweepPlan, store: Store, ledger: Ledger, failed: Containe
         values = ledger.read(group_identity(group, plan.config.precision))
         if values is None:
             raise LedgerError(f"{ledger.path} does not hold the group '{group.name}'")
-        reasons = undefined_reasons(values, "biased")
+        reasons = undefined_reasons(values, "biased", group.examples.n_examples)
         for pair, cell in cells[group.position]:
             points[pair.folder].append(_point(cell, values, reasons))
             devices[pair.folder] = str(values.provenance["device"])

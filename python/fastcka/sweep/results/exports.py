@@ -84,11 +84,11 @@ def to_comparison(group: GroupPlan, values: GroupValues, estimator: Estimator) -
         hsic_unbiased=values.hsic_unbiased,
         pairs=group.pairs,
         provenance=values.provenance,
-        undefined=undefined_reasons(values, estimator),
+        undefined=undefined_reasons(values, estimator, group.examples.n_examples),
     )
 
 
-def undefined_reasons(values: GroupValues, estimator: Estimator) -> dict[int, str]:
+def undefined_reasons(values: GroupValues, estimator: Estimator, n_examples: int) -> dict[int, str]:
     """Return position -> why the similarities of that representation are NaN.
 
     From the values, not from the run that made them: it may have asked for the other estimator,
@@ -99,6 +99,7 @@ def undefined_reasons(values: GroupValues, estimator: Estimator) -> dict[int, st
         cka=values.cka_biased if estimator == "biased" else values.cka_unbiased,
         hsic_biased=values.hsic_biased,
         hsic_unbiased=values.hsic_unbiased,
+        n_examples=n_examples,
         products=values.provenance.get("products", ""),
     )
 
