@@ -220,7 +220,7 @@ def marked(path: Path, values: np.ndarray, **attributes: Any) -> Path:
         ("f4", {"missing_value": -9999.9}, r"'missing_value' \(-9999.9\).*first is at \[1, 2\]"),
         ("f8", {"missing_value": np.array([7.5, -9999.9])}, r"2 of 24 values equal attribute"),
         ("f8", {"missing_value": np.bytes_("-9999.9")}, "'missing_value' is '-9999.9'; expected a"),
-        ("f8", {"missing_value": "-9999.9"}, "attribute 'missing_value' is no number"),
+        ("f8", {"missing_value": "-9999.9"}, "attribute 'missing_value': expected numbers"),
         ("i2", {"_FillValue": np.int16(-9999)}, r"2 of 24 values equal .* \(-9999\)"),
         ("i2", {"missing_value": -9999.0}, r"2 of 24 values equal .* \(-9999.0\)"),
         ("i2", {"_Unsigned": np.bytes_("true")}, r"2 of 24 values are negative.*x\.view\('u2'\)"),
