@@ -70,7 +70,7 @@ def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
     )
     with pytest.raises(InputError, match=message):
         store.write(model="m", step=0, layers={"a": table, "b": other})
-    with pytest.raises(InputError, match=r"example_ids are not in layers\['b'\] \(the first: 'f'\)"):
+    with pytest.raises(InputError, match=r"labels of example_ids are not in layers\['b'\] \(the first: 'f'\)"):
         store.write(model="m", step=0, layers={"b": other}, example_ids=IDS)
     with pytest.raises(InputError, match="example_ids: expected 7 ids, one for each row, got 2"):
         store.write(model="m", step=0, layers={"b": other}, example_ids=["a", "b"])
@@ -81,7 +81,7 @@ def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
         store.write(model="m", step=0, layers={"b": twice}, example_ids=IDS)
     for labels in (pandas.date_range("2020", periods=7), [0.5 + i for i in range(7)]):
         relabelled = table.set_axis(labels)
-        with pytest.raises(InputError, match=r"row labels of layers\['b'\]\[0\]: .*; give ex"):
+        with pytest.raises(InputError, match=r"row labels of layers\['b'\]\[0\]: .*; pass ex"):
             store.write(model="m", step=0, layers={"b": relabelled})
     with pytest.raises(InputError, match=r"layers\['c'\] has no labels, so the order of its rows"):
         store.write(model="m", step=0, layers={"a": table, "b": table[::-1], "c": values})
