@@ -27,7 +27,7 @@ from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View
 from fastcka.errors import DeviceError
 
 if TYPE_CHECKING:
-    from types import ModuleType, TracebackType
+    from types import ModuleType
 
     from fastcka import _cuda
 
@@ -91,12 +91,7 @@ class CudaSession:
     def __enter__(self) -> CudaSession:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:

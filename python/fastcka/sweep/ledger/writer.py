@@ -13,7 +13,6 @@ from fastcka.sweep.ledger.ledger import Ledger
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from fastcka.sweep.ledger.values import GroupValues
     from fastcka.sweep.planning.group import GroupPlan
@@ -43,12 +42,7 @@ class LedgerWriter:
         start_thread(self._thread, "writing the ledger")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._finish()
         if error is None:
             self._raise_error()
