@@ -25,6 +25,7 @@ SUFFIXES = {".py", ".pyi", ".c", ".h", ".hpp", ".cpp", ".cuh", ".cu"}
 # Package -> the packages of fastcka that it may import.
 BASE = {
     "arrays",
+    "config_problems",
     "digests",
     "errors",
     "files",
@@ -37,6 +38,7 @@ BASE = {
 BELOW = {
     "errors": set(),
     "arrays": {"errors"},
+    "config_problems": {"near_misses"},
     "digests": set(),
     "files": {"errors"},
     "heatmap": {"errors"},

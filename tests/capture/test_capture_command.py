@@ -97,7 +97,7 @@ def test_pickled_code_needs_trust(project: Path) -> None:
             "factor: {seed: 1}",
             r"runs\[1\]\.factor: unknown key; did you mean",
         ),
-        ("batch_size: 4", "pool: mean", "pool: expected .*'mean_tokens'.*, got the text 'mean'"),
+        ("batch_size: 4", "pool: mean", "pool: expected .*'mean_tokens'.*; got the text 'mean'"),
         ("batch_size: 4", "pool: {'*': mean}", r"pool\.\*: expected .*got the text 'mean'"),
         ("batch_size: 4", "masks: {'*': 1}", r"masks\.\*: .*string; got the number 1"),
         ("batch_size: 4", "batch_axis: -1", "batch_axis: .*greater than or equal to 0"),

@@ -70,7 +70,9 @@ def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
     )
     with pytest.raises(InputError, match=message):
         store.write(model="m", step=0, layers={"a": table, "b": other})
-    with pytest.raises(InputError, match=r"labels of example_ids are not in layers\['b'\] \(the first: 'f'\)"):
+    with pytest.raises(
+        InputError, match=r"labels of example_ids are not in layers\['b'\] \(the first: 'f'\)"
+    ):
         store.write(model="m", step=0, layers={"b": other}, example_ids=IDS)
     with pytest.raises(InputError, match="example_ids: expected 7 ids, one for each row, got 2"):
         store.write(model="m", step=0, layers={"b": other}, example_ids=["a", "b"])

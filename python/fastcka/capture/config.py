@@ -20,8 +20,8 @@ from pydantic import (
 from fastcka.capture.checkpoint_keys import STRICT, CheckpointKeys
 from fastcka.capture.members import ModuleSide
 from fastcka.capture.pooling import Pool
+from fastcka.config_problems import path_value, problem_text
 from fastcka.errors import InputError
-from fastcka.near_misses import near_misses
 from fastcka.yaml_file import describe, field_text, read_yaml
 
 if TYPE_CHECKING:
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from fastcka.yaml_file import YamlDocument
-
-
-def _path(value: object) -> object:
-    if isinstance(value, str | os.PathLike) and str(value).strip() and "\0" not in str(value):
-        return Path(value)
-    raise ValueError("expected a path")
 
 
 def _distinct_steps(steps: list[int] | None) -> list[int] | None:
@@ -51,7 +45,7 @@ def _distinct_names(runs: list[CaptureRun]) -> list[CaptureRun]:
     return runs
 
 
-ReadPath = Annotated[Path, BeforeValidator(_path)]
+ReadPath = Annotated[Path, BeforeValidator(path_value)]
 
 
 class CaptureRun(CheckpointKeys):
@@ -77,7 +71,7 @@ class CaptureRun(CheckpointKeys):
     """
 
     name: str = Field(min_length=1)
-    checkpoints: Annotated[Path | None, BeforeValidator(_path)] = None
+    checkpoints: Annotated[Path | None, BeforeValidator(path_value)] = None
     steps: Annotated[list[int] | None, AfterValidator(_distinct_steps)] = None
     step: NonNegativeInt | None = None
     factors: dict[str, Any] = Field(default_factory=dict)
@@ -167,23 +161,13 @@ def load_capture(path: str | os.PathLike[str]) -> CaptureConfig:
 
 def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
     path = _known_part(detail["loc"], document.data)
-    where = field_text(path)
-    given = describe(detail["input"], document.written.get(path))
-    match detail["type"]:
-        case "extra_forbidden":
-            model = CaptureRun if path[0] == "runs" else CaptureConfig
-            return f"{where}: unknown key{near_misses(str(path[-1]), list(model.model_fields))}"
-        case "missing":
-            return f"{field_text(detail['loc'])}: missing; it is required"
-        case "value_error":
-            reason = str(detail["ctx"]["error"])
-            if isinstance(detail["input"], dict) or "got " in reason:
-                return f"{where}: {reason}"
-            return f"{where}: {reason}; got {given}"
-        case "literal_error":
-            return f"{where}: expected {detail['ctx']['expected']}, got {given}"
-        case _:
-            return f"{where}: {detail['msg']}; got {given}"
+    model = CaptureRun if path[:1] == ("runs",) else CaptureConfig
+    return problem_text(
+        detail,
+        field_text(detail["loc"] if detail["type"] == "missing" else path),
+        describe(detail["input"], document.written.get(path)),
+        known=list(model.model_fields),
+    )
 
 
 def _known_part(loc: Sequence[str | int], data: Any) -> tuple[str | int, ...]:

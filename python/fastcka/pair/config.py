@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from fastcka.config_problems import path_value, problem_text
 from fastcka.errors import FilterError, PairConfigError
-from fastcka.near_misses import near_misses
 from fastcka.store import ExampleFilter
 from fastcka.yaml_file import describe, field_text, read_yaml, yaml_text
 
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from fastcka.yaml_file import YamlDocument
-
-
-def _path(value: object) -> object:
-    if isinstance(value, str | os.PathLike) and str(value).strip() and "\0" not in str(value):
-        return Path(value)
-    raise ValueError("expected a path")
 
 
 def _layer(value: object) -> object:
@@ -61,7 +55,7 @@ def _centered(value: object) -> object:
     raise ValueError("expected true: the kernels of CKA are centred")
 
 
-SavedPath = Annotated[Path, BeforeValidator(_path)]
+SavedPath = Annotated[Path, BeforeValidator(path_value)]
 
 
 class PairSide(BaseModel):
@@ -156,19 +150,11 @@ def load_pair(path: str | os.PathLike[str]) -> PairConfig:
 
 def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
     path = detail["loc"]
-    where = field_text(path)
-    given = describe(detail["input"], document.written.get(path))
-    match detail["type"]:
-        case "extra_forbidden":
-            model = PairConfig if len(path) == 1 else PairSide
-            return f"{where}: unknown key{near_misses(str(path[-1]), list(model.model_fields))}"
-        case "missing":
-            return f"{where}: missing; it is required"
-        case "value_error":
-            return f"{where}: {detail['ctx']['error']}; got {given}"
-        case "literal_error":
-            return f"{where}: expected {detail['ctx']['expected']}; got {given}"
-        case "model_type" | "model_attributes_type":
-            return f"{where}: expected a mapping with name, repr_dir and task; got {given}"
-        case _:
-            return f"{where}: {detail['msg']}; got {given}"
+    model = PairConfig if len(path) == 1 else PairSide
+    return problem_text(
+        detail,
+        field_text(path),
+        describe(detail["input"], document.written.get(path)),
+        known=list(model.model_fields),
+        mapping="a mapping with name, repr_dir and task",
+    )

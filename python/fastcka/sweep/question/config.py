@@ -16,10 +16,10 @@ from pydantic import (
     ValidationError,
 )
 
+from fastcka.config_problems import path_value, problem_text
 from fastcka.core.base_plan import Precision
 from fastcka.core.estimators import Estimator
 from fastcka.errors import SweepConfigError
-from fastcka.near_misses import near_misses
 from fastcka.store import ExampleFilter
 from fastcka.sweep.question.steps import StepsPolicy, parse_steps
 from fastcka.yaml_file import FieldPath, describe, field_text, read_yaml
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 Scalar = str | int | float | bool
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-
-
-def _path(value: object) -> object:
-    if isinstance(value, str | os.PathLike) and str(value).strip() and "\0" not in str(value):
-        return Path(value)
-    raise ValueError("expected a path")
 
 
 def _scalar(value: object) -> Scalar:
@@ -162,8 +156,8 @@ class SweepConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    store: Annotated[Path, BeforeValidator(_path)]
-    output: Annotated[Path, BeforeValidator(_path)]
+    store: Annotated[Path, BeforeValidator(path_value)]
+    output: Annotated[Path, BeforeValidator(path_value)]
     select: ByField = Field(default_factory=dict)
     exclude: ByField = Field(default_factory=dict)
     examples: Annotated[str, BeforeValidator(_filter)] | None = None
@@ -238,22 +232,15 @@ def _as_written(written: Mapping[FieldPath, str], path: FieldPath) -> str | None
 def _problem(detail: ErrorDetails, written: Mapping[FieldPath, str]) -> str:
     path: FieldPath = detail["loc"]
     where = field_text(path)
-    given = describe(detail["input"], _as_written(written, path))
-    match detail["type"]:
-        case "extra_forbidden":
-            known = _known_fields(path[:-1])
-            return f"{where}: unknown field{near_misses(str(path[-1]), known)}"
-        case "missing":
-            return f"{where}: missing; {_MEANINGS.get(where, 'it is required')}"
-        case "literal_error":
-            allowed = detail["ctx"]["expected"]
-            return f"{where}: expected {allowed}; got {given}"
-        case "value_error":
-            return f"{where}: {detail['ctx']['error']}; got {given}"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{where}: expected a mapping; got {given}"
-        case _:
-            return f"{where}: {detail['msg']}; got {given}"
+    model: type[BaseModel] = CompareConfig if path[:-1] == ("compare",) else SweepConfig
+    return problem_text(
+        detail,
+        where,
+        describe(detail["input"], _as_written(written, path)),
+        known=list(model.model_fields),
+        noun="field",
+        missing=_MEANINGS.get(where, "it is required"),
+    )
 
 
 _MEANINGS = {
@@ -261,8 +248,3 @@ _MEANINGS = {
     "output": "expected the folder for the results",
     "compare": "expected a mapping with within, differ, steps or other rules",
 }
-
-
-def _known_fields(path: FieldPath) -> list[str]:
-    model: type[BaseModel] = CompareConfig if path == ("compare",) else SweepConfig
-    return list(model.model_fields)
