@@ -154,7 +154,7 @@ def test_a_folder_that_holds_something_else_is_refused(trained, config_for, tmp_
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work", encoding="utf-8")
-    with pytest.raises(SweepConfigError, match=r"something else .* \(thesis\.tex"):
+    with pytest.raises(SweepConfigError, match=r"other files .* \(thesis\.tex"):
         run_sweep(config_for(within=["layer"]))
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 

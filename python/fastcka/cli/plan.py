@@ -105,11 +105,13 @@ def _print_plan(
         console.print(f"and {len(groups) - SHOWN_GROUPS:,} more; --json lists all")
 
 
-def _emitted_facts(emitted: Emitted) -> dict[str, str]:
+def _emitted_facts(emitted: Emitted) -> dict[str, object]:
     of_store = f", {emitted.n_from_store:,} of the store" if emitted.n_from_store else ""
-    facts = {"configurations": f"{emitted.configs} ({emitted.n_pairs:,}{of_store})"}
+    facts: dict[str, object] = {
+        "configurations": f"{emitted.configs} ({emitted.n_pairs:,}{of_store})"
+    }
     if emitted.scripts:
-        facts["scripts"] = "\n".join(map(str, emitted.scripts))
+        facts["scripts"] = output.lines(map(str, emitted.scripts))
     return facts
 
 

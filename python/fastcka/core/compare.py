@@ -62,16 +62,16 @@ def compare(
         that the arrays are on; for arrays on the CPU the one that is predicted to be faster.
         `Comparison.provenance` has the device, the reason and the plan.
     precision
-        "high": products in float32 (in float64 for small passes and for 64 examples or fewer, and
-        again in float64 where they lose digits), everything longer than a tile in float64;
-        errors of CKA are below 1e-6. "fast": products of fp16
-        numbers on a GPU (errors of CKA up to 2e-4), of bfloat16 on a CPU that multiplies those
-        (AMX, AVX512_BF16: errors up to 5e-4, around 1e-5 for thousands of examples and hundreds of
-        features); on another CPU the same as "high". "float64": products in float64. TF32 is never
-        used. `Comparison.provenance` has the products and the implementation that took them.
+        "high": float32 products, or float64 products for small problems and where float32 loses
+        digits. Sums longer than a tile are float64. Errors of CKA are below 1e-6 on a CPU; on an
+        H100 they reached 7e-6. "fast": fp16 products on a GPU (errors of CKA up to 2e-4), bfloat16
+        products on a CPU that has them (AMX, AVX512_BF16: errors up to 5e-4, around 1e-5 for
+        thousands of examples and hundreds of features); on other CPUs the same as "high".
+        "float64": float64 products. TF32 is never used. `Comparison.provenance` names the products
+        and the implementation.
     threads
-        Of the CPU. Default: OMP_NUM_THREADS, else the processors that this process may use. The
-        result has the same bits for any number.
+        Number of CPU threads. Default: OMP_NUM_THREADS, else the processors that this process may
+        use. The result has the same bits for any number.
     progress
         Called with (units done, units in all) a few times a second, from the calling thread.
 

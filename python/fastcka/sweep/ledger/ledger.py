@@ -79,14 +79,14 @@ class Ledger:
             What is stored does not agree with its checksum.
         """
         with self._named_errors():
-            found = self._db.execute(
+            row = self._db.execute(
                 "SELECT id, name, n_examples, precision, provenance, checksum FROM groups "
                 "WHERE identity = ?",
                 (identity,),
             ).fetchone()
-            if found is None:
+            if row is None:
                 return None
-            group_id, name, n_examples, precision, provenance, checksum = found
+            group_id, name, n_examples, precision, provenance, checksum = row
             rows = self._db.execute(
                 "SELECT model, step, layer, n_features, digest FROM representations "
                 "WHERE group_id = ? ORDER BY position",
@@ -129,11 +129,11 @@ class Ledger:
     def has_other_data(self, group: GroupPlan, precision: str) -> bool:
         """Tell whether it holds the same keys at this precision, computed from other data."""
         with self._named_errors():
-            found = self._db.execute(
+            row = self._db.execute(
                 "SELECT 1 FROM groups WHERE keys_digest = ? AND identity <> ?",
                 (digest_of_keys(group, precision), group_identity(group, precision)),
             ).fetchone()
-        return found is not None
+        return row is not None
 
     def commit(self, entries: Iterable[tuple[GroupPlan, GroupValues]], precision: str) -> None:
         """Store the groups in one transaction; what the same keys had before is replaced."""

@@ -71,11 +71,11 @@ def divided(groups: Sequence[GroupPlan], count: int) -> list[list[GroupPlan]]:
     neither overlap nor leave anything out.
     """
     parts: list[list[GroupPlan]] = [[] for _ in range(count)]
-    loads = [(0, 0, at) for at in range(count)]
+    loads = [(0, 0, part) for part in range(count)]
     for group in sorted(groups, key=lambda each: (-_cost(each), -len(each.pairs), each.position)):
-        cost, comparisons, at = min(loads)
-        parts[at].append(group)
-        loads[at] = (cost + _cost(group), comparisons + len(group.pairs), at)
+        cost, comparisons, lightest = min(loads)
+        parts[lightest].append(group)
+        loads[lightest] = (cost + _cost(group), comparisons + len(group.pairs), lightest)
     return [sorted(part, key=lambda each: each.position) for part in parts]
 
 

@@ -98,11 +98,11 @@ def require_usable(output: Path, store: Path) -> None:
     except OSError as error:
         raise LedgerError(f"output: {output} cannot be read: {error.strerror}") from error
     # `fastcka pair` writes below PAIRS by the configurations that the plan emits, before any run.
-    found = sorted(name for name in names if not name.startswith(_LOCK) and name != PAIRS)
-    if found and not any(name == LEDGER or _SHARD_LEDGER.fullmatch(name) for name in found):
-        shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+    others = sorted(name for name in names if not name.startswith(_LOCK) and name != PAIRS)
+    if others and not any(name == LEDGER or _SHARD_LEDGER.fullmatch(name) for name in others):
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         raise SweepConfigError(
-            f"output: {output} holds something else than a sweep's results ({shown}, and no "
+            f"output: {output} contains other files than the results of a sweep ({shown}, and no "
             f"{LEDGER}); choose an empty or a new folder"
         )
 

@@ -100,12 +100,12 @@ class GroupPlan:
         """Bytes of its arrays once read."""
         return sum(map(self._bytes_of_array, self.representations))
 
-    def _bytes_of_array(self, of: Representation) -> int:
-        n, d = self.n_examples, of.n_features
-        if of.staged:
+    def _bytes_of_array(self, representation: Representation) -> int:
+        n, d, dtype = self.n_examples, representation.n_features, representation.dtype
+        if representation.staged:
             return StagedRepresentation.bytes_of(n, d)
         # NumPy has no bfloat16: it becomes float32.
-        return n * d * (4 if of.dtype == "bfloat16" else STORED_DTYPES[of.dtype].itemsize)
+        return n * d * (4 if dtype == "bfloat16" else STORED_DTYPES[dtype].itemsize)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary for JSON."""

@@ -72,14 +72,14 @@ def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
     loaded = [sum(group.bytes_loaded for group in flight) for flight in flights]
     values = [sum(_matrices(group, RESULT_MATRICES) for group in flight) for flight in flights]
     needs = []
-    for at, flight in enumerate(flights):
-        waiting = slice(max(at - FLIGHTS_TO_COMMIT, 0), at)
+    for position, flight in enumerate(flights):
+        waiting = slice(max(position - FLIGHTS_TO_COMMIT, 0), position)
         committed = max(
             (_matrices(group, COMMIT_MATRICES) for flight in flights[waiting] for group in flight),
             default=0,
         )
         needs.append(
-            sum(loaded[at : at + FLIGHTS_IN_MEMORY])
+            sum(loaded[position : position + FLIGHTS_IN_MEMORY])
             + _bytes_of_passes(flight, threads)
             + sum(values[waiting])
             + committed

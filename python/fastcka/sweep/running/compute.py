@@ -179,9 +179,9 @@ class _Computing:
     def tell_committed(self, writer: LedgerWriter) -> None:
         """Tell of the groups that have been committed since."""
         for group in writer.committed():
-            at = group.position
-            self.computed.seconds[at] = self._seconds.pop(at)
-            for message in self._undefined.pop(at):
+            position = group.position
+            self.computed.seconds[position] = self._seconds.pop(position)
+            for message in self._undefined.pop(position):
                 self._tell(SweepEvent("undefined", message, group.name))
             self._tell(SweepEvent("computed", f"'{group.name}' is computed", group.name))
 
@@ -204,9 +204,9 @@ class _Course:
         self._units = sum(_units(group) for group in flight)
         self.report(0, 1)
 
-    def report(self, done: int, of: int) -> None:
+    def report(self, done: int, total: int) -> None:
         if self._progress is not None:
-            self._progress(self._before + self._units * done // max(of, 1), self._total)
+            self._progress(self._before + self._units * done // max(total, 1), self._total)
 
     def end(self) -> None:
         if self._units:
