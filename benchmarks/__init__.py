@@ -9,8 +9,8 @@ by_fastcka, by_numpy, by_torch, by_peers    the calls of the contestants
 contestants    one table of them: what is called, which estimator, how the cost grows
 rates          how fast the machine multiplies, moves memory, launches
 clock          how a call is timed
-peer_folder    the peers on disk, each in its own folder
-worker         one contestant in a process of its own; it answers over a pipe
+peer_folder    the peers on disk, each in a separate folder
+worker         one contestant in a separate process; it answers over a pipe
 process        the suite's side of that pipe
 race           the contestants of a workload, checked, then timed in turn
 sweep          a sweep from a store to results.csv
@@ -22,5 +22,5 @@ record         the record as JSON
 table, picture    the record as tables and as curves
 gpu            what only a GPU needs; `gpu_check.py` runs it
 
-Scripts of their own: gpu_check, seed_sweep (with seed_tree), null_simulation, verdict_simulation.
+Separate scripts: gpu_check, seed_sweep (with seed_tree), null_simulation, verdict_simulation.
 """

@@ -55,7 +55,7 @@ class Contestant:
     whole
         Whether it is never timed on a part.
     peer
-        Whether it is installed in its own folder.
+        Whether it is installed in a separate folder.
     call_for_groups
         As `call`, but for many groups in one call.
     differs_from

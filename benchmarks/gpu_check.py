@@ -1,7 +1,7 @@
 """Check and measure everything on a GPU, in one run of under eight minutes.
 
 Runs the tests on the device, compute-sanitizer on a small workload, and the benchmarks. Each part
-is a process of its own with a time limit, so that one that fails or hangs leaves the results of the
+is a separate process with a time limit, so that one that fails or hangs leaves the results of the
 others. The record is written after every part, and ends with the criteria that are met. Needs no
 network. Without a usable GPU it prints the reason, writes nothing and exits with 2. It exits with 1
 if a criterion is not met.
@@ -103,7 +103,7 @@ def test_outcomes(output):
     words = {"XFAIL": "xfailed", "XPASS": "xpassed"}
     tests = [match.groups() for line in output.splitlines() if (match := _TEST.match(line))]
     counted = Counter(words.get(word, word.lower()) for _, word in tests)
-    # Errors of collection have no line of their own.
+    # Errors of collection have no separate line.
     counted["error"] += len(re.findall(r"^_+ ERROR collecting ", output, re.M))
     return {
         "counts": {name: counted[name] for name in OUTCOMES if counted[name]},

@@ -1,4 +1,4 @@
-"""The peers on disk: each in its own folder, so that none disturbs another or fastcka.
+"""The peers on disk: each in a separate folder, so that none disturbs another or fastcka.
 
 They use NumPy, torch and whatever else the environment of fastcka has; a folder contains only what
 that lacks. pip resolves no dependencies (`--no-deps`): several peers ask for torchvision or an

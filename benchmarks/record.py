@@ -97,7 +97,7 @@ def summary(value):
 
 
 def _spread(value, levels, margin):
-    """JSON text: an object in an object or a list on a line of its own, `levels` deep."""
+    """JSON text: each object in an object or a list takes one line, `levels` deep."""
     holds_names = isinstance(value, dict)
     members = list(value.values()) if holds_names else value
     nested = isinstance(members, list) and any(isinstance(each, dict | list) for each in members)

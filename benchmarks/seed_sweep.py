@@ -1,7 +1,7 @@
 """A sweep over seeds from checkpoint trees to a report, and one process for each pair.
 
-Imports the tree of `seed_tree.py`, plans, runs the 252 comparisons and reports, each in a process
-of its own as a user does. Then it compares ten pairs as a script for one pair does: in a process
+Imports the tree of `seed_tree.py`, plans, runs the 252 comparisons and reports, each in a separate
+process as a user does. Then it compares ten pairs as a script for one pair does: in a process
 that loads every checkpoint of both models and forms two centred Gram matrices.
 
 Counts are checked against enumeration, and the values of these pairs against float64 from the tree,
@@ -105,7 +105,7 @@ def announced(label, work, *arguments):
 
 
 def fastcka(*arguments, status=0):
-    """Run the command in a process of its own; return the JSON that it prints."""
+    """Run the command in a separate process; return the JSON that it prints."""
     command = [sys.executable, "-m", "fastcka", *map(str, arguments), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != status:

@@ -1,7 +1,7 @@
 """A tree of checkpoints as training runs leave it, for `seed_sweep.py`.
 
 7 variants x 3 seeds of models that are trained on 1, 2 and 3 tasks: layers 3 to 6, three steps,
-4,500 examples of 256 features, of which 87 examples are in "Atlantis". Each model has its rows in
+4,500 examples of 256 features; 87 of the examples are in "Atlantis". Each model has its rows in
 another order, ids are texts, last steps differ between the families, each number is stored twice,
 one model is missing and one checkpoint is half written. Models that share a task share a part of
 their features.

@@ -152,7 +152,7 @@ def _checked(results, workload, exact):
 
 
 def _reading(store, name, settings):
-    """Seconds to read all representations in a process of its own."""
+    """Seconds to read all representations in a separate process."""
     if name.endswith("cold"):
         forget(store)
     done = subprocess.run(

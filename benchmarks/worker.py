@@ -1,4 +1,4 @@
-"""One contestant in a process of its own: ``python -m benchmarks.worker NAME BYTES``.
+"""One contestant in a separate process: ``python -m benchmarks.worker NAME BYTES``.
 
 It reads a JSON object from each line and answers with one. BYTES limits the memory of its data.
 The output of libraries goes to stderr.

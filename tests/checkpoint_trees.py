@@ -30,11 +30,11 @@ def cities(n: int = N_CITIES) -> list[dict[str, Any]]:
 
 
 def values_of(model: str, step: int, layer: int, n: int = N_CITIES) -> np.ndarray:
-    """A shared signal that grows with training, and noise of the model's own."""
+    """A shared signal that grows with training, and noise that differs between models."""
     signal = np.random.default_rng(7).normal(size=(n, 3))
-    own = np.random.default_rng([step, layer, *model.encode()])
-    mixed = signal @ own.normal(size=(3, TOKENS * HIDDEN)) * (1 + step / 100)
-    return (mixed + own.normal(size=mixed.shape)).astype(np.float32)
+    generator = np.random.default_rng([step, layer, *model.encode()])
+    mixed = signal @ generator.normal(size=(3, TOKENS * HIDDEN)) * (1 + step / 100)
+    return (mixed + generator.normal(size=mixed.shape)).astype(np.float32)
 
 
 def checkpoint_folder(

@@ -53,17 +53,17 @@ def worst_error(xs, device, precision="high"):
             expected = oracle.cka_matrix_of_grams(grams, estimator)[0, 1]
         if not abs(expected) < 1.5:
             continue
-        found = fastcka.cka(*xs, estimator=estimator, device=device, precision=precision)
-        assert np.isfinite(found)
-        worst = max(worst, abs(found - expected))
+        similarity = fastcka.cka(*xs, estimator=estimator, device=device, precision=precision)
+        assert np.isfinite(similarity)
+        worst = max(worst, abs(similarity - expected))
     return worst
 
 
-def worst_error_of(found, xs):
+def worst_error_of(matrices, xs):
     """The largest error of both CKA matrices, by estimator, on data with far examples; or NaN."""
     return np.max(
         [
-            np.abs(found[estimator] - oracle.cka_matrix_about_median(xs, estimator))
+            np.abs(matrices[estimator] - oracle.cka_matrix_about_median(xs, estimator))
             for estimator in ("biased", "unbiased")
         ]
     )

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 # Before NumPy is imported: its BLAS would keep all cores busy with waiting between small products,
-# which takes three times as much processor time. fastcka has threads of its own.
+# which takes three times as much processor time. fastcka has separate threads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # pytest-xdist sets it in its workers, and tables would wrap at this width.
 os.environ.pop("COLUMNS", None)
@@ -27,7 +27,7 @@ IMPLEMENTATIONS = [table["name"] for table in backend._core.implementations()]
 
 
 class Emulation(NamedTuple):
-    """csrc/cuda compiled for the processor, and a stand-in for cupy on the same memory."""
+    """csrc/cuda compiled for the processor, and an emulated cupy on the same memory."""
 
     path: Path
     module: ModuleType
@@ -103,7 +103,7 @@ def device(request) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def emulation_folder(tmp_path_factory) -> Path:
-    """Where what is compiled for the emulation lies. The workers of pytest-xdist share it."""
+    """The folder of what is compiled for the emulation. The workers of pytest-xdist share it."""
     import cuda_emulation
 
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -79,9 +79,11 @@ def build_module(
     compile_command = [*compiler(), *FLAGS, *(f"-I{place}" for place in includes)]
 
     def compile_one(source: Path) -> Path:
-        own = source.parent == EMULATION
-        command = [*compile_command, *([] if own else definitions)]
-        headers = headers_in(EMULATION) if own else headers_in(EMULATION, source.parent, CSRC)
+        is_emulation = source.parent == EMULATION
+        command = [*compile_command, *([] if is_emulation else definitions)]
+        headers = (
+            headers_in(EMULATION) if is_emulation else headers_in(EMULATION, source.parent, CSRC)
+        )
         digest = digest_of(command, [source, *headers])
         return make(folder / f"{source.name}.{digest}.o", [*command, "-c", str(source)])
 
@@ -126,7 +128,7 @@ def load_emulation(path: Path) -> ModuleType:
 
 
 def load_fake_cupy(path: Path) -> ModuleType:
-    """Import a stand-in for cupy, on the device that the module at ``path`` holds."""
+    """Import the emulated cupy, on the device that the module at ``path`` holds."""
     fake = load_module(EMULATION / "fake_cupy.py", "fake_cupy")
     fake.connect(path)
     return fake

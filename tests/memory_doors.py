@@ -1,8 +1,8 @@
 """A child process for `test_out_of_memory`: one public call under a limit of the address space.
 
-``python memory_doors.py FOLDER EXTRA,EXTRA DOOR...`` calls each door once without a limit; then,
-for each EXTRA, with so many MiB beyond what the process has by then. It prints a line of JSON for
-each call: the door, EXTRA, and "right", or the type and the message of the error.
+``python memory_doors.py FOLDER EXTRA,EXTRA DOOR...`` calls each door once without a limit. Then it
+calls it for each EXTRA, with that number of MiB more than the process has by then. It prints a line
+of JSON for each call: the door, EXTRA, and "right", or the type and the message of the error.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def make_files(folder):
         (folder / "tree" / model / "5").mkdir(parents=True)
         np.save(folder / "tree" / model / "5" / "layer.npy", x[: SHAPE[0] // 2] + ord(model))
     with create_store(folder / "store") as store:
-        for at, model in enumerate("abc"):
-            store.write(model=model, step=0, layers={"fc": x[:8192] ** (at + 1)})
+        for index, model in enumerate("abc"):
+            store.write(model=model, step=0, layers={"fc": x[:8192] ** (index + 1)})
 
 
 def values():
@@ -57,12 +57,12 @@ def values():
 
 
 def digest(x):
-    """What tells an array, without a copy of it."""
+    """A digest of an array, without a copy of it."""
     return hashlib.blake2b(np.ascontiguousarray(x).data).hexdigest()
 
 
 class Doors:
-    """Each method makes one public call and returns what tells a right answer."""
+    """Each method makes one public call and returns what identifies a right answer."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -88,7 +88,7 @@ class Doors:
     def compare_many(self):
         from fastcka.core import compare_many
 
-        groups = [[self.wide[:64] + at, self.wide[:64] ** 2] for at in range(20)]
+        groups = [[self.wide[:64] + index, self.wide[:64] ** 2] for index in range(20)]
         flights = compare_many(groups, threads=2, device="cpu")
         return [result.unbiased.tobytes() for results in flights for result in results]
 
@@ -158,8 +158,10 @@ class Doors:
 
         torch.manual_seed(0)
         net = torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU())
-        found = capture_activations(net, torch.from_numpy(self.x), ["0", "1"], batch_size=4096)
-        return {name: x.shape for name, x in found.items()}
+        activations = capture_activations(
+            net, torch.from_numpy(self.x), ["0", "1"], batch_size=4096
+        )
+        return {name: x.shape for name, x in activations.items()}
 
     def load_state(self, name="old.pt"):
         from fastcka.capture import load_state
@@ -183,7 +185,7 @@ class Doors:
 
 
 def limit(extra):
-    """Leave so many MiB of address space; None for no limit."""
+    """Leave `extra` MiB of address space; None for no limit."""
     most = resource.RLIM_INFINITY
     if extra is not None:
         with open("/proc/self/status") as file:
@@ -192,8 +194,8 @@ def limit(extra):
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
 
-def told_by(call, right):
-    """What a call gives: "right", "wrong", or the type and the message of its error."""
+def outcome_of(call, right):
+    """The outcome of a call: "right", "wrong", or the type and the message of its error."""
     try:
         return "right" if call() == right else "wrong"
     except BaseException as error:
@@ -209,9 +211,9 @@ def main():
         right = call()
         for extra in map(int, extras.split(",")):
             limit(extra)
-            told = told_by(call, right)
+            outcome = outcome_of(call, right)
             limit(None)
-            print(json.dumps([name, extra, told]), flush=True)
+            print(json.dumps([name, extra, outcome]), flush=True)
 
 
 if __name__ == "__main__":

@@ -81,8 +81,8 @@ def cka_matrix_of_grams(grams, estimator):
                 value += sums[i].sum() * sums[j].sum() / ((n - 1) * (n - 2))
                 value -= 2 / (n - 2) * (sums[i] @ sums[j])
             hsic[i, j] = hsic[j, i] = value
-    own = np.sqrt(np.diag(hsic))
-    return hsic / np.outer(own, own)
+    norms = np.sqrt(np.diag(hsic))
+    return hsic / np.outer(norms, norms)
 
 
 def cka_matrix_about_median(xs, estimator):

@@ -120,7 +120,7 @@ class Import(NamedTuple):
 
 
 def imports_of(path: Path) -> list[Import]:
-    found: list[Import] = []
+    imports: list[Import] = []
     file = path.relative_to(PACKAGE).as_posix()
 
     def visit(node: ast.AST, inside_function: bool, typing_only: bool) -> None:
@@ -132,7 +132,7 @@ def imports_of(path: Path) -> list[Import]:
             assert node.module is not None
             # `from fastcka import store` and `from fastcka.core import _core` name modules too.
             modules = [f"{node.module}.{alias.name}" for alias in node.names]
-        found.extend(
+        imports.extend(
             Import(file, node.lineno, module, inside_function, typing_only) for module in modules
         )
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -146,10 +146,10 @@ def imports_of(path: Path) -> list[Import]:
             visit(child, inside_function or function, typing_only)
 
     visit(ast.parse(path.read_text("utf-8")), False, False)
-    return found
+    return imports
 
 
-IMPORTS = [found for path in FILES for found in imports_of(path)]
+IMPORTS = [imported for path in FILES for imported in imports_of(path)]
 
 
 def package_of(file: str) -> str:
@@ -162,16 +162,16 @@ def library_of(module: str) -> str:
 
 def test_imports_run_one_way() -> None:
     wrong = []
-    for found in IMPORTS:
-        parts = found.module.split(".")
+    for imported in IMPORTS:
+        parts = imported.module.split(".")
         if parts[0] != "fastcka" or parts[1:2] in (["_core"], ["__version__"]):
             continue
-        if parts[1:2] == ["_cuda"] and found.typing_only:  # core/backend.py imports it by its name
+        if parts[1:2] == ["_cuda"] and imported.typing_only:  # core/backend.py loads it by name
             continue
         # `import fastcka` and `from fastcka import compare` run into the package from above.
-        here = package_of(found.file)
+        here = package_of(imported.file)
         if len(parts) == 1 or (parts[1] != here and parts[1] not in BELOW[here]):
-            wrong.append(str(found))
+            wrong.append(str(imported))
     assert not wrong
 
 
@@ -186,16 +186,16 @@ def test_imports_run_one_way_inside_a_package(package: str) -> None:
     rooms = {path.name for path in (PACKAGE / package).iterdir() if (path / "__init__.py").exists()}
     assert rooms | {""} == set(ROOMS[package])
     wrong = []
-    for found in IMPORTS:
-        if not found.file.startswith(f"{package}/") or found.file == f"{package}/__init__.py":
+    for imported in IMPORTS:
+        if not imported.file.startswith(f"{package}/") or imported.file == f"{package}/__init__.py":
             continue
-        if found.typing_only:  # a protocol may name a type of a later room
+        if imported.typing_only:  # a protocol may name a type of a later room
             continue
-        if found.module.startswith(f"fastcka.{package}."):
-            here = room_of(found.file, package)
-            there = room_of(found.module.removeprefix("fastcka.").replace(".", "/"), package)
+        if imported.module.startswith(f"fastcka.{package}."):
+            here = room_of(imported.file, package)
+            there = room_of(imported.module.removeprefix("fastcka.").replace(".", "/"), package)
             if there != here and there not in ROOMS[package][here]:
-                wrong.append(str(found))
+                wrong.append(str(imported))
     assert not wrong
 
 
@@ -219,28 +219,30 @@ def test_every_package_has_its_place_in_the_direction() -> None:
 
 @pytest.mark.parametrize("library", sorted(HOME))
 def test_a_library_is_imported_only_at_home(library: str) -> None:
-    users = [found for found in IMPORTS if library_of(found.module) == library]
+    users = [imported for imported in IMPORTS if library_of(imported.module) == library]
     assert users, f"nothing imports {library}: take it off the list"
     strangers = [
-        str(found)
-        for found in users
-        if not any(found.file.startswith(home) for home in HOME[library])
+        str(imported)
+        for imported in users
+        if not any(imported.file.startswith(home) for home in HOME[library])
     ]
     assert not strangers
 
 
 def test_optional_libraries_are_imported_inside_functions() -> None:
     early = [
-        str(found)
-        for found in IMPORTS
-        if not (found.inside_function or found.typing_only)
+        str(imported)
+        for imported in IMPORTS
+        if not (imported.inside_function or imported.typing_only)
         and (
-            library_of(found.module) in INSIDE_FUNCTIONS
-            or (library_of(found.module) == "torch" and found.file.startswith("store/"))
+            library_of(imported.module) in INSIDE_FUNCTIONS
+            or (library_of(imported.module) == "torch" and imported.file.startswith("store/"))
         )
     ]
     assert not early
-    assert not [str(found) for found in IMPORTS for name in NEVER if found.module.startswith(name)]
+    assert not [
+        str(imported) for imported in IMPORTS for name in NEVER if imported.module.startswith(name)
+    ]
 
 
 @pytest.mark.parametrize(("folder", "most"), LONGEST_FILE.items())
@@ -341,7 +343,7 @@ print(json.dumps([before, imported, counts()]))
         assert {path: later[path] for path in before} == before
 
 
-def test_the_version_stands_in_one_place() -> None:
+def test_the_version_is_written_in_one_place() -> None:
     import fastcka
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -176,7 +176,7 @@ def test_a_library_that_hides_the_failure(old, monkeypatch, failing_call, report
     assert list(old.parent.iterdir()) == [old]
 
 
-def test_a_library_that_fails_by_itself_keeps_its_error(old):
+def test_an_error_of_the_library_itself_is_kept(old):
     with pytest.raises(RuntimeError, match="not the disk"), replaced_stream(old):
         raise RuntimeError("not the disk")
     assert old.read_text(encoding="utf-8") == "old"

@@ -72,7 +72,7 @@ def test_the_limit_of_a_group_above_holds_too(machine):
 
 @pytest.mark.parametrize(
     ("mounted", "folder"),
-    # The host's whole tree, and a container that sees its own group as the root.
+    # The host's whole tree, and a container in which its group is the root.
     [("/", "sys/fs/cgroup/memory/docker/abc"), ("/docker/abc", "sys/fs/cgroup/memory")],
 )
 def test_a_control_group_of_version_1(machine, mounted, folder):
@@ -105,8 +105,8 @@ def test_a_limit_of_the_process(limit, name):
     out = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
     ).stdout
-    before, said, after = out.strip().split(",")
-    assert said == f"within ulimit {name} of 2.0 GB"
+    before, reported, after = out.strip().split(",")
+    assert reported == f"within ulimit {name} of 2.0 GB"
     assert 0 < int(before) < 2 * GB
     assert int(before) - int(after) == pytest.approx(500_000_000, abs=10_000_000)
     assert resource.getrlimit(getattr(resource, limit))[0] == resource.RLIM_INFINITY

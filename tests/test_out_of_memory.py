@@ -59,14 +59,14 @@ def test_a_named_error_or_the_right_answer(files, kind):
     calls = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(calls) == len(doors) * len(EXTRAS)
     # Some find room in what an earlier call has left to the process.
-    assert sum(told != "right" for *_, told in calls) >= len(doors)
-    for door, extra, told in calls:
+    assert sum(outcome != "right" for *_, outcome in calls) >= len(doors)
+    for door, extra, outcome in calls:
         if extra == EXTRAS[-1]:
-            assert told == "right", door
-        if told != "right":
-            name, message = told
-            assert name == "OutOfMemoryError", (door, extra, told)
-            assert "are needed" in message or "are free" in message, (door, extra, told)
+            assert outcome == "right", door
+        if outcome != "right":
+            name, message = outcome
+            assert name == "OutOfMemoryError", (door, extra, outcome)
+            assert "are needed" in message or "are free" in message, (door, extra, outcome)
             assert "\n" not in message
 
 

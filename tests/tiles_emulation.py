@@ -25,7 +25,7 @@ AVX512 = [
 
 
 def runs_here() -> bool:
-    """Beside the tiles, the implementation uses AVX-512."""
+    """Whether the processor has AVX-512, which the implementation also uses."""
     flags = set(Path("/proc/cpuinfo").read_text("utf-8").split())
     return {"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"} <= flags
 
@@ -33,14 +33,14 @@ def runs_here() -> bool:
 def build_tiles(folder: Path) -> Path:
     """Compile a ``_core`` whose only implementation is "amx", or use the one in the folder."""
     # The copied source includes the emulation that is next to it, and not csrc/cpu/loops/tiles.hpp.
-    beside = folder / digest_of([], [LOOPS / "implementation_amx.cpp", TILES])
-    beside.mkdir(parents=True, exist_ok=True)
+    copies = folder / digest_of([], [LOOPS / "implementation_amx.cpp", TILES])
+    copies.mkdir(parents=True, exist_ok=True)
     for source in (LOOPS / "implementation_amx.cpp", TILES):
-        shutil.copy(source, beside)
+        shutil.copy(source, copies)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     # The list of implementations without those of x86-64 has one entry, which is to be this one.
     units = [
-        (beside / "implementation_amx.cpp", AVX512),
+        (copies / "implementation_amx.cpp", AVX512),
         (LOOPS / "implementation.cpp", ["-Dblas_implementation=amx_implementation"]),
         (
             CSRC / "bindings.cpp",
@@ -51,7 +51,7 @@ def build_tiles(folder: Path) -> Path:
     ]
     includes = [LOOPS, CPU, CSRC, pybind11.get_include(), sysconfig.get_paths()["include"]]
     common = [*compiler(), *FLAGS, *(f"-I{place}" for place in includes)]
-    headers = headers_in(CPU, LOOPS, CPU / "threads", CSRC, CSRC / "store", beside)
+    headers = headers_in(CPU, LOOPS, CPU / "threads", CSRC, CSRC / "store", copies)
 
     def compile_one(unit: tuple[Path, list[str]]) -> Path:
         source, flags = unit

@@ -1,7 +1,7 @@
 """A small workload for compute-sanitizer: both routes, all products, ragged widths, several tiles,
 and examples that are far from all others.
 
-Each answer is checked against float64. As a program, each array is an allocation of its own
+Each answer is checked against float64. As a program, each array is a separate allocation
 instead of a part of cupy's pool, so that reads and writes beyond it are seen.
 
     compute-sanitizer --tool memcheck python -m benchmarks.gpu.sanitized

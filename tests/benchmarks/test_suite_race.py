@@ -95,7 +95,7 @@ def test_the_slow_are_timed_on_a_part(tmp_path):
     assert loaded(tmp_path, "fastcka", limit=0)["factor"] == 1
 
 
-def test_a_contestant_that_fails_says_how(tmp_path):
+def test_a_contestant_that_fails_reports_the_error(tmp_path):
     question = {"do": "load", "data": "nowhere.npy", "m": 2, "groups": 1, "distinct": 1}
     with Process("fastcka", threads=1) as process:
         with pytest.raises(ContestantError, match=r"FileNotFoundError: .*nowhere\.npy"):
@@ -125,7 +125,7 @@ def test_too_little_memory_is_named(tmp_path, monkeypatch):
         process.ask(question, 60)
 
 
-def test_a_peer_that_is_not_there_is_named(tmp_path):
+def test_a_missing_peer_is_named(tmp_path):
     reasons = peer_folder.missing(tmp_path)
     assert set(reasons) == set(peer_folder.REQUIREMENTS)
     assert reasons["repsim"] == "not installed: run `python -m benchmarks peers`"

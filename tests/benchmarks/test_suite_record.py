@@ -30,7 +30,7 @@ def test_each_contestant_takes_one_line(tmp_path):
     assert json.loads(written) == facts
 
 
-def test_what_json_has_no_form_for(tmp_path):
+def test_values_that_json_cannot_represent(tmp_path):
     odd = {"nan": float("nan"), "inf": [-float("inf")], "path": tmp_path, "empty": {}, "none": None}
     kept = record.Record(tmp_path / "record.json", {"odd": odd})
     kept.put("more", ({"x": 1}, 2))

@@ -120,7 +120,7 @@ def test_a_record_as_tables(tmp_path):
     assert judged["threads (n = 5000)"][3:5] == ["0.1", "2.00"]
 
 
-def test_what_is_no_record_is_refused(tmp_path):
+def test_a_file_that_is_not_a_record_is_refused(tmp_path):
     path = tmp_path / "record.json"
     path.write_text('{"format": "other"}')
     with pytest.raises(record.RecordError, match=r"record\.json: expected .* got 'other'"):

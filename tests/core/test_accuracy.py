@@ -1,4 +1,4 @@
-"""Random cases in float32 against float64, of the kinds on which CKA code goes wrong.
+"""Random cases in float32 against float64, of the kinds that CKA code often gets wrong.
 
 ``pytest tests/core/test_accuracy.py --cases 1000`` runs more of them than the default of 300, and
 FASTCKA_IMPLEMENTATION chooses the inner loops.

@@ -25,8 +25,8 @@ def y(rng, x):
 def agrees(a, b, exact_a, exact_b, device):
     for estimator in ("biased", "unbiased"):
         expected = oracle.cka(exact_a, exact_b, estimator)
-        found = fastcka.cka(a, b, estimator=estimator, device=device)
-        assert found == pytest.approx(expected, abs=2e-7)
+        similarity = fastcka.cka(a, b, estimator=estimator, device=device)
+        assert similarity == pytest.approx(expected, abs=2e-7)
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", ">f8", ">f2", "g"])

@@ -24,11 +24,11 @@ PLANNERS = [
 ]
 
 _CONSTANT = re.compile(r"constexpr (?:std::)?\w+ (\w+) = ([^;]+);")
-#: Words that say nothing of what a constant is about.
+#: Words that do not show what a constant is for.
 _UNITS = {"byte", "most", "least", "few", "many", "limit", "short", "small", "smallest", "in", "of"}
 #: Equal by chance: a choice of the planner, and a limit of something else.
 DIFFERENT = {("GRAM_TILE", "tile_bytes"), ("CHUNK", "most_far_chunk")}
-#: Words that are not names of variables: each stands for too many things.
+#: Words that are not names of variables: each has too many meanings.
 VAGUE = {"own", "told", "said", "found", "at", "of"}
 
 

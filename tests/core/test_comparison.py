@@ -29,7 +29,7 @@ def comparison(device, xs):
     return fastcka.compare(xs, labels=labels, pairs=[(2, 0), (0, 1)], device=device)
 
 
-def test_both_estimators_are_there(device, xs, comparison):
+def test_both_estimators_are_computed(device, xs, comparison):
     for estimator in ("biased", "unbiased"):
         expected = oracle.cka_matrix(xs, estimator)
         np.testing.assert_allclose(getattr(comparison, estimator), expected, atol=1e-12)

@@ -15,14 +15,14 @@ BFLOAT16 = ProductShape(products="bfloat16", values=2, **SINGLE)
 
 
 def micro_tiles(side, shape):
-    """Those of the upper triangle, in whole micro-tiles, counted one after another."""
-    found = 0.0
+    """Count the micro-tiles of the upper triangle one after another."""
+    count = 0.0
     padded = math.ceil(side / shape.lanes) * shape.lanes
     for begin in range(0, padded, shape.step):
         width = min(shape.step, padded - begin)
         for _row in range(0, begin + width, shape.rows):
-            found += width / shape.step
-    return found
+            count += width / shape.step
+    return count
 
 
 @pytest.mark.parametrize("shape", [FLOAT32, BFLOAT16])

@@ -121,8 +121,8 @@ def test_far_examples_at_regular_places(period):
     x[::period] += 1e5
     y = x @ rng.standard_normal((3, 3)) + rng.standard_normal((n, 3))
     xs = [x.astype(np.float32), y.astype(np.float32)]
-    found = fastcka.compare(xs, device="cpu")
-    assert worst_error_of({"biased": found.biased, "unbiased": found.unbiased}, xs) <= 1e-6
+    result = fastcka.compare(xs, device="cpu")
+    assert worst_error_of({"biased": result.biased, "unbiased": result.unbiased}, xs) <= 1e-6
 
 
 @pytest.mark.parametrize("route", ["G", "F"])

@@ -72,12 +72,12 @@ def test_a_flight_gives_the_bits_of_single_calls(implementation, rng, flown, thr
 def test_each_group_of_a_flight_is_computed_by_one_thread(rng, flown):
     groups = [related(rng, 500, (64,) * 9) for _ in range(3)]
     alone = compare(groups[0], threads=2, device="cpu").provenance
-    told = [own.provenance for own in compared(groups, threads=2, device="cpu")]
+    records = [result.provenance for result in compared(groups, threads=2, device="cpu")]
     assert flown == [1, 3]
     assert alone["threads"] == 2
-    assert [own["threads"] for own in told] == [1, 1, 1]
-    assert all("1 thread" in own["plan"] for own in told)
-    assert all(own["seconds"] > 0 for own in told)
+    assert [record["threads"] for record in records] == [1, 1, 1]
+    assert all("1 thread" in record["plan"] for record in records)
+    assert all(record["seconds"] > 0 for record in records)
 
 
 def test_an_error_in_the_middle_of_a_flight_leaves_the_others_alone(rng, flown):
@@ -88,8 +88,8 @@ def test_an_error_in_the_middle_of_a_flight_leaves_the_others_alone(rng, flown):
     assert flown == [5]
     assert "representations[1] holds 1 NaN or infinite value" in str(outcomes[1])
     assert "has 199 examples" in str(outcomes[4])
-    for at in (0, 2, 3, 5):
-        assert_same_bits(outcomes[at], compare(groups[at]))
+    for index in (0, 2, 3, 5):
+        assert_same_bits(outcomes[index], compare(groups[index]))
 
     results = compared(groups, device="cpu")
     assert_same_bits(next(results), outcomes[0])
@@ -108,7 +108,7 @@ def test_flights_of_the_callers_choice_take_staged_representations(rng, flown):
     groups = [[staged_copy(x) for x in xs] for xs in plain]
     flights = [Flight(groups[:3]), Flight([]), Flight(groups[3:])]
     outcomes = list(compare_many(flights, device="cpu"))
-    assert [len(own) for own in outcomes] == [3, 0, 2]
+    assert [len(outcome) for outcome in outcomes] == [3, 0, 2]
     assert flown == [3, 2]
     for result, xs in zip(chain(*outcomes), plain, strict=True):
         assert_same_bits(result, compare(xs))
@@ -152,8 +152,8 @@ def test_no_more_than_a_flight_is_taken_ahead(rng, monkeypatch, most):
 
     taken = [len(waiting) for _ in compared(source(), device="cpu")]
     # Each result with the groups that were taken by then: whole flights, and nothing beyond.
-    assert taken == [min(7, (at // most + 1) * most) for at in range(7)]
-    assert waiting == [at % most for at in range(7)]
+    assert taken == [min(7, (index // most + 1) * most) for index in range(7)]
+    assert waiting == [index % most for index in range(7)]
 
 
 def test_groups_that_cannot_be_compared_fill_a_flight_and_leave_no_array(rng, monkeypatch):
@@ -173,19 +173,19 @@ def test_groups_that_cannot_be_compared_fill_a_flight_and_leave_no_array(rng, mo
     assert len(taken) == 4
     # The source itself holds on to the last.
     assert [reference() for reference in taken[:-1]] == [None] * 3
-    assert sum(isinstance(own, InputError) for own in outcomes) == 19
+    assert sum(isinstance(outcome, InputError) for outcome in outcomes) == 19
 
 
 def test_a_group_that_is_not_small_ends_a_flight(rng, flown):
     order = []
 
     def source():
-        for at, (n, widths) in enumerate([SMALL[0], SMALL[1], LARGE, SMALL[0]]):
-            order.append(f"take {at}")
+        for index, (n, widths) in enumerate([SMALL[0], SMALL[1], LARGE, SMALL[0]]):
+            order.append(f"take {index}")
             yield related(rng, n, widths)
 
-    for at, _ in enumerate(compared(source(), device="cpu")):
-        order.append(f"got {at}")
+    for index, _ in enumerate(compared(source(), device="cpu")):
+        order.append(f"got {index}")
     assert flown == [2, 1, 1]
     assert order == ["take 0", "take 1", "take 2", "got 0", "got 1", "got 2", "take 3", "got 3"]
 
@@ -197,15 +197,15 @@ def test_what_is_small_and_what_a_flight_holds():
     assert is_small(plan(9, 500, 256))
     assert not is_small(plan(9, 2000, 256))  # 18 MiB of arrays
     assert not is_small(plan(100, 2000, 1))  # 1 MB, but 20 Gflop
-    own = plan(9, 500, 256)
+    planned = plan(9, 500, 256)
     # 500 x 256 float32 of 9, centred in rows padded to panels of 16, 32 or 96, and some workspace
-    assert 2 * 9 * 500 * 256 * 4 < bytes_of_group(own) < 2.5 * 9 * 500 * 256 * 4
+    assert 2 * 9 * 500 * 256 * 4 < bytes_of_group(planned) < 2.5 * 9 * 500 * 256 * 4
     arrays = 9 * 500 * 256 * 4
     for threads in (1, 2, 16):
         load = FlightLoad(threads)
         count = 0
         while not load.full:
-            load.add(own)
+            load.add(planned)
             count += 1
         assert count * arrays <= threads * 32 * 2**20
         # Of 32 MiB a thread no more is left free than the largest small group takes.
@@ -254,14 +254,17 @@ def test_an_interrupt_ends_a_flight():
         assert process.stdout.readline() == "c_call\n"
         time.sleep(0.5)  # the passes take ten seconds and more
         process.send_signal(signal.SIGINT)
-        told, errors = process.communicate(timeout=60)
-    assert told == "c_exception\n"  # passes that come to their end return
+        output, errors = process.communicate(timeout=60)
+    assert output == "c_exception\n"  # passes that come to their end return
     assert "KeyboardInterrupt" in errors
 
 
 def test_groups_keep_their_labels_and_pairs(rng):
     xs = related(rng, 50, (3, 4, 5))
-    groups = [Group(xs, labels=[f"{at}{name}" for name in "abc"], pairs=[(2, at)]) for at in (0, 1)]
+    groups = [
+        Group(xs, labels=[f"{index}{name}" for name in "abc"], pairs=[(2, index)])
+        for index in (0, 1)
+    ]
     first, second = compared(groups, device="cpu")
     assert (first.names[1], first.pairs.tolist()) == ("0b", [[0, 2]])
     assert (second.names[1], second.pairs.tolist()) == ("1b", [[1, 2]])

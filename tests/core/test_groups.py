@@ -30,7 +30,7 @@ def test_the_same_as_one_by_one(device, groups):
         assert result.provenance["device"] == alone.provenance["device"]
 
 
-def test_labels_and_pairs_are_a_groups_own(device, groups):
+def test_each_group_has_its_labels_and_pairs(device, groups):
     first, second, third = compared(
         [
             Group(groups[0], labels=["a", "b"], pairs=[]),
@@ -44,7 +44,7 @@ def test_labels_and_pairs_are_a_groups_own(device, groups):
     assert third.names == ["0", "1"]
 
 
-def test_none_at_all(device):
+def test_no_groups(device):
     assert list(compared([], device=device)) == []
 
 

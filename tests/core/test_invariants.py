@@ -1,4 +1,4 @@
-"""What CKA must not change under, and what it must, on data that hypothesis makes up.
+"""Changes of the data that must not change CKA, and others that must, on data from hypothesis.
 
 ``pytest tests/core/test_invariants.py --cases 1000`` tries more data than the default of 300.
 """
@@ -63,7 +63,7 @@ def test_one_with_itself(device, sample, estimator):
 
 
 @given(pairs_of_representations())
-def test_biased_lies_between_zero_and_one(device, sample):
+def test_biased_is_between_zero_and_one(device, sample):
     _, (x, y) = sample
     for other in (y, x[:, ::-1], 3 * x + 1):
         assert 0 <= fastcka.cka(x, other, estimator="biased", device=device) <= 1

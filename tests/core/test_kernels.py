@@ -35,7 +35,7 @@ def test_the_definition(data, bandwidth):
 
 
 def test_the_limits_of_the_bandwidth(data):
-    """Wide kernels are linear in the squared distances; narrow ones tell only equal examples."""
+    """Wide kernels are linear in the squared distances; narrow ones only find equal examples."""
     x, y = data
     linear = oracle.cka(x, y, "biased")
     for bandwidth in (1e4, 1e6):

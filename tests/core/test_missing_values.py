@@ -30,7 +30,7 @@ def y(rng):
 
 
 def refused(value, message):
-    """By both places that take arrays."""
+    """Check that both functions that take arrays refuse it."""
     with pytest.raises(InputError, match=message):
         fastcka.cka(value, np.random.default_rng(0).standard_normal((20, 2)))
     with pytest.raises(InputError, match=message):
@@ -38,7 +38,7 @@ def refused(value, message):
 
 
 class Convertible:
-    """As a variable of netCDF4, which the array protocol makes a masked array of."""
+    """Like a variable of netCDF4, which the array protocol converts to a masked array."""
 
     def __init__(self, array):
         self._array = array
@@ -55,12 +55,12 @@ def test_masked_arrays(x, y):
     refused(Convertible(masked), "is a masked array")
     for items in (list(masked), tuple(masked), [list(row) for row in masked]):
         refused(items, "contains a masked array in a list")
-    found = fastcka.cka(Convertible(np.ma.masked_array(x)), y)
-    assert found == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
+    similarity = fastcka.cka(Convertible(np.ma.masked_array(x)), y)
+    assert similarity == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
 
 
 class Delayed:
-    """As an array of dask, which has no mask until it is computed."""
+    """Like an array of dask, which has no mask until it is computed."""
 
     def __init__(self, array):
         self._array = array
@@ -75,8 +75,8 @@ class Delayed:
 def test_arrays_that_are_not_computed_yet(monkeypatch, x, y):
     monkeypatch.setitem(sys.modules, "dask.array", SimpleNamespace(Array=Delayed))
     refused(Delayed(np.ma.masked_greater(x, 1)), "is a masked array")
-    found = fastcka.cka(Delayed(x), y)
-    assert found == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
+    similarity = fastcka.cka(Delayed(x), y)
+    assert similarity == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -94,7 +94,7 @@ def test_subclasses_of_tensors_that_are_plain(x, y):
 
 
 class Named(torch.Tensor):
-    """As the tensors of torchvision."""
+    """Like the tensors of torchvision."""
 
 
 def test_tables_with_missing_values(x):
@@ -131,8 +131,8 @@ def test_values_that_are_packed(x, y):
     for attributes in ({"scale_factor": 0.1}, {"add_offset": np.array([3.0])}):
         refused(xr.DataArray(x, attrs=attributes), "the stored values are packed: attribute")
     neutral = {"scale_factor": 1.0, "add_offset": 0, "_FillValue": np.nan, "units": "V"}
-    found = fastcka.cka(xr.DataArray(x, attrs=neutral), y)
-    assert found == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
+    similarity = fastcka.cka(xr.DataArray(x, attrs=neutral), y)
+    assert similarity == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
 
 
 def test_values_outside_the_valid_range(x):
@@ -150,8 +150,8 @@ def test_an_open_dataset(tmp_path, x, y):
         file["marked"] = x
         file["marked"].attrs["_FillValue"] = np.array([-1], "f4")
         file.create_dataset("unwritten", data=x, fillvalue=-1)
-        found = fastcka.cka(file["plain"], y)
-        assert found == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
+        similarity = fastcka.cka(file["plain"], y)
+        assert similarity == pytest.approx(oracle.cka(x, y, "unbiased"), abs=2e-7)
         refused(file["marked"], "1 of 60 values equal attribute '_FillValue'")
         refused(file["unwritten"], "1 of 60 values equal the dataset's fill value")
 
@@ -170,7 +170,7 @@ def test_a_dataset_of_xarray(x):
         ("c16", "real and the imaginary part"),
     ],
 )
-def test_dtypes_that_are_no_numbers(dtype, remedy):
+def test_dtypes_that_are_not_numbers(dtype, remedy):
     for shape in ((20,), (20, 2)):
         with pytest.raises(InputError, match=f"must hold real numbers, got dtype .*{remedy}"):
             fastcka.cka(np.zeros(shape, dtype), np.eye(20))

@@ -68,12 +68,12 @@ def test_staged_and_plain_give_the_same_bits(rng, route):
 
 def test_implementations_agree_with_each_other(rng, monkeypatch):
     xs = related(rng, 500, (40, 64, 200))
-    found = {}
+    matrices = {}
     for table in _core.implementations():
         monkeypatch.setenv("FASTCKA_IMPLEMENTATION", table["name"])
-        found[table["name"]] = cka_by(xs, route="G")["unbiased"]
-    for matrix in found.values():
-        np.testing.assert_allclose(matrix, found["blas"], atol=1e-7, rtol=0)
+        matrices[table["name"]] = cka_by(xs, route="G")["unbiased"]
+    for matrix in matrices.values():
+        np.testing.assert_allclose(matrix, matrices["blas"], atol=1e-7, rtol=0)
 
 
 def test_an_unknown_implementation_is_refused(rng, monkeypatch):

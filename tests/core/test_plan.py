@@ -71,7 +71,7 @@ def test_workspace_stays_within_the_limit(m, threads, n):
     assert made.bytes_workspace <= limit + partial_sums or made.threads == 1
 
 
-def test_threads_given_up_are_said():
+def test_threads_given_up_are_reported():
     made = plan(1000, [64] * 252, threads=256)
     assert made.threads < 256
     assert f"{made.threads} of 256 threads, to stay within" in made.reason
@@ -138,7 +138,7 @@ def test_precisions_choose_the_products():
     assert "float64 for 64 examples or fewer" in few.reason
 
 
-def test_fast_where_nothing_is_faster_is_said():
+def test_fast_where_nothing_is_faster_is_reported():
     slow = Implementation("slow", FLOAT64, FLOAT32, None, STEPS)
     made = plan(1000, [100] * 3, precision="fast", implementation=slow)
     assert (made.precision, made.products) == ("fast", "float32")

@@ -93,7 +93,7 @@ def test_an_array_without_labels_is_matched_by_position(x, y, moved):
     table = pd.DataFrame(x, index=NAMES)
     agrees(table, y, x, y)
     agrees(y, table, y, x)
-    agrees(table, pd.DataFrame(y), x, y)  # 0 to n-1 beside names says no more than positions
+    agrees(table, pd.DataFrame(y), x, y)  # labels 0 to n-1 are only positions
     agrees(table.iloc[moved], y[moved], x, y)
     agrees(table.set_axis(["same"] * N), y, x, y)  # labels that nothing is matched by
 
@@ -115,7 +115,7 @@ def test_labels_that_differ(x, y):
         fastcka.cka(one.set_axis([str(i) for i in range(N)]), other.set_axis(range(1, N + 1)))
 
 
-def test_the_default_index_beside_other_integers(x, y):
+def test_the_default_index_and_other_integers(x, y):
     chosen = pd.DataFrame(x).iloc[10:20]
     with pytest.raises(InputError, match=r"10 of the 10 .* \(the first: 10\).* \(the first: 0\)"):
         fastcka.cka(chosen, pd.DataFrame(y).iloc[:10])
@@ -136,7 +136,7 @@ def test_other_levels(x, y):
         fastcka.cka(one, other)
 
 
-def test_positions_beside_labels_in_two_orders(x, y, moved):
+def test_positions_with_labels_in_two_orders(x, y, moved):
     one, other = pd.DataFrame(x, index=NAMES), pd.DataFrame(y, index=NAMES).iloc[moved]
     for third in (y, pd.DataFrame(y)):
         with pytest.raises(InputError, match=r"in different orders, and representations\[2\] has"):

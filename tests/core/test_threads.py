@@ -96,8 +96,8 @@ def test_an_interrupt_ends_the_pass():
         assert process.stdout.readline() == "c_call\n"
         time.sleep(1)  # into the pass, which takes tens of seconds
         process.send_signal(signal.SIGINT)
-        told, errors = process.communicate(timeout=60)
-    assert told == "c_exception\n"  # a pass that comes to its end returns
+        output, errors = process.communicate(timeout=60)
+    assert output == "c_exception\n"  # a pass that comes to its end returns
     assert "KeyboardInterrupt" in errors
 
 

@@ -109,6 +109,6 @@ def test_exactly_symmetric(tiles, rng, route):
 
 def test_fast_is_one_product_of_rounded_values(tiles, rng):
     xs = [x.astype(np.float32) for x in related(rng, 500, (140, 160))]
-    found = fastcka.compare(xs, precision="fast", estimator="biased").cka[0, 1]
+    similarity = fastcka.compare(xs, precision="fast", estimator="biased").cka[0, 1]
     expected = oracle.cka_matrix(xs, "biased")[0, 1]
-    assert 1e-8 < abs(found - expected) < 1e-4
+    assert 1e-8 < abs(similarity - expected) < 1e-4

@@ -52,7 +52,7 @@ def shifted(small):
         "torch": torch.from_numpy(small + FAR),
         "torch uint64": torch.from_numpy(unsigned + np.uint64(2**63)),
         "list": (small + FAR).tolist(),
-        # What NumPy makes float64 of by itself: integers beside floats, int64 beside uint64.
+        # NumPy converts these to float64: integers with floats, and int64 with uint64.
         "list with floats": [[v + FAR, w, *rest] for v, w, *rest in small.astype(object).tolist()],
         "list of both signs": [[v + 2**63, w - 500, *rest] for v, w, *rest in small.tolist()],
         "table with floats": pd.DataFrame(small + FAR).assign(**{"1": small[:, 1] * 1.0})[
@@ -70,8 +70,8 @@ def shifted(small):
 def test_a_common_offset_costs_no_digits(device, small, y, kind):
     for estimator in ("biased", "unbiased"):
         expected = oracle.cka(small, y, estimator)
-        found = fastcka.cka(shifted(small)[kind], y, estimator=estimator, device=device)
-        assert found == pytest.approx(expected, abs=2e-7)
+        similarity = fastcka.cka(shifted(small)[kind], y, estimator=estimator, device=device)
+        assert similarity == pytest.approx(expected, abs=2e-7)
 
 
 def test_small_columns_keep_their_values():

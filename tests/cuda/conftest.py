@@ -27,7 +27,7 @@ def samples(samples_path):
 
 @pytest.fixture
 def library(samples_path):
-    """CUDA's own calls, by ctypes; a failure of the device ends with the test."""
+    """The calls of CUDA, by ctypes; a failure of the device ends with the test."""
     library = ctypes.CDLL(str(samples_path))
     yield library
     library.cudaDeviceReset()
@@ -35,7 +35,7 @@ def library(samples_path):
 
 @pytest.fixture
 def cupy(samples_path):
-    """A stand-in for cupy, on the device of `samples`."""
+    """Emulated cupy, on the device of `samples`."""
     return cuda_emulation.load_fake_cupy(samples_path)
 
 

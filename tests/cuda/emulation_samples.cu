@@ -1,4 +1,4 @@
-// Kernels that show one property each of the emulated device. Pointers come as integers: tests own the memory.
+// Kernels that each show one property of the emulated device. Pointers are integers: the tests allocate the memory.
 #include <cuda_runtime.h>
 #include <pybind11/pybind11.h>
 

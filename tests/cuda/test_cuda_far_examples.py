@@ -47,9 +47,9 @@ def both(sums):
 
 
 def check(representations, *, products, tolerance=None, **how):
-    found = both(submitted(representations, products=products, **how).result())
-    assert worst_error_of(found, representations) <= (tolerance or TOLERANCE[products])
-    for matrix in found.values():
+    matrices = both(submitted(representations, products=products, **how).result())
+    assert worst_error_of(matrices, representations) <= (tolerance or TOLERANCE[products])
+    for matrix in matrices.values():
         np.testing.assert_array_equal(matrix, matrix.T)
 
 
@@ -94,7 +94,7 @@ def test_any_number_of_far_examples(emulated, route, count):
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_more_far_examples_than_are_multiplied_at_a_time(emulated, route):
-    # Each of 40 representations has two of its own; and one batch of kernels takes 32 of them.
+    # Each of 40 representations has two far examples. A batch of kernels takes 32 representations.
     rng = np.random.default_rng(10)
     xs = related(rng, 300, [3 + i % 5 for i in range(40)])
     for i, x in enumerate(xs):
@@ -129,11 +129,11 @@ def test_all_but_one_example_are_the_same(emulated, rng, route):
     x = np.full((100, 6), 0.1)
     x[71] = 1e5
     y = rng.standard_normal((100, 6))
-    found = both(submitted([x, y], route=route, products="float64").result())
+    matrices = both(submitted([x, y], route=route, products="float64").result())
     expected = oracle.cka_matrix_about_median([x, y], "biased")
-    np.testing.assert_allclose(found["biased"], expected, atol=1e-12)
-    # One example that differs: its Gram matrix has nothing beside the diagonal.
-    assert np.isnan(found["unbiased"][0]).all()
+    np.testing.assert_allclose(matrices["biased"], expected, atol=1e-12)
+    # One example that differs: its Gram matrix is zero off the diagonal.
+    assert np.isnan(matrices["unbiased"][0]).all()
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -141,25 +141,25 @@ def test_all_but_one_example_are_the_same(emulated, rng, route):
 def test_layouts_and_dtypes(emulated, route, dtype):
     xs = [x.astype(dtype) for x in with_far_rows(11, 120, 30, 2, 300.0, m=3)]
     wide = np.repeat(np.repeat(xs[1], 2, axis=0), 3, axis=1)[::2, ::3]
-    found = both(
+    matrices = both(
         submitted(
             [np.asfortranarray(xs[0]), wide, xs[2][::-1][::-1]], route=route, products="float64"
         ).result()
     )
-    assert worst_error_of(found, xs) <= 1e-12
+    assert worst_error_of(matrices, xs) <= 1e-12
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("products", TOLERANCE)
 def test_the_same_bits_every_time(emulated, monkeypatch, route, products):
     xs = with_far_rows(12, 130, 40, 3, 1e4, m=3)
-    found = set()
+    distinct = set()
     # Orders of threads and blocks that a GPU may take; then a CUDA graph instead of single calls.
     for order in ("forward", "reverse", "shuffle", "forward"):
         monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
         sums = submitted(xs, route=route, products=products).result()
-        found.add((sums.s0.tobytes(), sums.r_products.tobytes(), sums.q_totals.tobytes()))
-    assert len(found) == 1
+        distinct.add((sums.s0.tobytes(), sums.r_products.tobytes(), sums.q_totals.tobytes()))
+    assert len(distinct) == 1
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -196,7 +196,7 @@ def test_in_blocks_of_representations(emulated, monkeypatch, route):
     assert "; 2 of 1000 examples are far from all others" in pending.plan.reason
 
 
-def test_the_plan_tells_of_them(emulated, rng):
+def test_the_plan_reports_far_examples(emulated, rng):
     xs = with_far_rows(16, 400, 20, 3, 1e4)
     words = "3 of 400 examples are far from all others"
     pending = submitted(xs, route="G", products="float32")
@@ -205,8 +205,8 @@ def test_the_plan_tells_of_them(emulated, rng):
     pending = submitted(xs, route="F", products="float32")
     pending.result()
     assert pending.plan.reason.endswith(words + ": their products are float64, in a second round")
-    told = fastcka.compare(xs, device="cuda").provenance["plan"]
-    assert words in told
+    explanation = fastcka.compare(xs, device="cuda").provenance["plan"]
+    assert words in explanation
     plain = fastcka.compare(related(rng, 400, (20, 20)), device="cuda").provenance["plan"]
     assert "far from" not in plain
 

@@ -128,11 +128,11 @@ def test_nearly_equidistant_examples_still_have_one(emulated, rng, products):
     # Its unbiased self-HSIC is 2% of the biased one. Tensor cores truncate, as the emulated cuBLAS
     # does, which is why the planner takes float32 for such a shape.
     xs = list(rng.standard_normal((2, 100, 5000)).astype(np.float32))
-    found = estimate(cuda_sums(xs, route="G", products=products), "unbiased")
-    assert not found.undefined
+    result = estimate(cuda_sums(xs, route="G", products=products), "unbiased")
+    assert not result.undefined
     expected = oracle.cka_matrix(xs, "unbiased")
     tolerance = 1e-4 if products.startswith("float16") else TOLERANCE[products]
-    np.testing.assert_allclose(found.cka, expected, atol=tolerance, rtol=0)
+    np.testing.assert_allclose(result.cka, expected, atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -150,13 +150,13 @@ def test_hsic_in_the_units_of_the_data(emulated, rng, route):
 @pytest.mark.parametrize("products", TOLERANCE)
 def test_the_same_bits_every_time(emulated, rng, monkeypatch, route, products):
     xs = related(rng, 130, (20, 40, 17))
-    found = set()
+    distinct = set()
     # Orders of threads and blocks that a GPU may take; then a CUDA graph instead of single calls.
     for order in ("forward", "reverse", "shuffle", "forward"):
         monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
         sums = cuda_sums(xs, route=route, products=products, tile=64, chunk=64, rank_chunk=512)
-        found.add((sums.s0.tobytes(), sums.norms.tobytes(), sums.r_totals.tobytes()))
-    assert len(found) == 1
+        distinct.add((sums.s0.tobytes(), sums.norms.tobytes(), sums.r_totals.tobytes()))
+    assert len(distinct) == 1
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -88,7 +88,7 @@ def test_a_graph_is_replayed_in_the_same_memory(session, rng, monkeypatch):
     assert len(made) == 1  # from the second pass on, sums() replays its graph
 
 
-def test_only_so_many_passes_are_kept(session, rng):
+def test_the_number_of_kept_passes_is_limited(session, rng):
     for n in range(10, 10 + KEPT_PASSES + 3):
         session.submit(*planned(related(rng, n, (3, 4)))).result()
     assert len(session.passes) == KEPT_PASSES
@@ -130,14 +130,14 @@ def test_shorter_memory_takes_blocks_of_representations(session, rng, monkeypatc
     room = pass_bytes(replace(plan, n_features=plan.n_features[:2])) + MIB
     assert pass_bytes(plan) > room
     monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(room))
-    told = []
-    pending = session.submit(views, names, plan, progress=lambda *call: told.append(call))
+    calls = []
+    pending = session.submit(views, names, plan, progress=lambda *call: calls.append(call))
     agrees(pending.result(), xs)
     assert "blocks of representations" in pending.plan.reason
-    assert told[-1][0] == told[-1][1]
+    assert calls[-1][0] == calls[-1][1]
 
 
-def test_blocks_keep_what_is_said_of_each_representation(session, rng, monkeypatch):
+def test_blocks_keep_the_facts_of_each_representation(session, rng, monkeypatch):
     xs = related(rng, 1000, (60,) * 5)
     xs[2][:] = 3
     xs[4] *= 2.0**20
@@ -230,26 +230,26 @@ def test_an_interrupted_wait_leaves_the_session_usable(session, rng, monkeypatch
 
 def test_progress_may_stop_a_pass(session, rng):
     xs = related(rng, 50, (6, 20, 7))
-    told = []
+    calls = []
 
     def stop(done, total):
-        told.append((done, total))
+        calls.append((done, total))
         if done == 2:
             raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match=r"^enough$") as error:
         session.submit(*planned(xs), progress=stop)
     assert type(error.value) is RuntimeError
-    assert told == [(1, 4), (2, 4)]
+    assert calls == [(1, 4), (2, 4)]
     agrees(session.submit(*planned(xs)).result(), xs)
 
 
 def test_from_many_threads(session, rng):
     groups = [related(rng, 40 + i, (6, 20)) for i in range(8)]
-    found = {}
+    results = {}
 
     def work(i):
-        found[i] = session.submit(*planned(groups[i])).result()
+        results[i] = session.submit(*planned(groups[i])).result()
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
     for thread in threads:
@@ -257,7 +257,7 @@ def test_from_many_threads(session, rng):
     for thread in threads:
         thread.join()
     for i, xs in enumerate(groups):
-        agrees(found[i], xs)
+        agrees(results[i], xs)
 
 
 def test_closing_lets_go_of_the_device(emulated, rng):
@@ -274,6 +274,6 @@ def test_results_of_one_pass_do_not_depend_on_another(session, rng):
     xs = related(rng, 120, (20, 30))
     alone = compare(xs, device="cuda")
     other = session.submit(*planned(related(rng, 150, (40, 50))))
-    beside = compare(xs, device="cuda")
+    overlapped = compare(xs, device="cuda")
     other.result()
-    np.testing.assert_array_equal(alone.unbiased, beside.unbiased)
+    np.testing.assert_array_equal(alone.unbiased, overlapped.unbiased)

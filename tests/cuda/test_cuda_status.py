@@ -1,4 +1,4 @@
-"""Each thing that may be missing gives its reason, and asking for a device says it."""
+"""Each thing that may be missing has its reason, and a request for a device reports it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refused(device="cuda"):
 
 
 class Missing:
-    """A finder of imports that finds the modules that it is told not to."""
+    """An import finder that hides the given modules."""
 
     def __init__(self, error, *names):
         self._error = error
@@ -102,9 +102,9 @@ def test_no_cublas(emulated, monkeypatch):
     monkeypatch.setattr("fastcka.core.device.OVERHEAD_SECONDS", 0)
     monkeypatch.setattr("fastcka.core.cost.CALL_SECONDS", 1e4)
     x = np.random.default_rng(0).standard_normal((100, 3))
-    told = fastcka.compare([x, x**2]).provenance
-    assert told["device"] == "cpu"
-    assert "cuBLAS cannot be opened" in told["device_reason"]
+    provenance = fastcka.compare([x, x**2]).provenance
+    assert provenance["device"] == "cpu"
+    assert "cuBLAS cannot be opened" in provenance["device_reason"]
 
 
 def test_another_index(emulated):

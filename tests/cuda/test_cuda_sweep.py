@@ -20,17 +20,17 @@ LAYERS = ("conv1", "conv2", "fc")
 
 @pytest.fixture
 def sweep(tmp_path, rng):
-    """Four models of three layers; the last one's examples lie in another order."""
-    ids = [f"example {at}" for at in range(90)]
+    """Four models of three layers; the last one's examples are in another order."""
+    ids = [f"example {index}" for index in range(90)]
     layers = [dict(zip(LAYERS, related(rng, 90, (5, 24, 70)), strict=True)) for _ in range(4)]
     with create_store(tmp_path / "store") as store:
-        for seed, own in enumerate(layers):
+        for seed, model_layers in enumerate(layers):
             order = np.arange(90) if seed < 3 else rng.permutation(90)
             store.write(
                 model=f"m{seed}",
                 step=10,
-                layers={name: x[order] for name, x in own.items()},
-                example_ids=[ids[at] for at in order],
+                layers={name: x[order] for name, x in model_layers.items()},
+                example_ids=[ids[index] for index in order],
                 factors={"seed": seed},
             )
     return SweepConfig(

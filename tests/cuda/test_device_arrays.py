@@ -37,10 +37,10 @@ def agrees(arrays, xs, **options):
 
 
 class Tensor:
-    """As much of a torch CUDA tensor as is asked of it, on the emulated device."""
+    """The part of a torch CUDA tensor that fastcka uses, on the emulated device."""
 
     def __init__(self, array, dtype, *, layout="strided", log=None):
-        self._array = array  # of the stand-in for cupy
+        self._array = array  # of the emulated cupy
         self._name = dtype
         self._log = [] if log is None else log
         self.layout = layout
@@ -91,7 +91,7 @@ class Tensor:
 
 @pytest.fixture
 def torch(cupy, monkeypatch):
-    """A stand-in for torch, whose current stream can be set."""
+    """Emulated torch, whose current stream can be set."""
     state = SimpleNamespace(stream=cupy.cuda.Stream(non_blocking=True))
     module = SimpleNamespace(
         Tensor=Tensor,
@@ -123,10 +123,10 @@ def test_torch(torch, cupy, xs, monkeypatch, order, dtype):
     monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
     xs = [x.astype(dtype) for x in xs]
     tensors = [Tensor(on_stream(torch, cupy, x), dtype) for x in xs]
-    told = agrees(tensors, [x.astype(float) for x in xs])
-    assert told["device"] == "cuda:0 emulated device 0"
-    assert told["device_reason"] == "the arrays are on it"
-    assert "of them 0 s to copy from the host" in told["plan"]
+    provenance = agrees(tensors, [x.astype(float) for x in xs])
+    assert provenance["device"] == "cuda:0 emulated device 0"
+    assert provenance["device_reason"] == "the arrays are on it"
+    assert "of them 0 s to copy from the host" in provenance["plan"]
 
 
 def test_torch_is_viewed_without_a_copy(torch, cupy, xs):
@@ -217,8 +217,8 @@ def test_dlpack_without_cupy(fresh_cuda, xs, monkeypatch):
 
 
 def test_host_arrays_go_where_the_others_are(cupy, xs):
-    told = agrees([cupy.asarray(xs[0]), xs[1]], xs)
-    assert told["device"] == "cuda:0 emulated device 0"
+    provenance = agrees([cupy.asarray(xs[0]), xs[1]], xs)
+    assert provenance["device"] == "cuda:0 emulated device 0"
 
 
 def test_the_producer_may_write_again_when_the_result_is_waited_for(torch, cupy, xs, monkeypatch):
@@ -240,17 +240,17 @@ def test_the_producer_may_write_again_when_the_result_is_waited_for(torch, cupy,
     np.testing.assert_allclose(first.unbiased, oracle.cka_matrix(xs, "unbiased"), atol=2e-6, rtol=0)
 
 
-def test_lost_digits_are_recomputed_where_the_data_are_still_there(torch, cupy, rng):
+def test_lost_digits_are_recomputed_from_unchanged_data(torch, cupy, rng):
     # Equally far up to a small part: the self-HSIC is 1e-6 of its terms, too little for float32.
     x = (np.eye(300) + 1e-4 * rng.standard_normal((300, 300))).astype(np.float32)
     y = rng.standard_normal((300, 300)).astype(np.float32)
     torch.state.stream = cupy.cuda.Stream(non_blocking=True)
-    arrays = [Tensor(on_stream(torch, cupy, own), "float32") for own in (x, y)]
+    arrays = [Tensor(on_stream(torch, cupy, array), "float32") for array in (x, y)]
     expected = oracle.cka_matrix([x, y], "unbiased")[0, 1]
     alone = fastcka.compare(arrays)
     assert alone.cka[0, 1] == pytest.approx(expected, abs=1e-8)
     assert alone.provenance["products"] == "float64"
-    # Of groups, the arrays may be written to before the result is there; those of the host may not.
+    # Device arrays of a group may be overwritten before its result is ready; host arrays may not.
     (there,) = compared([arrays])
     assert np.isnan(there.cka[0, 1])
     assert "(precision 'float64' " in there.undefined[0]
@@ -269,8 +269,8 @@ def test_arrays_on_two_devices(two_devices, cupy, xs):
     with pytest.raises(InputError, match=r"\(x\) is on cuda:0 and .*\(y\) on cuda:1: move them"):
         fastcka.cka(cupy.asarray(xs[0]), there)
     for device in ("auto", "cuda", "cuda:1"):
-        told = agrees([xs[0], there], xs, device=device)
-        assert told["device"] == "cuda:1 emulated device 1"
+        provenance = agrees([xs[0], there], xs, device=device)
+        assert provenance["device"] == "cuda:1 emulated device 1"
     with pytest.raises(DeviceError, match=r"\(y\) is on cuda:1, and device is 'cuda:0'"):
         fastcka.cka(xs[0], there, device="cuda:0")
 
@@ -287,7 +287,7 @@ def test_device_arrays_without_cuda_give_its_reason(torch, cupy, xs, monkeypatch
         fastcka.cka(xs[0], tensor)
 
 
-def test_what_is_no_dense_tensor(torch, cupy, xs):
+def test_unsupported_tensors_are_refused(torch, cupy, xs):
     array = on_stream(torch, cupy, xs[0])
     with pytest.raises(InputError, match="dense torch tensor, got layout sparse"):
         fastcka.cka(Tensor(array, "float32", layout="sparse"), xs[1])

@@ -28,8 +28,8 @@ def slow_cpu(monkeypatch):
 
 
 def ran_on(xs, **options):
-    told = fastcka.compare(xs, **options).provenance
-    return told["device"], told["device_reason"]
+    provenance = fastcka.compare(xs, **options).provenance
+    return provenance["device"], provenance["device_reason"]
 
 
 def test_asked_for(emulated, xs):
@@ -60,7 +60,7 @@ def test_auto_counts_the_start_of_cuda(emulated, xs, monkeypatch):
     assert ran_on(xs)[0] == "cuda:0 emulated device 0"
 
 
-def test_auto_says_why_no_gpu_was_used(emulated, xs, slow_cpu, monkeypatch):
+def test_auto_reports_why_no_gpu_was_used(emulated, xs, slow_cpu, monkeypatch):
     monkeypatch.setenv("FASTCKA_EMULATION_DEVICES", "0")
     where, why = ran_on(xs)
     assert where == "cpu"
@@ -69,15 +69,15 @@ def test_auto_says_why_no_gpu_was_used(emulated, xs, slow_cpu, monkeypatch):
 
 def test_provenance_of_a_pass_on_a_device(emulated, xs, monkeypatch):
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
-    told = fastcka.compare(xs, device="cuda", precision="fast").provenance
+    provenance = fastcka.compare(xs, device="cuda", precision="fast").provenance
     made = plan_pass(100, [20, 30], precision="fast", device="cuda")
     assert isinstance(made, CudaPlan)
     for name in ("route", "tile", "chunk", "rank_chunk", "precision", "products", "flops"):
-        assert told[name] == getattr(made, name)
-    assert told["implementation"] == "cuBLAS 99.99.99"
-    assert told["overrides"] == {"NVIDIA_TF32_OVERRIDE": "1"}
-    assert told["plan"] == made.explain()
-    assert told["seconds"] > 0
+        assert provenance[name] == getattr(made, name)
+    assert provenance["implementation"] == "cuBLAS 99.99.99"
+    assert provenance["overrides"] == {"NVIDIA_TF32_OVERRIDE": "1"}
+    assert provenance["plan"] == made.explain()
+    assert provenance["seconds"] > 0
 
 
 def test_the_result_can_be_saved(emulated, xs, tmp_path):
@@ -86,7 +86,7 @@ def test_the_result_can_be_saved(emulated, xs, tmp_path):
     assert fastcka.Comparison.load(tmp_path / "r.npz").provenance == result.provenance
 
 
-def test_fast_where_nothing_is_faster_is_high_and_says_so(rng, monkeypatch):
+def test_fast_where_nothing_is_faster_is_high_and_reported(rng, monkeypatch):
     xs = related(rng, 300, (200, 300))  # smaller passes take float64 products anyway
     monkeypatch.setenv(IMPLEMENTATION_VARIABLE, "blas")
     fast, high = (fastcka.compare(xs, device="cpu", precision=p) for p in ("fast", "high"))
@@ -119,5 +119,5 @@ def test_nothing_of_cuda_is_imported_for_small_problems():
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
 
 
-def test_overheads_are_small_beside_what_they_decide():
+def test_overheads_are_small_compared_with_what_they_decide():
     assert 0 < device.OVERHEAD_SECONDS < device.START_SECONDS

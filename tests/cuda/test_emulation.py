@@ -42,14 +42,14 @@ def test_a_missing_barrier_shows_in_another_order(samples, monkeypatch):
 
 def test_blocks_that_write_to_one_place_show_in_another_order(samples, monkeypatch):
     last = np.zeros(1, np.float32)
-    found = {}
+    values = {}
     for order in ("forward", "reverse", "shuffle"):
         monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
         assert samples.last_block(1000, address(last)) == 0
-        found[order] = int(last[0])
-    assert found["forward"] == 999
-    assert found["reverse"] == 0
-    assert found["shuffle"] not in (0, 999)
+        values[order] = int(last[0])
+    assert values["forward"] == 999
+    assert values["reverse"] == 0
+    assert values["shuffle"] not in (0, 999)
 
 
 def test_threads_wait_for_each_other_at_a_barrier(samples, order, rng):
@@ -169,7 +169,7 @@ def test_freed_memory_is_lost_in_the_order_of_its_stream(samples, cupy, floats):
 
 
 @pytest.mark.parametrize("place", [-1, 2, 513])
-def test_writing_beside_an_allocation_is_noticed(samples, library, cupy, capfd, place):
+def test_writing_outside_an_allocation_is_noticed(samples, library, cupy, capfd, place):
     memory = cupy.cuda.alloc(8)
     assert samples.add(1, memory.ptr + 4 * place, 1, 0) == 0
     del memory
@@ -251,7 +251,7 @@ def names_below(name, value):
                 yield from names_below(f"{name}.{attribute}", below)
 
 
-def test_cupy_has_every_name_that_the_stand_in_has(cupy):
+def test_cupy_has_every_name_of_the_emulated_cupy(cupy):
     true = pytest.importorskip("cupy", reason="cupy is not installed: nothing to compare with")
     compared = []
     for root in cupy.__all__:

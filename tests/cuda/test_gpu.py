@@ -1,6 +1,6 @@
-"""What only a true GPU can show: other libraries' streams, cuBLAS' own rounding, several devices.
+"""What only a true GPU can show: other libraries' streams, the rounding of cuBLAS, several devices.
 
-`pytest -m gpu --device cuda` runs this beside the CPU's own tests, on the device.
+`pytest -m gpu --device cuda` runs these and the tests of the CPU on the device.
 """
 
 from __future__ import annotations
@@ -101,11 +101,11 @@ def test_torch_dtypes(torch, rng, dtype):
 def test_every_device(cupy, rng):
     xs = related(rng, 300, (70, 90))
     devices = cuda_status().devices
-    for found in devices:
-        name = f"cuda:{found.index}"
-        assert agrees(xs, xs, device=name).provenance["device"] == str(found)
-        with cupy.cuda.Device(found.index):
+    for gpu in devices:
+        name = f"cuda:{gpu.index}"
+        assert agrees(xs, xs, device=name).provenance["device"] == str(gpu)
+        with cupy.cuda.Device(gpu.index):
             arrays = [cupy.asarray(x) for x in xs]
-        assert agrees(arrays, xs).provenance["device"] == str(found)
+        assert agrees(arrays, xs).provenance["device"] == str(gpu)
     if len(devices) < 2:
         pytest.skip("one device: the others were not tested")

@@ -22,7 +22,7 @@ def test_the_next_group_is_submitted_first(emulated, groups, monkeypatch):
     order = []
     submit = session.submit
 
-    def told(views, names, plan, **options):
+    def recorded_submit(views, names, plan, **options):
         pending = submit(views, names, plan, **options)
         order.append(f"submit {plan.n_examples}")
         result = pending.result
@@ -31,7 +31,7 @@ def test_the_next_group_is_submitted_first(emulated, groups, monkeypatch):
         )
         return pending
 
-    monkeypatch.setattr(session, "submit", told)
+    monkeypatch.setattr(session, "submit", recorded_submit)
     results = compared(groups, device="cuda")
     order.extend(f"got {result.n_examples}" for result in results)
     assert order == [

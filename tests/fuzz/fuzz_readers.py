@@ -27,7 +27,7 @@ LIMIT_BYTES = 2 << 30
 
 
 def _status(field: str) -> int:
-    """Return a size in bytes from what the kernel says of this process."""
+    """Return a size in bytes from /proc/self/status."""
     text = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(text.partition(f"{field}:")[2].split(maxsplit=1)[0]) * 1024
 

@@ -183,27 +183,27 @@ def _with_changed_member(data: bytes, rng: random.Random) -> bytes:
 def _changed(data: bytes, rng: random.Random, head: int | None) -> bytes:
     changed = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
-        at = rng.randrange(min(len(changed), head or len(changed)) or 1)
+        offset = rng.randrange(min(len(changed), head or len(changed)) or 1)
         kind = rng.randrange(8)
         if not changed:
             break
         if kind == 0:
-            changed[at] ^= 1 << rng.randrange(8)
+            changed[offset] ^= 1 << rng.randrange(8)
         elif kind == 1:
-            changed[at] = rng.randrange(256)
+            changed[offset] = rng.randrange(256)
         elif kind in (2, 3):
             value = rng.choice(INTERESTING)
-            changed[at : at + (len(value) if kind == 2 else 0)] = value
+            changed[offset : offset + (len(value) if kind == 2 else 0)] = value
         elif kind == 4:
-            del changed[at : at + rng.choice((1, 2, 4, 16, 200))]
+            del changed[offset : offset + rng.choice((1, 2, 4, 16, 200))]
         elif kind == 5:
             other = rng.randrange(len(changed))
-            changed[at:at] = changed[other : other + rng.choice((1, 4, 16, 200))]
+            changed[offset:offset] = changed[other : other + rng.choice((1, 4, 16, 200))]
         elif kind == 6:
             length = rng.choice((4, 16, 64))
-            changed[at : at + length] = bytes(len(changed[at : at + length]))
+            changed[offset : offset + length] = bytes(len(changed[offset : offset + length]))
         elif rng.random() < 0.3:
-            del changed[at:]
+            del changed[offset:]
     return bytes(changed)
 
 

@@ -31,7 +31,7 @@ def ids_of(folder: Path, layer: str | None = None) -> tuple[list[str], bool]:
 
 
 def reasons(report: Any) -> list[tuple[str, str]]:
-    return [(found.kind, found.reason) for found in report.findings]
+    return [(finding.kind, finding.reason) for finding in report.findings]
 
 
 def hdf5(path: Path, **members: Any) -> None:

@@ -98,9 +98,9 @@ def test_damaged_chunks_are_refused_exactly_where_hdf5_refuses_them(tmp_path: Pa
     with h5py.File(path) as file:
         last = file["x"].id.get_chunk_info(2)
     verdicts = []
-    for at in range(last.byte_offset, last.byte_offset + last.size, 2):
+    for offset in range(last.byte_offset, last.byte_offset + last.size, 2):
         for word in (b"\xff\xff", b"\x00\x00", bytes(rng.integers(0, 256, size=2, dtype=np.uint8))):
-            path.write_bytes(good[:at] + word + good[at + 2 :])
+            path.write_bytes(good[:offset] + word + good[offset + 2 :])
             fine = hdf5_reads(path)
             verdicts.append(fine)
             if fine:
@@ -111,7 +111,7 @@ def test_damaged_chunks_are_refused_exactly_where_hdf5_refuses_them(tmp_path: Pa
     assert 10 < sum(verdicts) < len(verdicts) - 30
 
 
-def test_a_damaged_chunk_without_a_wanted_row_is_no_matter(tmp_path: Path):
+def test_a_damaged_chunk_without_a_wanted_row_does_no_harm(tmp_path: Path):
     path = tmp_path / "x.h5"
     x = np.arange(40.0).reshape(10, 4)
     write(path, x, 3)
@@ -131,13 +131,13 @@ def test_a_chunk_index_that_points_elsewhere_is_refused(tmp_path: Path):
     write(path, x, 4, libver="earliest")
     good = path.read_bytes()
     with h5py.File(path) as file:
-        first, second = (file["x"].id.get_chunk_info(at).byte_offset for at in (0, 1))
-    at = good.index(struct.pack("<Q", second))
+        first, second = (file["x"].id.get_chunk_info(index).byte_offset for index in (0, 1))
+    offset = good.index(struct.pack("<Q", second))
     for wrong in (first, first + 8, len(good) - 100, 2**63, 2**64 - 100):
-        path.write_bytes(good[:at] + struct.pack("<Q", wrong) + good[at + 8 :])
+        path.write_bytes(good[:offset] + struct.pack("<Q", wrong) + good[offset + 8 :])
         with pytest.raises(CorruptFileError, match=r"outside the file or overlap|damaged"):
             read(path)
-    path.write_bytes(good[:at] + struct.pack("<Q", first) + good[at + 8 :])
+    path.write_bytes(good[:offset] + struct.pack("<Q", first) + good[offset + 8 :])
     with h5py.File(path) as file:
         assert (file["x"][4:] == x[:4]).all()  # why this is looked at
 

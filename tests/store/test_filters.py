@@ -1,4 +1,4 @@
-"""The filter language, against Python's own `re` row by row; patterns that would never end."""
+"""The filter language, against Python's `re` row by row; patterns that would never end."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_an_unknown_field_names_the_known_ones(examples):
         ("region:(?ix:a)", "x flag"),
     ],
 )
-def test_a_text_that_is_no_filter_is_refused(text, message):
+def test_a_text_that_is_not_a_filter_is_refused(text, message):
     with pytest.raises(FilterError, match=message):
         ExampleFilter.parse(text)
 

@@ -78,9 +78,9 @@ def test_every_flipped_bit_of_a_tensor_is_found(tmp_path: Path) -> None:
     saved({"x": torch.from_numpy(X)}, path)
     data = path.read_bytes()
     start = data.index(X.tobytes())
-    for at in range(start, start + X.nbytes, 5):
+    for offset in range(start, start + X.nbytes, 5):
         damaged = bytearray(data)
-        damaged[at] ^= 0x10
+        damaged[offset] ^= 0x10
         path.write_bytes(damaged)
         with pytest.raises(CorruptFileError, match="checksum of record x/data/0 does not match"):
             read_array(path)
@@ -108,7 +108,7 @@ def test_records_that_pytorch_does_not_write(tmp_path: Path) -> None:
         CorruptFileError, match=r"is compressed; save the file again with torch\.save"
     ):
         read_array(path)
-    pack({name: own for name, own in records.items() if name != "x/data/0"}, path)
+    pack({name: record for name, record in records.items() if name != "x/data/0"}, path)
     with pytest.raises(CorruptFileError, match="record x/data/0 is missing"):
         read_array(path)
     pack(records | {"x/DATA/0": bytes(96)}, path)  # PyTorch does not tell the two apart
@@ -173,9 +173,11 @@ def test_a_text_heap_that_would_not_end(tmp_path: Path, options: dict) -> None:
         file.create_dataset("ids", data=["one", "two", "three"], **options)
     assert list(id_fields(path)["/ids"].values) == [b"one", b"two", b"three"]
     whole = path.read_bytes()
-    at = whole.index(b"GCOL") + 16
+    offset = whole.index(b"GCOL") + 16
     for size in (0, 8, 2**63, 2**64 - 1):
-        path.write_bytes(whole[:at] + struct.pack("<HHIQ", 0, 0, 0, size) + whole[at + 16 :])
+        path.write_bytes(
+            whole[:offset] + struct.pack("<HHIQ", 0, 0, 0, size) + whole[offset + 16 :]
+        )
         with pytest.raises(CorruptFileError, match="/ids: damaged: the text heap at byte"):
             id_fields(path)
 
@@ -282,7 +284,7 @@ def test_a_zip_that_says_that_it_spans_disks(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     torch.save(torch.ones(3), path)
     data = path.read_bytes()
-    at = data.rindex(b"PK\x06\x07")  # zip64: the number of disks
-    path.write_bytes(data[: at + 16] + struct.pack("<I", 9) + data[at + 20 :])
+    offset = data.rindex(b"PK\x06\x07")  # zip64: the number of disks
+    path.write_bytes(data[: offset + 16] + struct.pack("<I", 9) + data[offset + 20 :])
     with pytest.raises(StoreError, match=r"x\.pt: not a zip file, or damaged"):
         read_array(path)

@@ -73,7 +73,7 @@ def test_other_formats(
         read_array(path)
 
 
-def test_a_signature_elsewhere_is_none(tmp_path: Path) -> None:
+def test_a_signature_in_another_place_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["x"] = X
     for shift in (8, 256, 1536):
@@ -122,8 +122,8 @@ def test_axes_are_those_that_matlab_shows(tmp_path: Path, rng: np.random.Generat
         assert got.dtype == expected.dtype
         np.testing.assert_array_equal(got, expected)
         assert has_matlab_axes(f"{path}:{name}") == (name != "plain")
-    found = fastcka.cka(read_array(f"{path}:x"), read_array(f"{path}:net/acts"))
-    assert found == pytest.approx(oracle.cka(x, y, "unbiased"), abs=1e-9)
+    similarity = fastcka.cka(read_array(f"{path}:x"), read_array(f"{path}:net/acts"))
+    assert similarity == pytest.approx(oracle.cka(x, y, "unbiased"), abs=1e-9)
     with pytest.raises(
         InputError, match=r"contains 6 arrays; .* of /cube, /flags, /net/acts, /plain"
     ):
@@ -173,7 +173,7 @@ MATLAB_REFUSED = {
 
 
 @pytest.mark.parametrize("name", MATLAB_REFUSED)
-def test_matlab_variables_that_are_no_numbers(tmp_path: Path, name: str) -> None:
+def test_matlab_variables_that_are_not_numbers(tmp_path: Path, name: str) -> None:
     write, message = MATLAB_REFUSED[name]
     path = write_matlab(tmp_path / "a.mat", write)
     with pytest.raises(InputError, match=rf"a\.mat:/x: .*{message}"):
@@ -195,9 +195,9 @@ def test_import_of_matlab_files(tmp_path: Path, rng: np.random.Generator) -> Non
     store = open_store(tmp_path / "s")
     assert [key.layer for key in store.keys()] == ["layer2", "layer10"]
     np.testing.assert_array_equal(store.read(Key("m", 100, "layer10")), x)
-    said = [found for found in report.findings if found.reason == "MATLAB axes"]
-    assert [found.layer for found in said] == ["layer2", "layer10"]
-    assert "read with the shape (8, 3) that MATLAB shows" in said[0].detail
+    reported = [finding for finding in report.findings if finding.reason == "MATLAB axes"]
+    assert [finding.layer for finding in reported] == ["layer2", "layer10"]
+    assert "read with the shape (8, 3) that MATLAB shows" in reported[0].detail
     (skipped,) = report.skipped
     assert "class char" in skipped.detail
 

@@ -45,7 +45,7 @@ def save(path: Path, values: np.ndarray) -> None:
 
 
 def reasons(report) -> list[tuple[str, str]]:
-    return [(found.kind, found.reason) for found in report.findings]
+    return [(finding.kind, finding.reason) for finding in report.findings]
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt", ".safetensors", ".h5", ".hdf5"])
@@ -129,7 +129,7 @@ def test_examples_that_do_not_fit_refuse_the_step(tree, tmp_path, arrays, text, 
     assert report.imported == ()
 
 
-def test_what_has_no_place_in_the_layout_is_said(tree, tmp_path, arrays):
+def test_what_has_no_place_in_the_layout_is_reported(tree, tmp_path, arrays):
     x = arrays["head"]
     save(tree / "m/7/head.npy", x)
     save(tree / "m/8.npy", x)  # no name for the layer
@@ -146,8 +146,8 @@ def test_what_has_no_place_in_the_layout_is_said(tree, tmp_path, arrays):
     with create_store(tree / "a-store") as store:
         store.write(model="own", step=0, layers={"a": x})
     report = import_tree(tree, tmp_path / "store")
-    skipped = {(found.step, found.layer): found.reason for found in report.skipped}
-    paths = [found.detail for found in report.skipped if found.step is None]
+    skipped = {(finding.step, finding.layer): finding.reason for finding in report.skipped}
+    paths = [finding.detail for finding in report.skipped if finding.step is None]
     assert [Path(detail.split(":")[0]).name for detail in paths] == ["8.npy", "head.npy"]
     del skipped[None, None]
     assert skipped == {

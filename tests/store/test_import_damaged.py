@@ -1,4 +1,4 @@
-"""A damaged file in the store: an import says so, goes on, and replaces it where it may."""
+"""A damaged file in the store: an import reports it, goes on, and replaces it where it may."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def _file_of(target, model, step):
         return store.info(key).path
 
 
-def _said(report):
-    return [(own.kind, own.reason, own.model, own.step) for own in report.findings]
+def _findings(report):
+    return [
+        (finding.kind, finding.reason, finding.model, finding.step) for finding in report.findings
+    ]
 
 
 def test_one_damaged_file_does_not_stop_an_import(tree, target):
@@ -42,7 +44,7 @@ def test_one_damaged_file_does_not_stop_an_import(tree, target):
     report = import_tree(tree, target)
     assert report.imported == (("m3", 0),)
     assert set(report.already_there) == {("m1", 100), ("m2", 0)}
-    assert _said(report) == [("skipped", "damaged in the store", "m1", 0)]
+    assert _findings(report) == [("skipped", "damaged in the store", "m1", 0)]
     assert str(path) in report.findings[0].detail
     assert "--overwrite" in report.findings[0].detail
     assert not report.complete
@@ -59,7 +61,7 @@ def test_one_damaged_file_does_not_stop_an_import(tree, target):
         assert [finding.kind for finding in store.verify()] == ["ok"] * 4
 
 
-def test_a_damaged_file_that_the_tree_is_not_about_is_said(tree, target, tmp_path):
+def test_a_damaged_file_of_a_model_outside_the_tree_is_reported(tree, target, tmp_path):
     write_model(tree, "m1", steps=(0,))
     import_tree(tree, target)
     path = _file_of(target, "m1", 0)
@@ -71,6 +73,6 @@ def test_a_damaged_file_that_the_tree_is_not_about_is_said(tree, target, tmp_pat
 
     report = import_tree(tree, target, models=models)
     assert report.imported == (("m2", 0),)
-    assert _said(report) == [("doubtful", "damaged file in the store", None, 0)]
+    assert _findings(report) == [("doubtful", "damaged file in the store", None, 0)]
     assert str(path) in report.findings[0].detail
     assert report.complete

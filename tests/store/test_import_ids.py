@@ -16,58 +16,62 @@ from fastcka.store import Key, import_tree, open_store
 from store.import_samples import INDICES, NAMES, TEXTS, N, X, hdf5, ids_of, lines, reasons
 
 INSIDE = {
-    "1.npz, text": (lambda at: np.savez(at, l=X, ids=NAMES), "'ids' in m/1.npz", NAMES),
+    "1.npz, text": (lambda path: np.savez(path, l=X, ids=NAMES), "'ids' in m/1.npz", NAMES),
     "1.npz, bytes": (
-        lambda at: np.savez(at, l=X, filenames=np.array(NAMES, dtype="S")),
+        lambda path: np.savez(path, l=X, filenames=np.array(NAMES, dtype="S")),
         "'filenames' in m/1.npz",
         NAMES,
     ),
     "1.npz, integers": (
-        lambda at: np.savez(at, l=X, image_ids=INDICES),
+        lambda path: np.savez(path, l=X, image_ids=INDICES),
         "'image_ids' in m/1.npz",
         TEXTS,
     ),
     "1.npz, a column": (
-        lambda at: np.savez(at, l=X, ids=np.array(INDICES)[:, None]),
+        lambda path: np.savez(path, l=X, ids=np.array(INDICES)[:, None]),
         "'ids' in m/1.npz",
         TEXTS,
     ),
     "1.npz, text of another name": (
-        lambda at: np.savez(at, l=X, what=NAMES),
+        lambda path: np.savez(path, l=X, what=NAMES),
         "'what' in m/1.npz",
         NAMES,
     ),
     "1.npz, twice the same": (
-        lambda at: np.savez(at, l=X, ids=NAMES, paths=NAMES),
+        lambda path: np.savez(path, l=X, ids=NAMES, paths=NAMES),
         "'ids' in m/1.npz",
         NAMES,
     ),
     "1.pt, a list": (
-        lambda at: torch.save({"l": torch.tensor(X), "file_names": NAMES}, at),
+        lambda path: torch.save({"l": torch.tensor(X), "file_names": NAMES}, path),
         "'file_names' in m/1.pt",
         NAMES,
     ),
     "1.pt, a tensor": (
-        lambda at: torch.save({"l": torch.tensor(X), "ids": torch.tensor(INDICES)}, at),
+        lambda path: torch.save({"l": torch.tensor(X), "ids": torch.tensor(INDICES)}, path),
         "'ids' in m/1.pt",
         TEXTS,
     ),
     "1.pt, nested": (
-        lambda at: torch.save({"layers": {"l": torch.tensor(X)}, "ids": NAMES}, at),
+        lambda path: torch.save({"layers": {"l": torch.tensor(X)}, "ids": NAMES}, path),
         "'ids' in m/1.pt",
         NAMES,
     ),
     "1.h5, text of any length": (
-        lambda at: hdf5(at, l=X, paths=NAMES),
+        lambda path: hdf5(path, l=X, paths=NAMES),
         "'/paths' in m/1.h5",
         NAMES,
     ),
     "1.h5, text of fixed length": (
-        lambda at: hdf5(at, l=X, ids=np.array(NAMES, dtype="S")),
+        lambda path: hdf5(path, l=X, ids=np.array(NAMES, dtype="S")),
         "'/ids' in m/1.h5",
         NAMES,
     ),
-    "1.h5, integers": (lambda at: hdf5(at, l=X, Image_ID=INDICES), "'/Image_ID' in m/1.h5", TEXTS),
+    "1.h5, integers": (
+        lambda path: hdf5(path, l=X, Image_ID=INDICES),
+        "'/Image_ID' in m/1.h5",
+        TEXTS,
+    ),
 }
 
 
@@ -118,7 +122,7 @@ def test_ids_in_the_groups_of_the_layers(array_tree: Path, tmp_path: Path) -> No
         np.testing.assert_array_equal(store.read(Key("m", 1, "b/x")), X)
 
 
-BESIDE = {
+FILES_OF_IDS = {
     "ids.txt": (lines(*NAMES), NAMES),
     "file_names.txt": (lines(*NAMES, end="\r\n"), NAMES),
     "image_ids.txt": (lines(*INDICES), TEXTS),
@@ -129,7 +133,7 @@ BESIDE = {
     "examples.csv, tabs": (lines("id\tdigit", *(f"{name}\t1" for name in NAMES)), NAMES),
     "examples.csv, named": (lines("File Name,label", *(f"{name},a" for name in NAMES)), NAMES),
     "examples.csv, text": (lines("what,digit", *(f"{name},1" for name in NAMES)), NAMES),
-    "examples.csv, text beside a label": (
+    "examples.csv, text and a label": (
         lines("what;label", *(f"{name};cat" for name in NAMES)),
         NAMES,
     ),
@@ -139,11 +143,11 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("where", ["m/1", "m", "."])
-@pytest.mark.parametrize("name", BESIDE)
-def test_ids_beside_the_arrays_or_above(
+@pytest.mark.parametrize("name", FILES_OF_IDS)
+def test_ids_next_to_the_arrays_or_in_a_parent_folder(
     array_tree: Path, tmp_path: Path, name: str, where: str
 ) -> None:
-    text, expected = BESIDE[name]
+    text, expected = FILES_OF_IDS[name]
     np.save(array_tree / "m/1/l.npy", X)
     path = array_tree / where / name.partition(",")[0]
     path.write_bytes(text.encode())
@@ -156,7 +160,7 @@ def test_ids_beside_the_arrays_or_above(
 
 
 @pytest.mark.parametrize("where", ["m/1", "m"])
-def test_an_array_of_ids_beside_the_arrays(array_tree: Path, tmp_path: Path, where: str) -> None:
+def test_an_array_of_ids_next_to_the_arrays(array_tree: Path, tmp_path: Path, where: str) -> None:
     np.save(array_tree / "m/1/l.npy", X)
     np.save(array_tree / where / "ids.npy", np.array(INDICES))
     report = import_tree(array_tree, tmp_path / "store")
@@ -203,7 +207,9 @@ def test_a_checkpoint_tree_without_city_info(array_tree: Path, tmp_path: Path, w
 def test_csv_as_spreadsheets_write_it(array_tree: Path, tmp_path: Path) -> None:
     """A byte-order mark, semicolons, decimal commas, line ends within fields, and odd spaces."""
     np.save(array_tree / "m/1/l.npy", X)
-    table = lines("file;note;score", *(f'{name};"a\r\nb";{at},5' for at, name in enumerate(NAMES)))
+    table = lines(
+        "file;note;score", *(f'{name};"a\r\nb";{index},5' for index, name in enumerate(NAMES))
+    )
     (array_tree / "examples.csv").write_bytes(
         b"\xef\xbb\xbf" + table.replace("a\r", "\x85a\r").encode()
     )
@@ -241,7 +247,7 @@ def test_ids_that_matlab_wrote(array_tree: Path, stored: Any, expected: list[str
         np.testing.assert_array_equal(store.read(Key("m", 1, "l")), X)
 
 
-def test_text_of_matlab_is_no_column_of_ids(array_tree: Path) -> None:
+def test_text_of_matlab_is_not_a_column_of_ids(array_tree: Path) -> None:
     with h5py.File(array_tree / "m/1.mat", "w") as file:
         file["l"] = X.T
         file["l"].attrs["MATLAB_class"] = np.bytes_("double")

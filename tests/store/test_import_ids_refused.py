@@ -22,64 +22,64 @@ def save_npz(path: Path, **members: Any) -> None:
 
 REFUSED = {
     "two that differ": (
-        lambda at: save_npz(at, ids=NAMES, image_ids=INDICES),
+        lambda path: save_npz(path, ids=NAMES, image_ids=INDICES),
         "ambiguous ids",
         "'ids' in .*/m/1.npz and 'image_ids' in .*/m/1.npz could both be",
     ),
     "floats": (
-        lambda at: save_npz(at, ids=np.arange(N, dtype=float)),
+        lambda path: save_npz(path, ids=np.arange(N, dtype=float)),
         "unusable ids",
         r"'ids' in .*/m/1.npz\[0\]: expected a non-empty text or an integer, got 0.0",
     ),
     "duplicates": (
-        lambda at: save_npz(at, paths=["a"] * N),
+        lambda path: save_npz(path, paths=["a"] * N),
         "duplicate ids",
         "'paths' in .*/m/1.npz: expected unique ids, got 'a' at 0 and at 1",
     ),
     "another number": (
-        lambda at: save_npz(at, ids=NAMES[1:]),
+        lambda path: save_npz(path, ids=NAMES[1:]),
         "row counts differ",
         "'ids' in .*/m/1.npz: expected 6 ids, one for each row of the array, got 5",
     ),
     "objects": (
-        lambda at: save_npz(at, ids=np.array(NAMES, dtype=object)),
+        lambda path: save_npz(path, ids=np.array(NAMES, dtype=object)),
         "unreadable file",
         r"1.npz:ids: expected text or integers, got pickled objects.*ids.astype\(str\)",
     ),
-    "inside and beside differ": (
-        lambda at: (
-            save_npz(at, ids=NAMES),
-            (at.parents[1] / "ids.txt").write_text(lines(*NAMES[::-1])),
+    "ids inside and in a folder differ": (
+        lambda path: (
+            save_npz(path, ids=NAMES),
+            (path.parents[1] / "ids.txt").write_text(lines(*NAMES[::-1])),
         ),
         "ambiguous ids",
         "'ids' in .*/m/1.npz and .*/m/ids.txt could both be",
     ),
     "two files that differ": (
-        lambda at: (
-            np.save(at, X),
-            at.with_name("ids.txt").write_text(lines(*NAMES)),
-            at.with_name("file_names.txt").write_text(lines(*NAMES[::-1])),
+        lambda path: (
+            np.save(path, X),
+            path.with_name("ids.txt").write_text(lines(*NAMES)),
+            path.with_name("file_names.txt").write_text(lines(*NAMES[::-1])),
         ),
         "ambiguous ids",
         "file_names.txt and .*ids.txt could both be",
     ),
     "an empty line": (
-        lambda at: (
-            np.save(at, X),
-            at.with_name("ids.txt").write_text(lines("", *NAMES[1:])),
+        lambda path: (
+            np.save(path, X),
+            path.with_name("ids.txt").write_text(lines("", *NAMES[1:])),
         ),
         "rows without an id",
         r"ids.txt\[0\]: expected a non-empty text",
     ),
     "not UTF-8": (
-        lambda at: (np.save(at, X), at.with_name("ids.txt").write_bytes(b"\xff\n" * N)),
+        lambda path: (np.save(path, X), path.with_name("ids.txt").write_bytes(b"\xff\n" * N)),
         "unreadable file",
         "ids.txt: not UTF-8",
     ),
     "two delimiters": (
-        lambda at: (
-            np.save(at, X),
-            at.with_name("examples.csv").write_text(
+        lambda path: (
+            np.save(path, X),
+            path.with_name("examples.csv").write_text(
                 lines("id,a;b", *(f"{name},1;2" for name in NAMES))
             ),
         ),
@@ -87,9 +87,9 @@ REFUSED = {
         "could be separated by commas or semicolons",
     ),
     "ids of some layers only": (
-        lambda at: (
-            np.save(at, X),
-            np.savez(at.with_name("other.npz"), x=X, ids=np.arange(N)),
+        lambda path: (
+            np.save(path, X),
+            np.savez(path.with_name("other.npz"), x=X, ids=np.arange(N)),
         ),
         "ids of some layers only",
         "layer other has ids .*layer l has none",
@@ -105,7 +105,7 @@ def test_what_is_ambiguous_or_unusable_is_refused(
     save(array_tree / "m/1/l.npy")
     report = import_tree(array_tree, tmp_path / "store")
     assert report.imported == ()
-    assert {(found.kind, found.reason) for found in report.findings} == {("skipped", reason)}
+    assert {(finding.kind, finding.reason) for finding in report.findings} == {("skipped", reason)}
     with pytest.raises(ImportRefusedError, match=message):
         raise ImportRefusedError(reason, report.findings[0].detail)
 
@@ -124,12 +124,14 @@ def test_what_is_ambiguous_or_unusable_is_refused(
             "'score' in .*repeated or numbers",
         ),
         (
-            lines("label,n", *(f"{name if at else ''},{at}" for at, name in enumerate(NAMES))),
+            lines(
+                "label,n", *(f"{name if index else ''},{index}" for index, name in enumerate(NAMES))
+            ),
             "miss",
         ),
     ],
 )
-def test_what_may_be_ids_and_is_not_taken_is_said(
+def test_possible_ids_that_are_not_used_are_reported(
     array_tree: Path, tmp_path: Path, rows: str, doubt: str
 ) -> None:
     np.save(array_tree / "m/1/l.npy", X)
@@ -142,7 +144,7 @@ def test_what_may_be_ids_and_is_not_taken_is_said(
     assert ids_of(tmp_path) == ([str(row) for row in range(N)], True)
 
 
-def test_text_that_is_not_taken_is_said(array_tree: Path, tmp_path: Path) -> None:
+def test_text_that_is_not_used_is_reported(array_tree: Path, tmp_path: Path) -> None:
     (array_tree / "m/1").rmdir()
     np.savez(array_tree / "m/1.npz", l=X, ids=INDICES, label=["cat"] * N)
     report = import_tree(array_tree, tmp_path / "store")
@@ -192,4 +194,4 @@ def test_a_link_that_is_called_ids_is_not_followed(array_tree: Path, tmp_path: P
         file["ids"] = h5py.SoftLink("/names")
     report = import_tree(array_tree, tmp_path / "store")
     assert ("skipped", "unreadable file") in reasons(report)
-    assert any("/ids is a soft link" in found.detail for found in report.findings)
+    assert any("/ids is a soft link" in finding.detail for finding in report.findings)

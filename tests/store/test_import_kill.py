@@ -70,7 +70,7 @@ def test_kill_at_any_moment_loses_nothing_and_repeats_nothing(tmp_path: Path) ->
         importer.wait(10)
         importer.stdout.close()
     print(f"\n{KILLS} kills: {len(finished)} of {len(whole.imported)} steps finished by then")
-    assert grown >= 2  # else the kills came too early or too late to show anything
+    assert grown >= 2  # else the kills were too early or too late to show anything
 
     report = import_tree(tmp_path / "tree", target)
     assert len(report.already_there) == len(finished)
@@ -79,7 +79,7 @@ def test_kill_at_any_moment_loses_nothing_and_repeats_nothing(tmp_path: Path) ->
     there = {path: path.stat().st_mtime_ns for path in target.rglob("[0-9]*.h5")}
     assert finished.items() <= there.items()
     with open_store(target) as store, open_store(tmp_path / "undisturbed") as other:
-        assert {found.kind for found in store.verify()} <= {"ok", "leftover"}
+        assert {finding.kind for finding in store.verify()} <= {"ok", "leftover"}
         assert store.keys() == other.keys()
         for key in store.keys():
             np.testing.assert_array_equal(

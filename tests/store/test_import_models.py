@@ -36,7 +36,7 @@ def tree(tmp_path: Path) -> Path:
 
 def test_factors_arrive_and_absent_models_are_listed(tree, models, tmp_path):
     report = import_tree(tree, tmp_path / "store", models=models)
-    assert [(found.reason, found.model) for found in report.findings] == [
+    assert [(finding.reason, finding.model) for finding in report.findings] == [
         ("missing, as listed", "pt2-1_seed2"),
         ("missing, as listed", "pt2-3_seed2"),
     ]
@@ -54,7 +54,7 @@ def test_factors_arrive_and_absent_models_are_listed(tree, models, tmp_path):
         assert store.factors("pt2-1_seed1")["note"] == "12"
 
 
-def test_a_model_that_is_just_not_there_fails_the_import(tree, models, tmp_path):
+def test_a_missing_model_that_is_listed_fails_the_import(tree, models, tmp_path):
     models.write_text(TABLE + "pt2-9: {note: still training}\n")
     report = import_tree(tree, tmp_path / "store", models=models)
     assert report.counts == {("missing", "missing, as listed"): 2, ("missing", "missing model"): 1}
@@ -66,10 +66,10 @@ def test_a_model_that_is_just_not_there_fails_the_import(tree, models, tmp_path)
     assert report.complete
 
 
-def test_a_failed_model_that_is_there_is_a_doubt(tree, models, tmp_path):
+def test_a_failed_model_that_has_files_is_a_doubt(tree, models, tmp_path):
     write_model(tree, "pt2-1_seed2", layers=(3,), steps=(0,))
     report = import_tree(tree, tmp_path / "store", models=models)
-    assert [(found.reason, found.model) for found in report.doubtful] == [
+    assert [(finding.reason, finding.model) for finding in report.doubtful] == [
         ("listed as missing", "pt2-1_seed2")
     ]
     assert ("pt2-1_seed2", 0) in report.imported
@@ -82,19 +82,19 @@ def test_a_model_that_is_not_listed_is_refused_before_anything_is_written(tree, 
     assert "--allow-unlisted" in str(caught.value)
     assert not (tmp_path / "store").exists()
     report = import_tree(tree, tmp_path / "store", models=models, allow_unlisted=True)
-    assert [(found.reason, found.model) for found in report.doubtful] == [
+    assert [(finding.reason, finding.model) for finding in report.doubtful] == [
         ("not in models.yaml", "pt2-l")
     ]
     with open_store(tmp_path / "store") as store:
         assert store.factors("pt2-l") == {}
 
 
-def test_factors_that_changed_are_said_and_nothing_is_mixed(tree, models, tmp_path):
+def test_factors_that_changed_are_reported_and_nothing_is_mixed(tree, models, tmp_path):
     import_tree(tree, tmp_path / "store", models=models)
     models.write_text(TABLE.replace("seed: orig", "seed: 0"))
     for overwrite in (False, True):
         report = import_tree(tree, tmp_path / "store", models=models, overwrite=overwrite)
-        assert [(found.reason, found.model) for found in report.skipped] == [
+        assert [(finding.reason, finding.model) for finding in report.skipped] == [
             ("changed factors", "pt2-1")
         ]
         assert (

@@ -1,4 +1,4 @@
-"""Checkpoint trees: each value, id and factor arrives; each quirk is undone or said."""
+"""Checkpoint trees: each value, id and factor arrives; each quirk is undone or reported."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_city_id_goes_before_row_id_and_the_position_is_a_doubt(tree, target):
     report = import_tree(tree, target)
     assert report.complete
     assert report.id_fields == {"city_id": 1, "position": 2}
-    assert [found.model for found in report.doubtful] == ["none", "nothing"]
+    assert [finding.model for finding in report.doubtful] == ["none", "nothing"]
     assert report.counts == {("doubtful", "rows named by position"): 2}
     with open_store(target) as store:
         both = store.examples(Key("both", 0, "3"))
@@ -183,7 +183,7 @@ def test_the_same_model_under_two_names_is_a_doubt(tree, target):
     write_model(tree, "pt2-1_seed1", values_like="pt2-1")
     write_model(tree, "other", steps=(0,), values_like="pt2-1")  # not at all steps: no twin
     report = import_tree(tree, target)
-    assert [(found.kind, found.reason) for found in report.findings] == [
+    assert [(finding.kind, finding.reason) for finding in report.findings] == [
         ("doubtful", "same model under two names")
     ]
     assert "pt2-1, pt2-1_seed1" in report.findings[0].detail
@@ -212,7 +212,7 @@ def test_a_folder_without_a_tree_is_refused(tree, target):
     assert not target.exists()
 
 
-def test_a_second_import_reads_nothing_and_a_changed_file_is_said(tree, target):
+def test_a_second_import_reads_nothing_and_reports_a_changed_file(tree, target):
     write_model(tree, "m")
     import_tree(tree, target)
     written = {path: path.stat().st_mtime_ns for path in target.rglob("*.h5")}

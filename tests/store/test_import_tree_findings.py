@@ -24,7 +24,7 @@ from store.tree_samples import reasons, rewrite
 
 
 @pytest.mark.parametrize("name", ["representations.pt", "metadata.json", "both"])
-def test_a_half_written_checkpoint_is_left_out_and_said_again(tree, target, name):
+def test_a_half_written_checkpoint_is_left_out_and_reported_again(tree, target, name):
     write_model(tree, "m")
     folder = checkpoint_folder(tree, "m", 4, 100)
     for gone in ("representations.pt", "metadata.json") if name == "both" else (name,):
@@ -89,7 +89,7 @@ def test_a_pickle_that_would_run_code_is_left_out(tree, target, tmp_path, monkey
         ({"n_tokens": "two"}, "skipped", "unreadable file"),
     ],
 )  # fmt: skip
-def test_metadata_that_contradicts_is_said(tree, target, changes, kind, reason):
+def test_metadata_that_contradicts_is_reported(tree, target, changes, kind, reason):
     write_model(tree, "m", layers=(3,), steps=(0, 100))
     rewrite(checkpoint_folder(tree, "m", 3, 100), **changes)
     report = import_tree(tree, target)
@@ -125,7 +125,7 @@ def test_metadata_that_agrees_in_other_words_is_silent(tree, target, changes):
         ({"representations_flat": torch.zeros(60, 12, dtype=torch.int64)}, "not a representation"),
     ],
 )
-def test_a_file_that_contradicts_is_said_and_the_other_layer_kept(tree, target, saved, reason):
+def test_a_file_that_contradicts_is_reported_and_the_other_layer_kept(tree, target, saved, reason):
     write_model(tree, "m", layers=(3,), steps=(0,), saved=saved)
     write_model(tree, "m", layers=(4,), steps=(0,))
     report = import_tree(tree, target)
@@ -149,7 +149,7 @@ def test_only_one_of_the_two_copies_is_needed_and_read(tree, target):
             assert store.info(key).n_features == TOKENS * HIDDEN
 
 
-def test_final_beside_the_last_checkpoint(tree, target):
+def test_final_next_to_the_last_checkpoint(tree, target):
     write_model(tree, "m", layers=(3,))
     shutil.copytree(checkpoint_folder(tree, "m", 3, 100), checkpoint_folder(tree, "m", 3, "final"))
     write_model(tree, "later", layers=(3,))
@@ -157,7 +157,7 @@ def test_final_beside_the_last_checkpoint(tree, target):
     shutil.copytree(checkpoint_folder(tree, "later", 3, 100), final)
     rewrite(final, step="150")
     report = import_tree(tree, target)
-    assert [found.model for found in report.findings] == ["later", "m"]
+    assert [finding.model for finding in report.findings] == ["later", "m"]
     assert reasons(report) == [
         ("skipped", "final folder", 150, "3"),
         ("doubtful", "final folder", 100, "3"),
@@ -166,7 +166,7 @@ def test_final_beside_the_last_checkpoint(tree, target):
     assert [step for _, step in report.imported] == [0, 100, 0, 100]
 
 
-def test_folders_that_cannot_be_placed_are_said(tree, target):
+def test_folders_that_cannot_be_placed_are_reported(tree, target):
     write_model(tree, "m", layers=(3,), steps=(0,))
     representations = checkpoint_folder(tree, "m", 3, 0).parent
     (representations / "checkpoint-best").mkdir()

@@ -1,4 +1,4 @@
-"""FILE:NAME: arrays of other tools, none of which may run code, read elsewhere or fill memory."""
+"""FILE:NAME: arrays of other tools. None may run code, read other files or fill memory."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def test_a_file_whose_name_holds_a_colon(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_array(tmp_path / "a.npy:b.npy"), X)
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_paths_that_are_not_array_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'x.csv': expected a .npy, .npz, .pt"):
         read_array("x.csv")
     with pytest.raises(InputError, match=r"nowhere.npy: no such file"):
@@ -320,7 +320,7 @@ def test_safetensors_complex_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_tensors_that_are_no_arrays_say_what_helps(tmp_path: Path) -> None:
+def test_tensors_that_are_not_arrays_name_the_remedy(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "a.pt"
     for make, message in (

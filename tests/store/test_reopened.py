@@ -103,7 +103,7 @@ def test_what_has_become_of_the_file_is_an_error(
 ):
     # As a disk damages a file: neither its size nor its times tell.
     monkeypatch.setattr(FileStamp, "of", lambda status: (status.st_size, status.st_ino))
-    values[0] = 0  # so that 1.0 stands in layer b alone
+    values[0] = 0  # so that layer b alone contains 1.0
     store.write(model="m", step=3, layers={"a": values, "b": values + 1})
     path = store.info(KEY).path
     reading = open_store(store.path)

@@ -76,7 +76,7 @@ def test_kill_at_any_moment_leaves_whole_files(tmp_path: Path) -> None:
         writer.stdout.close()
     print(f"\n20 kills: {leftovers} leftover temporaries, 0 broken files")
     assert newest[0] > 0
-    assert leftovers > 0  # else no kill came during a write, and the test has shown nothing
+    assert leftovers > 0  # else no kill happened during a write, and the test has shown nothing
 
 
 LIMITED = """

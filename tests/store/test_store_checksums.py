@@ -66,9 +66,9 @@ def path(store: Store) -> Path:
 def chunks_of(path: Path, name: str) -> list[tuple[int, int]]:
     """Return where the chunks of a dataset are: (offset, bytes), fletcher32 included."""
     with h5py.File(path) as file:
-        found: list[Any] = []
-        file[name].id.chunk_iter(found.append)
-    return [(chunk.byte_offset, chunk.size) for chunk in found]
+        stored_chunks: list[Any] = []
+        file[name].id.chunk_iter(stored_chunks.append)
+    return [(chunk.byte_offset, chunk.size) for chunk in stored_chunks]
 
 
 def damaged(store: Store, path: Path, where: str, change: Callable[[bytearray], None]) -> None:
@@ -253,10 +253,12 @@ def test_damage_after_the_headers_were_read(
         ),
         *(
             (
-                lambda f, at=at: f["layers/0/x"].attrs.modify("first_checksum", np.int64(at)),
+                lambda f, first=first: f["layers/0/x"].attrs.modify(
+                    "first_checksum", np.int64(first)
+                ),
                 f"/layers/0/x: damaged: {text}",
             )
-            for at, text in (
+            for first, text in (
                 (-1, "/checksums has no checksums at -1"),
                 (2**62, "/checksums has no"),
                 (2**63 - 1, "/checksums has no"),
@@ -333,8 +335,10 @@ def test_the_compiled_checksum_is_xxh3(size: int) -> None:
         if size // chunk_bytes > 5000:
             continue
         got = _core.chunk_checksums(data, chunk_bytes=chunk_bytes, dataset="/é", first=7)
-        parts = [data[at : at + chunk_bytes].tobytes() for at in range(0, size, chunk_bytes)]
-        assert got.tolist() == [xxh3(part, "/é", 7 + at) for at, part in enumerate(parts)]
+        parts = [
+            data[start : start + chunk_bytes].tobytes() for start in range(0, size, chunk_bytes)
+        ]
+        assert got.tolist() == [xxh3(part, "/é", 7 + index) for index, part in enumerate(parts)]
 
 
 def test_no_chunk_of_one_byte_value_is_its_checksum() -> None:

@@ -78,8 +78,8 @@ def test_verify_finds_a_change_that_the_checksums_of_format_1_0_miss(
     path = store.info(Key("m", 0, "a")).path
     as_format_1_0(path)
     data = bytearray(path.read_bytes())
-    at = data.index(x.tobytes()) + 4  # the second value, 0.0, becomes a denormal
-    data[at : at + 2] = b"\xff\xff"
+    offset = data.index(x.tobytes()) + 4  # the second value, 0.0, becomes a denormal
+    data[offset : offset + 2] = b"\xff\xff"
     path.write_bytes(data)
     (finding,) = open_store(store.path).verify()
     assert finding.kind == "error"

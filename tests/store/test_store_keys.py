@@ -205,8 +205,8 @@ def test_an_index_damaged_inside_is_never_wrong(
     rng = np.random.default_rng(2)
     for _ in range(60):
         bad = bytearray(good)
-        for at in rng.integers(0, len(bad), size=40):
-            bad[at] = rng.integers(0, 256)
+        for offset in rng.integers(0, len(bad), size=40):
+            bad[offset] = rng.integers(0, 256)
         path.write_bytes(bad)
         opened(indexed, monkeypatch)  # asserts the keys
         assert open_store(indexed.path).factors("m") == {"seed": 0}
@@ -276,7 +276,7 @@ def test_a_damaged_file_leaves_the_others_and_its_own_remedy(store: Store) -> No
     assert len(store.keys()) == 4
 
 
-def test_a_file_that_says_whose_it_is_though_its_layers_are_damaged(store: Store) -> None:
+def test_a_file_with_damaged_layers_still_names_its_model(store: Store) -> None:
     store.write(model="lone", step=3, layers={"a": X}, factors={"seed": 7})
     path = step_path(store.path, "lone", 3)
     with h5py.File(path, "r+") as file:

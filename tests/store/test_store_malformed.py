@@ -297,7 +297,7 @@ CASES = {
 
 
 def answers(store: Store) -> tuple[list[FastckaError], list[np.ndarray]]:
-    """Ask the store for all that it has; return its errors and the values it gave."""
+    """Read everything in the store; return its errors and the values."""
     errors: list[FastckaError] = []
     arrays: list[np.ndarray] = []
     for question in (store.keys, lambda: store.info(KEY), lambda: store.examples(KEY)):

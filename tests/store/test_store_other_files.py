@@ -62,7 +62,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_none_of_ours(store: Store, written: Path, name: str) -> None:
+def test_a_file_that_is_not_a_store_file(store: Store, written: Path, name: str) -> None:
     damage, error, message = FILES[name]
     damage(written)
     with pytest.raises(error, match=message):

@@ -60,7 +60,7 @@ def test_rows_are_what_indexing_gives(stored, layer, rows):
     [np.array([0, N]), np.array([-1]), np.array([0.0]), np.zeros((2, 2), int), [0, 1]],
     ids=["beyond", "negative", "floats", "two axes", "a list"],
 )
-def test_rows_that_are_none_are_refused(stored, rows):
+def test_invalid_rows_are_refused(stored, rows):
     with pytest.raises(InputError, match="rows: expected"):
         stored[0].read(KEY._replace(layer="float32"), rows=rows)
 
@@ -80,7 +80,7 @@ def test_a_gathered_value_that_float32_cannot_hold_is_an_error(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_rows(stored):
-    """A gather of 5,000 x 300 float64 (11 MiB) into a given array takes a chunk or two beside."""
+    """A gather of 5,000 x 300 float64 (11 MiB) into a given array needs one or two chunks more."""
     import tracemalloc
 
     store, arrays = stored
@@ -106,12 +106,12 @@ def test_a_fingerprint_tells_ids_and_the_named_columns_apart(tmp_path):
         "none": (ids, {}),
     }
     with create_store(tmp_path / "store") as store:
-        for model, (own, columns) in contents.items():
+        for model, (example_ids, columns) in contents.items():
             store.write(
                 model=model,
                 step=0,
                 layers={"l": np.ones((3, 1))},
-                example_ids=own,
+                example_ids=example_ids,
                 example_columns=columns,
             )
     marks = {
@@ -121,5 +121,5 @@ def test_a_fingerprint_tells_ids_and_the_named_columns_apart(tmp_path):
     assert len(set(marks.values())) == 4
     plain = {model: store.examples_fingerprint(Key(model, 0, "l"), []) for model in contents}
     assert len(set(plain.values())) == 2
-    # What a store says of ids is what anyone can compute from them, at any width of the array.
+    # Anyone can compute the fingerprint from the ids, for arrays of any string width.
     assert ids_digest(ids) == plain["first"] == ids_digest(np.array(ids, "U40").tolist())

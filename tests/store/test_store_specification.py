@@ -61,12 +61,12 @@ def entry(path: str) -> str:
 def test_the_temporary_name(tmp_path: Path) -> None:
     (prefix,) = re.findall(r'a name that begins with "([^"]+)"', " ".join(SPECIFICATION.split()))
     assert prefix == TEMPORARY_PREFIX
-    with replaced_file(tmp_path / "3.h5") as beside:
-        assert beside.name.startswith(prefix)
-        assert beside.parent == tmp_path
-        beside.touch()
+    with replaced_file(tmp_path / "3.h5") as temporary:
+        assert temporary.name.startswith(prefix)
+        assert temporary.parent == tmp_path
+        temporary.touch()
     assert is_temporary(f"{prefix}anything")
-    assert not is_temporary(".x.tmp")  # what the specification once said
+    assert not is_temporary(".x.tmp")  # an earlier version of the specification
 
 
 def test_the_version_and_the_files_of_the_folder(store: Store, written: Path) -> None:
@@ -86,14 +86,14 @@ def test_the_marker(store: Store) -> None:
 
 
 def test_the_paths_of_datasets(written: Path) -> None:
-    found = []
+    datasets = []
     with h5py.File(written) as file:
         file.visititems(
-            lambda path, item: found.append(path) if isinstance(item, h5py.Dataset) else None
+            lambda path, item: datasets.append(path) if isinstance(item, h5py.Dataset) else None
         )
     paths = re.findall(r"^ +(/\w\S*)\s", SPECIFICATION, re.MULTILINE)
     assert sorted(re.sub("<[^>]+>", "*", path) for path in paths) == sorted(
-        f"/{re.sub('(?<=examples/)c$|(?<=layers/)0', '*', path)}" for path in found
+        f"/{re.sub('(?<=examples/)c$|(?<=layers/)0', '*', path)}" for path in datasets
     )
 
 

@@ -21,18 +21,18 @@ STEPS = 3
 
 
 def answers(path: Path) -> list[object]:
-    """All that a store says."""
+    """Everything that a store returns."""
     store = open_store(path)
-    told: list[object] = [store.factors("m"), store.keys()]
+    facts: list[object] = [store.factors("m"), store.keys()]
     for key in store.keys():
         examples = store.examples(key)
         columns = {name: column.tolist() for name, column in examples.columns.items()}
         x = store.read(key)
         info = store.info(key)
-        told += [store.provenance("m", key.step), examples.ids.tolist(), columns, x.tobytes()]
-        told += [x.dtype, x.shape, info.digest, info.pooling, info.positional_ids]
-        told += [store.examples_fingerprint(key, ["digit"])]
-    return told
+        facts += [store.provenance("m", key.step), examples.ids.tolist(), columns, x.tobytes()]
+        facts += [x.dtype, x.shape, info.digest, info.pooling, info.positional_ids]
+        facts += [store.examples_fingerprint(key, ["digit"])]
+    return facts
 
 
 @pytest.fixture
@@ -187,6 +187,6 @@ def test_the_command(store: Store, old: list[Path]) -> None:
     old[1].unlink()
     second = run(app, ["store", "upgrade", str(store.path), "--json"])
     assert second.exit_code == 0
-    said = json.loads(second.stdout)
-    assert said == {"store": str(store.path), "upgraded": 0, "current": 2, "errors": []}
+    printed = json.loads(second.stdout)
+    assert printed == {"store": str(store.path), "upgraded": 0, "current": 2, "errors": []}
     assert "format 1.0" not in run(app, ["store", "verify", str(store.path)]).output

@@ -275,7 +275,7 @@ def test_a_store_open_for_reading_cannot_be_written(store: Store, values: np.nda
         write(reading, values)
 
 
-def test_create_store_refuses_what_is_there(tmp_path: Path, values: np.ndarray) -> None:
+def test_create_store_refuses_an_existing_path(tmp_path: Path, values: np.ndarray) -> None:
     with create_store(tmp_path / "a" / "b") as store:
         write(store, values)
     with pytest.raises(StoreError, match="already contains a store; pass exist_ok=True"):
@@ -295,7 +295,7 @@ def test_create_store_refuses_what_is_there(tmp_path: Path, values: np.ndarray) 
 
 
 def test_integers_as_ids_are_stored_as_their_text(store: Store, values: np.ndarray) -> None:
-    for ids in (range(-3, 4), np.arange(-3, 4), [2**70 + at for at in range(7)]):
+    for ids in (range(-3, 4), np.arange(-3, 4), [2**70 + index for index in range(7)]):
         write(store, values, example_ids=list(ids), overwrite=True)
         assert store.examples(KEY).ids.tolist() == [str(int(i)) for i in ids]
 

@@ -94,7 +94,7 @@ def test_of_processes_that_write_one_step_one_succeeds(store: Store) -> None:
     ]
     outcomes: list[list[str]] = [[] for _ in workers]
     try:
-        for step in range(-1, 40):  # first all say that they are up
+        for step in range(-1, 40):  # first, all report that they are running
             for worker in workers if step >= 0 else ():
                 print(step, file=worker.stdin, flush=True)
             for writer, worker in enumerate(workers):
@@ -152,8 +152,8 @@ def test_a_link_that_succeeded_and_says_that_it_exists_counts(
         real(*names)
 
     monkeypatch.setattr(os, "link", repeated)
-    with new_file(tmp_path / "a") as beside:
-        beside.write_text("new", encoding="utf-8")
+    with new_file(tmp_path / "a") as temporary:
+        temporary.write_text("new", encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
@@ -170,7 +170,7 @@ def failing_folders(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_that_fails_after_the_write_is_told_apart(
+def test_a_folder_that_fails_after_the_write_has_a_separate_error(
     store: Store, values: np.ndarray, overwrite: bool
 ) -> None:
     store.write(model="m", step=0, layers={"a": values})
@@ -201,6 +201,6 @@ def test_a_file_system_that_syncs_no_folders_is_no_failure(
 ) -> None:
     failing_folders(monkeypatch, errno.EINVAL)
     make_folder(tmp_path / "a")
-    with replaced_file(tmp_path / "a" / "b") as beside:
-        beside.touch()
+    with replaced_file(tmp_path / "a" / "b") as temporary:
+        temporary.touch()
     assert (tmp_path / "a" / "b").exists()

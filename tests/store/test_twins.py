@@ -70,7 +70,7 @@ def test_no_values_are_read(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with open_store(sweep.parent / "store") as store:
         monkeypatch.setattr(store, "read", None)
         steps = [(key.model, key.step) for key in store.keys()]
-        assert [str(own) for own in twin_steps(store, steps)] == [LINE]
+        assert [str(twin) for twin in twin_steps(store, steps)] == [LINE]
 
 
 def test_an_import_reports_them_in_the_same_words(tmp_path: Path) -> None:
@@ -79,9 +79,11 @@ def test_an_import_reports_them_in_the_same_words(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         np.save(folder / "a.npy", values(seed))
     report = import_tree(tmp_path / "tree", tmp_path / "store")
-    (found,) = [own for own in report.findings if own.reason == "same values at two steps"]
-    assert (found.kind, found.model) == ("doubtful", "m")
-    assert found.detail == "m: steps 0, 50 and 70 are equal in the only layer"
+    (finding,) = [
+        finding for finding in report.findings if finding.reason == "same values at two steps"
+    ]
+    assert (finding.kind, finding.model) == ("doubtful", "m")
+    assert finding.detail == "m: steps 0, 50 and 70 are equal in the only layer"
     assert report.complete
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 def reasons(report) -> list[tuple[str, str, int | None, str | None]]:
-    return [(found.kind, found.reason, found.step, found.layer) for found in report.findings]
+    return [
+        (finding.kind, finding.reason, finding.step, finding.layer) for finding in report.findings
+    ]
 
 
 def rewrite(folder: Path, **changes: object) -> None:

@@ -1,9 +1,9 @@
 // The part of CUDA that fastcka uses, computed by the processor, so that the very sources of the kernels run in tests
-// on a machine with neither a GPU nor the CUDA toolkit. This header stands in for the toolkit's.
+// on a machine with neither a GPU nor the CUDA toolkit. This header replaces the toolkit's.
 //
 // What is emulated: grids, blocks, threads and __syncthreads() (fibers.cpp); streams that run nothing before somebody
 // waits for them, events, capture and graphs (streams.cpp); allocations that show what was never written and what was
-// written beside them (memory.cpp); the products of cuBLAS (cublas.cpp). What is not: warps, atomics, dynamic shared
+// written outside them (memory.cpp); the products of cuBLAS (cublas.cpp). What is not: warps, atomics, dynamic shared
 // memory, and the speed of anything.
 //
 // Environment, read at every call:
@@ -144,7 +144,7 @@ cudaError_t enqueue(cudaStream_t stream, Work work);
 // Calls `thread` for every thread of every block, with the index variables set.
 void run_grid(dim3 grid, dim3 block, const Work& thread);
 
-// Waits for the other threads of the block. Where it stands is known so that a divergent barrier can be told.
+// Waits for the other threads of the block. The place in the source identifies a divergent barrier.
 void barrier(const char* file, int line, const char* function);
 
 // Remembers a failure for cudaGetLastError and returns it.

@@ -222,7 +222,7 @@ def _memcpy_async(dst, src, size, kind, stream):
 
 
 class ndarray:  # noqa: N801 (cupy's name)
-    """An array on the emulated device; made by `asarray`, `from_dlpack` and its own methods."""
+    """An array on the emulated device; made by `asarray`, `from_dlpack` and its methods."""
 
     def __init__(self, array, mem):
         self._array = array  # NumPy's view of the device memory

@@ -1,4 +1,4 @@
-// The element types of cuBLAS, with the values of CUDA's own header of this name.
+// The element types of cuBLAS, with the values of CUDA's header of this name.
 #pragma once
 
 enum cudaDataType_t {

@@ -1,5 +1,5 @@
 // Memory of the device and pinned memory of the host. What was never written, and what was freed, reads as NaN in every
-// floating-point type; writes beside an allocation are noticed when it is freed. Memory of the device is freed in the
+// floating-point type; writes outside an allocation are noticed when it is freed. Memory of the device is freed in the
 // order of the stream that it was allocated on: what another stream still does with it, and no event orders, meets NaN.
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // Streams, events and graphs.
 //
-// A stream runs nothing by itself. Its work waits until somebody waits for it, and then, in the order "forward", only
+// A stream does not start its work. The work waits until somebody waits for it, and then, in the order "forward", only
 // what is waited for runs, so that a stream which should have waited for another one finds its input missing. In the
 // order "reverse" all the other streams run first, as far as their events let them, so that one which should have
 // waited overwrites what is still to be read. The legacy stream runs its work at once.
@@ -44,7 +44,7 @@ struct CUstream_st {
   bool blocking = true;  // takes turns with the legacy stream
   std::deque<Operation> queue;
   std::unique_ptr<CUgraph_st> capture;
-  bool invalidated = false;  // the capture came across what cannot be captured
+  bool invalidated = false;  // the capture met a call that cannot be captured
 };
 
 struct CUevent_st {
