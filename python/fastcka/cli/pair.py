@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 PAIR_KEYS = """\
 Keys of CONFIG.yaml (paths are relative to the working directory):
 
-exp1, exp2: {name, repr_dir, task}; repr_dir holds checkpoint-<step>, or is a store with a model \
-of that name.
-layer: its number. output_dir: the folder of the results.
-checkpoint_steps: a list of steps, or null (default) for every step that both have.
-use_final_only: true takes only the last of these.
+exp1, exp2: {name, repr_dir, task}; repr_dir contains folders checkpoint-<step>, or is a store \
+with a model of that name.
+layer: the number of the layer. output_dir: the folder of the results.
+checkpoint_steps: a list of steps, or null (default) for every step that both models have.
+use_final_only: true takes only the last of these steps.
 city_filter: field:regex terms joined by &&, or null. kernel_type: linear (default) or rbf.
-center_kernels: true. use_gpu: whether a GPU may be used. save_timeline_plot: draws a PNG."""
+center_kernels: true. use_gpu: whether a GPU may be used. save_timeline_plot: true draws a PNG."""
 
 
 def pair(
@@ -30,9 +30,7 @@ def pair(
     ],
     overwrite: Annotated[
         bool,
-        typer.Option(
-            "--overwrite", help="Replace results that are there, once the new ones are complete."
-        ),
+        typer.Option("--overwrite", help="Replace earlier results when the new ones are complete."),
     ] = False,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,

@@ -43,8 +43,8 @@ def cka(
     float
         1 for representations that agree up to rotation and isotropic scale. The same for (x, y)
         and (y, x), to the last bit on the CPU and up to rounding on a GPU. NaN, with a
-        `DegenerateWarning`, where it is undefined: a side without variance, or (unbiased) whose
-        examples are all equally far from each other.
+        `DegenerateWarning`, where it is undefined: for a representation without variance and,
+        with "unbiased", for one whose examples are all equally far from each other.
 
     Raises
     ------

@@ -36,27 +36,26 @@ def compare(
     Parameters
     ----------
     representations
-        M arrays of shape (n_examples, n_features_i), or a mapping from label to array: the same
-        examples, in the same order, in each; the numbers of features may differ. Axes after the
-        first are flattened. float16, bfloat16, float32, float64 or integers, any strides; NumPy,
-        torch, cupy, or anything with DLPack, on the CPU or on a CUDA device (where they are read as
-        they are, after the work on their library's current stream). `StagedRepresentation` is
-        centred in place and used up. Integers that float64 cannot hold have a constant of their
-        column subtracted, which changes neither CKA nor HSIC, or are refused.
+        M arrays of shape (n_examples, n_features_i), or a mapping from label to array. Each
+        contains the same examples in the same order. Axes after the first are flattened. NumPy,
+        torch, cupy or anything with DLPack; float16, bfloat16, float32, float64 or integers; any
+        strides. Arrays on a CUDA device are read there, after the work that is queued on their
+        library's current stream. A `StagedRepresentation` is overwritten. Integers that float64
+        cannot represent are shifted by a constant for each column, which changes neither CKA nor
+        HSIC, or are refused.
 
         Rows of pandas tables and xarray arrays are matched by label: the index, or the coordinate
-        of the first dimension. The same labels in another order are brought to the first one's
-        order; labels that differ, or repeat, are refused. A plain array has no labels, and is
-        matched by position; so is an index that pandas made up (0 to n-1), unless another one is
-        of integers too.
+        of the first dimension. Rows are reordered if the labels are the same in another order.
+        Labels that differ or repeat are refused. Arrays without labels are matched by position,
+        and so is a default index of pandas (0 to n-1), unless another index has integers too.
     labels
-        What each representation is called: a string, a mapping or a NamedTuple. Default: the keys
-        of a mapping, else "0", "1", ...
+        The label of each representation: a string, a mapping or a NamedTuple. Default: the keys of
+        a mapping, else "0", "1", ...
     pairs
         (P, 2) positions of the pairs of interest; default all a < b. It limits what
-        `Comparison.to_dataframe` lists; the matrices always hold all.
+        `Comparison.to_dataframe` lists; the matrices always contain all pairs.
     estimator
-        "unbiased" (n_examples >= 4) or "biased" (>= 2): the one that `Comparison.cka` gives.
+        "unbiased" (n_examples >= 4) or "biased" (>= 2): the estimate in `Comparison.cka`.
     device
         "cpu", "cuda" (the device of the arrays, else the first), "cuda:1", or "auto": the device
         that the arrays are on; for arrays on the CPU the one that is predicted to be faster.
@@ -78,17 +77,18 @@ def compare(
     Returns
     -------
     Comparison
-        A representation without variance, or (unbiased) whose examples are all equally far from
-        each other, has NaN in its row and column, and a reason in `Comparison.undefined`.
+        CKA is undefined for a representation without variance and, with "unbiased", for one whose
+        examples are all equally far from each other. Its row and column are NaN, and
+        `Comparison.undefined` gives the reason.
 
     Raises
     ------
     InputError
-        For fewer examples than the estimator needs, representations with different numbers of
-        examples or other row labels, NaN, infinite, masked or missing values, integers that float64
-        cannot hold, or arguments that are not what they must be.
+        There are fewer examples than the estimator needs; numbers of examples or row labels differ;
+        values are NaN, infinite, masked or missing, or integers that float64 cannot represent; or
+        another argument is invalid.
     DeviceError
-        For a device that cannot be used, with the reason, or whose memory does not suffice.
+        The device cannot be used, or its memory does not suffice. The message gives the reason.
     OutOfMemoryError
         The pass needs more memory than is free (`fastcka.memory_check` turns this prediction off),
         or an allocation failed. Staged representations are used up if the pass had begun.

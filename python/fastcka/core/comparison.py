@@ -39,20 +39,20 @@ class Comparison:
     labels
         A mapping from field to value for each representation: ``{"model": ..., "step": ...}``.
     estimator
-        The one that `cka` and `hsic` give; both are always there.
+        The estimator of `cka` and `hsic`. The results of both estimators are available.
     n_examples
-        Examples that every representation has.
+        Number of examples.
     biased, unbiased
         (M, M) float64: CKA. NaN where the self-HSIC of either side is zero. The unbiased
         matrix is NaN throughout for fewer than 4 examples.
     hsic_biased, hsic_unbiased
         (M, M) float64: HSIC, in the squared units of both sides.
     pairs
-        (P, 2) int: the positions that were asked for, a < b; the matrices hold all.
+        (P, 2) int: the positions of the requested pairs, a < b. The matrices contain all pairs.
     provenance
         What ran: version, device, route, tile, precision, implementation, threads, seconds.
     undefined
-        Position -> why the chosen estimator's row and column are NaN.
+        Position -> the reason why its row and column are NaN for the chosen estimator.
     """
 
     labels: tuple[dict[str, Any], ...]

@@ -64,10 +64,9 @@ def run_sweep(
 ) -> SweepResult:
     """Compute every comparison of a sweep that its ledgers lack, and write the results.
 
-    Groups are committed to the ledger as soon as they are computed, small ones that were computed
-    together in one transaction, while the next are computed; whatever ends the run (Ctrl-C,
-    kill -9, a full disk), a later one goes on from there and gives the same table. A group that
-    cannot be computed stops no other.
+    Groups are committed to the ledger as soon as they are computed. If the run is interrupted
+    (Ctrl-C, kill -9, a full disk), a later run resumes and gives the same table. A group that
+    cannot be computed does not stop the others.
 
     Parameters
     ----------
@@ -80,7 +79,7 @@ def run_sweep(
     device
         Replaces the device of the sweep.
     threads
-        Of the pass; None lets the core decide. The values do not depend on it.
+        Number of CPU threads; None: see `fastcka.compare`. The values do not depend on it.
     progress
         ``progress(done, total)`` over all groups to compute, in units of arithmetic; called a few
         times a second from this thread.
