@@ -12,7 +12,7 @@ import json
 import resource
 import shutil
 import sys
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -156,12 +156,18 @@ class Doors:
 
         from fastcka.capture import capture_activations
 
-        torch.manual_seed(0)
-        net = torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU())
         activations = capture_activations(
-            net, torch.from_numpy(self.x), ["0", "1"], batch_size=4096
+            self.network, torch.from_numpy(self.x), ["0", "1"], batch_size=4096
         )
         return {name: x.shape for name, x in activations.items()}
+
+    @cached_property
+    def network(self):
+        """Built in the call without a limit: torch's error there would be none of fastcka's."""
+        import torch
+
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU())
 
     def load_state(self, name="old.pt"):
         from fastcka.capture import load_state
