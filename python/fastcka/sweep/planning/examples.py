@@ -41,6 +41,10 @@ NOT_EVERYWHERE = "not in every representation of the group"
 DISPUTED = "outside the filter in some representations of the group only"
 
 
+class TooFewExamplesError(InputError):
+    """Representations have fewer examples in common than the estimator needs."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedExamples:
     """The examples that some representations have in common.
@@ -84,18 +88,6 @@ class MatchedExamples:
         """The reasons in one line, ``87 outside the filter``; empty if nothing is left out."""
         return "; ".join(f"{count} {reason}" for reason, count in self.dropped.items())
 
-    def shortage(self, estimator: Estimator, where: str) -> str | None:
-        """Return why these are too few for an estimator; None if they suffice."""
-        needed = MIN_EXAMPLES[estimator]
-        if self.n_examples >= needed:
-            return None
-        without = f" (without {self.dropped_text})" if self.dropped else ""
-        return (
-            f"'{estimator}' needs at least {needed} examples, and {where} has "
-            f"{self.n_examples}{without}"
-        )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listed:
     """The examples of a file: their numbers in the vocabulary, and which the filter keeps."""
@@ -115,10 +107,13 @@ class ExampleMatcher:
     ----------
     example_filter
         None keeps every example.
+    estimator
+        Sets how many examples representations must have in common.
     """
 
-    def __init__(self, example_filter: ExampleFilter | None) -> None:
+    def __init__(self, example_filter: ExampleFilter | None, estimator: Estimator) -> None:
         self._filter = example_filter
+        self._estimator = estimator
         fields = () if self._filter is None else self._filter.fields
         self._columns = [name for name in dict.fromkeys(fields) if name != "id"]
         self._verdicts: Verdicts = {}
@@ -138,6 +133,8 @@ class ExampleMatcher:
         InputError
             No example is in all representations, or ids that only name positions would be matched
             with others.
+        TooFewExamplesError
+            The representations have too few examples in common for the estimator.
         StoreError
             The examples of a file cannot be read.
         """
@@ -152,7 +149,17 @@ class ExampleMatcher:
                 self._matched[marks] = _as_stored(members)
             else:
                 self._matched[marks] = self._match(members, marks, where)
+        self._require_enough(self._matched[marks], where)
         return self._matched[marks]
+
+    def _require_enough(self, matched: MatchedExamples, where: str) -> None:
+        needed = MIN_EXAMPLES[self._estimator]
+        if matched.n_examples < needed:
+            without = f" (without {matched.dropped_text})" if matched.dropped else ""
+            raise TooFewExamplesError(
+                f"'{self._estimator}' needs at least {needed} examples, and {where} has "
+                f"{matched.n_examples}{without}"
+            )
 
     def _mark(self, source: Source, info: RowsInfo) -> str:
         """Return a text that is equal only for equal lists of examples."""

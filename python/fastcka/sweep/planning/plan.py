@@ -13,7 +13,7 @@ from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
 from fastcka.sweep.planning.columns import column_names
-from fastcka.sweep.planning.examples import examples_text
+from fastcka.sweep.planning.examples import ExampleMatcher, examples_text
 from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import require_usable
 from fastcka.sweep.planning.group import GroupPlan, Representation
@@ -230,7 +230,10 @@ def plan_sweep(
     except SweepError as error:
         hint = f"; {selection.hint}" if selection.hint else ""
         raise SweepError(f"{error}{hint}") from None
-    groups = plan_groups(formed.groups, selection.labels, question.within, store, config, n_threads)
+    matcher = ExampleMatcher(config.example_filter, config.estimator)
+    groups = plan_groups(
+        formed.groups, selection.labels, question.within, store, matcher, config, n_threads
+    )
     compared = [(r.key.model, r.key.step) for group in groups for r in group.representations]
     every = (outside, selection.dropped, formed.dropped)
     plan = SweepPlan(
