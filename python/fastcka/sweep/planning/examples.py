@@ -54,10 +54,10 @@ class MatchedExamples:
     n_examples
         Number of examples.
     digest
-        Digest of their ids in their order, as a store has it for a file of just these examples.
+        Digest of their ids in order, equal to the one that a store has for these examples.
     rows
-        For each representation the positions of their rows, (n_examples,), in their order; None if
-        these are all rows in the order of the file.
+        For each representation, the positions of their rows in its file, (n_examples,); None for
+        all rows in the order of the file.
     rows_dropped
         For each representation, reason -> number of its rows that are left out.
     dropped
@@ -80,7 +80,7 @@ class MatchedExamples:
 
     @property
     def shared(self) -> bool:
-        """Whether any two of the representations alone would use the same examples."""
+        """Whether any two of the representations, compared alone, would use the same examples."""
         return not any(self.dropped.get(reason) for reason in (NOT_EVERYWHERE, DISPUTED))
 
     @property
@@ -90,7 +90,7 @@ class MatchedExamples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listed:
-    """The examples of a file: their numbers in the vocabulary, and which the filter keeps."""
+    """The examples of a file as numbers, and which of them the filter keeps."""
 
     numbers: NDArray[np.int64]
     inside: NDArray[np.bool_]
@@ -117,7 +117,7 @@ class ExampleMatcher:
         fields = () if self._filter is None else self._filter.fields
         self._columns = [name for name in dict.fromkeys(fields) if name != "id"]
         self._verdicts: Verdicts = {}
-        # Each id as a small number: a store of thousands of files in as many orders stays small.
+        # Id -> number. Numbers keep the memory small for thousands of files in different orders.
         self._numbers: dict[str, int] = {}
         self._marks: dict[tuple[str, int], str] = {}
         self._listed: dict[str, _Listed] = {}
@@ -130,10 +130,8 @@ class ExampleMatcher:
         ------
         FilterError
             The filter cannot be applied to a representation, or keeps no example.
-        InputError
-            No example is in all representations, or ids that only name positions would be matched
-            with others.
-        TooFewExamplesError
+        InputError No example is in all representations, or ids that only name positions would be
+        matched with other ids. TooFewExamplesError
             The representations have too few examples in common for the estimator.
         StoreError
             The examples of a file cannot be read.

@@ -1,4 +1,4 @@
-"""Plan the groups of a sweep: their examples, their data, and what the core will do with each."""
+"""Plan the groups of a sweep: their examples, their data and their passes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def plan_groups(
     """
     device = config.device
     if why_not_here(device) is not None:
-        device = "cpu"  # a sweep is often planned on another machine than it runs on
+        device = "cpu"  # a sweep is often planned on one machine and run on another
     return tuple(
         _plan_group(position, group, labels, within, store, matcher, config, device, threads)
         for position, group in enumerate(groups)
