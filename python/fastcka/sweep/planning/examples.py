@@ -88,6 +88,7 @@ class MatchedExamples:
         """The reasons in one line, ``87 outside the filter``; empty if nothing is left out."""
         return "; ".join(f"{count} {reason}" for reason, count in self.dropped.items())
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listed:
     """The examples of a file as numbers, and which of them the filter keeps."""
