@@ -1,4 +1,4 @@
-"""Arrays on a device are read there, after their producer's work, whatever their library."""
+"""Arrays on a device are read there, after the work of their producer, for every library."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Tensor:
     """The part of a torch CUDA tensor that fastcka uses, on the emulated device."""
 
     def __init__(self, array, dtype, *, layout="strided", log=None):
-        self._array = array  # of the emulated cupy
+        self._array = array  # from the emulated cupy
         self._name = dtype
         self._log = [] if log is None else log
         self.layout = layout
@@ -112,7 +112,7 @@ def torch(cupy, monkeypatch):
 
 
 def on_stream(torch, cupy, x):
-    """Copied to the device by torch's current stream: lazily, so that it must be waited for."""
+    """Copied to the device by the current stream of torch, which has not run yet."""
     with torch.state.stream:
         return cupy.asarray(x)
 
@@ -186,7 +186,7 @@ def test_cupy(cupy, xs, monkeypatch, order):
 
 
 class OnlyDLPack:
-    """Another library's array on the device: it makes the stream that it is given wait."""
+    """An array of another library; it makes the given stream wait."""
 
     def __init__(self, array):
         self._array = array
@@ -216,13 +216,13 @@ def test_dlpack_without_cupy(fresh_cuda, xs, monkeypatch):
         fastcka.cka(xs[0], Elsewhere())
 
 
-def test_host_arrays_go_where_the_others_are(cupy, xs):
+def test_host_arrays_are_copied_to_the_device_of_the_others(cupy, xs):
     provenance = agrees([cupy.asarray(xs[0]), xs[1]], xs)
     assert provenance["device"] == "cuda:0 emulated device 0"
 
 
-def test_the_producer_may_write_again_when_the_result_is_waited_for(torch, cupy, xs, monkeypatch):
-    # In the order "reverse" the newest stream runs first: before all of the session's streams.
+def test_the_producer_may_overwrite_its_array_after_the_result(torch, cupy, xs, monkeypatch):
+    # In the order "reverse" the newest stream runs first, before all streams of the session.
     monkeypatch.setenv("FASTCKA_EMULATION_ORDER", "reverse")
     cuda_runtime().session(0)
     torch.state.stream = cupy.cuda.Stream(non_blocking=True)
@@ -241,7 +241,7 @@ def test_the_producer_may_write_again_when_the_result_is_waited_for(torch, cupy,
 
 
 def test_lost_digits_are_recomputed_from_unchanged_data(torch, cupy, rng):
-    # Equally far up to a small part: the self-HSIC is 1e-6 of its terms, too little for float32.
+    # Almost equal distances: the self-HSIC is 1e-6 of its terms, too little for float32.
     x = (np.eye(300) + 1e-4 * rng.standard_normal((300, 300))).astype(np.float32)
     y = rng.standard_normal((300, 300)).astype(np.float32)
     torch.state.stream = cupy.cuda.Stream(non_blocking=True)
@@ -251,11 +251,11 @@ def test_lost_digits_are_recomputed_from_unchanged_data(torch, cupy, rng):
     assert alone.cka[0, 1] == pytest.approx(expected, abs=1e-8)
     assert alone.provenance["products"] == "float64"
     # Device arrays of a group may be overwritten before its result is ready; host arrays may not.
-    (there,) = compared([arrays])
-    assert np.isnan(there.cka[0, 1])
-    assert "(precision 'float64' " in there.undefined[0]
-    (here,) = compared([[x, y]], device="cuda")
-    assert here.cka[0, 1] == pytest.approx(expected, abs=1e-8)
+    (on_device,) = compared([arrays])
+    assert np.isnan(on_device.cka[0, 1])
+    assert "(precision 'float64' " in on_device.undefined[0]
+    (on_host,) = compared([[x, y]], device="cuda")
+    assert on_host.cka[0, 1] == pytest.approx(expected, abs=1e-8)
 
 
 @pytest.fixture
@@ -265,14 +265,14 @@ def two_devices(monkeypatch):
 
 def test_arrays_on_two_devices(two_devices, cupy, xs):
     with cupy.cuda.Device(1):
-        there = cupy.asarray(xs[1])
+        array = cupy.asarray(xs[1])
     with pytest.raises(InputError, match=r"\(x\) is on cuda:0 and .*\(y\) on cuda:1: move them"):
-        fastcka.cka(cupy.asarray(xs[0]), there)
+        fastcka.cka(cupy.asarray(xs[0]), array)
     for device in ("auto", "cuda", "cuda:1"):
-        provenance = agrees([xs[0], there], xs, device=device)
+        provenance = agrees([xs[0], array], xs, device=device)
         assert provenance["device"] == "cuda:1 emulated device 1"
     with pytest.raises(DeviceError, match=r"\(y\) is on cuda:1, and device is 'cuda:0'"):
-        fastcka.cka(xs[0], there, device="cuda:0")
+        fastcka.cka(xs[0], array, device="cuda:0")
 
 
 def test_device_arrays_on_the_cpu_are_an_error(cupy, xs):

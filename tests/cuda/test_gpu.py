@@ -1,4 +1,4 @@
-"""What only a true GPU can show: other libraries' streams, the rounding of cuBLAS, several devices.
+"""Tests that need a real GPU: streams of other libraries, rounding of cuBLAS, several devices.
 
 `pytest -m gpu --device cuda` runs these and the tests of the CPU on the device.
 """
@@ -66,7 +66,7 @@ def test_groups_give_the_bits_of_single_passes(gpu, rng):
         np.testing.assert_array_equal(result.hsic_unbiased, alone.hsic_unbiased)
 
 
-def test_cupy_on_a_stream_that_is_busy(cupy, rng):
+def test_cupy_on_a_busy_stream(cupy, rng):
     xs = related(rng, 500, (100, 130))
     with cupy.cuda.Stream(non_blocking=True):
         square = cupy.ones((3000, 3000), dtype="float32")
@@ -77,7 +77,7 @@ def test_cupy_on_a_stream_that_is_busy(cupy, rng):
         agrees([arrays[0].T.copy().T, arrays[1]], xs)
 
 
-def test_torch_on_a_stream_that_is_busy(torch, rng):
+def test_torch_on_a_busy_stream(torch, rng):
     xs = related(rng, 500, (100, 130))
     with torch.cuda.stream(torch.cuda.Stream()):
         square = torch.ones((3000, 3000), device="cuda")
