@@ -66,7 +66,7 @@ def test_groups_give_the_bits_of_single_passes(gpu, rng):
         np.testing.assert_array_equal(result.hsic_unbiased, alone.hsic_unbiased)
 
 
-def test_cupy_on_a_busy_stream(cupy, rng):
+def test_cupy_on_a_stream_that_is_busy(cupy, rng):
     xs = related(rng, 500, (100, 130))
     with cupy.cuda.Stream(non_blocking=True):
         square = cupy.ones((3000, 3000), dtype="float32")
@@ -77,7 +77,7 @@ def test_cupy_on_a_busy_stream(cupy, rng):
         agrees([arrays[0].T.copy().T, arrays[1]], xs)
 
 
-def test_torch_on_a_busy_stream(torch, rng):
+def test_torch_on_a_stream_that_is_busy(torch, rng):
     xs = related(rng, 500, (100, 130))
     with torch.cuda.stream(torch.cuda.Stream()):
         square = torch.ones((3000, 3000), device="cuda")
