@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -53,13 +52,3 @@ def run_in_a_shell(*arguments: object, **variables: str) -> subprocess.Completed
 def shell() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Call the command in a new process: ``shell("plan", path, VARIABLE="value")``."""
     return run_in_a_shell
-
-
-@pytest.fixture
-def strict_json() -> Callable[[str], Any]:
-    """Parse one JSON document as other languages do: NaN and Infinity are errors."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
-    return lambda text: json.loads(text, parse_constant=refuse)
