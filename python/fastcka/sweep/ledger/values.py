@@ -22,15 +22,15 @@ VALUES_VERSION = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupValues:
-    """What the pass gave for a group, in the order of its representations.
+    """The results of the pass for a group, in the order of its representations.
 
     Attributes
     ----------
     cka_biased, cka_unbiased, hsic_biased, hsic_unbiased
-        (M, M) float64, symmetric. CKA is kept beside HSIC, not derived from it: the HSIC of data
-        of the size of 1e-100 is 0 in float64, its CKA is not.
+        (M, M) float64, symmetric. CKA is stored too, not derived from HSIC: for data of size
+        1e-100, HSIC is 0 in float64 and CKA is not.
     provenance
-        Device, route, threads, seconds, versions: what ran.
+        Device, route, threads, seconds, versions.
     """
 
     cka_biased: NDArray[np.float64]
@@ -43,10 +43,10 @@ class GroupValues:
 def group_identity(group: GroupPlan, precision: str) -> str:
     """Return a digest of everything that the values of ``group`` depend on.
 
-    Neither the estimator (both are kept), nor the pairs (all are kept), nor the labels, nor any
-    path: a sweep that asks another question of the same data computes nothing. Of the filter only
-    what it keeps. Where rows are gathered, all ids of the file count: other ids beside the same
-    data are other rows under the same examples.
+    The values do not depend on the estimator (both are stored), the pairs (all are stored), the
+    labels or any path, so a sweep with another question about the same data computes nothing. Of
+    the filter, only the examples that it keeps count. If rows are gathered, all ids of the file
+    count: with other ids, the same examples select other rows.
     """
     return json_digest(
         [

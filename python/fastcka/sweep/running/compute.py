@@ -48,18 +48,18 @@ class _Failure:
 
 @dataclass(slots=True)
 class Computed:
-    """What became of the groups.
+    """The outcomes of the groups.
 
     Attributes
     ----------
     seconds
-        Position in the plan -> seconds, of those that are in the ledger now: from when the flight
-        before had its values to when this had its own. Groups of one flight share them in
-        proportion to the time of their passes, so that all add up to the time of the run.
+        Position in the plan -> seconds, of the groups that are now in the ledger. A flight takes
+        the time from the values of the previous flight to its values. Its groups share this time
+        in proportion to the time of their passes, so that all add up to the time of the run.
     failed
-        Position in the plan -> why, of the others.
+        Position in the plan -> reason, of the other groups.
     reading
-        Seconds of waiting for a flight to be read (a GPU computes the one before meanwhile).
+        Seconds of waiting for a flight to be read (a GPU computes the previous one meanwhile).
     computing
         All other seconds until the groups had their values.
     """
