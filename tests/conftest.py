@@ -187,3 +187,15 @@ def no_figures(monkeypatch):
     monkeypatch.setattr(
         "fastcka.sweep.results.figures.save_png", lambda drawn, file: file.write(drawn)
     )
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Write the signature of a PNG for each figure: drawing takes most of a report's time."""
+    figure = pytest.importorskip("matplotlib.figure")
+
+    def save(_figure, file, **_options):
+        content = b"\x89PNG\r\n\x1a\n"
+        file.write(content) if hasattr(file, "write") else Path(file).write_bytes(content)
+
+    monkeypatch.setattr(figure.Figure, "savefig", save)

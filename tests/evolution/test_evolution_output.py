@@ -18,7 +18,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
-def weights_only(trained, tmp_path):
+def weights_only(trained, tmp_path, no_drawing):
     """Call `fastcka evolve` without a model, on checkpoints that a test may change."""
     checkpoints = tmp_path / "checkpoints"
     shutil.copytree(trained / "seed0", checkpoints)

@@ -10,11 +10,12 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from fastcka import files
 from fastcka.errors import InputError, WriteError
 from fastcka.report import write_report
+
+pytestmark = pytest.mark.usefixtures("no_drawing")  # test_report_page draws all kinds of figures
 
 ONE_FAMILY = {"family": lambda a, b: a["family"] == b["family"]}
 
@@ -228,13 +229,6 @@ def test_groups_that_could_not_be_computed_are_named(results_folder, models, pla
     assert "a checksum does not match" in result.page.read_text()
 
 
-@pytest.fixture
-def no_drawing(monkeypatch):
-    """Write a few bytes for each figure: drawing takes most of a report's time."""
-    monkeypatch.setattr(Figure, "savefig", lambda _figure, file, **_options: file.write(b"drawn"))
-
-
-@pytest.mark.usefixtures("no_drawing")
 def test_a_report_that_failed_is_written_again(results_folder, models, planted, monkeypatch):
     """At calls that give a file its name: the first one is before `report.json` exists."""
     folder = results_folder(models, planted)
