@@ -129,14 +129,14 @@ def test_results_have_every_pair_of_a_step_once(rows: list[dict[str, str]]) -> N
         for step in STEPS
         for pair in itertools.combinations(representations, 2)
     }
-    found = []
+    points = []
     for row in rows:
         assert row["step_a"] == row["step_b"]
         pair = frozenset(((row["model_a"], row["layer_a"]), (row["model_b"], row["layer_b"])))
-        found.append((int(row["step_a"]), pair))
+        points.append((int(row["step_a"]), pair))
         assert row["n_examples"] == "600"
-    assert len(found) == len(expected) == len(STEPS) * 30 * 29 // 2
-    assert set(found) == expected
+    assert len(points) == len(expected) == len(STEPS) * 30 * 29 // 2
+    assert set(points) == expected
 
 
 def test_cka_values_are_the_textbooks(demo: DemoResult, rows: list[dict[str, str]]) -> None:

@@ -15,7 +15,7 @@ FILTER = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
 
 @pytest.fixture
 def two_models(tmp_path):
-    """Write two models at layer 5, each with its rows in an order of its own; return the tree."""
+    """Write two models at layer 5, each with its rows in a different order; return the tree."""
     tree = tmp_path / "tree"
     for model, steps in STEPS.items():
         order = np.random.default_rng(len(model)).permutation(60)

@@ -22,7 +22,7 @@ def sweep(tmp_path, no_figures):
                 for step in steps:
                     rng = np.random.default_rng([seed, step])
                     gone = lacking.get((model, step), ())
-                    ids = [str(at) for at in range(20) if at not in gone]
+                    ids = [str(i) for i in range(20) if i not in gone]
                     x = rng.normal(size=(len(ids), 4))
                     store.write(model=model, step=step, layers={"3": x}, example_ids=ids)
         return SweepConfig(

@@ -174,19 +174,19 @@ def test_writers_at_the_same_time(tmp_path):
     path = tmp_path / "layer5"
     outcomes = []
 
-    def one(at):
+    def one(number):
         try:
-            write(path, {"a": bytes([at]), "b": bytes([at])})
-            outcomes.append(at)
+            write(path, {"a": bytes([number]), "b": bytes([number])})
+            outcomes.append(number)
         except InputError:
             outcomes.append(None)
 
-    threads = [threading.Thread(target=one, args=(at,)) for at in range(8)]
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    (winner,) = (at for at in outcomes if at is not None)
+    (winner,) = (number for number in outcomes if number is not None)
     assert len(outcomes) == 8
     assert content(path) == {"a": bytes([winner]), "b": bytes([winner])}
     assert list(tmp_path.iterdir()) == [path]

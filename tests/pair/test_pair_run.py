@@ -282,8 +282,8 @@ def test_from_a_store(pair_config, two_models, tmp_path):
     tree = run_pair(load_pair(pair_config()))
     import_tree(two_models, tmp_path / "store")
     sides = {
-        f"exp{at}": {"name": name, "repr_dir": str(tmp_path / "store")}
-        for at, name in ((1, "pt2-1"), (2, "pt2-2_seed1"))
+        f"exp{number}": {"name": name, "repr_dir": str(tmp_path / "store")}
+        for number, name in ((1, "pt2-1"), (2, "pt2-2_seed1"))
     }
     stored = run_pair(load_pair(pair_config(**sides)), overwrite=True)
     different = {name for name, value in stored.summary.items() if tree.summary[name] != value}

@@ -285,15 +285,15 @@ def test_two_pairs_in_one_folder(tmp_path, rng):
 def test_divided_evenly_and_by_cost():
     parts = divided([1] * 252, 4)
     assert [len(part) for part in parts] == [63] * 4
-    assert sorted(at for part in parts for at in part) == list(range(252))
+    assert sorted(i for part in parts for i in part) == list(range(252))
     costs = np.random.default_rng(0).integers(1, 100, size=250).tolist()
     parts = divided(costs, 4)
     assert sorted(map(len, parts)) == [62, 62, 63, 63]
-    assert sorted(at for part in parts for at in part) == list(range(250))
+    assert sorted(i for part in parts for i in part) == list(range(250))
     # By hand: 8 and 7, then 6 to the part that has 7, 5 to that which has 8, and so on.
     costs = [8, 7, 6, 5, 4, 3, 2, 1]
     assert divided(costs, 2) == [[0, 3, 4, 7], [1, 2, 5, 6]]
-    assert [sum(costs[at] for at in part) for part in divided(costs, 2)] == [18, 18]
+    assert [sum(costs[i] for i in part) for part in divided(costs, 2)] == [18, 18]
 
 
 def test_configurations_are_written_once(sweep, tmp_path):
@@ -382,7 +382,7 @@ def test_the_scripts_run(sweep, tmp_path, command, world):
     failures = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
     assert len(failures) == len(named)
     assert all("metadata.json is missing" in line for line in failures)
-    for pair in pairs:  # what stood there before still does
+    for pair in pairs:  # the earlier files are unchanged
         summary = json.loads((pair.config.output_dir / "summary.json").read_text())
         assert summary["final_cka"] == results[pair.folder]
 

@@ -18,7 +18,7 @@ def results_folder(tmp_path):
     def make(models, value, *, name="results", layers=("3",), steps=(100,), keep=None, config=None):
         folder = tmp_path / name
         folder.mkdir()
-        factors = sorted({factor for own in models.values() for factor in own})
+        factors = sorted(set().union(*models.values()))
         header = [f"{key}_{side}" for side in "ab" for key in ("model", "step", "layer")]
         header += [f"{factor}_{side}" for factor in factors for side in "ab"]
         header += ["n_examples", "n_dropped", "estimator", "cka", "undefined", "seconds"]
@@ -30,10 +30,10 @@ def results_folder(tmp_path):
                 for a, b in itertools.combinations(models, 2):
                     if keep is not None and not keep(models[a], models[b]):
                         continue
-                    own = [a, step, layer, b, step, layer]
-                    own += [models[m].get(factor, "") for factor in factors for m in (a, b)]
-                    own += [4413, 87, "unbiased", float(value(a, b, layer, step)), "", 0.5]
-                    rows.writerow([cell(item) for item in own])
+                    row = [a, step, layer, b, step, layer]
+                    row += [models[m].get(factor, "") for factor in factors for m in (a, b)]
+                    row += [4413, 87, "unbiased", float(value(a, b, layer, step)), "", 0.5]
+                    rows.writerow([cell(item) for item in row])
                 keys = [[model, step, layer, "digest"] for model in models]
                 groups.append({"keys": keys, "n_features": [256] * len(keys)})
         record = {
@@ -51,7 +51,7 @@ def results_folder(tmp_path):
 
 @pytest.fixture
 def models():
-    """Three variants of three seeds in two families; in one variant seed 3 stands in for seed 2."""
+    """Three variants of three seeds in two families; one variant has seed 3 instead of seed 2."""
     return {
         f"{family}-{variant}-{seed}": {"family": family, "variant": variant, "seed": seed}
         for family in ("PT2", "PT3")
@@ -62,11 +62,11 @@ def models():
 
 @pytest.fixture
 def planted():
-    """0.8 within a variant, 0.3 between two, and a little that is each pair's own."""
+    """0.8 within a variant and 0.3 between two, plus a small amount that differs for each pair."""
 
     def value(a, b, layer, step):
-        own = (sum(map(ord, a)) * sum(map(ord, b)) % 97) / 970
+        small = (sum(map(ord, a)) * sum(map(ord, b)) % 97) / 970
         same = a.rsplit("-", 1)[0] == b.rsplit("-", 1)[0]
-        return (0.8 if same else 0.3) + own
+        return (0.8 if same else 0.3) + small
 
     return value

@@ -123,7 +123,7 @@ def test_lines_connect_families_only_if_they_have_an_order(
 
 
 def test_a_comparison_without_a_p_value_says_why(draw):
-    # Cross-seed pairs of 2 variants and 2 seeds: 4 labellings, 2 of which swap the names only.
+    # Cross-seed pairs of 2 variants and 2 seeds: 4 labellings; 2 of them swap only the names.
     def few(a, b):
         return a["seed"] != b["seed"] and all(
             labels["seed"] in ("orig", 1) and labels["variant"] in "ab" for labels in (a, b)

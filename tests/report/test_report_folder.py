@@ -32,9 +32,9 @@ def test_block_means_equal_those_of_the_rows(results_folder, models, planted):
     for row in rows_of(folder / "results.csv"):
         both = tuple(sorted((row["variant_a"], row["variant_b"])))
         expected[row["family_a"], row["layer_a"], *both].append(float(row["cka"]))
-    found = rows_of(folder / "report" / "tables" / "block_means.csv")
-    assert len(found) == 2 * 2 * 6
-    for row in found:
+    rows = rows_of(folder / "report" / "tables" / "block_means.csv")
+    assert len(rows) == 2 * 2 * 6
+    for row in rows:
         values = expected[row["family"], row["layer"], row["variant_1"], row["variant_2"]]
         assert int(row["n"]) == len(values) == (3 if row["variant_1"] == row["variant_2"] else 9)
         assert float(row["mean"]) == pytest.approx(sum(values) / len(values), abs=1e-12)
@@ -91,7 +91,7 @@ def test_comparisons_are_of_like_with_like(results_folder, models, planted):
 
 
 def test_every_view_that_is_missing_has_its_reason(results_folder, planted):
-    models = {f"m-{at}": {"task": at % 2} for at in range(5)}
+    models = {f"m-{i}": {"task": i % 2} for i in range(5)}
     result = write_report(results_folder(models, planted), permutations=99)
     reasons = {item.what: item.reason for item in result.not_drawn}
     assert "--variant FIELD (factors: task)" in reasons["Block means"]
@@ -224,8 +224,8 @@ def test_groups_that_could_not_be_computed_are_named(results_folder, models, pla
     record["failed"] = {"layer=4": "a checksum does not match"}
     (folder / "run.json").write_text(json.dumps(record))
     result = write_report(folder, permutations=19)
-    found = {item.what: item.reason for item in result.not_drawn}
-    assert found["Group 'layer=4', which could not be computed"] == "a checksum does not match"
+    reasons = {item.what: item.reason for item in result.not_drawn}
+    assert reasons["Group 'layer=4', which could not be computed"] == "a checksum does not match"
     assert "a checksum does not match" in result.page.read_text()
 
 

@@ -42,7 +42,7 @@ def pair_table():
 
 @pytest.fixture
 def irregular():
-    """Three variants: one lacks a seed, in one seed 3 stands in for seed 2, names out of order."""
+    """Three variants: one lacks a seed, one has seed 3 instead of seed 2; names out of order."""
     return {
         "zeta": {"variant": "a", "seed": "orig"},
         "beta": {"variant": "b", "seed": "orig"},

@@ -94,10 +94,10 @@ def test_families_that_were_never_compared_have_an_interval_but_no_p(grid, pair_
 
 def test_what_a_model_does_to_all_its_pairs_is_no_difference(grid, pair_table, rng):
     # Exactly additive: same and different variants have the same mean, and the interval knows it.
-    own = dict.fromkeys(grid(5, 3), 0.0) | {
+    effect = dict.fromkeys(grid(5, 3), 0.0) | {
         m: float(v) for m, v in zip(grid(5, 3), rng.normal(size=15), strict=True)
     }
-    table = pair_table(grid(5, 3), lambda a, b, *_: own[a] + own[b])
+    table = pair_table(grid(5, 3), lambda a, b, *_: effect[a] + effect[b])
     result = compare_pairs(table, same="variant")
     assert abs(result.effect) < 1e-12
     assert max(abs(result.low), abs(result.high)) < 1e-9
@@ -129,7 +129,7 @@ def test_relabellings_that_swap_names_count_once(grid, pair_table, rng):
 
 @pytest.mark.parametrize(("variants", "count", "floor"), [(2, 4, "0.5"), (3, 36, "0.17")])
 def test_few_relabellings_give_no_p_value(grid, pair_table, rng, variants, count, floor):
-    # Cross-seed pairs of 2 seeds: (v!)^2 labellings, of which v! give the same groups of pairs.
+    # Cross-seed pairs of 2 seeds: (v!)^2 labellings; v! of them give the same groups of pairs.
     values = rng.normal(size=100).tolist()
     table = pair_table(
         grid(variants, 2), lambda *_: values.pop(), keep=lambda a, b: a["seed"] != b["seed"]
@@ -182,16 +182,16 @@ def test_ten_thousand_permutations_of_63_models_are_drawn_together(grid, pair_ta
     assert many - few < 9_000
 
 
-def simulated(table, ends, own, noise, rng, datasets, question):
+def simulated(table, ends, effect, noise, rng, datasets, question):
     """Shares of data sets without any difference: called different; inside the interval."""
-    found = covered = 0
+    significant = covered = 0
     for _ in range(datasets):
-        u = own * rng.standard_normal(int(ends.max()) + 1)
+        u = effect * rng.standard_normal(int(ends.max()) + 1)
         table.cka[:] = 0.5 + u[ends[0]] + u[ends[1]] + noise * rng.standard_normal(ends.shape[1])
         result = question(table, int(rng.integers(2**31)))
-        found += result.p <= 0.05
+        significant += result.p <= 0.05
         covered += result.low <= 0 <= result.high
-    return found / datasets, covered / datasets
+    return significant / datasets, covered / datasets
 
 
 @pytest.mark.parametrize("asked", ["variant", "family"])
@@ -199,7 +199,7 @@ def test_without_a_difference_five_percent_are_found(columns, grid, rng, asked):
     # benchmarks/null_simulation.py does this at length; here 4 standard errors of 400 data sets.
     models = grid(4, 3) if asked == "variant" else grid(2, 3, families=("f", "g"))
     table = PairTable.from_columns(columns(models, lambda *_: 0.5))
-    place = {name: at for at, name in enumerate(models)}
+    place = {name: i for i, name in enumerate(models)}
     ends = np.array([[place[m] for m in side["model"]] for side in (table.a, table.b)])
 
     def question(table, seed):
@@ -208,6 +208,6 @@ def test_without_a_difference_five_percent_are_found(columns, grid, rng, asked):
             return compare_pairs(table, same="variant", **options)
         return compare_values(table, field="family", first="f", second="g", **options)
 
-    found, covered = simulated(table, ends, 0.1, 0.1, rng, 400, question)
-    assert 0.01 < found < 0.095
+    significant, covered = simulated(table, ends, 0.1, 0.1, rng, 400, question)
+    assert 0.01 < significant < 0.095
     assert 0.90 < covered <= 0.99

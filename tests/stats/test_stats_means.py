@@ -45,7 +45,7 @@ def test_the_stride_trap(grid, pair_table):
 def test_the_order_of_the_rows_changes_nothing(columns, irregular, rng):
     rows = columns(irregular, code)
     order = rng.permutation(len(rows["cka"]))
-    shuffled = {name: [column[at] for at in order] for name, column in rows.items()}
+    shuffled = {name: [column[i] for i in order] for name, column in rows.items()}
     one, other = (block_means(PairTable.from_columns(c)) for c in (rows, shuffled))
     assert one.labels == other.labels
     assert np.allclose(one.mean, other.mean, rtol=0, atol=1e-14)

@@ -84,7 +84,7 @@ def test_a_misspelt_field_is_told(pair_table, irregular):
 
 
 def test_a_matrix_is_sorted_by_labels(pair_table, irregular):
-    values = {frozenset(pair): at / 100 for at, pair in enumerate(_pairs(irregular))}
+    values = {frozenset(pair): i / 100 for i, pair in enumerate(_pairs(irregular))}
     table = pair_table(irregular, lambda a, b, *_: values[frozenset((a, b))])
     matrix = model_matrix(table, by=("variant", "seed"))
     assert matrix.models == ("m1", "m10", "zeta", "m3", "alpha", "beta", "m9", "omega")

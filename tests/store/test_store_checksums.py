@@ -154,9 +154,9 @@ def test_whole_columns_and_layers_in_each_others_place(store: Store, path: Path)
         pairs = list(zip(chunks_of(path, one), chunks_of(path, other), strict=True))
 
         def swap(data: bytearray, pairs: list[Any] = pairs) -> None:
-            for (here, size), (there, _) in pairs:
-                data[here : here + size], data[there : there + size] = (
-                    data[there : there + size],
+            for (here, size), (other, _) in pairs:
+                data[here : here + size], data[other : other + size] = (
+                    data[other : other + size],
                     data[here : here + size],
                 )
 

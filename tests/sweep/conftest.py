@@ -71,8 +71,8 @@ def but_for_seconds():
     def cells(path):
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
-        at = header.index("seconds")
-        return [row[:at] + row[at + 1 :] for row in (header, *rows)]
+        column = header.index("seconds")
+        return [row[:column] + row[column + 1 :] for row in (header, *rows)]
 
     return cells
 

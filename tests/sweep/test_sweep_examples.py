@@ -20,7 +20,7 @@ from fastcka.sweep import plan_sweep, run_sweep
 pytestmark = pytest.mark.usefixtures("no_figures")
 
 N = 60
-IDS = [str(990 + at) for at in range(N)]
+IDS = [str(990 + i) for i in range(N)]
 REGIONS = ["Europe", "Asia", "Atlantis", "Africa"]
 TWO_FIELDS = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
 OUTSIDE = "outside the filter"
@@ -33,7 +33,7 @@ def _region(name):
 
 
 class World:
-    """A store that is written model by model, and beside it the rows of each model by id."""
+    """A store that is written model by model, and the rows of each model by id."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -42,10 +42,10 @@ class World:
     def add(self, model, ids, *, dtype=np.float32, columns=True, regions=_region, factors=None):
         """Write a model with the rows of ``ids`` in this order; its layers are "3" and "4"."""
         shared = np.random.default_rng(0).normal(size=(2_000, 5))
-        own = np.random.default_rng([ord(letter) for letter in model])
-        mixing = {layer: own.normal(size=(5, 7)) for layer in "34"}
+        rng = np.random.default_rng([ord(letter) for letter in model])
+        mixing = {layer: rng.normal(size=(5, 7)) for layer in "34"}
         for layer in "34":
-            noise = {name: own.normal(size=7) for name in sorted(ids)}
+            noise = {name: rng.normal(size=7) for name in sorted(ids)}
             self.rows[model, layer] = {
                 name: (shared[int(name)] @ mixing[layer] + noise[name] + 5).astype(dtype)
                 for name in ids
@@ -92,7 +92,7 @@ def world(tmp_path):
 
 
 def _shuffled(seed, ids=IDS):
-    return [ids[at] for at in np.random.default_rng(seed).permutation(len(ids))]
+    return [ids[i] for i in np.random.default_rng(seed).permutation(len(ids))]
 
 
 @pytest.mark.parametrize("precision", ["high", "float64"])
@@ -114,7 +114,7 @@ def test_shuffled_rows_are_matched_by_id(world, config_for, precision):
         assert group.examples.rows[0] is None
         for rows, model in zip(group.examples.rows[1:], "bc", strict=True):
             stored = list(world.rows[model, "3"])
-            assert [stored[at] for at in rows] == IDS
+            assert [stored[i] for i in rows] == IDS
 
 
 def test_ids_that_match_only_in_part(world, config_for):
@@ -138,8 +138,8 @@ def test_ids_that_match_only_in_part(world, config_for):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_filter_of_two_fields(world, config_for, shuffle):
-    for at, model in enumerate("abc"):
-        world.add(model, _shuffled(at) if shuffle else IDS)
+    for i, model in enumerate("abc"):
+        world.add(model, _shuffled(i) if shuffle else IDS)
     result = run_sweep(config_for(within=["layer"], examples=TWO_FIELDS))
     kept = [name for name in IDS if int(name) >= 1000 and _region(name) != "Atlantis"]
     table = world.check(result, keeps=lambda name: name in kept)
@@ -167,7 +167,7 @@ def test_reasons_are_counted_once_for_each_example(world, config_for):
 
 
 def test_the_filter_asks_each_files_own_columns(world, config_for):
-    """Same ids in the same order, and other values beside them in the model in the middle."""
+    """The same ids in the same order; the second model has other values of the column."""
     world.add("a", IDS)
     world.add("b", IDS, regions=lambda name: "Atlantis" if int(name) > 1030 else _region(name))
     world.add("c", IDS)
@@ -219,7 +219,7 @@ def test_too_few_examples_are_said_with_the_reason(world, config_for):
 
 
 def test_a_pathological_pattern_is_stopped(world, config_for):
-    ids = [str(1000 + at) for at in range(20)]
+    ids = [str(1000 + i) for i in range(20)]
     for model in "ab":
         world.add(model, ids, regions=lambda name: "a" * 40 + "!")
     with pytest.raises(SweepError, match=r"takes too much time \(limit 1\.0 s"):
@@ -321,10 +321,10 @@ def test_the_same_ids_in_the_same_order_are_neither_parsed_nor_gathered(world, c
 @pytest.mark.parametrize("orders", [1, 3])
 def test_each_list_of_examples_is_parsed_and_matched_once(world, config_for, counted, orders):
     """12 models of 2 layers in 4 groups; of three orders of the rows, one is in both halves."""
-    for at in range(12):
-        half = at // 6
-        order = (at % 2 + half) % orders
-        world.add(f"model {at:02d}", _shuffled(order), factors={"half": half})
+    for i in range(12):
+        half = i // 6
+        order = (i % 2 + half) % orders
+        world.add(f"model {i:02d}", _shuffled(order), factors={"half": half})
     config = config_for(within=["layer", "half"], examples=TWO_FIELDS)
     result = run_sweep(config)
     assert counted == {"examples": orders, "filter": orders, "gathered": 24}

@@ -1,4 +1,4 @@
-"""The cells, the files, and the folder that they lie in."""
+"""The cells, the files and the folder of the results."""
 
 from __future__ import annotations
 
@@ -127,13 +127,13 @@ def test_files_of_groups_that_are_gone_are_removed(trained, config_for):
     (first.output / "matrices" / ".tmp-00ff-0009_x.npz").write_bytes(b"of a killed run")
     second = run_sweep(config_for(within=["layer"], steps="final_each"))
     record = json.loads(second.run_path.read_text(encoding="utf-8"))
-    found = {
+    stored = {
         f"{folder}/{path.name}"
         for folder in ("matrices", "figures")
         for path in (second.output / folder).iterdir()
     }
     wanted = {group[kind] for group in record["groups"] for kind in ("matrix", "figure")}
-    assert found == wanted | {"figures/mine.png"}
+    assert stored == wanted | {"figures/mine.png"}
 
 
 def test_a_column_that_would_stand_twice_is_refused(tmp_path, config_for):

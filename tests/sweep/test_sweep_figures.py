@@ -1,4 +1,4 @@
-"""The heatmap of a group: what is fixed, what is said, what can be read."""
+"""The heatmap of a group: its fixed scale, its notes and its labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastcka.sweep import run_sweep
 
 
 def _draw(matrix, labels=None, **options):
-    labels = labels or [f"m{at}" for at in range(len(matrix))]
+    labels = labels or [f"m{i}" for i in range(len(matrix))]
     defaults = {"title": "layer=fc", "estimator": "unbiased", "n_examples": 1797}
     return draw_heatmap(np.asarray(matrix, float), labels, **(defaults | options))
 
@@ -52,7 +52,7 @@ def test_cells_without_a_value_are_hatched():
 
 
 def test_lines_separate_blocks_of_the_leading_field():
-    labels = [f"v{at // 3} seed{at % 3}" for at in range(9)]
+    labels = [f"v{i // 3} seed{i % 3}" for i in range(9)]
     lines = {line.get_ydata()[0] for line in _draw(_blocks(9, 3), labels).axes[0].lines}
     assert {2.5, 5.5} <= lines
     assert not _draw(_blocks(4, 2)).axes[0].lines
@@ -62,7 +62,7 @@ def test_lines_separate_blocks_of_the_leading_field():
 
 @pytest.mark.parametrize("count", [2, 21, 64])
 def test_every_label_can_be_read(count):
-    labels = [f"variant{at // 3} seed{at % 3}" for at in range(count)]
+    labels = [f"variant{i // 3} seed{i % 3}" for i in range(count)]
     figure = _draw(_blocks(count, 3), labels)
     figure.draw_without_rendering()  # lays it out
     ticks = figure.axes[0].get_yticklabels()
@@ -75,10 +75,10 @@ def test_every_label_can_be_read(count):
 
 
 def test_many_labels_are_thinned_by_blocks_and_said():
-    labels = [f"variant{at // 3} seed{at % 3}" for at in range(150)]
+    labels = [f"variant{i // 3} seed{i % 3}" for i in range(150)]
     figure = _draw(_blocks(150, 3), labels)
     shown = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert shown == [f"variant{at} seed0" for at in range(50)]
+    assert shown == [f"variant{i} seed0" for i in range(50)]
     assert "100 labels omitted" in figure.get_supxlabel()
     assert max(figure.get_size_inches()) < 20
 
@@ -130,8 +130,6 @@ def test_a_figure_that_is_drawn_once_is_the_one_that_matplotlib_saves(tmp_path):
         "once.png": save_png,
         "twice.png": lambda figure, path: figure.savefig(path),
     }.items():
-        save(
-            _draw(matrix, [f"variant {at // 5} seed {at % 5}" for at in range(30)]), tmp_path / name
-        )
+        save(_draw(matrix, [f"variant {i // 5} seed {i % 5}" for i in range(30)]), tmp_path / name)
     once, twice = (imread(tmp_path / name) for name in ("once.png", "twice.png"))
     np.testing.assert_array_equal(once, twice)

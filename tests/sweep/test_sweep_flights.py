@@ -30,7 +30,7 @@ def config(tmp_path, config_for):
     rng = np.random.default_rng(5)
     with create_store(tmp_path / "store") as store:
         for model in "abc":
-            layers = {f"l{at}": rng.normal(size=(70, 5 + at)) for at in range(GROUPS)}
+            layers = {f"l{i}": rng.normal(size=(70, 5 + i)) for i in range(GROUPS)}
             store.write(model=model, step=0, layers=layers)
     return config_for(within=["layer"])
 
@@ -53,7 +53,7 @@ def test_flights_give_the_table_of_single_groups(config, monkeypatch, but_for_se
     output = config.output.with_name("together")
     together = run_sweep(config.model_copy(update={"output": output}), on_event=events.append)
     assert but_for_seconds(together.results_path) == alone
-    assert computed(events) == [f"layer=l{at}" for at in range(GROUPS)]
+    assert computed(events) == [f"layer=l{i}" for i in range(GROUPS)]
 
 
 def test_a_flight_is_one_transaction(config, monkeypatch):
@@ -90,16 +90,18 @@ def test_a_group_that_is_not_small_flies_alone(config, monkeypatch):
     monkeypatch.setattr(flight_module, "SMALL_BYTES", sizes[6])
     names = [[int(group.name[-1]) for group in flight] for flight in flights_of(groups, 8)]
     assert names == [[0, 1, 2, 3, 4, 5, 6], [7], [8], [9]]
-    mixed = [groups[at] for at in (0, 9, 1, 2)]
+    mixed = [groups[i] for i in (0, 9, 1, 2)]
     assert [len(flight) for flight in flights_of(mixed, 8)] == [1, 1, 2]
 
 
 def test_the_predicted_memory_is_that_of_two_flights_and_their_passes(config, monkeypatch):
     monkeypatch.setattr("fastcka.sweep.planning.memory.bytes_of_heatmap", lambda count: 0)
     plan = plan_sweep(config, threads=2)
-    loaded = [3 * 70 * (5 + at) * 8 for at in range(GROUPS)]  # float64
+    loaded = [3 * 70 * (5 + i) * 8 for i in range(GROUPS)]  # float64
     # In one flight: all arrays and results, and what two threads need at a time.
-    needs = [own.pass_plan.bytes_centered + own.pass_plan.bytes_workspace for own in plan.groups]
+    needs = [
+        group.pass_plan.bytes_centered + group.pass_plan.bytes_workspace for group in plan.groups
+    ]
     results = [2 * 3 * 70 * 8 + 2 * 9 * 8] * GROUPS
     matrix = 9 * 8
     values = 4 * matrix * GROUPS + 14 * matrix  # of all, and what the estimates of one take
@@ -107,14 +109,14 @@ def test_the_predicted_memory_is_that_of_two_flights_and_their_passes(config, mo
     assert plan.bytes_memory == LIBRARY_BYTES + needed
     monkeypatch.setattr(flight_module, "MOST_GROUPS", 1)
     assert plan.bytes_memory == LIBRARY_BYTES + max(
-        loaded[at]
-        + (loaded[at + 1] if at + 1 < GROUPS else 0)
-        + needs[at]
-        + results[at]
+        loaded[i]
+        + (loaded[i + 1] if i + 1 < GROUPS else 0)
+        + needs[i]
+        + results[i]
         + 14 * matrix
         # Two groups before it may wait for the ledger, one of them in a transaction.
-        + (4 * min(at, 2) + 8 * (at > 0)) * matrix
-        for at in range(GROUPS)
+        + (4 * min(i, 2) + 8 * (i > 0)) * matrix
+        for i in range(GROUPS)
     )
 
 
@@ -153,8 +155,8 @@ def test_what_was_computed_is_committed_when_another_error_ends_the_run(config, 
     compare_many = compute.compare_many
 
     def fails(flights, **options):
-        for at, outcomes in enumerate(compare_many(flights, **options)):
-            if at == 3:
+        for i, outcomes in enumerate(compare_many(flights, **options)):
+            if i == 3:
                 raise DeviceError("gone")
             yield outcomes
 
@@ -182,15 +184,15 @@ def write(path, flights, *, finish=False, error=None):
 
 
 def test_an_error_of_the_writer_is_never_lost(tmp_path):
-    nowhere = tmp_path / "absent" / "ledger.sqlite"
+    absent = tmp_path / "absent" / "ledger.sqlite"
     with pytest.raises(LedgerError, match="unable to open"):
-        write(nowhere, 1)
+        write(absent, 1)
     with pytest.raises(LedgerError, match="unable to open"):
-        write(nowhere, 1, finish=True)
+        write(absent, 1, finish=True)
     with pytest.raises(LedgerError, match="unable to open"):
-        write(nowhere, 10)  # nobody waits for room that a failed writer does not make
+        write(absent, 10)  # `put` does not wait for a writer that has failed
     with pytest.raises(DeviceError, match="gone") as raised:
-        write(nowhere, 1, error=DeviceError("gone"))
+        write(absent, 1, error=DeviceError("gone"))
     (note,) = raised.value.__notes__
     assert "not in the ledger" in note
     assert "unable to open" in note

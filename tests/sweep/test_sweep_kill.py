@@ -40,14 +40,14 @@ MOMENTS = [(0, 0.0), (1, 0.004), (2, 0.0), (4, 0.001), (5, 0.008), (8, 0.0), (9,
 def world(tmp_path_factory, but_for_seconds):
     """Write a store of 3 models x 8 layers and run its sweep undisturbed; (folder, table).
 
-    The rows of each model stand in another order, and a filter leaves some out.
+    The rows of each model have another order, and a filter leaves some out.
     """
     folder = tmp_path_factory.mktemp("killed")
     rng = np.random.default_rng(11)
     with create_store(folder / "store") as store:
         for model in "abc":
             layers = {
-                f"layer{at}": rng.normal(size=(300, 24)).astype(np.float32) for at in range(GROUPS)
+                f"layer{i}": rng.normal(size=(300, 24)).astype(np.float32) for i in range(GROUPS)
             }
             ids = rng.permutation(300)
             store.write(model=model, step=0, layers=layers, example_ids=ids)
@@ -64,27 +64,27 @@ def _sweep(folder, output):
 
 
 def _kill(sweep, events, delay, flight):
-    """Start a run, let it pass ``events`` events, wait, kill it; return what it had told.
+    """Start a run, wait for ``events`` events, wait ``delay``, kill it; return the events.
 
-    So many groups are computed and committed together as ``flight`` says.
+    ``flight`` is the number of groups that are computed and committed together.
     """
     command = [sys.executable, "-c", RUNNER, str(sweep), str(flight)]
-    told = []
+    reported = []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             for _ in range(events):
-                told.append(process.stdout.readline().strip())
+                reported.append(process.stdout.readline().strip())
                 process.stdin.write("\n")
                 process.stdin.flush()
             if not events:
-                told.append(process.stdout.readline().strip())
+                reported.append(process.stdout.readline().strip())
             time.sleep(delay)
         finally:
             process.kill()
-        told += process.stdout.read().split()
-    return told
+        reported += process.stdout.read().split()
+    return reported
 
 
 @pytest.mark.parametrize("flight", [1, 3])
@@ -93,13 +93,13 @@ def test_a_killed_run_is_finished_by_the_next(world, moment, flight, no_figures,
     folder, table = world
     name = f"killed{moment}-{flight}"
     sweep, output = _sweep(folder, name), folder / name
-    told = _kill(sweep, *MOMENTS[moment], flight)
-    assert told[0] == "planned"
-    assert "end" not in told
+    reported = _kill(sweep, *MOMENTS[moment], flight)
+    assert reported[0] == "planned"
+    assert "end" not in reported
     finished = _finished(output)
-    # What the run said it had computed is there. At most two flights more were committed: that of
-    # which it was just telling, and the one that was written meanwhile, each whole or not at all.
-    assert told.count("computed") <= len(finished) <= told.count("computed") + 2 * flight
+    # Every group that the run reported is in the ledger. At most two more flights were committed,
+    # each as a whole: the one being reported, and the one that the writer committed meanwhile.
+    assert reported.count("computed") <= len(finished) <= reported.count("computed") + 2 * flight
     assert len(finished) in (*range(0, GROUPS, flight), GROUPS)
 
     events = []

@@ -74,11 +74,11 @@ def test_the_ledger_answers_a_person(done):
             ("b_2", 90, "fc", "b_orig", 90, "fc", 40),
         ]
         assert all(0 < row[7] < 1 for row in rows)
-        own = db.execute(
+        diagonal = db.execute(
             "SELECT min(cka_biased), max(cka_biased), count(*) FROM similarities "
             "WHERE position_a = position_b"
         ).fetchone()
-        assert own == pytest.approx((1, 1, 12))
+        assert diagonal == pytest.approx((1, 1, 12))
         assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []

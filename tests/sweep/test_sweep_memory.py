@@ -28,20 +28,20 @@ MEASURE = """
         with open("/proc/self/status") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
 
-    told = {}
+    measured = {}
     require = SweepMemory.require
 
     def begin(self):
         require(self)
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # the peak starts anew
-        told.update(before=memory("VmRSS"), predicted=self.bytes)
+        measured.update(before=memory("VmRSS"), predicted=self.bytes)
 
     SweepMemory.require = begin
     options = json.loads(sys.argv[1])
     threads = options.pop("threads")
     run_sweep(SweepConfig.model_validate(options), threads=threads)
-    print(json.dumps([told["predicted"], memory("VmHWM") - told["before"]]))
+    print(json.dumps([measured["predicted"], memory("VmHWM") - measured["before"]]))
 """
 
 
@@ -53,9 +53,7 @@ def sweep(tmp_path):
         rng = np.random.default_rng(0)
         with create_store(tmp_path / "store") as store:
             for model in range(models):
-                arrays = {
-                    f"l{at}": rng.standard_normal((n, d)).astype(dtype) for at in range(layers)
-                }
+                arrays = {f"l{i}": rng.standard_normal((n, d)).astype(dtype) for i in range(layers)}
                 store.write(model=f"m{model}", step=0, layers=arrays)
         return {
             "store": str(tmp_path / "store"),

@@ -26,9 +26,9 @@ def _equal(a, b):
     return sorted(a) == sorted(b) if isinstance(a, list) else _identity(a) == _identity(b)
 
 
-def _takes(wanted, own):
+def _takes(wanted, labels):
     return all(
-        any(_identity(value) in _set_of(own[field]) for value in values)
+        any(_identity(value) in _set_of(labels[field]) for value in values)
         for field, values in wanted.items()
     )
 
@@ -37,8 +37,8 @@ def _is_compared(a, b, compare):
     """Say by the words of the documentation if two representations are compared."""
     places = {f: list(map(_identity, values)) for f, values in compare["order"].items()}
 
-    def place(own, field):
-        return places[field].index(_identity(own[field])) if field in places else own[field]
+    def place(labels, field):
+        return places[field].index(_identity(labels[field])) if field in places else labels[field]
 
     rises = [
         {place(one, f) < place(other, f) for f in compare["ascending"]}
@@ -61,7 +61,7 @@ def _is_compared(a, b, compare):
 
 def _choose(rng, values, least, most):
     count = rng.integers(least, min(most, len(values)) + 1)
-    return [values[at] for at in rng.choice(len(values), size=count, replace=False)]
+    return [values[i] for i in rng.choice(len(values), size=count, replace=False)]
 
 
 def _random_sweep(rng):

@@ -17,21 +17,21 @@ def test_the_plan_as_json_and_in_words(config_for, trained):
         within=["layer", "step"], differ=["seed"], select={"variant": "b"}, steps="final_each"
     )
     plan = plan_sweep(config)
-    told = json.loads(json.dumps(plan.to_dict()))
-    assert (told["representations"], told["groups"], told["comparisons"]) == (6, 2, 6)
-    assert told["dropped"] == {
+    summary = json.loads(json.dumps(plan.to_dict()))
+    assert (summary["representations"], summary["groups"], summary["comparisons"]) == (6, 2, 6)
+    assert summary["dropped"] == {
         "representations outside select.variant": 12,
         "representations at steps that compare.steps (final_each) leaves out": 6,
     }
     # 3 seeds of 40 examples: conv 5 features of float32, fc 9 of float64.
-    assert told["bytes_to_read"] == 3 * 40 * (5 * 4 + 9 * 8)
-    assert told["bytes_memory"] >= told["bytes_to_read"]
-    conv, fc = told["group_plans"]
+    assert summary["bytes_to_read"] == 3 * 40 * (5 * 4 + 9 * 8)
+    assert summary["bytes_memory"] >= summary["bytes_to_read"]
+    conv, fc = summary["group_plans"]
     assert (conv["name"], fc["name"]) == ("layer=conv, step=90", "layer=fc, step=90")
     assert conv["route"] in ("F", "G")
-    assert 0 < told["seconds"] < 1
+    assert 0 < summary["seconds"] < 1
     # conv and fc hold 3 seeds each.
-    assert (told["pairs_before_rules"], told["dropped_by_rule"]) == (6, {"differ seed": 0})
+    assert (summary["pairs_before_rules"], summary["dropped_by_rule"]) == (6, {"differ seed": 0})
     words = plan.explain()
     assert "(24 representations)\n" in words
     assert "\ncomparisons: 6\nrepresentations: 6\ngroups: 2\n" in words

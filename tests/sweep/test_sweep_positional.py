@@ -37,8 +37,8 @@ def rows_of(result):
 
 def pair_of(folder, one="a", other="b", **fields):
     sides = {
-        f"exp{at}": {"name": name, "repr_dir": folder / "store"}
-        for at, name in ((1, one), (2, other))
+        f"exp{number}": {"name": name, "repr_dir": folder / "store"}
+        for number, name in ((1, one), (2, other))
     }
     document = {
         **sides,
@@ -116,11 +116,11 @@ def test_what_is_refused_by_plan_run_and_pair(tmp_path, config_for, name):
     ):
         with pytest.raises(error) as raised:
             run()
-        said = str(raised.value)
+        message = str(raised.value)
         for part in (*parts, "example_ids in Store.write", "ids in Probe", "ids.txt"):
-            assert part in said
-        if "named by position" in said:
-            assert all(model in said for model in ("model 'a'", "model 'b'"))
+            assert part in message
+        if "named by position" in message:
+            assert all(model in message for model in ("model 'a'", "model 'b'"))
     assert not (tmp_path / "out" / "results.csv").exists()
     assert not (tmp_path / "pair").exists()
 
@@ -192,7 +192,7 @@ def test_a_file_without_the_mark(tmp_path, config_for, as_format_1_0):
 
 def test_the_index_remembers_the_mark(tmp_path):
     with create_store(tmp_path / "store") as store:
-        for step in range(20):  # so many files that there is an index
+        for step in range(20):  # enough files for an index
             given = {} if step % 2 else {"example_ids": NAMES}
             store.write(model="m", step=step, layers={"l": FULL}, **given)
         store.keys()
@@ -227,7 +227,7 @@ def test_an_import_without_ids_marks_what_it_writes(tmp_path, config_for):
     import_tree(tmp_path / "tree", tmp_path / "store")
     with pytest.raises(SweepError, match="20 rows are named by position"):
         plan_sweep(config_for(within=["layer"]))
-    # With a list of names beside the arrays the value is that of the same images.
+    # With a list of names for each array, the value is that of the same images.
     (tmp_path / "tree/a/ids.txt").write_text("\n".join(NAMES))
     (tmp_path / "tree/b/ids.txt").write_text("\n".join(NAMES[1:]) + "\n")
     import_tree(tmp_path / "tree", tmp_path / "store", overwrite=True)

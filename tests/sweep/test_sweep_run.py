@@ -185,9 +185,9 @@ def test_matrices_load_as_comparisons(trained, config_for, run):
     rows = rows_of(result)
     for group in record["groups"]:
         loaded = Comparison.load(result.output / group["matrix"])
-        own = [row for row in rows if row["group"] == group["name"]]
-        assert len(own) == len(loaded.pairs) == 3
-        for row, (a, b) in zip(own, loaded.pairs, strict=True):
+        of_group = [row for row in rows if row["group"] == group["name"]]
+        assert len(of_group) == len(loaded.pairs) == 3
+        for row, (a, b) in zip(of_group, loaded.pairs, strict=True):
             assert loaded.labels[a]["model"] == row["model_a"]
             assert loaded.labels[b]["model"] == row["model_b"]
             assert repr(float(loaded.cka[a, b])) == row["cka"]

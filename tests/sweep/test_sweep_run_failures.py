@@ -27,11 +27,11 @@ def test_ctrl_c_keeps_what_is_finished(trained, config_for, run, events):
 
     with pytest.raises(KeyboardInterrupt):
         run_sweep(config, on_event=interrupt)
-    told = [event.group for event in events if event.kind == "computed"]
+    computed = [event.group for event in events if event.kind == "computed"]
     events.clear()
     result = run(config)
     reused = [event.group for event in events if event.kind == "reused"]
-    assert set(told) <= set(reused)
+    assert set(computed) <= set(reused)
     assert result.groups_computed == len(result.figures) - len(reused)
 
 

@@ -40,14 +40,14 @@ TASKS = {
 def test_252_comparisons_are_63_in_each_of_4_parts(config_for, labelled_store):
     keys, factors = [], {}
     for family, tasks in TASKS.items():
-        for variant, own in enumerate(tasks.split(", "), start=1):
+        for variant, result in enumerate(tasks.split(", "), start=1):
             for seed in ("orig", 1, 2):
                 model = f"{family}-{variant}_{seed}"
                 factors[model] = {
                     "family": family,
                     "variant": variant,
                     "seed": seed,
-                    "tasks": own.split(),
+                    "tasks": result.split(),
                 }
                 keys += [Key(model, 328125, str(layer)) for layer in range(3, 7)]
     compare = {
@@ -79,14 +79,14 @@ def test_a_division_leaves_nothing_out_and_is_even(config_for, labelled_store, c
     groups = plan_sweep(config_for(within=["layer"]), store).groups
     parts = divided(groups, count)
     assert len(parts) == count
-    assert sorted(at for part in parts for at in _positions(part)) == list(range(20))
+    assert sorted(i for part in parts for i in _positions(part)) == list(range(20))
     assert all(_positions(part) == sorted(_positions(part)) for part in parts)
     # 8 examples of 4 features: route G in every group, so that flops are those of its features.
     costs = [
         8 * 4 * len(g.representations) * (min(8, 4 * len(g.representations)) + 100 * 4)
         for g in groups
     ]
-    loads = [sum(costs[at] for at in _positions(part)) for part in parts]
+    loads = [sum(costs[i] for i in _positions(part)) for part in parts]
     assert max(loads) <= sum(costs) / count + max(costs)
     assert [_positions(part) for part in divided(groups[::-1], count)] == [
         _positions(part) for part in parts
@@ -135,17 +135,17 @@ def _seconds(path):
 
 def test_the_last_shard_writes_what_a_whole_run_would(sweep, undisturbed, but_for_seconds):
     results = [run_sweep(sweep, shard=part) for part in PARTS]
-    assert [own.written for own in results] == [False, False, True]
-    assert [own.groups_waiting for own in results] == [5, 3, 0]
-    assert [own.groups_computed for own in results] == [3, 2, 3]
-    assert [own.ledger_path.name for own in results] == [
-        f"ledger.{at}-of-3.sqlite" for at in (1, 2, 3)
+    assert [result.written for result in results] == [False, False, True]
+    assert [result.groups_waiting for result in results] == [5, 3, 0]
+    assert [result.groups_computed for result in results] == [3, 2, 3]
+    assert [result.ledger_path.name for result in results] == [
+        f"ledger.{i}-of-3.sqlite" for i in (1, 2, 3)
     ]
     assert but_for_seconds(results[0].results_path) == undisturbed
     # Each row has the seconds that the shard measured.
     measured = {}
-    for own in results:
-        measured |= _seconds(own.ledger_path)
+    for result in results:
+        measured |= _seconds(result.ledger_path)
     with results[0].results_path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             assert float(row["seconds"]) == measured[row["group"]]
@@ -171,7 +171,7 @@ def test_a_whole_run_takes_what_shards_have_and_computes_the_rest(
     whole = run_sweep(sweep)
     assert (whole.groups_computed, whole.groups_reused) == (6, 2)
     assert but_for_seconds(whole.results_path) == undisturbed
-    shard.ledger_path.unlink()  # the sweep's own ledger has it now
+    shard.ledger_path.unlink()  # the ledger of the sweep has it now
     table = whole.results_path.read_bytes()
     assert run_sweep(sweep).groups_computed == 0
     assert whole.results_path.read_bytes() == table
@@ -194,10 +194,10 @@ def test_a_damaged_value_of_a_shard_is_computed_again(sweep, undisturbed, but_fo
 def test_another_division_computes_nothing_twice(sweep):
     first = run_sweep(sweep, shard=Shard(1, 2))
     assert first.groups_computed == 4
-    others = [run_sweep(sweep, shard=Shard(at, 4)) for at in (1, 2, 3, 4)]
-    assert sum(own.groups_computed for own in others) == 4
-    assert sum(own.groups_reused for own in others) == 4
-    assert [own.written for own in others] == [False, False, False, True]
+    others = [run_sweep(sweep, shard=Shard(i, 4)) for i in (1, 2, 3, 4)]
+    assert sum(result.groups_computed for result in others) == 4
+    assert sum(result.groups_reused for result in others) == 4
+    assert [result.written for result in others] == [False, False, False, True]
 
 
 def test_a_shard_without_a_group_has_nothing_to_do(sweep):
@@ -270,15 +270,15 @@ def _yaml(folder, output):
 def test_shards_at_the_same_time(trained, tmp_path, undisturbed, but_for_seconds):
     path = _yaml(tmp_path, "together")
     commands = [
-        [sys.executable, "-c", COMMAND, "run", str(path), "--shard", f"{at}/3"] for at in (1, 2, 3)
+        [sys.executable, "-c", COMMAND, "run", str(path), "--shard", f"{i}/3"] for i in (1, 2, 3)
     ]
     running = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for command in commands
     ]
-    said = [process.communicate(timeout=120) for process in running]
+    outputs = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
-    assert [err for _, err in said] == ["", "", ""]
+    assert [err for _, err in outputs] == ["", "", ""]
     # However they end, one of them has found that all is there.
     assert but_for_seconds(tmp_path / "together" / "results.csv") == undisturbed
     kept = [len(_seconds(p)) for p in sorted((tmp_path / "together").glob("ledger.*-of-3.sqlite"))]
@@ -307,20 +307,21 @@ def test_killed_shards_are_finished_by_a_run(
 ):
     """kill -9 of both halves, each at a moment after some events: planned, then each computed."""
     path = _yaml(tmp_path, "killed")
-    told = []
+    reported = []
     for shard in ("1/2", "2/2"):
         command = [sys.executable, "-c", SLOW, str(path), shard]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            told += [process.stdout.readline().strip() for _ in range(events)]
+            reported += [process.stdout.readline().strip() for _ in range(events)]
             time.sleep(delay)
             process.kill()
-            told += process.stdout.read().split()
+            reported += process.stdout.read().split()
     before = {}
     for ledger in (tmp_path / "killed").glob("ledger.*-of-2.sqlite"):
         if ledger.stat().st_size:
             before |= _seconds(ledger)
-    # At most two more in each shard were committed but not yet told: by the writer, which goes on.
-    assert told.count("computed") <= len(before) <= told.count("computed") + 4
+    # At most two more in each shard were committed but not yet reported, because the writer
+    # continues.
+    assert reported.count("computed") <= len(before) <= reported.count("computed") + 4
     result = run_sweep(path)
     assert (result.groups_computed, result.groups_reused) == (8 - len(before), len(before))
     assert but_for_seconds(result.results_path) == undisturbed

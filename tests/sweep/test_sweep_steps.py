@@ -12,7 +12,7 @@ from fastcka.store import Key
 from fastcka.sweep import plan_sweep
 from fastcka.sweep.question.steps import chosen_steps, parse_steps, steps_text
 
-# A real study: steps of 8204, and a last one of each regime's own.
+# A real study: multiples of 8204, and a different last step for each regime.
 RUNS = {
     name: [*range(0, 328_000, 8204), last]
     for name, last in (("one", 328146), ("two", 328125), ("three", 328132))
@@ -65,15 +65,15 @@ def test_near_steps_equal_brute_force():
     rng = np.random.default_rng(5)
     outcomes = {"chosen": 0, "tie": 0, "far": 0}
     for _ in range(400):
-        own = sorted(rng.choice(30, size=rng.integers(1, 8), replace=False).tolist())
+        stored = sorted(rng.choice(30, size=rng.integers(1, 8), replace=False).tolist())
         if rng.integers(2):
             target, tolerance = Decimal(int(rng.integers(30))), int(rng.integers(30))
             policy = {"nearest": {"step": int(target), "tolerance": tolerance}}
         else:
             part = round(float(rng.random()), 2)
-            target, tolerance = Decimal(str(part)) * own[-1], 60
+            target, tolerance = Decimal(str(part)) * stored[-1], 60
             policy = {"fraction": part}
-        by_distance = sorted(own, key=lambda step: abs(step - target))
+        by_distance = sorted(stored, key=lambda step: abs(step - target))
         distances = [abs(step - target) for step in by_distance]
         if distances[0] > tolerance:
             outcome = "far"
@@ -81,10 +81,10 @@ def test_near_steps_equal_brute_force():
             outcome = "tie" if distances[:1] == distances[1:2] else "chosen"
         outcomes[outcome] += 1
         if outcome == "chosen":
-            assert _chosen(policy, {"m": own}) == {"m": {by_distance[0]}}
+            assert _chosen(policy, {"m": stored}) == {"m": {by_distance[0]}}
         else:
             with pytest.raises(SweepError, match={"tie": "equally", "far": "within"}[outcome]):
-                _chosen(policy, {"m": own})
+                _chosen(policy, {"m": stored})
     assert min(outcomes.values()) > 10, outcomes
 
 
@@ -162,7 +162,7 @@ def test_a_policy_survives_the_record_of_a_run(config_for):
 
 
 def test_steps_of_a_plan(config_for, labelled_store):
-    keys = [Key(model, step, "l") for model, own in RUNS.items() for step in own]
+    keys = [Key(model, step, "l") for model, stored in RUNS.items() for step in stored]
     store = labelled_store(keys, {model: {} for model in RUNS})
     plan = plan_sweep(config_for(within=["layer"], steps={"fraction": 0.5}), store)
     assert [tuple(r.key) for r in plan.representations] == [(m, 164080, "l") for m in RUNS]

@@ -34,7 +34,7 @@ TASKS = {
 }
 
 
-# As the study's own log lists them.
+# As the log of the study lists them.
 DISJOINT = {
     "pt2": ["12", "13", "16", "17", "23", "24", "27", "34", "35", "45", "46", "56", "57", "67"],
     "pt3": ["12", "17", "23", "34", "45", "56", "67"],
@@ -154,11 +154,15 @@ def test_the_plan_says_what_ascending_dropped(config_for, study):
         "pairs in a group rising in one and falling in another of variant, seed "
         "(compare.ascending): these are different comparisons from those kept"
     )
-    told = json.loads(json.dumps(plan.to_dict()))
-    assert told["dropped"][reason] == 252
+    summary = json.loads(json.dumps(plan.to_dict()))
+    assert summary["dropped"][reason] == 252
     # In each group, the lowest variant of the highest seed and the highest variant of the lowest
     # seed are in no pair: 19 of 21 models are read.
-    assert (told["representations"], told["groups"], told["comparisons"]) == (8 * 19, 8, 252)
+    assert (summary["representations"], summary["groups"], summary["comparisons"]) == (
+        8 * 19,
+        8,
+        252,
+    )
     assert plan.facts()["nothing shared in a pair"] == "tasks"
     derivation = plan.facts()["derivation"]
     assert derivation.startswith(
@@ -166,7 +170,7 @@ def test_the_plan_says_what_ascending_dropped(config_for, study):
         "by ascending variant, seed: 252\n"
     )
     assert "leaves out comparisons of different models, not repeats" in derivation
-    [explanation] = told["explanations"]
+    [explanation] = summary["explanations"]
     left_out, kept = explanation.split(" and keeps ")
     # The two pairs in the words are different pairs of models, with the same labels shuffled.
     assert "(variant=1, seed=1) with (variant=2, seed=orig)" in left_out
