@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +82,8 @@ def test_the_store_example(store_example):
 
 @pytest.fixture
 def sweep_example(store_example, rng):
-    with fastcka.create_store("my-store", exist_ok=True) as store:
+    shutil.copytree("my-store", "fastcka-demo/store")
+    with fastcka.create_store("fastcka-demo/store", exist_ok=True) as store:
         for model, family, seed in (("cnn-seed1", "cnn", 1), ("mlp-seed0", "mlp", 0)):
             store.write(
                 model=model,
@@ -97,6 +99,13 @@ def sweep_example(store_example, rng):
 def test_the_sweep_example(sweep_example):
     assert sweep_example.compare.steps == "all_common"
     assert fastcka.run_sweep("sweep.yaml").comparisons == 1
+
+
+def test_the_sweep_example_with_an_order(sweep_example):
+    Path("ordered.yaml").write_text(block("sweeps.md", "yaml"), "utf-8")
+    ordered = load_sweep("ordered.yaml")
+    assert ordered.compare.order == {"seed": [0, 1, 2]}
+    assert plan_sweep(ordered).comparisons == 1
 
 
 def test_the_fields_of_a_sweep_are_documented():

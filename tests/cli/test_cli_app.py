@@ -89,7 +89,7 @@ def test_a_stopped_demo_says_how_to_resume_it(call, monkeypatch, tmp_path):
 
 def test_help_lists_the_exit_statuses(call):
     shown = " ".join(call("--help").stdout.split())
-    assert "Exit status: 0 if everything" in shown
+    assert "Exit status: 0 on success" in shown
     for status in (INTERRUPTED, WRONG_CALL, FAILED):
         assert f"{status} " in shown
 

@@ -54,16 +54,19 @@ def capture_representations(
     """Run a network on the probe set and write the representations of its layers to a store.
 
     If the store already contains this model and step from the same weights, probe, layers, options
-    and factors (see `fastcka.capture.provenance`), nothing is captured. If it contains them from
-    others, `KeyExistsError` is raised, or ``overwrite`` replaces them. Rows are collected in an
-    unnamed file in the store's folder, so memory holds one batch for any number of examples and
-    layers.
+    and factors (see `fastcka.capture.provenance`), nothing is captured. If it contains this step
+    from different inputs, `KeyExistsError` is raised unless ``overwrite`` is True. Rows are
+    collected in a temporary file in the store's folder, so memory holds one batch, however many
+    examples and layers there are.
 
     Parameters
     ----------
-    model, probe, layers, pool, side, masks, batch_axis, batch_size, check_rows
-        As for `capture_activations`. The rows of an array, or of a probe set without ids, are named
-        by position (see `Probe`).
+    model : torch.nn.Module
+        The network.
+    probe : Probe, torch.Tensor or ndarray, shape (n_examples, ...)
+        The inputs. Without ids, rows are named by position (see `Probe`).
+    layers, pool, side, masks, batch_axis, batch_size, check_rows
+        The modules, and how their activations are read: see `capture_activations`.
     store : Store or path
         A store that is open for writing, or a folder, which is created if it does not exist.
     model_name, step
@@ -71,10 +74,10 @@ def capture_representations(
     factors : mapping, optional
         Values that distinguish this model from others (family, seed, ...), equal at all its steps.
     source : mapping, optional
-        A description of the weights' origin for readers. The provenance contains it, but it is not
-        compared.
+        A free description of the origin of the weights. It is stored, but it does not count when
+        the store is checked for the same rows.
     overwrite : bool, default False
-        Replace rows of this model and step that were made from anything else.
+        Replace rows of this model and step that were made from different inputs.
 
     Returns
     -------

@@ -44,8 +44,8 @@ RESUMED = {"run", "demo", "capture"}
 """Commands that resume after an interruption."""
 
 STATUSES = (
-    "Exit status: 0 if everything was done, 1 if something failed or is damaged, 2 for wrong "
-    "arguments or a wrong configuration file, 130 after Ctrl-C."
+    "Exit status: 0 on success, 1 if something failed or a file is damaged, 2 for invalid "
+    "arguments or an invalid configuration file, 130 after Ctrl-C."
 )
 
 

@@ -25,7 +25,7 @@ probe: a .npz file with inputs (or the network's keyword arguments by name), and
 mask and column_NAME.
 store: the folder of the representations. batch_size: 256. device: cpu (default), cuda and so on.
 layers: module paths or patterns. * matches anything without a dot, ** matches anything. A ! in \
-front excludes; @1 at the end selects the second call of a module, @* all calls. \
+front excludes. @1 at the end selects the second call of a module (calls count from 0), @* all. \
 block.output[1] or block.output.NAME selects one member of a module's output.
 pool: none, flatten (default), mean_tokens, last_token, cls or spatial_mean; or {PATTERN: POOL}.
 side: output (default) or input.
@@ -61,7 +61,8 @@ def capture(
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Replace rows made from other weights, another probe or settings."
+            "--overwrite",
+            help="Replace rows made from different weights, probe, layers, factors or options.",
         ),
     ] = False,
     trust_pickle: Annotated[

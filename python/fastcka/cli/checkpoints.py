@@ -12,7 +12,8 @@ from fastcka.cli import arguments, output
 from fastcka.errors import InputError
 
 checkpoints = typer.Typer(
-    no_args_is_help=True, help="Plan the checkpoints of training runs, or check them."
+    no_args_is_help=True,
+    help="Plan which steps to save as checkpoints, or check saved ones against a plan.",
 )
 
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from fastcka.core import Comparison
     from fastcka.core.estimators import Estimator
 
-SOURCES = "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path or x.mat:name."
+SOURCES = (
+    "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path, x.nc:name or x.mat:name. The "
+    "name may be omitted if the file contains one array."
+)
 
 
 def one_of(*names: str) -> Callable[[str], str]:
@@ -41,7 +44,7 @@ def cka(
             parser=str,
             metavar="unbiased|biased",
             callback=one_of("unbiased", "biased"),
-            help="Estimator of HSIC.",
+            help="Estimator of the HSIC terms in CKA.",
         ),
     ] = "unbiased",
     precision: Annotated[
@@ -50,8 +53,8 @@ def cka(
             parser=str,
             metavar="high|fast|float64",
             callback=one_of("high", "fast", "float64"),
-            help="Precision of the matrix products: high (float32, errors up to 1e-6), fast "
-            "(16-bit: fp16 on a GPU, bfloat16 on CPUs that have it) or float64.",
+            help="Precision of the matrix products: high (errors below 1e-6 on a CPU, "
+            "up to 7e-6 on a GPU), fast (fp16 on a GPU, bfloat16 on CPUs that have it) or float64.",
         ),
     ] = "high",
     threads: arguments.Threads = None,
@@ -61,8 +64,8 @@ def cka(
 ) -> None:
     """Compute the CKA of two arrays of the same examples.
 
-    Rows are examples; axes after the first are flattened into features. Variables of MATLAB files
-    (version 7.3) have the shape that MATLAB shows.
+    Rows are examples; axes after the first are flattened into features. Arrays of MATLAB files
+    (version 7.3) have the shape that MATLAB displays.
     """
     from fastcka.core import compare
     from fastcka.memory import memory_check

@@ -22,7 +22,7 @@ PRODUCTS = ("float64", "float32", "float16x3", "float16")
 def doctor(
     json: arguments.Json = False,
 ) -> None:
-    """Show the CPU implementation, threads, GPUs and libraries, and what is missing."""
+    """Show the CPU code path, threads, GPUs and libraries in use, and what is missing."""
     report = _examine()
     if json:
         output.print_json(report)

@@ -11,7 +11,7 @@ from fastcka.cli import arguments, output
 
 
 def evolve(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The JSON file of the plan.")],
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="File of `checkpoints plan`.")],
     checkpoints: Annotated[
         Path,
         typer.Option(
@@ -56,7 +56,11 @@ def evolve(
     ] = "flatten",
     permutations: Annotated[
         int,
-        typer.Option(min=1, help="Permutations of the weights for the null distribution."),
+        typer.Option(
+            min=1,
+            help="Number of permuted copies of the weights, which show what diversity of filters "
+            "arises by chance.",
+        ),
     ] = 20,
     weights_key: arguments.WeightsKey = None,
     strip: arguments.Strip = None,
@@ -65,14 +69,14 @@ def evolve(
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace results of another plan, other checkpoints, another model or probe.",
+            help="Replace results of a different plan, checkpoints, model or probe.",
         ),
     ] = False,
     json: arguments.Json = False,
 ) -> None:
-    """Compare the phases of each experiment: weights and, with a model and a probe, activations.
+    """Compare early, middle and late checkpoints of each training run.
 
-    The exit status is 1 if a checkpoint is missing or damaged. The other checkpoints are compared.
+    Compares their weights and, given --model and --probe, their activations. The exit status is 1 if a checkpoint is missing or damaged. The other checkpoints are compared.
     """
     from fastcka.evolution import evolve as run
     from fastcka.evolution import read_analysis

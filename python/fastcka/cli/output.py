@@ -117,7 +117,7 @@ def facts(rows: Mapping[str, object]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        shown = value if isinstance(value, Text) else Text(printable(str(value)))
+        shown = value if isinstance(value, Text) else Text(printable(str(value), lines=True))
         table.add_row(printable(name), shown)
     return table
 

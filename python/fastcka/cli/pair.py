@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from fastcka.pair import PairRun
 
 PAIR_KEYS = """\
-Keys of CONFIG.yaml (paths are relative to the working directory):
+Keys of CONFIG.yaml (unlike in other commands, paths are relative to the working directory):
 
-exp1, exp2: {name, repr_dir, task}; repr_dir contains folders checkpoint-<step>, or is a store \
-with a model of that name.
-layer: the number of the layer. output_dir: the folder of the results.
+exp1, exp2: {name, repr_dir}; repr_dir contains folders checkpoint-<step>, or is a store with a \
+model of that name. The optional key task is copied to the summary.
+layer: the number of the layer; in a store, its name. output_dir: the folder of the results.
 checkpoint_steps: a list of steps, or null (default) for every step that both models have.
-use_final_only: true takes only the last of these steps.
-city_filter: field:regex terms joined by &&, or null. kernel_type: linear (default) or rbf.
-center_kernels: true. use_gpu: whether a GPU may be used. save_timeline_plot: true draws a PNG."""
+use_final_only: true takes only the last of these steps (default: false).
+city_filter: a filter on the examples, FIELD:REGEX && FIELD:REGEX, or null (default).
+kernel_type: linear (default) or rbf. center_kernels: must be true.
+use_gpu: true allows a GPU (default: false). save_timeline_plot: true draws a PNG (default: \
+false)."""
 
 
 def pair(
@@ -35,7 +37,7 @@ def pair(
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
-    """Compare two models at a layer by biased CKA; writes a timeline and a summary."""
+    """Compare two models at one layer by biased CKA, and write a timeline and a summary."""
     from fastcka.memory import memory_check
     from fastcka.pair import load_pair, run_pair
 

@@ -25,14 +25,15 @@ def plan(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write a `fastcka pair` configuration for each pair into a new folder.",
+            help="In a new folder, write a `fastcka pair` configuration for each pair.",
         ),
     ] = None,
     emit_scripts: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write shell scripts that run these configurations into a new folder.",
+            help="In a new folder, write the configurations and shell scripts that run them; needs "
+            "--chunks.",
         ),
     ] = None,
     chunks: Annotated[
@@ -40,14 +41,14 @@ def plan(
         typer.Option(
             min=1,
             metavar="N",
-            help="Number of scripts for --emit-scripts; pairs are divided evenly.",
+            help="Number of scripts, for --emit-scripts; pairs are divided evenly.",
         ),
     ] = None,
     threads: arguments.Threads = None,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
-    """Count what a sweep would compare and leave out. Computes nothing."""
+    """Show what a sweep would compare and leave out, and why. No CKA is computed."""
     from fastcka.memory import memory_check
     from fastcka.pair.emit import emit_pairs
     from fastcka.sweep import load_sweep, plan_sweep

@@ -24,14 +24,23 @@ def report(
     ] = None,
     variant: Annotated[
         str | None,
-        typer.Option(metavar="FIELD", help="Factor of the experimental condition, such as task."),
+        typer.Option(
+            metavar="FIELD",
+            help="Factor of the experimental condition, such as task (default: variant).",
+        ),
     ] = None,
     seed: Annotated[
         str | None,
-        typer.Option(metavar="FIELD", help="Factor that numbers the repeats of a variant."),
+        typer.Option(
+            metavar="FIELD", help="Factor that numbers the repeats of a variant (default: seed)."
+        ),
     ] = None,
     family: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Factor on the x axis of the trend figures.")
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Factor on the x axis of the trend figures, such as size (default: family).",
+        ),
     ] = None,
     all_steps: Annotated[
         bool,
@@ -42,7 +51,7 @@ def report(
     ] = 9_999,
     json: arguments.Json = False,
 ) -> None:
-    """Write one HTML page with the results of a sweep or of `evolve`, with figures and tables."""
+    """Write an HTML page of figures and tables from the results of `run` or `evolve`."""
     from fastcka.report import write_report
 
     with output.progress_bars() as bars:

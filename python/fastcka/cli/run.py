@@ -21,8 +21,8 @@ def run(
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Compute part I of N. Parts can run at the same time. The last part to finish, or "
-            "a later run without --shard, writes the results.",
+            help="Compute shard I of N. Shards can run at the same time. The last shard to finish, "
+            "or a later run without --shard, writes the results.",
         ),
     ] = None,
     device: Annotated[

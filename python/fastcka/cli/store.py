@@ -161,11 +161,11 @@ def verify(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
 
 @store.command()
 def upgrade(path: arguments.StoreFolder, json: arguments.Json = False) -> None:
-    """Add checksums to files of format 1.0. A second run resumes.
+    """Upgrade files of format 1.0, which has checksums of the arrays only. A second run resumes.
 
-    Each file is checked against its digests, then replaced. A file that is damaged or cannot be
-    replaced stays unchanged, and the exit status is 1. Earlier damage to ids and columns cannot be
-    detected, because format 1.0 has no digests of them.
+    The arrays of each file are checked, and the file is replaced by one with checksums of its ids
+    and columns too. Earlier damage to ids and columns cannot be detected. A file that is damaged or
+    cannot be replaced stays unchanged, and the exit status is 1.
     """
     from fastcka.store import upgrade_store
 

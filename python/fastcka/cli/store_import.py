@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 IMPORT_STATUS = (
-    "Exit status: 0 if the store contains the whole tree and every model of models.yaml (except "
-    "those marked as failed or replaced); 1 if anything was skipped or is missing. Doubtful "
-    "findings are listed, but do not change the status."
+    "Exit status: 0 if the store contains the whole tree and every model of models.yaml, except "
+    "models with status: failed or replaced_by: MODEL in that file; 1 if anything was skipped or "
+    "is missing. Warnings are listed, but do not change the status."
 )
 
 
@@ -52,9 +52,9 @@ def import_files(
 ) -> None:
     """Import checkpoint trees, or folders of arrays, into a store. A second run resumes.
 
-    TREE contains <model>/analysis_higher/<prompt>_l<layer>/representations/checkpoint-<step>/ with
-    representations.pt and metadata.json, or <model>/<step>/<layer>.npy, or <model>/<step>.npz
-    (.pt, .safetensors, .h5 and .mat as well), at any depth.
+    TREE contains, at any depth, <model>/<step>/<layer>.npy or <model>/<step>.npz (or .pt,
+    .safetensors, .h5, .mat), or checkpoint trees with representations.pt and metadata.json in
+    <model>/analysis_higher/<prompt>_l<layer>/representations/checkpoint-<step>/.
     """
     from fastcka.store import import_tree
 

@@ -41,10 +41,10 @@ def cka(
     Returns
     -------
     float
-        1 for representations that agree up to rotation and isotropic scale. The same for (x, y)
-        and (y, x), to the last bit on the CPU and up to rounding on a GPU. NaN, with a
-        `DegenerateWarning`, where it is undefined: for a representation without variance and,
-        with "unbiased", for one whose examples are all equally far from each other.
+        1 for representations that are equal up to a translation, an orthogonal transformation and
+        an isotropic scale. ``cka(x, y)`` and ``cka(y, x)`` are bitwise equal on a CPU, and equal up
+        to rounding on a GPU. NaN, with a `DegenerateWarning`, if a representation is constant, or
+        (unbiased) if its examples are all equidistant.
 
     Raises
     ------

@@ -28,7 +28,7 @@ def compare(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """CKA of all unique pairs of representations, both estimators, in one pass over the data.
+    """Compute the CKA of every pair of representations, by both estimators, in one pass.
 
     Linear CKA of Kornblith, Norouzi, Lee and Hinton 2019; the "unbiased" estimator of HSIC is that
     of Song et al. 2012 as used for CKA by Nguyen, Raghu and Kornblith 2021.
@@ -39,47 +39,46 @@ def compare(
         M arrays of shape (n_examples, n_features_i), or a mapping from label to array. Each
         contains the same examples in the same order. Axes after the first are flattened. NumPy,
         torch, cupy or anything with DLPack; float16, bfloat16, float32, float64 or integers; any
-        strides. Arrays on a CUDA device are read there, after the work that is queued on their
-        library's current stream. A `StagedRepresentation` is overwritten. Integers that float64
-        cannot represent are shifted by a constant for each column, which changes neither CKA nor
-        HSIC, or are refused.
+        strides. CUDA arrays are read in place, after the work that is already queued on their
+        library's current stream. The buffer of a `StagedRepresentation` is overwritten. If float64
+        cannot represent the integers of a column, a constant is subtracted, which changes neither
+        CKA nor HSIC; integers that do not fit even then are refused.
 
         Rows of pandas tables and xarray arrays are matched by label: the index, or the coordinate
         of the first dimension. Rows are reordered if the labels are the same in another order.
-        Labels that differ or repeat are refused. Arrays without labels are matched by position,
-        and so is a default index of pandas (0 to n-1), unless another index has integers too.
+        Labels that differ or repeat are refused. Arrays without labels are matched by position. A
+        default pandas index (0 to n-1) counts as labels only if the other indexes are integers too.
     labels
         The label of each representation: a string, a mapping or a NamedTuple. Default: the keys of
         a mapping, else "0", "1", ...
     pairs
-        (P, 2) positions of the pairs of interest; default all a < b. It limits what
-        `Comparison.to_dataframe` lists; the matrices always contain all pairs.
+        (P, 2) positions of the pairs to list in `Comparison.to_dataframe`; default: all a < b. The
+        matrices always contain all pairs.
     estimator
         "unbiased" (n_examples >= 4) or "biased" (>= 2): the estimate in `Comparison.cka`.
     device
-        "cpu", "cuda" (the device of the arrays, else the first), "cuda:1", or "auto": the device
-        that the arrays are on; for arrays on the CPU the one that is predicted to be faster.
-        `Comparison.provenance` has the device, the reason and the plan.
+        "cpu", "cuda" (the GPU that contains the arrays, otherwise the first GPU), "cuda:1", or
+        "auto". "auto" uses the GPU that contains the arrays; for arrays on the CPU, it uses the
+        device that is predicted to be faster. `Comparison.provenance` contains the reason.
     precision
         "high": float32 products, or float64 products for small problems and where float32 loses
-        digits. Sums longer than a tile are float64. Errors of CKA are below 1e-6 on a CPU; on an
+        digits. Long sums are accumulated in float64. Errors of CKA are below 1e-6 on a CPU; on an
         H100 they reached 7e-6. "fast": fp16 products on a GPU (errors of CKA up to 2e-4), bfloat16
-        products on a CPU that has them (AMX, AVX512_BF16: errors up to 5e-4, around 1e-5 for
+        products on a CPU that has them (AMX, AVX512_BF16: errors up to 5e-4, typically 1e-5 with
         thousands of examples and hundreds of features); on other CPUs the same as "high".
         "float64": float64 products. TF32 is never used. `Comparison.provenance` names the products
         and the implementation.
     threads
         Number of CPU threads. Default: OMP_NUM_THREADS, else the processors that this process may
-        use. The result has the same bits for any number.
+        use. The result is bitwise identical for any number of threads.
     progress
-        Called with (units done, units in all) a few times a second, from the calling thread.
+        Called as ``progress(done, total)`` a few times a second, from the calling thread.
 
     Returns
     -------
     Comparison
-        CKA is undefined for a representation without variance and, with "unbiased", for one whose
-        examples are all equally far from each other. Its row and column are NaN, and
-        `Comparison.undefined` gives the reason.
+        The row and column of a representation are NaN if it is constant, or (unbiased) if its
+        examples are all equidistant. `Comparison.undefined` gives the reason.
 
     Raises
     ------
@@ -90,8 +89,9 @@ def compare(
     DeviceError
         The device cannot be used, or its memory does not suffice. The message gives the reason.
     OutOfMemoryError
-        The pass needs more memory than is free (`fastcka.memory_check` turns this prediction off),
-        or an allocation failed. Staged representations are used up if the pass had begun.
+        More memory is needed than is free (``with fastcka.memory_check(False):`` disables this
+        check), or an allocation failed. The buffers of staged representations may then already be
+        overwritten.
 
     Examples
     --------

@@ -46,13 +46,16 @@ class Comparison:
         (M, M) float64: CKA. NaN where the self-HSIC of either side is zero. The unbiased
         matrix is NaN throughout for fewer than 4 examples.
     hsic_biased, hsic_unbiased
-        (M, M) float64: HSIC, in the squared units of both sides.
+        (M, M) float64: HSIC, in the squared units of x times those of y; see `fastcka.hsic`.
     pairs
         (P, 2) int: the positions of the requested pairs, a < b. The matrices contain all pairs.
     provenance
-        What ran: version, device, route, tile, precision, implementation, threads, seconds.
+        How the values were computed: the version (key ``fastcka``), device, device_reason,
+        precision, products, implementation, route, tile, chunk, threads, flops, seconds,
+        kernel_function, and the plan as text; on a GPU also rank_chunk and overrides.
     undefined
-        Position -> the reason why its row and column are NaN for the chosen estimator.
+        Position of a representation -> the reason why its row and column are NaN for the chosen
+        estimator.
     """
 
     labels: tuple[dict[str, Any], ...]
@@ -78,7 +81,7 @@ class Comparison:
 
     @property
     def names(self) -> list[str]:
-        """A line of text for each representation."""
+        """One display name for each representation."""
         return [label_text(label) for label in self.labels]
 
     def __repr__(self) -> str:
@@ -88,7 +91,12 @@ class Comparison:
         )
 
     def to_dataframe(self) -> pd.DataFrame:
-        """A tidy row for each of `pairs`: all label fields of both sides, n, both estimators."""
+        """Return one row for each of `pairs`.
+
+        The columns are every label field as ``<field>_a`` and ``<field>_b``, ``n_examples``,
+        ``estimator``, ``cka``, ``cka_biased``, ``cka_unbiased``, ``hsic_biased`` and
+        ``hsic_unbiased``.
+        """
         try:
             import pandas as pd
         except ImportError as error:
@@ -143,7 +151,8 @@ class Comparison:
     ) -> Figure:
         """A heatmap of CKA, written to ``path`` if given (the suffix chooses the format).
 
-        All cells are drawn, whatever `pairs` lists. ``estimator`` defaults to the chosen one.
+        All cells are drawn, even if `pairs` lists only some of them. The default of ``estimator``
+        is the estimator of the comparison.
 
         Raises
         ------
@@ -214,12 +223,12 @@ class Comparison:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
-        """Read what `save` wrote.
+        """Read a comparison that `save` wrote.
 
         Raises
         ------
         InputError
-            If the file is not a saved comparison, or one of a newer format.
+            If the file is not a saved comparison, or was saved by a newer version.
         """
         try:
             # Of anything else than a zip file, np.load would say that it may be unpickled.

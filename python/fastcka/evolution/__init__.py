@@ -7,7 +7,7 @@ evolve("plan.json", "checkpoints", "analysis", model="nets:build", probe="probe.
 series        reads the checkpoints of a run, and lists those that cannot be used
 weights       cosines and changes of each tensor; diversity: its filters
 capturing     computes activations from checkpoints; activations: CKA, sparsity; attention
-verdict       is early less similar to late than mid is, and do baselines explain it?
+verdict       is early less similar to late than mid is, by more than the baselines explain?
 analysis      the JSON file of an experiment; schema: its types
 answer        the verdicts of an experiment in a few sentences
 figures, summary    are made from the JSON files

@@ -80,7 +80,10 @@ def evolve(
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> EvolveResult:
-    """Compare the phases of each experiment of a plan.
+    """Compare the phases of each experiment (training run) of a plan.
+
+    For each experiment, a verdict answers whether the early network is less similar to the late one
+    than the mid network is, by more than the baselines explain.
 
     Parameters
     ----------
@@ -92,7 +95,8 @@ def evolve(
         Folder for the results; created if missing. It receives ``<experiment>_analysis.json`` (see
         `fastcka.evolution.analysis`), ``<experiment>_filters.png``, ``_features.png`` and, with a
         model and a probe, ``_activations.png``. It also receives ``summary_report.md`` and
-        ``activations/``, a store. Results of the same input are computed again; see ``overwrite``.
+        ``activations/``, a store. If it already contains results of the same input, they are
+        computed again and replaced; for results of other input, see ``overwrite``.
     other
         Checkpoints of the same plan with another seed, in the same layout. The verdicts use them as
         a baseline.
@@ -108,15 +112,16 @@ def evolve(
     pool, batch_size
         See `fastcka.capture.capture_representations`.
     permutations
-        Number of permutations of the weights for the null of the diversity.
+        Number of permuted copies of the weights. They show what diversity of filters (see
+        `fastcka.evolution.diversity`) arises by chance.
     weights_key, strip, trust_pickle
         See `fastcka.capture.load_state`.
     overwrite
         Replace results in ``output`` that come from other input: another plan, other checkpoints,
         other weights in them (``weights_key``, ``strip``), another model, probe, pooling or list of
-        layers. Results of experiments that are not in the plan are removed.
+        layers. Results of experiments that are not in the plan are then deleted.
     progress
-        Called with the name of each part before it begins.
+        Called with the name of each stage as it starts.
 
     Returns
     -------

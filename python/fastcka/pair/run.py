@@ -43,14 +43,14 @@ ELSEWHERE: Final = "not in the other model"
 
 @dataclass(frozen=True, slots=True)
 class PairRun:
-    """What a run of a pair did.
+    """The result of `run_pair`.
 
     Attributes
     ----------
     output
         The folder of the results.
     result
-        The similarities, and what is known of them.
+        The similarities at each step, with the device and the examples.
     summary
         The content of ``summary.json``.
     seconds
@@ -74,11 +74,17 @@ def run_pair(
     Parameters
     ----------
     config
-        The pair.
+        The configuration, from `load_pair`.
     overwrite
         Replace results in ``output_dir`` once the new ones are complete.
     progress
-        Called with the steps done and the steps in all.
+        Called as ``progress(done, total)``, in steps.
+
+    Returns
+    -------
+    PairRun
+        The results. The folder contains cka_timeline.csv, summary.json, config.yaml and, on
+        request, cka_timeline.png.
 
     Raises
     ------

@@ -6,8 +6,8 @@
     block_means(table, by="variant").mean          # also .n and .sem
     compare_pairs(table, same="variant")           # difference, interval, p
 
-All functions select pairs by label, never by position. Missing seeds, substitute models and the
-order of the rows are therefore harmless. A pair of a model with itself is never part of a mean.
+All functions select pairs by label, never by position. So models may be missing, and the order of
+the rows does not matter. A pair of a model with itself is never part of a mean.
 """
 
 from __future__ import annotations

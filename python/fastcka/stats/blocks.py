@@ -42,7 +42,7 @@ class BlockMeans:
 
 
 def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "seed") -> BlockMeans:
-    """Average the similarities of the pairs of models, for every two labels of a field.
+    """Return the mean similarity between models for each pair of labels of a field.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "s
     by
         The field whose labels define the blocks.
     cross
-        A diagonal block includes only pairs that differ in this field: two seeds of one variant,
-        but not one seed stored under two names. None: diagonal blocks include every pair.
+        Diagonal blocks (one label twice) include only pairs that differ in this field, such as
+        different seeds of one variant. None: diagonal blocks include every pair.
 
     Raises
     ------

@@ -66,9 +66,9 @@ def compare_pairs(
 ) -> PairComparison:
     """Compare the pairs that agree in a field with the pairs that differ in it.
 
-    ``same="variant"`` compares pairs within a variant with pairs of two variants. Two models of one
-    variant always differ in seed. To compare like with like, also restrict the other pairs to
-    different seeds: ``compare_pairs(table.keep(table.differ("seed")))``.
+    ``same="variant"`` compares pairs within a variant with pairs of two variants. If models of one
+    variant differ only in seed, restrict the other pairs to different seeds as well, so that both
+    groups differ in seed: ``compare_pairs(table.keep(table.differ("seed")))``.
 
     Parameters
     ----------
@@ -76,14 +76,19 @@ def compare_pairs(
         Pairs at one layer and one step; each pair of models occurs once. Pairs of a model with
         itself, pairs without a value, and pairs without a label in the field are excluded.
     same
-        The field.
+        Name of the field.
     permute_within
         Permute labels only between models that agree in this field. Use it for a field that is
-        known to matter, such as family. If some pairs were not measured, models that cannot
-        exchange labels for that reason are always kept apart.
-    permutations, draws, confidence, seed
-        Number of random relabellings (at least 19), number of bootstrap samples (at least 100),
-        level of the interval, and seed. The same seed gives the same numbers.
+        known to matter, such as family. Labels are never exchanged between models if the table
+        lacks pairs that the exchange would need.
+    permutations
+        Number of random relabellings (at least 19).
+    draws
+        Number of bootstrap samples (at least 100).
+    confidence
+        Level of the interval, between 0 and 1.
+    seed
+        Seed of both random generators. The same seed gives the same numbers.
 
     Raises
     ------

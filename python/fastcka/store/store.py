@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 
 class Store(Inventory):
-    """Representations on disk; made by `create_store` and `open_store`.
+    """Representations on disk. `create_store` and `open_store` return one.
 
-    Reading methods may be called from several threads at once.
+    ``keys()`` lists the representations, and ``read(key)`` reads one. Reading methods may be
+    called from several threads at once.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ class Store(Inventory):
     ) -> None:
         """Write all layers of one model at one step as one file.
 
-        The file appears complete or not at all. It is on the disk when the call returns.
+        The write is atomic, and durable when the call returns.
 
         Parameters
         ----------
@@ -84,14 +85,15 @@ class Store(Inventory):
             Layer name -> (n_examples, n_features) array, in the order of the network. Axes after
             the first are flattened. An array is a NumPy array, a torch CPU tensor, a table, or any
             object that supports DLPack. float16, bfloat16, float32 and float64 keep their dtype;
-            booleans and integers of at most 16 bits become float32. Labelled rows (pandas,
+            booleans and integers of at most 16 bits become float32; convert wider integers
+            to floats yourself. Labelled rows (pandas,
             xarray) are reordered to match `example_ids`.
         example_ids
             One unique id per row: text, bytes in UTF-8, or integers, which become their decimal
             text. Floats, booleans and ids of mixed kinds are refused. Default: the row labels of
             the layers. Without labels, the ids are the row positions, "0" to "n-1", and the file
-            records that. Such rows match only rows of another model with the same number of
-            examples that are also named by position.
+            records that. Rows named by position can be matched only with rows of another model that
+            are also named by position, and only if both have the same number of examples.
         example_columns
             Further columns for filters: name -> n strings, booleans, integers or floats.
         factors
@@ -102,7 +104,8 @@ class Store(Inventory):
         provenance
             The origin of the representations: any values that JSON can represent.
         layer_attributes
-            Layer name -> {"pooling": ..., "io": ...}. Either entry may be omitted.
+            Layer name -> {"pooling": text, "io": text}, how the rows were made. `info` and
+            `fastcka store info` show them; nothing depends on them. Either may be omitted.
         overwrite
             Replace this model's step if the store already contains it.
 
@@ -164,7 +167,7 @@ class Store(Inventory):
         Parameters
         ----------
         key
-            The key of the representation.
+            ``Key(model, step, layer)``, as `keys` lists them.
         out
             A writable float32 or float64 array of shape (n_examples, n_features) with any strides.
             It receives the values, converted to its dtype. Default: a new array.
@@ -175,8 +178,8 @@ class Store(Inventory):
         Returns
         -------
         ndarray
-            `out` if given, else a new array. It has the stored dtype, except that bfloat16 becomes
-            float32, which is exact.
+            `out` if given, otherwise a new array of the stored dtype; bfloat16 becomes float32,
+            which is exact. All returned values have passed their checksums.
 
         Raises
         ------
@@ -185,8 +188,8 @@ class Store(Inventory):
         UnknownKeyError
             If the store contains no such representation.
         CorruptFileError, UnsafeFileError, FormatVersionError
-            If the file does not follow the format. Values that are returned have passed their
-            checksums. After an error, the contents of `out` are undefined.
+            If a checksum is wrong, or the file does not follow the format. The contents of `out`
+            are then undefined.
         """
         key = Key.of(key)
         path = self._existing(key.model, key.step)

@@ -200,6 +200,11 @@ def plan_sweep(
     threads
         Number of CPU threads for the predictions; None uses the default of `fastcka.compare`.
 
+    Returns
+    -------
+    SweepPlan
+        The groups, the counts and reasons of what is left out, and predictions.
+
     Raises
     ------
     SweepError

@@ -62,11 +62,11 @@ def run_sweep(
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
 ) -> SweepResult:
-    """Compute every comparison of a sweep that its ledgers lack, and write the results.
+    """Compute the comparisons of a sweep that no earlier run has computed, and write the results.
 
-    Groups are committed to the ledger as soon as they are computed. If the run is interrupted
-    (Ctrl-C, kill -9, a full disk), a later run resumes and gives the same table. A group that
-    cannot be computed does not stop the others.
+    Each group is committed to the ledger (an SQLite file in the output) once it is computed. If the
+    run is interrupted (Ctrl-C, kill -9, a full disk), a later run resumes and gives the same table.
+    A group that cannot be computed does not stop the others.
 
     Parameters
     ----------
@@ -81,10 +81,14 @@ def run_sweep(
     threads
         Number of CPU threads; None: see `fastcka.compare`. The values do not depend on it.
     progress
-        ``progress(done, total)`` over all groups to compute, in units of arithmetic; called a few
-        times a second from this thread.
+        Called as ``progress(done, total)``, in units of estimated work, from this thread.
     on_event
         Called with each :class:`SweepEvent`, from this thread.
+
+    Returns
+    -------
+    SweepResult
+        Counts and the paths of the results.
 
     Raises
     ------
