@@ -41,7 +41,7 @@ def build_tiles(folder: Path) -> Path:
     # The list of implementations without those of x86-64 has one entry, which is to be this one.
     units = [
         (copies / "implementation_amx.cpp", AVX512),
-        (LOOPS / "implementation.cpp", ["-Dblas_implementation=amx_implementation"]),
+        (LOOPS / "implementation.cpp", ["-Dportable_implementation=amx_implementation"]),
         (
             CSRC / "bindings.cpp",
             [f'-DFASTCKA_VERSION="{version}"', '-DFASTCKA_COMPILER="emulated tiles"'],

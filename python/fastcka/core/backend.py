@@ -31,7 +31,7 @@ version: str = _core.version
 #: Forces an implementation of the inner loops, for tests and comparisons.
 IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
 
-#: How one kind of products takes its operands; see csrc/cpu/implementation.hpp.
+#: How one kind of products takes its operands; see csrc/cpu/loops/implementation.hpp.
 ProductShape = _core.ProductShape
 #: Float32 values in a cache line; both extents of a staged buffer are multiples of it.
 STAGING_LANES: int = _core.staging_lanes
