@@ -35,6 +35,23 @@ def test_a_machine_without_limits(machine):
     assert free_memory(machine({})) == FreeMemory(20_480_000_000, "on this machine")
 
 
+def test_a_system_without_proc(tmp_path, monkeypatch):
+    """As on macOS, whose sysconf knows the installed memory only."""
+    sizes = {"SC_PHYS_PAGES": 1_000_000, "SC_PAGE_SIZE": 16384}
+    monkeypatch.setattr("fastcka.memory.os.sysconf", sizes.__getitem__)
+    assert str(free_memory(tmp_path)) == (
+        "16.4 GB are free (at most: the installed memory of this machine)"
+    )
+
+
+def test_a_system_that_reports_no_memory(tmp_path, monkeypatch):
+    def unknown(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr("fastcka.memory.os.sysconf", unknown)
+    assert free_memory(tmp_path).limit == "no limit is known"
+
+
 V2 = {
     "proc/self/cgroup": "0::/user.slice/job\n",
     "proc/self/mountinfo": (
