@@ -193,7 +193,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("gram_product_steps") = fastcka::cpu::gram_product_steps;
   module.attr("feature_product_steps") = fastcka::cpu::feature_product_steps;
   py::class_<ProductShape>(module, "ProductShape", py::module_local(),
-                           "How one kind of products takes its operands; see csrc/cpu/implementation.hpp.")
+                           "How one kind of products takes its operands; see csrc/cpu/loops/implementation.hpp.")
       .def(py::init([](std::string products, std::int64_t lanes, std::int64_t rows, std::int64_t step,
                        std::int64_t values, std::int64_t cell_bytes, std::int64_t sum_bytes, bool arranged,
                        bool in_place) {

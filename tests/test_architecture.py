@@ -33,6 +33,7 @@ BASE = {
     "memory",
     "near_misses",
     "out_of_memory",
+    "processors",
     "yaml_file",
 }
 BELOW = {
@@ -45,6 +46,7 @@ BELOW = {
     "near_misses": set(),
     "memory": {"errors"},
     "out_of_memory": {"errors", "memory"},
+    "processors": set(),
     "yaml_file": {"errors"},
     "core": BASE,
     "store": BASE,
@@ -315,7 +317,8 @@ print(json.dumps(sorted(set(sys.modules) - before)))
     libraries = {name.split(".")[0] for name in loaded} - sys.stdlib_module_names
     assert libraries <= {"fastcka", "numpy"}  # NumPy imports parts of itself on first use
     packages = {name.split(".")[1] for name in loaded if name.startswith("fastcka.")}
-    assert packages == {"_core", "arrays", "core", "errors", "files", "memory", "out_of_memory"}
+    files = {"errors", "files", "memory", "out_of_memory", "processors"}
+    assert packages == {"_core", "arrays", "core", *files}
     slow = {"asyncio", "email", "http", "multiprocessing", "sqlite3", "ssl", "unittest"}
     assert not slow.intersection(loaded)
 

@@ -217,3 +217,30 @@ def test_an_error_of_fastcka_is_not_renamed(tmp_path):
     inner = WriteError(errno.EIO, "cannot be made: Input/output error", "inner")
     with pytest.raises(WriteError, match=r"^inner: cannot be made"), write_errors(tmp_path):
         raise inner
+
+
+@pytest.mark.parametrize(("code", "synced"), [(None, 0), (errno.ENOTSUP, 1), (errno.ENOTTY, 1)])
+def test_a_full_sync_where_the_system_has_one(old, monkeypatch, code, synced):
+    """As on macOS, whose fsync leaves the data in the cache of the disk."""
+    full, plain = [], []
+
+    def fcntl(handle, command):
+        full.append(command)
+        if code is not None:
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(files.fcntl, "fcntl", fcntl)
+    monkeypatch.setattr(os, "fsync", plain.append)
+    with old.open("rb") as file:
+        files.sync_file(file.fileno())
+    assert full == [51]
+    assert len(plain) == synced
+
+
+def test_a_failed_full_sync_is_an_error(old, monkeypatch):
+    monkeypatch.setattr(files.fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(files.fcntl, "fcntl", failing(errno.EIO))
+    with pytest.raises(WriteError, match=r"results\.csv"):
+        replace(old, "new")
+    assert old.read_text(encoding="utf-8") == "old"

@@ -35,6 +35,23 @@ def test_a_machine_without_limits(machine):
     assert free_memory(machine({})) == FreeMemory(20_480_000_000, "on this machine")
 
 
+def test_a_system_without_proc(tmp_path, monkeypatch):
+    """As on macOS, whose sysconf knows the installed memory only."""
+    sizes = {"SC_PHYS_PAGES": 1_000_000, "SC_PAGE_SIZE": 16384}
+    monkeypatch.setattr("fastcka.memory.os.sysconf", sizes.__getitem__)
+    assert str(free_memory(tmp_path)) == (
+        "16.4 GB are free (at most: the installed memory of this machine)"
+    )
+
+
+def test_nothing_is_known(tmp_path, monkeypatch):
+    def unknown(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr("fastcka.memory.os.sysconf", unknown)
+    assert free_memory(tmp_path) == FreeMemory(1 << 62, "no limit is known")
+
+
 V2 = {
     "proc/self/cgroup": "0::/user.slice/job\n",
     "proc/self/mountinfo": (
@@ -110,10 +127,6 @@ def test_a_limit_of_the_process(limit, name):
     assert 0 < int(before) < 2 * GB
     assert int(before) - int(after) == pytest.approx(500_000_000, abs=10_000_000)
     assert resource.getrlimit(getattr(resource, limit))[0] == resource.RLIM_INFINITY
-
-
-def test_unknown_free_memory(tmp_path):
-    assert free_memory(tmp_path).bytes > 10**18
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def build_tiles(folder: Path) -> Path:
     # Without those of x86-64, the list of implementations has one entry: replace it by this one.
     units = [
         (copies / "implementation_amx.cpp", AVX512),
-        (LOOPS / "implementation.cpp", ["-Dblas_implementation=amx_implementation"]),
+        (LOOPS / "implementation.cpp", ["-Dportable_implementation=amx_implementation"]),
         (
             CSRC / "bindings.cpp",
             [f'-DFASTCKA_VERSION="{version}"', '-DFASTCKA_COMPILER="emulated tiles"'],

@@ -7,6 +7,7 @@ system can reclaim their pages.
 
 from __future__ import annotations
 
+import os
 import resource
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -41,7 +42,9 @@ class FreeMemory:
 def free_memory(root: Path = Path("/")) -> FreeMemory:
     """Return the free memory under the tightest limit: machine, control groups or ``ulimit``.
 
-    The page cache counts as free; swap does not. Limits that cannot be read are ignored.
+    The page cache counts as free; swap does not. Limits that cannot be read are ignored. A system
+    without ``/proc``, such as macOS, does not say how much memory is free: all memory of the
+    machine counts there.
 
     Parameters
     ----------
@@ -100,6 +103,8 @@ def _limits(proc: Path) -> Iterator[FreeMemory]:
     available = _figures(proc / "meminfo").get("MemAvailable")
     if available is not None:
         yield FreeMemory(available * 1024, "on this machine")
+    elif not proc.exists() and (installed := _installed_bytes()):
+        yield FreeMemory(installed, "at most: the installed memory of this machine")
     for folder in _control_groups(proc):
         yield from _left_in(folder)
     status = _figures(proc / "self" / "status")
@@ -111,6 +116,13 @@ def _limits(proc: Path) -> Iterator[FreeMemory]:
         if most != resource.RLIM_INFINITY and used in status:
             left = max(most - status[used] * 1024, 0)
             yield FreeMemory(left, f"within {name} of {size_text(most)}")
+
+
+def _installed_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):  # the system does not know the name, or not the number
+        return None
 
 
 def _left_in(folder: Path) -> Iterator[FreeMemory]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -63,7 +64,17 @@ def test_threads_from_the_environment(monkeypatch):
     with pytest.raises(InputError, match="OMP_NUM_THREADS must be a positive"):
         resolve_threads()
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert resolve_threads()[1] == "affinity"
+    assert resolve_threads() == (len(os.sched_getaffinity(0)), "affinity")
+
+
+def test_threads_where_the_system_has_no_affinity(monkeypatch):
+    """As on macOS."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 11)
+    assert resolve_threads() == (11, "the processors of the machine")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert resolve_threads()[0] == 1
 
 
 @pytest.mark.parametrize("threads", [0, -1, 2.0, True, "2"])

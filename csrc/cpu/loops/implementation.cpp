@@ -10,7 +10,7 @@ extern const Implementation avx512bf16_implementation;
 extern const Implementation avx512_implementation;
 extern const Implementation avx2_implementation;
 #endif
-extern const Implementation blas_implementation;
+extern const Implementation portable_implementation;
 
 const std::vector<const Implementation*>& available_implementations() {
   static const std::vector<const Implementation*> available = [] {
@@ -21,7 +21,7 @@ const std::vector<const Implementation*>& available_implementations() {
       if (table->supported()) tables.push_back(table);
     }
 #endif
-    tables.push_back(&blas_implementation);
+    tables.push_back(&portable_implementation);
     return tables;
   }();
   return available;

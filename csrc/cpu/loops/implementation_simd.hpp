@@ -16,8 +16,8 @@ namespace {
 template <class T>
 using Multiply = void (*)(std::int64_t, const void*, const void* const*, std::int64_t, T*, bool, const void*);
 
-// REGISTER_ROWS: rows of a product whose sums fit the register file at once.
-template <class Cell, int BYTES, int REGISTER_ROWS>
+// RANK_ROWS: rows of a rank update whose sums fit the register file at once.
+template <class Cell, int BYTES, int RANK_ROWS>
 constexpr Kernels<float> single_kernels(const char* name, Multiply<float> multiply) {
   return {name,
           line_words,
@@ -29,20 +29,20 @@ constexpr Kernels<float> single_kernels(const char* name, Multiply<float> multip
           nullptr,
           nullptr,
           nullptr,
-          rank_update<float, BYTES, REGISTER_ROWS>,
+          rank_update<float, BYTES, RANK_ROWS>,
           add<float>,
           center<Cell>,
           example_panel<Cell>,
           feature_panels<Cell>};
 }
 
-template <int BYTES, int REGISTER_ROWS>
+// ROWS x COLUMNS: sums of a product that fit the register file at once.
+template <int BYTES, int ROWS, int COLUMNS = 3, int RANK_ROWS = ROWS>
 constexpr Kernels<float> float32_kernels() {
-  return single_kernels<Single<float>, BYTES, REGISTER_ROWS>("float32",
-                                                             multiply<MultiplyAdd<float, BYTES>, REGISTER_ROWS>);
+  return single_kernels<Single<float>, BYTES, RANK_ROWS>("float32", multiply<MultiplyAdd<float, BYTES>, ROWS, COLUMNS>);
 }
 
-template <int BYTES, int REGISTER_ROWS>
+template <int BYTES, int ROWS, int COLUMNS = 3, int RANK_ROWS = ROWS>
 constexpr Kernels<double> float64_kernels() {
   using Cell = Single<double>;
   constexpr std::int64_t lanes = 64 / sizeof(double);
@@ -52,11 +52,11 @@ constexpr Kernels<double> float64_kernels() {
           micro_panels,
           Cell::values,
           Cell::bytes,
-          multiply<MultiplyAdd<double, BYTES>, REGISTER_ROWS>,
+          multiply<MultiplyAdd<double, BYTES>, ROWS, COLUMNS>,
           nullptr,
           nullptr,
           nullptr,
-          rank_update<double, BYTES, REGISTER_ROWS>,
+          rank_update<double, BYTES, RANK_ROWS>,
           add<double>,
           center<Cell>,
           scalar_example_panel<double, lanes>,

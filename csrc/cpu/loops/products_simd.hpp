@@ -60,10 +60,23 @@ inline void multiply_block(std::int64_t steps, const typename Step::Cell* a, con
 constexpr int micro_rows = 8;
 constexpr int micro_panels = max_panels;
 
-// REGISTER_ROWS: how many of the 8 rows fit the register file at once (8 of 32 registers, 4 of 16).
-template <class Step, int REGISTER_ROWS>
+// Of `count` registers of columns, the first COLUMNS, or all if there are fewer.
+template <class Step, int ROWS, int COLUMNS>
+inline void multiply_columns(int count, std::int64_t steps, const typename Step::Cell* a,
+                             const typename Step::Cell* const* b, typename Step::Sum* c, std::int64_t pitch,
+                             bool accumulate, const char* ahead) {
+  if constexpr (COLUMNS > 1) {
+    if (count < COLUMNS)
+      return multiply_columns<Step, ROWS, COLUMNS - 1>(count, steps, a, b, c, pitch, accumulate, ahead);
+  }
+  multiply_block<Step, ROWS, COLUMNS>(steps, a, b, c, pitch, accumulate, ahead);
+}
+
+// REGISTER_ROWS x REGISTER_COLUMNS: the sums that fit the register file at once. The rows are a divisor of micro_rows.
+template <class Step, int REGISTER_ROWS, int REGISTER_COLUMNS = 3>
 void multiply(std::int64_t steps, const void* a, const void* const* b, std::int64_t count, typename Step::Sum* c,
               bool accumulate, const void* ahead) {
+  static_assert(micro_rows % REGISTER_ROWS == 0);
   using Cell = typename Step::Cell;
   constexpr std::int64_t lanes = 64 / sizeof(Cell);
   constexpr std::int64_t width = Step::bytes / sizeof(Cell);
@@ -75,20 +88,11 @@ void multiply(std::int64_t steps, const void* a, const void* const* b, std::int6
   }
   const std::int64_t pitch = count * lanes;
   const auto* lines = static_cast<const char*>(ahead);
-  for (int v = 0; v < n_columns; v += 3) {
+  for (int v = 0; v < n_columns; v += REGISTER_COLUMNS) {
     for (int r = 0; r < micro_rows; r += REGISTER_ROWS) {
-      const Cell* rows = static_cast<const Cell*>(a) + r;
-      auto* out = c + r * pitch + v * width;
-      switch (n_columns - v) {
-        case 1:
-          multiply_block<Step, REGISTER_ROWS, 1>(steps, rows, columns + v, out, pitch, accumulate, lines);
-          break;
-        case 2:
-          multiply_block<Step, REGISTER_ROWS, 2>(steps, rows, columns + v, out, pitch, accumulate, lines);
-          break;
-        default:
-          multiply_block<Step, REGISTER_ROWS, 3>(steps, rows, columns + v, out, pitch, accumulate, lines);
-      }
+      multiply_columns<Step, REGISTER_ROWS, REGISTER_COLUMNS>(n_columns - v, steps, static_cast<const Cell*>(a) + r,
+                                                              columns + v, c + r * pitch + v * width, pitch, accumulate,
+                                                              lines);
     }
   }
 }

@@ -61,8 +61,8 @@ inline void dot_rows(std::int64_t m, std::int64_t i, std::int64_t length, const 
   }
 }
 
-// ROWS (8 of 32 registers, 4 of 16) x 3 sums stay in registers. Over a stretch, the rows stay in the L1 cache while
-// the others pass by, and a lane adds up few values of float32.
+// ROWS (8 of 32 registers, 4 of 16, 3 of 16 without FMA) x 3 sums stay in registers. Over a stretch, the rows stay in
+// the L1 cache while the others pass by, and a lane adds up few values of float32.
 constexpr std::int64_t stretch = 768;
 
 template <class T, int BYTES, int ROWS>

@@ -1,7 +1,9 @@
 #include "pool.hpp"
 
+#ifdef __linux__
 #include <pthread.h>
 #include <sched.h>
+#endif
 
 #include <algorithm>
 #include <stdexcept>
@@ -24,6 +26,8 @@ inline void rest_a_moment() {
   __asm__ volatile("yield");
 #endif
 }
+
+#ifdef __linux__
 
 // A new thread waits behind its maker, which works on, until the system balances its processors: some milliseconds on
 // a small virtual machine (2.8 ms in the median on one of two processors; 0.2 ms with this).
@@ -48,6 +52,17 @@ class Processors {
   cpu_set_t all_;
   bool known_;
 };
+
+#else
+
+// Elsewhere the system alone decides where a thread runs.
+class Processors {
+ public:
+  void move_away(std::thread&) const {}
+  void allow_all() const {}
+};
+
+#endif
 
 }  // namespace
 

@@ -18,6 +18,7 @@ from fastcka.core.sums import Sums
 from fastcka.core.views import ArrayView, View
 from fastcka.errors import InputError
 from fastcka.out_of_memory import THREAD_BYTES, require_room
+from fastcka.processors import usable_processors
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.runtime import CudaRuntime
@@ -31,14 +32,14 @@ version: str = _core.version
 #: Forces an implementation of the inner loops, for tests and comparisons.
 IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
 
-#: How one kind of products takes its operands; see csrc/cpu/implementation.hpp.
+#: How one kind of products takes its operands; see csrc/cpu/loops/implementation.hpp.
 ProductShape = _core.ProductShape
 #: Float32 values in a cache line; both extents of a staged buffer are multiples of it.
 STAGING_LANES: int = _core.staging_lanes
 
 
 def resolve_threads(threads: int | None = None) -> tuple[int, str]:
-    """The number of threads and its source: the argument, OMP_NUM_THREADS, or affinity."""
+    """The number of threads and its source: the argument, OMP_NUM_THREADS, or the processors."""
     if threads is not None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InputError(f"threads must be a positive integer or None, got {threads!r}")
@@ -48,7 +49,7 @@ def resolve_threads(threads: int | None = None) -> tuple[int, str]:
         if not text.isdecimal() or int(text) < 1:
             raise InputError(f"OMP_NUM_THREADS must be a positive integer, got {text!r}")
         return int(text), "OMP_NUM_THREADS"
-    return len(os.sched_getaffinity(0)), "affinity"
+    return usable_processors()
 
 
 def resolve_implementation() -> Implementation:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastcka.errors import InputError
-from fastcka.files import make_folder, sync_folder, sync_folder_of, write_errors
+from fastcka.files import make_folder, sync_file, sync_folder, sync_folder_of, write_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -163,7 +163,7 @@ def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
         with path.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
     for made in {(folder / name).parent for name in files}:
         sync_folder(made)
 

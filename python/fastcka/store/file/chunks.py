@@ -16,6 +16,7 @@ import numpy as np
 from fastcka import _core
 from fastcka.errors import CorruptFileError, InputError, StoreError
 from fastcka.out_of_memory import THREAD_BYTES, require_room
+from fastcka.processors import usable_processors
 from fastcka.store.file.dtypes import STORED_DTYPES
 from fastcka.store.file.stamp import FileStamp
 
@@ -127,7 +128,7 @@ class LayerChunks:
                 return
             targets = np.argsort(rows, kind="stable")
             wanted = (rows[targets].astype(np.int64), targets)
-        threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS, len(self.offsets))
+        threads = min(usable_processors()[0], _MOST_THREADS, len(self.offsets))
         # Each thread may buffer a chunk.
         row_bytes = self.n_features * STORED_DTYPES[self.dtype].itemsize
         require_room(threads * (THREAD_BYTES + self.rows * row_bytes), f"reading {path}")
