@@ -1,4 +1,4 @@
-"""Tables of pairs, made from a list of models and a function of two of them."""
+"""Tables of pairs, made from models and a function of two models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastcka.stats import PairTable
 
 
 def columns_of(models, value, *, layers=("3",), steps=(0,), keep=lambda a, b: True):
-    """Columns of all pairs of ``models`` (name -> factors), each turned this way or that."""
+    """Return the columns of all pairs of ``models``; every second pair is reversed."""
     names = sorted({factor for factors in models.values() for factor in factors})
     rows = []
     for layer, step in itertools.product(layers, steps):
@@ -42,7 +42,7 @@ def pair_table():
 
 @pytest.fixture
 def irregular():
-    """Three variants: one lacks a seed, in one seed 3 stands in for seed 2, names out of order."""
+    """Three variants: one lacks a seed, one has seed 3 instead of 2; names are out of order."""
     return {
         "zeta": {"variant": "a", "seed": "orig"},
         "beta": {"variant": "b", "seed": "orig"},
