@@ -46,11 +46,11 @@ def well_posed(x, y, estimator):
 def test_symmetric(device, sample, estimator):
     _, (x, y) = sample
     well_posed(x, y, estimator)
-    there, back = (
+    forward, backward = (
         fastcka.cka(x, y, estimator=estimator, device=device),
         fastcka.cka(y, x, estimator=estimator, device=device),
     )
-    assert there == (back if device == "cpu" else pytest.approx(back, abs=1e-6))
+    assert forward == (backward if device == "cpu" else pytest.approx(backward, abs=1e-6))
 
 
 @given(pairs_of_representations(), estimators)
@@ -75,11 +75,11 @@ def test_biased_is_between_zero_and_one(device, sample):
 def test_symmetric_and_one_with_itself_to_the_last_bit(implementation, rng, route, precision):
     for n, widths in ((90, (5, 40)), (333, (20, 130)), (1000, (64, 64))):
         x, y = related(rng, n, widths)
-        there = cka_by([x, y, x.copy()], route=route, precision=precision)
-        back = cka_by([y, x], route=route, precision=precision)
-        for estimator in there:
-            assert there[estimator][0, 1] == back[estimator][0, 1]
-            assert there[estimator][0, 2] == 1.0
+        forward = cka_by([x, y, x.copy()], route=route, precision=precision)
+        backward = cka_by([y, x], route=route, precision=precision)
+        for estimator in forward:
+            assert forward[estimator][0, 1] == backward[estimator][0, 1]
+            assert forward[estimator][0, 2] == 1.0
 
 
 @given(pairs_of_representations(), estimators)

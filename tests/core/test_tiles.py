@@ -101,10 +101,10 @@ def test_same_bits_for_any_threads(tiles, rng, route):
 @pytest.mark.parametrize("route", ["G", "F"])
 def test_exactly_symmetric(tiles, rng, route):
     x, y = related(rng, 300, (40, 70))
-    there = cka_by([x, y], route=route, precision="fast")
-    back = cka_by([y, x], route=route, precision="fast")
-    for estimator, matrix in there.items():
-        assert matrix[0, 1] == back[estimator][0, 1]
+    forward = cka_by([x, y], route=route, precision="fast")
+    backward = cka_by([y, x], route=route, precision="fast")
+    for estimator, matrix in forward.items():
+        assert matrix[0, 1] == backward[estimator][0, 1]
 
 
 def test_fast_is_one_product_of_rounded_values(tiles, rng):

@@ -60,11 +60,11 @@ def test_kill_at_any_moment_loses_nothing_and_repeats_nothing(tmp_path: Path) ->
             with suppress(ProcessLookupError):  # it may just have come to its end
                 os.kill(child, signal.SIGKILL)
             assert importer.stdout.readline() == "over\n"
-            there = {path: path.stat().st_mtime_ns for path in target.rglob("[0-9]*.h5")}
+            stored = {path: path.stat().st_mtime_ns for path in target.rglob("[0-9]*.h5")}
             # Nothing that was finished has gone or been written again.
-            assert finished.items() <= there.items()
-            grown += len(there) > len(finished)
-            finished = there
+            assert finished.items() <= stored.items()
+            grown += len(stored) > len(finished)
+            finished = stored
     finally:
         importer.stdin.close()
         importer.wait(10)
@@ -76,8 +76,8 @@ def test_kill_at_any_moment_loses_nothing_and_repeats_nothing(tmp_path: Path) ->
     assert len(report.already_there) == len(finished)
     assert set(report.already_there) | set(report.imported) == set(whole.imported)
     assert not set(report.already_there) & set(report.imported)
-    there = {path: path.stat().st_mtime_ns for path in target.rglob("[0-9]*.h5")}
-    assert finished.items() <= there.items()
+    stored = {path: path.stat().st_mtime_ns for path in target.rglob("[0-9]*.h5")}
+    assert finished.items() <= stored.items()
     with open_store(target) as store, open_store(tmp_path / "undisturbed") as other:
         assert {finding.kind for finding in store.verify()} <= {"ok", "leftover"}
         assert store.keys() == other.keys()

@@ -154,10 +154,10 @@ def test_whole_columns_and_layers_in_each_others_place(store: Store, path: Path)
         pairs = list(zip(chunks_of(path, one), chunks_of(path, other), strict=True))
 
         def swap(data: bytearray, pairs: list[Any] = pairs) -> None:
-            for (here, size), (there, _) in pairs:
-                data[here : here + size], data[there : there + size] = (
-                    data[there : there + size],
-                    data[here : here + size],
+            for (first, size), (second, _) in pairs:
+                data[first : first + size], data[second : second + size] = (
+                    data[second : second + size],
+                    data[first : first + size],
                 )
 
         damaged(store, path, one, swap)
