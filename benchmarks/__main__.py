@@ -71,7 +71,7 @@ def parser():
     one.add_argument("--peers", type=Path, default=peer_folder.DEFAULT, help="folder of the peers")
     one.set_defaults(call=run)
 
-    one = commands.add_parser("peers", help="install the peers, each in its own folder")
+    one = commands.add_parser("peers", help="install the peers, each in a separate folder")
     one.add_argument(
         "--peers", type=Path, default=peer_folder.DEFAULT, help="folder to install into"
     )

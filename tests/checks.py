@@ -1,4 +1,4 @@
-"""Ways to hold the pass against the definitions, and random cases to do so on."""
+"""Comparisons of the pass with the definitions, and random cases for them."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def worst_error(xs, device, precision="high"):
     worst = 0.0
     grams = [oracle.gram(x) for x in xs]
     for estimator in ("biased", "unbiased"):
-        # A self-HSIC near zero (n of 4 or 5) makes the ratio, not the sums, ill-conditioned; it is
-        # exactly zero if all examples but one are equal.
+        # With a self-HSIC near zero (n of 4 or 5), the ratio is ill-conditioned, but not the sums.
+        # It is exactly zero if all examples but one are equal.
         with np.errstate(invalid="ignore", divide="ignore"):
             expected = oracle.cka_matrix_of_grams(grams, estimator)[0, 1]
         if not abs(expected) < 1.5:
@@ -60,7 +60,7 @@ def worst_error(xs, device, precision="high"):
 
 
 def worst_error_of(matrices, xs):
-    """The largest error of both CKA matrices, by estimator, on data with far examples; or NaN."""
+    """The largest error of the two CKA matrices on data with far examples; or NaN."""
     return np.max(
         [
             np.abs(matrices[estimator] - oracle.cka_matrix_about_median(xs, estimator))
@@ -99,6 +99,15 @@ def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chun
     )
     (sums,) = run_passes([request], [plan], threads=threads)
     return {name: estimate(sums, name).cka for name in ("biased", "unbiased")}
+
+
+def agrees(arrays, xs, tolerance=5e-6, **options):
+    """Compare the arrays, check both CKA matrices against those of `xs`, and return the result."""
+    result = fastcka.compare(arrays, **options)
+    for estimator in ("biased", "unbiased"):
+        expected = oracle.cka_matrix(xs, estimator)
+        np.testing.assert_allclose(getattr(result, estimator), expected, atol=tolerance, rtol=0)
+    return result
 
 
 def compared(groups, **options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -10,10 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-# Before NumPy is imported: its BLAS would keep all cores busy with waiting between small products,
-# which takes three times as much processor time. fastcka has separate threads.
+# Before NumPy is imported: the threads of its BLAS would spin between small products, which takes
+# three times the processor time. fastcka has separate threads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# pytest-xdist sets it in its workers, and tables would wrap at this width.
+# pytest-xdist sets it in its workers, and tables would wrap at that width.
 os.environ.pop("COLUMNS", None)
 
 import h5py
@@ -71,9 +72,9 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_generate_tests(metafunc):
     if "implementation" in metafunc.fixturenames:
-        # Of the inner loops on the CPU; on another device there is nothing to choose.
-        elsewhere = metafunc.config.getoption("--device") != "cpu"
-        if elsewhere and "device" in metafunc.fixturenames:
+        # Implementations differ on the CPU; on another device one is enough.
+        other_device = metafunc.config.getoption("--device") != "cpu"
+        if other_device and "device" in metafunc.fixturenames:
             metafunc.parametrize("implementation", IMPLEMENTATIONS[:1], indirect=True)
         else:
             metafunc.parametrize("implementation", IMPLEMENTATIONS, indirect=True)
@@ -103,7 +104,7 @@ def device(request) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def emulation_folder(tmp_path_factory) -> Path:
-    """The folder of what is compiled for the emulation. The workers of pytest-xdist share it."""
+    """The folder of the compiled emulation, which the workers of pytest-xdist share."""
     import cuda_emulation
 
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -115,7 +116,7 @@ def emulation_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def emulation(emulation_folder) -> Emulation:
-    """The emulated device, compiled once; not what fastcka computes on."""
+    """The emulated device, compiled once, without fastcka computing on it."""
     import cuda_emulation
 
     path = cuda_emulation.build_emulation(emulation_folder)
@@ -125,14 +126,14 @@ def emulation(emulation_folder) -> Emulation:
 
 @pytest.fixture
 def emulated(emulation) -> Iterator[Emulation]:
-    """The emulated device as what fastcka computes on for device "cuda"."""
+    """The emulated device, on which fastcka computes for device "cuda"."""
     with installed(emulation):
         yield emulation
 
 
 @pytest.fixture
 def fresh_cuda() -> Iterator[None]:
-    """What fastcka found out about CUDA is forgotten, here and after the test."""
+    """Forget the status of CUDA before and after the test."""
     backend.cuda_runtime.cache_clear()
     yield
     backend.cuda_runtime.cache_clear()
@@ -140,7 +141,7 @@ def fresh_cuda() -> Iterator[None]:
 
 @pytest.fixture
 def as_format_1_0() -> Callable[[Path], None]:
-    """Remove from a file all that format 1.1 added, so that it is one of format 1.0."""
+    """Turn a file into format 1.0 by removing all additions of format 1.1."""
 
     def remove(path: Path) -> None:
         with h5py.File(path, "r+", libver=("v110", "v110")) as file:
@@ -151,6 +152,16 @@ def as_format_1_0() -> Callable[[Path], None]:
                 del data.attrs["first_checksum"]
 
     return remove
+
+
+@pytest.fixture
+def strict_json() -> Callable[[str], object]:
+    """Parse one JSON document as other languages do: NaN and Infinity are errors."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    return lambda text: json.loads(text, parse_constant=refuse)
 
 
 @contextmanager
@@ -167,7 +178,7 @@ def installed(emulation: Emulation) -> Iterator[None]:
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    """Write a few bytes for each heatmap: drawing takes most of a small run's time."""
+    """Write a few bytes for each heatmap: drawing takes most of the time of a small run."""
 
     def draw(matrix, labels, *, title, **options):
         return b"\x89PNG" + title.encode()
@@ -176,3 +187,15 @@ def no_figures(monkeypatch):
     monkeypatch.setattr(
         "fastcka.sweep.results.figures.save_png", lambda drawn, file: file.write(drawn)
     )
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Write the signature of a PNG for each figure: drawing takes most of a report's time."""
+    figure = pytest.importorskip("matplotlib.figure")
+
+    def save(_figure, file, **_options):
+        content = b"\x89PNG\r\n\x1a\n"
+        file.write(content) if hasattr(file, "write") else Path(file).write_bytes(content)
+
+    monkeypatch.setattr(figure.Figure, "savefig", save)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 EMULATION = ROOT / "tests" / "cuda" / "emulation"
 CSRC = ROOT / "csrc"
 KERNELS = CSRC / "cuda"
-#: A folder for what is compiled, so that it outlasts the test session.
+#: Names a folder for compiled files, which later test sessions reuse.
 BUILD_VARIABLE = "FASTCKA_EMULATION_BUILD"
 FLAGS = [
     *["-std=c++17", "-O2", "-ftree-vectorize", "-march=native", "-fPIC", "-fvisibility=hidden"],
@@ -53,7 +53,7 @@ def digest_of(command: Sequence[str], files: Sequence[Path] = ()) -> str:
 
 
 def make(target: Path, command: Sequence[str]) -> Path:
-    """Run the command, if the target is not there, so that it appears whole or not at all."""
+    """Run the command unless the target exists; the target appears complete or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # Another process that needs the same target waits for it.
     with target.with_name(f"{target.name}.lock").open("w") as lock:
@@ -73,7 +73,7 @@ def build_module(
 ) -> Path:
     """Compile the sources and the emulation into the extension module ``name`` in ``folder``.
 
-    What is in the folder is used again: an object's name is a digest of all that it is made from.
+    Existing objects in the folder are reused: their names are digests of their sources.
     """
     includes = [EMULATION, pybind11.get_include(), sysconfig.get_paths()["include"], CSRC]
     compile_command = [*compiler(), *FLAGS, *(f"-I{place}" for place in includes)]
@@ -89,7 +89,7 @@ def build_module(
 
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compile_one, [*sources, *sorted(EMULATION.glob("*.cpp"))]))
-    # Symbolic: a process that has a GPU may hold the true libraries too, with the same names.
+    # Symbolic: a process with a GPU may have loaded the real libraries, with the same names.
     command = [*compiler(), "-shared", "-Wl,-Bsymbolic", *map(str, objects), "-ldl"]
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     return make(folder / digest_of(command) / f"{name}{suffix}", command)
@@ -109,7 +109,7 @@ def build_emulation(folder: Path) -> Path:
 
 
 def load_module(path: Path, name: str) -> ModuleType:
-    """Import a compiled module from its path; it is not put into ``sys.modules``."""
+    """Import a compiled module from its path, without an entry in ``sys.modules``."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -119,16 +119,16 @@ def load_module(path: Path, name: str) -> ModuleType:
 
 
 def load_emulation(path: Path) -> ModuleType:
-    """Import what `build_emulation` has built.
+    """Import the module that `build_emulation` compiled.
 
-    Not as ``fastcka._cuda``: where the true module is loaded, pybind11 would return that one, which
-    it keeps by name.
+    Not as ``fastcka._cuda``: pybind11 keeps modules by name, and would return the real one if it is
+    loaded.
     """
     return load_module(path, "emulated._cuda")
 
 
 def load_fake_cupy(path: Path) -> ModuleType:
-    """Import the emulated cupy, on the device that the module at ``path`` holds."""
+    """Import the emulated cupy, on the device of the module at ``path``."""
     fake = load_module(EMULATION / "fake_cupy.py", "fake_cupy")
     fake.connect(path)
     return fake

@@ -1,7 +1,7 @@
 """Textbook definitions in float64, slow and obvious. They share no code with the package.
 
-H = I - 11'/n is formed, multiplied with and traced as the papers print it. `hsic_u_statistic` goes
-further back, to the sum over quadruples of examples whose mean HSIC_1 is.
+The formulas are those of the papers, with explicit products by H = I - 11'/n and traces.
+`hsic_u_statistic` is the definition of HSIC_1 as a mean over quadruples of examples.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 def gram(x):
     x = np.asarray(x).reshape(len(x), -1).astype(np.float64)
-    # A common shift changes no centred Gram matrix, and spares float64 a needless cancellation.
+    # A common shift changes no centred Gram matrix, and avoids cancellation in float64.
     x = x - x.mean(axis=0)
     return x @ x.T
 
@@ -41,7 +41,7 @@ def hsic_unbiased(x, y):
 
 
 def hsic_u_statistic(x, y):
-    """The mean over ordered quadruples of distinct examples that HSIC_1 is; for n <= 8."""
+    """HSIC_1 as the mean over ordered quadruples of distinct examples; for n <= 8."""
     n = len(x)
     k, m = gram(x), gram(y)
     values = [
@@ -56,12 +56,12 @@ def cka(x, y, estimator):
 
 
 def cka_matrix(representations, estimator):
-    """The same formulas with sums in place of traces, for sizes at which n^3 would be slow."""
+    """The same formulas with sums in place of traces, which avoid n^3 operations."""
     return cka_matrix_of_grams([gram(x) for x in representations], estimator)
 
 
 def cka_matrix_of_grams(grams, estimator):
-    """`cka_matrix` of Gram matrices, which it does not change."""
+    """`cka_matrix` from Gram matrices, which stay unchanged."""
     n = len(grams[0])
     if estimator == "biased":
         grams = [k - k.mean(axis=0) for k in grams]

@@ -1,4 +1,4 @@
-"""Data that several tests share."""
+"""Data for several tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code base itself: who imports what, how heavy the import is, what has a docstring."""
+"""The code base: allowed imports, the cost of the import, lengths of files, docstrings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "python" / "fastcka"
 FILES = sorted(PACKAGE.rglob("*.py"))
-# Folder -> the most lines of one of its files; CONTRIBUTING.md names the same numbers.
+# Folder -> most lines of a file in it; CONTRIBUTING.md contains the same numbers.
 LONGEST_FILE = {"python": 300, "csrc": 300, "benchmarks": 300, "tests": 400}
 SUFFIXES = {".py", ".pyi", ".c", ".h", ".hpp", ".cpp", ".cuh", ".cu"}
 
@@ -80,7 +80,7 @@ ROOMS = {
         "importing": {"hdf5", "file", "foreign", ""},
     },
 }
-# Library -> the only places that may import it.
+# Library -> places that may import it.
 HOME = {
     "_core": {"core/backend.py", "store/file/checksums.py", "store/file/chunks.py"},
     "cupy": {"core/cuda/session.py"},
@@ -168,7 +168,7 @@ def test_imports_run_one_way() -> None:
             continue
         if parts[1:2] == ["_cuda"] and imported.typing_only:  # core/backend.py loads it by name
             continue
-        # `import fastcka` and `from fastcka import compare` run into the package from above.
+        # `import fastcka` and `from fastcka import compare` import the whole package.
         here = package_of(imported.file)
         if len(parts) == 1 or (parts[1] != here and parts[1] not in BELOW[here]):
             wrong.append(str(imported))
@@ -192,9 +192,9 @@ def test_imports_run_one_way_inside_a_package(package: str) -> None:
         if imported.typing_only:  # a protocol may name a type of a later room
             continue
         if imported.module.startswith(f"fastcka.{package}."):
-            here = room_of(imported.file, package)
-            there = room_of(imported.module.removeprefix("fastcka.").replace(".", "/"), package)
-            if there != here and there not in ROOMS[package][here]:
+            importing = room_of(imported.file, package)
+            room = room_of(imported.module.removeprefix("fastcka.").replace(".", "/"), package)
+            if room not in (importing, *ROOMS[package][importing]):
                 wrong.append(str(imported))
     assert not wrong
 
@@ -212,7 +212,7 @@ def test_modules_that_are_loaded_by_name_are_known() -> None:
     assert loaded == LOADED_BY_NAME
 
 
-def test_every_package_has_its_place_in_the_direction() -> None:
+def test_every_package_has_a_place_in_the_table() -> None:
     packages = {package_of(path.relative_to(PACKAGE).as_posix()) for path in FILES}
     assert packages == set(BELOW)
 
@@ -220,7 +220,7 @@ def test_every_package_has_its_place_in_the_direction() -> None:
 @pytest.mark.parametrize("library", sorted(HOME))
 def test_a_library_is_imported_only_at_home(library: str) -> None:
     users = [imported for imported in IMPORTS if library_of(imported.module) == library]
-    assert users, f"nothing imports {library}: take it off the list"
+    assert users, f"nothing imports {library}: remove it from the list"
     strangers = [
         str(imported)
         for imported in users

@@ -1,4 +1,4 @@
-"""Digests: what they are computed from. Files on disk depend on it."""
+"""The input of digests, which files on disk depend on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_digest_of_a_file_is_what_b2sum_prints(tmp_path) -> None:
         assert file_digest(file).startswith("ba80a53f981c4d0d6a2797b69f12f6e9")  # RFC 7693
 
 
-def test_arrays_count_with_name_dtype_shape_and_order() -> None:
+def test_the_digest_of_arrays_depends_on_name_dtype_shape_and_order() -> None:
     x = np.array([[1, 2], [3, 4]], np.int16)
     expected = bytes_digest(b"'x' <i2 (2, 2)\n\x01\x00\x02\x00\x03\x00\x04\x00")
     assert arrays_digest([("x", x)]) == arrays_digest([("x", x.T.copy().T)]) == expected
@@ -54,7 +54,7 @@ def test_arrays_count_with_name_dtype_shape_and_order() -> None:
     assert arrays_digest([("x", x), ("y", x)]) != arrays_digest([("y", x), ("x", x)])
 
 
-def test_tensors_count_by_their_values_and_not_their_strides() -> None:
+def test_the_digest_of_tensors_depends_on_values_and_not_on_strides() -> None:
     torch = pytest.importorskip("torch")
     x = torch.tensor([1.0, 2.0], dtype=torch.bfloat16)
     expected = bytes_digest(b"'x' torch.bfloat16 (2,)\n\x80\x3f\x00\x40")

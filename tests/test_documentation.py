@@ -1,4 +1,4 @@
-"""The examples of the documentation run, its tables are complete, and its links lead somewhere."""
+"""The examples of the documentation run, its tables are complete, and its links exist."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def first_cells(page, heading):
 
 @pytest.mark.parametrize("module", ["cka", "compare"])
 def test_docstrings(module):
-    # By name: the package exports functions that are called like their modules.
+    # By name: the package exports functions with the names of their modules.
     result = doctest.testmod(importlib.import_module(f"fastcka.core.{module}"))
     assert result.attempted > 0
     assert result.failed == 0
@@ -59,7 +59,7 @@ def test_the_python_example(tmp_path):
 
 @pytest.fixture
 def store_example(tmp_path, monkeypatch, rng):
-    """The names of the store example after it ran, in a folder of the test."""
+    """The variables of the store example after it ran in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     names = {
         "fastcka": fastcka,

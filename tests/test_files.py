@@ -1,4 +1,4 @@
-"""Files are complete or absent, and every error of the disk names the file."""
+"""Files are complete or absent, and every disk error names the file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_failed_write_leaves_the_old_file(old):
     assert list(old.parent.iterdir()) == [old]
 
 
-def test_the_new_file_takes_the_place_of_the_old(old):
+def test_the_new_file_replaces_the_old_one(old):
     with replaced_file(old) as temporary:
         temporary.write_text("new", encoding="utf-8")
         assert is_temporary(temporary.name)
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_synced(old, monkeypatch):
 
 
 class Careless:
-    """A library that writes in three parts and reports a failure as it likes."""
+    """A library that writes in three parts, and reports a failure or not."""
 
     def __init__(self, reports):
         self.reports = reports
@@ -166,7 +166,7 @@ def test_a_library_that_hides_the_failure(old, monkeypatch, failing_call, report
             return super().write(data)
 
     class QuietFile(files.QuietFile, Disk):
-        """Writes to the disk that fails: `Disk` follows in the order of resolution."""
+        """Writes to the failing disk: `Disk` is next in the method resolution order."""
 
     monkeypatch.setattr(files, "QuietFile", QuietFile)
     with pytest.raises(WriteError) as caught, replaced_stream(old) as file:
@@ -176,7 +176,7 @@ def test_a_library_that_hides_the_failure(old, monkeypatch, failing_call, report
     assert list(old.parent.iterdir()) == [old]
 
 
-def test_an_error_of_the_library_itself_is_kept(old):
+def test_other_errors_of_the_library_are_kept(old):
     with pytest.raises(RuntimeError, match="not the disk"), replaced_stream(old):
         raise RuntimeError("not the disk")
     assert old.read_text(encoding="utf-8") == "old"
@@ -192,7 +192,7 @@ def test_folders(tmp_path, monkeypatch):
         with pytest.raises(WriteError, match=f"{path}: cannot be made: Not a directory"):
             make_folder(path)
     monkeypatch.setattr(files, "_sync", failing_sync_of(deep))
-    for _ in range(2):  # the folder was removed: otherwise the second attempt would not sync it
+    for _ in range(2):  # the first attempt removes the folder; else the second would not sync
         with pytest.raises(WriteError, match=r"c/new: cannot be made: Input/output error$"):
             make_folder(deep / "new")
 
@@ -203,7 +203,7 @@ def test_a_parent_that_cannot_be_made_is_named(tmp_path, monkeypatch):
         make_folder(tmp_path / "a" / "b")
 
 
-def test_removing(old, monkeypatch):
+def test_remove_file(old, monkeypatch):
     monkeypatch.setattr(Path, "unlink", failing(errno.EIO))
     with pytest.raises(WriteError, match=r"results\.csv: cannot be removed: Input/output error$"):
         remove_file(old)

@@ -1,4 +1,4 @@
-"""What is free: the machine, control groups of both versions, and ulimit; a made-up /proc."""
+"""Free memory: of the machine, control groups of both versions, and ulimit; a fake /proc."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEMINFO = "MemTotal: 32000000 kB\nMemFree: 100 kB\nMemAvailable:   20000000 kB\n
 
 @pytest.fixture
 def machine(tmp_path):
-    """Return a function that writes files below a root, which it returns."""
+    """A function that writes files under a root folder and returns the root."""
 
     def make(files):
         for name, text in ({"proc/meminfo": MEMINFO} | files).items():
@@ -49,7 +49,7 @@ def test_a_control_group_of_version_2(machine):
     files = V2 | {
         f"{folder}/memory.max": f"{8 * GB}\n",
         f"{folder}/memory.current": f"{5 * GB}\n",
-        # 2 GB of files can be taken back; shmem is a part of neither.
+        # 2 GB of cached files can be freed; shmem is in neither.
         f"{folder}/memory.stat": (
             f"anon {3 * GB}\nfile {2 * GB}\nshmem 0\ninactive_file {GB}\nactive_file {GB}\n"
             "slab_reclaimable 0\n"
@@ -60,7 +60,7 @@ def test_a_control_group_of_version_2(machine):
     assert str(free) == "5.0 GB are free (within the control group's memory.max of 8.0 GB)"
 
 
-def test_the_limit_of_a_group_above_holds_too(machine):
+def test_the_limit_of_a_parent_group_counts(machine):
     files = V2 | {
         "sys/fs/cgroup/user.slice/job/memory.max": "max\n",
         "sys/fs/cgroup/user.slice/job/memory.current": "17\n",
@@ -72,7 +72,7 @@ def test_the_limit_of_a_group_above_holds_too(machine):
 
 @pytest.mark.parametrize(
     ("mounted", "folder"),
-    # The host's whole tree, and a container in which its group is the root.
+    # The whole tree of the host, and a container whose group is the root.
     [("/", "sys/fs/cgroup/memory/docker/abc"), ("/docker/abc", "sys/fs/cgroup/memory")],
 )
 def test_a_control_group_of_version_1(machine, mounted, folder):
@@ -112,7 +112,7 @@ def test_a_limit_of_the_process(limit, name):
     assert resource.getrlimit(getattr(resource, limit))[0] == resource.RLIM_INFINITY
 
 
-def test_nothing_is_known(tmp_path):
+def test_unknown_free_memory(tmp_path):
     assert free_memory(tmp_path).bytes > 10**18
 
 
@@ -123,7 +123,7 @@ def test_sizes_in_words(count, text):
     assert size_text(count) == text
 
 
-def test_what_does_not_fit_is_refused_with_figures_and_a_remedy(monkeypatch):
+def test_the_refusal_has_figures_and_a_remedy(monkeypatch):
     monkeypatch.setattr(
         "fastcka.memory.free_memory", lambda: FreeMemory(20_900_000_000, "on this machine")
     )
@@ -138,7 +138,7 @@ def test_what_does_not_fit_is_refused_with_figures_and_a_remedy(monkeypatch):
         require_memory(23_400_000_000, "it", "do less")
 
 
-def test_compare_asks_before_it_computes(rng, monkeypatch):
+def test_compare_checks_the_memory_before_it_computes(rng, monkeypatch):
     monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(10**8, "on this machine"))
     xs = [rng.standard_normal((3000, 600), dtype="float32") for _ in range(16)]
     # The centred copy alone is 115 MB.

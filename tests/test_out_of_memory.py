@@ -1,6 +1,6 @@
-"""Where memory runs out, a call ends in a named error or in the right answer, and in nothing else.
+"""Without enough memory, a call raises a named error or returns the right answer.
 
-Each child process limits its address space, as ``ulimit -v`` does, and calls what people call.
+Each child process limits its address space, as ``ulimit -v`` does, and makes public calls.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-import memory_doors
+import memory_calls
 from fastcka.errors import (
     CorruptFileError,
     DeviceError,
@@ -28,7 +28,7 @@ pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 EXTRAS = (0, 1, 8, 24, 40, 400)
-DOORS = {
+CALLS = {
     "core": ["compare", "compare_integers", "compare_many"],
     "store": ["store_read", "store_write", "import_tree"],
     "files": ["x.npy", "x.npz:x", "x.h5:/x", "x.h5:/zipped"],
@@ -40,40 +40,40 @@ DOORS = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("doors")
-    memory_doors.make_files(folder)
+    folder = tmp_path_factory.mktemp("calls")
+    memory_calls.make_files(folder)
     return folder
 
 
-@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("kind", CALLS)
 def test_a_named_error_or_the_right_answer(files, kind):
-    doors = DOORS[kind]
+    names = CALLS[kind]
     done = subprocess.run(
-        [sys.executable, memory_doors.__file__, files, ",".join(map(str, EXTRAS)), *doors],
+        [sys.executable, memory_calls.__file__, files, ",".join(map(str, EXTRAS)), *names],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    calls = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(calls) == len(doors) * len(EXTRAS)
-    # Some find room in what an earlier call has left to the process.
-    assert sum(outcome != "right" for *_, outcome in calls) >= len(doors)
-    for door, extra, outcome in calls:
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(outcomes) == len(names) * len(EXTRAS)
+    # Some calls find enough memory, which an earlier call freed.
+    assert sum(outcome != "right" for *_, outcome in outcomes) >= len(names)
+    for name, extra, outcome in outcomes:
         if extra == EXTRAS[-1]:
-            assert outcome == "right", door
+            assert outcome == "right", name
         if outcome != "right":
-            name, message = outcome
-            assert name == "OutOfMemoryError", (door, extra, outcome)
-            assert "are needed" in message or "are free" in message, (door, extra, outcome)
+            error, message = outcome
+            assert error == "OutOfMemoryError", (name, extra, outcome)
+            assert "are needed" in message or "are free" in message, (name, extra, outcome)
             assert "\n" not in message
 
 
 LIMITED = """
 import sys
 from fastcka.cli import main
-from memory_doors import limit
+from memory_calls import limit
 limit(int(sys.argv.pop(1)))
 main()
 """
@@ -107,7 +107,7 @@ def test_the_command_line(files, tmp_path, command, extra):
         assert {"cka": "1.000000", "run": "results.csv", "plan": "members"}[command] in done.stdout
 
 
-def test_a_damaged_size_is_no_lack_of_memory(tmp_path):
+def test_a_damaged_size_is_not_a_lack_of_memory(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["x"] = np.zeros(10)
@@ -115,7 +115,7 @@ def test_a_damaged_size_is_no_lack_of_memory(tmp_path):
         pytest.raises(CorruptFileError, match="damaged"),
         hdf5_safety.named_errors(path, "/x"),
     ):
-        np.empty(1 << 60, np.uint8)  # of a size that no file has
+        np.empty(1 << 60, np.uint8)  # no file has this size
 
 
 def failing(error):
@@ -144,7 +144,7 @@ def test_every_kind_of_shortage(error):
         OutOfMemoryError, match=r"working: not enough memory.* are free now"
     ) as raised:
         failing(error)
-    assert raised.value.__cause__.__traceback__ is None  # whose frames hold on to arrays
+    assert raised.value.__cause__.__traceback__ is None  # its frames would keep arrays
 
 
 @pytest.mark.parametrize(
@@ -157,21 +157,21 @@ def test_every_kind_of_shortage(error):
     ],
     ids=str,
 )
-def test_other_errors_stay(error):
+def test_other_errors_are_kept(error):
     with pytest.raises(type(error)) as raised:
         failing(error)
     assert raised.value is error
 
 
-def test_a_device_keeps_its_own_error():
+def test_the_error_of_a_device_is_kept():
     with pytest.raises(DeviceError, match="cuda:0"):
         failing(DeviceError("cuda:0: out of memory"))
     with pytest.raises(OutOfMemoryError) as raised:
         failing(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."))
-    assert "are free" not in str(raised.value)  # of the host, which is not in question
+    assert "are free" not in str(raised.value)  # memory of the host, which is not short
 
 
-def test_a_library_without_room_is_not_called_missing():
+def test_a_library_without_memory_is_not_reported_as_missing():
     error = MissingExtraError.of("drawing", "matplotlib", "report")
     error.__cause__ = ImportError("ft2font.so: failed to map segment from shared object")
     with pytest.raises(OutOfMemoryError, match=r"ft2font\.so"):

@@ -17,7 +17,7 @@ LOOPS = CPU / "loops"
 TILES = ROOT / "tests" / "emulated_tiles" / "tiles.hpp"
 SOURCES = [*sorted(CPU.glob("*.cpp")), *sorted((CPU / "threads").glob("*.cpp"))]
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
-#: Those of CMakeLists.txt, but for the tiles.
+#: The flags of CMakeLists.txt, except those for tiles.
 AVX512 = [
     *["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
     "-mprefer-vector-width=512",
@@ -32,13 +32,13 @@ def runs_here() -> bool:
 
 def build_tiles(folder: Path) -> Path:
     """Compile a ``_core`` whose only implementation is "amx", or use the one in the folder."""
-    # The copied source includes the emulation that is next to it, and not csrc/cpu/loops/tiles.hpp.
+    # The copied source includes the emulation in its folder, not csrc/cpu/loops/tiles.hpp.
     copies = folder / digest_of([], [LOOPS / "implementation_amx.cpp", TILES])
     copies.mkdir(parents=True, exist_ok=True)
     for source in (LOOPS / "implementation_amx.cpp", TILES):
         shutil.copy(source, copies)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    # The list of implementations without those of x86-64 has one entry, which is to be this one.
+    # Without those of x86-64, the list of implementations has one entry: replace it by this one.
     units = [
         (copies / "implementation_amx.cpp", AVX512),
         (LOOPS / "implementation.cpp", ["-Dblas_implementation=amx_implementation"]),

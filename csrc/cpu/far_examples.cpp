@@ -227,7 +227,7 @@ std::vector<double> far_sums(const Prepared& prepared, const Kernels<T>& kernels
   const std::int64_t chunks = ceil_div(prepared.n, chunk);
   const auto far = static_cast<std::int64_t>(prepared.far.rows.size());
   constexpr std::int64_t far_at_once = 32;
-  constexpr std::int64_t nowhere = std::numeric_limits<std::int64_t>::min() / 2;
+  constexpr std::int64_t no_self = std::numeric_limits<std::int64_t>::min() / 2;
   std::int64_t widest = 0;
   for (const Centered& x : prepared.x) widest = std::max(widest, x.d);
 
@@ -260,7 +260,7 @@ std::vector<double> far_sums(const Prepared& prepared, const Kernels<T>& kernels
         const std::int64_t right_panels = pack(others, count, x.d, float64, right.get());
         const std::int64_t left_panels = pack(far_rows + first * x.d, some, x.d, float64, left.get());
         length = gram_entries(left.get(), left_panels, right.get(), right_panels, x.d, float64,
-                              among_far ? first - begin : nowhere, v.get() + i * room);
+                              among_far ? first - begin : no_self, v.get() + i * room);
       }
       float64.rank_update(m, length, v.get(), room, partial.values.data());
     }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int row_threads = 8;
 constexpr int block_threads = row_threads * static_cast<int>(strip_columns);
-constexpr std::int64_t nowhere = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t no_row = std::numeric_limits<std::int64_t>::max();
 
 // A block of threads takes a strip of columns over a block of rows: neighbours in a warp read neighbours in a row.
 template <class In>
@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(block_threads)
   const std::int64_t end = begin + block_rows < n ? begin + block_rows : n;
 
   double sum = 0, least = INFINITY, most = -INFINITY;
-  std::int64_t count = 0, first = nowhere;
+  std::int64_t count = 0, first = no_row;
   if (column < x.d) {
     const char* from = x.data + column * x.column_stride + (begin + threadIdx.y) * x.row_stride;
     constexpr int ahead = 8;
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(block_threads)
     largest = Larger()(largest, reach);
     s.mean[x.column + j] = mean;
   }
-  std::int64_t count = 0, first = nowhere;
+  std::int64_t count = 0, first = no_row;
   for (std::int64_t entry = threadIdx.x; entry < blocks * strips; entry += block_threads) {
     count += s.count[x.strip * blocks + entry];
     first = Smaller()(first, s.first[x.strip * blocks + entry]);

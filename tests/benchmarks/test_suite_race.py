@@ -1,4 +1,4 @@
-"""A race at a tiny size: which contestants are checked, timed or left out, and why."""
+"""A race at a tiny size: which contestants are checked, timed or omitted, and why."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TINY = Workload("tiny", "A tiny one", 4, 100, 8, groups=3, distinct=2)
 
 @pytest.fixture
 def fast(monkeypatch):
-    """Rates of small products, no pauses, and two contestants, and one that is missing."""
+    """Rates of small products, no pauses, two contestants, and a missing one."""
     monkeypatch.setattr(race, "RATES", {})
     monkeypatch.setattr("benchmarks.process.PAUSE", 0)
     chosen = [contestants.FASTCKA, contestants.BY_NAME["NumPy, cached Grams"], contestants.PEERS[0]]
@@ -51,10 +51,10 @@ def test_a_wrong_answer_is_refused_before_timing(tmp_path, fast, monkeypatch):
     raced = race.race(TINY, settings(tmp_path), tmp_path, silent)["contestants"]
     assert raced["fastcka"]["refused"] == "wrong by 1e-05: not timed"
     assert "seconds" not in raced["fastcka"]
-    assert "time" in raced["NumPy, cached Grams"]  # within what float32 sums may do
+    assert "time" in raced["NumPy, cached Grams"]  # within the round-off of float32 sums
 
 
-def test_fast_is_not_timed_where_it_has_the_same_bits(tmp_path, fast, monkeypatch):
+def test_fast_is_not_timed_if_it_has_the_same_bits(tmp_path, fast, monkeypatch):
     chosen = [contestants.FASTCKA, contestants.FASTCKA_FAST]
     monkeypatch.setattr(Workload, "contestants", lambda _: chosen)
     few = Workload("few", "So few examples that products are float64 at any precision", 3, 20, 8)
@@ -69,7 +69,7 @@ def test_nan_is_refused(tmp_path, monkeypatch):
     exact = reference.exact_from(path, TINY)
     answer = np.eye(4)
     assert exact.error(answer, "biased") > 0.01
-    # Even where nothing is compared: of these four, three can be afforded.
+    # Also in a representation that is not compared: without flops, three of these four are.
     monkeypatch.setattr(reference, "MOST_FLOPS", 0)
     answer[2, 2] = np.nan
     assert np.isnan(reference.exact_from(path, TINY).error(answer, "biased"))
@@ -83,7 +83,7 @@ def loaded(tmp_path, name, **changes):
     return worker.Timed(name).load(question)
 
 
-def test_the_slow_are_timed_on_a_part(tmp_path):
+def test_slow_contestants_are_timed_on_a_part(tmp_path):
     by_pairs, by_squares = "NumPy, pair by pair", "NumPy, one product"
     assert loaded(tmp_path, by_pairs)["factor"] == 1
     part = loaded(tmp_path, by_pairs, limit=0)
@@ -96,16 +96,16 @@ def test_the_slow_are_timed_on_a_part(tmp_path):
 
 
 def test_a_contestant_that_fails_reports_the_error(tmp_path):
-    question = {"do": "load", "data": "nowhere.npy", "m": 2, "groups": 1, "distinct": 1}
+    question = {"do": "load", "data": "absent.npy", "m": 2, "groups": 1, "distinct": 1}
     with Process("fastcka", threads=1) as process:
-        with pytest.raises(ContestantError, match=r"FileNotFoundError: .*nowhere\.npy"):
+        with pytest.raises(ContestantError, match=r"FileNotFoundError: .*absent\.npy"):
             process.ask(question, 30)
-        process._child.send_signal(signal.SIGSTOP)  # else it may answer before it is asked for it
+        process._child.send_signal(signal.SIGSTOP)  # it must not answer before the limit
         with pytest.raises(ContestantError, match="stopped: no answer after 0 s"):
             process.ask({"do": "go"}, 0)
     with Process("fastcka", threads=1) as process:
         process._child.kill()
-        process._child.wait()  # so that the question always comes too late
+        process._child.wait()  # it ends before the question
         with pytest.raises(ContestantError, match="ended with status -9"):
             process.ask({"do": "go"}, 30)
         assert not process.alive()
@@ -145,7 +145,7 @@ def test_a_peer_without_its_package_does_not_work(tmp_path, monkeypatch):
     assert peer_folder.missing(tmp_path)["repsim"] == f"does not work: {reason}"
 
 
-def test_who_takes_part_can_be_called():
+def test_every_contestant_can_be_called():
     pytest.importorskip("torch")
     peers = {contestant.package for contestant in contestants.PEERS}
     assert peers == set(peer_folder.REQUIREMENTS)

@@ -1,4 +1,4 @@
-"""The form of a record's file, and the records that are kept."""
+"""The format of the file of a record, and the records of the repository."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_values_that_json_cannot_represent(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
-def test_a_measurement_that_fails_leaves_the_others(tmp_path):
+def test_a_failed_measurement_keeps_the_others(tmp_path):
     kept = record.Record(tmp_path / "record.json")
     kept.measure("good", lambda: {"median": 1.0})
     kept.measure("bad", lambda: 1 / 0)
@@ -51,15 +51,15 @@ def test_a_measurement_that_fails_leaves_the_others(tmp_path):
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
-def test_kept_records_are_as_the_writer_writes_them(path):
+def test_kept_records_have_the_format_of_the_writer(path):
     kept = record.FORMAT if path.name.startswith("cpu-") else record.GPU_FORMAT
     assert record.text(record.read(path, kept)) == path.read_text("utf-8")
 
 
-def test_the_first_record_of_a_gpu_is_judged_as_it_was():
+def test_the_judgement_of_the_first_record_of_a_gpu_is_the_same():
     (path,) = (path for path in RECORDS if path.name.startswith("nvidia-h100-80gb-hbm3-2026-11-28"))
     facts = record.read(path, record.GPU_FORMAT)
-    # Its first criterion, which no GPU can show, is no longer one.
+    # Its first criterion was removed, since no GPU can meet it.
     assert [(line["result"], line["figure"]) for line in verdict(facts)] == [
         (line["result"], line["figure"]) for line in facts["verdict"][1:]
     ]

@@ -1,4 +1,4 @@
-"""The reference against double loops, and the contestants that are written here against it."""
+"""The reference against double loops, and the contestants of this repository against it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHAPES = {"few features": (3, 30, 5), "few examples": (3, 12, 40)}
 
 
 def double_loop(x, y, estimator):
-    """HSIC as sums over pairs of examples, up to the factor that CKA is free of."""
+    """HSIC as sums over pairs of examples, up to a factor that cancels in CKA."""
     n = len(x)
     x, y = (z.astype(np.float64) for z in (x, y))
     k = [[float(x[a] @ x[b]) for b in range(n)] for a in range(n)]

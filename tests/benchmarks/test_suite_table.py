@@ -90,7 +90,7 @@ RECORD = {
 
 
 def rows(text):
-    """First cell -> the others, of all table rows."""
+    """First cell -> other cells, of all table rows."""
     cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     return {first: rest for first, *rest in cells}
 
@@ -132,7 +132,7 @@ def test_rendering_into_the_readme(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "HERE", tmp_path)
     (tmp_path / "README.md").write_text(f"before\n{table.BEGIN}\nstale\n{table.END}\nafter\n")
     record.Record(tmp_path / "record.json", RECORD).write()
-    for _ in range(2):  # again gives the same
+    for _ in range(2):  # the second time gives the same
         command.main(["render", str(tmp_path / "record.json")])
         text = (tmp_path / "README.md").read_text()
         assert text.startswith(f"before\n{table.BEGIN}\n\nA Processor")

@@ -15,10 +15,10 @@ from capture.capture_project import CONFIG, FACTORY, X, weights
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a factory, a probe set, two runs and a configuration; we are in it."""
+    """A folder with a factory, a probe set, two runs and a configuration; the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", list(sys.path))
-    module = f"networks_{abs(hash(tmp_path))}"  # imported once a process: a name a test
+    module = f"networks_{abs(hash(tmp_path))}"  # a process imports a name only once
     (tmp_path / f"{module}.py").write_text(FACTORY)
     ids = [f"x{row}" for row in range(9)]
     np.savez(tmp_path / "probe.npz", inputs=X, ids=ids, column_label=np.arange(9))

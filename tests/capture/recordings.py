@@ -1,4 +1,4 @@
-"""A model that counts, and a recorded run of it."""
+"""Two models to record, and a recorded run of one of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastcka.capture import (
-    CheckpointRecorder,
-)
+from fastcka.capture import CheckpointRecorder
 
 
 class Counter(nn.Module):
@@ -25,13 +23,21 @@ class Counter(nn.Module):
             self.weight += 1
 
 
+class Wrapping(nn.Module):
+    """A network with a part called "module"."""
+
+    def __init__(self, module: nn.Module | None = None) -> None:
+        super().__init__()
+        self.module = module or nn.Linear(2, 2)
+
+
 def plan_of(*steps: int, training_steps: int | None = None) -> dict[str, Any]:
     total = max(steps) if training_steps is None else training_steps
     return {"experiments": {"run": {"training_steps": total, "checkpoint_steps": list(steps)}}}
 
 
 def run(directory: Path, *steps: int, updates: int, **options: Any) -> CheckpointRecorder:
-    """Record a counter; step 0 too."""
+    """Record a counter, including step 0."""
     model = Counter()
     with CheckpointRecorder(plan_of(*steps), "run", directory, **options) as recorder:
         recorder.before_training(model)

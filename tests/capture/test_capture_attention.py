@@ -1,4 +1,4 @@
-"""Attention weights against softmax(QK^T / sqrt d) done by hand; the network answers as before."""
+"""Attention weights against softmax(QK^T / sqrt d) by hand; the network returns the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def encoder(*, norm_first: bool = False, layers: int = 2) -> nn.TransformerEncod
     layer = nn.TransformerEncoderLayer(
         D, HEADS, dim_feedforward=16, batch_first=True, norm_first=norm_first
     )
-    # Nested tensors are what the fast path would make of padding; with norm_first it cannot.
+    # With padding, the fast path makes nested tensors; with norm_first it cannot.
     model = nn.TransformerEncoder(layer, layers, enable_nested_tensor=not norm_first)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.4)
@@ -76,7 +76,7 @@ def test_transformer_encoder(batch_size: int) -> None:
     model, x = encoder(), inputs()
     got = capture_attention(model, x, keep_weights=True, batch_size=batch_size)
     assert list(got) == ["layers.0.self_attn", "layers.1.self_attn"]
-    with torch.no_grad():  # in training mode it would not take the fast path; dropout is off here
+    with torch.no_grad():  # the training mode keeps it off the fast path; dropout is 0
         second = model.eval().layers[0](x)
     for name, layer, given in zip(got, model.layers, (x, second), strict=True):
         expected = by_hand(layer.self_attn, given.double().numpy())
@@ -87,7 +87,7 @@ def test_transformer_encoder(batch_size: int) -> None:
         np.testing.assert_allclose(got[name].entropy, entropy(expected, everything), atol=1e-5)
 
 
-def test_padding_counts_nowhere() -> None:
+def test_padding_has_no_weight() -> None:
     model, x, mask = encoder(layers=1), inputs(), real()
     probe = Probe({"src": x, "src_key_padding_mask": torch.from_numpy(~mask)}, mask=mask)
     got = capture_attention(model, probe, batch_size=3)["layers.0.self_attn"]
@@ -101,7 +101,7 @@ def test_padding_counts_nowhere() -> None:
         np.testing.assert_allclose(got.mean_map[:, query], mean, atol=1e-6)
 
 
-def test_a_query_that_is_real_nowhere_has_no_mean() -> None:
+def test_a_query_that_is_padding_in_all_examples_has_no_mean() -> None:
     mask = np.ones((N, T), bool)
     mask[:, 0] = False  # left padding
     got = capture_attention(encoder(layers=1), Probe(inputs(), mask=mask))["layers.0.self_attn"]
@@ -110,7 +110,7 @@ def test_a_query_that_is_real_nowhere_has_no_mean() -> None:
 
 
 class Causal(nn.Module):
-    """Attention called by position, with a mask, averaged weights wanted by the caller."""
+    """Attention with positional arguments and a mask; `wanted`: the averaged weights too."""
 
     def __init__(self, *, wanted: bool = True) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class Causal(nn.Module):
         return values
 
 
-def test_the_caller_is_given_what_it_asked_for() -> None:
+def test_the_network_gets_the_attention_output_that_it_requested() -> None:
     model, x = Causal(), inputs()
     plain = model.eval()(x).detach()
     averaged = model.seen.detach()
@@ -160,11 +160,11 @@ def test_no_hook_and_no_flag_is_left_after_an_exception() -> None:
     assert torch.backends.mha.get_fastpath_enabled()
 
 
-def test_hooks_fire_on_the_encoder_where_its_fast_path_would_skip_them() -> None:
+def test_hooks_run_although_the_fast_path_of_the_encoder_would_skip_them() -> None:
     model, x, mask = encoder(), inputs(), real()
     probe = Probe({"src": x, "src_key_padding_mask": torch.from_numpy(~mask)}, mask=mask)
     got = capture_activations(model, probe, ["layers.*", "layers.0.norm2"], pool="none")
-    slow = model.train()  # never fused; without dropout the same numbers
+    slow = model.train()  # never fused; the same numbers without dropout
     for module in slow.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -217,7 +217,7 @@ def test_what_is_refused() -> None:
     with pytest.raises(InputError, match=r"attention has no module that matches '\*\*'.*: none"):
         capture_attention(nn.Sequential(nn.Linear(D, D)), inputs())
     with pytest.raises(InputError, match=r"no module 'spare'.*attn"):
-        capture_attention(Causal(), inputs(), ["spare"])  # there, but never called
+        capture_attention(Causal(), inputs(), ["spare"])  # exists, but is never called
     with pytest.raises(InputError, match="layers: expected"):
         capture_attention(Causal(), inputs(), "attn")
     x = inputs()

@@ -1,4 +1,4 @@
-"""A batch axis that is not the first: sequence-first modules against their examples-first twins."""
+"""A batch axis that is not the first: sequence-first modules against batch_first=True."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_a_transformer_with_a_padding_mask() -> None:
     np.testing.assert_allclose(got["inner"], by_hand, atol=1e-6)
     heads = capture_attention(model, Probe(inputs, mask=real, batch_axis={"src": 1}))
     turned_heads = capture_attention(turned(model), Probe(inputs, mask=real))
-    for layer, own in heads.items():
-        np.testing.assert_allclose(own.entropy, turned_heads[layer].entropy, atol=1e-6)
+    for layer, attention in heads.items():
+        np.testing.assert_allclose(attention.entropy, turned_heads[layer].entropy, atol=1e-6)
 
 
 class TurnedSource(nn.Module):
@@ -106,7 +106,7 @@ def test_the_error_names_the_axis_and_the_option() -> None:
         capture_activations(states, X, ["inner.output[1]"])
 
 
-def test_as_many_tokens_as_examples_are_told_apart_by_the_option() -> None:
+def test_as_many_tokens_as_examples_need_the_batch_axis() -> None:
     torch.manual_seed(3)
     x = torch.randn(3, 3, D)
     inner = nn.GRU(D, 6, num_layers=2)
@@ -114,7 +114,7 @@ def test_as_many_tokens_as_examples_are_told_apart_by_the_option() -> None:
         capture_activations(Turns(inner), x, ["inner"])
     got = capture_activations(Turns(inner), x, ["inner"], batch_axis=1)["inner"]
     np.testing.assert_allclose(got, turned(inner)(x)[0].detach().reshape(3, -1), atol=1e-6)
-    # The wrong axis does not pass: the rows are those of tokens.
+    # With the wrong axis, the rows belong to tokens, which is refused.
     with pytest.raises(InputError, match=r"'inner'.*check_rows=False"):
         capture_activations(Turns(inner), x, ["inner"], batch_axis={"inner": 0})
 

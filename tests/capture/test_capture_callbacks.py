@@ -1,4 +1,4 @@
-"""The recorder inside Hugging Face's Trainer and Lightning's, run for real where they are there."""
+"""The recorder in the Trainers of Hugging Face and Lightning, real ones where installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLAN = {"experiments": {"run": {"training_steps": 6, "checkpoint_steps": [0, 1, 
 
 
 class Net(nn.Module):
-    """Its weight goes up by 1 in each update: the gradient is -1 and the rate is 1."""
+    """Its weight grows by 1 in each update: the gradient is -1 and the learning rate is 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def assert_recorded(recorder: CheckpointRecorder, name: str = "weight") -> None:
     assert len(list(recorder.folder.iterdir())) == 4
 
 
-@pytest.mark.filterwarnings("default")  # the library's own
+@pytest.mark.filterwarnings("default")  # the warnings of the library
 def test_hugging_faces_trainer(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
@@ -74,7 +74,7 @@ def test_hugging_faces_trainer(tmp_path: Path) -> None:
     assert_recorded(recorder)
 
 
-@pytest.mark.filterwarnings("default")  # the library's own
+@pytest.mark.filterwarnings("default")  # the warnings of the library
 @pytest.mark.parametrize("name", ["lightning.pytorch", "pytorch_lightning"])
 def test_lightnings_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     lightning = pytest.importorskip(name)
@@ -112,8 +112,8 @@ def test_lightnings_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nam
     assert read_checkpoint(recorder.folder / "checkpoint_step_00006.pt").loss is not None
 
 
-def _stand_in(monkeypatch: pytest.MonkeyPatch, name: str, base: str) -> None:
-    """Put a module with an empty base class where the library would be."""
+def _install_fake(monkeypatch: pytest.MonkeyPatch, name: str, base: str) -> None:
+    """Replace the library by a module with an empty base class."""
     module = ModuleType(name)
     setattr(module, base, type(base, (), {}))
     for part in {name, name.partition(".")[0]}:
@@ -133,7 +133,7 @@ def updates(recorder: CheckpointRecorder) -> Any:
 def test_the_calls_of_hugging_faces_trainer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _stand_in(monkeypatch, "transformers", "TrainerCallback")
+    _install_fake(monkeypatch, "transformers", "TrainerCallback")
     recorder = CheckpointRecorder(PLAN, "run", tmp_path, exit_if_missing=True)
     callback = huggingface_callback(recorder)
     for model, optimizer, step in updates(recorder):
@@ -146,7 +146,7 @@ def test_the_calls_of_hugging_faces_trainer(
 
 
 def test_the_calls_of_lightnings_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _stand_in(monkeypatch, "lightning.pytorch", "Callback")
+    _install_fake(monkeypatch, "lightning.pytorch", "Callback")
     recorder = CheckpointRecorder(PLAN, "run", tmp_path, exit_if_missing=True)
     callback = lightning_callback(recorder)
     for model, optimizer, step in updates(recorder):
@@ -161,10 +161,10 @@ def test_the_calls_of_lightnings_trainer(tmp_path: Path, monkeypatch: pytest.Mon
     assert (saved.loss, saved.epoch) == (2.0, 2)
 
 
-def test_a_training_that_ended_early_says_so(
+def test_a_training_that_ended_early_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _stand_in(monkeypatch, "transformers", "TrainerCallback")
+    _install_fake(monkeypatch, "transformers", "TrainerCallback")
     recorder = CheckpointRecorder(PLAN, "run", tmp_path, exit_if_missing=True)
     with pytest.raises(SystemExit, match="0, 1, 4, 6"):
         huggingface_callback(recorder).on_train_end(None, None, None)
@@ -185,7 +185,7 @@ def test_without_the_library(
         make(recorder)
 
 
-def test_neither_is_imported_otherwise() -> None:
+def test_the_import_of_capture_imports_no_library() -> None:
     code = """
 import sys
 import fastcka.capture

@@ -1,4 +1,4 @@
-"""`fastcka capture`: checkpoints of several kinds into a store, by a configuration."""
+"""`fastcka capture`: a configuration captures checkpoints of several kinds into a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_checkpoints_of_three_kinds(project: Path) -> None:
     result = call("capture.yaml", "--json")
     assert result.exit_code == 0, result.stderr
     answer = json.loads(result.stdout)
-    assert [(own["model"], own["step"], own["outcome"]) for own in answer["checkpoints"]] == [
+    assert [(row["model"], row["step"], row["outcome"]) for row in answer["checkpoints"]] == [
         ("small", 0, "captured"),
         ("small", 10, "captured"),
         ("wide", 4, "captured"),
@@ -40,7 +40,7 @@ def test_checkpoints_of_three_kinds(project: Path) -> None:
     assert "captured" not in again.stdout
 
 
-def test_one_bad_checkpoint_stops_no_other_and_the_status_is_1(project: Path) -> None:
+def test_the_others_are_captured_after_a_bad_checkpoint_and_the_status_is_1(project: Path) -> None:
     bad = project / "runs" / "small" / "checkpoint_step_00000.pt"
     bad.write_bytes(bad.read_bytes()[:100])
     torch.save({"state_dict": weights(8, 4)}, project / "runs" / "wide" / "epoch=1-step=8.ckpt")
@@ -55,7 +55,7 @@ def test_one_bad_checkpoint_stops_no_other_and_the_status_is_1(project: Path) ->
         assert (store.steps("small"), store.steps("wide")) == ([10], [4])
 
 
-def test_changed_weights_are_not_taken_for_the_old(project: Path) -> None:
+def test_rows_of_changed_weights_are_not_reused(project: Path) -> None:
     assert call("capture.yaml").exit_code == 0
     path = project / "runs" / "small" / "checkpoint_step_00010.pt"
     torch.save({"step": 10, "model_state_dict": weights(11)}, path)
@@ -115,7 +115,7 @@ def test_wrong_configurations(project: Path, old: str, new: str, message: str) -
     assert result.exit_code == 2, result.stderr
     text = " ".join(result.stderr.split())
     assert re.search(message, text), text
-    assert not (project / "store").exists() or new == ":number"  # known when it has been called
+    assert not (project / "store").exists() or new == ":number"  # known only after the call
 
 
 SEQUENCES = """
@@ -149,7 +149,7 @@ def centers():
 """
 
 
-def test_masks_axes_and_members_by_the_configuration(project: Path) -> None:
+def test_masks_axes_and_members_in_the_configuration(project: Path) -> None:
     module = next(project.glob("networks_*.py"))
     module.write_text(SEQUENCES)
     x = np.random.default_rng(1).normal(size=(9, 5, 2)).astype(np.float32)
@@ -176,7 +176,7 @@ runs:
     result = call("capture.yaml")
     assert result.exit_code == 0, result.stderr
     rows = x @ state["first.weight"].numpy().T + state["first.bias"].numpy()
-    by_hand = [own[mask].mean(axis=0) for own, mask in zip(rows, real, strict=True)]
+    by_hand = [row[mask].mean(axis=0) for row, mask in zip(rows, real, strict=True)]
     with open_store(project / "store") as store:
         both, pair = store.keys()
         np.testing.assert_allclose(store.read(both), by_hand, atol=1e-6)
@@ -192,7 +192,7 @@ runs:
     assert "padding_mask (5 tokens), other_mask (4 tokens)" in text
 
 
-def test_rows_that_depend_on_their_batch_by_the_configuration(project: Path) -> None:
+def test_rows_that_depend_on_their_batch_are_refused_unless_unchecked(project: Path) -> None:
     module = next(project.glob("networks_*.py"))
     module.write_text(SEQUENCES)
     rewrite(project, ":build", ":centers")
@@ -208,14 +208,14 @@ def test_rows_that_depend_on_their_batch_by_the_configuration(project: Path) -> 
         assert store.provenance("small", 0)["capture"]["check_rows"] is False
 
 
-def test_a_device_that_is_not_there(project: Path) -> None:
+def test_a_device_that_does_not_exist(project: Path) -> None:
     rewrite(project, "batch_size: 4", "device: cuda:77")
     result = call("capture.yaml")
     assert result.exit_code == 1
     assert "device: 'cuda:77' cannot be used" in result.stderr
 
 
-def test_what_a_network_raises_is_told_for_each_checkpoint(project: Path) -> None:
+def test_an_error_of_the_network_is_reported_for_each_checkpoint(project: Path) -> None:
     rewrite(project, ":build", ":picky")
     rewrite(project, ", options: {width: 5}", "")
     result = call("capture.yaml")

@@ -1,4 +1,4 @@
-"""`fastcka capture`: the keys of checkpoints."""
+"""`fastcka capture`: the keys that say how checkpoints are read."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_a_step_that_contradicts_the_name_is_refused(project: Path) -> None:
     np.testing.assert_allclose(first_layer(project, "wide", 8), by_hand(weights(8, 5)), atol=1e-6)
 
 
-def test_the_note_of_another_library_hides_no_step(project: Path) -> None:
-    """In a .safetensors file, where notes are text that need not be JSON."""
+def test_metadata_of_another_library_hides_no_step(project: Path) -> None:
+    """The metadata of a .safetensors file are text, not necessarily JSON."""
     path = project / "runs" / "small" / "checkpoint_step_00020.safetensors"
     save_file(weights(20), path, metadata={"step": "19", "author": "Ada Lovelace"})
     result = call("capture.yaml")
@@ -63,7 +63,7 @@ def test_the_keys_of_checkpoints(project: Path) -> None:
     folder = project / "runs" / "ours"
     folder.mkdir()
     for epoch in (1, 2):
-        teacher = {f"net.{name}": own for name, own in weights(epoch).items()}
+        teacher = {f"net.{name}": value for name, value in weights(epoch).items()}
         content = {
             "student": weights(99),
             "teacher": {**teacher, "net.loss.weight": torch.ones(2)},
@@ -76,29 +76,27 @@ def test_the_keys_of_checkpoints(project: Path) -> None:
     add_run(project, f"name: ours, checkpoints: runs/ours, {keys}")
     result = call("capture.yaml", "--json")
     assert result.exit_code == 0, result.stderr
-    ours = [own for own in json.loads(result.stdout)["checkpoints"] if own["model"] == "ours"]
-    assert [(own["step"], own["ignored"]) for own in ours] == [
-        (1, ["loss.weight"]),
-        (2, ["loss.weight"]),
-    ]
+    rows = json.loads(result.stdout)["checkpoints"]
+    ignored = {row["step"]: row["ignored"] for row in rows if row["model"] == "ours"}
+    assert ignored == {1: ["loss.weight"], 2: ["loss.weight"]}
     line = "warning: ours, 2 checkpoints from step 1: loss.weight: not in the network, ignored"
     assert line in " ".join(result.stderr.split())
     np.testing.assert_allclose(first_layer(project, "ours", 2), by_hand(weights(2)), atol=1e-6)
 
-    teacher = {f"net.{name}": own for name, own in weights(3).items()}
+    teacher = {f"net.{name}": value for name, value in weights(3).items()}
     torch.save({"teacher": teacher, "epoch": 4}, folder / "ours_epoch=3.pth")
     result = call("capture.yaml")
     assert "expected step 3 by its name, got epoch 4" in " ".join(result.stderr.split())
 
 
-def test_keys_of_all_runs_and_of_one(project: Path) -> None:
+def test_keys_of_one_run_replace_keys_of_all_runs(project: Path) -> None:
     rewrite(project, "batch_size: 4", "strip: [a]\nweights_key: x")
     rewrite(project, "checkpoints: runs/small,", "checkpoints: runs/small, strip: [],")
     config = load_capture(project / "capture.yaml")
     assert [(run.strip, run.weights_key) for run in config.runs] == [([], "x"), (["a"], "x")]
 
 
-def test_a_weight_that_one_checkpoint_lacks_is_not_that_of_the_one_before(project: Path) -> None:
+def test_a_missing_weight_is_not_that_of_the_previous_checkpoint(project: Path) -> None:
     path = project / "runs" / "small" / "checkpoint_step_00010.pt"
     torch.save({"step": 10, "model_state_dict": {"0.weight": weights(10)["0.weight"]}}, path)
     assert "lacks 0.bias" in call("capture.yaml").stderr
@@ -129,8 +127,8 @@ def test_a_network_without_checkpoints(project: Path) -> None:
     )
     result = call("capture.yaml", "--json")
     assert result.exit_code == 0, result.stderr
-    (own,) = json.loads(result.stdout)["checkpoints"]
-    assert (own["model"], own["step"], own["path"], own["outcome"]) == ("hub", 0, None, "captured")
+    (row,) = json.loads(result.stdout)["checkpoints"]
+    assert (row["model"], row["step"], row["path"], row["outcome"]) == ("hub", 0, None, "captured")
     np.testing.assert_allclose(first_layer(project, "hub", 0), by_hand(weights(5)), atol=1e-6)
     assert "reused" in call("capture.yaml").stdout
     rewrite(project, "step: 0", "step: 0, options: {offline: true}")
@@ -182,7 +180,7 @@ def test_a_single_checkpoint(project: Path) -> None:
     ],
 )
 def test_wrong_keys_of_checkpoints(project: Path, keys: str, message: str) -> None:
-    add_run(project, f"name: own, checkpoints: runs/small, {keys}")
+    add_run(project, f"name: other, checkpoints: runs/small, {keys}")
     result = call("capture.yaml")
     assert result.exit_code == 2, result.stderr
     assert re.search(message, " ".join(result.stderr.split())), result.stderr
@@ -190,23 +188,23 @@ def test_wrong_keys_of_checkpoints(project: Path, keys: str, message: str) -> No
 
 
 def test_a_pattern_is_suggested_for_other_names(project: Path) -> None:
-    folder = project / "runs" / "own"
+    folder = project / "runs" / "other"
     folder.mkdir()
     for step in (0, 10):
         torch.save(weights(step), folder / f"net.step-{step}.pt")
-    add_run(project, "name: own, checkpoints: runs/own")
+    add_run(project, "name: other, checkpoints: runs/other")
     result = call("capture.yaml")
     assert result.exit_code == 2
     suggested = r"step_pattern: 'net\.step-(\d+)'"
     assert suggested in " ".join(result.stderr.split())
-    rewrite(project, "checkpoints: runs/own", f"checkpoints: runs/own, {suggested}")
+    rewrite(project, "checkpoints: runs/other", f"checkpoints: runs/other, {suggested}")
     assert call("capture.yaml").exit_code == 0
-    np.testing.assert_allclose(first_layer(project, "own", 10), by_hand(weights(10)), atol=1e-6)
+    np.testing.assert_allclose(first_layer(project, "other", 10), by_hand(weights(10)), atol=1e-6)
 
 
 def test_a_pattern_cannot_stall(project: Path) -> None:
     (project / "runs" / "small" / ("a" * 60 + "!")).touch()
-    add_run(project, r'name: own, checkpoints: runs/small, step_pattern: "^(a|a|aa)+$"')
+    add_run(project, r'name: other, checkpoints: runs/small, step_pattern: "^(a|a|aa)+$"')
     result = call("capture.yaml")
     assert result.exit_code == 2
     assert "takes longer than 1.0 s for the name" in " ".join(result.stderr.split())
@@ -222,6 +220,6 @@ def test_the_same_weights_at_two_steps_are_reported(project: Path) -> None:
     line = "small: steps 0, 20 and 30 have the same weights"
     assert json.loads(result.stdout)["doubtful"] == [line]
     assert f"warning: {line}" in " ".join(result.stderr.split())
-    # Also where the other step was captured before.
+    # Also if the other step was captured by an earlier call.
     rewrite(project, "checkpoints: runs/small,", "checkpoints: runs/small, steps: [10, 20],")
     assert json.loads(call("capture.yaml", "--json").stdout)["doubtful"] == [line]

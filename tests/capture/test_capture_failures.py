@@ -1,4 +1,4 @@
-"""What a network raises, what it is compiled with, and what the probe is made of."""
+"""Errors of a network, compiled networks, and probes of other dtypes."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_a_probe_of_another_dtype(model: nn.Module, inputs: Any, message: str) -
         assert got["0"].shape == (4, 2)
 
 
-def test_the_other_byte_order_is_read_as_it_is() -> None:
+def test_the_other_byte_order_gives_the_same_values() -> None:
     model = linear()
     expected = capture_activations(model, X, ["0"])["0"]
     np.testing.assert_array_equal(capture_activations(model, X.astype(">f4"), ["0"])["0"], expected)
 
 
-def test_a_dtype_that_a_network_converts_itself_is_taken() -> None:
+def test_a_dtype_that_the_network_converts_is_accepted() -> None:
     class Converts(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x.float())
@@ -114,7 +114,7 @@ def test_wrong_keyword_arguments_name_the_network() -> None:
         RuntimeError("std::bad_alloc"),
     ],
 )
-def test_memory_that_is_not_there(error: Exception) -> None:
+def test_too_little_memory(error: Exception) -> None:
     model = nn.Sequential(nn.ReLU(), Raises(error))
     message = r"running Sequential on a batch of 4 examples \(inputs float32 \(4, 3\)\): not enough"
     with pytest.raises(OutOfMemoryError, match=rf"{message} mem.*smaller batch_size") as caught:

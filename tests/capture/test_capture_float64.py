@@ -1,4 +1,4 @@
-"""Networks that compute in float64: their digits and range reach memory, the store and a sweep."""
+"""Networks that compute in float64: no digits are lost in memory, the store and a sweep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ X = np.random.default_rng(5).normal(size=(N, 6))
 
 
 class Upcasts(nn.Module):
-    """A head in float64 behind layers in float32."""
+    """A head in float64 after layers in float32."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.double() + 1e9
@@ -95,7 +95,7 @@ def test_a_dtype_that_changes_between_batches_is_refused() -> None:
 def test_the_rows_are_compared_with_the_digits_of_float64() -> None:
     class Mixes(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x + 1e-6 * x.mean(dim=0)  # less than the round-off of float32 may explain
+            return x + 1e-6 * x.mean(dim=0)  # within the round-off of float32
 
     with pytest.raises(InputError, match=r"depends on other examples.*at most 1e-08"):
         capture_activations(nn.Sequential(Mixes()), X, ["0"])

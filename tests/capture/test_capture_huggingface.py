@@ -1,4 +1,4 @@
-"""Models of Hugging Face transformers, made from small local configurations, against themselves."""
+"""Captured layers of small Hugging Face models against the outputs of these models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastcka.capture import Probe, capture_activations, capture_attention
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
-pytestmark = pytest.mark.filterwarnings("default")  # its own deprecations are not ours
+pytestmark = pytest.mark.filterwarnings("default")  # transformers uses deprecated functions
 
 SIZE: dict[str, Any] = {
     "hidden_size": 16,
@@ -49,17 +49,17 @@ def tokens(*, left: bool = False) -> Probe:
     return Probe({"input_ids": ids, "attention_mask": mask})
 
 
-def own(model: nn.Module, probe: Probe, field: str) -> list[np.ndarray[Any, Any]]:
-    """What the model itself gives out under a field, for all examples at once."""
+def outputs(model: nn.Module, probe: Probe, field: str) -> list[np.ndarray[Any, Any]]:
+    """What the model returns in a field, for all examples at once."""
     args, kwargs = probe.batch(slice(0, len(probe)), None)
     with torch.no_grad():
         output = model.eval()(*args, **kwargs, output_hidden_states=True, output_attentions=True)
     return [value.numpy() for value in getattr(output, field)]
 
 
-def test_layers_are_the_models_own_hidden_states() -> None:
+def test_layers_are_the_hidden_states_of_the_model() -> None:
     model, probe = bert(), tokens()
-    hidden = own(model, probe, "hidden_states")
+    hidden = outputs(model, probe, "hidden_states")
     mask = np.asarray(probe.mask, bool)
     got = capture_activations(
         model, probe, ["embeddings", "encoder.layer.*"], pool="none", batch_size=2
@@ -69,26 +69,25 @@ def test_layers_are_the_models_own_hidden_states() -> None:
         np.testing.assert_allclose(got[name], expected * mask[..., None], atol=1e-5, err_msg=name)
     mean = capture_activations(model, probe, ["encoder.layer.*"], pool="mean_tokens")
     for name, expected in zip(mean, hidden[1:], strict=True):
-        by_hand = [row[own_mask].mean(axis=0) for row, own_mask in zip(expected, mask, strict=True)]
+        by_hand = [row[real].mean(axis=0) for row, real in zip(expected, mask, strict=True)]
         np.testing.assert_allclose(mean[name], by_hand, atol=1e-5, err_msg=name)
 
 
 def test_a_padded_decoder_is_pooled_at_its_last_real_token() -> None:
     model, probe = llama(), tokens(left=True)
-    # Alone and without padding, each example must give the same as in the padded batch.
     got = capture_activations(model, probe, ["model.layers.1"], pool="last_token")
     kwargs = probe.batch(slice(0, 5), None)[1]
     mask = kwargs["attention_mask"].bool()
     for row in range(5):
         alone = Probe({"input_ids": kwargs["input_ids"][row][mask[row]][None]})
-        # Behind the last layer stands the final norm: the layer itself is not in hidden_states.
-        hidden = own(model, alone, "hidden_states")[-1][0, -1]
+        # The final norm follows the last layer: hidden_states has its output, not the layer's.
+        hidden = outputs(model, alone, "hidden_states")[-1][0, -1]
         normed = model.model.norm(torch.from_numpy(got["model.layers.1"][row]))
         np.testing.assert_allclose(normed.detach(), hidden, atol=1e-4)
 
 
 @pytest.mark.parametrize("make", [bert, llama])
-def test_attention_is_the_eager_implementations(make: Any) -> None:
+def test_attention_is_that_of_the_eager_implementation(make: Any) -> None:
     model, probe = make(), tokens()
     assert model.config._attn_implementation == "sdpa"
     got = capture_attention(model, probe, keep_weights=True, batch_size=2)
@@ -96,7 +95,7 @@ def test_attention_is_the_eager_implementations(make: Any) -> None:
     assert list(got) == ["attentions.0", "attentions.1"]
     model.set_attn_implementation("eager")
     mask = np.asarray(probe.mask, bool)
-    for name, expected in zip(got, own(model, probe, "attentions"), strict=True):
+    for name, expected in zip(got, outputs(model, probe, "attentions"), strict=True):
         weights = got[name].weights
         assert weights is not None
         np.testing.assert_allclose(weights, expected, atol=1e-6, err_msg=name)
@@ -133,5 +132,5 @@ def test_the_root_output_of_a_submodel_is_its_first_tensor() -> None:
 
     model, probe = Wrapped(), tokens()
     got = capture_activations(model, probe, ["text"], pool="cls")
-    expected = own(model.text, probe, "hidden_states")[-1][:, 0]
+    expected = outputs(model.text, probe, "hidden_states")[-1][:, 0]
     np.testing.assert_allclose(got["text"], expected, atol=1e-5)

@@ -1,4 +1,4 @@
-"""One rule for example ids at every door: `Store.write`, `Probe`, its file, and an import."""
+"""One rule for example ids: in `Store.write`, `Probe`, its file, and an import."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_every_door_makes_the_same_text(tmp_path: Path, name: str) -> None:
+def test_ids_become_the_same_text_everywhere(tmp_path: Path, name: str) -> None:
     given, expected = ACCEPTED[name]
     assert Probe(X, given).ids == tuple(expected)
     with create_store(tmp_path / "store") as store:
@@ -77,7 +77,7 @@ def test_every_door_makes_the_same_text(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_every_door_refuses_the_same(tmp_path: Path, name: str) -> None:
+def test_the_same_ids_are_refused_everywhere(tmp_path: Path, name: str) -> None:
     given, message = REFUSED[name]
     with pytest.raises(InputError, match=f"^ids.*{message}"):
         Probe(X, given)
@@ -88,7 +88,7 @@ def test_every_door_refuses_the_same(tmp_path: Path, name: str) -> None:
         store.write(model="m", step=0, layers={"l": X}, example_ids=given)
 
 
-def test_the_file_of_a_probe_is_a_door_too(tmp_path: Path) -> None:
+def test_the_ids_in_the_file_of_a_probe(tmp_path: Path) -> None:
     np.savez(tmp_path / "bytes.npz", inputs=X, ids=np.array(["a", "b", "c"], dtype="S"))
     assert Probe.load(tmp_path / "bytes.npz").ids == ("a", "b", "c")
     np.savez(tmp_path / "floats.npz", inputs=X, ids=np.arange(3.0))

@@ -12,8 +12,8 @@ from fastcka.capture import find_checkpoints, read_checkpoint
 
 KILLS = 50
 # Forked for each round: a new interpreter that imports torch takes ten times as long. A round ends
-# at a random call among those of three checkpoints, so the speed of the machine does not matter.
-# Every other round counts only fastcka's calls, of which more are made between two files.
+# at a random call during three checkpoints, so the speed of the machine does not matter. Every
+# other round counts only the calls of fastcka, so that more rounds end between two files.
 RECORDING = """
 import os, random, signal, sys
 import torch
@@ -60,14 +60,14 @@ def test_killed_at_any_moment_every_final_name_loads(tmp_path: Path) -> None:
     whole = unfinished = 0
     for i in range(KILLS):
         folder = tmp_path / str(i) / "run"
-        found = find_checkpoints(folder)
-        # None is left out between others: each was there before the next was begun.
-        assert [file.step for file in found] == list(range(1, len(found) + 1))
-        for file in found:
+        files = find_checkpoints(folder)
+        # No step is missing: each file was complete before the next one was begun.
+        assert [file.step for file in files] == list(range(1, len(files) + 1))
+        for file in files:
             weight = read_checkpoint(file.path).model_state_dict["weight"]
             assert torch.equal(weight, torch.full((300, 300), float(file.step)))
-        whole += len(found)
+        whole += len(files)
         unfinished += len([path for path in folder.iterdir() if path.name.startswith(".tmp-")])
     print(f"\n{KILLS} kills: {whole} checkpoints, all loaded; {unfinished} unfinished files")
-    assert whole > KILLS  # else the kills came too early to show anything
+    assert whole > KILLS  # fewer: the kills were too early to test anything
     assert unfinished >= 5

@@ -1,4 +1,4 @@
-"""Which modules, which of their calls and which side of them is captured."""
+"""Which modules are captured, which of their calls, and whether inputs or outputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import doctest
 import importlib
 import random
 from collections import OrderedDict
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +20,13 @@ ONES = torch.ones(3, 2)
 
 @pytest.mark.parametrize("module", ["activations", "members", "probe", "modules"])
 def test_docstrings(module: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"fastcka.capture.{module}"))
-    assert found.attempted > 0
-    assert found.failed == 0
+    results = doctest.testmod(importlib.import_module(f"fastcka.capture.{module}"))
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 class Scale(nn.Module):
-    """Multiplies; has no parameters, so that every value can be worked out by hand."""
+    """Multiplies by a constant, so that every value can be computed by hand."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -105,7 +104,7 @@ def test_patterns(layers: list[str], expected: dict[str, float]) -> None:
         (["stem@1"], r"'stem@1' was called 1 times"),
     ],
 )
-def test_patterns_that_cannot_be(layers: list[str], message: str) -> None:
+def test_wrong_patterns(layers: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         capture_activations(Deep(), ONES, layers)
 
@@ -165,26 +164,6 @@ def test_input_side_takes_keyword_arguments_and_precedes_in_place_changes() -> N
     assert (before["inner"].tolist(), after["inner"].tolist()) == ([[2, 3]], [[4, 6]])
 
 
-@pytest.mark.parametrize("kind", [dict, OrderedDict])
-def test_a_mapping_of_several_tensors_needs_a_name(kind: Any) -> None:
-    class Output(nn.Module):
-        def forward(self, x: torch.Tensor) -> Any:
-            return kind(loss=None, hidden=3 * x, pooled=x)
-
-    class Wrapper(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = Output()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.inner(x)["pooled"]
-
-    with pytest.raises(InputError, match=r"'inner\.output\.hidden' .*'inner\.output\.pooled'"):
-        capture_activations(Wrapper(), ONES, ["inner"])
-    got = capture_activations(Wrapper(), ONES, ["inner.output.hidden"])
-    np.testing.assert_array_equal(got["inner.output.hidden"], 3 * ONES)
-
-
 def test_a_recurrent_layer_gives_its_sequence() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.LSTM(2, 4, batch_first=True))
@@ -207,7 +186,7 @@ def test_keyword_inputs() -> None:
     assert got["sum"].tolist() == [[31], [42]]
 
 
-def test_compiled_and_parallel_wrappers_are_taken_off() -> None:
+def test_compiled_and_parallel_wrappers_are_removed() -> None:
     inner = Deep()
     wrapped = nn.DataParallel(torch.compile(inner, backend="eager"))
     got = capture_activations(wrapped, ONES, ["layers.*"])
@@ -255,7 +234,7 @@ def test_random_state_and_fast_path_are_as_they_were(fails: bool) -> None:
     assert all(module.training for module in model.modules())
 
 
-def test_tokens_first_cannot_pass_for_examples_first() -> None:
+def test_tokens_first_is_not_taken_for_examples_first() -> None:
     model = nn.Sequential(nn.GRU(2, 4))  # (tokens, examples, features), by default
     inputs = torch.randn(4, 4, 2)  # as many tokens as examples
     with pytest.raises(InputError, match=r"'0'.*cannot be distinguished.*batch_size"):

@@ -1,4 +1,4 @@
-"""Which mask belongs to which layer, against means over the tokens that are real by hand."""
+"""Which mask belongs to which layer, checked by means over the real tokens by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = ("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_
 
 
 class EncoderDecoder(nn.Module):
-    """The encoder gives HIDDEN, the decoder 10 HIDDEN, by looking them up."""
+    """The encoder looks up HIDDEN, the decoder 10 HIDDEN."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def mean(values: Any, mask: Any) -> Any:
     )
 
 
-def test_each_layer_has_the_mask_that_is_named_for_it() -> None:
+def test_each_layer_has_the_mask_given_for_it() -> None:
     masks = {"dec*": "decoder_attention_mask", "**": "attention_mask"}
     layers = ["encoder", "decoder"]
     got = capture_activations(
@@ -62,7 +62,7 @@ def test_each_layer_has_the_mask_that_is_named_for_it() -> None:
 
 
 @pytest.mark.parametrize("pool", ["mean_tokens", "last_token", "cls", "flatten", "none"])
-def test_two_masks_and_none_named(pool: Any) -> None:
+def test_two_masks_and_no_choice(pool: Any) -> None:
     message = (
         r"layer 'decoder': it is unclear.*attention_mask \(3 tokens\), decoder_attention_mask "
         r"\(3 tokens\) and the inputs input_ids, decoder_input_ids\. .*masks=\{'decoder': NAME\}"
@@ -80,7 +80,7 @@ def test_two_masks_and_none_named(pool: Any) -> None:
     "others",
     [
         {"decoder_input_ids": np.arange(N * T).reshape(N, T)},  # one mask, two sequences
-        {"pixel_values": np.zeros((N, 3, 8, 8), np.float32)},  # whose patches may be T in number
+        {"pixel_values": np.zeros((N, 3, 8, 8), np.float32)},  # may have T patches
         {"global_attention_mask": TARGET},
         {"key_padding_mask": 1 - TARGET},
     ],
@@ -95,7 +95,7 @@ def test_one_attention_mask_and_something_else(others: dict[str, Any]) -> None:
     np.testing.assert_array_equal(got["decoder"], 10 * HIDDEN[:, 0])
 
 
-def test_what_only_describes_the_tokens_is_no_other_sequence() -> None:
+def test_inputs_that_describe_the_tokens_are_not_another_sequence() -> None:
     probe = {
         **inputs("input_ids", "attention_mask"),
         "token_type_ids": np.zeros((N, T), np.int64),
@@ -107,7 +107,7 @@ def test_what_only_describes_the_tokens_is_no_other_sequence() -> None:
     np.testing.assert_allclose(got["encoder"], mean(HIDDEN, SOURCE), rtol=1e-6)
 
 
-def test_a_padding_mask_is_not_passed_over_and_can_be_turned() -> None:
+def test_a_padding_mask_is_not_ignored_and_can_be_inverted() -> None:
     probe = {**inputs("input_ids"), "src_key_padding_mask": SOURCE == 0}
     for pool in ("mean_tokens", "flatten"):
         with pytest.raises(InputError, match=r"unclear.*src_key_padding_mask"):
@@ -136,7 +136,7 @@ def test_the_mask_given_for_pooling() -> None:
 
 
 class Gives(nn.Module):
-    """Gives a constant for each example, of any shape, whatever it is given."""
+    """Returns a constant of any shape for each example."""
 
     def __init__(self, *shape: int, layer: nn.Module | None = None) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ def test_another_number_of_tokens() -> None:
         ),
     ],
 )
-def test_masks_that_cannot_be(masks: Any, message: str) -> None:
+def test_wrong_masks(masks: Any, message: str) -> None:
     additive = np.where(TARGET == 1, 0.0, -1e9)
     probe = {**inputs(*NAMES), "additive_mask": additive}
     with pytest.raises(InputError, match=message):

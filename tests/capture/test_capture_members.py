@@ -24,7 +24,7 @@ Pair = namedtuple("Pair", ["mask", "hidden"])
 
 
 class Returns(nn.Module):
-    """Returns what a function makes of its input."""
+    """Returns a function of its input."""
 
     def __init__(self, make: Callable[[torch.Tensor], Any]) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Returns(nn.Module):
 
 
 class Around(nn.Module):
-    """Calls its member and returns its own input."""
+    """Calls its member and returns the input."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -66,6 +66,18 @@ def state_first(x: torch.Tensor) -> Any:
     return ((x, x + 1), 3 * x)
 
 
+def second_of_three(x: torch.Tensor) -> Any:
+    return None, 10 * x, x
+
+
+def mapping(x: torch.Tensor) -> Any:
+    return {"loss": None, "hidden": 3 * x, "pooled": x}
+
+
+def ordered(x: torch.Tensor) -> Any:
+    return OrderedDict(mapping(x))
+
+
 @pytest.mark.parametrize(
     ("make", "factor"),
     [
@@ -88,9 +100,12 @@ def test_the_only_tensor_that_fits(make: Any, factor: float) -> None:
     [
         (pyramid, "inner.output.features[0]", 2),
         (pyramid, "inner.output.features[1][0]", 3),
-        (pyramid, "inner.output.features[1]", 3),  # whose other member is of integers
+        (pyramid, "inner.output.features[1]", 3),  # the other member contains integers
         (state_first, "inner.output[0][0]", 1),
         (state_first, "inner.output[1]", 3),
+        (second_of_three, "inner.output[1]", 10),
+        (mapping, "inner.output.hidden", 3),
+        (ordered, "inner.output.hidden", 3),
         (lambda x: {"res.4": 2 * x, "0": 3 * x}, 'inner.output["res.4"]', 2),
         (lambda x: {"res.4": 2 * x, "0": 3 * x}, "inner.output.0", 3),
         (lambda x: {0: 2 * x, 1: 3 * x}, "inner.output[1]", 3),
@@ -122,6 +137,9 @@ def test_a_named_member(make: Any, layer: str, factor: float) -> None:
             "inner",
             r"'inner\.output\[0\]\[0\]'.*'inner\.output\[0\]\[1\]'.*'inner\.output\[1\]'",
         ),
+        (second_of_three, "inner", r"'inner\.output\[1\]' .*'inner\.output\[2\]'"),
+        (mapping, "inner", r"'inner\.output\.hidden' .*'inner\.output\.pooled'"),
+        (ordered, "inner", r"'inner\.output\.hidden' .*'inner\.output\.pooled'"),
         (state_first, "inner.output[0]", r"layer 'inner\.output\[0\]' returned several"),
         (state_first, "inner.output[2]", r"'inner\.output' has no member '\[2\]'.*with \[0\]"),
         (
@@ -156,7 +174,7 @@ def test_a_packed_sequence_is_no_row_for_each_example() -> None:
         rows = lengths[: len(x)] if len(x) < 3 else torch.ones(len(x), dtype=torch.int64)
         return nn.utils.rnn.pack_padded_sequence(x[:, None], rows, batch_first=True)
 
-    # Two tokens for two examples: in number, its rows could be the examples.
+    # Two tokens and two examples: the number of rows alone does not exclude it.
     with pytest.raises(InputError, match=r"'inner' returned a PackedSequence.*pad_packed_sequence"):
         captured(packed)
     with pytest.raises(InputError, match=r"\[0\]' \(PackedSequence\), 'inner\.output\[1\]'"):
@@ -164,7 +182,7 @@ def test_a_packed_sequence_is_no_row_for_each_example() -> None:
     np.testing.assert_array_equal(captured(lambda x: (packed(x), 3 * x), "inner.output[1]"), 3 * X)
 
 
-def test_recurrent_and_attention_modules_give_what_pytorch_calls_their_output() -> None:
+def test_recurrent_and_attention_modules_give_their_first_tensor() -> None:
     torch.manual_seed(0)
     x = torch.randn(5, 3, 4)
     lstm = nn.LSTM(4, 6, batch_first=True)

@@ -1,4 +1,4 @@
-"""Plans are read as the files have them, and refused where they cannot be."""
+"""Plans are read from files, and impossible ones are refused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_made_plan_has_step_0() -> None:
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
-    """The sample plan with one thing changed; None takes it away."""
+    """The sample plan with one field changed, or removed by None."""
     plan = copy.deepcopy(SAMPLE)
     plan["experiments"] = {"cnn": plan["experiments"]["cnn_deep_mnist"]}
     *folders, last = path.split("/")
@@ -135,7 +135,7 @@ CNN = "experiments/cnn"
         (changed(f"{CNN}/checkpoints/mid/step", None), r"checkpoints\.mid\.step: missing"),
     ],
 )
-def test_what_cannot_be_is_refused_by_its_field(content: object, message: str) -> None:
+def test_the_error_of_an_impossible_value_names_its_field(content: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         CheckpointPlan.parse(content, "p")
 

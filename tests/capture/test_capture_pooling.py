@@ -1,4 +1,4 @@
-"""Pooling against loops over examples and tokens; padding on either side counts nowhere."""
+"""Pooling against loops over examples and tokens; padding on either side has no weight."""
 
 from __future__ import annotations
 

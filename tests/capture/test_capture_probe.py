@@ -1,4 +1,4 @@
-"""The probe set: what it refuses, how it is read, and when its digest changes."""
+"""The probe set: wrong arguments, its file, and its digest."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_what_is_refused(arguments: dict[str, Any], message: str) -> None:
         Probe(**arguments)
 
 
-def test_the_digest_changes_with_everything_that_decides_the_rows() -> None:
+def test_the_digest_depends_on_all_that_determines_the_rows() -> None:
     base: dict[str, Any] = {"inputs": X, "ids": ["a", "b", "c"], "columns": {"digit": [1, 2, 3]}}
     different = [
         base,
@@ -101,7 +101,7 @@ def test_read_from_npz(tmp_path: Path) -> None:
     assert real.tolist() == [[True, True], [True, False], [False, True]]
 
 
-def test_files_that_are_no_probe_set(tmp_path: Path) -> None:
+def test_files_that_are_not_probe_sets(tmp_path: Path) -> None:
     np.savez(tmp_path / "both.npz", inputs=X, input_ids=X)
     np.savez(tmp_path / "ids.npz", ids=[1, 2, 3])
     np.savez(tmp_path / "object.npz", inputs=np.array([{}, {}], dtype=object))

@@ -1,4 +1,4 @@
-"""The recorder counts completed updates, keeps its plan, and leaves whole files alone."""
+"""The recorder counts completed updates, follows its plan, and leaves complete files alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from capture.recordings import Counter, plan_of, run, step_file
+from capture.recordings import Counter, Wrapping, plan_of, run, step_file
 from fastcka.capture import (
     CheckpointPlan,
     CheckpointRecorder,
@@ -85,7 +85,7 @@ def test_a_plain_training_loop_saves_all_planned_steps(
         assert content["experiment_name"] == experiment_name
         assert content["run_id"] == recorder.run_id
         assert content["seeds"] == {"torch": 3}
-    # What is there goes on from there.
+    # The last file is enough to resume.
     optimizer.load_state_dict(content["optimizer_state_dict"])
     model.load_state_dict(content["model_state_dict"])
 
@@ -117,7 +117,7 @@ def test_step_0_is_the_network_before_training(tmp_path: Path) -> None:
     assert second.model_config == {"class_name": "Counter"}
 
 
-def test_the_last_step_is_saved_though_the_plan_does_not_name_it(tmp_path: Path) -> None:
+def test_the_last_step_is_saved_although_the_plan_does_not_name_it(tmp_path: Path) -> None:
     with CheckpointRecorder(plan_of(1, training_steps=3), "run", tmp_path) as recorder:
         for _ in range(4):
             recorder.after_update(Counter())
@@ -140,11 +140,11 @@ def test_missing_steps_are_named_at_the_end_once(tmp_path: Path) -> None:
     recorder.finish()
     with pytest.warns(CheckpointWarning, match=": 1; 0 updates") as direct:
         CheckpointRecorder(plan_of(1), "run", tmp_path).finish()
-    for said in (caught, direct):
-        assert [warning.filename for warning in said] == [__file__]
+    for warned in (caught, direct):
+        assert [warning.filename for warning in warned] == [__file__]
 
 
-def test_missing_steps_end_the_process_if_that_is_wished(
+def test_missing_steps_end_the_process_on_request(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (
@@ -152,12 +152,12 @@ def test_missing_steps_end_the_process_if_that_is_wished(
         CheckpointRecorder(plan_of(2), "run", tmp_path, exit_if_missing=True),
     ):
         pass
-    assert str(caught.value).startswith("error: planned steps of run")  # Python's: status 1
+    assert str(caught.value).startswith("error: planned steps of run")  # Python exits with status 1
     with CheckpointRecorder(plan_of(1), "run", tmp_path, exit_if_missing=True) as recorder:
         recorder.after_update(Counter())
 
 
-def test_a_forgotten_step_0_is_said_at_the_first_update(tmp_path: Path) -> None:
+def test_a_forgotten_step_0_is_reported_at_the_first_update(tmp_path: Path) -> None:
     recorder = CheckpointRecorder(plan_of(0, 2), "run", tmp_path)
     with pytest.warns(CheckpointWarning, match=r"step 0 of run .*before_training"):
         recorder.after_update(Counter())
@@ -186,7 +186,7 @@ def test_the_step_may_be_given(tmp_path: Path) -> None:
     for step in (20, 19, 0, -1, 21.0, True):
         with pytest.raises(InputError, match="number of completed updates"):
             recorder.after_update(Counter(), step=step)  # type: ignore[arg-type]
-    # The counter from 0 of a loop over range(n) is refused at once.
+    # The counter of a loop over range(n) begins at 0, which is refused at once.
     with pytest.raises(InputError, match=r"more than 0, got 0.*step \+ 1"):
         CheckpointRecorder(plan_of(1), "run", tmp_path / "b").after_update(Counter(), step=0)
 
@@ -235,13 +235,13 @@ def test_several_optimizers(tmp_path: Path) -> None:
     assert rates == [0.1, 0.2]
 
 
-def test_the_random_number_generators_can_be_put_back(tmp_path: Path) -> None:
+def test_the_random_number_generators_can_be_restored(tmp_path: Path) -> None:
     def draws() -> list[float]:
         return [random.random(), np.random.random(), torch.rand(1).item()]  # noqa: NPY002
 
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
-        random.gauss(0, 1)  # leaves a second value behind
+        random.gauss(0, 1)  # keeps a second value for the next call
         recorder = CheckpointRecorder(plan_of(1), "run", tmp_path)
         path = recorder.after_update(Counter())
         assert path is not None
@@ -257,15 +257,8 @@ def test_the_random_number_generators_can_be_put_back(tmp_path: Path) -> None:
         torch.set_rng_state(before[2])
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile
 def test_wrappers_leave_no_trace_in_the_names(tmp_path: Path) -> None:
-    class Wrapping(nn.Module):
-        """A network whose own module is called "module"."""
-
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.module = inner
-
     def saved_names(model: nn.Module, name: str) -> tuple[set[str], Any]:
         path = CheckpointRecorder(plan_of(1), "run", tmp_path / name).after_update(model)
         assert path is not None
@@ -282,9 +275,9 @@ def test_wrappers_leave_no_trace_in_the_names(tmp_path: Path) -> None:
     assert saved_names(both, "c") == (names, {"class_name": "Linear"})
     inside = nn.Sequential(compiled, nn.DataParallel(bare))
     assert saved_names(inside, "d")[0] == {"0.weight", "0.bias", "1.weight", "1.bias"}
-    own = {"module.weight", "module.bias"}
-    assert saved_names(Wrapping(bare), "e") == (own, {"class_name": "Wrapping"})
-    assert saved_names(nn.DataParallel(Wrapping(bare)), "f")[0] == own
+    names = {"module.weight", "module.bias"}
+    assert saved_names(Wrapping(bare), "e") == (names, {"class_name": "Wrapping"})
+    assert saved_names(nn.DataParallel(Wrapping(bare)), "f")[0] == names
 
 
 def test_only_rank_0_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def test_another_runs_file_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"got '{first.run_id}'.*overwrite=True"):
         CheckpointRecorder(plan_of(0, 5), "run", tmp_path)
     assert step_file(tmp_path, 0).read_bytes() == before
-    # Nor one that no recorder wrote.
+    # Nor is a file that no recorder wrote.
     torch.save({"step": 2, "model_state_dict": Counter().state_dict()}, step_file(tmp_path, 2))
     with pytest.raises(
         InputError, match=r"step_00002\.pt: expected .* got a file without a run id"
@@ -36,7 +36,7 @@ def test_another_runs_file_is_not_overwritten(tmp_path: Path) -> None:
         CheckpointRecorder(plan_of(2), "run", tmp_path)
 
 
-def test_overwriting_replaces_each_file_when_the_new_one_is_there(tmp_path: Path) -> None:
+def test_overwriting_replaces_each_file_when_the_new_one_is_complete(tmp_path: Path) -> None:
     first = run(tmp_path, 0, 2, updates=2)
     second = CheckpointRecorder(plan_of(0, 2), "run", tmp_path, overwrite=True)
     assert second.missing == (0, 2)
@@ -45,14 +45,14 @@ def test_overwriting_replaces_each_file_when_the_new_one_is_there(tmp_path: Path
     assert ids == [second.run_id, first.run_id]
 
 
-def test_two_formats_of_one_step_do_not_come_about(tmp_path: Path) -> None:
+def test_a_step_is_not_saved_in_two_formats(tmp_path: Path) -> None:
     first = run(tmp_path, 0, 2, updates=2)
     for options in ({"overwrite": True}, {"run_id": first.run_id}):
         with pytest.raises(InputError, match=r"step_00000\.pt exists, and .*00000\.safetensors"):
             CheckpointRecorder(plan_of(0), "run", tmp_path, contents="safetensors", **options)
 
 
-def test_an_interrupted_run_goes_on_under_its_id(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_id(tmp_path: Path) -> None:
     with pytest.warns(CheckpointWarning, match=": 5; 2 updates"):
         first = run(tmp_path, 0, 2, 5, updates=2)
     resumed = CheckpointRecorder(plan_of(0, 2, 5), "run", tmp_path, run_id=first.run_id)
@@ -101,8 +101,8 @@ recorder.before_training(Counter())
 
 
 @pytest.mark.parametrize(("contents", "suffix"), [("full", ".pt"), ("safetensors", ".safetensors")])
-def test_a_file_that_finds_no_space_is_named(tmp_path: Path, contents: str, suffix: str) -> None:
-    """The limit of a process on its files fails real calls below torch and safetensors."""
+def test_a_file_without_disk_space_is_named(tmp_path: Path, contents: str, suffix: str) -> None:
+    """A limit on the size of files makes the writes of torch and safetensors fail."""
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path), contents],
         capture_output=True,
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         CheckpointRecorder(plan_of(0), "run", tmp_path)
 
 
-def test_what_could_not_be_loaded_again_is_not_written(tmp_path: Path) -> None:
+def test_a_checkpoint_that_could_not_be_loaded_is_not_written(tmp_path: Path) -> None:
     model = Counter()
     optimizer = torch.optim.SGD(model.parameters(), lr=np.float64(0.1))
     recorder = CheckpointRecorder(plan_of(1), "run", tmp_path)
@@ -155,7 +155,7 @@ def test_nothing_is_copied_between_planned_steps(
     assert checkpoint_path(recorder.folder, 9) == step_file(tmp_path, 9)
 
 
-def test_a_file_of_another_step_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_a_file_of_another_step_does_not_count(tmp_path: Path) -> None:
     first = run(tmp_path, 0, 2, updates=2)
     step_file(tmp_path, 2).write_bytes(step_file(tmp_path, 0).read_bytes())
     with pytest.raises(WrongStepError, match="expected step 2 by its name, got step 0"):

@@ -38,7 +38,7 @@ class Positions(nn.Module):
 
 
 class Sorted(nn.Module):
-    """Longest first, as for packed sequences, and back again behind the layer."""
+    """Sorts by length, as for packed sequences, and restores the order after the layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,21 +69,21 @@ class Counts(nn.Module):
 
 
 class SeededNoise(nn.Module):
-    """Adds the same noise in each call: another for each place in the batch."""
+    """Adds noise that depends on the position in the batch, the same in each call."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
 
 
 class Trims(nn.Module):
-    """Cuts off what is zero in all examples of the batch."""
+    """Removes the columns that are zero in all examples of the batch."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, : int(x.abs().amax(dim=0).nonzero().max()) + 1]
 
 
 class Repeats(nn.Module):
-    """Calls a module once for each two examples."""
+    """Calls a module once for every two examples."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def test_rows_that_depend_on_their_batch(model: nn.Module, layer: str, batch_siz
     assert all(len(rows) == 12 for rows in got.values())
 
 
-def test_sorting_is_found_where_the_probe_is_sorted_already() -> None:
+def test_sorting_is_found_although_the_probe_is_sorted() -> None:
     x = X[X[:, 0].argsort()[::-1]]
     with pytest.raises(InputError, match=r"layer 'layer': the row of example '\d+' depends"):
         capture_activations(Sorted(), x, ["layer"])
@@ -139,7 +139,7 @@ def test_sorting_is_found_where_the_probe_is_sorted_already() -> None:
 
 def test_the_number_of_features_depends_on_the_batch() -> None:
     x = X.copy()
-    x[0, 1:] = 0  # alone it has one feature
+    x[0, 1:] = 0  # in a batch of one, it has one feature
     with pytest.raises(
         InputError, match=r"'0': expected 3 features for an example as before, got 1" + REMEDY
     ):
@@ -170,7 +170,7 @@ def test_few_examples(n_examples: int, batch_size: int) -> None:
     np.testing.assert_allclose(got, np.tanh(x), rtol=1e-6)
 
 
-def test_at_most_eight_examples_run_again_in_batches_no_larger_than_asked() -> None:
+def test_at_most_eight_examples_run_again_in_batches_no_larger_than_batch_size() -> None:
     class Notes(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -204,7 +204,7 @@ def test_round_off_is_no_difference(dtype: torch.dtype) -> None:
 
 def test_round_off_of_low_precision_inside_a_float32_network() -> None:
     class Casts(nn.Module):
-        """Gives float32 with the digits of bfloat16, another value in a batch of another size."""
+        """Returns float32 with the digits of bfloat16, which differ between batch sizes."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -279,4 +279,4 @@ def test_the_store_records_whether_rows_were_checked(tmp_path: Path) -> None:
     assert capture(check_rows=True, overwrite=True)
     assert recorded() is True
     assert not capture(check_rows=True)
-    assert not capture(check_rows=False)  # checked rows are good for that too
+    assert not capture(check_rows=False)  # checked rows are reused

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from capture.recordings import Wrapping
 from fastcka.capture import load_state, load_weights
 from fastcka.errors import CorruptFileError, InputError, UnsafeFileError
 
@@ -20,14 +21,6 @@ class Net(nn.Module):
         super().__init__()
         self.features = nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.ReLU())
         self.head = nn.Linear(6, 2)
-
-
-class Wrapping(nn.Module):
-    """A network that has a part called "module" itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.module = nn.Linear(2, 2)
 
 
 class Tied(nn.Module):
@@ -48,7 +41,7 @@ def prefixed(prefix: str, state: dict[str, torch.Tensor] = STATE) -> dict[str, t
 
 
 def within(part: str) -> dict[str, torch.Tensor]:
-    return {name.replace("features.", f"features.{part}."): own for name, own in STATE.items()}
+    return {name.replace("features.", f"features.{part}."): value for name, value in STATE.items()}
 
 
 def saved(tmp_path: Path, content: object, name: str = "c.pth") -> Path:
@@ -57,18 +50,17 @@ def saved(tmp_path: Path, content: object, name: str = "c.pth") -> Path:
 
 
 def loaded(path: Path, **options: Any) -> dict[str, torch.Tensor]:
-    """What a new network has after the file was loaded into it."""
+    """The weights of a new network after the file was loaded into it."""
     reading = {"weights_key", "strip", "trust_pickle"}
-    state = load_state(path, **{key: own for key, own in options.items() if key in reading})
+    state = load_state(path, **{key: options.pop(key) for key in reading & options.keys()})
     net = Net()
-    rest = {key: own for key, own in options.items() if key not in reading}
-    load_weights(net, state, where=path, **rest)
+    load_weights(net, state, where=path, **options)
     return net.state_dict()
 
 
-def assert_loaded(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+def assert_loaded(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +98,13 @@ def test_which_field_contains_the_weights(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no field 'techer'; expected one of: 'student', 'teach"):
         load_state(path, weights_key="techer")
 
-    # A single one under a name that says nothing is proposed, not taken.
+    # A single field with an unknown name is proposed, not used.
     path = saved(tmp_path, {"net": STATE, "epoch": 3})
     with pytest.raises(InputError, match=r"may contain the weights: 'net'; .*weights_key: net"):
         load_state(path)
     assert_loaded(loaded(path, weights_key="net"), dict(STATE))
 
-    # An average beside the weights has the same names, also where it is wrapped.
+    # The averaged weights have the same names, also if they are wrapped.
     average = torch.optim.swa_utils.AveragedModel(NET).state_dict()
     path = saved(tmp_path, {"model": OTHER, "model_ema": average})
     with pytest.raises(InputError, match=r"'model', 'model_ema'"):
@@ -142,10 +134,10 @@ def test_prefixes(tmp_path: Path) -> None:
     assert_loaded(loaded(path, strip=["encoder_k"], strict=False), OTHER)
     with pytest.raises(InputError, match=r"strip: expected names that begin with 'encoder\.'"):
         loaded(path, strip=["encoder"])
-    # Prefixes that follow each other, with a wrapper in between.
+    # Nested prefixes with a wrapper between them.
     path = saved(tmp_path, prefixed("net._orig_mod.backbone."))
     assert_loaded(loaded(path, strip=["backbone.", "net"]), dict(STATE))
-    # Nothing is overwritten.
+    # No weight replaces another.
     path = saved(tmp_path, prefixed("model.") | STATE)
     with pytest.raises(InputError, match=r"two weights would have the name 'features\.0\.weight'"):
         loaded(path, strip=["model"])
@@ -153,7 +145,7 @@ def test_prefixes(tmp_path: Path) -> None:
         load_state(path, strip="model")
 
 
-def test_a_network_keeps_its_own_module(tmp_path: Path) -> None:
+def test_a_part_called_module_keeps_its_name(tmp_path: Path) -> None:
     net, expected = Wrapping(), Wrapping().state_dict()
     for content in (expected, prefixed("module.", expected), prefixed("_orig_mod.", expected)):
         load_weights(net, load_state(saved(tmp_path, content)), where="c")
@@ -177,8 +169,8 @@ def test_names_that_differ_are_listed(tmp_path: Path) -> None:
     assert (result.ignored, result.missing) == (("criterion.weight",), ())
     assert_loaded(net.state_dict(), dict(STATE))
 
-    headless = {name: own for name, own in OTHER.items() if not name.startswith("head")}
-    for strict in (True, False):  # a missing weight is never taken for granted
+    headless = {name: value for name, value in OTHER.items() if not name.startswith("head")}
+    for strict in (True, False):  # strict does not concern missing weights
         with pytest.raises(InputError, match=r"lacks head\.weight, head\.bias; .*allow_missing"):
             load_weights(net, headless, where=path, strict=strict)
     before = net.head.weight.clone()
@@ -191,7 +183,7 @@ def test_names_that_differ_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_shared_weight_is_needed_once(tmp_path: Path) -> None:
-    """As in the files of Hugging Face, which have no output layer beside a tied embedding."""
+    """A file of Hugging Face has a tied embedding, but no output layer."""
     value = torch.arange(12.0).reshape(4, 3)
     for name in ("embedding.weight", "output.weight"):
         for prefix in ("", "model."):
@@ -212,15 +204,15 @@ def test_numbers_that_would_be_converted_wrongly(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             loaded(saved(tmp_path, {**STATE, "head.weight": wrong}))
-    half = {name: own.to(torch.bfloat16) for name, own in STATE.items()}
+    half = {name: value.to(torch.bfloat16) for name, value in STATE.items()}
     half["features.1.num_batches_tracked"] = STATE["features.1.num_batches_tracked"]
-    found = loaded(saved(tmp_path, half))
-    assert torch.equal(found["head.weight"], half["head.weight"].float())
+    weight = loaded(saved(tmp_path, half))["head.weight"]
+    assert torch.equal(weight, half["head.weight"].float())
 
 
-def test_what_old_files_lack_is_added(tmp_path: Path) -> None:
+def test_counters_that_old_files_lack_are_added(tmp_path: Path) -> None:
     """PyTorch before 0.4.1 counted no batches."""
-    old = {name: own for name, own in STATE.items() if "num_batches" not in name}
+    old = {name: value for name, value in STATE.items() if "num_batches" not in name}
     for content in (old, prefixed("model.", old)):
         assert_loaded(loaded(saved(tmp_path, content)), dict(STATE))
 
@@ -244,7 +236,7 @@ def test_a_class_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_numpy_arrays(tmp_path: Path) -> None:
-    arrays = {name: own.numpy() for name, own in STATE.items()}
+    arrays = {name: value.numpy() for name, value in STATE.items()}
     path = saved(tmp_path, {"model": arrays})
     with pytest.raises(UnsafeFileError, match=r"NumPy values .*torch\.as_tensor.*trust_pickle=Tr"):
         load_state(path)

@@ -1,4 +1,4 @@
-"""Checkpoints of every trainer are found and read, and what is damaged or unsafe is named."""
+"""Checkpoints of every trainer are found and read; damaged and unsafe files are named."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from capture.recordings import Wrapping, plan_of
 from fastcka.capture import (
     CheckpointRecorder,
     find_checkpoints,
@@ -37,8 +38,7 @@ def assert_same(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
 
 
 def recorded(directory: Path, contents: Any = "full") -> Path:
-    plan = {"experiments": {"run": {"training_steps": 3, "checkpoint_steps": [3]}}}
-    recorder = CheckpointRecorder(plan, "run", directory, contents=contents)
+    recorder = CheckpointRecorder(plan_of(3), "run", directory, contents=contents)
     path = recorder.after_update(nn.Linear(30, 20), step=3, loss=0.5)
     assert path is not None
     return path
@@ -60,9 +60,9 @@ def test_checkpoints_are_found_by_the_names_of_every_trainer(tmp_path: Path) -> 
     for name in ("last.ckpt", "final", "checkpoint-best", "checkpoint_step_00100.pt.bak"):
         (tmp_path / name).touch()
     (tmp_path / ".tmp-1f-checkpoint_step_00500.pt").touch()
-    found = find_checkpoints(tmp_path)
+    checkpoints = find_checkpoints(tmp_path)
     expected = sorted((step, name, kind) for name, (step, kind) in files.items())
-    assert [(f.step, f.path.name, f.kind) for f in found] == expected
+    assert [(f.step, f.path.name, f.kind) for f in checkpoints] == expected
     (tmp_path / "checkpoint_step_00007.pt").touch()
     with pytest.raises(InputError, match=r"checkpoint-7 and checkpoint_step_00007\.pt are both"):
         find_checkpoints(tmp_path)
@@ -140,7 +140,7 @@ def test_lightnings_files(tmp_path: Path) -> None:
     assert_same(checkpoint.model_state_dict, STATE)
 
 
-def test_prefixes_that_stand_before_every_name_are_taken_off(tmp_path: Path) -> None:
+def test_prefixes_of_all_names_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
 
     def names(*given: str) -> list[str]:
@@ -153,18 +153,12 @@ def test_prefixes_that_stand_before_every_name_are_taken_off(tmp_path: Path) -> 
     assert names("module", "module.a") == ["module", "module.a"]
     assert names("modules.a") == ["modules.a"]
 
-    # A recorder writes the network's own names: one that is called "module" stays.
-    class Wrapping(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = nn.Linear(1, 1)
-
-    plan = {"experiments": {"run": {"training_steps": 1, "checkpoint_steps": [1]}}}
+    # A recorder removes prefixes itself: the "module" in its files is part of a name.
     for contents in ("full", "safetensors"):
-        recorder = CheckpointRecorder(plan, "run", tmp_path / contents, contents=contents)
-        own = recorder.after_update(Wrapping())
-        assert own is not None
-        assert sorted(load_state(own)) == ["module.bias", "module.weight"]
+        recorder = CheckpointRecorder(plan_of(1), "run", tmp_path / contents, contents=contents)
+        path = recorder.after_update(Wrapping())
+        assert path is not None
+        assert sorted(load_state(path)) == ["module.bias", "module.weight"]
 
 
 class _Malicious:
@@ -219,7 +213,7 @@ def test_one_changed_weight_is_found(tmp_path: Path, contents: str, message: str
             read(path)
 
 
-def test_other_contents_are_named(tmp_path: Path) -> None:
+def test_files_with_other_contents_are_named(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint_step_00003.pt"
     with pytest.raises(InputError, match=r"checkpoint_step_00003\.pt: no such file"):
         read_checkpoint(path)
@@ -247,7 +241,7 @@ def test_other_contents_are_named(tmp_path: Path) -> None:
             read_checkpoint(path)
 
 
-def test_the_digest_is_of_names_types_shapes_and_values_whatever_their_order() -> None:
+def test_the_digest_depends_on_names_types_shapes_and_values_but_not_on_order() -> None:
     digest = weights_digest(STATE)
     assert digest == weights_digest(dict(reversed(STATE.items())))
     assert digest == weights_digest({**STATE, "a.weight": STATE["a.weight"].T.clone().T})

@@ -1,4 +1,4 @@
-"""Into the store: the rows themselves, and that rows of anything else are never taken up again."""
+"""Captured rows in the store: their values, and that they are reused only for the same capture."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from torch import nn
 from fastcka.capture import Probe, capture_representations, representations
 from fastcka.errors import InputError, KeyExistsError, WriteError
 from fastcka.store import Key, create_store, open_store
+
+X = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
 
 
 class Network(nn.Module):
@@ -33,16 +35,15 @@ def network(**options: float) -> Network:
 
 
 def probe(**changed: Any) -> Probe:
-    x = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     arguments: dict[str, Any] = {
-        "inputs": x,
+        "inputs": X,
         "ids": [f"row-{row}" for row in range(9)],
         "columns": {"label": list(range(9))},
     }
     return Probe(**arguments | changed)
 
 
-def capture(store: Any, model: nn.Module, own_probe: Probe | None = None, **changed: Any) -> bool:
+def capture(store: Any, model: nn.Module, probe_set: Probe | None = None, **changed: Any) -> bool:
     arguments: dict[str, Any] = {
         "layers": ["first", "act"],
         "store": store,
@@ -51,21 +52,20 @@ def capture(store: Any, model: nn.Module, own_probe: Probe | None = None, **chan
         "factors": {"seed": 0},
         "batch_size": 4,
     }
-    return capture_representations(model, own_probe or probe(), **arguments | changed)
+    return capture_representations(model, probe_set or probe(), **arguments | changed)
 
 
-def test_what_the_store_holds(tmp_path: Path) -> None:
-    model, own = network(), probe()
-    assert capture(tmp_path / "store", model, own, source={"checkpoint": "run/x.pt"})
+def test_the_contents_of_the_store(tmp_path: Path) -> None:
+    model, probe_set = network(), probe()
+    assert capture(tmp_path / "store", model, probe_set, source={"checkpoint": "run/x.pt"})
     with open_store(tmp_path / "store") as store:
         assert store.keys() == [Key("net-seed0", 100, "first"), Key("net-seed0", 100, "act")]
         first, act = (store.read(key) for key in store.keys())
-        x = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
-        by_hand = x @ model.first.weight.detach().numpy().T + model.first.bias.detach().numpy()
+        by_hand = X @ model.first.weight.detach().numpy().T + model.first.bias.detach().numpy()
         np.testing.assert_allclose(first, by_hand, atol=1e-6)
         np.testing.assert_array_equal(act, np.maximum(first, 0))
         examples = store.examples(store.keys()[0])
-        assert tuple(examples.ids) == own.ids
+        assert tuple(examples.ids) == probe_set.ids
         assert examples.columns["label"].tolist() == list(range(9))
         assert store.factors("net-seed0") == {"seed": 0}
         info = store.info(store.keys()[0])
@@ -90,7 +90,7 @@ def changed_buffer(model: Network) -> Network:
 
 
 @pytest.mark.parametrize(
-    ("part", "model", "own", "arguments"),
+    ("part", "model", "probe_set", "arguments"),
     [
         ("weights", changed_weight(network()), probe(), {}),
         ("weights", changed_buffer(network()), probe(), {}),
@@ -106,8 +106,8 @@ def changed_buffer(model: Network) -> Network:
         ("factors", network(), probe(), {"factors": {"seed": 0.0}}),
     ],
 )
-def test_rows_of_something_else_are_never_reused(
-    tmp_path: Path, part: str, model: nn.Module, own: Probe, arguments: dict[str, Any]
+def test_rows_of_another_capture_are_never_reused(
+    tmp_path: Path, part: str, model: nn.Module, probe_set: Probe, arguments: dict[str, Any]
 ) -> None:
     path = tmp_path / "store"
     assert capture(path, network())
@@ -117,10 +117,10 @@ def test_rows_of_something_else_are_never_reused(
     with pytest.raises(
         KeyExistsError, match=rf"step 100, captured with other .*\b{part}\b.*overwrite=True"
     ):
-        capture(path, model, own, **arguments)
+        capture(path, model, probe_set, **arguments)
     assert [file.read_bytes() for file in path.rglob("*.h5")] == before
-    assert capture(path, model, own, **arguments, overwrite=True)
-    assert not capture(path, model, own, **arguments)
+    assert capture(path, model, probe_set, **arguments, overwrite=True)
+    assert not capture(path, model, probe_set, **arguments)
     with pytest.raises(KeyExistsError):
         capture(path, network())
 
@@ -131,9 +131,8 @@ def test_replaced_rows_are_the_new_ones(tmp_path: Path) -> None:
     changed = changed_buffer(model)
     capture(tmp_path, changed, overwrite=True)
     with open_store(tmp_path) as store:
-        x = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
         with torch.no_grad():
-            expected = changed(torch.from_numpy(x)).numpy()
+            expected = changed(torch.from_numpy(X)).numpy()
         np.testing.assert_allclose(store.read(Key("net-seed0", 100, "act")), expected, atol=1e-6)
 
 
@@ -158,7 +157,7 @@ def test_nothing_is_written_where_a_layer_is_not_finite(tmp_path: Path) -> None:
     assert not list((tmp_path / "store").rglob("*.h5"))
 
 
-def test_rows_are_collected_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_collected_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = []
     with create_store(tmp_path / "store") as store:
         write = store.write
@@ -175,7 +174,7 @@ def test_rows_are_collected_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_full_disk_is_an_error_before_rows_are_collected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A memory-mapped file with holes would end the process by SIGBUS instead."""
+    """With a sparse memory-mapped file, SIGBUS would end the process."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -1,4 +1,4 @@
-"""Every planned checkpoint is there and as planned, or it is said what is wrong with it."""
+"""The status of each planned checkpoint, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ def statuses(directory: Path, **options: Any) -> list[str]:
     return [entry.status for entry in verify_checkpoints(PLAN, directory, **options)]
 
 
+def verify_mlp(directory: Path, *options: str) -> Any:
+    plan = directory / "plan.json"
+    plan.write_text(json.dumps({"experiments": {"mlp": PLAN["experiments"]["mlp"]}}))
+    arguments = ["checkpoints", "verify", str(plan), "--dir", str(directory), *options]
+    return CliRunner().invoke(app, arguments)
+
+
 def step_file(directory: Path, step: int, experiment: str = "mlp") -> Path:
     return directory / experiment / f"checkpoint_step_{step:05d}.pt"
 
@@ -54,13 +61,13 @@ def test_what_was_recorded_is_as_planned(tmp_path: Path) -> None:
     assert all(c.ok and not c.detail and c.size == c.path.stat().st_size for c in checked)
 
 
-def test_weights_alone_are_as_planned_too(tmp_path: Path) -> None:
+def test_files_of_weights_alone_are_as_planned(tmp_path: Path) -> None:
     record(tmp_path, "mlp", contents="safetensors")
     record(tmp_path, "cnn", contents="weights")
     assert statuses(tmp_path) == ["present"] * 6
 
 
-def test_missing_ones(tmp_path: Path) -> None:
+def test_missing_files(tmp_path: Path) -> None:
     record(tmp_path)
     step_file(tmp_path, 30).unlink()
     checked = verify_checkpoints(PLAN, tmp_path)
@@ -71,7 +78,7 @@ def test_missing_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("contents", ["full", "safetensors"])
-def test_truncated_and_damaged_ones(tmp_path: Path, contents: str) -> None:
+def test_truncated_and_damaged_files(tmp_path: Path, contents: str) -> None:
     record(tmp_path, contents=contents)
     record(tmp_path, "cnn")
     (path,) = (tmp_path / "mlp").glob("*00010.*")
@@ -105,7 +112,7 @@ def test_another_run(tmp_path: Path) -> None:
     entry = verify_checkpoints(PLAN, tmp_path / "first")[2]
     assert (entry.status, entry.run_id) == ("another run", other.run_id)
     assert first.run_id in entry.detail
-    # One for each of two runs: the later one counts.
+    # With one file of each of two runs, the later file decides.
     step_file(tmp_path / "first", 0).unlink()
     assert statuses(tmp_path / "first")[:3] == ["missing", "another run", "present"]
 
@@ -122,14 +129,14 @@ def test_files_that_no_recorder_wrote(tmp_path: Path) -> None:
     assert statuses(tmp_path)[:3] == ["present", "present", "another run"]
 
 
-class _Own:
+class _Custom:
     """A class that a checkpoint should not need."""
 
 
-def test_unsafe_ones(tmp_path: Path) -> None:
+def test_unsafe_files(tmp_path: Path) -> None:
     (tmp_path / "mlp").mkdir()
     state = nn.Linear(2, 2).state_dict()
-    torch.save({"step": 0, "model_state_dict": state, "x": _Own()}, step_file(tmp_path, 0))
+    torch.save({"step": 0, "model_state_dict": state, "x": _Custom()}, step_file(tmp_path, 0))
     entry = verify_checkpoints(PLAN, tmp_path)[0]
     assert entry.status == "unsafe"
     assert "--trust-pickle" in entry.detail
@@ -154,19 +161,17 @@ def test_other_trainers_names(tmp_path: Path) -> None:
 def test_the_same_weights_at_two_steps(tmp_path: Path) -> None:
     (tmp_path / "mlp").mkdir()
     state, other = nn.Linear(2, 2).state_dict(), nn.Linear(2, 2).state_dict()
-    for step, own in ((0, state), (10, other), (30, dict(reversed(state.items())))):
-        torch.save({"model_state_dict": own}, step_file(tmp_path, step))
+    for step, weights in ((0, state), (10, other), (30, dict(reversed(state.items())))):
+        torch.save({"model_state_dict": weights}, step_file(tmp_path, step))
     checked = verify_checkpoints(PLAN, tmp_path)
-    assert [entry.status for entry in checked[:3]] == ["present"] * 3  # a doubt, no defect
+    assert [entry.status for entry in checked[:3]] == ["present"] * 3  # doubtful, not wrong
     assert same_weights(checked) == ["mlp: steps 0 and 30 have the same weights"]
-    plan = tmp_path / "plan.json"
-    plan.write_text(json.dumps({"experiments": {"mlp": PLAN["experiments"]["mlp"]}}))
-    result = CliRunner().invoke(app, ["checkpoints", "verify", str(plan), "--dir", str(tmp_path)])
+    result = verify_mlp(tmp_path)
     assert result.exit_code == 0
     assert "warning: mlp: steps 0 and 30 have the same weights" in result.stderr
 
 
-def test_the_step_that_a_file_does_not_note_is_that_of_its_name(tmp_path: Path) -> None:
+def test_the_name_gives_the_step_that_a_file_does_not_contain(tmp_path: Path) -> None:
     (tmp_path / "mlp").mkdir()
     for step in (0, 10, 30):
         state = nn.Linear(2, 2).state_dict()
@@ -181,8 +186,5 @@ def test_the_field_of_the_weights_is_an_option(tmp_path: Path) -> None:
         torch.save(content, step_file(tmp_path, step))
     assert statuses(tmp_path)[0] == "damaged"
     assert statuses(tmp_path, weights_key="teacher")[:3] == ["present"] * 3
-    plan = tmp_path / "plan.json"
-    plan.write_text(json.dumps({"experiments": {"mlp": PLAN["experiments"]["mlp"]}}))
-    arguments = ["checkpoints", "verify", str(plan), "--dir", str(tmp_path)]
-    assert "'student', 'teacher'" in CliRunner().invoke(app, arguments).stdout
-    assert CliRunner().invoke(app, [*arguments, "--weights-key", "teacher"]).exit_code == 0
+    assert "'student', 'teacher'" in verify_mlp(tmp_path).stdout
+    assert verify_mlp(tmp_path, "--weights-key", "teacher").exit_code == 0

@@ -1,8 +1,7 @@
-"""Two ways to call the command line: in this process (quick), and as a user does."""
+"""Two ways to call the command line: in this process, which is fast, and in another one."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,7 @@ COMMAND = [sys.executable, "-c", "from fastcka.cli import main; main()"]
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment without what would change the command's output."""
+    """The environment without variables that would change the output of the command."""
     unset = {"FASTCKA_DEBUG", "COLUMNS", "FORCE_COLOR", "FASTCKA_IMPLEMENTATION", "OMP_NUM_THREADS"}
     return {name: value for name, value in os.environ.items() if name not in unset}
 
@@ -37,7 +36,7 @@ def call() -> Callable[..., Any]:
 
 
 def run_in_a_shell(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Call the command in a process of its own, stdout and stderr apart, no terminal."""
+    """Call the command in a new process, without a terminal, stdout and stderr separate."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         capture_output=True,
@@ -51,15 +50,5 @@ def run_in_a_shell(*arguments: object, **variables: str) -> subprocess.Completed
 
 @pytest.fixture(scope="session")
 def shell() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Call the command in a process of its own: ``shell("plan", path, VARIABLE="value")``."""
+    """Call the command in a new process: ``shell("plan", path, VARIABLE="value")``."""
     return run_in_a_shell
-
-
-@pytest.fixture
-def strict_json() -> Callable[[str], Any]:
-    """Parse one JSON document as other languages do: NaN and Infinity are errors."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
-    return lambda text: json.loads(text, parse_constant=refuse)

@@ -1,4 +1,4 @@
-"""The command group: version, help, start-up, errors in one place."""
+"""The command group: version, help, start-up, errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_version(shell):
     assert (done.returncode, done.stdout, done.stderr) == (0, f"fastcka {version}\n", "")
 
 
-def test_help_lists_the_commands_and_each_has_its_own(call):
+def test_help_lists_the_commands_and_each_has_a_help(call):
     listed = call("--help")
     assert listed.exit_code == 0
     for command in COMMANDS:
@@ -77,7 +77,7 @@ def test_an_error_is_one_message_and_a_status(call, monkeypatch, error, status):
     assert done.stderr == expected
 
 
-def test_a_stopped_demo_says_that_it_can_be_taken_up(call, monkeypatch, tmp_path):
+def test_a_stopped_demo_says_how_to_resume_it(call, monkeypatch, tmp_path):
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -87,7 +87,7 @@ def test_a_stopped_demo_says_that_it_can_be_taken_up(call, monkeypatch, tmp_path
     assert (done.exit_code, done.stderr) == (130, expected)
 
 
-def test_help_tells_the_exit_statuses(call):
+def test_help_lists_the_exit_statuses(call):
     shown = " ".join(call("--help").stdout.split())
     assert "Exit status: 0 if everything" in shown
     for status in (INTERRUPTED, WRONG_CALL, FAILED):
@@ -107,7 +107,7 @@ def test_debug_shows_the_traceback_and_keeps_the_status(shell, tmp_path, how):
     assert asked.stderr.endswith(plain.stderr)
 
 
-def test_a_bug_is_not_dressed_as_a_message(call, monkeypatch):
+def test_a_bug_is_not_reported_as_a_message(call, monkeypatch):
     def fails() -> None:
         raise RuntimeError("a bug")
 

@@ -1,4 +1,4 @@
-"""``fastcka checkpoints``: a plan made, and held against what was recorded."""
+"""``fastcka checkpoints``: make a plan, and compare it with recorded checkpoints."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_plan_and_verify_on_the_command_line(
     answer = strict_json(result.stdout)
     assert answer["wrong"] == 1
     assert [c["step"] for c in answer["checkpoints"] if c["status"] == "missing"] == [15]
-    found = answer["checkpoints"][1]
-    assert found["experiment"] == "mlp"
-    assert found["size"] == (tmp_path / "mlp" / "checkpoint_step_00010.pt").stat().st_size
+    checkpoint = answer["checkpoints"][1]
+    assert checkpoint["experiment"] == "mlp"
+    assert checkpoint["size"] == (tmp_path / "mlp" / "checkpoint_step_00010.pt").stat().st_size
 
 
 @pytest.mark.parametrize(

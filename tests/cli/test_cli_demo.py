@@ -1,4 +1,4 @@
-"""``fastcka demo``, a shorter one, from the command line to the files."""
+"""``fastcka demo`` with few seeds and steps, from the command line to the files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def demo(tmp_path_factory, shell) -> tuple[Path, subprocess.CompletedProcess[str
     return directory, shell("demo", directory, *SHORT)
 
 
-def test_it_succeeds_and_prints_a_table(demo):
+def test_the_demo_succeeds_and_prints_a_table(demo):
     directory, done = demo
     assert (done.returncode, done.stderr) == (0, "")
     for text in ("two seeds, same layer", "step 0", "step 20", "fastcka run", str(directory)):
         assert text in done.stdout
 
 
-def test_the_files_are_there(demo):
+def test_the_files_exist(demo):
     directory, _ = demo
     for name in ("sweep.yaml", "results/results.csv", "results/run.json", "results/ledger.sqlite"):
         assert (directory / name).stat().st_size > 0
@@ -37,7 +37,7 @@ def test_the_files_are_there(demo):
         assert picture.read_bytes().startswith(PNG)
 
 
-def test_again_it_takes_up_what_is_there(demo, call):
+def test_a_second_call_reuses_the_files(demo, call):
     directory, _ = demo
     before = (directory / "results" / "results.csv").read_bytes()
     done = call("demo", directory, *SHORT)
@@ -54,7 +54,7 @@ def test_other_settings_in_the_same_place_are_refused(demo, call):
     assert str(directory) in done.stderr
 
 
-def test_steps_that_are_no_numbers(call, tmp_path):
+def test_steps_that_are_not_numbers(call, tmp_path):
     done = call("demo", tmp_path / "new", "--steps", "early,late")
     assert done.exit_code == 2
     assert "--steps" in done.stderr

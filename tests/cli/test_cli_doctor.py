@@ -1,4 +1,4 @@
-"""``fastcka doctor``: what it says is what is there."""
+"""``fastcka doctor``: its output describes the machine."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def test_json(shell, strict_json):
     assert cuda["usable"] <= cuda["built"]
 
 
-def test_threads_and_where_the_count_came_from(shell, strict_json):
+def test_threads_and_the_source_of_their_number(shell, strict_json):
     report = strict_json(shell("doctor", "--json", OMP_NUM_THREADS="3").stdout)
     assert report["cpu"]["threads"] == 3
     assert "OMP_NUM_THREADS" in report["cpu"]["threads_source"]
 
 
-def test_the_implementation_and_why_this_one(shell, strict_json):
+def test_the_implementation_and_its_source(shell, strict_json):
     chosen = strict_json(shell("doctor", "--json").stdout)["cpu"]
     assert chosen["implementation"] == chosen["implementations"][0]
     last = chosen["implementations"][-1]
@@ -43,11 +43,11 @@ def test_the_implementation_and_why_this_one(shell, strict_json):
 
 def test_an_hdf5_with_open_vulnerabilities_is_a_warning(call, strict_json, monkeypatch):
     cases = (((2, 0, 0), True), ((1, 14, 6), True), ((2, 2, 0), False), ((2, 10, 0), False))
-    for found, warned in cases:
-        monkeypatch.setattr("fastcka.store.HDF5_VERSION", found)
+    for hdf5, warned in cases:
+        monkeypatch.setattr("fastcka.store.HDF5_VERSION", hdf5)
         done = call("doctor")
         assert done.exit_code == 0
-        dotted = ".".join(map(str, found))
+        dotted = ".".join(map(str, hdf5))
         assert (f"warning: HDF5 {dotted} has" in done.stderr) is warned
         assert len(strict_json(call("doctor", "--json").stdout)["warnings"]) == warned
 
@@ -70,12 +70,12 @@ def test_a_build_without_cuda_says_so(call, strict_json, monkeypatch, fresh_cuda
 
 
 def test_a_usable_gpu(emulated, call, strict_json):
-    told = call("doctor").stdout
-    assert "usable: device='cuda'" in told
-    assert "compiled by emulated" in told
-    assert "CUDA 13.0, runtime 13.0" in told
-    assert f"99.99.99 at {emulated.path}" in told.replace("\n", "").replace("  ", "")
-    assert "emulated device 0, compute capability 9.0, 132 multiprocessors, 1.0 GiB" in told
+    shown = call("doctor").stdout
+    assert "usable: device='cuda'" in shown
+    assert "compiled by emulated" in shown
+    assert "CUDA 13.0, runtime 13.0" in shown
+    assert f"99.99.99 at {emulated.path}" in shown.replace("\n", "").replace("  ", "")
+    assert "emulated device 0, compute capability 9.0, 132 multiprocessors, 1.0 GiB" in shown
     cuda = strict_json(call("doctor", "--json").stdout)["cuda"]
     assert cuda["usable"]
     assert cuda["devices"][0]["total_bytes"] == 2**30
@@ -83,8 +83,8 @@ def test_a_usable_gpu(emulated, call, strict_json):
 
 def test_a_gpu_that_cannot_be_used(emulated, call, strict_json, monkeypatch, fresh_cuda):
     monkeypatch.setenv("FASTCKA_EMULATION_DRIVER", "0")
-    told = call("doctor").stdout
-    assert "not usable: there is no CUDA driver here" in told
-    assert "cuBLAS" in told
-    assert "not opened" in told
+    shown = call("doctor").stdout
+    assert "not usable: there is no CUDA driver here" in shown
+    assert "cuBLAS" in shown
+    assert "not opened" in shown
     assert strict_json(call("doctor", "--json").stdout)["cuda"]["built"]

@@ -1,4 +1,4 @@
-"""``fastcka store import``: what it says, as text and as JSON, and the exit status."""
+"""``fastcka store import``: its output as text and as JSON, and the exit status."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from checkpoint_trees import checkpoint_folder, write_model
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    write_model(tmp_path / "tree", "[pt2]-1")  # a name that rich would take for markup
+    write_model(tmp_path / "tree", "[pt2]-1")  # rich would parse this name as markup
     return tmp_path / "tree"
 
 
@@ -43,8 +43,8 @@ def test_what_was_skipped_is_listed_and_fails(call, strict_json, tree, tmp_path)
     assert done.exit_code == 1
     answer = strict_json(done.stdout)
     assert answer["counts"] == [{"kind": "skipped", "reason": "incomplete checkpoint", "count": 1}]
-    (found,) = answer["findings"]
-    assert (found["model"], found["step"], found["layer"]) == ("[pt2]-1", 100, "4")
+    (finding,) = answer["findings"]
+    assert (finding["model"], finding["step"], finding["layer"]) == ("[pt2]-1", 100, "4")
 
 
 def test_models_yaml(call, strict_json, tree, tmp_path):
@@ -58,7 +58,7 @@ def test_models_yaml(call, strict_json, tree, tmp_path):
     models.write_text("'[pt2]-1': {seed: 0}\n'[pt2]-2': {status: failed}\n")
     done = call(*command, "--json")
     assert done.exit_code == 0
-    assert [found["kind"] for found in strict_json(done.stdout)["findings"]] == ["missing"]
+    assert [finding["kind"] for finding in strict_json(done.stdout)["findings"]] == ["missing"]
 
 
 def test_the_exit_status_is_in_the_help(shell):

@@ -1,4 +1,4 @@
-"""What does not fit into memory: refused by plan, run, cka and pair, unless told to go on."""
+"""plan, run, cka and pair refuse what does not fit into memory, unless the check is off."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LITTLE = FreeMemory(10**8, "on this machine")
 
 @pytest.fixture
 def little(monkeypatch):
-    """Let 0.1 GB be free."""
+    """Report 0.1 GB of free memory."""
     for module in ("memory", "sweep.planning.memory", "sweep.planning.plan"):
         monkeypatch.setattr(f"fastcka.{module}.free_memory", lambda: LITTLE)
 
 
 @pytest.fixture
 def sweep(tmp_path):
-    """Write a store whose group takes 17 MB, and its sweep."""
+    """A sweep over a store; its only group takes 17 MB."""
     rng = np.random.default_rng(0)
     with create_store(tmp_path / "store") as store:
         for model in "abc":
@@ -40,8 +40,8 @@ def test_plan_shows_the_plan_and_refuses(call, sweep, little, strict_json):
     assert done.stderr.startswith("error: the sweep, at group 'layer=fc' (3 representations of")
     answer = call("plan", sweep, "--json")
     assert answer.exit_code == 1
-    told = strict_json(answer.stdout)
-    assert told["bytes_memory"] > told["bytes_free"] > 0
+    plan = strict_json(answer.stdout)
+    assert plan["bytes_memory"] > plan["bytes_free"] > 0
     done = call("plan", sweep, "--no-memory-check")
     assert (done.exit_code, done.stderr) == (0, "")
 
@@ -54,12 +54,12 @@ def test_plan_takes_threads(call, sweep, strict_json):
     assert one < many
 
 
-def test_run_refuses_and_goes_on_when_told(call, sweep, little):
+def test_run_refuses_unless_the_check_is_off(call, sweep, little):
     done = call("run", sweep)
     assert done.exit_code == 1
     assert "100 MB are free" in done.stderr
     assert call("run", sweep, "--no-memory-check").exit_code == 0
-    # What is in the ledger needs no memory.
+    # Groups in the ledger need no memory.
     assert call("run", sweep).exit_code == 0
     done = call("plan", sweep)
     assert done.exit_code == 0

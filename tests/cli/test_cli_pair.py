@@ -1,4 +1,4 @@
-"""``fastcka pair``: what it says, as text and as JSON, and the exit status."""
+"""``fastcka pair``: its output as text and as JSON, and the exit status."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from checkpoint_trees import checkpoint_folder, write_model
 
 @pytest.fixture
 def config(tmp_path):
-    for model in ("[pt2]-1", "pt2-2_seed1"):  # a name that rich would take for markup
+    for model in ("[pt2]-1", "pt2-2_seed1"):  # rich would parse the first as markup
         write_model(tmp_path / "tree", model, layers=(5,))
 
     def write(**keys):
         sides = {
-            f"exp{at}": {
+            f"exp{number}": {
                 "name": model,
                 "repr_dir": str(checkpoint_folder(tmp_path / "tree", model, 5, 0).parent),
                 "task": "distance",
             }
-            for at, model in ((1, "[pt2]-1"), (2, "pt2-2_seed1"))
+            for number, model in ((1, "[pt2]-1"), (2, "pt2-2_seed1"))
         }
         document = {**sides, "layer": 5, "use_final_only": True, "output_dir": "out/layer5"}
         path = tmp_path / "pair.yaml"

@@ -1,4 +1,4 @@
-"""``fastcka plan --emit-configs`` and ``--emit-scripts``: what is written and said."""
+"""``fastcka plan --emit-configs`` and ``--emit-scripts``: the files and the output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_configurations_and_scripts(call, strict_json, sweep, tmp_path):
     done = call("plan", sweep, "--emit-scripts", scripts, "--chunks", 4)
     assert done.exit_code == 0
     assert f"{scripts / 'configs'} (6)" in done.stdout
-    names = [f"run_seeds_chunk{at}.sh" for at in (1, 2, 3, 4)]
+    names = [f"run_seeds_chunk{chunk}.sh" for chunk in (1, 2, 3, 4)]
     for name in (*names, "run_seeds_4chunks_parallel.sh"):
         assert str(scripts / name) in done.stdout
         assert (scripts / name).is_file()
@@ -54,7 +54,7 @@ def test_configurations_and_scripts(call, strict_json, sweep, tmp_path):
 
 
 def test_a_pair_then_the_sweep(call, sweep, tmp_path):
-    """The results of `fastcka pair` below the sweep's output do not keep the sweep from it."""
+    """Results of `fastcka pair` in the output of the sweep do not stop the sweep."""
     call("plan", sweep, "--emit-configs", tmp_path / "configs")
     config = next(Path(tmp_path / "configs").iterdir())
     assert call("pair", config).exit_code == 0

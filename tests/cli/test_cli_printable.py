@@ -17,7 +17,7 @@ SHOWN = r"m\x1b[2J\x9b31m\x07\u202egpj.exe\u2066\r\u2028\x7f"
 
 
 def harmless(text):
-    """Whether a text has no control character but line feeds, and none of Unicode's overrides."""
+    """Whether a text has no control characters except line feeds, and no bidi overrides."""
     kinds = {unicodedata.category(char) for char in text if char != "\n"}
     overrides = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
     return not kinds & {"Cc", "Cs", "Zl", "Zp"} and not overrides & {
@@ -95,6 +95,6 @@ def test_run_and_plan(shell, store, tmp_path):
     )
     (tmp_path / "link").symlink_to(store)
     for command in ("plan", "run", "run"):
-        done = shell(command, sweep)  # also what libraries warn of: a glyph that a font lacks
+        done = shell(command, sweep)  # libraries warn too: of a missing glyph
         assert done.returncode == 0, done.stderr
         assert harmless(done.stdout + done.stderr)

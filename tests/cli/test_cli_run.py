@@ -1,4 +1,4 @@
-"""`fastcka run` where not all goes well, or only a part is asked for."""
+"""`fastcka run` with groups that fail, with shards, and with a filter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sweep(tmp_path) -> Path:
     """Two models of four layers: four groups of one comparison."""
     with create_store(tmp_path / "store") as store:
         for model in range(2):
-            layers = {name: values(model, at) for at, name in enumerate(LAYERS)}
+            layers = {name: values(model, layer) for layer, name in enumerate(LAYERS)}
             ids = [str(100 + row) for row in range(30)][:: 1 if model else -1]
             ordered = {name: x[:: 1 if model else -1] for name, x in layers.items()}
             store.write(model=f"m{model}", step=0, layers=ordered, example_ids=ids)
@@ -44,7 +44,7 @@ def damage(sweep: Path, layer: int) -> None:
     path.write_bytes(data)
 
 
-def test_a_group_that_fails_is_told_at_the_end_with_status_1(call, strict_json, sweep):
+def test_a_failed_group_is_reported_at_the_end_with_status_1(call, strict_json, sweep):
     damage(sweep, 1)
     done = call("run", sweep, "--json")
     assert done.exit_code == 1
@@ -61,7 +61,7 @@ def test_a_group_that_fails_is_told_at_the_end_with_status_1(call, strict_json, 
     assert "failed" in again.stdout
 
 
-def test_shards_say_what_waits_and_the_last_writes_the_table(call, strict_json, sweep):
+def test_shards_report_waiting_groups_and_the_last_writes_the_table(call, strict_json, sweep):
     first = call("run", sweep, "--shard", "1/2")
     assert (first.exit_code, first.stderr) == (0, "")
     assert "1/2" in first.stdout
@@ -78,14 +78,14 @@ def test_shards_say_what_waits_and_the_last_writes_the_table(call, strict_json, 
 
 
 @pytest.mark.parametrize("shard", ["3/2", "0/2", "half"])
-def test_a_shard_that_is_none_is_a_wrong_call(call, sweep, shard):
+def test_an_impossible_shard_is_a_wrong_call(call, sweep, shard):
     done = call("run", sweep, "--shard", shard)
     assert done.exit_code == 2
     assert done.stderr.startswith("error: shard: expected")
     assert not (sweep.parent / "out").exists()
 
 
-def test_a_filter_is_told_in_the_plan(call, strict_json, sweep):
+def test_the_plan_shows_the_filter(call, strict_json, sweep):
     sweep.write_text(sweep.read_text("utf-8") + "examples: id:^1[01]\n", encoding="utf-8")
     done = call("plan", sweep)
     assert done.exit_code == 0

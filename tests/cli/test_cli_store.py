@@ -1,4 +1,4 @@
-"""``fastcka store``: what it lists is what was written; damage is found and said."""
+"""``fastcka store``: it lists what was written, and reports damage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastcka.store import create_store
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Two models at two steps; [cnn] is a name that rich would take for markup."""
+    """Two models at two steps; rich would parse [cnn] as markup."""
     path = tmp_path / "store"
     rng = np.random.default_rng(3)
     with create_store(path) as created:
@@ -49,7 +49,7 @@ def test_ls(call, strict_json, store):
     assert "2 models, 8 representations" in shown
 
 
-def test_ids_that_are_positions_are_said(call, strict_json, store):
+def test_positional_ids_are_marked(call, strict_json, store):
     x = np.zeros((5, 2), np.float32)
     with create_store(store, exist_ok=True) as opened:
         opened.write(model="none", step=0, layers={"l": x})
@@ -88,7 +88,7 @@ def test_info(call, strict_json, store):
     assert "float32" in call("store", "info", store, "[cnn] a/b", 500).stdout
 
 
-def test_a_model_or_step_that_is_not_there_lists_those_that_are(call, store):
+def test_the_error_of_an_unknown_model_or_step_lists_the_known_ones(call, store):
     done = call("store", "info", store, "resnet")
     assert done.exit_code == 2
     assert "'resnet'" in done.stderr
@@ -99,7 +99,7 @@ def test_a_model_or_step_that_is_not_there_lists_those_that_are(call, store):
     assert "0, 500" in done.stderr
 
 
-def test_a_folder_that_is_no_store(call, tmp_path):
+def test_a_folder_that_is_not_a_store(call, tmp_path):
     for path in (tmp_path, tmp_path / "absent"):
         for command in (["ls"], ["verify"]):
             done = call("store", *command, path)
@@ -115,7 +115,7 @@ def test_a_folder_that_is_no_store(call, tmp_path):
     )
 
 
-def test_a_damaged_file_is_named_and_the_rest_listed(call, strict_json, store):
+def test_a_damaged_file_is_named_and_the_others_are_listed(call, strict_json, store):
     (path,) = store.rglob("mlp-*/500.h5")
     path.write_bytes(path.read_bytes()[:1000])
     done = call("store", "ls", store)

@@ -34,7 +34,7 @@ COLUMNS = {
     "n_examples", "cka", "cka_biased", "cka_unbiased",
 }  # fmt: skip
 
-# The command, which waits behind its third group to be stopped there.
+# The command, which waits after its third group until it is stopped.
 SLOW = """
 import time
 import fastcka.sweep.running.compute as sweep_compute
@@ -43,8 +43,8 @@ from fastcka.core import flight
 flight.MOST_GROUPS = 1
 compare_many = sweep_compute.compare_many
 def slowly(*arguments, **options):
-    for at, outcomes in enumerate(compare_many(*arguments, **options)):
-        if at == 3:
+    for group, outcomes in enumerate(compare_many(*arguments, **options)):
+        if group == 3:
             time.sleep(600)
         yield outcomes
 sweep_compute.compare_many = slowly
@@ -53,7 +53,7 @@ main()
 
 
 def but_for_seconds(path: Path) -> list[dict[str, str]]:
-    """Return the rows without how long each group took: no two runs take equally long."""
+    """The rows without the seconds of each group, which differ between runs."""
     return [
         {name: text for name, text in row.items() if name != "seconds"} for row in rows_of(path)
     ]
@@ -78,7 +78,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def sweep_file(folder: Path, name: str, **fields: str) -> Path:
-    """Write a sweep of its own output: different seeds of one layer at one step."""
+    """Write a sweep with a separate output: different seeds of one layer at one step."""
     text = {
         "store": "store",
         "output": f"out-{name}",
@@ -100,7 +100,7 @@ def test_plan_counts_and_computes_nothing(call, strict_json, folder):
     done = call("plan", path, "--json")
     assert done.exit_code == 0
     plan = strict_json(done.stdout)
-    # 8 steps x 3 layers are the groups; 3 models make 3 pairs in each.
+    # 8 steps x 3 layers make 24 groups; 3 models make 3 pairs in each.
     assert (plan["representations"], plan["groups"], plan["comparisons"]) == (72, 24, 72)
     assert plan["dropped"] == {}
     shown = call("plan", path).stdout
@@ -111,7 +111,7 @@ def test_plan_counts_and_computes_nothing(call, strict_json, folder):
     assert not (folder / "out-planned").exists()
 
 
-def test_plan_says_what_it_leaves_out(call, strict_json, folder):
+def test_plan_lists_what_the_selection_drops(call, strict_json, folder):
     path = sweep_file(folder, "selected", select="{layer: [fc1], seed: [0, 2]}")
     plan = strict_json(call("plan", path, "--json").stdout)
     assert (plan["representations"], plan["groups"], plan["comparisons"]) == (16, 8, 8)
@@ -124,7 +124,7 @@ def test_plan_says_what_it_leaves_out(call, strict_json, folder):
         assert all(example in shown for example in examples)
 
 
-def test_plan_says_what_the_ledger_holds(call, strict_json, folder):
+def test_plan_counts_the_comparisons_in_the_ledger(call, strict_json, folder):
     part = sweep_file(folder, "partial", select="{step: [0]}")
     assert call("run", part).exit_code == 0
     path = sweep_file(folder, "partial", select="{step: [0, 100]}")
@@ -146,7 +146,7 @@ def test_the_table_of_a_plan_fits_80_columns(shell, folder):
     assert head.split() == ["group", "members", "comparisons", "examples", "features"]
 
 
-def test_a_run_that_replaces_another_sweep_says_so(call, folder):
+def test_a_run_that_replaces_another_sweep_is_announced(call, folder):
     path = sweep_file(folder, "shared", select="{step: [0]}")
     assert call("run", path).stderr == ""
     sweep_file(folder, "shared", select="{step: [100]}")
@@ -176,7 +176,7 @@ def test_plan_notices_an_output_that_is_a_file(call, folder):
     assert "a-file is a file; expected a folder" in done.stderr
 
 
-def test_one_damaged_file_disables_only_the_sweeps_that_select_it(call, tmp_path):
+def test_a_damaged_file_fails_only_the_sweeps_that_select_it(call, tmp_path):
     with create_store(tmp_path / "store") as store:
         for model in range(3):
             for step in (0, 100):
@@ -194,7 +194,7 @@ def test_one_damaged_file_disables_only_the_sweeps_that_select_it(call, tmp_path
         done = call("plan", sweep_file(tmp_path, "part", compare=compare, select=select))
         assert done.exit_code == 0, done.stderr
         assert "1 unreadable file outside select" in done.stdout
-    # Of a model whose only file is cut off, nothing but its folder is known.
+    # Only the folder is known of a model whose one file is truncated.
     (only,) = (tmp_path / "store").rglob("lone-*/0.h5")
     only.write_bytes(only.read_bytes()[:2000])
     done = call("run", sweep_file(tmp_path, "part", compare=compare, select="{seed: [0, 1]}"))
@@ -255,7 +255,7 @@ def test_progress_is_for_terminals_and_leaves_stdout_alone(strict_json, folder, 
         )
         os.close(its_other_end)
         shown = b""
-        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        with contextlib.suppress(OSError):  # on Linux: the other end is closed
             while block := os.read(terminal, 4096):
                 shown += block
         os.close(terminal)
@@ -266,7 +266,7 @@ def test_progress_is_for_terminals_and_leaves_stdout_alone(strict_json, folder, 
     assert b"100%" in shown
 
 
-def test_run_tells_a_person_where_things_are(call, folder):
+def test_run_prints_where_the_results_are(call, folder):
     path = sweep_file(folder, "shown", select="{step: [0]}")
     done = call("run", path)
     assert done.exit_code == 0
@@ -276,7 +276,7 @@ def test_run_tells_a_person_where_things_are(call, folder):
 
 
 def committed(ledger: Path) -> int:
-    """Return the number of groups in the ledger; 0 before there is one."""
+    """The number of groups in the ledger; 0 without a ledger."""
     try:
         with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as database:
             return int(database.execute("SELECT count(*) FROM groups").fetchone()[0])
@@ -291,7 +291,7 @@ def stop_halfway(path: Path, ledger: Path, how: signal.Signals) -> tuple[int, st
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Else a child of a background job, for which shells ignore SIGINT, would ignore it too.
+        # Shells ignore SIGINT for background jobs, and their children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
@@ -306,7 +306,7 @@ def stop_halfway(path: Path, ledger: Path, how: signal.Signals) -> tuple[int, st
 
 @pytest.fixture(scope="module")
 def undisturbed(shell, folder) -> list[dict[str, str]]:
-    """Return the table of a run that nothing stopped."""
+    """The table of a run that was not stopped."""
     path = sweep_file(folder, "undisturbed", select=HALF)
     assert shell("run", path).returncode == 0
     return but_for_seconds(folder / "out-undisturbed" / "results.csv")
@@ -320,7 +320,7 @@ def undisturbed(shell, folder) -> list[dict[str, str]]:
     ],
     ids=["kill -9", "Ctrl-C"],
 )
-def test_a_stopped_run_is_taken_up(shell, strict_json, folder, undisturbed, how, status, message):
+def test_a_stopped_run_is_resumed(shell, strict_json, folder, undisturbed, how, status, message):
     name = f"stopped-{how.name}"
     path = sweep_file(folder, name, select=HALF)
     output = folder / f"out-{name}"
@@ -360,7 +360,7 @@ def test_a_wrong_sweep_is_a_readable_message(call, folder, command, fields, word
 @pytest.mark.parametrize(
     "error", [InputError("a NaN"), DeviceError("no device"), LedgerError("locked")]
 )
-def test_a_run_that_fails_is_no_wrong_call(call, folder, monkeypatch, error):
+def test_a_failed_run_is_not_a_wrong_call(call, folder, monkeypatch, error):
     def fails(flights: Iterable[Flight], **_: object) -> Iterator[list[Exception]]:
         for flight in flights:
             if not isinstance(error, InputError):
@@ -373,7 +373,7 @@ def test_a_run_that_fails_is_no_wrong_call(call, folder, monkeypatch, error):
     assert str(error) in done.stderr
 
 
-def test_a_sweep_that_is_not_there(call, tmp_path):
+def test_a_missing_sweep_file(call, tmp_path):
     done = call("plan", tmp_path / "absent.yaml")
     assert done.exit_code == 2
     assert "absent.yaml" in done.stderr

@@ -1,4 +1,4 @@
-"""What the tests of the emulated device share."""
+"""Fixtures for the emulated device."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def samples(samples_path):
 
 @pytest.fixture
 def library(samples_path):
-    """The calls of CUDA, by ctypes; a failure of the device ends with the test."""
+    """The functions of CUDA, by ctypes; the device is reset after the test."""
     library = ctypes.CDLL(str(samples_path))
     yield library
     library.cudaDeviceReset()
@@ -41,13 +41,13 @@ def cupy(samples_path):
 
 @pytest.fixture
 def floats(cupy):
-    """Float32 in device memory, seen from the host without any of CUDA's calls."""
+    """Float32 in device memory, which the host reads without calls of CUDA."""
 
     def make(*values):
         memory = cupy.cuda.alloc(4 * len(values))
-        there = (ctypes.c_float * len(values)).from_address(memory.ptr)
-        there[:] = values
-        return SimpleNamespace(memory=memory, ptr=memory.ptr, now=lambda: list(there))
+        content = (ctypes.c_float * len(values)).from_address(memory.ptr)
+        content[:] = values
+        return SimpleNamespace(memory=memory, ptr=memory.ptr, now=lambda: list(content))
 
     return make
 

@@ -1,11 +1,9 @@
 """Examples far from all others, in the pass on a device: both routes, all products.
 
-On the emulated device: the kernels themselves, compiled for the processor.
+The emulated device runs the same kernels, compiled for the processor.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +11,8 @@ import pytest
 import fastcka
 import oracle
 from checks import worst_error_of
-from fastcka.core.arrays import as_view
+from cuda.forced_pass import submitted
 from fastcka.core.backend import cuda_runtime
-from fastcka.core.device import plan_on_cuda
 from fastcka.core.estimators import estimate
 from samples import related, with_far_rows
 
@@ -25,21 +22,8 @@ TOLERANCE = {"float32": 2e-6, "float16x3": 2e-6, "float16": 5e-4, "float64": 1e-
 SMALL = {"G": {"tile": 64, "rank_chunk": 512}, "F": {"tile": 96, "chunk": 112}}
 
 
-def submitted(representations, *, route, products, **forced):
-    """A pass on the device whose plan is forced."""
-    names = [f"x{i}" for i in range(len(representations))]
-    views = [as_view(x, name) for x, name in zip(representations, names, strict=True)]
-    runtime = cuda_runtime()
-    plan = plan_on_cuda(views, "high", 0)
-    plan = replace(plan, **(SMALL[route] | {"route": route, "products": products} | forced))
-    needed = runtime.compiled.bytes_needed(plan.n_examples, plan.n_features, plan.settings)
-    plan = replace(
-        plan,
-        bytes_centered=needed.prepared,
-        bytes_workspace=needed.workspace,
-        bytes_results=needed.results,
-    )
-    return runtime.session(0).submit(views, names, plan)
+def far_pass(representations, *, route, **forced):
+    return submitted(representations, route=route, **SMALL[route] | forced)
 
 
 def both(sums):
@@ -47,7 +31,7 @@ def both(sums):
 
 
 def check(representations, *, products, tolerance=None, **how):
-    matrices = both(submitted(representations, products=products, **how).result())
+    matrices = both(far_pass(representations, products=products, **how).result())
     assert worst_error_of(matrices, representations) <= (tolerance or TOLERANCE[products])
     for matrix in matrices.values():
         np.testing.assert_array_equal(matrix, matrix.T)
@@ -68,9 +52,9 @@ def test_agrees_with_definition(emulated, route, products, factor, n, d, count, 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("products", TOLERANCE)
 def test_farther_than_fp16_reaches(emulated, route, products):
-    # Beyond float32 numbers: products of four values are 1e60 times as large as the others.
+    # Too large for float32: products of four values are 1e60 times as large as the others.
     xs = [x.astype(np.float64) for x in with_far_rows(9, 90, 20, 1, 1e15)]
-    if products == "float32":  # whose squares of Gram entries end at 3e38
+    if products == "float32":  # squares of Gram entries above 3e38 overflow
         xs = [x.astype(np.float64) for x in with_far_rows(9, 90, 20, 1, 1e9)]
     check(xs, route=route, products=products)
 
@@ -87,7 +71,7 @@ def test_far_in_one_representation_only(emulated, route, products):
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("count", [3, 40, 90, 170])
 def test_any_number_of_far_examples(emulated, route, count):
-    # From a few to most: where they are many, they are not far from the rest but a part of it.
+    # From a few to most: many of them are not far from the rest, but a part of it.
     xs = with_far_rows(4, 210, 12, count, 1e3)
     check(xs, route=route, products="float32")
 
@@ -99,7 +83,7 @@ def test_more_far_examples_than_are_multiplied_at_a_time(emulated, route):
     xs = related(rng, 300, [3 + i % 5 for i in range(40)])
     for i, x in enumerate(xs):
         x[[2 * i, 2 * i + 1]] *= 1e5
-    pending = submitted(xs, route=route, products="float64")
+    pending = far_pass(xs, route=route, products="float64")
     assert worst_error_of(both(pending.result()), xs) <= 1e-12
     assert pending.far == tuple(range(80))
 
@@ -107,7 +91,7 @@ def test_more_far_examples_than_are_multiplied_at_a_time(emulated, route):
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("products", TOLERANCE)
 def test_heavy_tails(emulated, rng, route, products):
-    # Examples of every length: no limit parts the far ones from the others.
+    # Examples of every length: no limit separates the far ones from the others.
     x = rng.standard_normal((200, 8)) * np.exp(3 * rng.standard_normal((200, 1)))
     y = x @ rng.standard_normal((8, 8)) * np.exp(rng.standard_normal((200, 1)))
     xs = [x.astype(np.float32), y.astype(np.float32)]
@@ -116,7 +100,7 @@ def test_heavy_tails(emulated, rng, route, products):
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("products", TOLERANCE)
-def test_most_examples_are_one_and_the_same(emulated, rng, route, products):
+def test_most_examples_are_equal(emulated, rng, route, products):
     x = np.full((200, 6), 0.1, np.float32)
     x[::7] = rng.standard_normal((29, 6))
     x[3] = 1e5
@@ -125,14 +109,14 @@ def test_most_examples_are_one_and_the_same(emulated, rng, route, products):
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_all_but_one_example_are_the_same(emulated, rng, route):
+def test_all_but_one_example_are_equal(emulated, rng, route):
     x = np.full((100, 6), 0.1)
     x[71] = 1e5
     y = rng.standard_normal((100, 6))
-    matrices = both(submitted([x, y], route=route, products="float64").result())
+    matrices = both(far_pass([x, y], route=route, products="float64").result())
     expected = oracle.cka_matrix_about_median([x, y], "biased")
     np.testing.assert_allclose(matrices["biased"], expected, atol=1e-12)
-    # One example that differs: its Gram matrix is zero off the diagonal.
+    # With one example that differs, the Gram matrix is zero off the diagonal.
     assert np.isnan(matrices["unbiased"][0]).all()
 
 
@@ -142,7 +126,7 @@ def test_layouts_and_dtypes(emulated, route, dtype):
     xs = [x.astype(dtype) for x in with_far_rows(11, 120, 30, 2, 300.0, m=3)]
     wide = np.repeat(np.repeat(xs[1], 2, axis=0), 3, axis=1)[::2, ::3]
     matrices = both(
-        submitted(
+        far_pass(
             [np.asfortranarray(xs[0]), wide, xs[2][::-1][::-1]], route=route, products="float64"
         ).result()
     )
@@ -154,20 +138,20 @@ def test_layouts_and_dtypes(emulated, route, dtype):
 def test_the_same_bits_every_time(emulated, monkeypatch, route, products):
     xs = with_far_rows(12, 130, 40, 3, 1e4, m=3)
     distinct = set()
-    # Orders of threads and blocks that a GPU may take; then a CUDA graph instead of single calls.
+    # Several orders of threads and blocks; then a CUDA graph instead of single calls.
     for order in ("forward", "reverse", "shuffle", "forward"):
         monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
-        sums = submitted(xs, route=route, products=products).result()
+        sums = far_pass(xs, route=route, products=products).result()
         distinct.add((sums.s0.tobytes(), sums.r_products.tobytes(), sums.q_totals.tobytes()))
     assert len(distinct) == 1
 
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_the_data_are_read_once(emulated, route):
-    # The caller may use the memory again when the pass is enqueued, before the result is there.
+    # The caller may reuse the memory once the pass is enqueued, before the result is ready.
     xs = with_far_rows(13, 130, 40, 2, 1e4)
     kept = [x.copy() for x in xs]
-    pending = submitted(xs, route=route, products="float64")
+    pending = far_pass(xs, route=route, products="float64")
     for x in xs:
         x[:] = np.nan
     assert worst_error_of(both(pending.result()), kept) <= 1e-12
@@ -186,11 +170,11 @@ def test_a_pass_without_far_examples_after_one_with_them(emulated, rng):
 def test_in_blocks_of_representations(emulated, monkeypatch, route):
     xs = with_far_rows(15, 1000, 60, 2, 1e4, m=5)
     runtime = cuda_runtime()
-    plan = submitted(xs, route=route, products="float64", tile=64).plan
+    plan = far_pass(xs, route=route, products="float64", tile=64).plan
     two = runtime.compiled.bytes_needed(plan.n_examples, plan.n_features[:2], plan.settings).total
     runtime.session(0).close()
     monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(two + (1 << 20)))
-    pending = submitted(xs, route=route, products="float64", tile=64)
+    pending = far_pass(xs, route=route, products="float64", tile=64)
     assert worst_error_of(both(pending.result()), xs) <= 1e-12
     assert "blocks of representations" in pending.plan.reason
     assert "; 2 of 1000 examples are far from all others" in pending.plan.reason
@@ -199,10 +183,10 @@ def test_in_blocks_of_representations(emulated, monkeypatch, route):
 def test_the_plan_reports_far_examples(emulated, rng):
     xs = with_far_rows(16, 400, 20, 3, 1e4)
     words = "3 of 400 examples are far from all others"
-    pending = submitted(xs, route="G", products="float32")
+    pending = far_pass(xs, route="G", products="float32")
     pending.result()
     assert pending.plan.reason.endswith(words)
-    pending = submitted(xs, route="F", products="float32")
+    pending = far_pass(xs, route="F", products="float32")
     pending.result()
     assert pending.plan.reason.endswith(words + ": their products are float64, in a second round")
     explanation = fastcka.compare(xs, device="cuda").provenance["plan"]
@@ -220,6 +204,6 @@ def test_far_examples_at_regular_places(emulated, period):
     x[::period] += 1e5
     y = x @ rng.standard_normal((3, 3)) + rng.standard_normal((n, 3))
     xs = [x.astype(np.float32), y.astype(np.float32)]
-    pending = submitted(xs, route="G", products="float32", tile=256)
+    pending = far_pass(xs, route="G", products="float32", tile=256)
     assert worst_error_of(both(pending.result()), xs) <= 2e-6
     assert pending.far == tuple(range(0, n, period))

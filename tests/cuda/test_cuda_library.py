@@ -1,4 +1,4 @@
-"""Where cuBLAS is looked for, and in which order."""
+"""Where cuBLAS is searched, and in which order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def maps(tmp_path):
 
 @pytest.fixture
 def pathfinder(monkeypatch):
-    """Set what cuda-pathfinder says."""
+    """Set the answer of cuda-pathfinder."""
 
     def say(answer):
         def load(name):
@@ -46,7 +46,7 @@ def pathfinder(monkeypatch):
     return say
 
 
-def test_copies_that_the_process_has(maps):
+def test_copies_that_the_process_has_loaded(maps):
     assert loaded_cublas(maps) == [
         "/venv/a b/nvidia/cu13/lib/libcublas.so.13",
         "/opt/cuda/lib64/libcublas.so.12.8.4.1",

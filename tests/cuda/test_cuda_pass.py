@@ -1,19 +1,15 @@
 """The pass on a device against the definitions, over routes, products, tiles, dtypes and layouts.
 
-On the emulated device: the kernels themselves, compiled for the processor.
+The emulated device runs the same kernels, compiled for the processor.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import oracle
-from fastcka.core.arrays import as_view
-from fastcka.core.backend import cuda_runtime
-from fastcka.core.device import plan_on_cuda
+from cuda.forced_pass import submitted
 from fastcka.core.estimators import estimate
 from fastcka.errors import InputError
 from samples import related
@@ -24,19 +20,7 @@ TOLERANCE = {"float32": 2e-6, "float16x3": 2e-6, "float16": 3e-4, "float64": 1e-
 
 
 def cuda_sums(representations, **forced):
-    """The sums of a pass on the device whose route, products, tile and chunks are forced."""
-    names = [f"x{i}" for i in range(len(representations))]
-    views = [as_view(x, name) for x, name in zip(representations, names, strict=True)]
-    runtime = cuda_runtime()
-    plan = replace(plan_on_cuda(views, "high", 0), **forced)
-    needed = runtime.compiled.bytes_needed(plan.n_examples, plan.n_features, plan.settings)
-    plan = replace(
-        plan,
-        bytes_centered=needed.prepared,
-        bytes_workspace=needed.workspace,
-        bytes_results=needed.results,
-    )
-    return runtime.session(0).submit(views, names, plan).result()
+    return submitted(representations, **forced).result()
 
 
 def check(representations, exact=None, *, products, **forced):
@@ -64,7 +48,7 @@ def test_agrees_with_definition(emulated, rng, route, products, n):
     ],
 )
 def test_tiles_and_chunks(emulated, rng, products, route, tile, chunk, rank_chunk):
-    # 100 examples and 1 + 2 + 4 blocks of features: with ragged last tiles, panels and chunks.
+    # 100 examples and 1 + 2 + 4 blocks of features: the last tiles, panels and chunks are partial.
     check(
         related(rng, 100, (20, 33, 100)),
         route=route,
@@ -78,7 +62,7 @@ def test_tiles_and_chunks(emulated, rng, products, route, tile, chunk, rank_chun
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("m", [1, 2, 5, 40])
 def test_any_number_of_representations(emulated, rng, route, m):
-    # Of 40, more than one batch of kernel parameters.
+    # 40 representations need more than one batch of kernel parameters.
     check(related(rng, 70, [3 + i % 5 for i in range(m)]), route=route, products="float64")
 
 
@@ -96,7 +80,7 @@ def test_layouts_and_dtypes(emulated, rng, route, dtype):
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("products", ["float32", "float16x3"])
 def test_far_from_the_origin(emulated, rng, route, products):
-    # 1e4 standard deviations: only means and differences in float64 leave anything.
+    # 1e4 standard deviations: means and differences in float64 keep enough digits.
     xs = [x + np.float32(1e4 * x.std()) for x in related(rng, 150, (30, 50))]
     check(xs, route=route, products=products)
 
@@ -151,7 +135,7 @@ def test_hsic_in_the_units_of_the_data(emulated, rng, route):
 def test_the_same_bits_every_time(emulated, rng, monkeypatch, route, products):
     xs = related(rng, 130, (20, 40, 17))
     distinct = set()
-    # Orders of threads and blocks that a GPU may take; then a CUDA graph instead of single calls.
+    # Several orders of threads and blocks; then a CUDA graph instead of single calls.
     for order in ("forward", "reverse", "shuffle", "forward"):
         monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
         sums = cuda_sums(xs, route=route, products=products, tile=64, chunk=64, rank_chunk=512)

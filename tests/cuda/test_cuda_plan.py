@@ -14,7 +14,7 @@ from fastcka.core.cuda.plan import (
 )
 
 H100 = CudaDevice(0, "H100", (9, 0), 132, 80 << 30)
-#: What csrc/cuda/layout.hpp has, and a made-up memory.
+#: The constants of csrc/cuda/layout.hpp, and an invented memory size.
 COMPILED = CompiledPass(
     bytes_needed=lambda n, widths, settings: PassBytes(n * sum(widths), settings["tile"], 8),
     example_grain=16,
@@ -50,8 +50,8 @@ def plan(n, widths, *, resident=False, precision="high", device=H100):
     ids="ABCD",
 )
 def test_predictions_of_the_four_cases(case, high, fast):
-    # The table of the model that the planner implements; without the read of the data, which the
-    # planner counts too, it is met within a third, and A (launches) within a factor of 2.
+    # The table of the model that the planner implements. The planner also counts the read of the
+    # data, so it agrees within a third, and for A (launches) within a factor of 2.
     read = 3 * 4 * case[0] * sum(case[1]) / 3e12
     within = 2 if case is A else 1.34
     for precision, (route, seconds) in (("high", high), ("fast", fast)):
@@ -61,7 +61,7 @@ def test_predictions_of_the_four_cases(case, high, fast):
         assert seconds / within < made.seconds < (seconds + 2 * read) * within
 
 
-def test_float32_where_it_hides_behind_the_copy():
+def test_float32_where_the_copy_takes_longer():
     assert plan(*A).products == "float32"
     assert plan(*A).transfer_seconds == pytest.approx(21 * 2000 * 512 * 4 / 10e9)
     assert plan(*A).seconds > plan(*A).transfer_seconds
@@ -71,7 +71,7 @@ def test_float32_where_it_hides_behind_the_copy():
 
 
 @pytest.mark.parametrize("precision", ["high", "fast", "float64"])
-def test_products_that_rounding_would_show_in(precision):
+def test_no_products_whose_rounding_would_show(precision):
     assert plan(64, [100] * 3, precision=precision).products == "float64"
     assert plan(5000, [100, 2_000_000], precision=precision).products == "float64"
     few = plan(50_000, [64, 15], precision=precision)
@@ -79,17 +79,17 @@ def test_products_that_rounding_would_show_in(precision):
     enough = plan(50_000, [64, 16], precision=precision)
     expected = {"high": "float32", "fast": "float16", "float64": "float64"}
     assert enough.products == expected[precision]
-    # 1e4 * 1900 + 5e5 flops by route G, and with 100 features more.
+    # Route G takes 1e4 * 1900 + 5e5 flops; then with 100 more features.
     assert plan(100, [190] * 10, precision=precision).products == "float64"
     assert plan(100, [200] * 10, precision=precision).products == expected[precision]
-    # More than 8 features a pair of examples.
+    # More than 8 features per pair of examples.
     assert plan(65, [8 * 65**2 + 1] * 2, precision=precision).products == "float64"
     assert plan(65, [8 * 65**2] * 2, precision=precision).products == expected[precision]
-    # A Gram tile of a narrow representation has as many entries as any.
+    # A Gram tile has the same number of entries for a narrow representation.
     assert plan(1000, [5, 40_000], precision="fast").products == "float16"
 
 
-def test_truncation_would_show_in_few_examples_of_many_features():
+def test_no_truncation_for_few_examples_of_many_features():
     # n^2/32: 312 features for 100 examples, 5000 for 400.
     for n, least in ((100, 312), (400, 5000)):
         assert plan(n, [least] * 8, resident=True).products == "float16x3"
@@ -151,7 +151,7 @@ def test_memory_comes_from_the_compiled_module():
     )
 
 
-def test_explains_itself():
+def test_the_explanation():
     text = plan(*A).explain()
     assert "21 representations of 2000 examples, 10752 features in all" in text
     assert "route G (Gram tiles), tile 1024: route F would cost" in text

@@ -1,4 +1,4 @@
-"""The session: order of copies and passes, memory that is short, failing devices, interrupts."""
+"""The session: order of copies and passes, too little memory, failing devices, interrupts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def agrees(sums, xs, tolerance=1e-12):
 
 @pytest.mark.parametrize("order", ["forward", "reverse", "shuffle"])
 def test_passes_in_flight_do_not_disturb_each_other(session, rng, monkeypatch, order):
-    # In the order "reverse", the emulation runs whatever it may as late or as early as it may.
+    # In the order "reverse", the emulation runs all work as late or as early as is allowed.
     monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
     groups = [related(rng, n, widths) for n in (60, 90, 70) for widths in ((5, 20), (30, 3, 8))]
     pending = [session.submit(*planned(xs)) for xs in groups]
@@ -64,7 +64,7 @@ def test_host_memory_may_be_overwritten_after_submitting(session, rng):
 
 @pytest.mark.parametrize("size", [1 << 10, 96, 8])
 def test_copies_in_many_pieces(emulated, rng, monkeypatch, size):
-    # Of 30 float32 features a buffer of 1024 bytes holds eight rows, one of 96 not even one.
+    # With 30 float32 features, a buffer of 1024 bytes holds eight rows, one of 96 bytes none.
     monkeypatch.setattr(cuda_ring, "BUFFER_BYTES", size)
     xs = related(rng, 61, (30, 7))
     xs[1] = np.asfortranarray(xs[1].astype(np.float64))
@@ -99,7 +99,7 @@ def pass_bytes(plan):
     return compiled.bytes_needed(plan.n_examples, plan.n_features, plan.settings).total
 
 
-def test_short_memory_waits_for_the_pass_before(session, rng, monkeypatch):
+def test_short_memory_waits_for_the_previous_pass(session, rng, monkeypatch):
     first, second = related(rng, 80, (20, 30)), related(rng, 90, (20, 30))
     room = pass_bytes(planned(second)[2]) * 3 // 2
     monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", str(room))
@@ -153,7 +153,7 @@ def test_blocks_keep_the_facts_of_each_representation(session, rng, monkeypatch)
     np.testing.assert_allclose(parts.norms, whole.norms, rtol=1e-12)
 
 
-def test_blocks_find_what_is_not_finite(session, rng, monkeypatch):
+def test_blocks_find_values_that_are_not_finite(session, rng, monkeypatch):
     xs = related(rng, 1000, (60,) * 5)
     views, names, plan = planned(xs, route="F", tile=64)
     xs[3][7, 2] = np.inf
@@ -195,7 +195,7 @@ def test_pairs_of_blocks_hold_every_pair(m):
         assert {len(union) for union in unions_of_blocks(m, m)} == {2}
 
 
-def test_a_device_that_fails_is_an_error_and_no_hang(session, rng, monkeypatch):
+def test_a_failing_device_is_an_error_and_does_not_hang(session, rng, monkeypatch):
     xs = related(rng, 50, (6, 20))
     pending = session.submit(*planned(xs))
     with monkeypatch.context() as failing:
@@ -260,7 +260,7 @@ def test_from_many_threads(session, rng):
         agrees(results[i], xs)
 
 
-def test_closing_lets_go_of_the_device(emulated, rng):
+def test_closing_releases_the_device(emulated, rng):
     xs = related(rng, 50, (6, 20))
     before = emulated.cupy.cuda.Device(0).mem_info
     with cuda_runtime().session(0) as session:

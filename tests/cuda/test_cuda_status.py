@@ -1,4 +1,4 @@
-"""Each thing that may be missing has its reason, and a request for a device reports it."""
+"""A request for a device that cannot be used reports the reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ X = np.eye(6)
 
 
 def refused(device="cuda"):
-    """Why the device is refused; the same reason is in the status and in what "auto" says."""
+    """The status of a device that is refused for its reason; "auto" still computes."""
     status = cuda_status()
     with pytest.raises(DeviceError, match=f"device 'cuda:{device[5:] or 0}' cannot be used: ") as e:
         fastcka.cka(X, X, device=device)
@@ -92,12 +92,12 @@ def test_a_cupy_that_cannot_be_imported(emulated, monkeypatch):
 
 
 def test_no_cublas(emulated, monkeypatch):
-    there = ["/absent/libcublas.so.13", "libabsent.so"]
-    monkeypatch.setattr("fastcka.core.cuda.runtime.cublas_candidates", lambda: there)
+    absent = ["/absent/libcublas.so.13", "libabsent.so"]
+    monkeypatch.setattr("fastcka.core.cuda.runtime.cublas_candidates", lambda: absent)
     status = refused()
-    for candidate in there:
+    for candidate in absent:
         assert f"{candidate}: cannot open shared object file" in status.reason
-    # "auto" chose the GPU, and says why it computed on the CPU after all.
+    # "auto" chose the GPU, and reports why it used the CPU.
     monkeypatch.setattr("fastcka.core.device.START_SECONDS", 0)
     monkeypatch.setattr("fastcka.core.device.OVERHEAD_SECONDS", 0)
     monkeypatch.setattr("fastcka.core.cost.CALL_SECONDS", 1e4)

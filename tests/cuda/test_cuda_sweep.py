@@ -1,8 +1,6 @@
-"""A sweep on a device: the same table as on the CPU, group after group on its way."""
+"""A sweep on a device gives the same table as on the CPU."""
 
 from __future__ import annotations
-
-import csv
 
 import h5py
 import numpy as np
@@ -14,13 +12,14 @@ from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
 from fastcka.sweep.question.config import SweepConfig
 from samples import related
+from sweep.runs import rows_of
 
 LAYERS = ("conv1", "conv2", "fc")
 
 
 @pytest.fixture
 def sweep(tmp_path, rng):
-    """Four models of three layers; the last one's examples are in another order."""
+    """Four models of three layers; the examples of the last model are in another order."""
     ids = [f"example {index}" for index in range(90)]
     layers = [dict(zip(LAYERS, related(rng, 90, (5, 24, 70)), strict=True)) for _ in range(4)]
     with create_store(tmp_path / "store") as store:
@@ -38,37 +37,32 @@ def sweep(tmp_path, rng):
     )
 
 
-def rows(result):
-    with result.results_path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def on(sweep, device, name):
     config = sweep.model_copy(update={"output": sweep.output.with_name(name)})
     return run_sweep(config, device=device)
 
 
 def test_the_same_table_as_on_the_cpu(emulated, sweep):
-    here, there = rows(on(sweep, "cpu", "cpu")), rows(on(sweep, "cuda", "cuda"))
-    assert len(here) == len(there) == 18
-    for one, other in zip(here, there, strict=True):
-        assert one["device"] == "cpu"
-        assert other["device"].startswith("cuda:0 ")
-        assert (one["model_a"], one["layer_b"]) == (other["model_a"], other["layer_b"])
+    cpu_rows, cuda_rows = rows_of(on(sweep, "cpu", "cpu")), rows_of(on(sweep, "cuda", "cuda"))
+    assert len(cpu_rows) == len(cuda_rows) == 18
+    for cpu, cuda in zip(cpu_rows, cuda_rows, strict=True):
+        assert cpu["device"] == "cpu"
+        assert cuda["device"].startswith("cuda:0 ")
+        assert (cpu["model_a"], cpu["layer_b"]) == (cuda["model_a"], cuda["layer_b"])
         for name in ("cka_biased", "cka_unbiased"):
-            assert float(one[name]) == pytest.approx(float(other[name]), abs=1e-6)
+            assert float(cpu[name]) == pytest.approx(float(cuda[name]), abs=1e-6)
 
 
-def test_a_group_that_fails_on_the_device_stops_no_other(emulated, sweep):
+def test_the_others_are_computed_after_a_group_fails_on_the_device(emulated, sweep):
     with h5py.File(next(sweep.store.rglob("m1-*/10.h5")), "r+") as file:
         file["layers/1/x"][3, 1] = np.nan  # with valid checksums
     with pytest.raises(FailedGroupsError, match="1 group could not") as raised:
         run_sweep(sweep, device="cuda")
     assert list(raised.value.result.failed) == ["layer=conv2"]
-    assert {row["layer_a"] for row in rows(raised.value.result)} == {"conv1", "fc"}
+    assert {row["layer_a"] for row in rows_of(raised.value.result)} == {"conv1", "fc"}
 
 
-def test_the_plan_is_that_of_the_device(emulated, sweep):
+def test_the_plan_is_for_the_device(emulated, sweep):
     plan = plan_sweep(sweep.model_copy(update={"device": "cuda"}))
     assert plan.facts()["device"] == "cuda"
     assert "cuda:0" in plan.explain()

@@ -1,4 +1,4 @@
-"""Arrays on a device are read there, after their producer's work, whatever their library."""
+"""Arrays on a device are read there, after the work of their producer, for every library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import fastcka
 import oracle
-from checks import compared
+from checks import agrees, compared
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
 from fastcka.core.views import DeviceView
@@ -28,19 +28,11 @@ def cupy(emulated):
     return emulated.cupy
 
 
-def agrees(arrays, xs, **options):
-    result = fastcka.compare(arrays, **options)
-    np.testing.assert_allclose(
-        result.unbiased, oracle.cka_matrix(xs, "unbiased"), atol=2e-6, rtol=0
-    )
-    return result.provenance
-
-
 class Tensor:
     """The part of a torch CUDA tensor that fastcka uses, on the emulated device."""
 
     def __init__(self, array, dtype, *, layout="strided", log=None):
-        self._array = array  # of the emulated cupy
+        self._array = array  # from the emulated cupy
         self._name = dtype
         self._log = [] if log is None else log
         self.layout = layout
@@ -112,7 +104,7 @@ def torch(cupy, monkeypatch):
 
 
 def on_stream(torch, cupy, x):
-    """Copied to the device by torch's current stream: lazily, so that it must be waited for."""
+    """Copied to the device by the current stream of torch, which has not run yet."""
     with torch.state.stream:
         return cupy.asarray(x)
 
@@ -123,7 +115,7 @@ def test_torch(torch, cupy, xs, monkeypatch, order, dtype):
     monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
     xs = [x.astype(dtype) for x in xs]
     tensors = [Tensor(on_stream(torch, cupy, x), dtype) for x in xs]
-    provenance = agrees(tensors, [x.astype(float) for x in xs])
+    provenance = agrees(tensors, [x.astype(float) for x in xs], 2e-6).provenance
     assert provenance["device"] == "cuda:0 emulated device 0"
     assert provenance["device_reason"] == "the arrays are on it"
     assert "of them 0 s to copy from the host" in provenance["plan"]
@@ -145,7 +137,7 @@ def test_torch_bfloat16(torch, cupy, xs):
     # Its values as float32: the upper half of the bits.
     bits = [(x.view(np.uint32) >> 16).astype(np.uint16) for x in xs]
     exact = [(b.astype(np.uint32) << 16).view(np.float32) for b in bits]
-    agrees([Tensor(on_stream(torch, cupy, b), "bfloat16") for b in bits], exact)
+    agrees([Tensor(on_stream(torch, cupy, b), "bfloat16") for b in bits], exact, 2e-6)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +147,7 @@ def test_torch_integers(torch, cupy, rng, dtype, name, becomes):
     xs = [rng.integers(-9, 9, (70, 20)).astype(dtype) for _ in range(2)]
     log = []
     torch.state.stream = cupy.cuda.ExternalStream(0)
-    agrees([Tensor(on_stream(torch, cupy, x), name, log=log) for x in xs], xs)
+    agrees([Tensor(on_stream(torch, cupy, x), name, log=log) for x in xs], xs, 2e-6)
     assert log == ["detach", f"to {becomes}"] * 2
 
 
@@ -164,7 +156,7 @@ def test_torch_integers_that_float64_cannot_hold(torch, cupy, rng, dtype):
     torch.state.stream = cupy.cuda.ExternalStream(0)
     xs = [rng.integers(0, 9, (70, 20)) for _ in range(2)]
     far = [(x.astype(np.uint64) + np.uint64(2**63 - 100)).astype(dtype) for x in xs]
-    agrees([Tensor(on_stream(torch, cupy, x), np.dtype(dtype).name) for x in far], xs)
+    agrees([Tensor(on_stream(torch, cupy, x), np.dtype(dtype).name) for x in far], xs, 2e-6)
     wide = np.array([[0], [1], [2], [2**63 - 1]], dtype)
     with pytest.raises(InputError, match="in column 0: float64 cannot represent them"):
         as_view(Tensor(on_stream(torch, cupy, wide), np.dtype(dtype).name), "x")
@@ -176,9 +168,9 @@ def test_cupy(cupy, xs, monkeypatch, order):
     with cupy.cuda.Stream(non_blocking=True):
         a = cupy.asarray(np.asfortranarray(xs[0]).T).T
         b = cupy.asarray(np.repeat(xs[1], 2, axis=0))[::2].reshape(100, 5, 6)
-        agrees([a, b], xs)
+        agrees([a, b], xs, 2e-6)
         whole = cupy.asarray((xs[0] * 10).astype(np.int16))
-        agrees([whole, xs[1]], [(xs[0] * 10).astype(np.int16), xs[1]])
+        agrees([whole, xs[1]], [(xs[0] * 10).astype(np.int16), xs[1]], 2e-6)
     with pytest.raises(InputError, match="must hold real numbers, got dtype complex64"):
         fastcka.cka(cupy.asarray(xs[0].astype(np.complex64)), xs[1])
     with pytest.raises(InputError, match=r"must have shape .*, got \(100,\)"):
@@ -186,7 +178,7 @@ def test_cupy(cupy, xs, monkeypatch, order):
 
 
 class OnlyDLPack:
-    """Another library's array on the device: it makes the stream that it is given wait."""
+    """An array of another library; it makes the given stream wait."""
 
     def __init__(self, array):
         self._array = array
@@ -203,7 +195,7 @@ def test_dlpack(cupy, xs, monkeypatch, order):
     monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
     with cupy.cuda.Stream(non_blocking=True):
         arrays = [OnlyDLPack(cupy.asarray(x)) for x in xs]
-        agrees(arrays, xs)
+        agrees(arrays, xs, 2e-6)
 
 
 def test_dlpack_without_cupy(fresh_cuda, xs, monkeypatch):
@@ -216,13 +208,13 @@ def test_dlpack_without_cupy(fresh_cuda, xs, monkeypatch):
         fastcka.cka(xs[0], Elsewhere())
 
 
-def test_host_arrays_go_where_the_others_are(cupy, xs):
-    provenance = agrees([cupy.asarray(xs[0]), xs[1]], xs)
+def test_host_arrays_are_copied_to_the_device_of_the_others(cupy, xs):
+    provenance = agrees([cupy.asarray(xs[0]), xs[1]], xs, 2e-6).provenance
     assert provenance["device"] == "cuda:0 emulated device 0"
 
 
-def test_the_producer_may_write_again_when_the_result_is_waited_for(torch, cupy, xs, monkeypatch):
-    # In the order "reverse" the newest stream runs first: before all of the session's streams.
+def test_the_producer_may_overwrite_its_array_after_the_result(torch, cupy, xs, monkeypatch):
+    # In the order "reverse" the newest stream runs first, before all streams of the session.
     monkeypatch.setenv("FASTCKA_EMULATION_ORDER", "reverse")
     cuda_runtime().session(0)
     torch.state.stream = cupy.cuda.Stream(non_blocking=True)
@@ -241,7 +233,7 @@ def test_the_producer_may_write_again_when_the_result_is_waited_for(torch, cupy,
 
 
 def test_lost_digits_are_recomputed_from_unchanged_data(torch, cupy, rng):
-    # Equally far up to a small part: the self-HSIC is 1e-6 of its terms, too little for float32.
+    # Almost equal distances: the self-HSIC is 1e-6 of its terms, too little for float32.
     x = (np.eye(300) + 1e-4 * rng.standard_normal((300, 300))).astype(np.float32)
     y = rng.standard_normal((300, 300)).astype(np.float32)
     torch.state.stream = cupy.cuda.Stream(non_blocking=True)
@@ -251,11 +243,11 @@ def test_lost_digits_are_recomputed_from_unchanged_data(torch, cupy, rng):
     assert alone.cka[0, 1] == pytest.approx(expected, abs=1e-8)
     assert alone.provenance["products"] == "float64"
     # Device arrays of a group may be overwritten before its result is ready; host arrays may not.
-    (there,) = compared([arrays])
-    assert np.isnan(there.cka[0, 1])
-    assert "(precision 'float64' " in there.undefined[0]
-    (here,) = compared([[x, y]], device="cuda")
-    assert here.cka[0, 1] == pytest.approx(expected, abs=1e-8)
+    (on_device,) = compared([arrays])
+    assert np.isnan(on_device.cka[0, 1])
+    assert "(precision 'float64' " in on_device.undefined[0]
+    (on_host,) = compared([[x, y]], device="cuda")
+    assert on_host.cka[0, 1] == pytest.approx(expected, abs=1e-8)
 
 
 @pytest.fixture
@@ -265,14 +257,14 @@ def two_devices(monkeypatch):
 
 def test_arrays_on_two_devices(two_devices, cupy, xs):
     with cupy.cuda.Device(1):
-        there = cupy.asarray(xs[1])
+        array = cupy.asarray(xs[1])
     with pytest.raises(InputError, match=r"\(x\) is on cuda:0 and .*\(y\) on cuda:1: move them"):
-        fastcka.cka(cupy.asarray(xs[0]), there)
+        fastcka.cka(cupy.asarray(xs[0]), array)
     for device in ("auto", "cuda", "cuda:1"):
-        provenance = agrees([xs[0], there], xs, device=device)
+        provenance = agrees([xs[0], array], xs, 2e-6, device=device).provenance
         assert provenance["device"] == "cuda:1 emulated device 1"
     with pytest.raises(DeviceError, match=r"\(y\) is on cuda:1, and device is 'cuda:0'"):
-        fastcka.cka(xs[0], there, device="cuda:0")
+        fastcka.cka(xs[0], array, device="cuda:0")
 
 
 def test_device_arrays_on_the_cpu_are_an_error(cupy, xs):

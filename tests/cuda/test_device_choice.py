@@ -1,4 +1,4 @@
-"""Which device a comparison runs on, and what the result says of it."""
+"""The device of a comparison, and what the result reports about it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def xs(rng):
 
 @pytest.fixture
 def slow_cpu(monkeypatch):
-    """The CPU is predicted to need hours."""
+    """Predict hours for the CPU."""
     monkeypatch.setattr(cost, "CALL_SECONDS", 1e4)
 
 
@@ -32,7 +32,7 @@ def ran_on(xs, **options):
     return provenance["device"], provenance["device_reason"]
 
 
-def test_asked_for(emulated, xs):
+def test_a_requested_device(emulated, xs):
     assert ran_on(xs, device="cpu") == ("cpu", "it was asked for")
     for name in ("cuda", "cuda:0"):
         assert ran_on(xs, device=name) == ("cuda:0 emulated device 0", "it was asked for")
@@ -49,7 +49,7 @@ def test_auto_takes_the_gpu_where_it_is_predicted_to_be_faster(emulated, xs, slo
     where, why = ran_on(xs)
     assert where == "cuda:0 emulated device 0"
     assert "s are predicted for the CPU, 1 s for cuda:0 emulated" in why
-    assert "0.005 s for cuda:0" in ran_on(xs)[1]  # it is started now
+    assert "0.005 s for cuda:0" in ran_on(xs)[1]  # CUDA is started
 
 
 def test_auto_counts_the_start_of_cuda(emulated, xs, monkeypatch):
@@ -119,5 +119,5 @@ def test_nothing_of_cuda_is_imported_for_small_problems():
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
 
 
-def test_overheads_are_small_compared_with_what_they_decide():
+def test_overheads_are_small_compared_with_the_passes_they_decide():
     assert 0 < device.OVERHEAD_SECONDS < device.START_SECONDS

@@ -1,4 +1,4 @@
-"""The emulated device: races and missing waits show, memory runs out, products are NumPy's."""
+"""The emulated device shows races and missing waits, and its products agree with NumPy."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def test_a_divergent_barrier_ends_the_use_of_the_device(samples, library, capfd)
     assert "divergent __syncthreads() in block (0, 0, 0)" in message
     assert "two_barriers_kernel" in message
     assert not values.any()
-    assert samples.mirror(address(values)) == LAUNCH_FAILURE  # it sticks, as in CUDA
+    assert samples.mirror(address(values)) == LAUNCH_FAILURE  # the error persists, as in CUDA
     assert library.cudaDeviceReset() == 0
     assert samples.mirror(address(values)) == 0
 
 
-def test_a_wait_that_was_forgotten_shows(samples, cupy, floats, monkeypatch):
-    """The reader's stream runs without that of the writer: its input is not there yet."""
+def test_a_missing_wait_shows(samples, cupy, floats, monkeypatch):
+    """The stream of the reader runs without that of the writer: its input is missing."""
     monkeypatch.setenv("FASTCKA_EMULATION_ORDER", "forward")
 
     def read(wait):
@@ -91,7 +91,7 @@ def test_a_wait_that_was_forgotten_shows(samples, cupy, floats, monkeypatch):
 
 
 def test_an_early_overwrite_shows_in_reverse_order(samples, cupy, floats, monkeypatch):
-    """The writer's stream runs ahead of that of the reader, unless an event holds it back."""
+    """The stream of the writer runs before that of the reader, unless it waits for an event."""
     monkeypatch.setenv("FASTCKA_EMULATION_ORDER", "reverse")
 
     def read(wait):
@@ -108,7 +108,7 @@ def test_an_early_overwrite_shows_in_reverse_order(samples, cupy, floats, monkey
     assert read(wait=False) == [2]
 
 
-def test_chains_of_waits_end_in_every_order(samples, cupy, floats, order):
+def test_chains_of_waits_complete_in_every_order(samples, cupy, floats, order):
     x = floats(1)
     streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(4)]
     for turn in range(20):
@@ -142,30 +142,29 @@ def test_a_graph_runs_when_it_is_launched(samples, library, cupy, floats):
 
 def test_memory_that_was_not_written_is_nan(cupy):
     memory = cupy.cuda.alloc(80)
-    there = (ctypes.c_byte * 80).from_address(memory.ptr)
-    assert np.isnan(np.frombuffer(there, np.float64)).all()
-    assert np.isnan(np.frombuffer(there, np.float32)).all()
-    assert np.isnan(np.frombuffer(there, np.float16)).all()
+    content = (ctypes.c_byte * 80).from_address(memory.ptr)
+    for dtype in (np.float64, np.float32, np.float16):
+        assert np.isnan(np.frombuffer(content, dtype)).all()
 
 
-def test_freed_memory_is_lost_in_the_order_of_its_stream(samples, cupy, floats):
+def test_freed_memory_is_overwritten_in_the_order_of_its_stream(samples, cupy, floats):
     stream, other = cupy.cuda.Stream(non_blocking=True), cupy.cuda.Stream(non_blocking=True)
     seen = floats(0)
     with stream:
         memory = cupy.cuda.alloc(4)
     ptr = memory.ptr
-    there = (ctypes.c_float * 1).from_address(ptr)
-    there[0] = 5
+    content = (ctypes.c_float * 1).from_address(ptr)
+    content[0] = 5
     cupy.cuda.runtime.memcpyAsync(seen.ptr, ptr, 4, DEVICE_TO_DEVICE, stream.ptr)
     del memory
     with other:
         assert cupy.cuda.alloc(4).ptr != ptr
     with stream:
         assert cupy.cuda.alloc(4).ptr == ptr
-    assert there[0] == 5
+    assert content[0] == 5
     stream.synchronize()
     assert seen.now() == [5]
-    assert np.isnan(there[0])
+    assert np.isnan(content[0])
 
 
 @pytest.mark.parametrize("place", [-1, 2, 513])
@@ -173,11 +172,11 @@ def test_writing_outside_an_allocation_is_noticed(samples, library, cupy, capfd,
     memory = cupy.cuda.alloc(8)
     assert samples.add(1, memory.ptr + 4 * place, 1, 0) == 0
     del memory
-    assert "beside an allocation of 8 bytes" in capfd.readouterr().err
+    assert "outside an allocation of 8 bytes" in capfd.readouterr().err
     assert library.cudaGetLastError() == ILLEGAL_ADDRESS
 
 
-def test_pageable_memory_is_read_at_once_and_pinned_memory_when_its_turn_comes(cupy, floats):
+def test_pageable_memory_is_read_at_once_and_pinned_memory_in_stream_order(cupy, floats):
     copy, to_device = cupy.cuda.runtime.memcpyAsync, cupy.cuda.runtime.memcpyHostToDevice
     stream = cupy.cuda.Stream(non_blocking=True)
     pinned = cupy.cuda.alloc_pinned_memory(4)
@@ -196,7 +195,7 @@ def test_pageable_memory_is_read_at_once_and_pinned_memory_when_its_turn_comes(c
 
 def test_memory_runs_out_and_comes_back(cupy, monkeypatch):
     monkeypatch.setenv("FASTCKA_EMULATION_MEMORY", "10000")
-    gc.collect()  # what tests before this one have left
+    gc.collect()  # objects of earlier tests
     free = cupy.cuda.Device().mem_info[0]
     memory = cupy.cuda.alloc(free - 100)
     with pytest.raises(cupy.cuda.memory.OutOfMemoryError, match="allocating 200 bytes"):
@@ -214,7 +213,7 @@ def test_products_are_those_of_numpy(library, rng, combination, operations, shap
     dtype, code, dtype_c, code_c, compute = combination
     m, n, k = shape
     batch = 3
-    # Column by column, so that each matrix of NumPy is the transpose of one of cuBLAS.
+    # In column-major order, so that each matrix of NumPy is the transpose of one of cuBLAS.
     a = rng.normal(size=(batch, *((m, k) if operations[0] else (k, m)))).astype(dtype)
     b = rng.normal(size=(batch, *((k, n) if operations[1] else (n, k)))).astype(dtype)
     room = rng.normal(size=(batch, n, m + 3)).astype(dtype_c)  # 3 numbers after each column
@@ -243,11 +242,11 @@ def test_products_are_those_of_numpy(library, rng, combination, operations, shap
 
 
 def names_below(name, value):
-    """The name and those of its public attributes that can be called or hold such."""
+    """The name, and those of its public attributes that are callable or contain callables."""
     yield name, value
     if inspect.isclass(value) or isinstance(value, SimpleNamespace):
         for attribute, below in vars(value).items():
-            if not attribute.startswith("_") and attribute != "ptr":  # cupy's objects alone have it
+            if not attribute.startswith("_") and attribute != "ptr":  # only objects of cupy have it
                 yield from names_below(f"{name}.{attribute}", below)
 
 
@@ -263,7 +262,7 @@ def test_cupy_has_every_name_of_the_emulated_cupy(cupy):
             try:
                 expected = list(inspect.signature(place).parameters)
             except (TypeError, ValueError):
-                continue  # no function, or a compiled one
+                continue  # not a function, or a compiled one
             if "args" in expected:
                 continue
             given = list(inspect.signature(value).parameters)

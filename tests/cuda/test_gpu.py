@@ -1,4 +1,4 @@
-"""What only a true GPU can show: other libraries' streams, the rounding of cuBLAS, several devices.
+"""Tests that need a real GPU: streams of other libraries, rounding of cuBLAS, several devices.
 
 `pytest -m gpu --device cuda` runs these and the tests of the CPU on the device.
 """
@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import fastcka
-import oracle
-from checks import compared
+from checks import agrees, compared
 from fastcka.core import cuda_status
 from samples import related
 
@@ -33,14 +32,6 @@ def torch(gpu):
     if not torch.cuda.is_available():
         pytest.skip("this torch has no CUDA")
     return torch
-
-
-def agrees(arrays, xs, tolerance=5e-6, **options):
-    result = fastcka.compare(arrays, **options)
-    for estimator in ("biased", "unbiased"):
-        expected = oracle.cka_matrix(xs, estimator)
-        np.testing.assert_allclose(getattr(result, estimator), expected, atol=tolerance, rtol=0)
-    return result
 
 
 @pytest.mark.parametrize("where", ["host", "device"])

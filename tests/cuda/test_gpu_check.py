@@ -1,6 +1,6 @@
-"""benchmarks/gpu_check.py runs to its end: its parts at tiny sizes, on the emulated device.
+"""benchmarks/gpu_check.py: all parts at tiny sizes, on the emulated device.
 
-A GPU is hard to get, so its only run must not fail.
+A GPU is hard to get, so the one run on it must not fail.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def tensors(script, workload):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("way", ["gram_tiles", "feature_panels"])
-def test_torch_s_ways_compute_cka(script, way, dtype):
+def test_the_ways_of_torch_compute_cka(script, way, dtype):
     import torch
 
     xs = tensors(script, tiny(script, m=5))
@@ -54,9 +54,9 @@ def test_torch_s_ways_compute_cka(script, way, dtype):
 
 @pytest.mark.parametrize(("route", "sizes"), [("G", {"d": 200}), ("F", {})])
 def test_a_workload_is_measured(script, emulated, tmp_path, monkeypatch, route, sizes):
-    # Launches would cost more than all else in passes so small, and one route is short of them.
+    # Launches take most of the time of small passes, and one route needs fewer of them.
     monkeypatch.setattr("fastcka.core.cuda.cost.LAUNCH_SECONDS", 0.0)
-    monkeypatch.setattr("fastcka.core.cuda.plan.FEW_FLOPS", 0.0)  # fp16 in spite of the size
+    monkeypatch.setattr("fastcka.core.cuda.plan.FEW_FLOPS", 0.0)  # fp16 despite the size
     race, record = script("benchmarks.gpu.race"), script("benchmarks.record")
     path = tmp_path / "measured.json"
     workload = tiny(script, **sizes)
@@ -102,7 +102,7 @@ def test_loops_over_pairs_are_timed_on_a_part(script, emulated, tmp_path, monkey
     race = gpu_race(script, tmp_path, m=6)
     monkeypatch.setattr(script("benchmarks.gpu.race"), "PAIRS", 6)
     parts = [race.by_torch(loop) for loop in loops]
-    # The second loop multiplies each representation with itself, too.
+    # The second loop also multiplies each representation with itself.
     assert [(part["pairs"], part["pairs_timed"]) for part in parts] == [(15, 6), (21, 6)]
     for part in parts:
         assert part["extrapolated"]
@@ -127,7 +127,7 @@ def test_the_store_is_left_out_if_time_or_disk_is_short(script, emulated):
 
 
 @pytest.mark.parametrize("on_device", [False, True])
-def test_the_sanitizer_s_workload_is_right(script, emulated, on_device):
+def test_the_workload_of_the_sanitizer_is_right(script, emulated, on_device):
     errors = script("benchmarks.gpu.sanitized").run(on_device=on_device, repeats=2)
     assert len(errors) == 16
 
@@ -193,14 +193,14 @@ def test_a_program_is_stopped_with_what_it_started(script, tmp_path):
     [
         ("memcheck", 0, "========= ERROR SUMMARY: 0 errors\n", "pass"),
         ("memcheck", 0, "========= ERROR SUMMARY: 1 error\n", "fail"),
-        ("memcheck", 1, "========= ERROR SUMMARY: 0 errors\n", "fail"),  # of the workload itself
+        ("memcheck", 1, "========= ERROR SUMMARY: 0 errors\n", "fail"),  # the workload fails
         ("racecheck", 0, "= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)", "pass"),
         ("racecheck", 0, "= RACECHECK SUMMARY: 2 hazards displayed (2 errors, 0 warnings)", "fail"),
         ("racecheck", 255, "Device not supported", "not measured"),
         ("racecheck", None, "========= COMPUTE-SANITIZER", "not measured"),
     ],
 )
-def test_the_sanitizer_s_output_is_judged(script, tool, status, output, result):
+def test_the_output_of_the_sanitizer_is_judged(script, tool, status, output, result):
     figures = script("benchmarks.gpu_check").sanitizer_errors(tool, status, output, 60.0)
     lines = script("benchmarks.gpu.verdict").verdict({"sanitizer": {tool: figures}})
     assert [line["result"] for line in lines if tool in line["criterion"]] == [result]
@@ -245,7 +245,7 @@ def test_a_stopped_part_leaves_the_others(script, tmp_path, monkeypatch):
     assert results["the test suite passes on the GPU"] == "not measured"
     assert set(results.values()) == {"pass", "not measured"}
 
-    # The same commit and device go on with the record; another does not touch it.
+    # The same commit and device continue the record; others are refused.
     assert check.begin_record(facts, record.path).facts["suite"] == written["suite"]
     error = script("benchmarks.record").RecordError
     with pytest.raises(error, match="give another --record"):

@@ -1,4 +1,4 @@
-"""On a device, the next group is on its way before the last one's result is waited for."""
+"""On a device, the next group is submitted before the result of the last one is awaited."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def test_the_next_group_is_submitted_first(emulated, groups, monkeypatch):
     ]
 
 
-def test_a_group_on_its_way_may_be_abandoned(emulated, groups):
+def test_a_submitted_group_may_be_abandoned(emulated, groups):
     results = compared(groups, device="cuda")
     assert next(results).n_examples == 30
     results.close()
     assert [r.n_examples for r in compared(groups, device="cuda")] == [30, 40, 50, 60]
 
 
-def test_progress_is_that_of_the_group_that_is_worked_on(emulated, groups):
+def test_progress_is_that_of_the_current_group(emulated, groups):
     calls = []
     done = list(compared(groups[:2], device="cuda", progress=lambda *call: calls.append(call)))
     assert len(done) == 2
-    # Both groups are copied; then the results come.
+    # Both groups are copied; then the results are read.
     assert calls == [(1, 3), (2, 3), (1, 3), (2, 3), (3, 3), (3, 3)]
 
 

@@ -1,5 +1,5 @@
-// The tiles of AMX in software, in place of csrc/cpu/tiles.hpp: what the intrinsics do, and an end of the process where
-// the processor would raise a fault. It cannot show a missing make_visible: its loads are ordinary reads.
+// The tiles of AMX in software, in place of csrc/cpu/loops/tiles.hpp. The process ends where the processor would raise
+// a fault. The emulation cannot show a missing make_visible, because its loads are ordinary reads.
 #pragma once
 
 #include <immintrin.h>

@@ -1,4 +1,4 @@
-"""Small trainings with checkpoints of a plain torch.save loop, and one analysis of them."""
+"""Small trainings with checkpoints by torch.save, and an analysis of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH = 10
 
 
 def build(experiment):
-    """A little transformer, or a little convolutional network."""
+    """A small transformer or convolutional network."""
     from torch import nn
 
     torch.manual_seed(3)
@@ -31,7 +31,7 @@ def build(experiment):
 
 
 def train(experiment, folder, seed):
-    """Save step, state dict and loss at each of `STEPS`."""
+    """Train, and save step, state dict and loss at each of `STEPS`."""
     folder.mkdir(parents=True)
     torch.set_num_threads(1)
     model = build(experiment)
@@ -72,7 +72,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def analysed(trained, tmp_path_factory):
-    """The output of `evolve` with a model, a probe and another seed's run."""
+    """The output of `evolve` with a model, a probe and the run of another seed."""
     from fastcka.evolution import evolve
 
     output = tmp_path_factory.mktemp("analysed")
@@ -89,10 +89,6 @@ def analysed(trained, tmp_path_factory):
 
 
 @pytest.fixture
-def strict():
-    """Parse JSON as other languages do: NaN and Infinity are errors."""
-
-    def refuse(constant):
-        raise ValueError(f"{constant} is not JSON")
-
-    return lambda path: json.loads(Path(path).read_text("utf-8"), parse_constant=refuse)
+def strict(strict_json):
+    """Parse a JSON file as other languages do: NaN and Infinity are errors."""
+    return lambda path: strict_json(Path(path).read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""The answer on an experiment: one sentence for each set of conclusions of its layers."""
+"""The answer for an experiment: one sentence for each set of conclusions."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def test_the_sentence(conclusions, sentence):
 
 
 def test_the_numbers_and_the_limits():
-    found = answer(analysis([ONE, "undecided", "undecided"]))
-    assert found.numbers == (
+    reply = answer(analysis([ONE, "undecided", "undecided"]))
+    assert reply.numbers == (
         "Unbiased CKA, similarity to late (3 layers): early 0.25 to 0.75, mid 0.90",
         "  1 layer: early is less similar to late by more than time explains (one seed only)",
         "  2 layers: the data do not show which of early and mid is more similar to late",
     )
-    assert "does not show that early and late have different kinds of features" in found.limits[0]
+    assert "does not show that early and late have different kinds of features" in reply.limits[0]
     assert len(answer(analysis(["undecided"])).limits) == 1
 
 
-def test_weights_answer_if_there_are_no_activations():
-    found = answer(analysis([ONE], "weights"))
-    assert found.sentences[0].startswith("Yes: in the only tensor, ")
+def test_without_activations_the_answer_is_about_weights():
+    reply = answer(analysis([ONE], "weights"))
+    assert reply.sentences[0].startswith("Yes: in the only tensor, ")
     nothing = {"activations": {}, "weights": {}, "notes": ["x", "No verdict: a reason."]}
     assert answer(nothing).sentences == ("No verdict: a reason.",)

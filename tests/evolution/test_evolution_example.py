@@ -1,4 +1,4 @@
-"""``examples/checkpoints.py``: from the training loop to the page in one command."""
+"""``examples/checkpoints.py``: one command from the training loop to the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def example(tmp_path_factory):
     return folder, run
 
 
-def test_it_runs_to_the_page_and_names_what_is_deleted(example):
+def test_the_example_writes_the_page_and_names_deleted_checkpoints(example):
     folder, run = example
     done = run()
     assert done.returncode == 0, done.stderr

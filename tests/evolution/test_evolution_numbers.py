@@ -1,4 +1,4 @@
-"""Every number of the JSON files again, by a few lines that share no code with the package."""
+"""Every number of the JSON files, computed again without code of the package."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def test_diversity_of_weights(case):
     trained, experiment, content = case
     seen = 0
     for name, tensor in content["weights"].items():
-        for phase, found in tensor.get("diversity", {}).items():
+        for phase, numbers in tensor.get("diversity", {}).items():
             matrix = state(trained, experiment, PHASES[phase])[name].double().numpy()
             matrix = matrix.reshape(len(matrix), -1)
             squares = np.clip(np.linalg.eigvalsh(matrix @ matrix.T), 0, None)
             p = np.sqrt(squares) / np.sqrt(squares).sum()
             p = p[p > 1e-9]
             rank = np.exp(-sum(p * np.log(p)))
-            assert found["effective_rank"]["value"] == pytest.approx(rank, rel=1e-5)
+            assert numbers["effective_rank"]["value"] == pytest.approx(rank, rel=1e-5)
             ratio = np.trace(matrix @ matrix.T) ** 2 / np.sum((matrix @ matrix.T) ** 2)
-            assert found["participation_ratio"]["value"] == pytest.approx(ratio)
+            assert numbers["participation_ratio"]["value"] == pytest.approx(ratio)
             for field in ("effective_rank", "participation_ratio"):
-                null = found[field]["null"]
+                null = numbers[field]["null"]
                 assert null["low"] <= null["mean"] <= null["high"]
             seen += 1
     assert seen >= 6
@@ -84,24 +84,23 @@ def test_cka(case, analysed):
             np.testing.assert_allclose(facts["cka_by_step"], unbiased, atol=1e-6)
             biased = oracle.cka_matrix(arrays, "biased")
             np.testing.assert_allclose(facts["cka_biased_by_step"], biased, atol=1e-6)
-            at = {step: position for position, step in enumerate(content["steps"])}
+            position = {step: index for index, step in enumerate(content["steps"])}
             for pair, (a, b) in PAIRS.items():
-                expected = unbiased[at[PHASES[a]], at[PHASES[b]]]
+                expected = unbiased[position[PHASES[a]], position[PHASES[b]]]
                 assert facts["cka"][pair] == pytest.approx(expected, abs=1e-6)
-            zeros = np.mean(arrays[at[12]] == 0)
+            zeros = np.mean(arrays[position[12]] == 0)
             assert facts["sparsity"]["mid"]["zeros"] == pytest.approx(zeros)
 
 
 def test_activations_are_those_of_the_checkpoint(trained, analysed):
-    """From the checkpoint to the store: the first layers by hand."""
     from fastcka.store import Key, open_store
 
     inputs = np.load(trained / "probe.npz")["inputs"]
     weights = state(trained, "attention", 12)
     expected = inputs @ weights["0.weight"].numpy().T + weights["0.bias"].numpy()
     with open_store(analysed / "activations") as store:
-        found = store.read(Key("attention", 12, "0"))
-        np.testing.assert_allclose(found, expected.reshape(40, -1), atol=1e-5)
+        rows = store.read(Key("attention", 12, "0"))
+        np.testing.assert_allclose(rows, expected.reshape(40, -1), atol=1e-5)
         assert list(store.examples(Key("attention", 12, "0")).ids[:2]) == ["example0", "example1"]
 
 
@@ -131,7 +130,7 @@ def test_attention_against_softmax_by_hand(trained, analysed, strict):
     assert strict(analysed / "convolution_analysis.json")["attention"] == {}
 
 
-def test_specialization_has_its_ends():
+def test_the_extremes_of_specialization():
     same = np.full((3, 2, 4), 0.25)
     assert specialization(same) == pytest.approx(0)
     apart = np.eye(4)[:3][:, None, :].repeat(2, axis=1)
@@ -155,7 +154,7 @@ def test_rank_and_ratio_of_known_spectra():
 def test_silhouette_by_its_definition(rng):
     centers = np.repeat([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]], 6, axis=0)
     rows = centers + rng.standard_normal(centers.shape)
-    labels = np.repeat([0, 1, 2], 6)  # what k-means finds for clusters so far apart
+    labels = np.repeat([0, 1, 2], 6)  # k-means finds clusters so far apart
     scores = []
     for i, row in enumerate(rows):
         distance = np.sqrt(((rows - row) ** 2).sum(axis=1))
@@ -168,10 +167,10 @@ def test_silhouette_by_its_definition(rng):
     assert np.isnan(many)
 
 
-def test_diversity_tells_structure_from_its_null(rng):
+def test_diversity_distinguishes_structure_from_its_null(rng):
     low_rank = rng.standard_normal((24, 2)) @ rng.standard_normal((2, 12))
-    found = diversity(low_rank, permutations=9)
-    assert found["effective_rank"]["value"] < found["effective_rank"]["null"]["low"]
+    rank = diversity(low_rank, permutations=9)["effective_rank"]
+    assert rank["value"] < rank["null"]["low"]
     noise = diversity(rng.standard_normal((24, 12)), permutations=39)
     null = noise["participation_ratio"]["null"]
     assert null["low"] <= noise["participation_ratio"]["value"] <= null["high"]
@@ -183,10 +182,10 @@ def test_diversity_tells_structure_from_its_null(rng):
 
 
 def test_sparsity_of_known_activations():
-    found = sparsity(np.array([[0, 0, 0, 4.0], [0, 1, 1, 1.0]], np.float32))
-    assert found["zeros"] == 0.5
-    assert found["constant_features"] == 0.25
-    assert found["treves_rolls"] == pytest.approx(1 - (0.25 + 0.75) / 2)
+    numbers = sparsity(np.array([[0, 0, 0, 4.0], [0, 1, 1, 1.0]], np.float32))
+    assert numbers["zeros"] == 0.5
+    assert numbers["constant_features"] == 0.25
+    assert numbers["treves_rolls"] == pytest.approx(1 - (0.25 + 0.75) / 2)
     assert np.isnan(sparsity(np.zeros((3, 2), np.float32))["treves_rolls"])
 
 

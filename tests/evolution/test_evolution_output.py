@@ -18,8 +18,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
-def weights_only(trained, tmp_path):
-    """Call `fastcka evolve` on weights alone, of checkpoints that may be changed."""
+def weights_only(trained, tmp_path, no_drawing):
+    """Call `fastcka evolve` without a model, on checkpoints that a test may change."""
     checkpoints = tmp_path / "checkpoints"
     shutil.copytree(trained / "seed0", checkpoints)
     output = tmp_path / "output"
@@ -90,7 +90,7 @@ def test_weights_alone_need_no_model(weights_only, strict):
     assert not (output / "convolution_activations.png").exists()
 
 
-def test_a_deleted_checkpoint_is_named_and_the_status_is_1(weights_only, strict):
+def test_a_missing_checkpoint_is_named_and_the_status_is_1(weights_only, strict):
     call, checkpoints, output = weights_only
     assert call().exit_code == 0
     (checkpoints / "attention" / "checkpoint_step_00012.pt").unlink()
@@ -100,7 +100,7 @@ def test_a_deleted_checkpoint_is_named_and_the_status_is_1(weights_only, strict)
     content = strict(output / "attention_analysis.json")
     assert content["complete"] is False
     assert [entry["step"] for entry in content["missing"]] == [12]
-    # What can be compared is; the verdict needs all phases.
+    # The other phases are compared; the verdict needs all of them.
     assert all(set(part["similarity"]) == {"early_vs_late"} for part in content["weights"].values())
     assert all(part["verdict"] == [] for part in content["weights"].values())
     assert strict(output / "convolution_analysis.json")["complete"] is True
@@ -144,10 +144,10 @@ def test_a_tensor_of_zeros_is_null_and_not_nan(weights_only, strict):
         whole["model_state_dict"]["count"] = torch.tensor(3)
         torch.save(whole, other)
     assert call().exit_code == 0
-    found = strict(output / "convolution_analysis.json")
-    assert found["weights"]["1.bias"]["similarity"]["early_vs_mid"] is None
-    assert found["weights"]["1.bias"]["verdict"][0]["conclusion"] == "no interval"
-    assert found["weights_left_out"] == {"count": "int64 numbers are not weights"}
+    content = strict(output / "convolution_analysis.json")
+    assert content["weights"]["1.bias"]["similarity"]["early_vs_mid"] is None
+    assert content["weights"]["1.bias"]["verdict"][0]["conclusion"] == "no interval"
+    assert content["weights_left_out"] == {"count": "int64 numbers are not weights"}
 
 
 def test_checkpoints_of_two_architectures_are_refused(weights_only):
@@ -254,7 +254,7 @@ def test_results_of_other_input_are_replaced_only_on_request(trained, tmp_path, 
     result = evolved(trained, output, **options, overwrite=True)
     after = contents(output)
     assert after != before
-    # Files of an experiment that the plan lacks are gone, and the summary does not have it.
+    # An experiment that is not in the plan has neither files nor a line in the summary.
     names = {path.name for path in (*result.analyses, *result.figures, result.summary)}
     assert set(after) == names
 
@@ -293,7 +293,7 @@ def test_files_without_an_analysis_are_not_replaced(trained, tmp_path):
     assert file.read_text() == "mine"
 
 
-def test_the_command_answers_first(weights_only):
+def test_the_command_prints_the_answer_first(weights_only):
     call, checkpoints, output = weights_only
     done = call()
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip()]

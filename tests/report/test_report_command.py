@@ -11,7 +11,7 @@ from fastcka.cli.app import app
 
 
 @pytest.fixture
-def call():
+def call(no_drawing):
     def run(*arguments):
         return CliRunner().invoke(app, ["report", *map(str, arguments)])
 

@@ -10,11 +10,12 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from fastcka import files
 from fastcka.errors import InputError, WriteError
 from fastcka.report import write_report
+
+pytestmark = pytest.mark.usefixtures("no_drawing")  # test_report_page draws all kinds of figures
 
 ONE_FAMILY = {"family": lambda a, b: a["family"] == b["family"]}
 

@@ -75,7 +75,7 @@ struct Kernels {
 // The kernels of one kind of products without their functions, for plans and checks.
 struct ProductShape {
   std::string products;
-  std::int64_t lanes, rows, step;  // step: columns of a micro-tile, of which every tile is a multiple
+  std::int64_t lanes, rows, step;  // step: columns of a micro-tile; tiles are multiples of it
   std::int64_t values, cell_bytes;
   std::int64_t sum_bytes;  // of a sum of products, and of a centred value before it is packed
   bool arranged;           // the rows of a tile are copied into another form

@@ -1,6 +1,6 @@
 // Products by the vendored OpenBLAS, for processors that the vector implementations do not cover; preparation by the
 // portable build of the same source. OpenBLAS runs at one thread: its results change bits with its thread count, and
-// the pass has its own threads.
+// the pass runs its threads itself.
 #include <cblas.h>
 
 #include "implementation_simd.hpp"

@@ -186,7 +186,8 @@ class _Reader:
     def __init__(self, config: PairConfig, one: PairModel, other: PairModel) -> None:
         self._models = (one, other)
         self._matcher = ExampleMatcher(
-            None if config.city_filter is None else ExampleFilter.parse(config.city_filter)
+            None if config.city_filter is None else ExampleFilter.parse(config.city_filter),
+            "biased",
         )
         self._ids: frozenset[str] = frozenset()
 
@@ -198,9 +199,6 @@ class _Reader:
             examples = self._matcher.match(members, where)
         except FilterError as error:
             raise FilterError(f"city_filter: {error}") from None
-        shortage = examples.shortage("biased", where)
-        if shortage is not None:
-            raise InputError(shortage)
         self._require_same_examples(step, examples.rows[0])
         x, y = (
             model.source.read(model.key(step), rows=rows)

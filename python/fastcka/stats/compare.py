@@ -1,4 +1,4 @@
-"""Compare the mean similarity of two groups of pairs, some of which share models."""
+"""Compare the mean similarity of two groups of pairs; pairs may share models."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""Sweeps: which representations are compared, in which groups, computed once and resumed.
+"""Sweeps: plan which representations are compared, compute them in groups, resume after a stop.
 
-Three steps, each usable alone::
+A sweep has three steps. Each can be used alone::
 
     load_sweep (sweep.yaml) -> plan_sweep (labels, groups, pairs; no values are read) -> run_sweep:
         for the groups that no ledger holds:  store --read ahead--> one pass --commit--> ledger
             (small groups go together, in flights; reading, computing and committing overlap)
         then, from the ledger alone:          results.csv, matrices/, figures/, run.json
 
-A shard does the second line for its groups, into a separate ledger; the last of them, or a run
-without a shard, brings the ledgers together and does the third.
+A shard computes its groups into a separate ledger. The shard that finishes last, or a run without a
+shard, merges the ledgers and writes the results.
 """
 
 from __future__ import annotations

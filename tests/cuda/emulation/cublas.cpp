@@ -34,20 +34,20 @@ struct Product {
   int batch;
 };
 
-// Rows of C that one inner loop computes, as many as fill a few vector registers, for this many columns.
+// One inner loop computes this number of rows of C, a few vector registers, for this number of columns.
 constexpr std::int64_t lanes = 16;
 constexpr std::int64_t columns = 4;
 
 template <class T>
 T element(const Matrix& matrix, std::int64_t batch, std::int64_t row, std::int64_t column) {
-  const std::int64_t at = batch * matrix.stride + column * matrix.leading + row;
+  const std::int64_t index = batch * matrix.stride + column * matrix.leading + row;
   switch (matrix.type) {
     case CUDA_R_16F:
-      return static_cast<T>(__half2float(static_cast<const __half*>(matrix.data)[at]));
+      return static_cast<T>(__half2float(static_cast<const __half*>(matrix.data)[index]));
     case CUDA_R_32F:
-      return static_cast<T>(static_cast<const float*>(matrix.data)[at]);
+      return static_cast<T>(static_cast<const float*>(matrix.data)[index]);
     case CUDA_R_64F:
-      return static_cast<T>(static_cast<const double*>(matrix.data)[at]);
+      return static_cast<T>(static_cast<const double*>(matrix.data)[index]);
   }
   return T{};
 }
@@ -59,8 +59,8 @@ std::vector<T> pack(const Matrix& matrix, bool by_columns, std::int64_t batch, s
   std::vector<T> packed(static_cast<std::size_t>((rows + width - 1) / width * width * k));
   for (std::int64_t row = 0; row < rows; ++row) {
     T* to = packed.data() + row / width * width * k + row % width;
-    for (std::int64_t at = 0; at < k; ++at) {
-      to[at * width] = by_columns ? element<T>(matrix, batch, row, at) : element<T>(matrix, batch, at, row);
+    for (std::int64_t inner = 0; inner < k; ++inner) {
+      to[inner * width] = by_columns ? element<T>(matrix, batch, row, inner) : element<T>(matrix, batch, inner, row);
     }
   }
   return packed;
@@ -75,14 +75,14 @@ float toward_zero(double value) {
   return nearest;
 }
 
-// A tile of sums over k. As on the device, those of float32 and float64 are rounded at every step, and those of float16
-// are exact over 16 products, whose sum tensor cores then add to a float32 that they truncate.
+// A tile of sums over k. As on the device, sums of float32 and float64 are rounded at every step. Those of float16 are
+// exact over 16 products; tensor cores add each such sum to a float32 and truncate the result.
 template <class T>
 struct Tile {
   T sums[columns][lanes] = {};
 
   void add(std::int64_t k, const T* a, const T* b) {
-    for (std::int64_t at = 0; at < k; ++at, a += lanes, b += columns) {
+    for (std::int64_t inner = 0; inner < k; ++inner, a += lanes, b += columns) {
       for (std::int64_t j = 0; j < columns; ++j) {
         for (std::int64_t i = 0; i < lanes; ++i) sums[j][i] += a[i] * b[j];
       }
@@ -95,9 +95,9 @@ struct Tile {
       const std::int64_t step = std::min(depth, k - begin);
       Tile<double> exact;
       for (std::int64_t j = 0; j < columns; ++j) {
-        for (std::int64_t at = 0; at < step; ++at) {
+        for (std::int64_t inner = 0; inner < step; ++inner) {
           for (std::int64_t i = 0; i < lanes; ++i) {
-            exact.sums[j][i] += static_cast<double>(a[at * lanes + i]) * static_cast<double>(b[at * columns + j]);
+            exact.sums[j][i] += static_cast<double>(a[inner * lanes + i]) * static_cast<double>(b[inner * columns + j]);
           }
         }
         for (std::int64_t i = 0; i < lanes; ++i) sums[j][i] = toward_zero(sums[j][i] + exact.sums[j][i]);
@@ -142,7 +142,7 @@ bool good_shapes(const Product& product) {
          fits(product.b, product.op_b == normal ? product.k : product.n) && fits(product.c, product.m);
 }
 
-// The combinations that cuBLAS has and fastcka uses.
+// The combinations of types that fastcka uses.
 bool good_types(const Product& product, int compute) {
   if (product.a.type != product.b.type) return false;
   if (compute == float64 || compute == float64_pedantic) {

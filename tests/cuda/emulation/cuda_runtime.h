@@ -1,9 +1,9 @@
-// The part of CUDA that fastcka uses, computed by the processor, so that the very sources of the kernels run in tests
+// The part of CUDA that fastcka uses, computed by the processor, so that the sources of the kernels run in tests
 // on a machine with neither a GPU nor the CUDA toolkit. This header replaces the toolkit's.
 //
-// What is emulated: grids, blocks, threads and __syncthreads() (fibers.cpp); streams that run nothing before somebody
-// waits for them, events, capture and graphs (streams.cpp); allocations that show what was never written and what was
-// written outside them (memory.cpp); the products of cuBLAS (cublas.cpp). What is not: warps, atomics, dynamic shared
+// Emulated: grids, blocks, threads and __syncthreads() (fibers.cpp); streams that run nothing before a caller
+// waits for them, events, capture and graphs (streams.cpp); allocations that show reads of unwritten memory and
+// writes outside them (memory.cpp); the products of cuBLAS (cublas.cpp). Not emulated: warps, atomics, dynamic shared
 // memory, and the speed of anything.
 //
 // Environment, read at every call:

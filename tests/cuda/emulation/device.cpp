@@ -1,4 +1,4 @@
-// Devices, errors, and what the environment says.
+// Devices, errors, and settings from the environment.
 
 #include <algorithm>
 #include <cstdio>
@@ -47,9 +47,9 @@ constexpr ErrorText error_texts[] = {
 
 const ErrorText& describe(cudaError_t error) {
   static constexpr ErrorText unknown{cudaErrorInvalidValue, "unrecognized error code", "unrecognized error code"};
-  const auto at = std::find_if(std::begin(error_texts), std::end(error_texts),
-                               [&](const ErrorText& each) { return each.error == error; });
-  return at == std::end(error_texts) ? unknown : *at;
+  const auto match = std::find_if(std::begin(error_texts), std::end(error_texts),
+                                  [&](const ErrorText& each) { return each.error == error; });
+  return match == std::end(error_texts) ? unknown : *match;
 }
 
 std::size_t device_count() { return cuda_emulation::setting("FASTCKA_EMULATION_DEVICES", 1); }

@@ -1,6 +1,6 @@
 // Grids: blocks one after another, the threads of a block as fibers of one thread of the processor.
 //
-// A fiber runs one thread of the block after another until one of them comes to a barrier; another fiber goes on with
+// A fiber runs one thread of the block after another until one of them reaches a barrier; another fiber continues with
 // the rest. So a kernel without barriers needs a single fiber, and no switch between its threads.
 
 #include <setjmp.h>
@@ -73,7 +73,7 @@ class Block {
     return fiber;
   }
 
-  // Returns when the fiber has come to a barrier or run out of threads.
+  // Returns when the fiber has reached a barrier or finished its threads.
   void resume(Fiber* fiber) {
     running_ = fiber;
     if (_setjmp(scheduler_) != 0) return;
@@ -119,7 +119,7 @@ class Block {
     } else {
       std::fprintf(stderr, "other threads wait at %s:%d\n", (*other)->site.file, (*other)->site.line);
     }
-    // Their threads never go on.
+    // Their threads never continue.
     for (Fiber* fiber : round) {
       fiber->started = false;
       idle_.push_back(fiber);

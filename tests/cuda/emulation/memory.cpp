@@ -1,6 +1,6 @@
-// Memory of the device and pinned memory of the host. What was never written, and what was freed, reads as NaN in every
+// Memory of the device and pinned memory of the host. Memory that was never written or was freed reads as NaN in every
 // floating-point type; writes outside an allocation are noticed when it is freed. Memory of the device is freed in the
-// order of the stream that it was allocated on: what another stream still does with it, and no event orders, meets NaN.
+// order of the stream that allocated it: another stream that still uses it without an event reads NaN.
 
 #include <algorithm>
 #include <cstdio>
@@ -41,8 +41,8 @@ struct Allocation {
   char* begin() const { return memory.get() + guard_bytes; }
 
   bool intact() const {
-    for (std::size_t at = 0; at < guard_bytes; ++at) {
-      const auto value = [&](const char* from) { return static_cast<unsigned char>(from[at]); };
+    for (std::size_t i = 0; i < guard_bytes; ++i) {
+      const auto value = [&](const char* from) { return static_cast<unsigned char>(from[i]); };
       if (value(memory.get()) != guard_value || value(begin() + bytes) != guard_value) return false;
     }
     return true;
@@ -56,7 +56,7 @@ struct Allocation {
 using Allocations = std::map<const char*, std::shared_ptr<Allocation>>;
 Allocations on_device, pinned;
 
-// What the next allocation of the same size on the same stream takes over, as from the pools of CUDA and cupy.
+// Reused by the next allocation of the same size on the same stream, as in the pools of CUDA and cupy.
 struct Freed {
   std::shared_ptr<Allocation> allocation;
   cudaStream_t stream;  // of pinned memory: `host`
@@ -67,7 +67,7 @@ std::size_t freed_bytes = 0;
 
 void retire(const Allocation& allocation) {
   if (!allocation.intact()) {
-    std::fprintf(stderr, "something was written beside an allocation of %zu bytes\n", allocation.bytes);
+    std::fprintf(stderr, "something was written outside an allocation of %zu bytes\n", allocation.bytes);
     cuda_emulation::fail(cudaErrorIllegalAddress);
   }
   std::memset(allocation.begin(), nan_value, allocation.bytes);
@@ -83,23 +83,23 @@ void keep(const std::shared_ptr<Allocation>& allocation, cudaStream_t stream) {
 }
 
 std::shared_ptr<Allocation> take(std::size_t bytes, cudaStream_t stream) {
-  const auto at = std::find_if(freed.begin(), freed.end(), [&](const Freed& each) {
+  const auto match = std::find_if(freed.begin(), freed.end(), [&](const Freed& each) {
     return each.allocation->bytes == bytes && each.allocation->device == cuda_emulation::current_device() &&
            each.stream == stream;
   });
-  if (at == freed.end()) return std::make_shared<Allocation>(bytes);
-  const std::shared_ptr<Allocation> allocation = at->allocation;
+  if (match == freed.end()) return std::make_shared<Allocation>(bytes);
+  const std::shared_ptr<Allocation> allocation = match->allocation;
   freed_bytes -= bytes;
-  freed.erase(at);
+  freed.erase(match);
   return allocation;
 }
 
-bool lies_in(const Allocations& allocations, const void* address) {
-  const auto* at = static_cast<const char*>(address);
-  const auto after = allocations.upper_bound(at);
+bool is_in(const Allocations& allocations, const void* address) {
+  const auto* byte = static_cast<const char*>(address);
+  const auto after = allocations.upper_bound(byte);
   if (after == allocations.begin()) return false;
   const auto& [begin, allocation] = *std::prev(after);
-  return at < begin + allocation->bytes;
+  return byte < begin + allocation->bytes;
 }
 
 std::size_t free_bytes() {
@@ -139,10 +139,10 @@ cudaError_t cudaMallocAsync(void** address, std::size_t bytes, cudaStream_t stre
 
 cudaError_t cudaFreeAsync(void* address, cudaStream_t stream) {
   return call([&] {
-    const auto at = on_device.find(static_cast<char*>(address));
-    if (at == on_device.end()) return cudaErrorInvalidValue;
-    const std::shared_ptr<Allocation> allocation = at->second;
-    on_device.erase(at);
+    const auto entry = on_device.find(static_cast<char*>(address));
+    if (entry == on_device.end()) return cudaErrorInvalidValue;
+    const std::shared_ptr<Allocation> allocation = entry->second;
+    on_device.erase(entry);
     keep(allocation, stream);
     return enqueue(stream, [allocation] { retire(*allocation); });
   });
@@ -159,11 +159,11 @@ cudaError_t cudaHostAlloc(void** address, std::size_t bytes, unsigned) {
 
 cudaError_t cudaFreeHost(void* address) {
   return call([&] {
-    const auto at = pinned.find(static_cast<char*>(address));
-    if (at == pinned.end()) return cudaErrorInvalidValue;
-    retire(*at->second);
-    keep(at->second, host);
-    pinned.erase(at);
+    const auto entry = pinned.find(static_cast<char*>(address));
+    if (entry == pinned.end()) return cudaErrorInvalidValue;
+    retire(*entry->second);
+    keep(entry->second, host);
+    pinned.erase(entry);
     return cudaSuccess;
   });
 }
@@ -178,15 +178,15 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     const bool from_host = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyHostToHost;
     const bool to_host = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyHostToHost;
     if (kind != cudaMemcpyDefault &&
-        (lies_in(from_host ? on_device : pinned, from) || lies_in(to_host ? on_device : pinned, to))) {
+        (is_in(from_host ? on_device : pinned, from) || is_in(to_host ? on_device : pinned, to))) {
       return cudaErrorInvalidValue;
     }
-    if (from_host && !lies_in(pinned, from)) {
+    if (from_host && !is_in(pinned, from)) {
       const std::string staged(static_cast<const char*>(from), bytes);
       return enqueue(stream, [=] { std::memcpy(to, staged.data(), bytes); });
     }
     const cudaError_t error = enqueue(stream, [=] { std::memmove(to, from, bytes); });
-    const bool wait = to_host && !lies_in(pinned, to) && !cuda_emulation::is_capturing(stream);
+    const bool wait = to_host && !is_in(pinned, to) && !cuda_emulation::is_capturing(stream);
     return error == cudaSuccess && wait ? cuda_emulation::synchronize(stream) : error;
   });
 }

@@ -1,4 +1,4 @@
-// What the parts of the emulation share.
+// Declarations shared by the parts of the emulation.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ Order order_setting();
 // 0 to count - 1 in that order.
 std::vector<std::size_t> arrange(Order order, std::size_t count);
 
-// Success, or why no call can do anything: no driver, no device, or an earlier failure on it.
+// Success, or why every call fails: no driver, no device, or an earlier failure on it.
 cudaError_t readiness();
 
 int current_device();
@@ -35,7 +35,7 @@ bool is_here(cudaStream_t stream);
 // Waits for the stream, after which the work that it held has run.
 cudaError_t synchronize(cudaStream_t stream);
 
-// For cudaDeviceReset: whoever still holds a stream or an allocation holds nothing.
+// For cudaDeviceReset: handles of streams and allocations become invalid.
 void reset_streams();
 void reset_memory();
 

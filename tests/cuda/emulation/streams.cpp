@@ -1,9 +1,9 @@
 // Streams, events and graphs.
 //
-// A stream does not start its work. The work waits until somebody waits for it, and then, in the order "forward", only
-// what is waited for runs, so that a stream which should have waited for another one finds its input missing. In the
-// order "reverse" all the other streams run first, as far as their events let them, so that one which should have
-// waited overwrites what is still to be read. The legacy stream runs its work at once.
+// A stream runs its work only when a caller waits for it. In the order "forward", only the awaited work runs, so that a
+// stream which should have waited for another one finds its input missing. In the order "reverse", all other streams
+// run first, as far as their events allow, so that a stream which should have waited overwrites data before they are
+// read. The legacy stream runs its work at once.
 
 #include <algorithm>
 #include <deque>
@@ -19,7 +19,7 @@ using cuda_emulation::Work;
 
 namespace {
 
-// A point in a stream's work, as an event holds it.
+// A point in the work of a stream, as recorded by an event.
 struct Record {
   cudaStream_t stream;
   bool done = false;
@@ -57,11 +57,11 @@ namespace {
 std::vector<std::unique_ptr<CUstream_st>> streams;
 CUstream_st legacy;
 
-// Null for a handle that is none.
+// Null for an unknown handle.
 cudaStream_t find(cudaStream_t handle) {
   if (handle == nullptr || handle == reinterpret_cast<cudaStream_t>(1)) return &legacy;
-  const auto at = std::find_if(streams.begin(), streams.end(), [&](const auto& s) { return s.get() == handle; });
-  return at == streams.end() ? nullptr : handle;
+  const auto match = std::find_if(streams.begin(), streams.end(), [&](const auto& s) { return s.get() == handle; });
+  return match == streams.end() ? nullptr : handle;
 }
 
 bool step(CUstream_st& stream) {
@@ -74,7 +74,7 @@ bool step(CUstream_st& stream) {
   return true;
 }
 
-// Runs one operation on the way to the record.
+// Runs one operation before the record.
 void advance(const Record& record) {
   const auto order = cuda_emulation::order_setting();
   if (order != cuda_emulation::Order::forward) {
@@ -142,7 +142,7 @@ bool is_here(cudaStream_t stream) {
   return stream && device_of(stream) == current_device();
 }
 
-// What waited is dropped, as if it had never been asked for.
+// Drops the waiting work.
 void reset_streams() {
   for (const auto& stream : streams) {
     for (const Operation& operation : stream->queue) {
@@ -234,7 +234,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return call([&] { return event->record ? finish(*event->record) : cudaSuccess; });
 }
 
-// As in CUDA, the wait is for what the event has recorded by now.
+// As in CUDA, the wait is for the latest record of the event so far.
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   return call([&] {
     const cudaError_t error = find_idle(stream);

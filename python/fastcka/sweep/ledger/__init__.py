@@ -1,1 +1,1 @@
-"""The ledger of a sweep: finished groups, which later runs do not compute again."""
+"""The ledger of a sweep: finished groups, which later runs reuse."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def groups_held(plan: SweepPlan, output: Path) -> set[int]:
-    """Return the positions of the groups that some ledger has validated values for.
+    """Return the positions of the groups with validated values in at least one ledger.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def groups_held(plan: SweepPlan, output: Path) -> set[int]:
 
 
 def adopt_shards(ledger: Ledger, plan: SweepPlan) -> None:
-    """Take into ``ledger`` what it lacks of ``plan`` and shards have computed; theirs stay.
+    """Copy the groups of ``plan`` that ``ledger`` lacks from the ledgers of the shards.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def adopt_shards(ledger: Ledger, plan: SweepPlan) -> None:
 
 
 def comparisons_held(plan: SweepPlan) -> int:
-    """Return how many comparisons of ``plan`` have validated values in the ledgers of its output.
+    """Return how many comparisons of ``plan`` have validated values in the output's ledgers.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def comparisons_held(plan: SweepPlan) -> int:
 
 
 def groups_to_compute(plan: SweepPlan) -> list[GroupPlan]:
-    """Return the groups that no ledger has validated values for.
+    """Return the groups without validated values in any ledger.
 
     Raises
     ------
@@ -85,6 +85,6 @@ def _valid(
         try:
             values = ledger.read(group_identity(group, plan.config.precision))
         except DamagedGroupError:
-            continue  # as if it were not there; the run that computes it again says so
+            continue  # treated as missing; the run that computes it again reports this
         if values is not None:
             yield group, values

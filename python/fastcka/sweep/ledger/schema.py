@@ -1,10 +1,10 @@
-"""The tables of a ledger, made to be queried by a person with ``sqlite3``.
+"""The tables of a ledger; they can be queried with ``sqlite3``.
 
 - ``groups``: name, n_examples, precision, provenance (JSON), identity, checksum, committed_at.
-- ``representations``: of each group the model, step and layer at each position, the digest of the
-  data, and the labels (JSON).
-- ``similarities``: CKA and HSIC, both estimators, for every position_a <= position_b; NaN is NULL.
-- ``pairs``: a view of the three, a row a pair.
+- ``representations``: model, step, layer, digest of the data and labels (JSON) at each position of
+each group.
+- ``similarities``: CKA and HSIC by both estimators for every position_a <= position_b; NaN is NULL.
+- ``pairs``: a view that joins the three tables; one row per pair.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Shards: a sweep divided among processes or machines that share its output folder.
 
-What is divided are whole groups. A group's pairs stay together: each of its parts would read nearly
-all of its files again, and a pass over fewer representations may take another route, so that the
-last bits of the values, and with them results.csv, would depend on the division.
+A shard takes whole groups. A group is not divided, for two reasons: each part would read nearly all
+of the group's files, and a pass over fewer representations may take another route. The last bits of
+the values, and so results.csv, would then depend on the number of shards.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ FLOPS_PER_BYTE = 100
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Part ``index`` (from 1) of ``count``.
+    """One of the parts of a sweep: part ``index`` (from 1) of ``count``.
 
     Raises
     ------
     InputError
-        There is no such part.
+        ``index`` is not between 1 and ``count``.
     """
 
     index: int
@@ -44,7 +44,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Return the shard that a text such as ``"2/4"`` names."""
+        """Return the shard for a text such as ``"2/4"``."""
         match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if match is None or not int(match[2]):
             raise InputError(f"shard: expected a part and a number of parts, as 2/4; got {text!r}")
@@ -55,20 +55,20 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """A name for its files."""
+        """The stem of the shard's file names."""
         return f"{self.index}-of-{self.count}"
 
     def groups(self, groups: Sequence[GroupPlan]) -> list[GroupPlan]:
-        """Return its groups of a plan, in their order."""
+        """Return the shard's groups of a plan, in the order of the plan."""
         return divided(groups, self.count)[self.index - 1]
 
 
 def divided(groups: Sequence[GroupPlan], count: int) -> list[list[GroupPlan]]:
-    """Divide groups into ``count`` parts of about the same cost, and of these the same pairs.
+    """Divide groups into ``count`` parts of about equal cost and, at equal cost, equal pairs.
 
-    The dearest first, each to the part that has least. It depends on the plan alone, not on what a
-    ledger holds nor on the machine: shards that start at different times, in different places,
-    neither overlap nor leave anything out.
+    The most expensive group comes first, and each group goes to the cheapest part so far. The
+    result depends only on the plan, not on ledgers or the machine. So shards that start at
+    different times and in different places neither overlap nor leave out a group.
     """
     parts: list[list[GroupPlan]] = [[] for _ in range(count)]
     loads = [(0, 0, part) for part in range(count)]
@@ -80,7 +80,7 @@ def divided(groups: Sequence[GroupPlan], count: int) -> list[list[GroupPlan]]:
 
 
 def _cost(group: GroupPlan) -> int:
-    """Return flops of the cheaper route, roughly, and what reading counts for."""
+    """Return the approximate cost in flops: the cheaper route, plus reading."""
     total = sum(r.n_features for r in group.representations)
     flops = group.n_examples * total * min(group.n_examples, total)
     return flops + FLOPS_PER_BYTE * group.bytes_to_read

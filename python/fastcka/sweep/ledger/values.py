@@ -22,15 +22,15 @@ VALUES_VERSION = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupValues:
-    """What the pass gave for a group, in the order of its representations.
+    """The similarities of a group, in the order of its representations.
 
     Attributes
     ----------
     cka_biased, cka_unbiased, hsic_biased, hsic_unbiased
-        (M, M) float64, symmetric. CKA is kept beside HSIC, not derived from it: the HSIC of data
-        of the size of 1e-100 is 0 in float64, its CKA is not.
+        (M, M) float64, symmetric. CKA is stored too, because it cannot always be derived from HSIC:
+        for data of magnitude 1e-100, the HSIC underflows to 0, and the CKA does not.
     provenance
-        Device, route, threads, seconds, versions: what ran.
+        Device, route, threads, seconds and versions of the computation.
     """
 
     cka_biased: NDArray[np.float64]
@@ -43,10 +43,10 @@ class GroupValues:
 def group_identity(group: GroupPlan, precision: str) -> str:
     """Return a digest of everything that the values of ``group`` depend on.
 
-    Neither the estimator (both are kept), nor the pairs (all are kept), nor the labels, nor any
-    path: a sweep that asks another question of the same data computes nothing. Of the filter only
-    what it keeps. Where rows are gathered, all ids of the file count: other ids beside the same
-    data are other rows under the same examples.
+    It does not depend on the estimator, the pairs, the labels or a path: the ledger has both
+    estimators and all pairs, so another sweep over the same data computes nothing again. A filter
+    counts only through the examples that it keeps. If a representation's rows are gathered, the ids
+    of all its rows count, because with other ids the same examples are other rows.
     """
     return json_digest(
         [
@@ -78,8 +78,8 @@ def values_checksum(
     rows: Sequence[tuple[Any, ...]],
     cells: NDArray[np.float64],
 ) -> str:
-    """Return a checksum of everything that a ledger stores of a group."""
-    # NaN has many bit patterns and comes back from NULL as one of them.
+    """Return a checksum of everything that a ledger stores about a group."""
+    # NaN has many bit patterns; a NULL is read as one of them.
     bits = np.where(np.isnan(cells), np.nan, cells).astype("<f8").tobytes()
     description = json_digest([identity, n_examples, precision, provenance, rows])
     return bytes_digest(description.encode() + bits)

@@ -1,4 +1,4 @@
-"""The writer of a run: commits what is computed to the ledger while the next is computed."""
+"""The writer of a run: it commits a flight to the ledger while the next one is computed."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ Entries = list[tuple["GroupPlan", "GroupValues"]]
 
 
 class LedgerWriter:
-    """Commits flights in a separate thread, each in one transaction; a context manager.
+    """Commits each flight in one transaction, in a separate thread; use as a context manager.
 
-    When it is left, all that was handed over is committed, whatever ended the run, unless a commit
-    failed. What made one fail is raised in the caller's thread, by the next call or on leaving;
-    where another error is on its way already, that has it as a note.
+    On exit, every flight that was handed over is committed, whatever ended the run, unless a commit
+    failed. The error of a failed commit is raised in the caller's thread, by the next call or on
+    exit. If another error is being raised already, the error of the commit becomes a note of it.
     """
 
     def __init__(self, path: Path, precision: str) -> None:
         self._path = path
         self._precision = precision
-        # One waits while one is written: a slow disk holds up the computing, not the memory.
+        # One flight waits while another is written. So a slow disk delays the computation and does
+        # not fill the memory.
         self._waiting: Queue[Entries | None] = Queue(maxsize=1)
         self._committed: SimpleQueue[GroupPlan] = SimpleQueue()
         self._error: BaseException | None = None
-        # A daemon: where a second Ctrl-C ends the wait for it, it must not keep the process alive.
+        # A daemon: if a second Ctrl-C ends the wait for it, it must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="fastcka-ledger", daemon=True)
 
     def __enter__(self) -> Self:
@@ -50,7 +51,7 @@ class LedgerWriter:
             error.add_note(f"and what was computed last is not in the ledger: {self._error}")
 
     def put(self, entries: Entries) -> None:
-        """Hand over the groups of a flight; waits while more than one is not yet committed."""
+        """Hand over the groups of a flight; wait while more than one flight is uncommitted."""
         self._raise_error()
         if entries:
             self._waiting.put(entries)
@@ -61,7 +62,7 @@ class LedgerWriter:
             yield self._committed.get()
 
     def finish(self) -> None:
-        """Wait until all is committed."""
+        """Wait until every flight is committed."""
         self._finish()
         self._raise_error()
 
@@ -75,12 +76,12 @@ class LedgerWriter:
             raise self._error
 
     def _work(self) -> None:
-        # A connection of SQLite belongs to the thread that opened it.
+        # Only the thread that opened a connection of SQLite may use it.
         with ExitStack() as stack:
             ledger: Ledger | None = None
             while (entries := self._waiting.get()) is not None:
                 if self._error is not None:
-                    continue  # so that nobody waits for room
+                    continue  # so that `put` does not wait for room
                 try:
                     if ledger is None:
                         ledger = stack.enter_context(Ledger(self._path))

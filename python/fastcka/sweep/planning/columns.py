@@ -27,11 +27,11 @@ NUMBERS = (
     "precision",
     "seconds",
 )
-"""The columns after those of the group and of the two sides."""
+"""The columns after those of the group and the two sides."""
 
 
 def column_names(within: Sequence[str], factors: Sequence[str]) -> list[str]:
-    """Return the columns of a sweep; two columns of one name are an error.
+    """Return the names of the columns of a sweep.
 
     Raises
     ------

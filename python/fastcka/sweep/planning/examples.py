@@ -41,6 +41,10 @@ NOT_EVERYWHERE = "not in every representation of the group"
 DISPUTED = "outside the filter in some representations of the group only"
 
 
+class TooFewExamplesError(InputError):
+    """Representations have fewer examples in common than the estimator needs."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedExamples:
     """The examples that some representations have in common.
@@ -50,10 +54,10 @@ class MatchedExamples:
     n_examples
         Number of examples.
     digest
-        Digest of their ids in their order, as a store has it for a file of just these examples.
+        Digest of their ids in order, equal to the one that a store has for these examples.
     rows
-        For each representation the positions of their rows, (n_examples,), in their order; None if
-        these are all rows in the order of the file.
+        For each representation, the positions of their rows in its file, (n_examples,); None for
+        all rows in the order of the file.
     rows_dropped
         For each representation, reason -> number of its rows that are left out.
     dropped
@@ -76,7 +80,7 @@ class MatchedExamples:
 
     @property
     def shared(self) -> bool:
-        """Whether any two of the representations alone would use the same examples."""
+        """Whether any two of the representations, compared alone, would use the same examples."""
         return not any(self.dropped.get(reason) for reason in (NOT_EVERYWHERE, DISPUTED))
 
     @property
@@ -84,21 +88,10 @@ class MatchedExamples:
         """The reasons in one line, ``87 outside the filter``; empty if nothing is left out."""
         return "; ".join(f"{count} {reason}" for reason, count in self.dropped.items())
 
-    def shortage(self, estimator: Estimator, where: str) -> str | None:
-        """Return why these are too few for an estimator; None if they suffice."""
-        needed = MIN_EXAMPLES[estimator]
-        if self.n_examples >= needed:
-            return None
-        without = f" (without {self.dropped_text})" if self.dropped else ""
-        return (
-            f"'{estimator}' needs at least {needed} examples, and {where} has "
-            f"{self.n_examples}{without}"
-        )
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listed:
-    """The examples of a file: their numbers in the vocabulary, and which the filter keeps."""
+    """The examples of a file as numbers, and which of them the filter keeps."""
 
     numbers: NDArray[np.int64]
     inside: NDArray[np.bool_]
@@ -115,14 +108,17 @@ class ExampleMatcher:
     ----------
     example_filter
         None keeps every example.
+    estimator
+        Sets how many examples representations must have in common.
     """
 
-    def __init__(self, example_filter: ExampleFilter | None) -> None:
+    def __init__(self, example_filter: ExampleFilter | None, estimator: Estimator) -> None:
         self._filter = example_filter
+        self._estimator = estimator
         fields = () if self._filter is None else self._filter.fields
         self._columns = [name for name in dict.fromkeys(fields) if name != "id"]
         self._verdicts: Verdicts = {}
-        # Each id as a small number: a store of thousands of files in as many orders stays small.
+        # Id -> number. Numbers keep the memory small for thousands of files in different orders.
         self._numbers: dict[str, int] = {}
         self._marks: dict[tuple[str, int], str] = {}
         self._listed: dict[str, _Listed] = {}
@@ -135,9 +131,9 @@ class ExampleMatcher:
         ------
         FilterError
             The filter cannot be applied to a representation, or keeps no example.
-        InputError
-            No example is in all representations, or ids that only name positions would be matched
-            with others.
+        InputError No example is in all representations, or ids that only name positions would be
+        matched with other ids. TooFewExamplesError
+            The representations have too few examples in common for the estimator.
         StoreError
             The examples of a file cannot be read.
         """
@@ -152,7 +148,17 @@ class ExampleMatcher:
                 self._matched[marks] = _as_stored(members)
             else:
                 self._matched[marks] = self._match(members, marks, where)
+        self._require_enough(self._matched[marks], where)
         return self._matched[marks]
+
+    def _require_enough(self, matched: MatchedExamples, where: str) -> None:
+        needed = MIN_EXAMPLES[self._estimator]
+        if matched.n_examples < needed:
+            without = f" (without {matched.dropped_text})" if matched.dropped else ""
+            raise TooFewExamplesError(
+                f"'{self._estimator}' needs at least {needed} examples, and {where} has "
+                f"{matched.n_examples}{without}"
+            )
 
     def _mark(self, source: Source, info: RowsInfo) -> str:
         """Return a text that is equal only for equal lists of examples."""

@@ -1,7 +1,7 @@
-"""What writes the results of a sweep in a further form, as its field ``export`` asks.
+"""Modules that write the results of a sweep in a further form (its field ``export``).
 
-A form belongs to the package that defines it. These packages use the sweep, so that the sweep loads
-the module that writes a form by its name, when a sweep asks for it.
+The package that defines a form contains its exporter. Such a package imports the sweep, so the
+sweep must load the exporter by name, and only if the configuration asks for it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Exporter(Protocol):
     """A module that writes one form of results."""
 
     def check_export(self, plan: SweepPlan, store: Store) -> list[str]:
-        """Refuse a plan that the form cannot hold; return what its reader should know."""
+        """Refuse a plan that the form cannot represent; return notes for the reader of the plan."""
         ...
 
     def write_export(
         self, plan: SweepPlan, store: Store, ledger: Ledger, failed: Container[int]
     ) -> object:
-        """Write the values of the ledger, but not of the groups at the ``failed`` positions."""
+        """Write the values of the ledger, without the groups at the ``failed`` positions."""
         ...
 
 
 def exporter_of(config: SweepConfig) -> Exporter | None:
-    """Return the exporter that a sweep asks for; None if it asks for none."""
+    """Return the exporter that ``config`` names; None if it names none."""
     return None if config.export is None else cast(Exporter, import_module(MODULES[config.export]))

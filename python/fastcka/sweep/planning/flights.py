@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from fastcka.sweep.planning.group import GroupPlan
 
 FLIGHTS_IN_MEMORY = 2
-"""One in the pass, one read ahead."""
+"""Flights in memory: one in the pass, one read ahead."""
 
 Flight = list["GroupPlan"]
 
 
 def flights_of(groups: Sequence[GroupPlan], threads: int) -> list[Flight]:
-    """Return ``groups`` in their order, the small ones together as far as a flight has room."""
+    """Return ``groups`` in order, with small neighbouring groups joined into one flight."""
     flights: list[Flight] = []
     load = None
     for group in groups:

@@ -1,4 +1,4 @@
-"""The folder of a sweep's results: whose it is, and who writes in it."""
+"""The output folder of a sweep: checks of its content, and locks."""
 
 from __future__ import annotations
 
@@ -27,36 +27,38 @@ _SHARD_LEDGER = re.compile(r"ledger\.[1-9]\d*-of-[1-9]\d*\.sqlite")
 
 @contextmanager
 def claimed_folder(output: Path, store: Path) -> Iterator[Path]:
-    """Make ``output`` where it is missing, and hold it against every other run while open.
+    """Create ``output`` if it is missing, and lock it against every other run.
 
-    The lock goes with the process: kill -9 leaves a file that blocks nobody.
+    The lock ends with the process: after kill -9 the file stays, but it blocks no run.
 
     Raises
     ------
     SweepConfigError
-        It is a file, is inside the store, or contains something other than results of a sweep.
+        ``output`` is a file, is inside the store, or contains something other than a sweep's
+        results.
     BusyFolderError
-        Another run, or a shard, writes in it.
+        Another run or a shard is writing to it.
     LedgerError
-        It cannot be made or written.
+        It cannot be created or written.
     """
     output = _made(output, store)
     with _locked(output, _LOCK, fcntl.LOCK_EX):
-        for leftover in output.rglob(f"{TEMPORARY_PREFIX}*"):  # of a killed run: nobody else writes
+        for leftover in output.rglob(f"{TEMPORARY_PREFIX}*"):  # left by a killed run
             remove_file(leftover)
         yield output
 
 
 @contextmanager
 def shared_folder(output: Path, store: Path, shard: str) -> Iterator[Path]:
-    """Create ``output`` if it is missing, and lock it for one shard; other shards may write too.
+    """Create ``output`` if it is missing, and lock it for one shard; other shards may run too.
 
-    Meanwhile each shard may only write its ledger.
+    Under this lock, a shard may write only its ledger.
 
     Raises
     ------
     SweepConfigError, BusyFolderError, LedgerError
-        As `claimed_folder`; of shards only another run of the same one is in the way.
+        As `claimed_folder`. Only a run without a shard, or another run of the same shard, is
+        refused.
     """
     output = _made(output, store)
     with _locked(output, _LOCK, fcntl.LOCK_SH), _locked(output, f"{_LOCK}.{shard}", fcntl.LOCK_EX):
@@ -69,13 +71,13 @@ def ledger_of_shard(shard: str) -> str:
 
 
 def shard_ledgers(output: Path) -> list[Path]:
-    """Return the ledgers that shards have left in ``output``."""
+    """Return the paths of the shards' ledgers in ``output``."""
     names = sorted(os.listdir(output)) if output.is_dir() else []
     return [output / name for name in names if _SHARD_LEDGER.fullmatch(name)]
 
 
 def require_usable(output: Path, store: Path) -> None:
-    """Refuse an output folder that a run would refuse; nothing is made.
+    """Refuse an output folder that a run would refuse; create nothing.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def require_usable(output: Path, store: Path) -> None:
     if file is not None:
         raise SweepConfigError(f"output: {file} is a file; expected a folder, or a new name")
     try:
-        # A run makes the lock before the ledger, and may be killed between the two.
+        # A run creates the lock before the ledger, and may be killed in between.
         names = os.listdir(output) if output.exists() else []
     except OSError as error:
         raise LedgerError(f"output: {output} cannot be read: {error.strerror}") from error
@@ -133,7 +135,7 @@ def _locked(output: Path, name: str, kind: int) -> Iterator[None]:
             ) from error
         yield
     finally:
-        with suppress(OSError):  # nothing was written through it
+        with suppress(OSError):  # nothing was written yet
             os.close(handle)
 
 

@@ -26,12 +26,12 @@ class Representation:
     labels
         Model, step, layer and every factor of the model.
     n_features, dtype, digest
-        What the store says of its data; `digest` is that of the content.
+        The number of features, the dtype and the digest of the stored data.
     n_examples, examples_digest
-        Of all its examples as they are stored.
+        The number of stored examples, and the digest of their ids.
     staged
-        Whether it is read into float32 that the pass centres in place. float64 data, and all data
-        of a sweep in float64, go in as they are stored, so that nothing is rounded.
+        Whether it is read into a float32 buffer that the pass centres in place. float64 data, and
+        all data of a sweep in float64, are not converted, so that nothing is rounded.
     """
 
     key: Key
@@ -46,22 +46,22 @@ class Representation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupPlan:
-    """Representations that are compared in one pass, over the examples that all have.
+    """Representations that are compared in one pass, on the examples that all of them have.
 
     Attributes
     ----------
     position
-        Its place in the plan, from 0.
+        Its position in the plan, from 0.
     fields
-        The fields that are equal in it (`within`) with their values.
+        The fields of `within` and their values in this group.
     representations
-        In the order of the store: that of the rows of its matrices.
+        In the order of the store, which is also the order of the rows of the matrices.
     pairs
         (P, 2) positions in `representations`, first < second, in lexicographic order.
     examples
-        Which examples it uses, and where each representation has them.
+        The examples, and the rows in which each representation has them.
     pass_plan
-        What the core will do with it.
+        The core's plan of the pass.
     """
 
     position: int
@@ -73,23 +73,23 @@ class GroupPlan:
 
     @property
     def n_examples(self) -> int:
-        """Number of examples that it uses."""
+        """Number of examples in the pass."""
         return self.examples.n_examples
 
     @property
     def name(self) -> str:
-        """Its fields in words, ``layer=fc1, step=100``; "all" where nothing is held equal."""
+        """The group's fields as text, ``layer=fc1, step=100``; "all" if `within` is empty."""
         return group_name(self.fields)
 
     @property
     def file_stem(self) -> str:
-        """A name for its files: the position, which makes it unique, and what is safe of `name`."""
+        """The stem of its file names: the position, then the safe characters of `name`."""
         words = re.sub(r"[^A-Za-z0-9=.]+", "_", self.name).strip("_.")
         return f"{self.position:04d}_{words[:80]}"
 
     @property
     def bytes_to_read(self) -> int:
-        """Bytes of data that the store holds of it (before any compression)."""
+        """Bytes of its stored data, uncompressed."""
         return sum(
             r.n_examples * r.n_features * STORED_DTYPES[r.dtype].itemsize
             for r in self.representations
@@ -97,7 +97,7 @@ class GroupPlan:
 
     @property
     def bytes_loaded(self) -> int:
-        """Bytes of its arrays once read."""
+        """Bytes of its arrays in memory."""
         return sum(map(self._bytes_of_array, self.representations))
 
     def _bytes_of_array(self, representation: Representation) -> int:

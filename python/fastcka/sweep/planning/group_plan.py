@@ -1,4 +1,4 @@
-"""Plan the groups of a sweep: their examples, their data, and what the core will do with each."""
+"""Plan the groups of a sweep: their examples, their data and their passes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastcka.core import plan_pass, require_device
 from fastcka.errors import DeviceError, FilterError, InputError, SweepError
 from fastcka.store import Key
-from fastcka.sweep.planning.examples import ExampleMatcher
+from fastcka.sweep.planning.examples import TooFewExamplesError
 from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.question.labels import group_name
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastcka.store import Store
-    from fastcka.sweep.planning.examples import MatchedExamples, Member
+    from fastcka.sweep.planning.examples import ExampleMatcher, MatchedExamples, Member
     from fastcka.sweep.question.config import SweepConfig
     from fastcka.sweep.question.labels import Labels
     from fastcka.sweep.question.pairs import LabelGroup
@@ -26,12 +26,13 @@ def plan_groups(
     labels: Sequence[Labels],
     within: Sequence[str],
     store: Store,
+    matcher: ExampleMatcher,
     config: SweepConfig,
     threads: int,
 ) -> tuple[GroupPlan, ...]:
-    """Plan ``groups`` of ``labels`` from what the store says of their representations.
+    """Plan ``groups`` of ``labels`` from the store's index; no data is read.
 
-    ``threads`` are those of the passes.
+    ``threads`` is the number of threads of a pass.
 
     Raises
     ------
@@ -39,12 +40,11 @@ def plan_groups(
         A group has too few examples that all its representations have and the filter keeps, or the
         filter cannot be applied.
     """
-    matcher = ExampleMatcher(config.example_filter)
     device = config.device
     if why_not_here(device) is not None:
-        device = "cpu"  # a sweep is often planned on another machine than it runs on
+        device = "cpu"  # a sweep is often planned on one machine and run on another
     return tuple(
-        _plan_group(position, group, labels, within, store, config, matcher, device, threads)
+        _plan_group(position, group, labels, within, store, matcher, config, device, threads)
         for position, group in enumerate(groups)
     )
 
@@ -64,8 +64,8 @@ def _plan_group(
     labels: Sequence[Labels],
     within: Sequence[str],
     store: Store,
-    config: SweepConfig,
     matcher: ExampleMatcher,
+    config: SweepConfig,
     device: str,
     threads: int,
 ) -> GroupPlan:
@@ -75,9 +75,6 @@ def _plan_group(
     examples = _examples(
         [(store, info) for info in infos], f"group '{group_name(fields)}'", matcher
     )
-    shortage = examples.shortage(config.estimator, f"group '{group_name(fields)}'")
-    if shortage is not None:
-        raise SweepError(f"estimator: {shortage}")
     representations = tuple(
         Representation(
             info.key,
@@ -114,6 +111,8 @@ def _examples(members: Sequence[Member], where: str, matcher: ExampleMatcher) ->
         return matcher.match(members, where)
     except FilterError as error:
         raise SweepError(f"examples: {error}") from None
+    except TooFewExamplesError as error:
+        raise SweepError(f"estimator: {error}") from None
     except InputError as error:
         raise SweepError(
             f"{error}; or keep such representations apart by exclude or by a field of "

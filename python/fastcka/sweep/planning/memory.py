@@ -1,4 +1,4 @@
-"""The memory that a sweep needs at its most, and whether it is free."""
+"""The peak memory of a sweep, and a check that it is free."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
     from fastcka.sweep.planning.group import GroupPlan
 
 FLIGHTS_TO_COMMIT = 2
-"""Whose values wait for the ledger while the next is computed: one written, one behind it."""
+"""Flights whose values wait for the ledger: one being written, one queued."""
 
 LIBRARY_BYTES = 96 << 20
-"""What the libraries of a run take once they work: threads, buffers of chunks, matplotlib."""
+"""Bytes for the libraries of a run: threads, buffers of chunks, matplotlib."""
 
 COMMIT_MATRICES = 8
-"""Matrices (M, M) of float64 that are made of a group's values on their way into the ledger."""
+"""(M, M) float64 matrices that a group's values need until they are in the ledger."""
 
 PAIR_BYTES = 160
-"""Of each pair of a group while its rows are written."""
+"""Bytes for each pair of a group while its rows are written."""
 
 
 @dataclass(frozen=True)
 class SweepMemory:
-    """What a sweep needs at its most.
+    """The predicted peak of a sweep's memory.
 
     Attributes
     ----------
     bytes
         The peak of additional memory.
     group
-        The largest group of those that are in memory then.
+        The largest group in memory at the peak.
     """
 
     bytes: int
     group: GroupPlan
 
     def require(self) -> None:
-        """Make sure that it is free; `OutOfMemoryError` says how to need less."""
+        """Raise `OutOfMemoryError`, which names remedies, if less memory is free."""
         group = self.group
         what = (
             f"the sweep, at group '{group.name}' ({len(group.representations):,} representations "
@@ -61,10 +61,10 @@ class SweepMemory:
 
 
 def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
-    """Predict what computing ``groups`` needs; None for no group.
+    """Return the predicted peak of computing ``groups``; None if there are none.
 
-    In memory are the flight in the pass with all that this needs, the flight that is read ahead,
-    and the values of those before it that are not in the ledger yet.
+    At the peak, memory contains the flight in the pass with its working memory, the flight that is
+    read ahead, and the values of earlier flights that are not yet in the ledger.
     """
     if not groups:
         return None
@@ -96,12 +96,12 @@ def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
 
 
 def memory_text(needed: int) -> str:
-    """Return what is needed and what is free, in words."""
+    """Return the needed and the free memory as text."""
     return f"needs {size_text(needed)}, {free_memory()}" if needed else "nothing to compute"
 
 
 def bytes_of_pass(group: GroupPlan) -> int:
-    """Bytes of host memory that the pass of one group needs in addition to its arrays."""
+    """Return the bytes of host memory that a group's pass needs in addition to its arrays."""
     plan = group.pass_plan
     if isinstance(plan, CudaPlan):
         return _matrices(group, ESTIMATE_MATRICES)
@@ -126,7 +126,7 @@ def _matrices(group: GroupPlan, count: int) -> int:
 
 
 def _remedy(group: GroupPlan) -> str:
-    """What makes the need of a group smaller."""
+    """Return how a group can be made to need less memory."""
     remedies = [
         "more fields in compare.within make smaller groups",
         "select, exclude and examples take less",

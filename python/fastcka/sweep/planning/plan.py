@@ -13,7 +13,7 @@ from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
 from fastcka.sweep.planning.columns import column_names
-from fastcka.sweep.planning.examples import examples_text
+from fastcka.sweep.planning.examples import ExampleMatcher, examples_text
 from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import require_usable
 from fastcka.sweep.planning.group import GroupPlan, Representation
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fastcka.sweep.question.config import CompareConfig, SweepConfig
 
 BYTES_PER_SECOND = 1e9
-"""Of reading a store, for predictions: a local disk, or the page cache with its checksums."""
+"""Assumed rate of reading a store: a local disk, or the page cache with checksums."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,29 +48,27 @@ class SweepPlan:
     Attributes
     ----------
     config
-        The sweep that was asked for.
+        The configuration.
     groups
-        In the order in which they are computed.
+        The groups, in the order of their computation.
     dropped
-        Reason -> count of what the store holds and the sweep leaves out (representations, groups
-        and pairs; each reason says which).
+        Reason -> count of what the sweep leaves out (representations, groups, pairs or files, as
+        the reason says).
     dropped_examples
-        Reason -> up to three of them by name.
+        Reason -> the names of up to three of these.
     stored
         Number of representations in the store.
     steps
-        Which steps were taken, in words.
+        The chosen steps, as text.
     n_pairs, dropped_by_rule
-        Pairs of representations in one group, and how many of them each rule left out, in the
-        order in which the rules were applied; what remains is compared.
+        Number of pairs within the groups, and how many each rule leaves out, in the order of the
+        rules. The remaining pairs are compared.
     explanations
-        What is easily misunderstood about what a rule left out.
+        Notes on rules that are easily misunderstood.
     hint
-        What the person who wrote the sweep may have meant otherwise; empty for nothing.
-    threads
-        Of the passes on the CPU, for the predictions.
-    doubtful
-        What is worth a look: steps of one model that are equal in all their stored layers.
+        A probable mistake in the configuration, with a remedy; empty if there is none.
+    threads Number of threads of a pass on the CPU, for the predictions. doubtful
+        Suspicious data: models or steps that are equal in all their stored layers.
     """
 
     config: SweepConfig
@@ -88,7 +86,7 @@ class SweepPlan:
 
     @cached_property
     def representations(self) -> tuple[Representation, ...]:
-        """Every representation that is read, each once: groups do not overlap."""
+        """Every representation that is read, once each (groups do not overlap)."""
         return tuple(r for group in self.groups for r in group.representations)
 
     @property
@@ -115,7 +113,7 @@ class SweepPlan:
 
     @property
     def device(self) -> str:
-        """The device that was asked for; where this machine lacks it, time is that of the CPU."""
+        """The configured device, with a note if this machine lacks it (predictions: for a CPU)."""
         reason = why_not_here(self.config.device)
         if reason is None:
             return self.config.device
@@ -123,7 +121,7 @@ class SweepPlan:
 
     @property
     def seconds(self) -> float:
-        """Predicted time."""
+        """Predicted wall time in seconds."""
         return predicted_seconds(self.groups)
 
     def pairs(self) -> Iterator[tuple[Key, Key]]:
@@ -160,13 +158,13 @@ class SweepPlan:
         }
 
     def explain(self) -> str:
-        """Return the plan in words: what is compared, what is left out and why, what it costs."""
+        """Return the plan as text: what is compared, what is left out and why, and the cost."""
         first = self.groups[0]
         lines = [f"{name}: {text}" for name, text in self.facts().items()]
         return "\n".join([*lines, f"first group: {first.name}", first.pass_plan.explain()])
 
     def facts(self) -> dict[str, str]:
-        """Return what a person wants to know before it runs: name -> text, in reading order."""
+        """Return the facts to read before a run: name -> text, in reading order."""
         derivation = derivation_text(self.n_pairs, self.dropped_by_rule, self.comparisons)
         return {
             "store": f"{self.config.store} ({self.stored:,} representations)",
@@ -193,16 +191,14 @@ class SweepPlan:
 def plan_sweep(
     config: SweepConfig, store: Store | None = None, *, threads: int | None = None
 ) -> SweepPlan:
-    """Plan ``config`` from what its store says, reading none of the representations' data.
+    """Plan a sweep from the index of its store; no representation is read.
 
     Parameters
     ----------
-    config
-        What is asked for.
-    store
-        The open store, where the caller has it open already; else it is opened and closed here.
+    config The sweep. store
+        The store of ``config``, already open. None opens it, and closes it at the end.
     threads
-        Of the passes, for what is predicted; None: as many as the core would take.
+        Number of CPU threads for the predictions; None uses the default of `fastcka.compare`.
 
     Raises
     ------
@@ -210,7 +206,7 @@ def plan_sweep(
         A field or value is unknown, a step is missing, the sweep is empty, the representations
         of a group have too few examples in common, or the output cannot be used.
     StoreError
-        The store cannot be read, or a file of a model that is selected.
+        The store, or a file of a selected model, cannot be read.
     """
     if store is None:
         with open_store(config.store) as opened:
@@ -230,7 +226,10 @@ def plan_sweep(
     except SweepError as error:
         hint = f"; {selection.hint}" if selection.hint else ""
         raise SweepError(f"{error}{hint}") from None
-    groups = plan_groups(formed.groups, selection.labels, question.within, store, config, n_threads)
+    matcher = ExampleMatcher(config.example_filter, config.estimator)
+    groups = plan_groups(
+        formed.groups, selection.labels, question.within, store, matcher, config, n_threads
+    )
     compared = [(r.key.model, r.key.step) for group in groups for r in group.representations]
     every = (outside, selection.dropped, formed.dropped)
     plan = SweepPlan(
@@ -252,7 +251,7 @@ def plan_sweep(
             *map(str, twin_steps(store, compared)),
         ),
     )
-    column_names(plan.config.compare.within, plan.factors)  # refuses equal names now
+    column_names(plan.config.compare.within, plan.factors)  # refuses equal names before a run
     exporter = exporter_of(config)
     if exporter is not None:
         plan.explanations.extend(exporter.check_export(plan, store))
@@ -260,14 +259,14 @@ def plan_sweep(
 
 
 def predicted_seconds(groups: Iterable[GroupPlan]) -> float:
-    """Return about how long ``groups`` take: reading and computing overlap, the slower counts."""
+    """Return the predicted seconds: for each group the slower of reading and computing."""
     return sum(
         max(group.pass_plan.seconds, group.bytes_to_read / BYTES_PER_SECOND) for group in groups
     )
 
 
 def _rules(compare: CompareConfig) -> dict[str, str]:
-    """Return the rules for pairs in words: those that are always there, then those asked for."""
+    """Return the rules for pairs as text: first `within` and `differ`, then the others in use."""
     rules = {
         "equal in a group": ", ".join(compare.within) or "nothing: one group",
         "different in a pair": ", ".join(compare.differ) or "the representation alone",

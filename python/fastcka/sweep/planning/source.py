@@ -1,4 +1,4 @@
-"""Where representations are read from: a store, or anything that answers the same questions."""
+"""Sources of representations: a store, or another object with the same methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RowsInfo(Protocol):
-    """What is known of the rows of a representation without reading them; see `LayerInfo`."""
+    """The description of a representation's rows, known without reading them; see `LayerInfo`."""
 
     @property
     def key(self) -> Key:
@@ -26,7 +26,7 @@ class RowsInfo(Protocol):
 
     @property
     def examples_digest(self) -> str:
-        """Equal for two representations only if they have the same ids in the same order."""
+        """Digest of the ids: equal only for the same ids in the same order."""
 
     @property
     def positional_ids(self) -> bool:
@@ -34,7 +34,7 @@ class RowsInfo(Protocol):
 
 
 class Source(Protocol):
-    """Representations by key. `fastcka.store.Store` is one; its methods say what each returns."""
+    """Representations by key. `fastcka.store.Store` is one, and documents these methods."""
 
     def info(self, key: Key) -> RowsInfo:
         """Describe the rows of a representation."""
@@ -43,7 +43,7 @@ class Source(Protocol):
         """Return the ids and columns of its rows."""
 
     def examples_fingerprint(self, key: Key, columns: Sequence[str]) -> str:
-        """Return a digest: equal only for the same ids in order with the same ``columns``."""
+        """Return a digest that is equal only for the same ids in order and equal ``columns``."""
 
     def read(self, key: Key, *, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        """Return its values, (n_examples, n_features), or those of some ``rows`` in their order."""
+        """Return the values, (n_examples, n_features), of all rows or of ``rows`` in this order."""

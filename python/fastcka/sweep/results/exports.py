@@ -1,4 +1,4 @@
-"""The results of a sweep as files, all made from its ledger: results.csv and matrices/."""
+"""Write the results of a sweep from its ledger: results.csv and matrices/."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class GroupFiles:
     Attributes
     ----------
     identity, provenance
-        Of the values in the ledger.
+        Identity and provenance of the values in the ledger.
     fingerprint
-        Tells whether files of an earlier run still show what they should.
+        Digest of the content; a file of an earlier run with the same fingerprint is current.
     figure
-        None until it is drawn.
+        Path of the heatmap; None until it is drawn.
     undefined
         Number of comparisons without a value.
     """
@@ -55,7 +55,7 @@ class GroupFiles:
 
 @dataclass(slots=True)
 class Exports:
-    """What was written.
+    """The files that were written.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Exports:
 
 
 def to_comparison(group: GroupPlan, values: GroupValues, estimator: Estimator) -> Comparison:
-    """Return a group's values from the ledger as the core's result, with the plan's labels."""
+    """Return a group's values as a `Comparison` with the labels of the plan."""
     return Comparison(
         labels=tuple(r.labels for r in group.representations),
         estimator=estimator,
@@ -91,8 +91,9 @@ def to_comparison(group: GroupPlan, values: GroupValues, estimator: Estimator) -
 def undefined_reasons(values: GroupValues, estimator: Estimator, n_examples: int) -> dict[int, str]:
     """Return position -> why the similarities of that representation are NaN.
 
-    From the values, not from the run that made them: it may have asked for the other estimator,
-    and a self-HSIC can be positive under one and not under the other.
+    The reasons are derived from the values and not taken from the run that computed them, which may
+    have used the other estimator: a self-HSIC can be positive by one estimator and not by the
+    other.
     """
     return nan_reasons(
         estimator,
@@ -116,16 +117,15 @@ def write_results(
     Parameters
     ----------
     plan, ledger, output
-        What was asked for, the values, and the (claimed) folder.
-    before
-        File -> fingerprint of an earlier run: such files are kept where nothing has changed.
+        The plan, its values, and the locked output folder.
+    before File -> fingerprint, from an earlier run. Files with an unchanged fingerprint are kept.
     failed
         Positions of the groups that have no values and are left out.
 
     Raises
     ------
     LedgerError
-        The ledger lacks a group of the plan, or cannot validate it.
+        The ledger lacks a group of the plan, or the group's checksum is wrong.
     """
     exports = Exports()
     make_folder(output / MATRICES)
@@ -149,7 +149,7 @@ def write_results(
 
 
 def read_comparison(group: GroupPlan, plan: SweepPlan, ledger: Ledger) -> Comparison:
-    """Return a group's values from the ledger; `LedgerError` if it does not hold them."""
+    """Return a group's values from the ledger; raise `LedgerError` if it lacks them."""
     values = ledger.read(group_identity(group, plan.config.precision))
     if values is None:
         raise LedgerError(f"{ledger.path} does not hold the group '{group.name}'")
@@ -157,7 +157,7 @@ def read_comparison(group: GroupPlan, plan: SweepPlan, ledger: Ledger) -> Compar
 
 
 def is_current(name: str, files: GroupFiles, output: Path, before: Mapping[str, str]) -> bool:
-    """Tell whether a file of an earlier run shows what it should now."""
+    """Return whether a file of an earlier run exists and is current."""
     return before.get(name) == files.fingerprint and (output / name).is_file()
 
 

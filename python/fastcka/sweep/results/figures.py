@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 def draw_figures(
     plan: SweepPlan, ledger: Ledger, output: Path, before: Mapping[str, str], exports: Exports
 ) -> None:
-    """Draw every group of ``exports``, which then names its figure, or why there is none.
+    """Draw the heatmap of every group, and enter its path, or a reason without one, in ``exports``.
 
     Parameters
     ----------
     before
-        File -> fingerprint of an earlier run: such files are kept where nothing has changed.
+        File -> fingerprint, from an earlier run. Files with an unchanged fingerprint are kept.
     """
     make_folder(output / FIGURES)
     for group in plan.groups:
@@ -55,8 +55,8 @@ def draw_figures(
 
 
 def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
-    # A label of every factor would leave no room for the matrix. The parts of the key that vary in
-    # the group tell its representations apart, and the title names what they share.
+    # Labels with every factor would leave no room for the matrix. The parts of the key that vary in
+    # the group distinguish its representations, and the title names the rest.
     keys = [r.key for r in group.representations]
     varying = [at for at in range(3) if len({key[at] for key in keys}) > 1]
     labels = tuple({KEY_FIELDS[at]: key[at] for at in varying} for key in keys)
@@ -75,9 +75,9 @@ def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
 
 
 def not_compared(group: GroupPlan) -> NDArray[np.bool_]:
-    """Return the cells, (M, M), that are no comparison of the sweep; the diagonal is none of them.
+    """Return a mask, (M, M), of the cells off the diagonal that the sweep does not compare.
 
-    A group is computed whole, so that the ledger has values for these as well.
+    The ledger has values for these cells too, because a group is computed as a whole.
     """
     count = len(group.representations)
     blank = ~np.eye(count, dtype=bool)

@@ -1,4 +1,4 @@
-"""``run.json``: what ran, on what, with which counts, digests and timings."""
+"""``run.json``: the record of a run, with its versions, counts, digests and timings."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def run_record(
 ) -> dict[str, Any]:
     """Return the record of a run.
 
-    ``seconds`` has the positions of the groups that were computed in this run, and ``failed`` the
-    reasons of those that could not be; an earlier run computed the others.
+    ``seconds`` maps the positions of the groups that this run computed to their times, and
+    ``failed`` maps the positions of failed groups to the reasons. Earlier runs computed all other
+    groups.
     """
     groups = [
         {
@@ -86,7 +87,7 @@ def run_record(
 
 def failures(plan: SweepPlan, failed: Mapping[int, str]) -> dict[str, str]:
     """Return the name of each failed group -> the reason."""
-    # The number 1 and the text "1" make two groups of one name.
+    # The number 1 and the text "1" give two groups the same name.
     named = Counter(group.name for group in plan.groups)
     groups = [(plan.groups[position], reason) for position, reason in failed.items()]
     return {
@@ -96,7 +97,7 @@ def failures(plan: SweepPlan, failed: Mapping[int, str]) -> dict[str, str]:
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write ``record`` as JSON, all or nothing."""
+    """Write ``record`` as JSON, atomically."""
     with replaced_file(path) as temporary:
         temporary.write_text(
             json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -104,7 +105,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path) -> Any:
-    """Return the record of an earlier run; None where there is none, or none that can be read."""
+    """Return the record of an earlier run; None if it is missing or unreadable."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -112,7 +113,7 @@ def read_record(path: Path) -> Any:
 
 
 def replaced_comparisons(record: Any, plan: SweepPlan) -> int | None:
-    """Return how many comparisons a record of *another* sweep has; None for the same or none."""
+    """Return the number of comparisons if ``record`` is of *another* sweep; otherwise None."""
     try:
         if _question(record["config"]) == _question(plan.config.model_dump(mode="json")):
             return None
@@ -122,7 +123,7 @@ def replaced_comparisons(record: Any, plan: SweepPlan) -> int | None:
 
 
 def _question(config: Mapping[str, Any]) -> list[Any]:
-    """Return what decides the rows of a table; the same if store and output move together."""
+    """Return the fields that decide the rows of a table, with the store relative to the output."""
     return [
         os.path.relpath(config["store"], config["output"]),
         *(
@@ -133,9 +134,9 @@ def _question(config: Mapping[str, Any]) -> list[Any]:
 
 
 def files_before(record: Any) -> dict[str, str]:
-    """Return file -> fingerprint of the matrices and figures in the record of an earlier run.
+    """Return file -> fingerprint of the matrices and figures of an earlier run.
 
-    A record that is none only means that they are made again.
+    If a record is not valid, the result is empty and all files are written again.
     """
     try:
         return {

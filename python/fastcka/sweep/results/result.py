@@ -1,4 +1,4 @@
-"""What a sweep tells while it runs, and when it has run."""
+"""The events of a running sweep, and its result."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ SHOWN_FAILURES = 5
 
 @dataclass(frozen=True, slots=True)
 class SweepEvent:
-    """Progress of a sweep, for the person who waits for it.
+    """One event of a running sweep.
 
     Attributes
     ----------
     kind
-        ``planned``; ``reused``, ``computed`` (it is committed) or ``failed`` once a group;
-        ``recomputing`` where the ledger's values of a group are damaged or of other data;
-        ``undefined`` for a representation without a similarity; ``no_figures``; ``replaced`` where
-        the results of another sweep were; ``doubtful`` for steps of one model that are equal.
-    message
-        It in words.
-    group
-        The name of the group, where it is about one.
+        ``planned``; once for each group ``reused``, ``computed`` (and committed) or ``failed``;
+        ``recomputing`` if the ledger's values of a group are damaged or from other data;
+        ``undefined`` for a representation without a similarity; ``no_figures``; ``replaced`` if the
+        folder contained the results of another sweep; ``doubtful`` for equal models or steps.
+    message The event as text. group
+        The name of the group; empty if the event is not about one group.
     """
 
     kind: Literal[
@@ -43,37 +41,37 @@ class SweepEvent:
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What a sweep computed, and the paths of its results.
+    """The counts of a finished sweep, and the paths of its results.
 
     Attributes
     ----------
     output, results_path, ledger_path, run_path
-        The folder, ``results.csv``, the ledger that was written, ``run.json``.
+        Paths of the folder, ``results.csv``, the ledger that was written, and ``run.json``.
     shard
-        Which one it was, ``"2/4"``; None for a whole sweep.
+        The shard, ``"2/4"``; None for a whole sweep.
     written
-        Whether results.csv and run.json were written: after a shard only if no other has anything
-        left to do; else they are as they were.
+        Whether results.csv and run.json were written. A shard writes them only if no other shard
+        has groups left to compute.
     groups_waiting
-        Groups of other shards that no ledger holds yet.
+        Number of groups of other shards that are not yet in a ledger.
     figures
-        The heatmaps, in the order of the groups; empty where matplotlib is missing.
+        Paths of the heatmaps, in the order of the groups; empty without matplotlib.
     groups_computed, groups_reused
-        Groups that went through the pass now, and groups whose validated values were in the
-        ledger; of a shard's groups alone.
+        Number of groups that this run computed, and of groups that were in the ledger; for a shard,
+        only its groups count.
     failed
-        Group -> why it has no values. Only in the result that a `FailedGroupsError` carries.
+        Group -> why it has no values. Empty except in the result of a `FailedGroupsError`.
     representations, comparisons
-        How many there are in the plan of the whole sweep.
+        Their numbers in the plan of the whole sweep.
     undefined
         Number of comparisons without a value (NaN, with the reason in ``results.csv``).
     dropped
-        Reason -> count of what the plan left out.
+        Reason -> count of what the plan leaves out.
     notes
-        What a person should know: recomputed groups, undefined similarities, missing figures,
-        replaced results, steps that are equal.
+        Messages that deserve attention: recomputed groups, undefined similarities, missing figures,
+        replaced results, equal models or steps.
     seconds
-        The whole of it, by the wall clock.
+        Wall time of the run.
     """
 
     output: Path
@@ -95,7 +93,7 @@ class SweepResult:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the result for JSON."""
         return {
             "output": str(self.output),
             "results": str(self.results_path),

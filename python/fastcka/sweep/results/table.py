@@ -1,20 +1,20 @@
 """``results.csv``: one tidy row per comparison, the same bytes for the same values.
 
 Columns: ``group`` and each field of `within`; model, step and layer of both sides; every factor of
-both sides as ``<factor>_a`` and ``<factor>_b``; then the numbers and what made them.
+both sides as ``<factor>_a`` and ``<factor>_b``; then the numbers and their provenance.
 
-``n_examples`` are used by the comparison and ``n_dropped`` are not, though some representation of
-the group has them: each id counts once, so that both numbers are the same for a whole group, and
-``dropped`` says why. ``seconds`` is what the pass of the whole group took when its values entered
-the ledger. It is stored with them, so that a resumed run writes the bytes again that it wrote
-before; two runs that each compute the group differ in this column, and in no other.
+``n_examples`` is the number of examples that the comparison uses. ``n_dropped`` is the number of
+other examples that occur in the group, and ``dropped`` gives the reasons. Each id counts once, so
+both numbers are the same for a whole group. ``seconds`` is the time of the whole group's pass. The
+ledger stores it with the values, so a resumed run writes the same bytes. If two runs each compute a
+group, their tables differ only in this column.
 
 Cells: floats by ``repr``, so that they read back exactly; NaN as ``nan``, with the reason in
 ``undefined``; lists, booleans and nulls as JSON (``["a", "b"]``); an absent factor is empty. A
-*text* that starts with ``= + - @`` (or their wide forms), tab or a line break gets a leading
-apostrophe, since spreadsheets would run it as a formula, and so does one with apostrophes before
-these, so that none is read back as another; numbers stay numbers. Lines end with LF, and a cell
-that holds a comma, a quote, CR or LF is in quotes.
+*text* that starts with ``= + - @`` (or their full-width forms), a tab or a line break gets a
+leading apostrophe, because a spreadsheet would run it as a formula. A text that already has
+apostrophes before such a character gets one more, so that `uncell` restores each text. Numbers do
+not change. Lines end with LF. A cell with a comma, a quote, CR or LF is in quotes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _FORMULA_STARTS = (
     *("=", "+", "-", "@", "\t", "\r", "\n"),
-    *("\uff1d", "\uff0b", "\uff0d", "\uff20"),  # full-width, which some spreadsheets take as well
+    *("\uff1d", "\uff0b", "\uff0d", "\uff20"),  # full-width; some spreadsheets accept these too
 )
 
 
@@ -48,15 +48,15 @@ def cell(value: object) -> str:
 
 
 def uncell(text: str) -> str:
-    """Return a text as it was before `cell`."""
+    """Return the text that `cell` escaped."""
     return text[1:] if text[:1] == "'" and cell(text[1:]) == text else text
 
 
 def write_rows(file: TextIO, rows: Iterable[Iterable[str]]) -> None:
-    """Write rows of cells as CSV with LF as the end of a line; ``file`` has ``newline=""``."""
+    """Write rows of cells as CSV with LF line ends; ``file`` must have ``newline=""``."""
 
     class Lines:
-        """Takes lines that end with CR and LF: else the csv module leaves CR without quotes."""
+        """Replaces CRLF by LF: only with CRLF does the csv module quote a cell with CR."""
 
         @staticmethod
         def write(line: str) -> int:

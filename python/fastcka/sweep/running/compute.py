@@ -1,10 +1,10 @@
-"""Compute groups: read ahead, flights of them in one pass, committed while the next is computed.
+"""Compute groups in flights: one flight is computed while the next is read.
 
     reading    | flight 2       | flight 3       | ...
     computing  | flight 1       | flight 2       | ...
     the ledger                  | flight 1       | flight 2 ...
 
-A group that fails stops no other.
+A group that fails does not stop the others.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ Loaded = list["StagedRepresentation | np.ndarray[Any, Any]"]
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why one group has no values. Not the error itself, whose frames hold on to arrays.
+    """Why one group has no values, as text: the error's frames would keep arrays in memory.
 
-    What is wrong with a device, a ledger or a disk is every group's, and no such failure.
+    Errors of a device, a ledger or a disk concern every group, and are raised instead.
     """
 
     reason: str
@@ -48,20 +48,20 @@ class _Failure:
 
 @dataclass(slots=True)
 class Computed:
-    """What became of the groups.
+    """The outcome of the groups.
 
     Attributes
     ----------
     seconds
-        Position in the plan -> seconds, of those that are in the ledger now: from when the flight
-        before had its values to when this had its own. Groups of one flight share them in
-        proportion to the time of their passes, so that all add up to the time of the run.
+        Position in the plan -> seconds, for the groups that are now in the ledger. The time of a
+        flight runs from the end of the flight before it to its end. Groups of one flight share it
+        in proportion to their passes, so that all times add up to the time of the run.
     failed
-        Position in the plan -> why, of the others.
+        Position in the plan -> reason, for the groups that failed.
     reading
-        Seconds of waiting for a flight to be read (a GPU computes the one before meanwhile).
+        Seconds of waiting for a flight to be read (a GPU may compute meanwhile).
     computing
-        All other seconds until the groups had their values.
+        All other seconds until the last group was computed.
     """
 
     seconds: dict[int, float] = field(default_factory=dict)
@@ -109,7 +109,7 @@ def compute_groups(
 
 
 class _Computing:
-    """The groups on their way from the store to the ledger."""
+    """Moves groups from the store through the pass to the ledger."""
 
     def __init__(self, course: _Course, tell: Callable[[SweepEvent], None]) -> None:
         self.course = course
@@ -124,7 +124,7 @@ class _Computing:
     def arriving(
         self, loading: Iterator[tuple[Flight, list[Loaded | _Failure]]]
     ) -> Iterator[GroupFlight]:
-        """Yield what has been read, without keeping it."""
+        """Yield each flight as it is read, and keep no reference to it."""
         while True:
             waiting = time.perf_counter()
             read = next(loading, None)
@@ -147,12 +147,12 @@ class _Computing:
             ]
             del loaded
             yield GroupFlight(groups)
-            del groups  # of no use any more, and the next flight needs the room
+            del groups  # no longer used; the next flight needs the memory
 
     def values(
         self, outcomes: Sequence[Comparison | InputError]
     ) -> list[tuple[GroupPlan, GroupValues]]:
-        """Return what the ledger takes of the flight that was begun first."""
+        """Return the ledger's entries for the oldest unfinished flight."""
         now = time.perf_counter()
         took, self._clock = now - self._clock, now
         compared = [outcome for outcome in outcomes if isinstance(outcome, Comparison)]
@@ -170,14 +170,14 @@ class _Computing:
             share = outcome.provenance["seconds"] / of_passes
             self._seconds[group.position] = took * share
             self._undefined[group.position] = [
-                f"{group.representations[at].key}: {reason}"
-                for at, reason in outcome.undefined.items()
+                f"{group.representations[position].key}: {reason}"
+                for position, reason in outcome.undefined.items()
             ]
             entries.append((group, _values(outcome)))
         return entries
 
     def tell_committed(self, writer: LedgerWriter) -> None:
-        """Tell of the groups that have been committed since."""
+        """Report the groups that were committed since the last call."""
         for group in writer.committed():
             position = group.position
             self.computed.seconds[position] = self._seconds.pop(position)
@@ -191,7 +191,7 @@ class _Computing:
 
 
 class _Course:
-    """How far all groups together have come, in units of arithmetic."""
+    """The progress of all groups together, in units of arithmetic."""
 
     def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
         self._total = total
@@ -218,7 +218,7 @@ def _load(flight: Flight, store: Store) -> list[Loaded | _Failure]:
 
 
 def _load_group(group: GroupPlan, store: Store) -> Loaded | _Failure:
-    """Read a group's data, and make sure that it is what was planned."""
+    """Read a group's data, and check that it is the data of the plan."""
     arrays: Loaded = []
     try:
         for planned, rows in zip(group.representations, group.examples.rows, strict=True):
@@ -228,13 +228,13 @@ def _load_group(group: GroupPlan, store: Store) -> Loaded | _Failure:
                 arrays.append(staged)
             else:
                 arrays.append(store.read(planned.key, rows=rows))
-            # After the reading: what was read is then no newer than what was planned.
+            # Check after reading: a change of the file before or during it is then detected.
             info = store.info(planned.key)
             if (info.digest, info.examples_digest) != (planned.digest, planned.examples_digest):
                 return _Failure(
                     f"the store has changed since the plan was made ({planned.key}); run again"
                 )
-    except (StoreError, InputError) as error:  # InputError: another shape than was planned
+    except (StoreError, InputError) as error:  # InputError: the shape differs from the plan
         return _Failure(str(error))
     return arrays
 

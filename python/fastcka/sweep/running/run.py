@@ -1,4 +1,4 @@
-"""Run a sweep: compute the groups that the ledgers lack into one of them, then export."""
+"""Run a sweep: compute the groups that no ledger contains, then write the results."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def run_sweep(
     config
         The sweep, or the path of its YAML file.
     shard
-        Compute only this part, into a separate ledger; the other parts may run at the same time
-        with the same output folder. The last of them writes the results; so does any later run
-        without a shard, which takes what the shards have and computes the rest.
+        Compute only this part, into a separate ledger. The other parts may run at the same time
+        with the same output folder. The part that finishes last writes the results. A later run
+        without a shard also writes them: it reuses the shards' groups and computes the rest.
     device
-        Replaces the device of the sweep.
+        Overrides the device of ``config``.
     threads
         Number of CPU threads; None: see `fastcka.compare`. The values do not depend on it.
     progress
@@ -90,15 +90,15 @@ def run_sweep(
     ------
     FailedGroupsError
         At the end, if groups could not be computed (an unreadable file, NaN, a store that changed
-        meanwhile). The others are in the results.
+        during the run). All other groups are in the results.
     SweepError
-        The sweep is wrong, or its output folder or ledger cannot be used.
+        The configuration is not valid, or the output folder or a ledger cannot be used.
     StoreError, DeviceError
         The store cannot be opened; the device cannot be used.
     OutOfMemoryError
-        Before anything is computed: the sweep needs more memory than is free
-        (`fastcka.memory_check` turns this prediction off). Or an allocation failed; what was
-        computed before is in the ledger.
+        Before anything is computed, if the sweep needs more memory than is free
+        (`fastcka.memory_check` turns this check off). Later, if an allocation failed; the groups
+        that were computed before are in the ledger.
     """
     if not isinstance(config, SweepConfig):
         config = load_sweep(config)
@@ -121,7 +121,7 @@ def run_sweep(
 
 @dataclass(slots=True)
 class _Run:
-    """One run: what it does, whom it tells, and what it has noted."""
+    """One run, with its plan, callbacks and notes."""
 
     plan: SweepPlan
     store: Store
@@ -139,11 +139,11 @@ class _Run:
             self.on_event(event)
 
     def end_lap(self, name: str) -> None:
-        """Note the seconds since the last of them."""
+        """Record the seconds since the last lap."""
         self.laps[name] = time.perf_counter() - self.clock - sum(self.laps.values())
 
     def whole(self) -> SweepResult:
-        """Compute all that is missing, and export."""
+        """Compute the missing groups, and export."""
         config = self.plan.config
         with (
             claimed_folder(config.output, config.store) as output,
@@ -155,12 +155,12 @@ class _Run:
         return self._result(ledger.path, self.plan.groups, computed, exports=exports)
 
     def part(self, shard: Shard) -> SweepResult:
-        """Compute a shard's groups; export if no other shard has anything left to do."""
+        """Compute a shard's groups; export if no other shard has groups left to compute."""
         config, groups = self.plan.config, shard.groups(self.plan.groups)
         output = config.output.resolve()
         path = output / ledger_of_shard(shard.name)
         if {group.position for group in groups} <= groups_held(self.plan, output):
-            # Nothing to write, so that another shard, which exports just now, is not in the way.
+            # There is nothing to write, so another shard that is exporting now does not matter.
             computed = Computed()
             self._tell_reused(groups)
         else:
@@ -181,7 +181,7 @@ class _Run:
         needed = memory_of(wanted, self.plan.threads)
         if needed is not None:
             needed.require()
-        with memory_check(False):  # of each group: all of them have passed
+        with memory_check(False):  # for each group, because every group has been computed
             computed = compute_groups(
                 wanted,
                 self.plan,
@@ -198,7 +198,7 @@ class _Run:
             self.tell(SweepEvent("reused", f"'{group.name}' is in the ledger", group.name))
 
     def _say_why_again(self, group: GroupPlan, ledger: Ledger) -> None:
-        """Say of a group without valid values where the ledger holds others."""
+        """Report why a group is computed again, if the ledger contains invalid or older values."""
         precision = self.plan.config.precision
         try:
             ledger.read(group_identity(group, precision))
@@ -210,7 +210,7 @@ class _Run:
             self.tell(SweepEvent("recomputing", message, group.name))
 
     def _export_alone(self) -> Exports | None:
-        """Export what the shards have computed, unless another process is still at work."""
+        """Export the groups of all shards, unless another process is still writing."""
         config = self.plan.config
         try:
             with (
@@ -220,13 +220,14 @@ class _Run:
                 adopt_shards(ledger, self.plan)
                 return self._export(ledger, Computed())
         except BusyFolderError:
-            return None  # a shard that has not ended yet: it will find that all is there
+            return None  # another shard is still running; it finds every group and exports
 
     def _export(self, ledger: Ledger, computed: Computed) -> Exports:
         plan, output = self.plan, ledger.path.parent
         before = read_record(output / RUN)
         files = files_before(before)
-        # Until it is written anew: whatever ends this run, no file is taken for what it was before.
+        # Removed until the export is complete: if this run is interrupted, no older file passes as
+        # current.
         remove_file(output / RUN)
         exports = write_results(plan, ledger, output, files, computed.failed)
         exporter = exporter_of(plan.config)

@@ -1,8 +1,9 @@
 """A child process for `test_out_of_memory`: one public call under a limit of the address space.
 
-``python memory_doors.py FOLDER EXTRA,EXTRA DOOR...`` calls each door once without a limit. Then it
-calls it for each EXTRA, with that number of MiB more than the process has by then. It prints a line
-of JSON for each call: the door, EXTRA, and "right", or the type and the message of the error.
+``python memory_calls.py FOLDER EXTRA,EXTRA NAME...`` makes each call once without a limit. Then it
+repeats the call for each EXTRA, with that number of MiB more than the process has at that time. It
+prints a line of JSON for each repetition: NAME, EXTRA, and "right", "wrong", or the type and the
+message of the error.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SHAPE = (16384, 256)
 
 
 def make_files(folder):
-    """Write every kind of file that the doors read."""
+    """Write every kind of file that the calls read."""
     import h5py
     import torch
     from safetensors.torch import save_file
@@ -51,7 +52,7 @@ def make_files(folder):
 
 
 def values():
-    """The array that the files hold, in numbers that bfloat16 has."""
+    """The array in the files, whose numbers bfloat16 represents exactly."""
     rows = np.arange(SHAPE[0], dtype=np.float32)[:, None] % 97
     return rows * 2 + np.arange(SHAPE[1], dtype=np.float32) % 2
 
@@ -61,7 +62,7 @@ def digest(x):
     return hashlib.blake2b(np.ascontiguousarray(x).data).hexdigest()
 
 
-class Doors:
+class Calls:
     """Each method makes one public call and returns what identifies a right answer."""
 
     def __init__(self, folder):
@@ -163,7 +164,7 @@ class Doors:
 
     @cached_property
     def network(self):
-        """Built in the call without a limit: torch's error there would be none of fastcka's."""
+        """Built in the call without a limit, because errors of torch here are not of fastcka."""
         import torch
 
         torch.manual_seed(0)
@@ -209,11 +210,10 @@ def outcome_of(call, right):
 
 
 def main():
-    """Call doors; see above."""
     folder, extras, *names = sys.argv[1:]
-    doors = Doors(Path(folder))
+    calls = Calls(Path(folder))
     for name in names:
-        call = partial(doors.array_of, name) if "." in name else getattr(doors, name)
+        call = partial(calls.array_of, name) if "." in name else getattr(calls, name)
         right = call()
         for extra in map(int, extras.split(",")):
             limit(extra)
