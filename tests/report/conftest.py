@@ -18,7 +18,7 @@ def results_folder(tmp_path):
     def make(models, value, *, name="results", layers=("3",), steps=(100,), keep=None, config=None):
         folder = tmp_path / name
         folder.mkdir()
-        factors = sorted({factor for labels in models.values() for factor in labels})
+        factors = sorted(set().union(*models.values()))
         header = [f"{key}_{side}" for side in "ab" for key in ("model", "step", "layer")]
         header += [f"{factor}_{side}" for factor in factors for side in "ab"]
         header += ["n_examples", "n_dropped", "estimator", "cka", "undefined", "seconds"]

@@ -229,13 +229,6 @@ def test_groups_that_could_not_be_computed_are_named(results_folder, models, pla
     assert "a checksum does not match" in result.page.read_text()
 
 
-@pytest.fixture
-def no_drawing(monkeypatch):
-    """Write a few bytes for each figure, because drawing takes most of the time."""
-    monkeypatch.setattr(Figure, "savefig", lambda _figure, file, **_options: file.write(b"drawn"))
-
-
-@pytest.mark.usefixtures("no_drawing")
 def test_a_failed_report_can_be_written_again(results_folder, models, planted, monkeypatch):
     """`os.replace` fails: at its first call, `report.json` does not exist yet."""
     folder = results_folder(models, planted)
@@ -261,7 +254,6 @@ def test_a_failed_report_can_be_written_again(results_folder, models, planted, m
         assert (folder / "report" / "index.html").is_file()
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_temporary_files_of_a_killed_report_are_accepted(results_folder, models, planted):
     folder = results_folder(models, planted)
     (folder / "report").mkdir()

@@ -11,7 +11,7 @@ from fastcka.stats import PairTable
 
 def columns_of(models, value, *, layers=("3",), steps=(0,), keep=lambda a, b: True):
     """Return the columns of all pairs of ``models``; every second pair is reversed."""
-    names = sorted({factor for factors in models.values() for factor in factors})
+    names = sorted(set().union(*models.values()))
     rows = []
     for layer, step in itertools.product(layers, steps):
         for number, (a, b) in enumerate(itertools.combinations(models, 2)):
