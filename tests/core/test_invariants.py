@@ -1,4 +1,4 @@
-"""Changes of the data that must not change CKA, and others that must, on data from hypothesis.
+"""Changes of the data that must, or must not, change CKA, on data from hypothesis.
 
 ``pytest tests/core/test_invariants.py --cases 1000`` tries more data than the default of 300.
 """
@@ -18,7 +18,7 @@ from samples import related
 
 @st.composite
 def pairs_of_representations(draw):
-    """Two float32 representations with a shared part, of drawn sizes, scale and offset."""
+    """Draw two float32 representations with a shared part, and their sizes, scale and offset."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n = draw(st.integers(6, 150))
     shared = rng.standard_normal((n, 3))
@@ -36,7 +36,7 @@ estimators = st.sampled_from(["biased", "unbiased"])
 
 
 def well_posed(x, y, estimator):
-    """Where an unbiased self-HSIC is near 0, the ratio amplifies rounding without bound."""
+    """Skip data whose unbiased self-HSIC is near 0, because the ratio amplifies rounding."""
     if estimator == "unbiased":
         for z in (x, y):
             assume(oracle.hsic_unbiased(z, z) > 0.05 * oracle.hsic_biased(z, z))
@@ -87,7 +87,7 @@ def test_isotropic_scale(device, sample, estimator):
     rng, (x, y) = sample
     well_posed(x, y, estimator)
     before = fastcka.cka(x, y, estimator=estimator, device=device)
-    # A power of two is exact, so not a bit may change.
+    # Powers of two are exact, so no bit may change.
     power = np.float32(2.0 ** rng.integers(-20, 20))
     assert fastcka.cka(power * x, y, estimator=estimator, device=device) == before
 
@@ -117,14 +117,14 @@ def test_joint_permutation_of_the_examples(device, sample, estimator):
 
 
 @given(pairs_of_representations())
-def test_permuting_one_side_alone_is_noticed(device, sample):
+def test_permuting_one_side_only_changes_cka(device, sample):
     _, (x, _) = sample
     order = np.roll(np.arange(len(x)), 1)
     assert fastcka.cka(x, x[order], estimator="biased", device=device) < 1 - 1e-4
 
 
 def test_independent_data_is_unbiased(device):
-    # d >> n: the biased estimate nears 1 for unrelated data, the unbiased one is 0 on average.
+    # With d >> n, the biased estimate of unrelated data nears 1; the unbiased one is 0 on average.
     rng = np.random.default_rng(0)
     draws = [rng.standard_normal((2, 32, 500)) for _ in range(300)]
     unbiased = [fastcka.cka(x, y, device=device) for x, y in draws]

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
 
 import fastcka
+from child_memory import MIB, output_of
 from fastcka.errors import OutOfMemoryError
 from fastcka.memory import FreeMemory
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
 from fastcka.sweep.planning.memory import LIBRARY_BYTES, memory_of
 
-MIB = 1 << 20
-
 MEASURE = """
-    import json, sys
     from fastcka.sweep import SweepConfig, run_sweep
     from fastcka.sweep.planning.memory import SweepMemory
-
-    def memory(field):
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
 
     measured = {}
     require = SweepMemory.require
 
     def begin(self):
         require(self)
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # reset the peak
+        reset_peak()
         measured.update(before=memory("VmRSS"), predicted=self.bytes)
 
     SweepMemory.require = begin
@@ -87,14 +77,7 @@ def sweep(tmp_path):
 )
 def test_the_prediction_is_no_less_than_the_peak(sweep, capsys, shape, options):
     fields = sweep(*shape) | {"threads": 2} | options
-    out = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MEASURE), json.dumps(fields)],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    ).stdout
-    predicted, peak = json.loads(out)
+    predicted, peak = json.loads(output_of(MEASURE, json.dumps(fields)))
     with capsys.disabled():
         print(f"\n  predicted {predicted / MIB:.0f} MiB, peak {peak / MIB:.0f} MiB", end="")
     assert peak <= predicted <= 1.6 * peak + LIBRARY_BYTES
