@@ -192,17 +192,17 @@ def simulated(table, ends, spread, noise, rng, datasets, question):
     return significant / datasets, covered / datasets
 
 
-@pytest.mark.parametrize("asked", ["variant", "family"])
-def test_without_a_difference_five_percent_are_significant(columns, grid, rng, asked):
+@pytest.mark.parametrize("factor", ["variant", "family"])
+def test_without_a_difference_five_percent_are_significant(columns, grid, rng, factor):
     # The bounds are 4 standard errors of 400 data sets; benchmarks/null_simulation.py uses more.
-    models = grid(4, 3) if asked == "variant" else grid(2, 3, families=("f", "g"))
+    models = grid(4, 3) if factor == "variant" else grid(2, 3, families=("f", "g"))
     table = PairTable.from_columns(columns(models, lambda *_: 0.5))
     place = {name: number for number, name in enumerate(models)}
     ends = np.array([[place[m] for m in side["model"]] for side in (table.a, table.b)])
 
     def question(table, seed):
         options = {"permutations": 199, "draws": 400, "seed": seed}
-        if asked == "variant":
+        if factor == "variant":
             return compare_pairs(table, same="variant", **options)
         return compare_values(table, field="family", first="f", second="g", **options)
 

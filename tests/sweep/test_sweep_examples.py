@@ -176,7 +176,7 @@ def test_the_filter_reads_the_columns_of_each_file(world, config_for):
 
 
 def test_a_representation_without_the_filters_column_is_an_error(world, config_for, tmp_path):
-    """Its ids equal those of the others, so a mask by ids alone would fit it."""
+    """Its ids equal those of the others, so a mask by ids would fit it."""
     world.add("a", IDS)
     world.add("b", IDS, columns=False)
     world.add("c", IDS)

@@ -150,7 +150,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path, config_for):
 # --- the folder --------------------------------------------------------------------------------
 
 
-def test_a_folder_that_holds_something_else_is_refused(trained, config_for, tmp_path):
+def test_a_folder_with_other_files_is_refused(trained, config_for, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work", encoding="utf-8")

@@ -24,11 +24,11 @@ from fastcka.sweep import run_sweep
 
 flight.MOST_GROUPS = int(sys.argv[2])
 
-def tell(event):
+def report(event):
     print(event.kind, flush=True)
     sys.stdin.readline()  # waits for the test
 
-run_sweep(sys.argv[1], on_event=tell)
+run_sweep(sys.argv[1], on_event=report)
 print("end", flush=True)
 """
 # (events to wait for, seconds from the last one to the kill): before the first group, during groups
@@ -115,7 +115,7 @@ def test_a_killed_run_is_finished_by_the_next(world, moment, flight, no_figures,
 
 
 def _finished(output):
-    """Return the names of the groups in the ledger, by SQL alone."""
+    """Return the names of the groups in the ledger, with plain SQL."""
     if not (output / "ledger.sqlite").exists():
         return set()
     with closing(sqlite3.connect(output / "ledger.sqlite")) as db:

@@ -87,7 +87,7 @@ def undisturbed(sweep, tmp_path, but_for_seconds):
 
 
 def _seconds(path):
-    """Return group name -> seconds, by SQL alone."""
+    """Return group name -> seconds, with plain SQL."""
     with closing(sqlite3.connect(path)) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'groups'").fetchall():
             return {}  # killed before its first table
@@ -254,12 +254,12 @@ from fastcka.sweep import Shard, run_sweep
 
 flight.MOST_GROUPS = 1
 
-def tell(event):
+def report(event):
     print(event.kind, flush=True)
     if event.kind == "computed":
         time.sleep(0.3)
 
-run_sweep(sys.argv[1], shard=Shard.parse(sys.argv[2]), on_event=tell)
+run_sweep(sys.argv[1], shard=Shard.parse(sys.argv[2]), on_event=report)
 """
 
 
