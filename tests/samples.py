@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastcka.core import StagedRepresentation
+
 
 def related(rng, n, widths):
     """Representations that share a signal, so that CKA is neither 0 nor 1."""
@@ -12,6 +14,26 @@ def related(rng, n, widths):
         (shared @ rng.standard_normal((7, d)) + 2 * rng.standard_normal((n, d)) + 5).astype("f")
         for d in widths
     ]
+
+
+def staged_copy(x):
+    staged = StagedRepresentation.empty(*x.shape)
+    staged.array[...] = x
+    return staged
+
+
+class OnlyDLPack:
+    """An array of another library, without NumPy's array protocol."""
+
+    def __init__(self, array, device=None):
+        self._array = array
+        self._device = device or array.__dlpack_device__()
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._device
 
 
 def with_far_rows(seed, n, d, count, factor, *, alike=False, offset=0.0, m=2):

@@ -1,4 +1,4 @@
-"""Random cases in float32 against float64, of the kinds that CKA code often gets wrong.
+"""Random cases in float32 against float64, of kinds that CKA code often computes wrongly.
 
 ``pytest tests/core/test_accuracy.py --cases 1000`` runs more of them than the default of 300, and
 FASTCKA_IMPLEMENTATION chooses the inner loops.
@@ -53,7 +53,7 @@ def test_offset_of_ten_thousand_standard_deviations(device, shape):
 
 
 @pytest.mark.parametrize("exponent", [-300, -60, 60, 300])
-def test_float64_of_any_scale(device, exponent):
+def test_float64_data_of_any_scale(device, exponent):
     # Squares of float32, and of float64, would overflow or vanish.
     rng = np.random.default_rng(4)
     x, y = rng.standard_normal((50, 6)), rng.standard_normal((50, 9))
@@ -62,7 +62,7 @@ def test_float64_of_any_scale(device, exponent):
     assert fastcka.cka(*scaled, device=device) == pytest.approx(expected, abs=2e-7)
 
 
-def test_float64_far_from_the_origin(device):
+def test_float64_data_far_from_the_origin(device):
     rng = np.random.default_rng(5)
     x, y = rng.standard_normal((80, 5)), rng.standard_normal((80, 5))
     x = x.round(6) + 1e9  # 1e9 + x is exact to 1e-7
@@ -89,7 +89,7 @@ def test_fast_in_bfloat16(implementation, capsys):
 
 @pytest.mark.parametrize(("n", "d"), [(128, 4096), (70, 20_000)])
 def test_fast_of_wide_noise_is_defined(implementation, rng, n, d):
-    # Its unbiased self-HSIC is a small part of the biased one: n / (n + d).
+    # The unbiased self-HSIC is n / (n + d) of the biased one.
     xs = [rng.standard_normal((n, d)).astype(np.float32) for _ in range(2)]
     expected = oracle.cka_matrix(xs, "unbiased")[0, 1]
     assert fastcka.cka(*xs, precision="fast") == pytest.approx(expected, abs=5e-3)

@@ -1,4 +1,4 @@
-"""Every kind of array that a caller may hold gives the same answer as its float64 copy."""
+"""Every kind of array gives the same CKA as its float64 copy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import fastcka
 import oracle
 from fastcka.core.arrays import as_view
 from fastcka.errors import DegenerateWarning, DeviceError, InputError
+from samples import OnlyDLPack
 
 
 @pytest.fixture
@@ -112,25 +113,11 @@ def test_torch_that_cannot_be_read(x):
         fastcka.cka(torch.zeros(10, 2, dtype=torch.complex64), x)
 
 
-class OnlyDLPack:
-    """What another library's array looks like: no array protocol, no torch."""
-
-    def __init__(self, array, kind=1):
-        self._array = array
-        self._kind = kind
-
-    def __dlpack__(self, **options):
-        return self._array.__dlpack__(**options)
-
-    def __dlpack_device__(self):
-        return (self._kind, 0)
-
-
 def test_dlpack(device, x, y):
     agrees(OnlyDLPack(x), y, x, y, device)
     assert as_view(OnlyDLPack(x), "x").address == x.ctypes.data
     with pytest.raises(DeviceError, match=r"is on a device \(DLPack type 10, .* neither the CPU"):
-        fastcka.cka(OnlyDLPack(x, kind=10), y)
+        fastcka.cka(OnlyDLPack(x, device=(10, 0)), y)
 
 
 def test_nested_lists(device, x, y):

@@ -1,4 +1,4 @@
-"""The compiled boundary: facts that csrc states are not repeated in Python, and names are plain."""
+"""The compiled boundary: Python repeats no constants of csrc, and variables have plain names."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PLANNERS = [
 ]
 
 _CONSTANT = re.compile(r"constexpr (?:std::)?\w+ (\w+) = ([^;]+);")
-#: Words that do not show what a constant is for.
+#: Words that do not identify a constant.
 _UNITS = {"byte", "most", "least", "few", "many", "limit", "short", "small", "smallest", "in", "of"}
-#: Equal by chance: a choice of the planner, and a limit of something else.
+#: Equal by chance: a choice of the planner and an unrelated limit.
 DIFFERENT = {("GRAM_TILE", "tile_bytes"), ("CHUNK", "most_far_chunk")}
-#: Words that are not names of variables: each has too many meanings.
+#: Words with too many meanings for a variable.
 VAGUE = {"own", "told", "said", "found", "at", "of"}
 
 
@@ -37,7 +37,7 @@ def words_of(name):
 
 
 def compiled_constants():
-    """Name -> value of each constant of csrc that is a plain number."""
+    """Return name -> values of the constants of csrc that are plain numbers."""
     constants = {}
     for path in SOURCES:
         for name, text in _CONSTANT.findall(path.read_text("utf-8")):
@@ -48,7 +48,7 @@ def compiled_constants():
 
 
 def python_constants(text):
-    """Name -> value of each constant of a module that is a plain number."""
+    """Return name -> value of the constants of a module that are plain numbers."""
     constants = {"MIB": 1 << 20, "__builtins__": {}}
     for node in ast.parse(text).body:
         target = getattr(node, "target", None) or getattr(node, "targets", [None])[0]
@@ -62,7 +62,7 @@ def python_constants(text):
 
 
 def is_number(node, constants):
-    """Whether an expression is made of numbers and of constants that are known."""
+    """Return whether an expression contains only numbers and known constants."""
     if isinstance(node, ast.BinOp):
         return is_number(node.left, constants) and is_number(node.right, constants)
     if isinstance(node, ast.Name):
@@ -71,7 +71,7 @@ def is_number(node, constants):
 
 
 def copies(text):
-    """The constants of a module that a constant of csrc states too: its value, and a word of it."""
+    """Return the constants of a module that share a value and a word with a constant of csrc."""
     return [
         f"{name} = {value} is {theirs} of csrc"
         for name, value in python_constants(text).items()
@@ -97,17 +97,17 @@ def test_constants_are_read_from_the_sources():
         *("FEATURE_GRAIN = 32", "EXAMPLE_GRAIN = 16", "RANK_BYTES = 64 * MIB"),
     ],
 )
-def test_a_copy_would_be_noticed(copy):
+def test_copies_are_detected(copy):
     assert copies(f"{copy}\n")
 
 
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)
-def test_python_holds_no_copy_of_a_compiled_constant(path):
+def test_python_contains_no_copy_of_a_compiled_constant(path):
     assert not copies(path.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("path", PLANNERS, ids=lambda path: path.name)
-def test_the_functions_of_the_planners_hold_no_numbers_of_csrc(path):
+def test_the_functions_of_the_planners_contain_no_numbers_of_csrc(path):
     compiled = set().union(*compiled_constants().values())
     large = {
         node.value
@@ -137,14 +137,14 @@ def test_the_bytes_of_a_pass():
     assert features == gram | {
         "centered": 1000 * (48 + 112) * 4,
         "thread": 96**2 * 8 + 8 * 48 * 4 + 256 * 100 * 4,
-        "sums": 3 * 2**2 * 16,  # with what rounding took from them
+        "sums": 3 * 2**2 * 16,  # sums and their rounding errors
     }
 
 
 @pytest.mark.parametrize(
     "wrong", [{"n": 0}, {"widths": []}, {"widths": [3, 0]}, {"route": "H"}], ids=str
 )
-def test_shapes_that_no_pass_has(wrong):
+def test_wrong_shapes_of_a_pass_are_refused(wrong):
     shape = _core.implementations()[0]["float32"]
     good = {"n": 5, "widths": [3], "route": "G", "tile": 96, "chunk": 256, "in_place": False}
     with pytest.raises(ValueError, match=r"route must be|at least one example"):
@@ -152,7 +152,7 @@ def test_shapes_that_no_pass_has(wrong):
 
 
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)
-def test_python_variables_have_names(path):
+def test_python_variables_have_plain_names(path):
     names = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -163,6 +163,6 @@ def test_python_variables_have_names(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_compiled_variables_have_names(path):
+def test_compiled_variables_have_plain_names(path):
     code = re.sub(r'//.*|"(?:[^"\\]|\\.)*"', "", path.read_text("utf-8"))
     assert not set(re.findall(r"(?<!::)\b\w+\b", code)) & VAGUE

@@ -101,14 +101,14 @@ def test_save_keeps_reasons(tmp_path, xs):
     assert Comparison.load(tmp_path / "r.npz").undefined == result.undefined != {}
 
 
-def test_labels_that_json_cannot_hold(xs, tmp_path):
+def test_labels_that_are_not_json_are_refused(xs, tmp_path):
     result = fastcka.compare(xs, labels=[{"x": object()} for _ in xs])
     with pytest.raises(InputError, match="labels must be JSON values"):
         result.save(tmp_path / "r.npz")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_loading_something_else(tmp_path):
+def test_loading_another_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"absent\.npz: No such file"):
         Comparison.load(tmp_path / "absent.npz")
     for name, write in (
@@ -132,7 +132,7 @@ def test_loading_something_else(tmp_path):
         Comparison.load(tmp_path / "new.npz")
 
 
-def test_places_that_cannot_be_written(comparison, tmp_path):
+def test_paths_that_cannot_be_written(comparison, tmp_path):
     for name, message in (
         ("nodir/r.npz", r"nodir/r\.npz: cannot be written: No such file"),
         ("r.csv", r"saved to a file \*\.npz, got '.*r\.csv'"),
@@ -146,7 +146,7 @@ def test_places_that_cannot_be_written(comparison, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["r.npz", "a.png", "a.pdf", "a.svg"])
-def test_a_failing_disk(comparison, tmp_path, monkeypatch, name):
+def test_a_failing_disk_keeps_the_old_file(comparison, tmp_path, monkeypatch, name):
     path = tmp_path / name
     path.write_bytes(b"old")
 
@@ -171,7 +171,7 @@ def test_tuple_labels(xs):
     assert names == ["m 0", "m 1", "x"]
 
 
-def test_plot_writes_a_picture(comparison, tmp_path):
+def test_plot_writes_a_figure(comparison, tmp_path):
     figure = comparison.plot(tmp_path / "cka.png", title="A title")
     assert (tmp_path / "cka.png").read_bytes().startswith(b"\x89PNG")
     image = figure.axes[0].get_images()[0]

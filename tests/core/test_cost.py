@@ -1,4 +1,4 @@
-"""The predicted work of a pass against a count of what its loops do."""
+"""The predicted work of a pass against a count of its loops."""
 
 from __future__ import annotations
 

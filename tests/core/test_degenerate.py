@@ -1,4 +1,4 @@
-"""Bad or degenerate input: a named error or a NaN with its reason, never a silent number."""
+"""Bad or degenerate input gives a named error, or NaN with a reason."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 import fastcka
 import oracle
-from fastcka.core import StagedRepresentation
 from fastcka.core.estimators import estimate
 from fastcka.core.sums import Sums
 from fastcka.errors import DegenerateWarning, InputError, InternalError, OutOfMemoryError
+from samples import staged_copy
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_fewest_examples_by_hand(device):
     assert fastcka.cka(x, y, estimator="biased", device=device) == 1.0
     # centred +-1/2 and +-3/2: tr(KHLH) = (x.y)^2 = (3/2)^2, over (n-1)^2 = 1
     assert fastcka.hsic(x, y, estimator="biased", device=device) == 2.25
-    # n = 3 with "biased": the unbiased matrix is there, and NaN
+    # n = 3 with "biased": the unbiased matrix is NaN
     three = np.array([[0.0], [1.0], [5.0]])
     result = fastcka.compare([three, three**2], estimator="biased", device=device)
     assert np.isfinite(result.biased).all()
@@ -53,7 +53,7 @@ def test_fewest_examples_by_hand(device):
 
 
 def test_zero_variance_is_nan_with_a_reason(device, x):
-    constant = np.full((20, 4), 0.1)  # 0.1 has no exact float64 mean by summing
+    constant = np.full((20, 4), 0.1)  # the sum of 20 x 0.1 is not exact in float64
     with pytest.warns(DegenerateWarning, match="CKA with y is NaN: zero variance"):
         assert np.isnan(fastcka.cka(x, constant, device=device))
     result = fastcka.compare({"x": x, "flat": constant, "z": x**2}, device=device)
@@ -76,8 +76,8 @@ def test_one_constant_feature_changes_nothing(device, x):
 
 @pytest.mark.parametrize("n", [5, 8, 64, 65, 300])
 def test_equidistant_examples_have_no_unbiased_cka(device, rng, n):
-    # One-hot rows: the off-diagonal Gram entries are all equal, so HSIC_1(x, x) is exactly zero,
-    # and what floating point leaves of it must not become a similarity.
+    # One-hot rows have equal off-diagonal Gram entries, so HSIC_1(x, x) is exactly zero. Its
+    # rounding error must not become a similarity.
     y = rng.standard_normal((n, 2))
     with pytest.warns(DegenerateWarning, match="CKA with x is NaN: its unbiased self-HSIC is zero"):
         assert np.isnan(fastcka.cka(np.eye(n) * 3 + 1, y, device=device))
@@ -86,7 +86,7 @@ def test_equidistant_examples_have_no_unbiased_cka(device, rng, n):
     assert np.isfinite(result.biased).all()
 
 
-def test_without_memory_for_float64_products_lost_digits_are_named(rng, monkeypatch):
+def test_lost_digits_are_named_without_memory_for_float64(rng, monkeypatch):
     x = np.eye(300) + 1e-4 * rng.standard_normal((300, 300))
     needs = []
 
@@ -104,7 +104,7 @@ def test_without_memory_for_float64_products_lost_digits_are_named(rng, monkeypa
 
 
 def test_lost_digits_are_recomputed_in_float64(device, rng):
-    # Equally far up to a small part: the self-HSIC is 1e-6 of its terms, too little for float32.
+    # Nearly equidistant: the self-HSIC is 1e-6 of its terms, too little for float32.
     x = np.eye(300) + 1e-4 * rng.standard_normal((300, 300))
     y = rng.standard_normal((300, 300))
     result = fastcka.compare([x, y], device=device)
@@ -117,11 +117,9 @@ def test_lost_digits_are_recomputed_in_float64(device, rng):
 
 def test_lost_digits_of_overwritten_data_are_named(rng):
     x = (np.eye(300) + 1e-4 * rng.standard_normal((300, 300))).astype(np.float32)
-    staged = []
-    for z in (x, rng.standard_normal((300, 300))):
-        staged.append(StagedRepresentation.empty(300, 300))
-        staged[-1].array[...] = z
-    result = fastcka.compare(staged, device="cpu")
+    result = fastcka.compare(
+        [staged_copy(x), staged_copy(rng.standard_normal((300, 300)))], device="cpu"
+    )
     assert np.isnan(result.cka[0]).all()
     assert "digits were lost" in result.undefined[0]
     assert "precision 'float64' keeps more" in result.undefined[0]
@@ -129,7 +127,7 @@ def test_lost_digits_of_overwritten_data_are_named(rng):
 
 
 def test_a_similarity_far_out_of_range_is_an_error_of_fastcka():
-    # |S0_01| > sqrt(S0_00 S0_11): no data have such sums.
+    # |S0_01| > sqrt(S0_00 S0_11) is impossible for data.
     sums = Sums.about_the_mean(
         10,
         s0=np.array([[1.0, 1.1], [1.1, 1.0]]),
@@ -149,8 +147,8 @@ def test_a_similarity_far_out_of_range_is_an_error_of_fastcka():
     assert estimate(barely, "unbiased").cka[0, 1] == 1.0
 
 
-def test_nearly_equidistant_examples_still_have_one(device, rng):
-    # Many independent features: the unbiased self-HSIC is a small part of the biased one.
+def test_nearly_equidistant_examples_have_an_unbiased_cka(device, rng):
+    # With many independent features, the unbiased self-HSIC is a small part of the biased one.
     x, y = rng.standard_normal((2, 100, 20_000)).astype(np.float32)
     assert fastcka.cka(x, y, device=device) == pytest.approx(
         oracle.cka_matrix([x, y], "unbiased")[0, 1], abs=1e-6
@@ -181,30 +179,28 @@ def test_opposite_infinities_and_overflow(device, rng):
         )
 
 
-def test_non_finite_leaves_a_staged_buffer_alone(rng):
+def test_a_staged_buffer_with_nan_is_unchanged(rng):
     x = rng.standard_normal((100, 5)).astype(np.float32)
     x[50, 2] = np.nan
-    staged = StagedRepresentation.empty(100, 5)
+    staged = staged_copy(x)
     view = staged.array
-    view[...] = x
     with pytest.raises(InputError, match="example 50, feature 2"):
         fastcka.compare([staged, x])
     np.testing.assert_array_equal(staged.array, x)
     assert np.shares_memory(staged.array, view)
 
 
-def test_a_staged_representation_is_used_once(device, rng):
-    staged = StagedRepresentation.empty(100, 5)
-    staged.array[...] = rng.standard_normal((100, 5))
+def test_a_staged_representation_can_be_used_once(device, rng):
+    staged = staged_copy(rng.standard_normal((100, 5)))
     fastcka.compare([staged, np.eye(100)], device=device)
     with pytest.raises(InputError, match="used up by an earlier pass"):
         fastcka.compare([staged, np.eye(100)], device=device)
 
 
-def test_a_staged_representation_shares_its_memory_with_no_other(rng):
-    staged = StagedRepresentation.empty(300, 200)  # large enough for float32 products in place
+def test_staged_representations_that_share_memory_are_refused(rng):
+    # Large enough for float32 products in place.
+    staged = staged_copy(rng.standard_normal((300, 200)))
     array = staged.array
-    array[...] = rng.standard_normal((300, 200))
     for others in ([staged], [array], [array[:, ::-1]]):
         with pytest.raises(InputError, match="representations 0 and 1 share memory"):
             fastcka.compare([staged, *others], labels=["a", "b"])
@@ -230,7 +226,7 @@ def test_different_numbers_of_examples(device, x):
         ("a.npy", r"must be an array, got 'a\.npy'; read_array, from fastcka\.store, reads one"),
     ],
 )
-def test_not_a_representation(device, x, bad, message):
+def test_wrong_representations_are_refused(device, x, bad, message):
     with pytest.raises(InputError, match=message) as error:
         fastcka.cka(x, bad, device=device)
     assert "(y)" in str(error.value)
@@ -247,7 +243,7 @@ def test_not_a_representation(device, x, bad, message):
         ({"device": 0}, InputError, "got 0"),
     ],
 )
-def test_bad_options(x, options, error, message):
+def test_wrong_options_are_refused(x, options, error, message):
     with pytest.raises(error, match=message):
         fastcka.cka(x, x, **options)
 
@@ -263,12 +259,12 @@ def test_bad_options(x, options, error, message):
         ([[0.0, 1.0]], r"shape \(P, 2\)"),
     ],
 )
-def test_bad_pairs(x, pairs, message):
+def test_wrong_pairs_are_refused(x, pairs, message):
     with pytest.raises(InputError, match=message):
         fastcka.compare([x, x, x], pairs=pairs)
 
 
-def test_bad_labels(x):
+def test_wrong_labels_are_refused(x):
     for labels in (["a"], "ab"):
         with pytest.raises(InputError, match="labels must be a sequence of 2"):
             fastcka.compare([x, x], labels=labels)
@@ -279,7 +275,7 @@ def test_nothing_to_compare():
         fastcka.cka_matrix([])
 
 
-def test_good_input_warns_of_nothing(device, x):
+def test_good_input_gives_no_warning(device, x):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert fastcka.cka(x, x**3, device=device) < 1

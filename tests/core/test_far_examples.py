@@ -1,6 +1,6 @@
-"""Examples far from all others, as the first token of a text is in language models.
+"""Examples far from all others, such as the first token of a text in language models.
 
-The unbiased estimate depends on no centre, so that all its digits are in the data.
+The unbiased estimate does not depend on a centre, so far examples cost no digits.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import pytest
 import fastcka
 import oracle
 from checks import cka_by, worst_error_of
-from fastcka.core import StagedRepresentation
-from samples import with_far_rows
+from samples import staged_copy, with_far_rows
 
 
 def exact_unbiased(x, y):
-    """Song et al. 2012 in rational arithmetic, on the very numbers of the arrays; for small n."""
+    """Song et al. 2012 in exact rational arithmetic; for small n."""
     n = len(x)
 
     def centered(a):
@@ -51,7 +50,7 @@ def test_one_far_example_in_rational_arithmetic(device, n, far):
     assert fastcka.cka(x, y, device=device) == pytest.approx(exact_unbiased(x, y), abs=1e-9)
 
 
-def test_the_definition_used_below_agrees_with_rational_arithmetic():
+def test_the_definition_about_the_median_agrees_with_rational_arithmetic():
     x, y = with_far_rows(0, 40, 3, 1, 1e4)
     assert oracle.cka_matrix_about_median([x, y], "unbiased")[0, 1] == pytest.approx(
         exact_unbiased(x, y), abs=1e-13
@@ -89,14 +88,14 @@ def test_more_far_examples_than_a_chunk(implementation):
 @pytest.mark.parametrize("route", ["G", "F"])
 @pytest.mark.parametrize("count", [3, 40, 150, 250])
 def test_any_number_of_far_examples(implementation, route, count):
-    # From a few to most: where they are many, they are not far from the rest but a part of it.
+    # From a few examples to a half, which are then no longer far from the others.
     xs = with_far_rows(4, 500, 12, count, 1e3)
     assert worst_error_of(cka_by(xs, route=route), xs) <= 1e-6
 
 
 @pytest.mark.parametrize("route", ["G", "F"])
 def test_heavy_tails(implementation, rng, route):
-    # Examples of every length: no limit parts the far ones from the others.
+    # Examples of every length: no limit separates the far ones.
     x = rng.standard_normal((600, 8)) * np.exp(3 * rng.standard_normal((600, 1)))
     y = x @ rng.standard_normal((8, 8)) * np.exp(rng.standard_normal((600, 1)))
     xs = [x.astype(np.float32), y.astype(np.float32)]
@@ -104,7 +103,7 @@ def test_heavy_tails(implementation, rng, route):
 
 
 @pytest.mark.parametrize("route", ["G", "F"])
-def test_most_examples_are_one_and_the_same(implementation, rng, route):
+def test_most_examples_are_equal(implementation, rng, route):
     x = np.zeros((400, 6), np.float32)
     x[::7] = rng.standard_normal((58, 6))
     x[3] = 1e5
@@ -113,8 +112,8 @@ def test_most_examples_are_one_and_the_same(implementation, rng, route):
 
 
 @pytest.mark.parametrize("period", [50, 100, 128])
-def test_far_examples_at_regular_places(period):
-    # The first token of each text of a fixed length: no regular sample may consist of them.
+def test_far_examples_at_regular_positions(period):
+    # The first tokens of texts of a fixed length. A sample at regular steps could be all of them.
     n = 64 * period
     rng = np.random.default_rng(period)
     x = rng.standard_normal((n, 3))
@@ -139,10 +138,8 @@ def test_same_bits_for_any_threads(implementation, route, precision):
 @pytest.mark.parametrize("route", ["G", "F"])
 def test_staged_gives_the_same_bits(route):
     xs = with_far_rows(6, 200, 30, 2, 1e5, m=3)
-    staged = [StagedRepresentation.empty(*x.shape) for x in xs]
-    for buffer, x in zip(staged, xs, strict=True):
-        buffer.array[...] = x
-    plain, in_place = cka_by(xs, route=route), cka_by(staged, route=route)
+    plain = cka_by(xs, route=route)
+    in_place = cka_by([staged_copy(x) for x in xs], route=route)
     for estimator in plain:
         np.testing.assert_array_equal(plain[estimator], in_place[estimator])
 

@@ -1,12 +1,7 @@
-"""Small groups in one call: the bits of single calls, errors in place, bounds on what waits."""
+"""Small groups in one call give the bits of single calls, and wait within limits."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 import weakref
 from itertools import chain
 
@@ -15,13 +10,13 @@ import pytest
 
 from checks import compared
 from fastcka import compare
-from fastcka.core import Flight, Group, StagedRepresentation, compare_many
+from fastcka.core import Flight, Group, compare_many
 from fastcka.core import flight as flight_module
 from fastcka.core import work as work_module
 from fastcka.core.device import plan_pass
 from fastcka.core.flight import FlightLoad, bytes_of_group, is_small
 from fastcka.errors import InputError
-from samples import related
+from samples import related, staged_copy
 
 MATRICES = ("biased", "unbiased", "hsic_biased", "hsic_unbiased")
 
@@ -41,7 +36,7 @@ LARGE = (3000, (500,) * 4)
 
 @pytest.fixture
 def flown(monkeypatch):
-    """Groups of each call of the compiled pass."""
+    """Collect the number of groups in each call of the compiled pass."""
     counts = []
     run_passes = work_module.run_passes
 
@@ -80,7 +75,7 @@ def test_each_group_of_a_flight_is_computed_by_one_thread(rng, flown):
     assert all(record["seconds"] > 0 for record in records)
 
 
-def test_an_error_in_the_middle_of_a_flight_leaves_the_others_alone(rng, flown):
+def test_an_error_in_a_flight_does_not_affect_its_other_groups(rng, flown):
     groups = [related(rng, 200, (8, 20)) for _ in range(6)]
     groups[1][1][7, 3] = np.inf
     groups[4] = [groups[4][0], groups[4][1][:-1]]
@@ -97,13 +92,7 @@ def test_an_error_in_the_middle_of_a_flight_leaves_the_others_alone(rng, flown):
         next(results)
 
 
-def staged_copy(x):
-    staged = StagedRepresentation.empty(*x.shape)
-    staged.array[...] = x
-    return staged
-
-
-def test_flights_of_the_callers_choice_take_staged_representations(rng, flown):
+def test_flights_of_the_caller_take_staged_representations(rng, flown):
     plain = [related(rng, 150, (8, 20)) for _ in range(5)]
     groups = [[staged_copy(x) for x in xs] for xs in plain]
     flights = [Flight(groups[:3]), Flight([]), Flight(groups[3:])]
@@ -116,7 +105,7 @@ def test_flights_of_the_callers_choice_take_staged_representations(rng, flown):
         compare(groups[4])
 
 
-def test_staged_memory_is_shared_with_no_group_of_the_flight(rng):
+def test_staged_memory_that_groups_of_a_flight_share_is_refused(rng):
     x, y = related(rng, 400, (120, 160))
     shared, fine = staged_copy(x), staged_copy(y)
     groups = [[shared, y], [fine, x], [y, x], [y, shared.array[::-1]]]
@@ -125,7 +114,7 @@ def test_staged_memory_is_shared_with_no_group_of_the_flight(rng):
     assert "representation 1 shares memory with representation 0 of a group" in str(outcomes[3])
     assert_same_bits(outcomes[1], compare([y, x]))
     assert_same_bits(outcomes[2], compare([y, x]))
-    np.testing.assert_array_equal(shared.array, x)  # not used up: it was not overwritten
+    np.testing.assert_array_equal(shared.array, x)  # not overwritten
 
 
 def test_staged_groups_do_not_wait_for_others(rng, flown):
@@ -137,7 +126,7 @@ def test_staged_groups_do_not_wait_for_others(rng, flown):
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_no_more_than_a_flight_is_taken_ahead(rng, monkeypatch, most):
+def test_at_most_one_flight_is_taken_ahead(rng, monkeypatch, most):
     monkeypatch.setattr(flight_module, "MOST_GROUPS", most)
     alive = []
     waiting = []
@@ -151,12 +140,12 @@ def test_no_more_than_a_flight_is_taken_ahead(rng, monkeypatch, most):
             del group
 
     taken = [len(waiting) for _ in compared(source(), device="cpu")]
-    # Each result with the groups that were taken by then: whole flights, and nothing beyond.
+    # The groups taken when each result arrives are whole flights.
     assert taken == [min(7, (index // most + 1) * most) for index in range(7)]
     assert waiting == [index % most for index in range(7)]
 
 
-def test_groups_that_cannot_be_compared_fill_a_flight_and_leave_no_array(rng, monkeypatch):
+def test_refused_groups_count_in_a_flight_and_keep_no_array(rng, monkeypatch):
     monkeypatch.setattr(flight_module, "MOST_GROUPS", 4)
     taken = []
 
@@ -164,19 +153,19 @@ def test_groups_that_cannot_be_compared_fill_a_flight_and_leave_no_array(rng, mo
         for _ in range(20):
             x = rng.standard_normal((50, 3))
             taken.append(weakref.ref(x))
-            yield [x, x[:49]]  # another number of examples
+            yield [x, x[:49]]  # different numbers of examples
             del x
 
     outcomes = chain.from_iterable(compare_many(source()))
     first = next(outcomes)
     assert isinstance(first, InputError)
     assert len(taken) == 4
-    # The source itself holds on to the last.
+    # The source keeps a reference to the last.
     assert [reference() for reference in taken[:-1]] == [None] * 3
     assert sum(isinstance(outcome, InputError) for outcome in outcomes) == 19
 
 
-def test_a_group_that_is_not_small_ends_a_flight(rng, flown):
+def test_a_large_group_ends_a_flight(rng, flown):
     order = []
 
     def source():
@@ -190,7 +179,7 @@ def test_a_group_that_is_not_small_ends_a_flight(rng, flown):
     assert order == ["take 0", "take 1", "take 2", "got 0", "got 1", "got 2", "take 3", "got 3"]
 
 
-def test_what_is_small_and_what_a_flight_holds():
+def test_the_size_of_small_groups_and_flights():
     def plan(m, n, d):
         return plan_pass(n, (d,) * m, threads=1, device="cpu")
 
@@ -198,7 +187,7 @@ def test_what_is_small_and_what_a_flight_holds():
     assert not is_small(plan(9, 2000, 256))  # 18 MiB of arrays
     assert not is_small(plan(100, 2000, 1))  # 1 MB, but 20 Gflop
     planned = plan(9, 500, 256)
-    # 500 x 256 float32 of 9, centred in rows padded to panels of 16, 32 or 96, and some workspace
+    # 9 arrays of 500 x 256 float32, their centred copies in padded panels, and a workspace.
     assert 2 * 9 * 500 * 256 * 4 < bytes_of_group(planned) < 2.5 * 9 * 500 * 256 * 4
     arrays = 9 * 500 * 256 * 4
     for threads in (1, 2, 16):
@@ -208,11 +197,11 @@ def test_what_is_small_and_what_a_flight_holds():
             load.add(planned)
             count += 1
         assert count * arrays <= threads * 32 * 2**20
-        # Of 32 MiB a thread no more is left free than the largest small group takes.
+        # A full flight has less free memory than the largest small group takes.
         assert (count + 1) * arrays > (threads * 32 - 16) * 2**20
 
 
-def test_progress_counts_the_groups_of_a_flight_and_may_stop_it(rng):
+def test_progress_counts_the_groups_of_a_flight_and_can_stop_it(rng):
     groups = [related(rng, 400, (64,) * 8) for _ in range(20)]
     calls = []
     results = list(compared(groups, device="cpu", progress=lambda *call: calls.append(call)))
@@ -225,38 +214,6 @@ def test_progress_counts_the_groups_of_a_flight_and_may_stop_it(rng):
 
     with pytest.raises(RuntimeError, match="enough"):
         list(compared(groups, device="cpu", progress=stop))
-
-
-LONG = """
-    import sys
-    import numpy as np
-    from fastcka import _core
-    from fastcka.core import Flight, compare_many
-    rng = np.random.default_rng(0)
-    group = [rng.standard_normal((500, 256), dtype=np.float32) for _ in range(9)]
-    def tell(frame, event, function):
-        if function is _core.run:
-            print(event, flush=True)
-    sys.setprofile(tell)
-    list(compare_many([Flight([group] * 4000)], device="cpu", threads=2))
-"""
-
-
-def test_an_interrupt_ends_a_flight():
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(LONG)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts background jobs with SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        assert process.stdout.readline() == "c_call\n"
-        time.sleep(0.5)  # the passes take ten seconds and more
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
-    assert output == "c_exception\n"  # passes that come to their end return
-    assert "KeyboardInterrupt" in errors
 
 
 def test_groups_keep_their_labels_and_pairs(rng):

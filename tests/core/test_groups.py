@@ -1,4 +1,4 @@
-"""Many groups in one call: the same results as one by one, in order, with errors in their place."""
+"""Many groups in one call give the results of single calls, in order."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from checks import compared
 from fastcka import compare
-from fastcka.core import Group, StagedRepresentation, compare_many
+from fastcka.core import Group, compare_many
 from fastcka.errors import InputError
-from samples import related
+from samples import related, staged_copy
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def groups(rng):
     return [related(rng, n, widths) for n in (30, 80, 50) for widths in ((5, 20), (30, 3, 8))]
 
 
-def test_the_same_as_one_by_one(device, groups):
+def test_results_equal_those_of_single_calls(device, groups):
     results = list(compared(iter(groups), device=device, estimator="biased"))
     assert len(results) == len(groups)
     for result, xs in zip(results, groups, strict=True):
@@ -48,7 +48,7 @@ def test_no_groups(device):
     assert list(compared([], device=device)) == []
 
 
-def test_an_error_comes_in_its_groups_place(device, groups):
+def test_an_error_is_raised_in_the_place_of_its_group(device, groups):
     bad = [groups[0][0], groups[1][0][:-1]]
     nan = [x.copy() for x in groups[2]]
     nan[1][3, 2] = np.nan
@@ -60,7 +60,7 @@ def test_an_error_comes_in_its_groups_place(device, groups):
         assert list(results) == []
 
 
-def test_an_error_of_the_source_comes_after_the_results_before_it(device, groups):
+def test_an_error_of_the_source_is_raised_after_earlier_results(device, groups):
     def source():
         yield groups[0]
         yield groups[1]
@@ -72,7 +72,7 @@ def test_an_error_of_the_source_comes_after_the_results_before_it(device, groups
         next(results)
 
 
-def test_bad_options_are_refused_at_once():
+def test_wrong_options_are_refused_before_the_first_group():
     with pytest.raises(InputError, match="device must be"):
         compare_many([], device="tpu")
     with pytest.raises(InputError, match="precision must be"):
@@ -80,8 +80,8 @@ def test_bad_options_are_refused_at_once():
 
 
 @pytest.mark.parametrize("staged", [True, False])
-def test_no_group_is_kept_while_the_next_is_made(device, rng, staged):
-    # Made of what a reader would make; its memory may be needed for the next.
+def test_a_group_is_freed_before_the_next_is_read(device, rng, staged):
+    # A reader may need its memory for the next group.
     alive = []
     most = 0
 
@@ -90,22 +90,19 @@ def test_no_group_is_kept_while_the_next_is_made(device, rng, staged):
         for _ in range(5):
             gc.collect()
             most = max(most, sum(ref() is not None for ref in alive))
-            group = [StagedRepresentation.empty(40, 8) for _ in range(2)]
-            for x in group:
-                x.array[...] = rng.standard_normal((40, 8))
+            group = [staged_copy(rng.standard_normal((40, 8))) for _ in range(2)]
             alive.append(weakref.ref(group[0].array.base))
             yield group if staged else [x.array for x in group]
-            del group, x
+            del group
 
     assert len(list(compared(source(), device=device))) == 5
-    # A group is taken when the one before it has been copied to the GPU, or computed on the CPU;
-    # but small ones on the CPU are computed together (see test_flights.py).
+    # A group is read after the one before it has been copied to the GPU or computed on the CPU.
+    # Small groups on the CPU are computed together (see test_flights.py).
     assert most == (0 if staged or device != "cpu" else 4)
 
 
 def test_staged_groups_are_used_up(device, rng):
-    staged = StagedRepresentation.empty(40, 8)
-    staged.array[...] = rng.standard_normal((40, 8))
+    staged = staged_copy(rng.standard_normal((40, 8)))
     list(compared([[staged, np.eye(40)]], device=device))
     with pytest.raises(InputError, match="used up"):
         compare([staged, np.eye(40)], device=device)

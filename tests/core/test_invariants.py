@@ -1,4 +1,4 @@
-"""Changes of the data that must not change CKA, and others that must, on data from hypothesis.
+"""Changes of the data that must, or must not, change CKA, on data from hypothesis.
 
 ``pytest tests/core/test_invariants.py --cases 1000`` tries more data than the default of 300.
 """
@@ -18,7 +18,7 @@ from samples import related
 
 @st.composite
 def pairs_of_representations(draw):
-    """Two float32 representations with a shared part, of drawn sizes, scale and offset."""
+    """Draw two float32 representations with a shared part, and their sizes, scale and offset."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n = draw(st.integers(6, 150))
     shared = rng.standard_normal((n, 3))
@@ -36,7 +36,7 @@ estimators = st.sampled_from(["biased", "unbiased"])
 
 
 def well_posed(x, y, estimator):
-    """Where an unbiased self-HSIC is near 0, the ratio amplifies rounding without bound."""
+    """Skip data whose unbiased self-HSIC is near 0, because the ratio amplifies rounding."""
     if estimator == "unbiased":
         for z in (x, y):
             assume(oracle.hsic_unbiased(z, z) > 0.05 * oracle.hsic_biased(z, z))
@@ -46,11 +46,11 @@ def well_posed(x, y, estimator):
 def test_symmetric(device, sample, estimator):
     _, (x, y) = sample
     well_posed(x, y, estimator)
-    forward, back = (
+    forward, backward = (
         fastcka.cka(x, y, estimator=estimator, device=device),
         fastcka.cka(y, x, estimator=estimator, device=device),
     )
-    assert forward == (back if device == "cpu" else pytest.approx(back, abs=1e-6))
+    assert forward == (backward if device == "cpu" else pytest.approx(backward, abs=1e-6))
 
 
 @given(pairs_of_representations(), estimators)
@@ -76,9 +76,9 @@ def test_symmetric_and_one_with_itself_to_the_last_bit(implementation, rng, rout
     for n, widths in ((90, (5, 40)), (333, (20, 130)), (1000, (64, 64))):
         x, y = related(rng, n, widths)
         forward = cka_by([x, y, x.copy()], route=route, precision=precision)
-        back = cka_by([y, x], route=route, precision=precision)
+        backward = cka_by([y, x], route=route, precision=precision)
         for estimator in forward:
-            assert forward[estimator][0, 1] == back[estimator][0, 1]
+            assert forward[estimator][0, 1] == backward[estimator][0, 1]
             assert forward[estimator][0, 2] == 1.0
 
 
@@ -87,7 +87,7 @@ def test_isotropic_scale(device, sample, estimator):
     rng, (x, y) = sample
     well_posed(x, y, estimator)
     before = fastcka.cka(x, y, estimator=estimator, device=device)
-    # A power of two is exact, so not a bit may change.
+    # Powers of two are exact, so no bit may change.
     power = np.float32(2.0 ** rng.integers(-20, 20))
     assert fastcka.cka(power * x, y, estimator=estimator, device=device) == before
 
@@ -117,14 +117,14 @@ def test_joint_permutation_of_the_examples(device, sample, estimator):
 
 
 @given(pairs_of_representations())
-def test_permuting_one_side_alone_is_noticed(device, sample):
+def test_permuting_one_side_only_changes_cka(device, sample):
     _, (x, _) = sample
     order = np.roll(np.arange(len(x)), 1)
     assert fastcka.cka(x, x[order], estimator="biased", device=device) < 1 - 1e-4
 
 
 def test_independent_data_is_unbiased(device):
-    # d >> n: the biased estimate nears 1 for unrelated data, the unbiased one is 0 on average.
+    # With d >> n, the biased estimate of unrelated data nears 1; the unbiased one is 0 on average.
     rng = np.random.default_rng(0)
     draws = [rng.standard_normal((2, 32, 500)) for _ in range(300)]
     unbiased = [fastcka.cka(x, y, device=device) for x, y in draws]

@@ -1,4 +1,4 @@
-"""CKA with a Gaussian kernel, against its definition in plain loops."""
+"""CKA with a Gaussian kernel, against its definition."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_definition(data, bandwidth):
 
 
 def test_the_limits_of_the_bandwidth(data):
-    """Wide kernels are linear in the squared distances; narrow ones only find equal examples."""
+    """Wide kernels are linear in the squared distances; narrow ones separate all examples."""
     x, y = data
     linear = oracle.cka(x, y, "biased")
     for bandwidth in (1e4, 1e6):
@@ -70,7 +70,7 @@ def test_arrays_of_other_libraries(data):
     assert kernel_cka(half, y).cka == pytest.approx(value, abs=1e-12)
 
 
-def test_undefined(data):
+def test_a_zero_bandwidth_is_undefined(data):
     x, _ = data
     most_equal = np.where(np.arange(N)[:, None] < N - 5, 1.0, x)
     similarity = kernel_cka(x, most_equal)
@@ -94,7 +94,7 @@ def test_undefined(data):
         ({"x": np.ones(N)}, r"x must have shape \(n_examples, n_features\)"),
     ],
 )
-def test_refused(data, change, expected):
+def test_wrong_arguments_are_refused(data, change, expected):
     with pytest.raises(InputError, match=expected):
         kernel_cka(**{"x": data[0], "y": data[1]} | change)
 

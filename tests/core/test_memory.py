@@ -1,26 +1,18 @@
-"""What a pass takes beyond its inputs and their centred copy, measured as the peak of a process."""
+"""The peak memory of a pass, without its inputs and their centred copy."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import textwrap
 
 import pytest
 
-MIB = 1 << 20
+from child_memory import MIB, output_of
 
 MEASURE = """
-    import json, sys
     import numpy as np, fastcka
     from fastcka.core import StagedRepresentation
 
     m, n, d, staged = json.loads(sys.argv[1])
-
-    def memory(field):
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
 
     fastcka.cka(np.eye(8), np.eye(8), threads=2)
     rng = np.random.default_rng(0)
@@ -29,8 +21,7 @@ MEASURE = """
         x = StagedRepresentation.empty(n, d)
         x.array[...] = rng.standard_normal((n, d), dtype=np.float32)
         xs.append(x if staged else x.array)
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the peak starts anew
+    reset_peak()
     before = memory("VmRSS")
     result = fastcka.compare(xs, threads=2)
     print(json.dumps([memory("VmHWM") - before, result.provenance["route"]]))
@@ -48,33 +39,21 @@ MEASURE = """
     ],
 )
 def test_peak_memory(m, n, d, route, staged, capsys):
-    out = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MEASURE), json.dumps([m, n, d, staged])],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    ).stdout
-    extra, ran = json.loads(out)
+    extra, ran = json.loads(output_of(MEASURE, json.dumps([m, n, d, staged])))
     assert ran == route
     copy = 0 if staged else m * n * d * 4
     with capsys.disabled():
         print(
             f"\n  M={m} n={n} d={d} staged={staged}: {extra / MIB:.1f} MiB, "
-            f"of it the centred copy {copy / MIB:.1f}",
+            f"with a centred copy of {copy / MIB:.1f}",
             end="",
         )
     assert extra - copy < 64 * MIB
 
 
 FLIGHTS = """
-    import json, sys
     import numpy as np, fastcka
     from fastcka.core import compare_many
-
-    def memory(field):
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
 
     rng = np.random.default_rng(0)
     fastcka.cka(np.eye(8), np.eye(8), threads=2)
@@ -91,13 +70,7 @@ FLIGHTS = """
 
 
 def test_peak_memory_of_flights(capsys):
-    out = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FLIGHTS)],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    ).stdout
+    extra = int(output_of(FLIGHTS))
     with capsys.disabled():
-        print(f"\n  60 groups of 4.4 MiB: {int(out) / MIB:.1f} MiB", end="")
-    assert int(out) < 2 * (32 + 16) * MIB  # a thread: the arrays that wait, and a pass
+        print(f"\n  60 groups of 4.4 MiB: {extra / MIB:.1f} MiB", end="")
+    assert extra < 2 * (32 + 16) * MIB  # for each of 2 threads: waiting arrays, and a pass

@@ -30,7 +30,7 @@ def y(rng):
 
 
 def refused(value, message):
-    """Check that both functions that take arrays refuse it."""
+    """Check that a comparison and a store refuse the array."""
     with pytest.raises(InputError, match=message):
         fastcka.cka(value, np.random.default_rng(0).standard_normal((20, 2)))
     with pytest.raises(InputError, match=message):
@@ -38,7 +38,7 @@ def refused(value, message):
 
 
 class Convertible:
-    """Like a variable of netCDF4, which the array protocol converts to a masked array."""
+    """A variable of netCDF4: the array protocol converts it to a masked array."""
 
     def __init__(self, array):
         self._array = array
@@ -60,7 +60,7 @@ def test_masked_arrays(x, y):
 
 
 class Delayed:
-    """Like an array of dask, which has no mask until it is computed."""
+    """An array of dask: it has no mask until it is computed."""
 
     def __init__(self, array):
         self._array = array
@@ -72,7 +72,7 @@ class Delayed:
         return np.asarray(self._array)
 
 
-def test_arrays_that_are_not_computed_yet(monkeypatch, x, y):
+def test_lazy_arrays(monkeypatch, x, y):
     monkeypatch.setitem(sys.modules, "dask.array", SimpleNamespace(Array=Delayed))
     refused(Delayed(np.ma.masked_greater(x, 1)), "is a masked array")
     similarity = fastcka.cka(Delayed(x), y)
@@ -80,21 +80,21 @@ def test_arrays_that_are_not_computed_yet(monkeypatch, x, y):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_tensors_that_are_not_what_their_memory_is(x):
+def test_tensors_without_plain_memory_are_refused(x):
     tensor = torch.from_numpy(x)
     refused(torch.masked.masked_tensor(tensor, tensor > 0), "got a MaskedTensor")
     refused(torch.nested.nested_tensor([tensor[:3], tensor[:5]]), "got a nested tensor")
     refused(FakeTensorMode().from_tensor(tensor), "got a FakeTensor")
 
 
-def test_subclasses_of_tensors_that_are_plain(x, y):
+def test_plain_subclasses_of_tensors(x, y):
     expected = oracle.cka(x, y, "unbiased")
     for tensor in (torch.nn.Parameter(torch.from_numpy(x)), Named(torch.from_numpy(x))):
         assert fastcka.cka(tensor, y) == pytest.approx(expected, abs=2e-7)
 
 
 class Named(torch.Tensor):
-    """Like the tensors of torchvision."""
+    """A subclass, such as those of torchvision."""
 
 
 def test_tables_with_missing_values(x):
@@ -120,14 +120,14 @@ def test_tables_of_several_dtypes(x, y):
         refused(table.assign(c=column), "must contain real numbers, but column 'c' has dtype")
 
 
-def test_values_that_an_attribute_calls_missing(x):
+def test_values_that_an_attribute_marks_as_missing(x):
     x[5, 1] = x[7, 0] = -9999.9
     for name in ("_FillValue", "missing_value"):
-        array = xr.DataArray(x, attrs={name: -9999.9})  # a float64, the values are float32
+        array = xr.DataArray(x, attrs={name: -9999.9})  # a float64; the values are float32
         refused(array, rf"2 of 60 values equal attribute '{name}' .* first is at \[5, 1\]")
 
 
-def test_values_that_are_packed(x, y):
+def test_packed_values_are_refused(x, y):
     for attributes in ({"scale_factor": 0.1}, {"add_offset": np.array([3.0])}):
         refused(xr.DataArray(x, attrs=attributes), "the stored values are packed: attribute")
     neutral = {"scale_factor": 1.0, "add_offset": 0, "_FillValue": np.nan, "units": "V"}

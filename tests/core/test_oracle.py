@@ -1,4 +1,4 @@
-"""The oracle against the definition it comes from, and against values done by hand."""
+"""The oracle against its definition and values by hand."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from checks import check, cka_by
-from fastcka.core import StagedRepresentation, compare
+from fastcka.core import compare
 from fastcka.core.backend import _core
 from fastcka.errors import InputError
-from samples import related
+from samples import related, staged_copy
 
 
 @pytest.mark.parametrize("route", ["G", "F"])
@@ -46,22 +46,14 @@ def test_more_depth_than_one_step(implementation, rng):
 )
 def test_staged_in_place(implementation, rng, route, n, widths):
     xs = related(rng, n, widths)
-    staged = []
-    for x in xs:
-        buffer = StagedRepresentation.empty(*x.shape)
-        buffer.array[...] = x
-        staged.append(buffer)
-    check(staged, xs, route=route, chunk=64)
+    check([staged_copy(x) for x in xs], xs, route=route, chunk=64)
 
 
 @pytest.mark.parametrize("route", ["G", "F"])
 def test_staged_and_plain_give_the_same_bits(rng, route):
     xs = related(rng, 200, (24, 50))
-    staged = [StagedRepresentation.empty(*x.shape) for x in xs]
-    for buffer, x in zip(staged, xs, strict=True):
-        buffer.array[...] = x
     plain = cka_by(xs, route=route)
-    in_place = cka_by(staged, route=route)
+    in_place = cka_by([staged_copy(x) for x in xs], route=route)
     for estimator in plain:
         np.testing.assert_array_equal(plain[estimator], in_place[estimator])
 
@@ -85,11 +77,8 @@ def test_an_unknown_implementation_is_refused(rng, monkeypatch):
 
 
 def test_staged_buffers_live_until_the_pass_has_ended(implementation, rng):
-    # The caller keeps no reference; large enough that freed memory would go back to the system.
+    # Large enough that freed memory would return to the system.
     xs = related(rng, 600, [64, 10, 1024, 512, 128] * 3)
-    staged = []
-    for x in xs:
-        staged.append(StagedRepresentation.empty(*x.shape))
-        staged[-1].array[...] = x
+    staged = [staged_copy(x) for x in xs]
     plain = compare(xs)
     np.testing.assert_array_equal(compare(staged).unbiased, plain.unbiased)

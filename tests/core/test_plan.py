@@ -87,7 +87,7 @@ def test_large_problems_use_many_threads(n, widths):
 
 
 @pytest.mark.parametrize("threads", [1, 3, 64])
-def test_nothing_that_changes_bits_depends_on_threads(threads):
+def test_choices_that_change_bits_do_not_depend_on_threads(threads):
     for n, widths in ((2000, [512] * 21), (20000, [64] * 24), (300, [7, 9])):
         one, many = plan(n, widths, threads=1), plan(n, widths, threads=threads)
         for name in ("route", "tile", "chunk", "products", "implementation", "in_place"):
@@ -138,7 +138,7 @@ def test_precisions_choose_the_products():
     assert "float64 for 64 examples or fewer" in few.reason
 
 
-def test_fast_where_nothing_is_faster_is_reported():
+def test_fast_without_faster_products_is_reported():
     slow = Implementation("slow", FLOAT64, FLOAT32, None, STEPS)
     made = plan(1000, [100] * 3, precision="fast", implementation=slow)
     assert (made.precision, made.products) == ("fast", "float32")
@@ -150,7 +150,7 @@ def test_memory_of_pairs():
     assert plan(2000, [511] * 4, precision="fast").bytes_centered == 4 * 2000 * 512 * 2
     assert plan(20001, [64] * 4, precision="fast").bytes_centered == 4 * 20002 * 64 * 2
     assert plan(2000, [512] * 4, precision="fast", staged=True).bytes_centered == 0
-    # the rows of a tile in the form that matrix tiles take
+    # a copy of the rows of a tile in the layout of matrix tiles
     arranged = ProductShape(products="bfloat16", **SINGLE, rows=8, values=2, arranged=True)
     tiles = Implementation("tiles", FLOAT64, FLOAT32, arranged, STEPS)
     options = {"threads": 1, "precision": "fast"}
@@ -164,7 +164,7 @@ def test_tiny_passes_start_no_threads():
     assert plan(4000, [512] * 4, threads=8).threads == 8
 
 
-def test_explains_itself():
+def test_a_plan_explains_its_choices():
     text = plan_pass(2000, [512] * 21, threads=2).explain()
     assert "21 representations of 2000 examples, 10752 features in all" in text
     assert "route G (Gram tiles)" in text
@@ -172,7 +172,7 @@ def test_explains_itself():
     assert f"inputs {21 * 2000 * 512 * 4 / MIB:.1f} MiB" in text
 
 
-def test_what_ran_is_in_the_provenance(rng):
+def test_the_provenance_equals_the_plan(rng):
     x = rng.standard_normal((100, 5)).astype(np.float32)
     result = fastcka.compare([x, x * 2], threads=1)
     made = plan_pass(100, [5, 5], threads=1)
@@ -195,6 +195,6 @@ def test_what_ran_is_in_the_provenance(rng):
         (5, [3, 3], {"dtype": ["float32"]}, "dtype must be one of float16, "),
     ],
 )
-def test_bad_shapes(n, widths, options, message):
+def test_wrong_shapes_are_refused(n, widths, options, message):
     with pytest.raises(InputError, match=message):
         plan_pass(n, widths, **options)

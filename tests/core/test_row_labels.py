@@ -79,7 +79,7 @@ def test_xarray(x, y, moved):
         (("image", "feature"), "'example' in .*x.* and 'image' in .*y"),
     ],
 )
-def test_first_dimensions_that_differ(rng, other_dims, message):
+def test_different_first_dimensions_are_refused(rng, other_dims, message):
     square = rng.standard_normal((6, 6))
     one = xr.DataArray(square, dims=("example", "feature"))
     other = xr.DataArray(square, dims=other_dims)
@@ -95,10 +95,10 @@ def test_an_array_without_labels_is_matched_by_position(x, y, moved):
     agrees(y, table, y, x)
     agrees(table, pd.DataFrame(y), x, y)  # labels 0 to n-1 are only positions
     agrees(table.iloc[moved], y[moved], x, y)
-    agrees(table.set_axis(["same"] * N), y, x, y)  # labels that nothing is matched by
+    agrees(table.set_axis(["same"] * N), y, x, y)  # these labels are not matched
 
 
-def test_labels_that_differ(x, y):
+def test_different_labels_are_refused(x, y):
     one, other = pd.DataFrame(x, index=NAMES), pd.DataFrame(y, index=NAMES)
     message = (
         "5 of the 25 labels of representation 0 (x) are not in representation 1 (y) (the first: "
@@ -122,7 +122,7 @@ def test_the_default_index_and_other_integers(x, y):
     agrees(chosen, pd.DataFrame(y).iloc[10:20], x[10:20], y[10:20])
 
 
-def test_repeated_labels(x, y):
+def test_repeated_labels_are_refused(x, y):
     twice = pd.concat([pd.DataFrame(x[:15]), pd.DataFrame(x[15:])])
     with pytest.raises(InputError, match=r"\(x\) has the row label 0 more than once, in rows 0 an"):
         fastcka.cka(twice, pd.DataFrame(y, index=twice.index))
@@ -130,13 +130,13 @@ def test_repeated_labels(x, y):
         fastcka.cka(pd.DataFrame(x, index=NAMES), pd.DataFrame(y, index=[*NAMES[:-1], "img3"]))
 
 
-def test_other_levels(x, y):
+def test_different_numbers_of_levels_are_refused(x, y):
     one, other = pd.DataFrame(x, index=NAMES), pd.DataFrame(y, index=LABELS["two levels"])
     with pytest.raises(InputError, match=r"row labels with 1 level and .* with 2 lev"):
         fastcka.cka(one, other)
 
 
-def test_positions_with_labels_in_two_orders(x, y, moved):
+def test_positions_cannot_match_labels_in_two_orders(x, y, moved):
     one, other = pd.DataFrame(x, index=NAMES), pd.DataFrame(y, index=NAMES).iloc[moved]
     for third in (y, pd.DataFrame(y)):
         with pytest.raises(InputError, match=r"in different orders, and representations\[2\] has"):

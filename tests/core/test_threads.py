@@ -1,4 +1,4 @@
-"""The same bits for any number of threads, which end when asked to and report progress."""
+"""Any number of threads gives the same bits; threads can be interrupted and report progress."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_threads_where_the_system_has_no_affinity(monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [0, -1, 2.0, True, "2"])
-def test_bad_thread_counts(threads):
+def test_wrong_thread_counts_are_refused(threads):
     with pytest.raises(InputError, match="threads must be a positive integer"):
         fastcka.cka(np.eye(5), np.eye(5), threads=threads)
 
@@ -86,18 +86,27 @@ def test_bad_thread_counts(threads):
 LONG = """
     import sys, numpy as np, fastcka
     from fastcka import _core
-    x = np.random.default_rng(0).standard_normal((12000, 600), dtype=np.float32)
-    def tell(frame, event, function):
+    from fastcka.core import Flight, compare_many
+    def report(frame, event, function):
         if function is _core.run:
             print(event, flush=True)
-    sys.setprofile(tell)
-    fastcka.compare([x + i for i in range(40)], threads=2)
+    sys.setprofile(report)
+    x = np.random.default_rng(0).standard_normal(({shape}), dtype=np.float32)
+    {call}
 """
+CALLS = {
+    "a pass": ("12000, 600", "fastcka.compare([x + i for i in range(40)], threads=2)"),
+    "a flight": (
+        "9, 500, 256",
+        "list(compare_many([Flight([list(x)] * 4000)], device='cpu', threads=2))",
+    ),
+}
 
 
-def test_an_interrupt_ends_the_pass():
+@pytest.mark.parametrize(("shape", "call"), CALLS.values(), ids=CALLS)
+def test_an_interrupt_ends_the_computation(shape, call):
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(LONG)],
+        [sys.executable, "-c", textwrap.dedent(LONG).format(shape=shape, call=call)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -105,14 +114,14 @@ def test_an_interrupt_ends_the_pass():
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout.readline() == "c_call\n"
-        time.sleep(1)  # into the pass, which takes tens of seconds
+        time.sleep(0.7)  # the computation takes more than ten seconds
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
-    assert output == "c_exception\n"  # a pass that comes to its end returns
+    assert output == "c_exception\n"  # a computation that is finished prints c_return
     assert "KeyboardInterrupt" in errors
 
 
-def test_progress_is_reported_and_may_stop_the_pass():
+def test_progress_is_reported_and_can_stop_the_pass():
     x = np.random.default_rng(0).standard_normal((6000, 300), dtype=np.float32)
     calls = []
     fastcka.compare([x, x + 1, x * 2, x - 1] * 3, progress=lambda *call: calls.append(call))

@@ -1,4 +1,4 @@
-"""Products on AMX tiles, emulated in software, so that they are tested without such a processor."""
+"""Products on AMX tiles, which are emulated in software."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import fastcka
 import oracle
 from checks import check, cka_by
 from cuda_emulation import load_module
-from fastcka.core import StagedRepresentation, backend
-from samples import related
+from fastcka.core import backend
+from samples import related, staged_copy
 from tiles_emulation import build_tiles, runs_here
 
 pytestmark = pytest.mark.skipif(not runs_here(), reason="this processor has no AVX-512")
@@ -23,14 +23,14 @@ def tiles_module(emulation_folder):
 
 @pytest.fixture
 def tiles(tiles_module, monkeypatch):
-    """fastcka on the emulated tiles."""
+    """Run fastcka on the emulated tiles."""
     monkeypatch.setattr(backend, "_core", tiles_module)
     monkeypatch.setattr(backend, "_implementations", backend._implementations.__wrapped__)
     monkeypatch.delenv(backend.IMPLEMENTATION_VARIABLE, raising=False)
 
 
 def exact(rng, n, widths):
-    """Related data whose columns have mean 0, and whose values bfloat16 holds exactly."""
+    """Return related data with columns of mean 0 and values that are exact in bfloat16."""
     shared = rng.integers(-4, 5, (n // 2, 1))
     xs = []
     for d in widths:
@@ -51,7 +51,7 @@ def test_fast_uses_tiles_and_high_does_not(tiles, rng):
 @pytest.mark.parametrize("tiles_of_plan", [1, 2])
 @pytest.mark.parametrize("n", [66, 79, 97, 193, 400])
 def test_agrees_with_definition(tiles, rng, route, tiles_of_plan, n):
-    # Depths of less than a block of 32 values, of whole blocks, and odd ones.
+    # Depths below a block of 32 values, of whole blocks, and between them.
     xs = exact(rng, n, (1, 5, 16, 31, 32, 33, 64, 130))
     check(xs, route=route, tiles=tiles_of_plan, precision="fast")
 
@@ -81,10 +81,7 @@ def test_staged_gives_the_same_bits(tiles, rng, precision, n):
     xs = [x.astype(np.float32) for x in related(rng, n, (1, 17, 132, 200))]
     expected = fastcka.compare(xs, precision=precision)
     assert expected.provenance["products"] != "float64"
-    staged = []
-    for x in xs:
-        staged.append(StagedRepresentation.empty(*x.shape))
-        staged[-1].array[...] = x
+    staged = [staged_copy(x) for x in xs]
     np.testing.assert_array_equal(fastcka.compare(staged, precision=precision).cka, expected.cka)
 
 
@@ -102,9 +99,9 @@ def test_same_bits_for_any_threads(tiles, rng, route):
 def test_exactly_symmetric(tiles, rng, route):
     x, y = related(rng, 300, (40, 70))
     forward = cka_by([x, y], route=route, precision="fast")
-    back = cka_by([y, x], route=route, precision="fast")
+    backward = cka_by([y, x], route=route, precision="fast")
     for estimator, matrix in forward.items():
-        assert matrix[0, 1] == back[estimator][0, 1]
+        assert matrix[0, 1] == backward[estimator][0, 1]
 
 
 def test_fast_is_one_product_of_rounded_values(tiles, rng):

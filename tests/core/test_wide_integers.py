@@ -1,4 +1,4 @@
-"""Integers and extended floats that float64 cannot hold: shifted exactly, or refused."""
+"""Integers and extended floats beyond float64 are shifted exactly or refused."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import oracle
 from fastcka.arrays import exact_floats
 from fastcka.core.device_arrays import device_view
 from fastcka.errors import InputError
+from samples import OnlyDLPack
 
 FAR = 1_700_000_000_000_000_000  # nanoseconds since 1970
 
@@ -24,19 +25,6 @@ def small(rng):
 @pytest.fixture
 def y(rng, small):
     return small @ rng.standard_normal((4, 3)) + 300 * rng.standard_normal((50, 3))
-
-
-class OnlyDLPack:
-    """What another library's array looks like: no array protocol."""
-
-    def __init__(self, array):
-        self._array = array
-
-    def __dlpack__(self, **options):
-        return self._array.__dlpack__(**options)
-
-    def __dlpack_device__(self):
-        return self._array.__dlpack_device__()
 
 
 def shifted(small):
@@ -89,7 +77,7 @@ def test_small_columns_keep_their_values():
         ([0, 1, 2, 2**64 - 1], "u8", 0, 2**64 - 1),
     ],
 )
-def test_a_span_that_float64_cannot_hold_is_refused(device, column, dtype, low, high):
+def test_a_span_beyond_float64_is_refused(device, column, dtype, low, high):
     x = np.zeros((4, 3), dtype)
     x[:, 2] = column
     message = rf"\(x\) contains integers from {low} to {high} in column 2: float64 cannot"
@@ -98,19 +86,19 @@ def test_a_span_that_float64_cannot_hold_is_refused(device, column, dtype, low, 
             fastcka.cka(array, np.eye(4), device=device)
 
 
-def test_a_wide_span_of_round_numbers_is_exact():
+def test_a_wide_span_of_exact_values_is_kept():
     column = np.array([0, 2**60, 2**60 + 2**10, 2**62])[:, None]
     assert exact_floats(column, "x").tolist() == column.astype(float).tolist()
 
 
-def test_extended_floats_that_are_too_large():
+def test_too_large_extended_floats_are_refused():
     x = np.full((4, 2), np.longdouble(10) ** 400)
     with pytest.raises(InputError, match="values that are too large for float64"):
         fastcka.cka(x, np.eye(4))
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
-def test_on_a_device(emulated, small, y, dtype):
+def test_integers_on_a_device(emulated, small, y, dtype):
     expected = oracle.cka(small, y, "unbiased")
     x = emulated.cupy.asarray(small.astype(dtype) + dtype(2**63 - 2000))
     assert fastcka.cka(x, y, device="cuda") == pytest.approx(expected, abs=2e-7)

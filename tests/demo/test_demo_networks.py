@@ -1,4 +1,4 @@
-"""The demo's networks: seeded, and with the layers that the demo names."""
+"""The networks of the demo: their seeds and layers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def test_every_named_layer_is_captured_and_logits_are_the_output(family: Family)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_weights_follow_from_the_seed_alone(family: Family) -> None:
+def test_weights_depend_on_the_seed_only(family: Family) -> None:
     torch.manual_seed(5)
     first = build_network(family, 1).state_dict()
     expected = torch.rand(1, generator=torch.Generator().manual_seed(5))
-    assert torch.equal(torch.rand(1), expected)  # nothing was drawn from the caller's state
+    assert torch.equal(torch.rand(1), expected)  # the caller's state is unchanged
     again, other = build_network(family, 1).state_dict(), build_network(family, 2).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["logits.weight"], other["logits.weight"])

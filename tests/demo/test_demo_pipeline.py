@@ -1,4 +1,4 @@
-"""A shorter demo through `run_demo`: what it leaves on disk, checked by other means."""
+"""A shorter demo through `run_demo`: its files, checked independently."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _files(directory: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
 
 
-def test_store_holds_every_layer_of_every_network_and_step(demo: DemoResult) -> None:
+def test_store_contains_every_layer_network_and_step(demo: DemoResult) -> None:
     expected = {
         (f"{family}-seed{seed}", step, layer)
         for family, layers in LAYERS.items()
@@ -72,7 +72,7 @@ def test_store_holds_every_layer_of_every_network_and_step(demo: DemoResult) -> 
                 assert store.factors(f"{family}-seed{seed}") == {"family": family, "seed": seed}
 
 
-def test_probe_is_held_out_real_and_the_same_for_all(demo: DemoResult) -> None:
+def test_probe_is_held_out_and_the_same_for_all_networks(demo: DemoResult) -> None:
     digits = load_digits()
     with open_store(demo.store) as store:
         examples = [
@@ -90,7 +90,7 @@ def test_probe_is_held_out_real_and_the_same_for_all(demo: DemoResult) -> None:
     assert tuple(ids) == probe.ids
 
 
-def test_activations_are_those_of_the_checkpoint_on_the_probe(demo: DemoResult) -> None:
+def test_activations_equal_those_of_the_checkpoint_on_the_probe(demo: DemoResult) -> None:
     with open_store(demo.store) as store:
         positions = [
             int(name.removeprefix("digit-"))
@@ -119,7 +119,7 @@ def test_training_changes_the_weights_and_learns(demo: DemoResult) -> None:
         assert not torch.equal(weights[1], weights[2])
         assert states[0].loss is None
         assert states[2].loss is not None
-        assert states[2].loss < np.log(10)  # of a guess
+        assert states[2].loss < np.log(10)  # the loss of guessing
 
 
 def test_results_have_every_pair_of_a_step_once(rows: list[dict[str, str]]) -> None:
@@ -129,17 +129,17 @@ def test_results_have_every_pair_of_a_step_once(rows: list[dict[str, str]]) -> N
         for step in STEPS
         for pair in itertools.combinations(representations, 2)
     }
-    points = []
+    compared = []
     for row in rows:
         assert row["step_a"] == row["step_b"]
         pair = frozenset(((row["model_a"], row["layer_a"]), (row["model_b"], row["layer_b"])))
-        points.append((int(row["step_a"]), pair))
+        compared.append((int(row["step_a"]), pair))
         assert row["n_examples"] == "600"
-    assert len(points) == len(expected) == len(STEPS) * 30 * 29 // 2
-    assert set(points) == expected
+    assert len(compared) == len(expected) == len(STEPS) * 30 * 29 // 2
+    assert set(compared) == expected
 
 
-def test_cka_values_are_the_textbooks(demo: DemoResult, rows: list[dict[str, str]]) -> None:
+def test_cka_values_equal_the_definition(demo: DemoResult, rows: list[dict[str, str]]) -> None:
     with open_store(demo.store) as store:
         for row in random.Random(0).sample(rows, 8):
             x, y = (
@@ -152,7 +152,7 @@ def test_cka_values_are_the_textbooks(demo: DemoResult, rows: list[dict[str, str
             assert row["cka"] == row["cka_unbiased"]
 
 
-def test_summary_means_are_those_of_the_labelled_rows(
+def test_summary_means_equal_those_of_the_rows(
     demo: DemoResult, rows: list[dict[str, str]]
 ) -> None:
     def depth(row: dict[str, str], side: str) -> int:
@@ -185,14 +185,14 @@ def test_summary_means_are_those_of_the_labelled_rows(
             values = kinds[line.title][mean.step]
             assert mean.n == len(values), line.title
             assert mean.value == pytest.approx(np.mean(values), abs=1e-12)
-    # 3 families, 1 pair of seeds, 5 layers: no layer with itself among them.
+    # 3 families, 1 pair of seeds, 5 layers.
     counts = {line.title: line.means[0].n for line in demo.summary}
     assert counts["two seeds, same layer"] == 15
     assert counts["one network, adjacent layers"] == 6 * 4
     assert counts["two families, same depth"] == 3 * 4 * 5
 
 
-def test_accuracy_is_that_of_the_stored_logits(demo: DemoResult) -> None:
+def test_accuracy_equals_that_of_the_stored_logits(demo: DemoResult) -> None:
     assert set(demo.accuracy) == {(family, seed) for family in LAYERS for seed in SEEDS}
     with open_store(demo.store) as store:
         for (family, seed), by_step in demo.accuracy.items():
@@ -206,7 +206,7 @@ def test_accuracy_is_that_of_the_stored_logits(demo: DemoResult) -> None:
                 assert by_step[step] == pytest.approx(sum(right) / len(right))
 
 
-def test_pictures_and_the_users_sweep_are_there(demo: DemoResult) -> None:
+def test_figures_and_the_sweep_are_written(demo: DemoResult) -> None:
     for picture in [demo.overview, *(demo.results / "figures").iterdir()]:
         assert picture.read_bytes().startswith(b"\x89PNG"), picture
     assert len(list((demo.results / "figures").iterdir())) == len(STEPS)
@@ -228,7 +228,7 @@ def test_second_run_recomputes_nothing(demo: DemoResult) -> None:
     assert again.accuracy == demo.accuracy
 
 
-def test_what_is_lost_is_made_again_to_the_same_numbers(demo: DemoResult, copy: Path) -> None:
+def test_deleted_files_are_recreated_with_the_same_values(demo: DemoResult, copy: Path) -> None:
     checkpoint_path(copy / "checkpoints" / "cnn-seed3", 25).unlink()
     with open_store(copy / "store") as store:
         lost = store.info(Key("mlp-seed0", 4, "logits")).path
@@ -258,7 +258,7 @@ def test_checkpoint_of_another_run_is_refused(copy: Path) -> None:
         run_demo(copy, steps=STEPS, seeds=SEEDS)
 
 
-def test_callers_random_states_and_threads_are_left_alone_and_paths_are_as_given(
+def test_random_states_threads_and_relative_paths_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -296,7 +296,7 @@ def test_report_and_progress(demo: DemoResult, capsys: pytest.CaptureFixture[str
 
 
 def _untouched(*_: object, **__: object) -> None:
-    raise AssertionError("work was begun")
+    raise AssertionError("the demo started its work")
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_work")
-def test_a_file_is_no_directory(tmp_path: Path) -> None:
+def test_a_file_as_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "demo").write_text("mine")
     with pytest.raises(InputError, match="expected a directory, got the file"):
         run_demo(tmp_path / "demo")
@@ -316,7 +316,7 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_work")
-def test_a_directory_with_other_things_is_refused(tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match=r"which is not empty and has no demo\.json"):
         run_demo(tmp_path)
@@ -365,7 +365,9 @@ def test_missing_libraries_name_the_extras(
         {"seeds": ("0",)},
     ],
 )
-def test_impossible_arguments(tmp_path: Path, arguments: dict[str, tuple[object, ...]]) -> None:
+def test_wrong_arguments_are_refused(
+    tmp_path: Path, arguments: dict[str, tuple[object, ...]]
+) -> None:
     with pytest.raises(InputError, match=next(iter(arguments))):
         run_demo(tmp_path / "demo", **arguments)
     assert not (tmp_path / "demo").exists()

@@ -1,4 +1,4 @@
-"""Grouping by label, on pairs made by hand."""
+"""Grouping by label, on constructed pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two models as training runs leave them, and the configuration of their pair."""
+"""Checkpoint trees of two models, and the configuration of their pair."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILTER = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
 
 @pytest.fixture
 def two_models(tmp_path):
-    """Write two models at layer 5, each with its rows in a different order; return the tree."""
+    """Write two models at layer 5, each with a different order of rows; return the tree."""
     tree = tmp_path / "tree"
     for model, steps in STEPS.items():
         order = np.random.default_rng(len(model)).permutation(60)
@@ -33,7 +33,7 @@ def two_models(tmp_path):
 
 @pytest.fixture
 def pair_config(tmp_path, two_models):
-    """Return a function that writes a configuration of the two models; ``key=value`` changes it."""
+    """Return a function that writes a configuration of the two models with changed ``keys``."""
 
     def write(name="pair.yaml", **keys):
         sides = {}
@@ -61,7 +61,7 @@ def pair_config(tmp_path, two_models):
 
 @pytest.fixture
 def expected():
-    """Return biased CKA of the two models at a step, of the cities that `FILTER` keeps."""
+    """Return a function: biased CKA of the two models at a step, and the number of cities kept."""
 
     def cka(step, keep=lambda city: city["region"] != "Atlantis" and city["row_id"] >= 1000):
         rows = [row for row, city in enumerate(cities()) if keep(city)]

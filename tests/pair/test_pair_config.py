@@ -9,7 +9,7 @@ import pytest
 from fastcka.errors import PairConfigError
 from fastcka.pair import PairConfig, load_pair
 
-# A complete configuration of two models of places, as a study keeps it.
+# A complete configuration of a study.
 SAMPLE = """\
 exp1:
   name: pt2-1
@@ -41,21 +41,21 @@ def loaded(tmp_path):
     return load
 
 
-def test_the_sample(loaded):
+def test_the_sample_is_read(loaded):
     config = loaded(SAMPLE)
     assert (config.exp2.name, config.exp2.task) == ("pt2-2_seed1", "angle")
     assert config.checkpoint_steps is None
     assert config.use_final_only
     assert config.city_filter == "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
-    # Relative to the working directory, as the scripts that run the configurations do.
+    # Relative to the working directory, from which the scripts run the configurations.
     assert config.output_dir == Path("data/cka_analysis/pt2-1_vs_pt2-2_seed1/layer5")
 
 
-def test_the_sample_is_written_as_it_was_read(loaded):
+def test_the_sample_is_written_unchanged(loaded):
     assert loaded(SAMPLE).to_yaml() == SAMPLE
 
 
-def test_written_and_read_again(loaded):
+def test_a_configuration_survives_writing_and_reading(loaded):
     config = PairConfig.model_validate(
         {
             "exp1": {"name": "no", "repr_dir": "/a b/ü: c"},
@@ -92,7 +92,7 @@ def test_written_and_read_again(loaded):
         ("output_dir: ", "output_dir: ''\n#", "output_dir: expected a path"),
     ],
 )
-def test_refused(loaded, old, new, expected):
+def test_wrong_values_are_refused(loaded, old, new, expected):
     assert old in SAMPLE
     with pytest.raises(PairConfigError) as caught:
         loaded(SAMPLE.replace(old, new, 1))
@@ -100,6 +100,6 @@ def test_refused(loaded, old, new, expected):
     assert str(caught.value).count("pair.yaml") >= 1
 
 
-def test_no_file(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(PairConfigError, match=r"none\.yaml: cannot be read"):
         load_pair(tmp_path / "none.yaml")

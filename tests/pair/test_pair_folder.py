@@ -1,4 +1,4 @@
-"""A folder of results is replaced whole, at whatever moment the process dies."""
+"""A folder of results is replaced as a whole, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def content(path):
     return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
-def test_refused_without_overwrite(tmp_path):
+def test_results_are_replaced_only_with_overwrite(tmp_path):
     path = tmp_path / "pair" / "layer5"
     require_free(path, replace=False, known=KNOWN, where="output_dir")
-    assert not path.parent.exists()  # nothing is made before there is something to put there
+    assert not path.parent.exists()  # a check creates nothing
     write(path, OLD)
     assert content(path) == OLD
     with pytest.raises(InputError, match="layer5 holds results already; --overwrite"):
@@ -44,14 +44,14 @@ def test_refused_without_overwrite(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_empty_folder_is_no_result(tmp_path):
+def test_an_empty_folder_is_free(tmp_path):
     path = tmp_path / "layer5"
     path.mkdir()
     write(path, NEW)
     assert content(path) == NEW
 
 
-def test_what_is_not_ours_is_never_replaced(tmp_path):
+def test_other_files_are_never_replaced(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_bytes(b"years of work")
     with pytest.raises(InputError, match=r"something else than .* \(thesis\.tex\)"):
@@ -82,7 +82,7 @@ def test_a_failed_write_leaves_the_old_folder(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_lock_that_cannot_be_removed_hides_nothing(tmp_path, monkeypatch):
+def test_results_are_complete_if_the_lock_cannot_be_removed(tmp_path, monkeypatch):
     path = tmp_path / "layer5"
 
     def fail(*_args, **_options):
@@ -120,7 +120,7 @@ def test_an_old_folder_that_cannot_be_removed_is_named(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-# Forked for each moment: a new interpreter takes ten times as long.
+# A fork for each moment: starting an interpreter takes ten times as long.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -150,7 +150,7 @@ for moment, path in enumerate(sys.argv[1:], 1):
 
 
 def test_kill_9_before_each_change(tmp_path):
-    """The folder is the old one or the new one, whole, once the next process has come to it."""
+    """The next process restores either the old folder or the new one."""
     paths = [tmp_path / str(moment) / "layer5" for moment in range(1, 60)]
     for path in paths:
         write(path, OLD)
@@ -160,12 +160,12 @@ def test_kill_9_before_each_change(tmp_path):
     assert set(statuses) == {-signal.SIGKILL, 0}, done.stderr
     seen = []
     for path in paths[: statuses.index(0)]:
-        with pytest.raises(InputError, match="holds results already"):  # and not an empty place
+        with pytest.raises(InputError, match="holds results already"):
             require_free(path, replace=False, known=KNOWN, where="output_dir")
         assert content(path) in (OLD, NEW)
         assert list(path.parent.iterdir()) == [path]
         seen.append(content(path) == NEW)
-    # Old until the rename, new from then on, and both were seen.
+    # The folder is old before the rename and new afterwards; the kills reached both.
     assert seen == sorted(seen)
     assert set(seen) == {False, True}
 
@@ -174,19 +174,19 @@ def test_writers_at_the_same_time(tmp_path):
     path = tmp_path / "layer5"
     outcomes = []
 
-    def one(number):
+    def write_bytes_of(number):
         try:
             write(path, {"a": bytes([number]), "b": bytes([number])})
             outcomes.append(number)
         except InputError:
             outcomes.append(None)
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=write_bytes_of, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    (winner,) = (number for number in outcomes if number is not None)
+    (winner,) = (outcome for outcome in outcomes if outcome is not None)
     assert len(outcomes) == 8
     assert content(path) == {"a": bytes([winner]), "b": bytes([winner])}
     assert list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""`fastcka pair` on a small tree: its numbers, and the names and fields of its files."""
+"""`fastcka pair` on a small tree: its values, its files and their fields."""
 
 from __future__ import annotations
 
@@ -18,18 +18,12 @@ from fastcka.pair import load_pair, run_pair
 from fastcka.store import import_tree
 
 
-def strict(text):
-    def refuse(constant):
-        raise ValueError(f"{constant} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
 def read_summary(folder):
-    return strict((folder / "summary.json").read_text("utf-8"))
+    """Read strict JSON: NaN fails."""
+    return json.loads((folder / "summary.json").read_text("utf-8"), parse_constant=pytest.fail)
 
 
-def test_the_sample(pair_config, expected):
+def test_the_files_of_a_pair(pair_config, expected):
     path = pair_config()
     run = run_pair(load_pair(path))
     assert run.output.parts[-2:] == ("pt2-1_vs_pt2-2_seed1", "layer5")
@@ -39,7 +33,7 @@ def test_the_sample(pair_config, expected):
         "config.yaml",
     }
     assert [file.name for file in run.output.parent.iterdir()] == ["layer5"]
-    # The last step of both, which is not the last of pt2-2_seed1.
+    # The last step of both models; pt2-2_seed1 has a later one.
     value, kept = expected(200)
     with (run.output / "cka_timeline.csv").open(newline="") as file:
         header, row = csv.reader(file)
@@ -81,19 +75,19 @@ def test_every_common_step(pair_config, expected):
     summary = read_summary(run.output)
     assert (summary["n_checkpoints"], summary["n_cities"]) == (3, 60)
     assert summary["mean_cka"] == pytest.approx(np.mean(values))
-    assert summary["std_cka"] == pytest.approx(np.std(values))  # of the population
+    assert summary["std_cka"] == pytest.approx(np.std(values))  # population standard deviation
     assert (summary["min_cka"], summary["max_cka"]) == pytest.approx((min(values), max(values)))
     assert summary["final_cka"] == pytest.approx(values[-1])
 
 
-def test_listed_steps_must_be_there(pair_config):
+def test_a_listed_step_that_is_missing_is_an_error(pair_config):
     run = run_pair(load_pair(pair_config(checkpoint_steps=[100, 0], use_final_only=False)))
     assert [point.step for point in run.result.points] == [0, 100]
     with pytest.raises(InputError, match=r"exp1 has no complete step 300; .* are 0, 100, 200"):
         run_pair(load_pair(pair_config(checkpoint_steps=[300])), overwrite=True)
 
 
-def test_a_half_written_checkpoint_is_named(pair_config, two_models, expected):
+def test_an_incomplete_checkpoint_is_noted(pair_config, two_models, expected):
     (checkpoint_folder(two_models, "pt2-1", 5, 200) / "representations.pt").unlink()
     run = run_pair(load_pair(pair_config()))
     assert run.summary["final_step"] == 100
@@ -103,14 +97,14 @@ def test_a_half_written_checkpoint_is_named(pair_config, two_models, expected):
         assert text in note
 
 
-def test_a_damaged_checkpoint_is_no_earlier_step(pair_config, two_models):
+def test_a_damaged_checkpoint_is_an_error(pair_config, two_models):
     damaged = checkpoint_folder(two_models, "pt2-1", 5, 200) / "representations.pt"
     damaged.write_bytes(damaged.read_bytes()[:500])
     with pytest.raises(ImportRefusedError, match="checkpoint-200"):
         run_pair(load_pair(pair_config()))
 
 
-def test_final_is_no_step(pair_config, two_models):
+def test_the_folder_final_is_not_a_step(pair_config, two_models):
     folder = checkpoint_folder(two_models, "pt2-1", 5, "final")
     write_checkpoint(folder, values_of("other", 400, 5), cities(), layer=5, step=400)
     run = run_pair(load_pair(pair_config()))
@@ -118,7 +112,7 @@ def test_final_is_no_step(pair_config, two_models):
     assert "final" in run.summary["notes"][0]
 
 
-def test_ids_that_match_in_part(pair_config, two_models):
+def test_models_with_some_common_ids(pair_config, two_models):
     folder = checkpoint_folder(two_models, "pt2-2_seed1", 5, 200)
     for file in folder.iterdir():
         file.unlink()
@@ -144,14 +138,14 @@ def test_ids_that_match_in_part(pair_config, two_models):
         },
         "exp2": {"outside the filter": atlantis[1]},
     }
-    # A timeline of values that are of other examples at other steps is none.
+    # A timeline needs the same examples at all steps.
     every = pair_config(city_filter=None, use_final_only=False)
     with pytest.raises(InputError, match=r"step 200: .* 10 are there at one of them only, '1000'"):
         run_pair(load_pair(every), overwrite=True)
 
 
-def test_a_filter_on_which_the_models_do_not_agree(pair_config, two_models):
-    """Their columns differ on one example, and one lacks ten examples."""
+def test_a_filter_whose_columns_differ_between_the_models(pair_config, two_models):
+    """The columns differ for one example, and one model lacks ten examples."""
     for model, moved in (("pt2-1", []), ("pt2-2_seed1", [30])):
         rows = [row for row in reversed(range(60)) if row >= 10 or model == "pt2-1"]
         write_checkpoint(
@@ -187,7 +181,7 @@ def test_another_order_of_the_rows_at_a_step(pair_config, two_models, expected):
     assert [point.cka for point in run.result.points] == pytest.approx(values, abs=1e-12)
 
 
-def test_duplicate_ids(pair_config, two_models):
+def test_duplicate_ids_are_refused(pair_config, two_models):
     metadata = checkpoint_folder(two_models, "pt2-2_seed1", 5, 200) / "metadata.json"
     fields = json.loads(metadata.read_text())
     fields["city_info"][7]["row_id"] = fields["city_info"][3]["row_id"]
@@ -196,7 +190,7 @@ def test_duplicate_ids(pair_config, two_models):
         run_pair(load_pair(pair_config()))
 
 
-def test_ids_of_two_kinds(pair_config, two_models):
+def test_ids_of_two_kinds_are_refused(pair_config, two_models):
     metadata = checkpoint_folder(two_models, "pt2-2_seed1", 5, 200) / "metadata.json"
     fields = json.loads(metadata.read_text())
     fields["city_info"] = [row | {"city_id": row["row_id"]} for row in fields["city_info"]]
@@ -206,8 +200,8 @@ def test_ids_of_two_kinds(pair_config, two_models):
 
 
 @pytest.mark.parametrize("ids", ["row_id", "0 to n-1"])
-def test_ids_on_one_side_only(pair_config, two_models, ids):
-    """Also where the ids of the other side look like positions."""
+def test_ids_of_one_model_only_are_refused(pair_config, two_models, ids):
+    """Ids that look like positions are no exception."""
     for model in ("pt2-1", "pt2-2_seed1"):
         metadata = checkpoint_folder(two_models, model, 5, 200) / "metadata.json"
         fields = json.loads(metadata.read_text())
@@ -224,8 +218,8 @@ def test_ids_on_one_side_only(pair_config, two_models, ids):
         run_pair(load_pair(pair_config(city_filter=None)))
 
 
-def test_no_ids_and_half_precision(pair_config, two_models):
-    """Without ids, the position in the list is the id, and a note reports it."""
+def test_models_without_ids_in_bfloat16(pair_config, two_models):
+    """Without ids, rows are matched by position, and a note reports it."""
     values = []
     for model in ("pt2-1", "pt2-2_seed1"):
         folder = checkpoint_folder(two_models, model, 5, 200)
@@ -252,7 +246,7 @@ def test_a_representation_without_variance(pair_config, two_models):
         saved[name] = torch.full_like(saved[name], 0.1)
     torch.save(saved, folder / "representations.pt")
     run = run_pair(load_pair(pair_config(use_final_only=False)))
-    summary = read_summary(run.output)  # valid JSON: no NaN
+    summary = read_summary(run.output)
     assert summary["final_cka"] is None
     assert list(summary["undefined"]) == ["200"]
     assert "exp1: zero variance" in summary["undefined"]["200"]
@@ -272,7 +266,7 @@ def test_a_gaussian_kernel(pair_config, two_models):
     assert run.summary["kernel_type"] == "rbf"
     folder = checkpoint_folder(two_models, "pt2-1", 5, 200)
     saved = torch.load(folder / "representations.pt")
-    saved["representations_flat"][:50] = 1  # most examples are equal: no bandwidth
+    saved["representations_flat"][:50] = 1  # most examples are equal, so the median distance is 0
     torch.save(saved, folder / "representations.pt")
     undefined = run_pair(load_pair(pair_config(kernel_type="rbf")), overwrite=True)
     assert "exp1: the median distance" in read_summary(undefined.output)["undefined"]["200"]
@@ -296,7 +290,7 @@ def test_from_a_store(pair_config, two_models, tmp_path):
         run_pair(load_pair(pair_config(**sides)), overwrite=True)
 
 
-def test_what_is_said_aloud(pair_config, two_models):
+def test_notes_on_the_device_and_equal_models(pair_config, two_models):
     run = run_pair(load_pair(pair_config(use_gpu=True)))
     assert run.summary["device"] == "cpu"
     assert run.summary["notes"] == ["use_gpu: true, but it was computed on the CPU"]
@@ -312,12 +306,12 @@ def test_what_is_said_aloud(pair_config, two_models):
     assert "same values" in same.summary["notes"][0]
 
 
-def test_what_cannot_be_compared(pair_config, two_models):
+def test_pairs_that_cannot_be_compared(pair_config, two_models):
     with pytest.raises(FilterError, match="unknown field 'regoin'; did you mean region"):
         run_pair(load_pair(pair_config(city_filter="regoin:^A")))
     nothing = r"^city_filter: the filter .* keeps no example of the pair at step 200"
     with pytest.raises(FilterError, match=nothing):
-        run_pair(load_pair(pair_config(city_filter="region:Nowhere")))
+        run_pair(load_pair(pair_config(city_filter="region:Mu")))
     few = r"at least 2 examples, and the pair at step 200 has 1 \(without 59 outside the filter\)"
     with pytest.raises(InputError, match=few):
         run_pair(load_pair(pair_config(city_filter="city_id:^1000$")))
@@ -330,12 +324,12 @@ def test_what_cannot_be_compared(pair_config, two_models):
     side = {"name": "b", "repr_dir": str(folder.parent)}
     with pytest.raises(InputError, match=r"did you mean .*/representations\?"):
         run_pair(load_pair(pair_config(exp2=side)))
-    side = {"name": "b", "repr_dir": str(folder / "nowhere")}
-    with pytest.raises(InputError, match="nowhere cannot be read: No such file"):
+    side = {"name": "b", "repr_dir": str(folder / "absent")}
+    with pytest.raises(InputError, match="absent cannot be read: No such file"):
         run_pair(load_pair(pair_config(exp2=side)))
 
 
-def test_a_pattern_without_end(pair_config, two_models):
+def test_a_slow_pattern_is_stopped(pair_config, two_models):
     metadata = checkpoint_folder(two_models, "pt2-1", 5, 200) / "metadata.json"
     fields = json.loads(metadata.read_text())
     fields["city_info"][0]["name"] = "a" * 40 + "!"
@@ -344,7 +338,7 @@ def test_a_pattern_without_end(pair_config, two_models):
         run_pair(load_pair(pair_config(city_filter="name:^(a|aa|a?b?a)+$")))
 
 
-def test_no_common_step(pair_config, two_models):
+def test_models_without_a_common_step_are_refused(pair_config, two_models):
     for step in (0, 100, 200):
         checkpoint_folder(two_models, "pt2-1", 5, step).rename(
             checkpoint_folder(two_models, "pt2-1", 5, step + 1)

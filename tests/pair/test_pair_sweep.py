@@ -26,8 +26,7 @@ from fastcka.sweep.ledger.ledger import Ledger
 
 FILTER = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
 SEEDS = ("orig", 1, 2)
-VARIANTS = (2, 10, 3)
-"""Variant 10 comes before variant 2 in the store, and after it in a pair."""
+VARIANTS = (2, 10, 3)  # the store sorts 10 before 2; a pair puts 2 first
 
 
 def name_of(variant, seed):
@@ -36,7 +35,7 @@ def name_of(variant, seed):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Write a tree of 9 models, layers 3 and 4, steps 0 and 100, and import it; its folder."""
+    """Write and import a tree of 9 models, 2 layers and 2 steps; return its folder."""
     folder = tmp_path_factory.mktemp("pairs")
     factors = {}
     for variant in VARIANTS:
@@ -61,7 +60,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def sweep(world, tmp_path):
-    """Return a function that writes a sweep of 18 pairs; keys change it."""
+    """Return a function that writes a sweep of 18 pairs with changed ``keys``."""
 
     def load(name="exp2_seed_cka", **keys):
         compare = {
@@ -157,7 +156,7 @@ def test_the_steps(sweep, steps, listed, final, compared):
         ({"within": ["model"], "differ": ["layer"], "ascending": [], "order": {}}, "with itself"),
     ],
 )
-def test_what_is_no_pair(sweep, compare, expected):
+def test_comparisons_that_are_not_pairs_are_refused(sweep, compare, expected):
     with pytest.raises(SweepError, match=expected):
         pairs_of(sweep(compare=compare))
 
@@ -181,7 +180,7 @@ def exported(path):
     [{}, {"steps": "all", "within": ["layer", "step"]}],
     ids=["final_each", "all"],
 )
-def test_the_same_from_the_ledger_and_by_pairs(sweep, tmp_path, compare, no_figures):
+def test_the_export_equals_the_runs_of_single_pairs(sweep, tmp_path, compare, no_figures):
     path = sweep(compare=compare)
     _, pairs = pairs_of(path)
     written = exported(path)
@@ -210,7 +209,7 @@ def test_the_same_from_the_ledger_and_by_pairs(sweep, tmp_path, compare, no_figu
             assert summary["n_cities"] == n_examples
 
 
-def test_another_sweep_replaces_its_own_pairs_only(sweep, tmp_path, no_figures):
+def test_a_second_sweep_keeps_pairs_that_were_run_separately(sweep, tmp_path, no_figures):
     both = exported(sweep())
     pairs = tmp_path / "out" / "pairs"
     by_hand = pairs / "pt2-2_vs_pt2-3_seed1" / "layer4"
@@ -221,7 +220,7 @@ def test_another_sweep_replaces_its_own_pairs_only(sweep, tmp_path, no_figures):
     assert set(left) == {name for name in both if name.endswith("layer3")} | {
         "pt2-2_vs_pt2-3_seed1/layer4"
     }
-    # What has not changed is not written again.
+    # Unchanged files are not written again.
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
@@ -251,7 +250,7 @@ def test_without_the_tree_the_store_is_read(sweep, world):
     assert run.summary["final_cka"] == pytest.approx(value, abs=1e-12)
 
 
-def test_no_variance_is_null_with_the_reason(tmp_path, rng, no_figures):
+def test_an_undefined_value_is_null_with_the_reason(tmp_path, rng, no_figures):
     with create_store(tmp_path / "store") as store:
         for step in (0, 1):
             flat = np.full((9, 3), 0.5) if step else rng.normal(size=(9, 3))
@@ -268,7 +267,7 @@ def test_no_variance_is_null_with_the_reason(tmp_path, rng, no_figures):
     assert table.splitlines()[-1] == "1,nan"
 
 
-def test_two_pairs_in_one_folder(tmp_path, rng):
+def test_two_pairs_with_one_folder_are_refused(tmp_path, rng):
     with create_store(tmp_path / "store") as store:
         for model in ("a/b", "a-b", "c"):
             store.write(model=model, step=0, layers={"x": rng.normal(size=(9, 3))})
@@ -285,15 +284,15 @@ def test_two_pairs_in_one_folder(tmp_path, rng):
 def test_divided_evenly_and_by_cost():
     parts = divided([1] * 252, 4)
     assert [len(part) for part in parts] == [63] * 4
-    assert sorted(i for part in parts for i in part) == list(range(252))
+    assert sorted(index for part in parts for index in part) == list(range(252))
     costs = np.random.default_rng(0).integers(1, 100, size=250).tolist()
     parts = divided(costs, 4)
     assert sorted(map(len, parts)) == [62, 62, 63, 63]
-    assert sorted(i for part in parts for i in part) == list(range(250))
-    # By hand: 8 and 7, then 6 to the part that has 7, 5 to that which has 8, and so on.
+    assert sorted(index for part in parts for index in part) == list(range(250))
+    # By hand: 8 and 7 start the parts, then each cost goes to the cheaper part.
     costs = [8, 7, 6, 5, 4, 3, 2, 1]
     assert divided(costs, 2) == [[0, 3, 4, 7], [1, 2, 5, 6]]
-    assert [sum(costs[i] for i in part) for part in divided(costs, 2)] == [18, 18]
+    assert [sum(costs[index] for index in part) for part in divided(costs, 2)] == [18, 18]
 
 
 def test_configurations_are_written_once(sweep, tmp_path):
@@ -325,7 +324,7 @@ def bash(script, *options, **variables):
 
 @pytest.fixture
 def command(tmp_path):
-    """Write a command `fastcka`, in a folder with a space in its name, for PATH."""
+    """Write a command `fastcka` in a folder with a space in its name; return the PATH to it."""
     folder = tmp_path / "bin of mine"
     folder.mkdir()
     path = folder / "fastcka"
@@ -353,7 +352,7 @@ def test_the_scripts_run(sweep, tmp_path, command, world):
     done = bash(first, **command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "chunk 1 of 2: 2 pairs: 2 computed, 0 there before, 0 failed, 0 not" in done.stdout
-    done = bash(both, **command)  # goes on with what is missing
+    done = bash(both, **command)  # continues with the missing pair
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 computed, 2 there before" in done.stdout
     assert "1 computed, 0 there before" in done.stdout
@@ -367,7 +366,7 @@ def test_the_scripts_run(sweep, tmp_path, command, world):
     log = folder / "logs" / "chunk1" / f"{Path(pairs[0].file_name).stem}.log"
     assert "CKA at step 100" in log.read_text()
 
-    # One that fails does not stop the others, and is named with its reason.
+    # A failed pair is named with its reason and does not stop the others.
     broken = checkpoint_folder(world / "tree", pairs[0].config.exp1.name, 3, 100, prompt="angle")
     (broken / "metadata.json").rename(broken / "away")
     (broken.parent / "checkpoint-0").rename(broken.parent / "not-0")
@@ -382,7 +381,7 @@ def test_the_scripts_run(sweep, tmp_path, command, world):
     failures = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
     assert len(failures) == len(named)
     assert all("metadata.json is missing" in line for line in failures)
-    for pair in pairs:  # the earlier files are unchanged
+    for pair in pairs:  # the earlier results are kept
         summary = json.loads((pair.config.output_dir / "summary.json").read_text())
         assert summary["final_cka"] == results[pair.folder]
 

@@ -1,4 +1,4 @@
-"""Results folders as a sweep writes them, made by hand."""
+"""Results folders in the format of a sweep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastcka.sweep.results.table import cell
 
 @pytest.fixture
 def results_folder(tmp_path):
-    """Write results.csv and run.json for all pairs of models; return the folder."""
+    """Return a function that writes results.csv and run.json for all pairs of models."""
 
     def make(models, value, *, name="results", layers=("3",), steps=(100,), keep=None, config=None):
         folder = tmp_path / name
@@ -30,10 +30,10 @@ def results_folder(tmp_path):
                 for a, b in itertools.combinations(models, 2):
                     if keep is not None and not keep(models[a], models[b]):
                         continue
-                    row = [a, step, layer, b, step, layer]
-                    row += [models[m].get(factor, "") for factor in factors for m in (a, b)]
-                    row += [4413, 87, "unbiased", float(value(a, b, layer, step)), "", 0.5]
-                    rows.writerow([cell(item) for item in row])
+                    values = [a, step, layer, b, step, layer]
+                    values += [models[m].get(factor, "") for factor in factors for m in (a, b)]
+                    values += [4413, 87, "unbiased", float(value(a, b, layer, step)), "", 0.5]
+                    rows.writerow([cell(item) for item in values])
                 keys = [[model, step, layer, "digest"] for model in models]
                 groups.append({"keys": keys, "n_features": [256] * len(keys)})
         record = {
@@ -51,7 +51,7 @@ def results_folder(tmp_path):
 
 @pytest.fixture
 def models():
-    """Three variants of three seeds in two families; one variant has seed 3 instead of seed 2."""
+    """Three variants of three seeds in two families; variant b has seed 3 instead of seed 2."""
     return {
         f"{family}-{variant}-{seed}": {"family": family, "variant": variant, "seed": seed}
         for family in ("PT2", "PT3")
@@ -62,11 +62,11 @@ def models():
 
 @pytest.fixture
 def planted():
-    """0.8 within a variant and 0.3 between two, plus a small amount that differs for each pair."""
+    """Return a similarity: 0.8 within a variant, 0.3 between two, plus an offset of the pair."""
 
     def value(a, b, layer, step):
-        small = (sum(map(ord, a)) * sum(map(ord, b)) % 97) / 970
+        offset = (sum(map(ord, a)) * sum(map(ord, b)) % 97) / 970
         same = a.rsplit("-", 1)[0] == b.rsplit("-", 1)[0]
-        return (0.8 if same else 0.3) + small
+        return (0.8 if same else 0.3) + offset
 
     return value

@@ -1,4 +1,4 @@
-"""``fastcka report``: its answer, and its exit status."""
+"""``fastcka report``: its output and exit status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def call(no_drawing):
     return run
 
 
-def test_it_says_what_it_wrote(call, results_folder, models, planted, tmp_path):
+def test_the_output_lists_what_was_written(call, results_folder, models, planted, tmp_path):
     folder = results_folder(models, planted)
     done = call(folder, "--out", tmp_path / "out", "--permutations", 99, "--json")
     assert done.exit_code == 0
@@ -33,9 +33,9 @@ def test_it_says_what_it_wrote(call, results_folder, models, planted, tmp_path):
     assert "Timelines: a timeline needs pairs at two or more steps, got step 100" in words.stdout
 
 
-def test_a_wrong_call_exits_with_2(call, results_folder, models, planted, tmp_path):
+def test_wrong_arguments_exit_with_2(call, results_folder, models, planted, tmp_path):
     folder = results_folder(models, planted)
     assert call(folder, "--variant", "nothing").exit_code == 2
-    assert call(tmp_path / "nowhere").exit_code == 2
+    assert call(tmp_path / "absent").exit_code == 2
     assert not (folder / "report").exists()
-    assert not (tmp_path / "nowhere").exists()
+    assert not (tmp_path / "absent").exists()

@@ -1,4 +1,4 @@
-"""The figures as objects: titles, captions, labels and points."""
+"""The figures: titles, captions, labels and points."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_matrix_has_every_label_and_a_fixed_scale(draw):
     assert texts(axes.get_xticklabels()) == texts(axes.get_yticklabels()) == names
     assert axes.images[0].get_clim() == (0, 1)
     assert bar.get_ylabel() == "CKA (unbiased)"
-    # Hatched: the 9 x 9 cells but the diagonal, minus the pairs that were compared.
+    # Hatched: the 9 x 9 cells without the diagonal and the compared pairs.
     compared = 2 * (36 - 3 - 3 - 1)
     assert len(axes.collections[0].get_paths()) == 81 - 9 - compared
     assert f"{81 - 9 - compared} cells without a value" in drawing.figure.get_supxlabel()
@@ -104,9 +104,7 @@ def test_the_trend_has_a_mean_for_each_layer_and_the_pairs_as_points(draw):
         (("10", "9"), {}, True),
     ],
 )
-def test_lines_connect_families_only_if_they_have_an_order(
-    results_folder, models, names, order, connected
-):
+def test_lines_connect_ordered_families_only(results_folder, models, names, order, connected):
     renamed = {
         name: labels | {"family": names[labels["family"] == "PT3"]}
         for name, labels in models.items()
@@ -122,8 +120,8 @@ def test_lines_connect_families_only_if_they_have_an_order(
     assert styles == ({"-"} if connected else {"None"})
 
 
-def test_a_comparison_without_a_p_value_says_why(draw):
-    # Cross-seed pairs of 2 variants and 2 seeds: 4 labellings; 2 of them swap only the names.
+def test_a_comparison_without_a_p_value_gives_the_reason(draw):
+    # Cross-seed pairs of 2 variants and 2 seeds have 4 labellings; 2 of them only swap the names.
     def few(a, b):
         return a["seed"] != b["seed"] and all(
             labels["seed"] in ("orig", 1) and labels["variant"] in "ab" for labels in (a, b)
@@ -148,7 +146,7 @@ def test_a_timeline_has_a_band(draw):
     assert different.get_title(loc="left").startswith("different variant")
 
 
-def test_a_dollar_in_a_name_is_no_mathematics(results_folder, planted):
+def test_a_dollar_in_a_name_is_drawn_as_text(results_folder, planted):
     names = {f"$x_{{{v}}}$-{v}-{s}": {"variant": f"$v_{v}$", "seed": s} for v in "ab" for s in "12"}
     folder = results_folder(names, planted)
     table = read_results(folder)

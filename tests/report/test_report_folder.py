@@ -1,4 +1,4 @@
-"""The folder of a report: tables against the rows they come from, and what is never silent."""
+"""The folder of a report: its tables, replacement, and reasons for missing views."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_block_means_equal_those_of_the_rows(results_folder, models, planted):
+def test_block_means_equal_the_means_of_the_rows(results_folder, models, planted):
     folder = results_folder(models, planted, layers=("3", "4"), keep=ONE_FAMILY["family"])
     write_report(folder, permutations=99)
     expected = defaultdict(list)
     for row in rows_of(folder / "results.csv"):
         both = tuple(sorted((row["variant_a"], row["variant_b"])))
         expected[row["family_a"], row["layer_a"], *both].append(float(row["cka"]))
-    rows = rows_of(folder / "report" / "tables" / "block_means.csv")
-    assert len(rows) == 2 * 2 * 6
-    for row in rows:
+    block_means = rows_of(folder / "report" / "tables" / "block_means.csv")
+    assert len(block_means) == 2 * 2 * 6
+    for row in block_means:
         values = expected[row["family"], row["layer"], row["variant_1"], row["variant_2"]]
         assert int(row["n"]) == len(values) == (3 if row["variant_1"] == row["variant_2"] else 9)
         assert float(row["mean"]) == pytest.approx(sum(values) / len(values), abs=1e-12)
@@ -68,7 +68,7 @@ def test_the_matrix_is_variant_major_and_empty_where_nothing_was_compared(
                 assert float(text) == pytest.approx(value, abs=1e-15)
 
 
-def test_comparisons_are_of_like_with_like(results_folder, models, planted):
+def test_comparisons_stay_within_a_family(results_folder, models, planted):
     folder = results_folder(models, planted)
     write_report(folder, permutations=199)
     rows = rows_of(folder / "report" / "tables" / "comparisons.csv")
@@ -90,8 +90,8 @@ def test_comparisons_are_of_like_with_like(results_folder, models, planted):
     assert int(family["models"]) == 18
 
 
-def test_every_view_that_is_missing_has_its_reason(results_folder, planted):
-    models = {f"m-{i}": {"task": i % 2} for i in range(5)}
+def test_every_missing_view_has_a_reason(results_folder, planted):
+    models = {f"m-{number}": {"task": number % 2} for number in range(5)}
     result = write_report(results_folder(models, planted), permutations=99)
     reasons = {item.what: item.reason for item in result.not_drawn}
     assert "--variant FIELD (factors: task)" in reasons["Block means"]
@@ -114,7 +114,7 @@ def test_factors_are_named_by_options(results_folder, planted):
         write_report(folder, variant="tusk")
 
 
-def test_pairs_that_are_in_no_view_are_counted(results_folder, models, planted):
+def test_pairs_outside_all_views_are_counted(results_folder, models, planted):
     folder = results_folder(models, planted)
     text = (folder / "results.csv").read_text(encoding="utf-8").splitlines()
     cells = text[1].split(",")
@@ -124,7 +124,7 @@ def test_pairs_that_are_in_no_view_are_counted(results_folder, models, planted):
     assert "1 pairs of two different layers" in {item.what for item in result.not_drawn}
 
 
-def test_many_steps_are_all_in_the_tables_and_the_last_is_drawn(results_folder, planted):
+def test_tables_have_all_steps_and_figures_the_last(results_folder, planted):
     models = {f"m-{v}-{s}": {"variant": v, "seed": s} for v in range(2) for s in range(3)}
     folder = results_folder(models, planted, steps=(0, 10, 20, 100))
     result = write_report(folder, permutations=99)
@@ -155,7 +155,7 @@ def test_models_at_different_steps_make_one_slice(results_folder, models, plante
     assert "matrix_all_layer3_stepmixed.csv" in names
 
 
-def test_a_report_is_replaced_and_nothing_else(results_folder, models, planted, tmp_path):
+def test_a_report_replaces_only_an_earlier_report(results_folder, models, planted, tmp_path):
     folder = results_folder(models, planted)
     first = write_report(folder, permutations=99)
     stray = first.folder / "figures" / "mine.txt"
@@ -182,7 +182,7 @@ def test_a_report_is_replaced_and_nothing_else(results_folder, models, planted, 
     assert write_report(folder, out=tmp_path / "new" / "one", permutations=99).page.is_file()
 
 
-def test_an_edited_record_removes_no_file_elsewhere(results_folder, models, planted, tmp_path):
+def test_an_edited_record_removes_no_other_file(results_folder, models, planted, tmp_path):
     folder = results_folder(models, planted)
     report = write_report(folder, permutations=99).folder
     (tmp_path / "precious.csv").write_text("1")
@@ -193,7 +193,7 @@ def test_an_edited_record_removes_no_file_elsewhere(results_folder, models, plan
     assert (tmp_path / "precious.csv").exists()
 
 
-def test_without_run_json_the_report_says_what_is_unknown(results_folder, models, planted):
+def test_a_report_without_run_json_names_what_is_unknown(results_folder, models, planted):
     folder = results_folder(models, planted)
     (folder / "run.json").write_text("{}")
     result = write_report(folder, permutations=99)
@@ -229,8 +229,8 @@ def test_groups_that_could_not_be_computed_are_named(results_folder, models, pla
     assert "a checksum does not match" in result.page.read_text()
 
 
-def test_a_report_that_failed_is_written_again(results_folder, models, planted, monkeypatch):
-    """At calls that give a file its name: the first one is before `report.json` exists."""
+def test_a_failed_report_can_be_written_again(results_folder, models, planted, monkeypatch):
+    """`os.replace` fails: at its first call, `report.json` does not exist yet."""
     folder = results_folder(models, planted)
     real, calls, failing_call = os.replace, 0, 0
 
@@ -254,8 +254,7 @@ def test_a_report_that_failed_is_written_again(results_folder, models, planted, 
         assert (folder / "report" / "index.html").is_file()
 
 
-@pytest.mark.usefixtures("no_drawing")
-def test_unfinished_files_of_a_killed_report_are_no_other_content(results_folder, models, planted):
+def test_temporary_files_of_a_killed_report_are_accepted(results_folder, models, planted):
     folder = results_folder(models, planted)
     (folder / "report").mkdir()
     (folder / "report" / ".tmp-00ff-report.json").write_text("{", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page is one file, fetches nothing, and takes every name as text."""
+"""The page is one file, fetches nothing, and shows every name as text."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ HOSTILE = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)
 class Tags(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.found = []
+        self.opened = []
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
+        self.opened.append((tag, dict(attrs)))
 
 
 @pytest.fixture
@@ -40,14 +40,14 @@ def hostile(results_folder, planted):
     )
 
 
-def test_names_cannot_leave_their_place(hostile):
+def test_names_are_escaped(hostile):
     text = hostile.page.read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(text)
-    assert "script" not in {tag for tag, _ in tags.found}
-    assert not [name for _, attributes in tags.found for name in attributes if name[:2] == "on"]
+    assert "script" not in {tag for tag, _ in tags.opened}
+    assert not [name for _, attributes in tags.opened for name in attributes if name[:2] == "on"]
     assert "&lt;/style&gt;&lt;/script&gt;&lt;script&gt;alert(1)" in text
-    images = [attributes["src"] for tag, attributes in tags.found if tag == "img"]
+    images = [attributes["src"] for tag, attributes in tags.opened if tag == "img"]
     assert len(images) == len(hostile.figures)
     assert all(source.startswith("data:image/png;base64,") for source in images)
 
@@ -56,7 +56,7 @@ def test_nothing_is_fetched(hostile):
     text = hostile.page.read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(text)
-    assert not {tag for tag, _ in tags.found} & {"link", "iframe", "object", "embed", "base", "a"}
+    assert not {tag for tag, _ in tags.opened} & {"link", "iframe", "object", "embed", "base", "a"}
     assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
     assert not re.search(r"url\(|@import|https?://", text)
 
@@ -67,7 +67,7 @@ def test_no_cell_is_a_formula(hostile):
             for row in csv.reader(file):
                 for text in row:
                     if text[:1] in ("=", "+", "-", "@", "\t", "\r"):
-                        float(text)  # a negative number, and nothing else
+                        float(text)  # only a negative number
     with (hostile.folder / "tables" / "block_means.csv").open(newline="") as file:
         assert next(iter(csv.DictReader(file)))["family"].startswith("'=cmd")
 
@@ -87,7 +87,7 @@ def test_files_have_safe_names(hostile):
     assert all(path.with_suffix(".pdf").read_bytes()[:5] == b"%PDF-" for path in hostile.figures)
 
 
-def test_numbers_on_the_page_are_those_of_the_table(results_folder, models, planted):
+def test_numbers_on_the_page_equal_those_of_the_table(results_folder, models, planted):
     result = write_report(results_folder(models, planted), permutations=99)
     text = result.page.read_text(encoding="utf-8")
     with (result.folder / "tables" / "comparisons.csv").open(newline="") as file:

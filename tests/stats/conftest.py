@@ -1,4 +1,4 @@
-"""Tables of pairs, made from a list of models and a function of two of them."""
+"""Tables of pairs, made from models and a function of two models."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fastcka.stats import PairTable
 
 
 def columns_of(models, value, *, layers=("3",), steps=(0,), keep=lambda a, b: True):
-    """Columns of all pairs of ``models`` (name -> factors), each turned this way or that."""
-    names = sorted({factor for factors in models.values() for factor in factors})
+    """Return the columns of all pairs of ``models``; every second pair is reversed."""
+    names = sorted(set().union(*models.values()))
     rows = []
     for layer, step in itertools.product(layers, steps):
         for number, (a, b) in enumerate(itertools.combinations(models, 2)):
@@ -42,7 +42,7 @@ def pair_table():
 
 @pytest.fixture
 def irregular():
-    """Three variants: one lacks a seed, one has seed 3 instead of seed 2; names out of order."""
+    """Three variants: one lacks a seed, one has seed 3 instead of 2; names are out of order."""
     return {
         "zeta": {"variant": "a", "seed": "orig"},
         "beta": {"variant": "b", "seed": "orig"},

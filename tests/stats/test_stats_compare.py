@@ -1,4 +1,4 @@
-"""Comparisons of groups of pairs: exact permutations by brute force, chance by simulation."""
+"""Comparisons of groups of pairs, against brute force and simulation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastcka.stats.permutation import exchangeable_classes
 
 
 def by_hand(models, values, field):
-    """Difference of means for one labelling, pair by pair."""
+    """Return the difference of means for one labelling, pair by pair."""
     same = [v for (a, b), v in values.items() if models[a][field] == models[b][field]]
     other = [v for (a, b), v in values.items() if models[a][field] != models[b][field]]
     return np.mean(same) - np.mean(other)
@@ -40,7 +40,7 @@ def test_the_exact_p_value_equals_brute_force(grid, pair_table, rng):
     assert (result.first.n_pairs, result.second.n_pairs, result.n_models) == (12, 16, 8)
 
 
-def test_a_planted_difference_is_found(grid, pair_table, rng):
+def test_a_planted_difference_is_significant(grid, pair_table, rng):
     noise = rng.normal(scale=0.03, size=1000).tolist()
     table = pair_table(grid(7, 3), lambda a, b, *_: 0.3 + 0.2 * (a[:3] == b[:3]) + noise.pop())
     result = compare_pairs(table, same="variant")
@@ -75,7 +75,7 @@ def test_cross_seed_pairs_keep_labels_within_seeds(grid, pair_table, rng):
     assert (result.exact, result.permutations) == (True, 36)  # 3! for each of the two seeds
 
 
-def test_families_that_were_never_compared_have_an_interval_but_no_p(grid, pair_table, rng):
+def test_families_that_were_never_compared_have_no_p_value(grid, pair_table, rng):
     values = rng.normal(size=1000).tolist()
     models = grid(3, 3, families=("cnn", "mlp"))
     everything = pair_table(models, lambda *_: values.pop())
@@ -92,12 +92,10 @@ def test_families_that_were_never_compared_have_an_interval_but_no_p(grid, pair_
     assert turned.effect == pytest.approx(-both.effect)
 
 
-def test_what_a_model_does_to_all_its_pairs_is_no_difference(grid, pair_table, rng):
-    # Exactly additive: same and different variants have the same mean, and the interval knows it.
-    effect = dict.fromkeys(grid(5, 3), 0.0) | {
-        m: float(v) for m, v in zip(grid(5, 3), rng.normal(size=15), strict=True)
-    }
-    table = pair_table(grid(5, 3), lambda a, b, *_: effect[a] + effect[b])
+def test_additive_effects_of_models_are_no_difference(grid, pair_table, rng):
+    # Same and different variants have equal means, and the interval has width 0.
+    effects = dict(zip(grid(5, 3), rng.normal(size=15).tolist(), strict=True))
+    table = pair_table(grid(5, 3), lambda a, b, *_: effects[a] + effects[b])
     result = compare_pairs(table, same="variant")
     assert abs(result.effect) < 1e-12
     assert max(abs(result.low), abs(result.high)) < 1e-9
@@ -113,7 +111,7 @@ def test_too_few_models_for_an_interval(pair_table):
 
 
 def test_relabellings_that_swap_names_count_once(grid, pair_table, rng):
-    # 2 variants x 3 seeds: 20 labellings, but each has a mirror image with the same difference.
+    # 2 variants x 3 seeds have 20 labellings; each has a mirror image with the same difference.
     values = rng.normal(size=100).tolist()
     result = compare_pairs(pair_table(grid(2, 3), lambda *_: values.pop()))
     assert (result.exact, result.permutations) == (True, 20)
@@ -129,7 +127,7 @@ def test_relabellings_that_swap_names_count_once(grid, pair_table, rng):
 
 @pytest.mark.parametrize(("variants", "count", "floor"), [(2, 4, "0.5"), (3, 36, "0.17")])
 def test_few_relabellings_give_no_p_value(grid, pair_table, rng, variants, count, floor):
-    # Cross-seed pairs of 2 seeds: (v!)^2 labellings; v! of them give the same groups of pairs.
+    # Cross-seed pairs of 2 seeds have (v!)^2 labellings; v! of them give the same groups of pairs.
     values = rng.normal(size=100).tolist()
     table = pair_table(
         grid(variants, 2), lambda *_: values.pop(), keep=lambda a, b: a["seed"] != b["seed"]
@@ -150,7 +148,7 @@ def test_few_relabellings_give_no_p_value(grid, pair_table, rng, variants, count
         ({"permute_within": "famly"}, "did you mean family"),
     ],
 )
-def test_wrong_questions_are_refused(grid, pair_table, options, message):
+def test_wrong_arguments_are_refused(grid, pair_table, options, message):
     table = pair_table(grid(3, 3), lambda *_: 0.5)
     with pytest.raises(InputError, match=message):
         compare_pairs(table, **options)
@@ -162,7 +160,7 @@ def test_two_layers_at_once_are_refused(grid, pair_table):
         compare_pairs(table)
 
 
-def test_ten_thousand_permutations_of_63_models_are_drawn_together(grid, pair_table, rng):
+def test_permutations_are_drawn_without_python_loops(grid, pair_table, rng):
     values = rng.normal(size=2000).tolist()
     table = pair_table(grid(21, 3), lambda *_: values.pop())
 
@@ -176,17 +174,17 @@ def test_ten_thousand_permutations_of_63_models_are_drawn_together(grid, pair_ta
         assert (result.n_models, result.n_pairs) == (63, 1953)
         return len(calls)
 
-    calls_in_python(100)  # which imports what is used
+    calls_in_python(100)  # the first call imports modules
     few, many = calls_in_python(1_000), calls_in_python(10_000)
     print(f"\n{few:,} events in Python for 1,000 permutations, {many:,} for 10,000")
     assert many - few < 9_000
 
 
-def simulated(table, ends, effect, noise, rng, datasets, question):
-    """Shares of data sets without any difference: called different; inside the interval."""
+def simulated(table, ends, spread, noise, rng, datasets, question):
+    """Return the shares of data sets that are significant, and whose interval contains 0."""
     significant = covered = 0
     for _ in range(datasets):
-        u = effect * rng.standard_normal(int(ends.max()) + 1)
+        u = spread * rng.standard_normal(int(ends.max()) + 1)
         table.cka[:] = 0.5 + u[ends[0]] + u[ends[1]] + noise * rng.standard_normal(ends.shape[1])
         result = question(table, int(rng.integers(2**31)))
         significant += result.p <= 0.05
@@ -194,17 +192,17 @@ def simulated(table, ends, effect, noise, rng, datasets, question):
     return significant / datasets, covered / datasets
 
 
-@pytest.mark.parametrize("asked", ["variant", "family"])
-def test_without_a_difference_five_percent_are_found(columns, grid, rng, asked):
-    # benchmarks/null_simulation.py does this at length; here 4 standard errors of 400 data sets.
-    models = grid(4, 3) if asked == "variant" else grid(2, 3, families=("f", "g"))
+@pytest.mark.parametrize("factor", ["variant", "family"])
+def test_without_a_difference_five_percent_are_significant(columns, grid, rng, factor):
+    # The bounds are 4 standard errors of 400 data sets; benchmarks/null_simulation.py uses more.
+    models = grid(4, 3) if factor == "variant" else grid(2, 3, families=("f", "g"))
     table = PairTable.from_columns(columns(models, lambda *_: 0.5))
-    place = {name: i for i, name in enumerate(models)}
+    place = {name: number for number, name in enumerate(models)}
     ends = np.array([[place[m] for m in side["model"]] for side in (table.a, table.b)])
 
     def question(table, seed):
         options = {"permutations": 199, "draws": 400, "seed": seed}
-        if asked == "variant":
+        if factor == "variant":
             return compare_pairs(table, same="variant", **options)
         return compare_values(table, field="family", first="f", second="g", **options)
 

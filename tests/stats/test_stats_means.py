@@ -1,4 +1,4 @@
-"""Means by label, against means taken by hand."""
+"""Means by label, against means by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastcka.stats import PairTable, block_means, timeline, trend
 
 
 def code(a, b, *_):
-    """A value that tells which pair it is, whichever way round."""
+    """Return a value that identifies the unordered pair."""
     return (sum(map(ord, a)) * sum(map(ord, b)) % 997) / 997
 
 
@@ -31,21 +31,21 @@ def test_block_means_of_an_irregular_grid(pair_table, irregular):
                 sem = np.std(values, ddof=1) / len(values) ** 0.5
                 assert result.sem[i, j] == pytest.approx(sem, abs=1e-12)
     assert result.n.tolist() == [[3, 9, 6], [9, 3, 6], [6, 6, 1]]
-    assert np.isnan(result.sem[2, 2])  # one pair has no scatter
+    assert np.isnan(result.sem[2, 2])  # one pair has no standard error
 
 
-def test_the_stride_trap(grid, pair_table):
-    # A stride of 2 through a matrix with 3 seeds a variant reads cells of two variants as one.
+def test_strides_do_not_mix_variants(grid, pair_table):
+    # With 3 seeds a variant, a stride of 2 would mix cells of two variants.
     table = pair_table(grid(7, 3), lambda a, b, *_: 0.9 if a[:3] == b[:3] else 0.1)
     mean = block_means(table).mean
     assert np.allclose(np.diag(mean), 0.9)
     assert np.allclose(mean[~np.eye(7, dtype=bool)], 0.1)
 
 
-def test_the_order_of_the_rows_changes_nothing(columns, irregular, rng):
+def test_means_do_not_depend_on_the_order_of_rows(columns, irregular, rng):
     rows = columns(irregular, code)
     order = rng.permutation(len(rows["cka"]))
-    shuffled = {name: [column[i] for i in order] for name, column in rows.items()}
+    shuffled = {name: [column[row] for row in order] for name, column in rows.items()}
     one, other = (block_means(PairTable.from_columns(c)) for c in (rows, shuffled))
     assert one.labels == other.labels
     assert np.allclose(one.mean, other.mean, rtol=0, atol=1e-14)
@@ -63,7 +63,7 @@ def test_the_same_model_under_two_names_is_not_a_cross_seed_pair(pair_table):
     assert result.left_out == {"within one variant, not between two values of 'seed'": 1}
 
 
-def test_a_model_with_itself_and_undefined_pairs_are_in_no_mean(columns, irregular):
+def test_means_leave_out_self_pairs_and_undefined_pairs(columns, irregular):
     rows = columns(irregular, lambda *_: 0.5)
     for column in rows.values():
         column.append(column[0])
@@ -95,7 +95,7 @@ def test_the_trend_has_a_point_for_each_family_and_layer(grid, pair_table):
     assert [p.label for p in points] == ["f2", "f10", "f2", "f10"]
 
 
-def test_the_band_of_a_timeline_is_between_combinations_of_seeds(grid, pair_table):
+def test_the_band_of_a_timeline_spans_the_combinations_of_seeds(grid, pair_table):
     by_seeds = {("0", "1"): 0.2, ("0", "2"): 0.4, ("1", "2"): 0.9}
 
     def value(a, b, _, step):
@@ -110,7 +110,7 @@ def test_the_band_of_a_timeline_is_between_combinations_of_seeds(grid, pair_tabl
     assert first.mean == pytest.approx(0.1)
 
 
-def test_pairs_of_two_steps_are_at_no_step(columns, irregular):
+def test_a_timeline_leaves_out_pairs_of_two_steps(columns, irregular):
     rows = columns(irregular, lambda *_: 0.5)
     rows["step_a"][0] = 5
     (point,) = timeline(PairTable.from_columns(rows), seed=None)

@@ -1,6 +1,8 @@
-"""The table: labels by name, and what it refuses."""
+"""The table: labels by name, and refusals."""
 
 from __future__ import annotations
+
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from fastcka.errors import InputError
 from fastcka.stats import PairTable, model_matrix, ordered, read_results
 
 
-def test_labels_are_ordered_as_a_person_would():
+def test_labels_are_in_natural_order():
     labels = ["10", "2", "pt10", "pt2", None, "orig", "0.5", "2"]
     assert ordered(labels) == ["0.5", "2", "10", "orig", "pt2", "pt10", None]
     assert ordered(["1", "orig", "2"], ["orig", "1"]) == ["orig", "1", "2"]
@@ -23,16 +25,19 @@ def test_a_csv_is_read_by_the_names_of_its_columns(tmp_path):
         encoding="utf-8",
     )
     table = read_results(tmp_path)
-    assert list(table.a["model"]) == ["=x", "z"]  # the guard against spreadsheets is off again
+    assert list(table.a["model"]) == ["=x", "z"]  # the guard against formulas is removed
     assert table.cka[0] == 0.25
     assert np.isnan(table.cka[1])
-    assert list(table.same("tasks")) == [True, False]  # in any order; absent is not the same
+    assert list(table.same("tasks")) == [
+        True,
+        False,
+    ]  # order does not matter; an absent list differs
     assert list(table.differ("tasks")) == [False, False]
     assert len(table.defined()) == 1
     assert table.fields == ["model", "step", "layer", "tasks"]
 
 
-def test_one_and_one_point_nought_are_one_label(pair_table):
+def test_1_and_1_0_are_one_label(pair_table):
     models = {"x": {"seed": 1}, "y": {"seed": 1.0}, "z": {"seed": np.int64(1)}}
     table = pair_table(models, lambda *_: 0.5)
     assert table.labels("seed") == ["1"]
@@ -50,14 +55,14 @@ def test_one_and_one_point_nought_are_one_label(pair_table):
         (lambda c: [column.append(column[0]) for column in c.values()], "expected each pair once"),
     ],
 )
-def test_a_table_that_cannot_be_trusted_is_refused(columns, irregular, change, message):
+def test_an_inconsistent_table_is_refused(columns, irregular, change, message):
     wrong = columns(irregular, lambda *_: 0.5)
     change(wrong)
     with pytest.raises(InputError, match=message):
         PairTable.from_columns(wrong)
 
 
-def test_the_same_pair_the_other_way_round_is_the_same_pair(columns, irregular):
+def test_a_reversed_pair_is_a_duplicate(columns, irregular):
     wrong = columns(irregular, lambda *_: 0.5)
     for name, column in list(wrong.items()):
         other = {"a": "b", "b": "a"}.get(name[-1]) if name[-2] == "_" else None
@@ -67,7 +72,7 @@ def test_the_same_pair_the_other_way_round_is_the_same_pair(columns, irregular):
 
 
 @pytest.mark.parametrize("text", ["", "model_a\n1,2\n", "not a table"])
-def test_a_file_that_is_no_table(tmp_path, text):
+def test_a_file_without_a_table_is_refused(tmp_path, text):
     (tmp_path / "results.csv").write_text(text)
     with pytest.raises(InputError, match=r"results\.csv"):
         read_results(tmp_path)
@@ -78,13 +83,15 @@ def test_a_missing_file_is_named(tmp_path):
         read_results(tmp_path)
 
 
-def test_a_misspelt_field_is_told(pair_table, irregular):
+def test_a_misspelt_field_is_an_error_with_a_suggestion(pair_table, irregular):
     with pytest.raises(InputError, match="did you mean variant"):
         pair_table(irregular, lambda *_: 0.5).where(varient="a")
 
 
 def test_a_matrix_is_sorted_by_labels(pair_table, irregular):
-    values = {frozenset(pair): i / 100 for i, pair in enumerate(_pairs(irregular))}
+    values = {
+        frozenset(pair): number / 100 for number, pair in enumerate(combinations(irregular, 2))
+    }
     table = pair_table(irregular, lambda a, b, *_: values[frozenset((a, b))])
     matrix = model_matrix(table, by=("variant", "seed"))
     assert matrix.models == ("m1", "m10", "zeta", "m3", "alpha", "beta", "m9", "omega")
@@ -99,8 +106,3 @@ def test_a_matrix_of_two_layers_is_refused(pair_table, irregular):
     table = pair_table(irregular, lambda *_: 0.5, layers=("3", "4"))
     with pytest.raises(InputError, match="more than once"):
         model_matrix(table)
-
-
-def _pairs(models):
-    names = list(models)
-    return [(a, b) for i, a in enumerate(names) for b in names[:i]]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastcka.store.headers as headers_module
 from fastcka.store import Store, create_store
 from store.malformed_files import KEY, N
 
@@ -18,6 +19,20 @@ def values() -> np.ndarray:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return create_store(tmp_path / "store")
+
+
+@pytest.fixture
+def by_hdf5(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the names of the files that are opened through HDF5."""
+    names: list[str] = []
+    real = headers_module.open_step
+
+    def counting(path: Path) -> object:
+        names.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(headers_module, "open_step", counting)
+    return names
 
 
 @pytest.fixture
@@ -38,7 +53,7 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sealed(store: Store, values: np.ndarray) -> Path:
-    """A file of a store, good so far."""
+    """A valid file of a store."""
     store.write(
         model="m",
         step=3,
@@ -51,6 +66,6 @@ def sealed(store: Store, values: np.ndarray) -> Path:
 
 @pytest.fixture
 def written(sealed: Path, as_format_1_0: Callable[[Path], None]) -> Path:
-    """The same in format 1.0, where no checksum hides what else is wrong."""
+    """The same file in format 1.0, in which no checksum hides other faults."""
     as_format_1_0(sealed)
     return sealed

@@ -1,4 +1,4 @@
-"""Arrays with ids, as an import finds them."""
+"""Arrays and ids for imports."""
 
 from __future__ import annotations
 
@@ -11,15 +11,10 @@ import numpy as np
 from fastcka.store import open_store
 
 N = 6
-
-
 X = np.random.default_rng(3).normal(size=(N, 4))
-
-
 NAMES = [f"img{row}.png" for row in range(N)]
-
-
 INDICES = [7, 3, 11, 0, 2, 5]
+TEXTS = [str(index) for index in INDICES]
 
 
 def ids_of(folder: Path, layer: str | None = None) -> tuple[list[str], bool]:
@@ -38,9 +33,6 @@ def hdf5(path: Path, **members: Any) -> None:
     with h5py.File(path, "w") as file:
         for name, values in members.items():
             file[name] = values
-
-
-TEXTS = [str(index) for index in INDICES]
 
 
 def lines(*items: Any, end: str = "\n") -> str:

@@ -16,7 +16,7 @@ N, D = 7, 5
 
 
 def put(file: h5py.File, name: str, **options: object) -> h5py.Dataset:
-    """Replace a dataset by one that follows the format but for `options`."""
+    """Replace a dataset by one that follows the format except for `options`."""
     if name in file:
         del file[name]
     settings: dict = {"shape": (N, D), "dtype": "<f4", "chunks": (N, D), "fletcher32": True}

@@ -1,4 +1,4 @@
-"""Chunks read without HDF5, held against what HDF5 writes, reads and refuses."""
+"""Chunks read without HDF5, compared with HDF5."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATTERNS = ("normal", "zeros", "ones", "rare")
 
 
 def values_of(pattern: str, rng: np.random.Generator, shape: tuple[int, int], dtype: str):
-    """Values whose words are any, all 0, all 0xFFFF (0 to the checksum), or mostly 0."""
+    """Values whose words are random, all 0, all 0xFFFF (0 to the checksum), or mostly 0."""
     if pattern == "normal":
         x = rng.normal(size=shape)
         return x.astype(dtype) if dtype != "<u2" else (x * 1000).astype(np.int64).astype(dtype)
@@ -58,7 +58,7 @@ def read(path: Path, rows: np.ndarray | None = None) -> np.ndarray:
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("dtype", NAMES)
-def test_what_h5py_has_written_is_read_bit_for_bit(tmp_path: Path, dtype: str, pattern: str):
+def test_files_of_h5py_are_read_bit_for_bit(tmp_path: Path, dtype: str, pattern: str):
     rng = np.random.default_rng(0)
     path = tmp_path / "x.h5"
     for _ in range(25):
@@ -70,7 +70,7 @@ def test_what_h5py_has_written_is_read_bit_for_bit(tmp_path: Path, dtype: str, p
         assert read(path, rows).tobytes() == x[rows].tobytes()
 
 
-def test_a_chunk_larger_than_what_is_summed_at_once(tmp_path: Path):
+def test_a_chunk_larger_than_a_block_of_the_checksum(tmp_path: Path):
     path = tmp_path / "x.h5"
     for shape, rows in (((40_001, 7), 40_001), ((3, 200_001), 2)):
         x = np.random.default_rng(1).normal(size=shape)
@@ -87,12 +87,12 @@ def hdf5_reads(path: Path) -> bool:
     return True
 
 
-def test_damaged_chunks_are_refused_exactly_where_hdf5_refuses_them(tmp_path: Path):
-    """In values, in the padding behind the last row, and in the checksum itself."""
+def test_exactly_the_chunks_that_hdf5_refuses_are_refused(tmp_path: Path):
+    """Damage in the values, in the padding after the last row, and in the checksum."""
     rng = np.random.default_rng(2)
     path = tmp_path / "x.h5"
     x = rng.normal(size=(10, 3)).astype("<f4")
-    x[::2] = 0  # words that may become 0xFFFF, the one change that the checksum cannot see
+    x[::2] = 0  # the checksum cannot detect that a word 0 becomes 0xFFFF
     write(path, x, 4)
     good = path.read_bytes()
     with h5py.File(path) as file:
@@ -111,7 +111,7 @@ def test_damaged_chunks_are_refused_exactly_where_hdf5_refuses_them(tmp_path: Pa
     assert 10 < sum(verdicts) < len(verdicts) - 30
 
 
-def test_a_damaged_chunk_without_a_wanted_row_does_no_harm(tmp_path: Path):
+def test_a_damaged_chunk_without_requested_rows_is_not_read(tmp_path: Path):
     path = tmp_path / "x.h5"
     x = np.arange(40.0).reshape(10, 4)
     write(path, x, 3)
@@ -124,8 +124,8 @@ def test_a_damaged_chunk_without_a_wanted_row_does_no_harm(tmp_path: Path):
         read(path, np.array([0, 5]))
 
 
-def test_a_chunk_index_that_points_elsewhere_is_refused(tmp_path: Path):
-    """In HDF5's oldest form the index has no checksum, and HDF5 itself reads wrong values."""
+def test_a_chunk_index_with_wrong_offsets_is_refused(tmp_path: Path):
+    """The oldest index of HDF5 has no checksum, so HDF5 reads wrong values."""
     path = tmp_path / "x.h5"
     x = np.arange(64.0).reshape(8, 8)
     write(path, x, 4, libver="earliest")
@@ -139,7 +139,7 @@ def test_a_chunk_index_that_points_elsewhere_is_refused(tmp_path: Path):
             read(path)
     path.write_bytes(good[:offset] + struct.pack("<Q", first) + good[offset + 8 :])
     with h5py.File(path) as file:
-        assert (file["x"][4:] == x[:4]).all()  # why this is looked at
+        assert (file["x"][4:] == x[:4]).all()  # HDF5 reads the wrong chunk
 
 
 def test_a_chunk_without_its_checksum_is_refused(tmp_path: Path):
@@ -163,7 +163,7 @@ def test_a_chunk_of_another_size_is_refused(tmp_path: Path):
         read(path)
 
 
-def test_a_file_that_shrinks_or_closes_under_the_reader(tmp_path: Path):
+def test_a_file_that_shrinks_or_closes_during_a_read(tmp_path: Path):
     path = tmp_path / "x.h5"
     x = np.arange(4000.0).reshape(1000, 4)
     write(path, x, 100)
@@ -180,7 +180,7 @@ def test_a_file_that_shrinks_or_closes_under_the_reader(tmp_path: Path):
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8"])
-def test_conversions_are_those_of_numpy(tmp_path: Path, dtype: str):
+def test_conversions_equal_those_of_numpy(tmp_path: Path, dtype: str):
     info = np.finfo(dtype)
     limits = np.finfo(np.float32)
     special = [0.0, -0.0, 1.0, -1.5, info.tiny, info.smallest_subnormal, info.max, -info.max]
@@ -188,7 +188,7 @@ def test_conversions_are_those_of_numpy(tmp_path: Path, dtype: str):
     with np.errstate(over="ignore"):
         x = np.array([special], dtype=dtype).T
     if dtype == "<f2":
-        x = np.arange(2**16, dtype=np.uint16).view("<f2")[:, None]  # all there are
+        x = np.arange(2**16, dtype=np.uint16).view("<f2")[:, None]  # all values
     path = tmp_path / "x.h5"
     write(path, x, len(x))
     for wide in (np.float32, np.float64):
@@ -215,7 +215,7 @@ def test_a_value_beyond_float32_is_an_error_and_an_infinity_is_not(tmp_path: Pat
             layer.read(path, handle, out, np.array([1]))
 
 
-def test_a_layer_lands_between_the_padding_of_a_staged_buffer(store: Store):
+def test_a_read_into_a_staged_buffer_keeps_its_padding(store: Store):
     x = np.random.default_rng(4).normal(size=(9000, 100)).astype(np.float32)
     store.write(model="m", step=0, layers={"l": x})
     padded = np.full((9008, 112), 7, np.float32)
@@ -225,7 +225,7 @@ def test_a_layer_lands_between_the_padding_of_a_staged_buffer(store: Store):
     assert (padded[:, 100:] == 7).all()
 
 
-def test_what_the_compiled_reader_refuses():
+def test_the_compiled_reader_refuses_wrong_arguments():
     offsets = np.array([0, 100], np.int64)
     good = {
         "offsets": offsets,

@@ -1,4 +1,4 @@
-"""The filter language, against Python's `re` row by row; patterns that would never end."""
+"""The filter language, against Python's `re` row by row, and slow patterns."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def texts(examples: Examples, field: str) -> list[str]:
         [("region", r"^(?!Atlantis).*")],
         [("region", r"^(?!Atlantis).*"), ("id", r"^[1-9][0-9]{3,}$")],
         [("region", "A")],
-        [("region", "Atlantis")],  # from the start: New Atlantis is not one
+        [("region", "Atlantis")],  # matched from the start: New Atlantis is kept
         [("region", "$")],
         [("region", "a&b: c")],
         [("population", r"\d{3}$"), ("x", "-"), ("coast", "True")],
@@ -101,7 +101,7 @@ def test_an_unknown_field_names_the_known_ones(examples):
         ("region:" + "(" * 60 + "a" + "+)" * 60, r"elements, got [\d,]{23,} once"),
         ("region:" + "(?:" * 20 + "a" + "){2,3}" * 20, r"elements, got [\d,]{13,} once"),
         ("region:(?:[a-z]{99999})+", "elements"),
-        # What `regex` reads in another way than `re`, or `re` does not have.
+        # `regex` reads these differently from `re`, or `re` lacks them.
         ("region:(?R)?a", "unknown extension"),
         ("region:(?:ab){e<=1}", r"'region:\(\?:ab\)\{e<=1\}': write a literal '\{'"),
         ("region:[[:alpha:]]", "not a regular expression"),
@@ -139,7 +139,7 @@ def test_braces_and_backslashes_that_are_text(pattern, text):
     assert not kept[-2:].any()
 
 
-# Each is `re`'s grammar, at most 512 characters, and slow, deep or large for some engine.
+# Valid for `re`, at most 512 characters, and slow, deep or large for some engine.
 PATHOLOGICAL = [
     *(f"{body}{end}" for body in (
         "(a+)+", "(a*)*", "(a|a)*", "(a|aa)+", "(?:a?a?)*", "(a+a+)+", "(?:a|b|ab)*", "(.*)*",
@@ -153,7 +153,7 @@ PATHOLOGICAL = [
 ]  # fmt: skip
 
 
-def test_patterns_that_would_never_end_are_stopped(monkeypatch):
+def test_slow_patterns_are_stopped(monkeypatch):
     from fastcka.store import filters
 
     limits = []
@@ -184,15 +184,15 @@ def test_patterns_that_would_never_end_are_stopped(monkeypatch):
         outcomes.append(outcome)
     stopped = outcomes.count("stopped")
     print(f"\n{len(outcomes)} patterns on {n} values: {stopped} stopped")
-    assert 0 < min(limits) <= max(limits) <= filters.SECONDS  # of what is left
+    assert 0 < min(limits) <= max(limits) <= filters.SECONDS  # the remaining time
     for pattern, message in messages:
         assert f"'id:{pattern}': the pattern takes too much time" in message
-    assert stopped >= 10  # else they were not pathological
+    assert stopped >= 10  # the patterns are pathological
 
 
 @pytest.mark.parametrize(("n", "seconds"), [(10, 1.0), (250_000, 2.5)])
-def test_the_time_of_a_term_is_that_of_all_its_values(monkeypatch, n, seconds):
-    """By a clock that a match moves on by 0.3 s."""
+def test_the_time_limit_of_a_term_covers_all_its_values(monkeypatch, n, seconds):
+    """Each match moves the clock by 0.3 s."""
     from fastcka.store import filters
 
     now = [0.0]
@@ -213,12 +213,12 @@ def test_the_time_of_a_term_is_that_of_all_its_values(monkeypatch, n, seconds):
 def test_each_distinct_value_is_matched_once():
     n = 1_000_000
     examples = Examples(np.arange(n).astype(str), {"region": np.array(["a" * 12 + "!"]).repeat(n)})
-    # 2 ms a value: at once, or half an hour.
+    # A match takes 2 ms: a million matches would take half an hour.
     assert not ExampleFilter.parse("region:(a|aa)+$").mask(examples).any()
 
 
-def test_a_value_that_was_judged_before_is_not_matched_again(monkeypatch):
-    """Files of the same values in other orders, and one that has a value more."""
+def test_a_known_value_is_not_matched_again(monkeypatch):
+    """Files with the same values in other orders, and a file with one more value."""
     from fastcka.store import filters
 
     matched = []
@@ -236,7 +236,7 @@ def test_a_value_that_was_judged_before_is_not_matched_again(monkeypatch):
         examples = Examples(np.array(["0", "1", "2"]), {"region": np.array(regions)})
         kept.append(chosen.apply(examples, verdicts).mask.tolist())
         assert chosen.mask(examples).tolist() == kept[-1]
-        del matched[-2:]  # of the second call, which remembers nothing
+        del matched[-2:]  # the matches of `mask`, which has no verdicts
     assert kept == [[True, False, True], [True, False, True], [False, False, True]]
     assert matched == [
         *[("region", ["Africa", "Asia", "Europe"]), ("id", ["0", "2"])],

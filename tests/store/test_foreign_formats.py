@@ -1,4 +1,4 @@
-"""HDF5 with a block of the user's before it, MATLAB's variables, netCDF's missing values."""
+"""HDF5 after a user block, variables of MATLAB, and missing values of netCDF."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan  1 00:00:
 
 
 def write_matlab(path: Path, write: Callable[[h5py.File], None]) -> Path:
-    """A file as MATLAB writes it: HDF5 after 512 bytes that begin with its name."""
+    """Write a file of MATLAB: HDF5 after 512 bytes that begin with its name."""
     with h5py.File(path, "w", userblock_size=512) as file:
         write(file)
     with path.open("r+b") as raw:
@@ -33,7 +33,7 @@ def write_matlab(path: Path, write: Callable[[h5py.File], None]) -> Path:
 def put(
     file: h5py.File, name: str, stored: Any, kind: str = "double", **attributes: Any
 ) -> h5py.Dataset:
-    """A variable of MATLAB's; ``stored`` is as the file has it, the axes reversed."""
+    """Write a variable of MATLAB; ``stored`` has the axes of the file, which are reversed."""
     data = file.create_dataset(name, data=stored)
     data.attrs["MATLAB_class"] = np.bytes_(kind)
     for key, value in attributes.items():
@@ -46,7 +46,7 @@ def put(
 
 @pytest.mark.parametrize("size", [512, 1024, 2048, 1 << 16])
 @pytest.mark.parametrize("suffix", ["h5", "hdf5", "mat", "nc"])
-def test_hdf5_after_a_block_of_the_users(tmp_path: Path, size: int, suffix: str) -> None:
+def test_hdf5_after_a_user_block(tmp_path: Path, size: int, suffix: str) -> None:
     path = tmp_path / f"x.{suffix}"
     with h5py.File(path, "w", userblock_size=size) as file:
         file["x"] = X
@@ -73,7 +73,7 @@ def test_other_formats(
         read_array(path)
 
 
-def test_a_signature_in_another_place_is_refused(tmp_path: Path) -> None:
+def test_a_signature_at_another_offset_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["x"] = X
     for shift in (8, 256, 1536):
@@ -95,7 +95,7 @@ def test_a_file_that_matlab_wrote() -> None:
 # MATLAB
 
 
-def test_axes_are_those_that_matlab_shows(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_axes_are_in_the_order_of_matlab(tmp_path: Path, rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((2, 20, 5))
     cube = rng.standard_normal((20, 3, 2))
 
@@ -131,9 +131,9 @@ def test_axes_are_those_that_matlab_shows(tmp_path: Path, rng: np.random.Generat
 
 
 def cells(file: h5py.File) -> None:
-    held = file.create_group("#refs#").create_dataset("a", data=X)
+    referenced = file.create_group("#refs#").create_dataset("a", data=X)
     data = file.create_dataset("x", (1, 1), h5py.ref_dtype)
-    data[0, 0] = held.ref
+    data[0, 0] = referenced.ref
     data.attrs["MATLAB_class"] = np.bytes_("cell")
 
 
@@ -230,7 +230,7 @@ def marked(path: Path, values: np.ndarray, **attributes: Any) -> Path:
         ("i2", {"add_offset": np.array([273.15])}, "packed: attribute 'add_offset'"),
     ],
 )
-def test_values_that_attributes_call_missing(
+def test_values_that_attributes_mark_as_missing(
     tmp_path: Path, dtype: str, attributes: dict[str, Any], message: str
 ) -> None:
     values = X.astype(dtype)
@@ -240,7 +240,7 @@ def test_values_that_attributes_call_missing(
         read_array(f"{path}:/x")
 
 
-def test_attributes_that_no_value_agrees_with(tmp_path: Path) -> None:
+def test_attributes_that_match_no_value(tmp_path: Path) -> None:
     path = marked(
         tmp_path / "x.nc",
         X,
@@ -257,7 +257,7 @@ def test_attributes_that_no_value_agrees_with(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_array(whole), X)
 
 
-def test_values_that_were_never_written(tmp_path: Path) -> None:
+def test_values_that_were_not_written(tmp_path: Path) -> None:
     path = tmp_path / "x.nc"
     with h5py.File(path, "w") as file:
         # As netCDF makes a variable without _FillValue: its default is a property.

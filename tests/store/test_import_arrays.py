@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import save_file
 
 from fastcka.store import Key, create_store, import_tree, open_store
+from store.import_samples import reasons
 
 N = 12
 
@@ -42,10 +43,6 @@ def save(path: Path, values: np.ndarray) -> None:
     else:
         with h5py.File(path, "w") as file:
             file["x"] = values
-
-
-def reasons(report) -> list[tuple[str, str]]:
-    return [(finding.kind, finding.reason) for finding in report.findings]
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt", ".safetensors", ".h5", ".hdf5"])
@@ -129,7 +126,7 @@ def test_examples_that_do_not_fit_refuse_the_step(tree, tmp_path, arrays, text, 
     assert report.imported == ()
 
 
-def test_what_has_no_place_in_the_layout_is_reported(tree, tmp_path, arrays):
+def test_files_outside_the_layout_are_reported(tree, tmp_path, arrays):
     x = arrays["head"]
     save(tree / "m/7/head.npy", x)
     save(tree / "m/8.npy", x)  # no name for the layer
@@ -144,7 +141,7 @@ def test_what_has_no_place_in_the_layout_is_reported(tree, tmp_path, arrays):
     save(tree / "m/12/short.npy", x[:5])
     np.savez(tree / "m/7/two.npz", a=x, b=x)
     with create_store(tree / "a-store") as store:
-        store.write(model="own", step=0, layers={"a": x})
+        store.write(model="stored", step=0, layers={"a": x})
     report = import_tree(tree, tmp_path / "store")
     skipped = {(finding.step, finding.layer): finding.reason for finding in report.skipped}
     paths = [finding.detail for finding in report.skipped if finding.step is None]

@@ -1,24 +1,13 @@
-"""A damaged file in the store: an import reports it, goes on, and replaces it where it may."""
+"""An import reports a damaged file in the store, and replaces it with ``overwrite``."""
 
 from __future__ import annotations
 
 import shutil
 
 import numpy as np
-import pytest
 
 from checkpoint_trees import values_of, write_model
 from fastcka.store import Key, import_tree, open_store
-
-
-@pytest.fixture
-def tree(tmp_path):
-    return tmp_path / "tree"
-
-
-@pytest.fixture
-def target(tmp_path):
-    return tmp_path / "store"
 
 
 def _file_of(target, model, step):
@@ -48,7 +37,7 @@ def test_one_damaged_file_does_not_stop_an_import(tree, target):
     assert str(path) in report.findings[0].detail
     assert "--overwrite" in report.findings[0].detail
     assert not report.complete
-    assert path.stat().st_size == 2000  # never replaced unasked
+    assert path.stat().st_size == 2000  # replaced only with overwrite
 
     mended = import_tree(tree, target, overwrite=True)
     assert mended.imported == (("m1", 0),)

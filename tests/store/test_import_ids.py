@@ -1,4 +1,4 @@
-"""The ids that people have: where an import finds them, what it lists, and what it refuses."""
+"""The files and fields in which an import finds ids."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_ids_inside_a_file_of_all_layers(array_tree: Path, tmp_path: Path, name:
     assert report.id_sources == report.to_dict()["id_sources"] == {source: 1}
     assert ids_of(tmp_path) == (expected, False)
     with open_store(tmp_path / "store") as store:
-        (key,) = store.keys()  # the ids are no layer
+        (key,) = store.keys()  # the ids are not a layer
         np.testing.assert_array_equal(store.read(key), X)
         assert store.provenance("m", 1)["import"]["ids"] == source
     again = import_tree(array_tree, tmp_path / "store")
@@ -168,7 +168,7 @@ def test_an_array_of_ids_next_to_the_arrays(array_tree: Path, tmp_path: Path, wh
     assert ids_of(tmp_path) == (TEXTS, False)
 
 
-def test_a_layer_that_is_called_like_ids_is_a_layer(array_tree: Path, tmp_path: Path) -> None:
+def test_a_layer_with_a_name_of_ids_is_a_layer(array_tree: Path, tmp_path: Path) -> None:
     np.save(array_tree / "m/1/path.npy", X)
     np.savez(array_tree / "m/2.npz", ids=X, l=X)
     report = import_tree(array_tree, tmp_path / "store")
@@ -204,8 +204,8 @@ def test_a_checkpoint_tree_without_city_info(array_tree: Path, tmp_path: Path, w
     assert ids_of(tmp_path) == (names, False)
 
 
-def test_csv_as_spreadsheets_write_it(array_tree: Path, tmp_path: Path) -> None:
-    """A byte-order mark, semicolons, decimal commas, line ends within fields, and odd spaces."""
+def test_csv_of_spreadsheets(array_tree: Path, tmp_path: Path) -> None:
+    """A byte-order mark, semicolons, decimal commas, line breaks in fields, and spaces."""
     np.save(array_tree / "m/1/l.npy", X)
     table = lines(
         "file;note;score", *(f'{name};"a\r\nb";{index},5' for index, name in enumerate(NAMES))
@@ -235,7 +235,7 @@ def test_csv_as_spreadsheets_write_it(array_tree: Path, tmp_path: Path) -> None:
         (np.array(INDICES, dtype="i4")[:, None], TEXTS),  # a row vector, such as 1:6
     ],
 )
-def test_ids_that_matlab_wrote(array_tree: Path, stored: Any, expected: list[str]) -> None:
+def test_ids_of_a_matlab_file(array_tree: Path, stored: Any, expected: list[str]) -> None:
     with h5py.File(array_tree / "m/1.mat", "w") as file:
         for name, values in (("l", X.T), ("ids", stored)):
             file[name] = values

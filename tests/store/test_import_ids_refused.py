@@ -98,9 +98,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_ambiguous_or_unusable_is_refused(
-    array_tree: Path, tmp_path: Path, name: str
-) -> None:
+def test_ambiguous_or_unusable_ids_are_refused(array_tree: Path, tmp_path: Path, name: str) -> None:
     save, reason, message = REFUSED[name]
     save(array_tree / "m/1/l.npy")
     report = import_tree(array_tree, tmp_path / "store")
@@ -178,7 +176,7 @@ def test_names_of_other_things(name: str) -> None:
     assert not is_id_name(name)
 
 
-def test_text_in_hdf5_that_would_grow_is_refused(array_tree: Path, tmp_path: Path) -> None:
+def test_long_ids_in_hdf5_are_refused(array_tree: Path, tmp_path: Path) -> None:
     (array_tree / "m/1").rmdir()
     hdf5(array_tree / "m/1.h5", l=X, ids=["x" * 5000, *NAMES[1:]])
     report = import_tree(array_tree, tmp_path / "store")
@@ -186,7 +184,7 @@ def test_text_in_hdf5_that_would_grow_is_refused(array_tree: Path, tmp_path: Pat
     assert "at most 4096 bytes, got one of 5000 bytes" in report.findings[0].detail
 
 
-def test_a_link_that_is_called_ids_is_not_followed(array_tree: Path, tmp_path: Path) -> None:
+def test_a_link_named_ids_is_not_followed(array_tree: Path, tmp_path: Path) -> None:
     (array_tree / "m/1").rmdir()
     with h5py.File(array_tree / "m/1.h5", "w") as file:
         file["l"] = X

@@ -1,4 +1,4 @@
-"""kill -9 at many moments of an import: the next one keeps what was finished and does the rest."""
+"""kill -9 at many moments of an import: the next one keeps finished steps and imports the rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastcka.store import import_tree, open_store
 KILLS = 10
 STEPS = tuple(range(0, 1200, 100))
 MODELS = ("a", "b")
-# Forked for each round: a new interpreter that imports torch takes ten times as long as an import.
+# A fork for each round: starting an interpreter with torch takes ten times as long as an import.
 IMPORTER = """
 import os, sys
 import torch
@@ -57,27 +57,27 @@ def test_kill_at_any_moment_loses_nothing_and_repeats_nothing(tmp_path: Path) ->
             print("go", file=importer.stdin, flush=True)
             child = int(importer.stdout.readline())
             time.sleep(random.random() * whole.seconds / 3)
-            with suppress(ProcessLookupError):  # it may just have come to its end
+            with suppress(ProcessLookupError):  # the import may be finished
                 os.kill(child, signal.SIGKILL)
             assert importer.stdout.readline() == "over\n"
-            written = {path: path.stat().st_mtime_ns for path in target.rglob("[0-9]*.h5")}
-            # Nothing that was finished has gone or been written again.
-            assert finished.items() <= written.items()
-            grown += len(written) > len(finished)
-            finished = written
+            stored = {path: path.stat().st_mtime_ns for path in target.rglob("[0-9]*.h5")}
+            # Every finished step is kept and not written again.
+            assert finished.items() <= stored.items()
+            grown += len(stored) > len(finished)
+            finished = stored
     finally:
         importer.stdin.close()
         importer.wait(10)
         importer.stdout.close()
     print(f"\n{KILLS} kills: {len(finished)} of {len(whole.imported)} steps finished by then")
-    assert grown >= 2  # else the kills were too early or too late to show anything
+    assert grown >= 2  # some kills hit an import in progress
 
     report = import_tree(tmp_path / "tree", target)
     assert len(report.already_there) == len(finished)
     assert set(report.already_there) | set(report.imported) == set(whole.imported)
     assert not set(report.already_there) & set(report.imported)
-    written = {path: path.stat().st_mtime_ns for path in target.rglob("[0-9]*.h5")}
-    assert finished.items() <= written.items()
+    stored = {path: path.stat().st_mtime_ns for path in target.rglob("[0-9]*.h5")}
+    assert finished.items() <= stored.items()
     with open_store(target) as store, open_store(tmp_path / "undisturbed") as other:
         assert {finding.kind for finding in store.verify()} <= {"ok", "leftover"}
         assert store.keys() == other.keys()

@@ -1,4 +1,4 @@
-"""models.yaml: factors, models that failed or were replaced, and what is not listed."""
+"""models.yaml: factors, failed or replaced models, and unlisted models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
-def test_factors_arrive_and_absent_models_are_listed(tree, models, tmp_path):
+def test_factors_are_stored_and_absent_models_are_listed(tree, models, tmp_path):
     report = import_tree(tree, tmp_path / "store", models=models)
     assert [(finding.reason, finding.model) for finding in report.findings] == [
         ("missing, as listed", "pt2-1_seed2"),
@@ -66,7 +66,7 @@ def test_a_missing_model_that_is_listed_fails_the_import(tree, models, tmp_path)
     assert report.complete
 
 
-def test_a_failed_model_that_has_files_is_a_doubt(tree, models, tmp_path):
+def test_a_failed_model_with_files_is_doubtful(tree, models, tmp_path):
     write_model(tree, "pt2-1_seed2", layers=(3,), steps=(0,))
     report = import_tree(tree, tmp_path / "store", models=models)
     assert [(finding.reason, finding.model) for finding in report.doubtful] == [
@@ -89,7 +89,7 @@ def test_a_model_that_is_not_listed_is_refused_before_anything_is_written(tree, 
         assert store.factors("pt2-l") == {}
 
 
-def test_factors_that_changed_are_reported_and_nothing_is_mixed(tree, models, tmp_path):
+def test_changed_factors_are_reported_and_not_mixed(tree, models, tmp_path):
     import_tree(tree, tmp_path / "store", models=models)
     models.write_text(TABLE.replace("seed: orig", "seed: 0"))
     for overwrite in (False, True):
@@ -139,7 +139,7 @@ def test_factors_that_changed_are_reported_and_nothing_is_mixed(tree, models, tm
         ("m: {replaced_by: m}\n", "m.replaced_by"),
     ],
 )
-def test_what_can_be_read_in_two_ways_is_refused(tmp_path, text, message):
+def test_wrong_or_ambiguous_values_are_refused(tmp_path, text, message):
     path = tmp_path / "models.yaml"
     path.write_text(text)
     with pytest.raises(ModelsFileError, match=message) as caught:

@@ -1,4 +1,4 @@
-"""Checkpoint trees: each value, id and factor arrives; each quirk is undone or reported."""
+"""Checkpoint trees: values, ids and factors are imported; quirks are undone or reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from store.tree_samples import reasons
 IDS = [str(995 + row) for row in range(N_CITIES)]
 
 
-def test_a_tree_arrives_whole(tree, target):
+def test_a_tree_is_imported_completely(tree, target):
     write_model(tree / "runs/pt2", "pt2-1", steps=(0, 8204))
     write_model(tree / "runs/pt2", "pt2-2_seed1", layers=(3, 4, 10), steps=(0,))
     calls = []
@@ -61,7 +61,7 @@ def test_a_filter_of_two_fields_works_on_an_imported_store(tree, target):
     assert 0 < sum(expected) < N_CITIES - 20
 
 
-def test_numbers_as_texts_and_nan_tokens_make_no_difference(tree, target):
+def test_numbers_as_text_and_nan_tokens_are_read(tree, target):
     write_model(tree, "plain", layers=(3,), steps=(100,))
     write_model(tree, "texts", layers=(3,), steps=(100,), text_numbers=True)
     rows = cities()
@@ -91,7 +91,7 @@ def test_numbers_as_texts_and_nan_tokens_make_no_difference(tree, target):
     assert holes.columns["country"][5:8].tolist() == ["land 5", "", ""]
 
 
-def test_city_id_goes_before_row_id_and_the_position_is_a_doubt(tree, target):
+def test_city_id_is_preferred_to_row_id_and_positions_are_doubtful(tree, target):
     with_both = [row | {"city_id": f"c{5 * row['row_id']}"} for row in cities()]
     with_none = [{"name": row["name"]} for row in cities()]
     for model, rows in (("both", with_both), ("none", with_none), ("nothing", None)):
@@ -146,7 +146,7 @@ def test_layers_of_other_examples_refuse_the_step(tree, target):
     assert "60 rows, layer 4 has 50" in report.skipped[1].detail
 
 
-def test_columns_that_contradict_each_other_are_a_doubt(tree, target):
+def test_contradicting_columns_are_doubtful(tree, target):
     write_model(tree, "m", layers=(3,), steps=(0,))
     rows = cities()
     rows[4]["region"] = "Lemuria"
@@ -157,7 +157,7 @@ def test_columns_that_contradict_each_other_are_a_doubt(tree, target):
     assert report.imported == (("m", 0),)
 
 
-def test_duplicate_ids_leave_a_layer_out(tree, target):
+def test_a_layer_with_duplicate_ids_is_left_out(tree, target):
     write_model(tree, "m", layers=(3,), steps=(0,))
     rows = cities()
     rows[9]["row_id"] = rows[4]["row_id"]
@@ -170,7 +170,7 @@ def test_duplicate_ids_leave_a_layer_out(tree, target):
         assert [key.layer for key in store.keys()] == ["3"]
 
 
-def test_names_have_as_much_of_the_path_as_makes_them_unique(tree, target):
+def test_names_are_the_shortest_unique_paths(tree, target):
     for folder in ("a/x", "b/x", "c/y"):
         write_model(tree / folder, "m", layers=(3,), steps=(0,), values_like=folder)
     write_model(tree / "c", "k", layers=(3,), steps=(0,))
@@ -178,10 +178,10 @@ def test_names_have_as_much_of_the_path_as_makes_them_unique(tree, target):
     assert [model for model, _ in report.imported] == ["a/x/m", "b/x/m", "k", "y/m"]
 
 
-def test_the_same_model_under_two_names_is_a_doubt(tree, target):
+def test_the_same_model_under_two_names_is_doubtful(tree, target):
     write_model(tree, "pt2-1")
     write_model(tree, "pt2-1_seed1", values_like="pt2-1")
-    write_model(tree, "other", steps=(0,), values_like="pt2-1")  # not at all steps: no twin
+    write_model(tree, "other", steps=(0,), values_like="pt2-1")  # lacks a step, so not a twin
     report = import_tree(tree, target)
     assert [(finding.kind, finding.reason) for finding in report.findings] == [
         ("doubtful", "same model under two names")
@@ -238,7 +238,7 @@ def test_a_second_import_reads_nothing_and_reports_a_changed_file(tree, target):
         np.testing.assert_array_equal(store.read(Key("m", 100, "3")), values_of("m", 100, 3))
 
 
-def test_a_step_written_by_hand_is_not_replaced_unasked(tree, target):
+def test_a_step_that_no_import_wrote_is_kept(tree, target):
     from fastcka.store import create_store
 
     write_model(tree, "m", layers=(3,), steps=(0,))
@@ -249,7 +249,7 @@ def test_a_step_written_by_hand_is_not_replaced_unasked(tree, target):
     assert "was not written by an import" in report.findings[0].detail
 
 
-def test_columns_that_a_store_cannot_hold_are_a_doubt(tree, target):
+def test_columns_that_a_store_cannot_contain_are_doubtful(tree, target):
     rows = [row | {"id": 1, "far/away": 2, "tags": ["a", 1], "flag": True} for row in cities()]
     folder = checkpoint_folder(tree, "m", 3, 0)
     write_checkpoint(folder, values_of("m", 0, 3), as_text(rows[:1]) + rows[1:], layer=3, step=0)

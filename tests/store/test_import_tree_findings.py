@@ -1,4 +1,4 @@
-"""What an import of a checkpoint tree leaves out or doubts."""
+"""The findings of an import of a checkpoint tree."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from store.tree_samples import reasons, rewrite
 
 
 @pytest.mark.parametrize("name", ["representations.pt", "metadata.json", "both"])
-def test_a_half_written_checkpoint_is_left_out_and_reported_again(tree, target, name):
+def test_an_incomplete_checkpoint_is_left_out_and_reported_again(tree, target, name):
     write_model(tree, "m")
     folder = checkpoint_folder(tree, "m", 4, 100)
     for gone in ("representations.pt", "metadata.json") if name == "both" else (name,):
@@ -89,7 +89,7 @@ def test_a_pickle_that_would_run_code_is_left_out(tree, target, tmp_path, monkey
         ({"n_tokens": "two"}, "skipped", "unreadable file"),
     ],
 )  # fmt: skip
-def test_metadata_that_contradicts_is_reported(tree, target, changes, kind, reason):
+def test_contradicting_metadata_are_reported(tree, target, changes, kind, reason):
     write_model(tree, "m", layers=(3,), steps=(0, 100))
     rewrite(checkpoint_folder(tree, "m", 3, 100), **changes)
     report = import_tree(tree, target)
@@ -108,7 +108,7 @@ def test_metadata_that_contradicts_is_reported(tree, target, changes, kind, reas
         {"layers": None, "step": None, "n_cities": None, "hidden_dim": None},
     ],
 )
-def test_metadata_that_agrees_in_other_words_is_silent(tree, target, changes):
+def test_equivalent_metadata_are_not_reported(tree, target, changes):
     write_model(tree, "m", layers=(3,), steps=(100,))
     rewrite(checkpoint_folder(tree, "m", 3, 100), **changes)
     assert import_tree(tree, target).findings == ()
@@ -125,7 +125,7 @@ def test_metadata_that_agrees_in_other_words_is_silent(tree, target, changes):
         ({"representations_flat": torch.zeros(60, 12, dtype=torch.int64)}, "not a representation"),
     ],
 )
-def test_a_file_that_contradicts_is_reported_and_the_other_layer_kept(tree, target, saved, reason):
+def test_a_contradicting_file_is_reported_and_the_other_layer_kept(tree, target, saved, reason):
     write_model(tree, "m", layers=(3,), steps=(0,), saved=saved)
     write_model(tree, "m", layers=(4,), steps=(0,))
     report = import_tree(tree, target)
@@ -134,7 +134,7 @@ def test_a_file_that_contradicts_is_reported_and_the_other_layer_kept(tree, targ
         assert store.keys() == [Key("m", 0, "4")]
 
 
-def test_only_one_of_the_two_copies_is_needed_and_read(tree, target):
+def test_only_one_of_the_two_copies_is_read(tree, target):
     for model, other in (("a", "representations"), ("b", "representations_flat")):
         folder = checkpoint_folder(tree, model, 3, 0)
         write_checkpoint(folder, values_of("x", 0, 3), cities(), layer=3, step=0)

@@ -1,4 +1,4 @@
-"""Reading ahead: order, bounds, errors, and an end when the consumer has had enough."""
+"""Reading ahead: order, limits, errors, and closing early."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def test_loads_run_ahead_but_not_further(ahead: int) -> None:
         return item
 
     loading = prefetch(range(10), load, ahead=ahead)
-    assert started == []  # nothing before the first next
+    assert started == []  # nothing is loaded before the first next
     for taken in range(1, 11 - ahead):
         next(loading)
         while len(started) < taken + ahead:
             assert arrived.acquire(timeout=60)
-        time.sleep(0.01)  # in which it could go on
+        time.sleep(0.01)  # time for another load
         assert started == list(range(taken + ahead))
     loading.close()
 
 
-def test_all_loads_run_in_one_thread_that_is_not_ours() -> None:
+def test_all_loads_run_in_one_separate_thread() -> None:
     names = {name for _, name in prefetch(range(5), lambda _: threading.get_ident())}
     assert len(names) == 1
     assert threading.get_ident() not in names
@@ -65,11 +65,11 @@ def test_all_loads_run_in_one_thread_that_is_not_ours() -> None:
 def test_loading_overlaps_with_computing() -> None:
     begun = [threading.Event() for _ in range(6)]
     for item, _ in prefetch(range(6), lambda item: begun[item].set()):
-        # The next is loaded while this one is held.
+        # The next item is loaded during the use of this one.
         assert all(event.wait(60) for event in begun[: item + 2])
 
 
-def test_an_error_comes_at_its_item_and_ends_the_loading() -> None:
+def test_an_error_is_raised_at_its_item_and_ends_the_loading() -> None:
     started = []
 
     def load(item: int) -> int:
@@ -86,7 +86,7 @@ def test_an_error_comes_at_its_item_and_ends_the_loading() -> None:
     assert started == [0, 1, 2, 3]
 
 
-def test_an_error_of_the_items_comes_after_those_before_it() -> None:
+def test_an_error_of_the_iterable_is_raised_after_earlier_items() -> None:
     def items() -> Iterator[int]:
         yield 1
         raise ValueError("no more")
@@ -110,7 +110,7 @@ def test_closing_early_stops_the_thread() -> None:
     assert len(started) == after
 
 
-def test_closing_waits_for_the_load_under_way() -> None:
+def test_closing_waits_for_the_current_load() -> None:
     entered, finish, done = threading.Event(), threading.Event(), []
 
     def load(item: int) -> None:
@@ -128,10 +128,10 @@ def test_closing_waits_for_the_load_under_way() -> None:
 
 
 class Result:
-    """Something that a weak reference can point to."""
+    """An object with weak references."""
 
 
-def test_a_result_lives_no_longer_than_the_caller_wants() -> None:
+def test_no_reference_to_a_result_is_kept() -> None:
     alive: list[weakref.ref[Result]] = []
 
     def load(_: int) -> Result:
@@ -139,7 +139,7 @@ def test_a_result_lives_no_longer_than_the_caller_wants() -> None:
         alive.append(weakref.ref(result))
         return result
 
-    gc.disable()  # reference counts alone must do
+    gc.disable()  # reference counts must suffice
     try:
         loading = prefetch(range(6), load)
         for taken in range(1, 6):

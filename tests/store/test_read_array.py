@@ -1,4 +1,4 @@
-"""FILE:NAME: arrays of other tools. None may run code, read other files or fill memory."""
+"""FILE:NAME: arrays of other tools, which must not run code, read files or fill memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from store.array_files import X
 
 
 class Evil:
-    """Makes a folder when it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -274,7 +274,7 @@ def test_file_and_name(source: str, path: str, name: str | None) -> None:
     assert split_source(source) == (Path(path), name)
 
 
-def test_a_file_whose_name_holds_a_colon(tmp_path: Path) -> None:
+def test_a_file_name_with_a_colon(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy:b.npy", X)
     np.testing.assert_array_equal(read_array(tmp_path / "a.npy:b.npy"), X)
 
@@ -282,8 +282,8 @@ def test_a_file_whose_name_holds_a_colon(tmp_path: Path) -> None:
 def test_paths_that_are_not_array_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'x.csv': expected a .npy, .npz, .pt"):
         read_array("x.csv")
-    with pytest.raises(InputError, match=r"nowhere.npy: no such file"):
-        read_array(tmp_path / "nowhere.npy")
+    with pytest.raises(InputError, match=r"absent.npy: no such file"):
+        read_array(tmp_path / "absent.npy")
     (tmp_path / "folder.npy").mkdir()
     with pytest.raises(InputError, match="not a plain file"):
         read_array(tmp_path / "folder.npy")

@@ -9,16 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from fastcka.errors import (
-    CorruptFileError,
-    FastckaError,
-    InputError,
-    UnsafeFileError,
-)
+from fastcka.errors import CorruptFileError, FastckaError, InputError, UnsafeFileError
 from fastcka.store import read_array
 from store.array_files import X
-
-# HDF5
 
 
 @pytest.fixture
@@ -50,7 +43,7 @@ def test_hdf5_with_one_array(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_array(tmp_path / "one.hdf5"), X)
 
 
-def test_a_store_file_is_read_as_any_other(tmp_path: Path) -> None:
+def test_a_file_of_a_store_is_read(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from fastcka.store import create_store
 
@@ -83,7 +76,7 @@ def test_hdf5_paths_that_are_refused(
         read_array(f"{h5}:{name}")
 
 
-def test_hdf5_names_are_listed_links_too(h5: Path) -> None:
+def test_hdf5_names_and_links_are_listed(h5: Path) -> None:
     with pytest.raises(
         InputError, match=r"contains 8 arrays; add :NAME .*/linked.*/outside.*/soft"
     ):

@@ -1,4 +1,4 @@
-"""Mutated files: each is read or refused by a named error (`tests/fuzz` goes on for longer)."""
+"""Mutated files are read or refused with a named error (`tests/fuzz` tries more)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second read of a file asks HDF5 no more, and sees all the same what happened to the file."""
+"""A second read of a file does not open it through HDF5, but detects changes of the file."""
 
 from __future__ import annotations
 
@@ -23,21 +23,7 @@ def path(store: Store, values: np.ndarray) -> Path:
     return store.info(KEY).path
 
 
-@pytest.fixture
-def by_hdf5(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that are opened through HDF5."""
-    names: list[str] = []
-    real = headers_module.open_step
-
-    def counting(path: Path) -> object:
-        names.append(path.name)
-        return real(path)
-
-    monkeypatch.setattr(headers_module, "open_step", counting)
-    return names
-
-
-def test_hdf5_is_asked_once(
+def test_hdf5_opens_a_file_once(
     path: Path,
     store: Store,
     values: np.ndarray,
@@ -45,7 +31,7 @@ def test_hdf5_is_asked_once(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(headers_module, "_INDEX_FROM_FILES", 1)
-    for _ in range(2):  # the second time, the index tells
+    for _ in range(2):  # the second time, from the index
         listed = open_store(store.path)
         listed.keys()
         for layer, expected in (("a", values), ("b", values + 1)):
@@ -53,7 +39,7 @@ def test_hdf5_is_asked_once(
         assert by_hdf5 == ["3.h5"]
 
 
-def test_a_replaced_file_is_read_anew(path: Path, store: Store, values: np.ndarray):
+def test_a_replaced_file_is_read_again(path: Path, store: Store, values: np.ndarray):
     reading = open_store(store.path)
     reading.keys()
     store.write(model="m", step=3, layers={"b": values[:5] * 2, "a": values[:5]}, overwrite=True)
@@ -93,7 +79,7 @@ def damaged(path: Path) -> None:
     ],
     ids=["linked", "piped", "damaged", "cut"],
 )
-def test_what_has_become_of_the_file_is_an_error(
+def test_a_changed_file_is_an_error(
     store: Store,
     values: np.ndarray,
     change: Callable[[Path], object],
@@ -101,9 +87,9 @@ def test_what_has_become_of_the_file_is_an_error(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    # As a disk damages a file: neither its size nor its times tell.
+    # A disk can damage a file without changing its size and times.
     monkeypatch.setattr(FileStamp, "of", lambda status: (status.st_size, status.st_ino))
-    values[0] = 0  # so that layer b alone contains 1.0
+    values[0] = 0  # so that only layer b contains 1.0
     store.write(model="m", step=3, layers={"a": values, "b": values + 1})
     path = store.info(KEY).path
     reading = open_store(store.path)

@@ -1,4 +1,4 @@
-"""A crash, a kill or a full disk leaves the old state or the new one, never a broken file."""
+"""After a crash, a kill or a full disk, each file is the old one or the new one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from fastcka.errors import InputError
 from fastcka.store import Key, Store, open_store
 
-# Forks a child for each line on its input: a new interpreter for each would take ten times as long.
+# A fork for each line of its input: starting an interpreter takes ten times as long.
 WRITER = """
 import os, sys
 import numpy as np
@@ -55,7 +55,7 @@ def test_kill_at_any_moment_leaves_whole_files(tmp_path: Path) -> None:
             child = int(writer.stdout.readline())
             time.sleep(0.03 + random.random() * 0.06)
             os.kill(child, signal.SIGKILL)
-            assert writer.stdout.readline() == "over\n"  # else it may still be writing
+            assert writer.stdout.readline() == "over\n"  # the child has ended
             store = open_store(tmp_path / "s")
             findings = store.verify()
             assert [f.message for f in findings if f.kind not in ("ok", "leftover")] == []
@@ -64,8 +64,8 @@ def test_kill_at_any_moment_leaves_whole_files(tmp_path: Path) -> None:
             for key in keys:
                 values = store.read(key)
                 assert values.shape == (3000, 64)
-                assert values.min() == values.max()  # of one version
-                assert values[0, 0] >= newest[key.step]  # never an older one again
+                assert values.min() == values.max()  # one version
+                assert values[0, 0] >= newest[key.step]  # not an older version
                 newest[key.step] = values[0, 0]
             for finding in findings:
                 if finding.kind == "leftover":
@@ -76,7 +76,7 @@ def test_kill_at_any_moment_leaves_whole_files(tmp_path: Path) -> None:
         writer.stdout.close()
     print(f"\n20 kills: {leftovers} leftover temporaries, 0 broken files")
     assert newest[0] > 0
-    assert leftovers > 0  # else no kill happened during a write, and the test has shown nothing
+    assert leftovers > 0  # some kills hit a write
 
 
 LIMITED = """
@@ -98,7 +98,7 @@ store.write(model="m", step=0, layers={"a": np.ones((200, 100))}, overwrite=True
 """
 
 
-def test_a_write_that_finds_no_space_leaves_the_old_file(store: Store) -> None:
+def test_a_full_disk_keeps_the_old_file(store: Store) -> None:
     store.write(model="m", step=0, layers={"a": np.zeros((200, 100))})
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(store.path)],
@@ -107,7 +107,7 @@ def test_a_write_that_finds_no_space_leaves_the_old_file(store: Store) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # HDF5 never hears of the failure: see sink.py
+    assert done.stderr == ""  # HDF5 does not see the failure: see sink.py
     messages = done.stdout.splitlines()
     assert len(messages) == 6
     for message in messages:
@@ -126,7 +126,7 @@ def test_a_refused_write_leaves_no_trace(store: Store, values: np.ndarray) -> No
     assert len(store.verify()) == 1
 
 
-# An interrupt that arrives in a weak reference's callback is dropped by Python, with a warning.
+# Python drops an interrupt in the callback of a weak reference, with a warning.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_during_a_write_leaves_no_trace(store: Store, values: np.ndarray) -> None:
     store.write(model="m", step=0, layers={"a": values})

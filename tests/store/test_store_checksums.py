@@ -1,4 +1,4 @@
-"""Format 1.1: a chunk that is not the one that was written, in its place, is never read."""
+"""Format 1.1: no chunk is read that differs from the one written there."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def chunks_of(path: Path, name: str) -> list[tuple[int, int]]:
 
 
 def damaged(store: Store, path: Path, where: str, change: Callable[[bytearray], None]) -> None:
-    """Change the file; reading, listing or verifying it names the file, dataset and remedy."""
+    """Change the file; check that its errors name the file, dataset and remedy."""
     data = bytearray(path.read_bytes())
     change(data)
     assert data != path.read_bytes()
@@ -106,7 +106,7 @@ def test_a_hole(store: Store, path: Path, name: str, fill: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_chunks_in_each_others_place(store: Store, path: Path, name: str) -> None:
+def test_swapped_chunks(store: Store, path: Path, name: str) -> None:
     (one, size), (other, _), *_ = chunks_of(path, name)
 
     def swap(data: bytearray) -> None:
@@ -125,7 +125,7 @@ def test_chunks_in_each_others_place(store: Store, path: Path, name: str) -> Non
         ("examples/digit", "examples/none"),
     ],
 )
-def test_a_chunk_twice(store: Store, path: Path, name: str, source: str) -> None:
+def test_a_copied_chunk(store: Store, path: Path, name: str, source: str) -> None:
     offset, size = chunks_of(path, name)[0]
     copied, _ = chunks_of(path, source)[1]
 
@@ -147,17 +147,17 @@ def test_a_stale_chunk(store: Store, path: Path, tmp_path: Path, name: str) -> N
     damaged(store, path, name, keep)
 
 
-def test_whole_columns_and_layers_in_each_others_place(store: Store, path: Path) -> None:
-    """All chunks, or the names alone, of datasets with the same shape and type."""
+def test_swapped_columns_and_layers(store: Store, path: Path) -> None:
+    """Swap all chunks, or the names, of datasets with equal shape and type."""
     good = path.read_bytes()
     for one, other in (("layers/0/x", "layers/1/x"), ("examples/digit", "examples/other")):
         pairs = list(zip(chunks_of(path, one), chunks_of(path, other), strict=True))
 
         def swap(data: bytearray, pairs: list[Any] = pairs) -> None:
-            for (here, size), (other, _) in pairs:
-                data[here : here + size], data[other : other + size] = (
-                    data[other : other + size],
-                    data[here : here + size],
+            for (first, size), (second, _) in pairs:
+                data[first : first + size], data[second : second + size] = (
+                    data[second : second + size],
+                    data[first : first + size],
                 )
 
         damaged(store, path, one, swap)
@@ -171,7 +171,7 @@ def test_whole_columns_and_layers_in_each_others_place(store: Store, path: Path)
 
 
 def test_a_torn_file_never_gives_wrong_values(store: Store, path: Path, tmp_path: Path) -> None:
-    """Any pages of another version of the file, its table of checksums and its root included."""
+    """Pages of two versions of the file, with the table of checksums and the root."""
     old = write(create_store(tmp_path / "old"), seed=1).read_bytes()
     good = path.read_bytes()
     layers = {name: store.read(Key("m", 0, name)) for name in ("a", "b", "half", "zeros")}
@@ -202,7 +202,7 @@ def test_a_truncated_file(store: Store, path: Path) -> None:
         open_store(store.path).read(KEY)
 
 
-def test_rows_check_the_chunks_that_hold_them_alone(store: Store, path: Path) -> None:
+def test_rows_check_only_the_chunks_that_contain_them(store: Store, path: Path) -> None:
     x = store.read(KEY)
     offset, size = chunks_of(path, "layers/0/x")[1]
     data = bytearray(path.read_bytes())
@@ -294,8 +294,8 @@ def xxh3(data: bytes, path: str, chunk: int) -> int:
     return xxhash.xxh3_64_intdigest(data, seed=xxhash.xxh3_64_intdigest(path.encode(), seed=chunk))
 
 
-def test_checksums_and_seal_are_those_of_the_specification(path: Path) -> None:
-    """By another implementation of XXH3, from what h5py reads."""
+def test_checksums_and_seal_follow_the_specification(path: Path) -> None:
+    """Compute them with another implementation of XXH3 and h5py."""
     dtypes = {"<f4": "float32", "<f2": "float16", "<f8": "float64", "<i8": "int64", "|u1": "bool"}
     with h5py.File(path) as file:
         table = file["checksums"][...]

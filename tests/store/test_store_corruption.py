@@ -1,4 +1,4 @@
-"""Random damage: what is read is what was written, or an error; never a wrong value."""
+"""Random damage gives the written values or an error, never wrong values."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_flipped_bytes_never_give_wrong_values(store: Store) -> None:
         assert number or errors == 0  # the first file is not damaged
     print(f"\n{FILES - 1} damaged files: {refused} refused in part or whole, 0 wrong values")
     assert refused > FILES // 3
-    assert intact > FILES // 3  # a damaged layer leaves the others
+    assert intact > FILES // 3  # the other layers of a damaged file are read
 
 
-def test_verify_finds_a_change_that_the_checksums_of_format_1_0_miss(
+def test_verify_detects_a_change_that_format_1_0_misses(
     store: Store, as_format_1_0: Callable[[Path], None]
 ) -> None:
-    # Fletcher's sum is modulo 65535: words of 0x0000 and 0xFFFF are the same to it.
+    # The sum of Fletcher is modulo 65535, so the words 0x0000 and 0xFFFF are equal.
     x = np.zeros((64, 4), dtype=np.float32)
     x[:, 0] = np.arange(64)
     store.write(model="m", step=0, layers={"a": x})

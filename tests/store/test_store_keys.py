@@ -1,4 +1,4 @@
-"""Finding representations: order of keys, unknown keys, and an index that is never trusted."""
+"""Finding representations: order of keys, unknown keys, and a checked index."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_key_may_be_a_tuple(store: Store) -> None:
             store.read(wrong)
 
 
-def test_more_layers_than_an_object_header_holds(store: Store) -> None:
+def test_more_layers_than_fit_in_an_object_header(store: Store) -> None:
     store.write(model="m", step=0, layers={f"layer{i}": X + i for i in range(40)})
     keys = store.keys()
     assert keys == [Key("m", 0, f"layer{i}") for i in range(40)]
@@ -112,7 +112,7 @@ def test_safe_ids_are_plain_and_distinct(models: list[str]) -> None:
 
 @pytest.fixture
 def indexed(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A store of four files whose index is written although it is small."""
+    """A store of four files with an index, although it is small."""
     monkeypatch.setattr(headers_module, "_INDEX_FROM_FILES", 1)
     for step in range(4):
         store.write(model="m", step=step, layers={"a": X}, factors={"seed": 0})
@@ -121,44 +121,36 @@ def indexed(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
-def opened(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the names of the files that a fresh listing opens, having checked its answer."""
-    names: list[str] = []
-    real = headers_module.open_step
-
-    def counting(path: Path) -> object:
-        names.append(path.name)
-        return real(path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(headers_module, "open_step", counting)
-        keys = open_store(store.path).keys()
+def opened(store: Store, by_hdf5: list[str]) -> list[str]:
+    """Check a new listing; return the names of the files that it opens."""
+    by_hdf5.clear()
+    keys = open_store(store.path).keys()
     files = sorted(step_path(store.path, "m", 0).parent.glob("*.h5"))
     assert [key.step for key in keys] == [int(file.stem) for file in files]
-    return names
+    return by_hdf5.copy()
 
 
-def test_the_index_saves_opening_files(indexed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert opened(indexed, monkeypatch) == []
+def test_the_index_saves_opening_files(indexed: Store, by_hdf5: list[str]) -> None:
+    assert opened(indexed, by_hdf5) == []
     indexed.write(model="m", step=9, layers={"a": X}, factors={"seed": 0})
-    assert opened(indexed, monkeypatch) == ["9.h5"]
-    assert opened(indexed, monkeypatch) == []
+    assert opened(indexed, by_hdf5) == ["9.h5"]
+    assert opened(indexed, by_hdf5) == []
     step_path(indexed.path, "m", 1).unlink()
-    assert opened(indexed, monkeypatch) == []
+    assert opened(indexed, by_hdf5) == []
     with sqlite3.connect(indexed.path / "index.sqlite") as connection:
         assert connection.execute("SELECT COUNT(*) FROM headers").fetchone() == (4,)
     connection.close()
 
 
-def test_a_replaced_file_is_read_anew(indexed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replaced_file_is_read_again(indexed: Store, by_hdf5: list[str]) -> None:
     first = indexed.info(Key("m", 2, "a"))
     indexed.write(model="m", step=2, layers={"a": X + 1}, factors={"seed": 0}, overwrite=True)
     os.utime(first.path, ns=(1, first.path.stat().st_mtime_ns))
     assert indexed.info(Key("m", 2, "a")).digest != first.digest
-    assert opened(indexed, monkeypatch) == ["2.h5"]
+    assert opened(indexed, by_hdf5) == ["2.h5"]
 
 
-def test_a_damaged_file_is_found_behind_the_index(indexed: Store) -> None:
+def test_a_damaged_file_is_detected_despite_the_index(indexed: Store) -> None:
     path = step_path(indexed.path, "m", 2)
     status = path.stat()
     data = bytearray(path.read_bytes())
@@ -179,27 +171,23 @@ def doctor(store: Store, old: str, new: str) -> None:
     connection.close()
 
 
-def test_a_doctored_record_is_not_believed(indexed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manipulated_record_is_not_used(indexed: Store, by_hdf5: list[str]) -> None:
     doctor(indexed, '"seed": 0', '"seed": 1')
     assert open_store(indexed.path).factors("m") == {"seed": 0}
-    assert opened(indexed, monkeypatch) == ["0.h5", "1.h5", "2.h5", "3.h5"]
-    assert opened(indexed, monkeypatch) == []  # rewritten
+    assert opened(indexed, by_hdf5) == ["0.h5", "1.h5", "2.h5", "3.h5"]
+    assert opened(indexed, by_hdf5) == []  # rewritten
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"not a database" * 100, b"SQLite format 3\0" + bytes(4096)]
 )
-def test_a_damaged_index_is_rebuilt(
-    indexed: Store, monkeypatch: pytest.MonkeyPatch, content: bytes
-) -> None:
+def test_a_damaged_index_is_rebuilt(indexed: Store, by_hdf5: list[str], content: bytes) -> None:
     (indexed.path / "index.sqlite").write_bytes(content)
-    assert len(opened(indexed, monkeypatch)) == 4
-    assert opened(indexed, monkeypatch) == []
+    assert len(opened(indexed, by_hdf5)) == 4
+    assert opened(indexed, by_hdf5) == []
 
 
-def test_an_index_damaged_inside_is_never_wrong(
-    indexed: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_damaged_inside_is_never_wrong(indexed: Store, by_hdf5: list[str]) -> None:
     path = indexed.path / "index.sqlite"
     good = path.read_bytes()
     rng = np.random.default_rng(2)
@@ -208,49 +196,43 @@ def test_an_index_damaged_inside_is_never_wrong(
         for offset in rng.integers(0, len(bad), size=40):
             bad[offset] = rng.integers(0, 256)
         path.write_bytes(bad)
-        opened(indexed, monkeypatch)  # asserts the keys
+        opened(indexed, by_hdf5)  # asserts the keys
         assert open_store(indexed.path).factors("m") == {"seed": 0}
 
 
-def test_an_index_of_another_layout_is_rebuilt(
-    indexed: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_of_another_layout_is_rebuilt(indexed: Store, by_hdf5: list[str]) -> None:
     with sqlite3.connect(indexed.path / "index.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    assert len(opened(indexed, monkeypatch)) == 4
-    assert opened(indexed, monkeypatch) == []
+    assert len(opened(indexed, by_hdf5)) == 4
+    assert opened(indexed, by_hdf5) == []
 
 
-def test_an_index_that_cannot_be_written_is_done_without(
-    indexed: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_that_cannot_be_written_is_not_needed(indexed: Store, by_hdf5: list[str]) -> None:
     path = indexed.path / "index.sqlite"
     path.unlink()
     path.mkdir()
-    assert len(opened(indexed, monkeypatch)) == 4
-    assert len(opened(indexed, monkeypatch)) == 4
+    assert len(opened(indexed, by_hdf5)) == 4
+    assert len(opened(indexed, by_hdf5)) == 4
 
 
-def test_a_linked_index_is_left_alone(
-    indexed: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_linked_index_is_not_used(indexed: Store, by_hdf5: list[str], tmp_path: Path) -> None:
     path = indexed.path / "index.sqlite"
     path.rename(tmp_path / "elsewhere")
     before = (tmp_path / "elsewhere").read_bytes()
     path.symlink_to(tmp_path / "elsewhere")
     indexed.write(model="m", step=9, layers={"a": X}, factors={"seed": 0})
-    assert len(opened(indexed, monkeypatch)) == 5
+    assert len(opened(indexed, by_hdf5)) == 5
     assert (tmp_path / "elsewhere").read_bytes() == before
 
 
-def test_a_small_store_keeps_no_index(store: Store) -> None:
+def test_a_small_store_has_no_index(store: Store) -> None:
     store.write(model="m", step=0, layers={"a": X})
     store.keys()
     assert not (store.path / "index.sqlite").exists()
 
 
-def test_a_damaged_file_leaves_the_others_and_its_own_remedy(store: Store) -> None:
+def test_a_damaged_file_does_not_affect_others_and_can_be_rewritten(store: Store) -> None:
     for step in (0, 1, 2):
         store.write(model="m", step=step, layers={"a": X}, factors={"seed": 7})
     store.write(model="n", step=0, layers={"a": X})
@@ -271,7 +253,7 @@ def test_a_damaged_file_leaves_the_others_and_its_own_remedy(store: Store) -> No
             ask()
     with pytest.raises(UnknownKeyError, match="no model 'x'"):
         fresh.info(Key("x", 0, "a"))
-    for step in (1, 2):  # the remedy, though the other file is damaged still
+    for step in (1, 2):  # works while the other file is still damaged
         store.write(model="m", step=step, layers={"a": X}, factors={"seed": 7}, overwrite=True)
     assert len(store.keys()) == 4
 

@@ -1,4 +1,4 @@
-"""Every way in which a file can be wrong is an error with a name, and never a wrong value."""
+"""Every fault of a file is a named error and never gives wrong values."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ CASES = {
 
 
 def answers(store: Store) -> tuple[list[FastckaError], list[np.ndarray]]:
-    """Read everything in the store; return its errors and the values."""
+    """Read everything in the store; return the errors and values."""
     errors: list[FastckaError] = []
     arrays: list[np.ndarray] = []
     for question in (store.keys, lambda: store.info(KEY), lambda: store.examples(KEY)):
@@ -324,7 +324,7 @@ def test_a_malformed_file_is_a_named_error(store: Store, written: Path, name: st
     assert str(written) in findings[0].message
     errors, _ = answers(open_store(store.path))
     assert all(isinstance(error, StoreError) for error in errors)
-    # Digests and finiteness are looked at by verify alone; all else by the reading methods.
+    # Only verify checks digests and finiteness; the reading methods check everything else.
     if name not in ("other digest", "NaN"):
         assert any(type(e) is type(errors[0]) and isinstance(e, case.error) for e in errors)
         assert str(findings[0].message) in [str(error) for error in errors]

@@ -1,4 +1,4 @@
-"""Files in a store that are not store files, cannot be opened, or have another version."""
+"""Files in a store that are foreign, unreadable or of another version."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_file_that_is_not_a_store_file(store: Store, written: Path, name: str)
         raise error(errors[0].message)
 
 
-def test_a_file_that_may_not_be_opened(store: Store, written: Path) -> None:
+def test_a_file_without_permission_is_an_error(store: Store, written: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may open everything")
     written.chmod(0)
@@ -81,7 +81,7 @@ def test_a_file_that_may_not_be_opened(store: Store, written: Path) -> None:
         open_store(store.path).keys()
 
 
-def test_a_higher_minor_version_may_hold_more(
+def test_a_higher_minor_version_may_contain_more(
     store: Store, sealed: Path, values: np.ndarray
 ) -> None:
     with h5py.File(sealed, "r+", libver=("v110", "v110")) as file:

@@ -15,7 +15,7 @@ KEY = Key("m", 0, "l")
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """A store of one layer of each format, each of several chunks; and the values by layer."""
+    """A store with a layer of several chunks in each format, and the values by layer."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, 300))
     layers = {
@@ -41,7 +41,7 @@ def stored(tmp_path_factory):
     ],
     ids=["shuffled", "some", "a slice", "one twice", "none"],
 )
-def test_rows_are_what_indexing_gives(stored, layer, rows):
+def test_rows_equal_those_of_indexing(stored, layer, rows):
     store, arrays = stored
     expected = arrays[layer][rows]
     key = KEY._replace(layer=layer)
@@ -65,12 +65,12 @@ def test_invalid_rows_are_refused(stored, rows):
         stored[0].read(KEY._replace(layer="float32"), rows=rows)
 
 
-def test_out_has_a_row_for_each_that_is_wanted(stored):
+def test_out_needs_a_row_for_each_requested_row(stored):
     with pytest.raises(InputError, match=r"expected shape \(2, 300\)"):
         stored[0].read(KEY._replace(layer="float32"), rows=np.array([0, 1]), out=np.empty((N, 300)))
 
 
-def test_a_gathered_value_that_float32_cannot_hold_is_an_error(tmp_path):
+def test_a_gathered_value_beyond_float32_is_an_error(tmp_path):
     with create_store(tmp_path / "store") as store:
         store.write(model="m", step=0, layers={"l": np.array([[1.0], [1e300], [2.0]])})
     narrow = np.empty((2, 1), np.float32)
@@ -80,7 +80,7 @@ def test_a_gathered_value_that_float32_cannot_hold_is_an_error(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_rows(stored):
-    """A gather of 5,000 x 300 float64 (11 MiB) into a given array needs one or two chunks more."""
+    """Gathering 5,000 x 300 float64 (11 MiB) into ``out`` needs one or two more chunks."""
     import tracemalloc
 
     store, arrays = stored
@@ -96,7 +96,7 @@ def test_memory_does_not_grow_with_the_rows(stored):
     assert peak < 9 * 2**20
 
 
-def test_a_fingerprint_tells_ids_and_the_named_columns_apart(tmp_path):
+def test_a_fingerprint_covers_ids_and_the_named_columns(tmp_path):
     ids, region = ["a", "b", "c"], ["x", "y", "x"]
     contents = {
         "first": (ids, {"region": region, "other": [1, 2, 3]}),
@@ -121,5 +121,5 @@ def test_a_fingerprint_tells_ids_and_the_named_columns_apart(tmp_path):
     assert len(set(marks.values())) == 4
     plain = {model: store.examples_fingerprint(Key(model, 0, "l"), []) for model in contents}
     assert len(set(plain.values())) == 2
-    # Anyone can compute the fingerprint from the ids, for arrays of any string width.
+    # The fingerprint follows from the ids, for any string width.
     assert ids_digest(ids) == plain["first"] == ids_digest(np.array(ids, "U40").tolist())

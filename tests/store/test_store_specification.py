@@ -1,7 +1,6 @@
 """The specification of the store format agrees with the code.
 
-Names are taken from the text of ``docs/store-format.md`` and compared with the constants and with a
-file that was written.
+Names in ``docs/store-format.md`` are compared with the constants and with a written file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files of format 1.0 are read as before, and upgraded one by one."""
+"""Files of format 1.0 can still be read, and are upgraded one by one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def answers(path: Path) -> list[object]:
 
 @pytest.fixture
 def old(store: Store, as_format_1_0: Callable[[Path], None]) -> list[Path]:
-    """The files of a store of format 1.0, with an attribute and a group of somebody else."""
+    """The files of a store of format 1.0, with a foreign attribute and group."""
     rng = np.random.default_rng(0)
     for step in range(STEPS):
         store.write(
@@ -63,7 +63,7 @@ def version(path: Path) -> bytes:
         return bytes(file.attrs["format_version"])
 
 
-def test_an_upgrade_changes_nothing_that_is_read(store: Store, old: list[Path]) -> None:
+def test_an_upgrade_keeps_everything_that_is_read(store: Store, old: list[Path]) -> None:
     before = answers(store.path)
     findings = open_store(store.path).verify()
     assert all(f.ok and "fastcka store upgrade" in f.message for f in findings)
@@ -81,7 +81,7 @@ def test_an_upgrade_changes_nothing_that_is_read(store: Store, old: list[Path]) 
     assert json.loads((store.path / "store.json").read_text())["format_version"] == "1.1"
 
 
-def test_the_upgraded_file_has_the_checksums_of_one_that_is_written(
+def test_an_upgraded_file_has_the_checksums_of_a_new_file(
     tmp_path: Path, as_format_1_0: Callable[[Path], None]
 ) -> None:
     paths = []
@@ -96,18 +96,18 @@ def test_the_upgraded_file_has_the_checksums_of_one_that_is_written(
         assert one["checksums"][...].tolist() == two["checksums"][...].tolist()
 
 
-def test_an_upgrade_goes_on_where_it_was_stopped(store: Store, old: list[Path]) -> None:
+def test_an_upgrade_continues_where_it_stopped(store: Store, old: list[Path]) -> None:
     results = iter(upgrade_store(store.path))
     next(results)
     assert [version(path) for path in old] == [b"1.1", b"1.0", b"1.0"]
-    assert open_store(store.path).keys()  # both versions in one store
+    assert open_store(store.path).keys()  # a store with both versions can be read
     untouched = old[0].stat().st_ino
     kinds = [result.kind for result in upgrade_store(store.path)]
     assert kinds == ["current", "upgraded", "upgraded"]
     assert old[0].stat().st_ino == untouched
 
 
-def test_a_damaged_file_stays_and_the_others_are_upgraded(store: Store, old: list[Path]) -> None:
+def test_a_damaged_file_is_kept_and_the_others_are_upgraded(store: Store, old: list[Path]) -> None:
     x = store.read(Key("m", 1, "a"))
     data = old[1].read_bytes()
     old[1].write_bytes(data.replace(x.tobytes(), bytes(x.nbytes)))
@@ -119,22 +119,22 @@ def test_a_damaged_file_stays_and_the_others_are_upgraded(store: Store, old: lis
     assert json.loads((store.path / "store.json").read_text())["format_version"] == "1.0"
 
 
-def test_a_hole_that_1_0_cannot_detect_is_found_before_the_upgrade(
-    store: Store, old: list[Path]
-) -> None:
-    """All bytes of a chunk, fletcher32 included, are zero: valid in 1.0 but for the digest."""
+def test_an_upgrade_detects_a_hole_that_format_1_0_misses(store: Store, old: list[Path]) -> None:
+    """A chunk of zero bytes, with fletcher32 zero, is valid in 1.0 except for the digest."""
     with h5py.File(old[1]) as file:
         chunk = file["layers/0/x"].id.get_chunk_info(0)
     data = bytearray(old[1].read_bytes())
     data[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
     old[1].write_bytes(data)
-    assert (open_store(store.path).read(Key("m", 1, "a")) == 0).all()  # why there is format 1.1
+    assert (
+        open_store(store.path).read(Key("m", 1, "a")) == 0
+    ).all()  # wrong values without an error
     result = list(upgrade_store(store.path))[1]
     assert result.kind == "error"
     assert "the values do not match their digest" in result.message
 
 
-def test_a_full_disk_leaves_the_old_file(
+def test_a_full_disk_keeps_the_old_files(
     store: Store, old: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [path.read_bytes() for path in old]
@@ -150,7 +150,7 @@ def test_a_full_disk_leaves_the_old_file(
     assert not list(old[0].parent.glob(".tmp-*"))
 
 
-def test_a_file_that_was_replaced_meanwhile_stays(
+def test_a_file_that_changes_during_the_upgrade_is_kept(
     store: Store, old: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = upgrade_module.put_table
@@ -169,12 +169,12 @@ def test_a_file_that_was_replaced_meanwhile_stays(
     assert version(old[0]) == b"1.0"
 
 
-def test_no_store(tmp_path: Path) -> None:
+def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such store"):
         upgrade_store(tmp_path / "none")
 
 
-def test_the_command(store: Store, old: list[Path]) -> None:
+def test_the_command_line(store: Store, old: list[Path]) -> None:
     run = CliRunner().invoke
     assert "3 files of format 1.0" in run(app, ["store", "verify", str(store.path)]).output
     old[1].write_bytes(old[1].read_bytes()[:-50])

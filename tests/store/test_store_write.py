@@ -1,4 +1,4 @@
-"""What is written comes back: formats, layouts, examples, factors; and what is refused."""
+"""Writing: formats, layouts, examples, factors, and refusals."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_layers_that_are_refused(store: Store, layers: dict, message: str) -> No
         store.write(model="m", step=0, layers=layers)
 
 
-def test_examples_come_back(store: Store, values: np.ndarray) -> None:
+def test_examples_are_read_as_written(store: Store, values: np.ndarray) -> None:
     columns = {
         "region": ["a", "", "é", "日本", "b", "b", "b"],
         "index": np.arange(7),
@@ -127,7 +127,7 @@ def test_model_names_that_are_refused(store: Store, values: np.ndarray, model: o
         store.write(model=model, step=0, layers={"a": values})
 
 
-def test_factors_come_back_as_plain_values(store: Store, values: np.ndarray) -> None:
+def test_factors_are_read_as_plain_values(store: Store, values: np.ndarray) -> None:
     factors = {
         "seed": np.int64(3),
         "rate": np.float32(0.5),
@@ -187,7 +187,7 @@ def test_an_existing_step_is_refused_before_anything_is_written(
 ) -> None:
     write(store, values)
     with pytest.raises(KeyExistsError):
-        write(store, np.full((7, 5), np.nan))  # found out only while writing
+        write(store, np.full((7, 5), np.nan))  # detected only while writing
 
 
 def test_a_step_that_appears_during_a_write_is_kept(
@@ -231,7 +231,7 @@ def test_the_digest_is_of_the_little_endian_values_in_c_order(
     assert store.info(KEY).digest == expected
 
 
-def test_the_file_is_laid_out_as_the_format_says(store: Store, values: np.ndarray) -> None:
+def test_the_layout_of_the_file_follows_the_format(store: Store, values: np.ndarray) -> None:
     write(store, values, factors={"seed": 0}, example_columns={"c": ["é"] * 7, "b": [True] * 7})
     path = store.info(KEY).path
     assert path.parent.parent == store.path / "models"
@@ -289,19 +289,19 @@ def test_create_store_refuses_an_existing_path(tmp_path: Path, values: np.ndarra
     with pytest.raises(StoreError, match="cannot be made"):
         create_store(tmp_path / "file")
     with pytest.raises(StoreError, match="no such store"):
-        open_store(tmp_path / "nowhere")
+        open_store(tmp_path / "absent")
     with pytest.raises(StoreError, match=r"contains no store\.json"):
         open_store(tmp_path)
 
 
-def test_integers_as_ids_are_stored_as_their_text(store: Store, values: np.ndarray) -> None:
+def test_integer_ids_are_stored_as_text(store: Store, values: np.ndarray) -> None:
     for ids in (range(-3, 4), np.arange(-3, 4), [2**70 + index for index in range(7)]):
         write(store, values, example_ids=list(ids), overwrite=True)
         assert store.examples(KEY).ids.tolist() == [str(int(i)) for i in ids]
 
 
 def test_no_factor_hides_the_key_or_a_column_of_the_results(store: Store) -> None:
-    """Every column of a table without factors, and each part of the key."""
+    """Try every column of a table without factors, and each part of the key."""
     for model in "ab":
         store.write(model=model, step=0, layers={"l": np.random.default_rng(0).normal(size=(8, 2))})
     config = SweepConfig.model_validate(

@@ -18,7 +18,7 @@ from store.written_layers import KEY, write
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_floats_come_back_bit_for_bit(store: Store, dtype: str, order: str) -> None:
+def test_floats_are_read_bit_for_bit(store: Store, dtype: str, order: str) -> None:
     x = np.random.default_rng(0).normal(size=(9, 4)).astype(dtype)
     x[0] = [0.0, -0.0, np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal]
     got = write(store, x.astype(x.dtype.newbyteorder(order)))
@@ -61,7 +61,7 @@ def test_any_strides(store: Store, values: np.ndarray, layout: str) -> None:
     np.testing.assert_array_equal(write(store, x), values)
 
 
-def test_read_only_input_stays_untouched(store: Store, values: np.ndarray) -> None:
+def test_read_only_input_is_unchanged(store: Store, values: np.ndarray) -> None:
     before = values.copy()
     values.flags.writeable = False
     np.testing.assert_array_equal(write(store, values), before)

@@ -39,7 +39,7 @@ def test_labels_of_rows_are_the_ids(store: Store, values: np.ndarray, library: s
     assert store.examples(Key("m", 1, "a")).ids.tolist() == ids
 
 
-def test_integer_labels_and_those_that_pandas_made_up(store: Store, values: np.ndarray) -> None:
+def test_integer_labels_and_default_labels_of_pandas(store: Store, values: np.ndarray) -> None:
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(values)
     store.write(model="m", step=0, layers={"a": table}, example_ids=IDS)
@@ -52,7 +52,7 @@ def test_integer_labels_and_those_that_pandas_made_up(store: Store, values: np.n
         np.testing.assert_array_equal(store.read(Key("m", 1, layer)), values[moved])
 
 
-def test_labels_are_read_as_ids_are(store: Store, values: np.ndarray) -> None:
+def test_labels_are_read_like_ids(store: Store, values: np.ndarray) -> None:
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(values, index=[name.encode() for name in IDS])
     store.write(model="m", step=0, layers={"a": table[::-1]}, example_ids=IDS)

@@ -1,4 +1,4 @@
-"""Several writers of one model's step, and file systems and disks that make it difficult."""
+"""Several writers of one step, and file systems and disks with faults."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def without_links(*_: object) -> None:
 
 
 def try_to_write(store: Store, step: int, value: float) -> str:
-    """Return how a write without overwrite ended."""
+    """Return the outcome of a write without overwrite."""
     try:
         store.write(model="race", step=step, layers={"a": np.full((4, 2), float(value))})
     except KeyExistsError as error:
@@ -60,7 +60,7 @@ def check_races(store: Store, outcomes: list[list[str]]) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_of_threads_that_write_one_step_one_succeeds(
+def test_one_of_several_threads_writes_a_step(
     store: Store, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     if not links:
@@ -82,7 +82,7 @@ def test_of_threads_that_write_one_step_one_succeeds(
     check_races(store, outcomes)
 
 
-def test_of_processes_that_write_one_step_one_succeeds(store: Store) -> None:
+def test_one_of_several_processes_writes_a_step(store: Store) -> None:
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, str(store.path), str(writer)],
@@ -94,7 +94,7 @@ def test_of_processes_that_write_one_step_one_succeeds(store: Store) -> None:
     ]
     outcomes: list[list[str]] = [[] for _ in workers]
     try:
-        for step in range(-1, 40):  # first, all report that they are running
+        for step in range(-1, 40):  # the first lines report that all are running
             for worker in workers if step >= 0 else ():
                 print(step, file=worker.stdin, flush=True)
             for writer, worker in enumerate(workers):
@@ -107,10 +107,10 @@ def test_of_processes_that_write_one_step_one_succeeds(store: Store) -> None:
     check_races(store, outcomes)
 
 
-def test_a_name_that_is_taken_at_the_last_moment_is_kept(
+def test_a_file_that_another_writer_names_first_is_kept(
     store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Deterministic: the other writer is done when this one gives its file the name."""
+    """The other writer finishes just before this one names its file."""
     real = os.link
 
     def overtaken(*names: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_name_that_is_taken_at_the_last_moment_is_kept(
     np.testing.assert_array_equal(store.read(Key("m", 0, "a")), values)
 
 
-def test_without_links_a_claim_that_was_left_is_named(
+def test_a_claim_of_a_killed_writer_is_named(
     store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", without_links)
@@ -142,12 +142,12 @@ def test_without_links_a_claim_that_was_left_is_named(
     store.write(model="m", step=1, layers={"a": values})
 
 
-def test_a_link_that_succeeded_and_says_that_it_exists_counts(
+def test_a_link_that_is_made_but_reported_as_existing_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.link
 
-    def repeated(*names: Path) -> None:  # as NFS does when an answer is lost
+    def repeated(*names: Path) -> None:  # NFS repeats a call whose answer is lost
         real(*names)
         real(*names)
 
@@ -158,7 +158,7 @@ def test_a_link_that_succeeded_and_says_that_it_exists_counts(
 
 
 def failing_folders(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Let fsync fail for folders."""
+    """Make fsync fail for folders."""
     real = os.fsync
 
     def fsync(handle: int) -> None:
@@ -170,7 +170,7 @@ def failing_folders(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_that_fails_after_the_write_has_a_separate_error(
+def test_a_failed_sync_of_the_folder_has_a_separate_error(
     store: Store, values: np.ndarray, overwrite: bool
 ) -> None:
     store.write(model="m", step=0, layers={"a": values})
@@ -188,15 +188,15 @@ def test_a_folder_that_fails_after_the_write_has_a_separate_error(
     store.write(model="m", step=1, layers={"a": values}, overwrite=True)
 
 
-def test_a_new_folder_that_fails_is_made_again(tmp_path: Path) -> None:
+def test_a_new_folder_is_removed_if_its_sync_fails(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         failing_folders(patch, errno.EIO)
         with pytest.raises(OSError, match="Input/output"):
             make_folder(tmp_path / "a")
-    assert not (tmp_path / "a").exists()  # else a second try would not bring it to the disk
+    assert not (tmp_path / "a").exists()  # a second try creates and syncs it
 
 
-def test_a_file_system_that_syncs_no_folders_is_no_failure(
+def test_a_file_system_without_sync_of_folders_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_folders(monkeypatch, errno.EINVAL)

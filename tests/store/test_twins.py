@@ -1,4 +1,4 @@
-"""Steps of a model with the same values are reported, a frozen layer alone is not."""
+"""Steps with equal values in all layers are reported; a single frozen layer is not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def values(seed: int) -> np.ndarray:
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """Steps 0 and 100 of "m" are equal, at 200 only "a" is; "other" equals "m" at step 0 alone."""
+    """Steps 0 and 100 of "m" are equal, step 200 has an equal layer "a"; "other" differs at 100."""
     with create_store(tmp_path / "store") as store:
         for model, step, seeds in (
             ("m", 0, (1, 2)),
@@ -53,7 +53,7 @@ def test_a_sweep_reports_models_that_are_equal(tmp_path: Path) -> None:
                 store.write(model=model, step=step, layers={"x": values(seed)})
     path = tmp_path / "sweep.yaml"
     path.write_text("store: store\noutput: out\ncompare: {within: [layer, step]}\n")
-    line = "a, b: equal in all 2 representations"  # c has the same first step alone
+    line = "a, b: equal in all 2 representations"  # c equals a only at step 0
     assert plan_sweep(load_sweep(path)).doubtful == (line,)
     assert run_sweep(path).notes == (line,)
 
@@ -61,7 +61,7 @@ def test_a_sweep_reports_models_that_are_equal(tmp_path: Path) -> None:
 def test_a_step_that_is_left_out_is_not_reported(sweep: Path) -> None:
     sweep.write_text(sweep.read_text() + "select: {step: [0, 200]}\n")
     assert plan_sweep(load_sweep(sweep)).doubtful == ()
-    # One layer alone is compared: the store knows that others differ.
+    # Only layer a is compared, but layer b differs.
     sweep.write_text(sweep.read_text().replace("[0, 200]", "[0, 200], layer: a"))
     assert plan_sweep(load_sweep(sweep)).doubtful == ()
 
@@ -73,7 +73,7 @@ def test_no_values_are_read(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert [str(twin) for twin in twin_steps(store, steps)] == [LINE]
 
 
-def test_an_import_reports_them_in_the_same_words(tmp_path: Path) -> None:
+def test_an_import_reports_equal_steps(tmp_path: Path) -> None:
     for step, seed in ((0, 1), (50, 1), (70, 1), (90, 2)):
         folder = tmp_path / "tree" / "m" / str(step)
         folder.mkdir(parents=True)
@@ -87,5 +87,5 @@ def test_an_import_reports_them_in_the_same_words(tmp_path: Path) -> None:
     assert report.complete
 
 
-def test_steps_in_words() -> None:
+def test_steps_as_text() -> None:
     assert steps_text([100, 0]) == "steps 0 and 100"

@@ -13,7 +13,7 @@ from fastcka.sweep import SweepConfig, run_sweep
 
 
 class LabelledStore:
-    """What the planner asks of a store, held in memory: keys with factors, one set of examples."""
+    """A store in memory, as the planner reads it: keys, factors and one set of examples."""
 
     def __init__(self, keys, factors, *, n_examples=8):
         self._keys, self._factors, self._n = list(keys), factors, n_examples
@@ -46,7 +46,7 @@ def labelled_store():
 
 @pytest.fixture
 def config_for(tmp_path):
-    """Return a function that makes a sweep's configuration: compare fields, then the others."""
+    """Return a function that makes a sweep's configuration from the fields that differ."""
 
     def make(*, within=(), differ=(), steps="all", **fields):
         return SweepConfig.model_validate(
@@ -63,10 +63,7 @@ def config_for(tmp_path):
 
 @pytest.fixture(scope="session")
 def but_for_seconds():
-    """Return a function: the cells of a table without the column ``seconds``.
-
-    How long the pass of a group took differs between two runs that each compute it.
-    """
+    """Return a function that reads a table without ``seconds``, which differ between runs."""
 
     def cells(path):
         with path.open(encoding="utf-8", newline="") as file:
@@ -116,7 +113,7 @@ def events():
 
 @pytest.fixture
 def run(events):
-    """Run a sweep, with its events kept in ``events`` (emptied first)."""
+    """Return a function that runs a sweep and collects its events in ``events``."""
 
     def call(config, **options):
         events.clear()

@@ -8,7 +8,7 @@ import oracle
 
 
 def textbook(x, y):
-    """{estimator: (cka, hsic)} by the definitions."""
+    """Return {estimator: (cka, hsic)} by the definitions."""
     return {
         "biased": (oracle.cka(x, y, "biased"), oracle.hsic_biased(x, y)),
         "unbiased": (oracle.cka(x, y, "unbiased"), oracle.hsic_unbiased(x, y)),

@@ -1,4 +1,4 @@
-"""benchmarks/seed_sweep.py at a small size; the script checks its counts and values."""
+"""benchmarks/seed_sweep.py at a small size. The script itself checks its counts and values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sweep.yaml: what is accepted, and what every refusal says."""
+"""sweep.yaml: accepted values, and the messages of refusals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_absolute_paths_stay(tmp_path):
     assert str(load_sweep(tmp_path / "sweep.yaml").output) == "/srv/o"
 
 
-def test_a_single_value_selects_like_a_list_of_it(tmp_path):
+def test_a_single_selected_value_is_read_as_a_list(tmp_path):
     text = MINIMAL + "select: {seed: orig, step: [0, 100], lr: 1.0e-3, deep: true}\n"
     (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
     select = load_sweep(tmp_path / "sweep.yaml").select
@@ -128,11 +128,11 @@ def test_a_single_value_selects_like_a_list_of_it(tmp_path):
         ("# " + "x" * (1 << 20), "expected at most 1048576 bytes"),
     ],
 )
-def test_a_refusal_names_the_file_the_field_and_the_remedy(tmp_path, text, expected):
+def test_an_error_names_the_file_the_field_and_the_remedy(tmp_path, text, expected):
     assert expected in _refusal(tmp_path, text)
 
 
-def test_every_wrong_field_is_told_at_once(tmp_path):
+def test_one_error_lists_all_wrong_fields(tmp_path):
     message = _refusal(tmp_path, "output: o\ncompare: {steps: x}\nprecison: high\n")
     assert len(message.splitlines()) == 3
 
@@ -149,7 +149,7 @@ def test_a_config_made_in_python_is_as_strict():
     assert config.compare.steps == (0, 1)
 
 
-def test_a_single_field_or_step_stands_for_a_list_of_it(tmp_path):
+def test_a_single_field_or_step_is_read_as_a_list(tmp_path):
     text = "store: s\noutput: o\ncompare: {within: layer, differ: seed, steps: 100}\n"
     (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
     compare = load_sweep(tmp_path / "sweep.yaml").compare

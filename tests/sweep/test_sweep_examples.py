@@ -1,4 +1,4 @@
-"""Examples are matched by id: what is kept, in which order, what is left out and why.
+"""Examples are matched by id: which are kept, in which order, and why others are dropped.
 
 Every expected value is computed here from dictionaries id -> row, by the definitions in float64.
 """
@@ -20,7 +20,7 @@ from fastcka.sweep import plan_sweep, run_sweep
 pytestmark = pytest.mark.usefixtures("no_figures")
 
 N = 60
-IDS = [str(990 + i) for i in range(N)]
+IDS = [str(990 + row) for row in range(N)]
 REGIONS = ["Europe", "Asia", "Atlantis", "Africa"]
 TWO_FIELDS = "region:^(?!Atlantis).* && city_id:^[1-9][0-9]{3,}$"
 OUTSIDE = "outside the filter"
@@ -33,7 +33,7 @@ def _region(name):
 
 
 class World:
-    """A store that is written model by model, and the rows of each model by id."""
+    """A store that is written model by model, and a dictionary of each model's rows by id."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -65,7 +65,7 @@ class World:
             )
 
     def check(self, result, keeps=lambda name: True):
-        """Hold every value of a table against the definitions over the ids that all models have."""
+        """Compare every value of a table with the definitions over the ids of all models."""
         with result.results_path.open(encoding="utf-8", newline="") as file:
             table = list(csv.DictReader(file))
         assert len(table) == result.comparisons > 0
@@ -92,7 +92,7 @@ def world(tmp_path):
 
 
 def _shuffled(seed, ids=IDS):
-    return [ids[i] for i in np.random.default_rng(seed).permutation(len(ids))]
+    return [ids[row] for row in np.random.default_rng(seed).permutation(len(ids))]
 
 
 @pytest.mark.parametrize("precision", ["high", "float64"])
@@ -105,16 +105,16 @@ def test_shuffled_rows_are_matched_by_id(world, config_for, precision):
     result = run_sweep(config)
     table = world.check(result)
     assert {row["dropped"] for row in table} == {""}
-    # By position they are other numbers, so that this test would notice.
+    # Rows matched by position would give another value.
     x, y = (np.array(list(world.rows[model, "3"].values())) for model in "ab")
     (row,) = (r for r in table if (r["model_a"], r["model_b"], r["layer"]) == ("a", "b", "3"))
     assert abs(oracle.cka(x, y, "unbiased") - float(row["cka"])) > 0.1
-    # The order is that of the first representation, whose rows need no gathering.
+    # The first representation sets the order, so its rows need no gathering.
     for group in plan.groups:
         assert group.examples.rows[0] is None
         for rows, model in zip(group.examples.rows[1:], "bc", strict=True):
             stored = list(world.rows[model, "3"])
-            assert [stored[i] for i in rows] == IDS
+            assert [stored[row] for row in rows] == IDS
 
 
 def test_ids_that_match_only_in_part(world, config_for):
@@ -123,7 +123,7 @@ def test_ids_that_match_only_in_part(world, config_for):
     world.add("c", [*IDS[5:30], *IDS[31:]])
     config = config_for(within=["layer"])
     table = world.check(run_sweep(config))
-    # In all three: 990+10 to 990+49 but for 990+30.
+    # All three have 990+10 to 990+49, except 990+30.
     assert {row["n_examples"] for row in table} == {"39"}
     assert {row["dropped"] for row in table} == {f"21 {NOT_EVERYWHERE}"}
     plan = plan_sweep(config)
@@ -138,8 +138,8 @@ def test_ids_that_match_only_in_part(world, config_for):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_filter_of_two_fields(world, config_for, shuffle):
-    for i, model in enumerate("abc"):
-        world.add(model, _shuffled(i) if shuffle else IDS)
+    for seed, model in enumerate("abc"):
+        world.add(model, _shuffled(seed) if shuffle else IDS)
     result = run_sweep(config_for(within=["layer"], examples=TWO_FIELDS))
     kept = [name for name in IDS if int(name) >= 1000 and _region(name) != "Atlantis"]
     table = world.check(result, keeps=lambda name: name in kept)
@@ -148,7 +148,7 @@ def test_a_filter_of_two_fields(world, config_for, shuffle):
 
 
 def test_reasons_are_counted_once_for_each_example(world, config_for):
-    """Dropped by the filter goes before missing somewhere; disputed is neither."""
+    """The filter is counted before a missing id; a disputed example is counted apart."""
     world.add("a", IDS)
     world.add("b", IDS[8:], regions=lambda name: "Asia" if name == "1012" else _region(name))
     config = config_for(within=["layer"], examples="region:^(?!Atlantis)")
@@ -166,8 +166,8 @@ def test_reasons_are_counted_once_for_each_example(world, config_for):
     world.check(run_sweep(config), keeps=lambda name: name in kept)
 
 
-def test_the_filter_asks_each_files_own_columns(world, config_for):
-    """The same ids in the same order; the second model has other values of the column."""
+def test_the_filter_reads_the_columns_of_each_file(world, config_for):
+    """All three models have the same ids in the same order; b has other column values."""
     world.add("a", IDS)
     world.add("b", IDS, regions=lambda name: "Atlantis" if int(name) > 1030 else _region(name))
     world.add("c", IDS)
@@ -176,7 +176,7 @@ def test_the_filter_asks_each_files_own_columns(world, config_for):
 
 
 def test_a_representation_without_the_filters_column_is_an_error(world, config_for, tmp_path):
-    """Its ids are those of the others, so that a mask by ids alone would fit it."""
+    """Its ids equal those of the others, so a mask by ids would fit it."""
     world.add("a", IDS)
     world.add("b", IDS, columns=False)
     world.add("c", IDS)
@@ -186,7 +186,7 @@ def test_a_representation_without_the_filters_column_is_an_error(world, config_f
     assert plan_sweep(config_for(within=["layer"], examples="id:1")).comparisons == 6
 
 
-def test_an_unknown_field_is_named_with_what_there_is(world, config_for):
+def test_an_unknown_field_is_an_error_with_a_suggestion(world, config_for):
     for model in "ab":
         world.add(model, IDS)
     with pytest.raises(SweepError, match=r"unknown field 'regoin'; did you mean region\?"):
@@ -201,7 +201,7 @@ def test_a_filter_that_drops_all_is_an_error(world, config_for, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_ids_that_have_nothing_in_common_are_shown(world, config_for):
+def test_models_without_common_ids_are_an_error(world, config_for):
     world.add("a", IDS)
     world.add("b", IDS[:30])
     world.add("c", [str(int(name) + 500) for name in IDS])
@@ -209,7 +209,7 @@ def test_ids_that_have_nothing_in_common_are_shown(world, config_for):
         plan_sweep(config_for(within=["layer"]))
 
 
-def test_too_few_examples_are_said_with_the_reason(world, config_for):
+def test_too_few_examples_are_an_error_with_the_reason(world, config_for):
     for model in "ab":
         world.add(model, IDS)
     chosen = {"within": ["layer"], "examples": "id:^99[0-2]$"}
@@ -219,7 +219,7 @@ def test_too_few_examples_are_said_with_the_reason(world, config_for):
 
 
 def test_a_pathological_pattern_is_stopped(world, config_for):
-    ids = [str(1000 + i) for i in range(20)]
+    ids = [str(1000 + number) for number in range(20)]
     for model in "ab":
         world.add(model, ids, regions=lambda name: "a" * 40 + "!")
     with pytest.raises(SweepError, match=r"takes too much time \(limit 1\.0 s"):
@@ -227,7 +227,7 @@ def test_a_pathological_pattern_is_stopped(world, config_for):
 
 
 def test_a_file_with_duplicate_ids_is_refused(world, config_for, as_format_1_0):
-    """As another program might write it: the last row must not win in silence."""
+    """Another program can write such a file; the last row must not replace the first."""
     world.add("a", IDS)
     world.add("b", _shuffled(5))
     path = next(world.folder.rglob("b-*/0.h5"))
@@ -238,7 +238,7 @@ def test_a_file_with_duplicate_ids_is_refused(world, config_for, as_format_1_0):
         run_sweep(config_for(within=["layer"]))
 
 
-def test_groups_of_different_examples_are_told_as_a_span(world, config_for):
+def test_groups_with_different_examples_are_reported_as_a_range(world, config_for):
     world.add("a", IDS, factors={"half": 0})
     world.add("b", IDS, factors={"half": 0})
     world.add("c", IDS[:50], factors={"half": 1})
@@ -247,11 +247,11 @@ def test_groups_of_different_examples_are_told_as_a_span(world, config_for):
     assert facts["examples"] == f"40 to 60 in each group\n0 to 20 left out: {NOT_EVERYWHERE}"
 
 
-# --- what is computed again, and what is not read again -----------------------------------------
+# --- recomputing and rereading -----------------------------------------------------------------
 
 
-def test_other_ids_beside_the_same_data_are_computed_again(world, config_for):
-    """The kept examples are the same, in the same order; the rows that bear their ids are not."""
+def test_changed_ids_of_the_same_data_are_computed_again(world, config_for):
+    """The kept examples and their order stay the same, but their ids belong to other rows."""
     world.add("a", IDS)
     world.add("b", _shuffled(6))
     config = config_for(within=["layer"])
@@ -269,17 +269,17 @@ def test_other_ids_beside_the_same_data_are_computed_again(world, config_for):
     assert [row["cka"] for row in world.check(result)] != [row["cka"] for row in first]
 
 
-def test_only_what_a_filter_keeps_decides_what_is_computed(world, config_for):
+def test_only_the_kept_examples_decide_what_is_computed(world, config_for):
     for model in "ab":
         world.add(model, IDS)
     assert run_sweep(config_for(within=["layer"])).groups_computed == 2
-    # A filter that keeps everything asks the same; another does not.
+    # A filter that keeps every example changes nothing; another filter does.
     all_of_them = config_for(within=["layer"], examples="id:.*")
     assert run_sweep(all_of_them).groups_computed == 0
     some = config_for(within=["layer"], examples="id:^1")
     assert run_sweep(some).groups_computed == 2
     assert run_sweep(config_for(within=["layer"], examples="city_id:^1")).groups_computed == 0
-    for region in ("Europe", "Asia"):  # as many examples, and others
+    for region in ("Europe", "Asia"):  # equally many examples, but different ones
         result = run_sweep(config_for(within=["layer"], examples=f"region:{region}"))
         assert result.groups_computed == 2
         table = world.check(result, keeps=lambda name, region=region: _region(name) == region)
@@ -320,18 +320,18 @@ def test_the_same_ids_in_the_same_order_are_neither_parsed_nor_gathered(world, c
 
 @pytest.mark.parametrize("orders", [1, 3])
 def test_each_list_of_examples_is_parsed_and_matched_once(world, config_for, counted, orders):
-    """12 models of 2 layers in 4 groups; of three orders of the rows, one is in both halves."""
-    for i in range(12):
-        half = i // 6
-        order = (i % 2 + half) % orders
-        world.add(f"model {i:02d}", _shuffled(order), factors={"half": half})
+    """12 models of 2 layers in 4 groups; both halves share one of the three row orders."""
+    for number in range(12):
+        half = number // 6
+        order = (number % 2 + half) % orders
+        world.add(f"model {number:02d}", _shuffled(order), factors={"half": half})
     config = config_for(within=["layer", "half"], examples=TWO_FIELDS)
     result = run_sweep(config)
     assert counted == {"examples": orders, "filter": orders, "gathered": 24}
     world.check(result, keeps=lambda name: int(name) >= 1000 and _region(name) != "Atlantis")
 
 
-def test_the_digest_of_a_group_is_that_of_a_file_of_just_its_examples(world, config_for):
+def test_the_digest_of_a_group_equals_that_of_a_file_with_its_examples(world, config_for):
     world.add("a", _shuffled(1))
     world.add("b", IDS[:40])
     config = config_for(within=["layer"], examples="region:^(?!Atlantis)")

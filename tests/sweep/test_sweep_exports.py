@@ -1,4 +1,4 @@
-"""The cells, the files and the folder of the results."""
+"""The cells and files of the results, and the folder that contains them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _is_number(text):
     return True
 
 
-def test_two_runs_into_two_folders_write_the_same(trained, config_for, tmp_path, but_for_seconds):
+def test_two_runs_in_two_folders_write_equal_files(trained, config_for, tmp_path, but_for_seconds):
     fields = {"within": ["layer"], "differ": ["seed"], "steps": "final_each"}
     one = run_sweep(config_for(**fields, output=tmp_path / "one"), threads=1)
     two = run_sweep(config_for(**fields, output=tmp_path / "two"), threads=2)
@@ -121,22 +121,22 @@ def test_two_runs_into_two_folders_write_the_same(trained, config_for, tmp_path,
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_files_of_groups_that_are_gone_are_removed(trained, config_for):
+def test_files_of_former_groups_are_removed(trained, config_for):
     first = run_sweep(config_for(within=["layer", "step"]))
     (first.output / "figures" / "mine.png").write_bytes(b"kept")
     (first.output / "matrices" / ".tmp-00ff-0009_x.npz").write_bytes(b"of a killed run")
     second = run_sweep(config_for(within=["layer"], steps="final_each"))
     record = json.loads(second.run_path.read_text(encoding="utf-8"))
-    stored = {
+    files = {
         f"{folder}/{path.name}"
         for folder in ("matrices", "figures")
         for path in (second.output / folder).iterdir()
     }
     wanted = {group[kind] for group in record["groups"] for kind in ("matrix", "figure")}
-    assert stored == wanted | {"figures/mine.png"}
+    assert files == wanted | {"figures/mine.png"}
 
 
-def test_a_column_that_would_stand_twice_is_refused(tmp_path, config_for):
+def test_two_columns_of_one_name_are_refused(tmp_path, config_for):
     with create_store(tmp_path / "store") as store:
         for model in "ab":
             x = np.random.default_rng(0).normal(size=(8, 2))
@@ -150,7 +150,7 @@ def test_a_column_that_would_stand_twice_is_refused(tmp_path, config_for):
 # --- the folder --------------------------------------------------------------------------------
 
 
-def test_a_folder_that_holds_something_else_is_refused(trained, config_for, tmp_path):
+def test_a_folder_with_other_files_is_refused(trained, config_for, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work", encoding="utf-8")
@@ -168,7 +168,7 @@ def test_a_file_for_a_folder_is_refused(trained, config_for, tmp_path):
                 begin(config)
 
 
-def test_a_folder_that_cannot_be_made_is_said(trained, config_for):
+def test_a_folder_that_cannot_be_made_is_an_error(trained, config_for):
     with pytest.raises(LedgerError, match="output: the folder /proc/out cannot be made or written"):
         run_sweep(config_for(within=["layer"], output="/proc/out"))
 
@@ -189,12 +189,12 @@ def test_two_runs_do_not_write_in_one_folder(trained, config_for, tmp_path):
             run_sweep(config_for(within=["layer"]))
     finally:
         os.close(handle)
-    # The lock file alone is nobody's result: what a run leaves that was killed at once.
+    # A run that is killed at once leaves only a lock file, which blocks no later run.
     assert run_sweep(config_for(within=["layer"])).groups_computed == 2
 
 
 def test_why_a_similarity_is_undefined_depends_on_the_estimator():
-    """The ledger serves both; here position 1 is undefined only if unbiased, position 2 always."""
+    """The unbiased estimator is undefined at positions 1 and 2, the biased one only at 2."""
     nan = np.nan
     values = GroupValues(
         cka_biased=np.array([[1, 0.5, nan], [0.5, 1, nan], [nan, nan, nan]]),
@@ -212,18 +212,18 @@ def test_why_a_similarity_is_undefined_depends_on_the_estimator():
     }
 
 
-def test_files_of_a_stopped_run_are_not_taken_for_those_of_the_run_before(
+def test_files_of_an_interrupted_run_are_written_again(
     trained, config_for, no_figures, monkeypatch
 ):
     unbiased = config_for(within=["layer", "step", "variant"])
     biased = unbiased.model_copy(update={"estimator": "biased"})
     first = run_sweep(unbiased)
 
-    def stopped(*_):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("fastcka.sweep.running.run.draw_figures", stopped)
+        patch.setattr("fastcka.sweep.running.run.draw_figures", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run_sweep(biased)
     assert not first.run_path.exists()

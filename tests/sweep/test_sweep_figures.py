@@ -1,4 +1,4 @@
-"""The heatmap of a group: its fixed scale, its notes and its labels."""
+"""The heatmap of a group: its scale, caption and labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastcka.sweep import run_sweep
 
 
 def _draw(matrix, labels=None, **options):
-    labels = labels or [f"m{i}" for i in range(len(matrix))]
+    labels = labels or [f"m{number}" for number in range(len(matrix))]
     defaults = {"title": "layer=fc", "estimator": "unbiased", "n_examples": 1797}
     return draw_heatmap(np.asarray(matrix, float), labels, **(defaults | options))
 
@@ -33,7 +33,7 @@ def test_the_color_scale_is_fixed_and_named():
     assert [text.get_text() for text in axes.texts] == ["1.00", "0.40", "0.40", "1.00"]
 
 
-def test_the_caption_tells_n_and_what_does_not_fit_the_scale():
+def test_the_caption_gives_n_and_counts_values_outside_the_scale():
     caption = _draw([[1, -0.25], [-0.25, 1]]).get_supxlabel()
     assert caption == "n = 1,797 examples\n2 cells outside the scale (-0.25 to -0.25)"
     assert _draw([[1, 0.5], [0.5, 1 + 2e-16]]).get_supxlabel() == "n = 1,797 examples"
@@ -52,7 +52,7 @@ def test_cells_without_a_value_are_hatched():
 
 
 def test_lines_separate_blocks_of_the_leading_field():
-    labels = [f"v{i // 3} seed{i % 3}" for i in range(9)]
+    labels = [f"v{number // 3} seed{number % 3}" for number in range(9)]
     lines = {line.get_ydata()[0] for line in _draw(_blocks(9, 3), labels).axes[0].lines}
     assert {2.5, 5.5} <= lines
     assert not _draw(_blocks(4, 2)).axes[0].lines
@@ -61,8 +61,8 @@ def test_lines_separate_blocks_of_the_leading_field():
 
 
 @pytest.mark.parametrize("count", [2, 21, 64])
-def test_every_label_can_be_read(count):
-    labels = [f"variant{i // 3} seed{i % 3}" for i in range(count)]
+def test_every_label_is_legible(count):
+    labels = [f"variant{number // 3} seed{number % 3}" for number in range(count)]
     figure = _draw(_blocks(count, 3), labels)
     figure.draw_without_rendering()  # lays it out
     ticks = figure.axes[0].get_yticklabels()
@@ -74,16 +74,16 @@ def test_every_label_can_be_read(count):
     assert min(tick.get_fontsize() for tick in ticks) >= 7
 
 
-def test_many_labels_are_thinned_by_blocks_and_said():
-    labels = [f"variant{i // 3} seed{i % 3}" for i in range(150)]
+def test_many_labels_are_thinned_by_blocks_and_counted():
+    labels = [f"variant{number // 3} seed{number % 3}" for number in range(150)]
     figure = _draw(_blocks(150, 3), labels)
     shown = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert shown == [f"variant{i} seed0" for i in range(50)]
+    assert shown == [f"variant{variant} seed0" for variant in range(50)]
     assert "100 labels omitted" in figure.get_supxlabel()
     assert max(figure.get_size_inches()) < 20
 
 
-def test_a_dollar_in_a_name_is_no_mathematics():
+def test_a_dollar_in_a_name_is_drawn_as_text():
     figure = _draw([[1, 0.5], [0.5, 1]], ["$\\frac$", "a$b$"], title="$cost$")
     figure.draw_without_rendering()
     axes = figure.axes[0]
@@ -99,7 +99,7 @@ def test_a_matrix_of_another_shape_is_refused():
         _draw(np.ones((2, 2)), ["a", "b", "c"])
 
 
-def test_cells_that_are_no_comparison_are_blank_and_said(trained, config_for, monkeypatch):
+def test_cells_without_a_comparison_are_grey_and_explained(trained, config_for, monkeypatch):
     drawn = []
 
     def draw(*arguments, **options):
@@ -123,13 +123,16 @@ def test_cells_that_are_no_comparison_are_blank_and_said(trained, config_for, mo
     assert "grey" not in drawn[0][2].get_supxlabel()
 
 
-def test_a_figure_that_is_drawn_once_is_the_one_that_matplotlib_saves(tmp_path):
+def test_a_figure_drawn_once_equals_the_one_that_matplotlib_saves(tmp_path):
     matrix = _blocks(30, 5)
     matrix[3, 4] = np.nan
     for name, save in {
         "once.png": save_png,
         "twice.png": lambda figure, path: figure.savefig(path),
     }.items():
-        save(_draw(matrix, [f"variant {i // 5} seed {i % 5}" for i in range(30)]), tmp_path / name)
+        save(
+            _draw(matrix, [f"variant {number // 5} seed {number % 5}" for number in range(30)]),
+            tmp_path / name,
+        )
     once, twice = (imread(tmp_path / name) for name in ("once.png", "twice.png"))
     np.testing.assert_array_equal(once, twice)

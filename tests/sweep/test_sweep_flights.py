@@ -1,4 +1,4 @@
-"""Groups that are computed and committed together: their table and seconds, and a full disk."""
+"""Groups that are computed and committed together: their table, seconds and errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def config(tmp_path, config_for):
     rng = np.random.default_rng(5)
     with create_store(tmp_path / "store") as store:
         for model in "abc":
-            layers = {f"l{i}": rng.normal(size=(70, 5 + i)) for i in range(GROUPS)}
+            layers = {f"l{layer}": rng.normal(size=(70, 5 + layer)) for layer in range(GROUPS)}
             store.write(model=model, step=0, layers=layers)
     return config_for(within=["layer"])
 
@@ -53,7 +53,7 @@ def test_flights_give_the_table_of_single_groups(config, monkeypatch, but_for_se
     output = config.output.with_name("together")
     together = run_sweep(config.model_copy(update={"output": output}), on_event=events.append)
     assert but_for_seconds(together.results_path) == alone
-    assert computed(events) == [f"layer=l{i}" for i in range(GROUPS)]
+    assert computed(events) == [f"layer=l{layer}" for layer in range(GROUPS)]
 
 
 def test_a_flight_is_one_transaction(config, monkeypatch):
@@ -77,46 +77,46 @@ def test_the_seconds_of_groups_add_up_to_no_more_than_the_run(config, monkeypatc
     assert min(seconds) > 0
     assert sum(seconds) <= record["timings"]["compute"]
     passes = [group["provenance"]["seconds"] for group in record["groups"]]
-    # Within a flight they are in proportion to the passes.
+    # Within a flight, they are proportional to the seconds of the passes.
     for first in (0, 4):
         shares = np.divide(seconds[first : first + 4], passes[first : first + 4])
         np.testing.assert_allclose(shares, shares[0])
 
 
-def test_a_group_that_is_not_small_flies_alone(config, monkeypatch):
+def test_a_large_group_is_computed_alone(config, monkeypatch):
     groups = plan_sweep(config).groups
     sizes = [flight_module.bytes_of_group(group.pass_plan) for group in groups]
     assert max(sizes[:6]) < sizes[6] < min(sizes[7:])
     monkeypatch.setattr(flight_module, "SMALL_BYTES", sizes[6])
     names = [[int(group.name[-1]) for group in flight] for flight in flights_of(groups, 8)]
     assert names == [[0, 1, 2, 3, 4, 5, 6], [7], [8], [9]]
-    mixed = [groups[i] for i in (0, 9, 1, 2)]
+    mixed = [groups[index] for index in (0, 9, 1, 2)]
     assert [len(flight) for flight in flights_of(mixed, 8)] == [1, 1, 2]
 
 
-def test_the_predicted_memory_is_that_of_two_flights_and_their_passes(config, monkeypatch):
+def test_the_predicted_memory_counts_two_flights_and_their_passes(config, monkeypatch):
     monkeypatch.setattr("fastcka.sweep.planning.memory.bytes_of_heatmap", lambda count: 0)
     plan = plan_sweep(config, threads=2)
-    loaded = [3 * 70 * (5 + i) * 8 for i in range(GROUPS)]  # float64
-    # In one flight: all arrays and results, and what two threads need at a time.
+    loaded = [3 * 70 * (5 + layer) * 8 for layer in range(GROUPS)]  # float64
+    # One flight takes all arrays and results, and the memory of two threads.
     needs = [
         group.pass_plan.bytes_centered + group.pass_plan.bytes_workspace for group in plan.groups
     ]
     results = [2 * 3 * 70 * 8 + 2 * 9 * 8] * GROUPS
     matrix = 9 * 8
-    values = 4 * matrix * GROUPS + 14 * matrix  # of all, and what the estimates of one take
+    values = 4 * matrix * GROUPS + 14 * matrix  # of all groups, and the estimates of one
     needed = sum(loaded) + 2 * max(needs) + sum(results) + values
     assert plan.bytes_memory == LIBRARY_BYTES + needed
     monkeypatch.setattr(flight_module, "MOST_GROUPS", 1)
     assert plan.bytes_memory == LIBRARY_BYTES + max(
-        loaded[i]
-        + (loaded[i + 1] if i + 1 < GROUPS else 0)
-        + needs[i]
-        + results[i]
+        loaded[index]
+        + (loaded[index + 1] if index + 1 < GROUPS else 0)
+        + needs[index]
+        + results[index]
         + 14 * matrix
-        # Two groups before it may wait for the ledger, one of them in a transaction.
-        + (4 * min(i, 2) + 8 * (i > 0)) * matrix
-        for i in range(GROUPS)
+        # Two earlier groups may wait for the ledger, one of them in a transaction.
+        + (4 * min(index, 2) + 8 * (index > 0)) * matrix
+        for index in range(GROUPS)
     )
 
 
@@ -148,15 +148,15 @@ def test_a_full_disk_ends_the_run(config, monkeypatch, most):
     assert (result.groups_computed, result.groups_reused) == (GROUPS - len(kept), len(kept))
 
 
-def test_what_was_computed_is_committed_when_another_error_ends_the_run(config, monkeypatch):
+def test_computed_groups_are_committed_when_an_error_ends_the_run(config, monkeypatch):
     monkeypatch.setattr(flight_module, "MOST_GROUPS", 1)
     from fastcka.sweep.running import compute
 
     compare_many = compute.compare_many
 
     def fails(flights, **options):
-        for i, outcomes in enumerate(compare_many(flights, **options)):
-            if i == 3:
+        for number, outcomes in enumerate(compare_many(flights, **options)):
+            if number == 3:
                 raise DeviceError("gone")
             yield outcomes
 
@@ -183,16 +183,16 @@ def write(path, flights, *, finish=False, error=None):
             raise error
 
 
-def test_an_error_of_the_writer_is_never_lost(tmp_path):
-    absent = tmp_path / "absent" / "ledger.sqlite"
+def test_an_error_of_the_writer_is_always_raised(tmp_path):
+    missing = tmp_path / "absent" / "ledger.sqlite"
     with pytest.raises(LedgerError, match="unable to open"):
-        write(absent, 1)
+        write(missing, 1)
     with pytest.raises(LedgerError, match="unable to open"):
-        write(absent, 1, finish=True)
+        write(missing, 1, finish=True)
     with pytest.raises(LedgerError, match="unable to open"):
-        write(absent, 10)  # `put` does not wait for a writer that has failed
+        write(missing, 10)  # more than the queue holds: a failed writer blocks nobody
     with pytest.raises(DeviceError, match="gone") as raised:
-        write(absent, 1, error=DeviceError("gone"))
+        write(missing, 1, error=DeviceError("gone"))
     (note,) = raised.value.__notes__
     assert "not in the ledger" in note
     assert "unable to open" in note

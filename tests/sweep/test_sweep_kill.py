@@ -1,4 +1,4 @@
-"""kill -9 at many moments of a run; the next run goes on and gives the same table."""
+"""kill -9 at many moments of a run: the next run continues and gives the same table."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ from fastcka.sweep import run_sweep
 
 flight.MOST_GROUPS = int(sys.argv[2])
 
-def tell(event):
+def report(event):
     print(event.kind, flush=True)
-    sys.stdin.readline()  # goes on when the test says so
+    sys.stdin.readline()  # waits for the test
 
-run_sweep(sys.argv[1], on_event=tell)
+run_sweep(sys.argv[1], on_event=report)
 print("end", flush=True)
 """
-# (events to let pass, seconds from the last one to the kill): before the first group, in groups
-# and commits, in the exports that follow the last group. The first event is "planned".
+# (events to wait for, seconds from the last one to the kill): before the first group, during groups
+# and commits, and during the exports. The first event is "planned".
 MOMENTS = [(0, 0.0), (1, 0.004), (2, 0.0), (4, 0.001), (5, 0.008), (8, 0.0), (9, 0.02), (9, 0.4)]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, but_for_seconds):
-    """Write a store of 3 models x 8 layers and run its sweep undisturbed; (folder, table).
+    """Write a store of 3 models x 8 layers and run its sweep undisturbed; return (folder, table).
 
-    The rows of each model have another order, and a filter leaves some out.
+    Each model has its rows in a different order, and a filter drops some.
     """
     folder = tmp_path_factory.mktemp("killed")
     rng = np.random.default_rng(11)
     with create_store(folder / "store") as store:
         for model in "abc":
             layers = {
-                f"layer{i}": rng.normal(size=(300, 24)).astype(np.float32) for i in range(GROUPS)
+                f"layer{layer}": rng.normal(size=(300, 24)).astype(np.float32)
+                for layer in range(GROUPS)
             }
             ids = rng.permutation(300)
             store.write(model=model, step=0, layers=layers, example_ids=ids)
@@ -64,27 +65,27 @@ def _sweep(folder, output):
 
 
 def _kill(sweep, events, delay, flight):
-    """Start a run, wait for ``events`` events, wait ``delay``, kill it; return the events.
+    """Kill a run ``delay`` seconds after ``events`` events; return the lines that it printed.
 
     ``flight`` is the number of groups that are computed and committed together.
     """
     command = [sys.executable, "-c", RUNNER, str(sweep), str(flight)]
-    reported = []
+    lines = []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             for _ in range(events):
-                reported.append(process.stdout.readline().strip())
+                lines.append(process.stdout.readline().strip())
                 process.stdin.write("\n")
                 process.stdin.flush()
             if not events:
-                reported.append(process.stdout.readline().strip())
+                lines.append(process.stdout.readline().strip())
             time.sleep(delay)
         finally:
             process.kill()
-        reported += process.stdout.read().split()
-    return reported
+        lines += process.stdout.read().split()
+    return lines
 
 
 @pytest.mark.parametrize("flight", [1, 3])
@@ -93,13 +94,13 @@ def test_a_killed_run_is_finished_by_the_next(world, moment, flight, no_figures,
     folder, table = world
     name = f"killed{moment}-{flight}"
     sweep, output = _sweep(folder, name), folder / name
-    reported = _kill(sweep, *MOMENTS[moment], flight)
-    assert reported[0] == "planned"
-    assert "end" not in reported
+    lines = _kill(sweep, *MOMENTS[moment], flight)
+    assert lines[0] == "planned"
+    assert "end" not in lines
     finished = _finished(output)
-    # Every group that the run reported is in the ledger. At most two more flights were committed,
-    # each as a whole: the one being reported, and the one that the writer committed meanwhile.
-    assert reported.count("computed") <= len(finished) <= reported.count("computed") + 2 * flight
+    # The ledger contains every group that the run reported, and at most two more flights: the one
+    # being reported and the one being written. A flight is committed as a whole.
+    assert lines.count("computed") <= len(finished) <= lines.count("computed") + 2 * flight
     assert len(finished) in (*range(0, GROUPS, flight), GROUPS)
 
     events = []
@@ -114,7 +115,7 @@ def test_a_killed_run_is_finished_by_the_next(world, moment, flight, no_figures,
 
 
 def _finished(output):
-    """Return the names of the groups that the ledger holds, by SQL alone."""
+    """Return the names of the groups in the ledger, with plain SQL."""
     if not (output / "ledger.sqlite").exists():
         return set()
     with closing(sqlite3.connect(output / "ledger.sqlite")) as db:
@@ -124,6 +125,6 @@ def _finished(output):
         rows = db.execute(
             "SELECT name, count(*) FROM groups JOIN similarities ON group_id = id GROUP BY id"
         ).fetchall()
-    # All of each group or nothing: 3 models make 6 cells with the diagonal.
+    # A group is committed as a whole: 3 models have 6 cells, the diagonal included.
     assert {count for _, count in rows} <= {6}
     return {name for name, _ in rows}

@@ -1,4 +1,4 @@
-"""The ledger: validated values or none, and a clear word where a file is not what it should be."""
+"""The ledger returns validated values only, and names files that it cannot use."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _damage(path, table, change, which):
         assert db.execute(f"{verb} WHERE {of_group}").rowcount > 0
 
 
-def test_a_damaged_group_is_computed_again_and_said(done, config, but_for_seconds):
+def test_a_damaged_group_is_computed_again_and_reported(done, config, but_for_seconds):
     table = but_for_seconds(done.results_path)
     for damage, where in DAMAGES.items():
         _damage(done.ledger_path, *where)
@@ -61,8 +61,8 @@ def test_a_damaged_group_is_computed_again_and_said(done, config, but_for_second
     assert run_sweep(config).groups_computed == 0
 
 
-def test_the_ledger_answers_a_person(done):
-    """Rows by name with both estimators, self-similarities included, without any of our code."""
+def test_the_ledger_can_be_queried_with_sql(done):
+    """A view names the models; the diagonal is stored too."""
     with closing(sqlite3.connect(done.ledger_path)) as db:
         rows = db.execute(
             "SELECT model_a, step_a, layer_a, model_b, step_b, layer_b, n_examples, cka_unbiased "
@@ -121,14 +121,14 @@ def test_a_file_that_is_no_database_is_refused(done, config):
 
 
 def test_an_empty_file_is_a_new_ledger(trained, config, tmp_path):
-    """What SQLite leaves if a run is killed before its first commit."""
+    """SQLite leaves such a file if a run is killed before its first commit."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "ledger.sqlite").touch()
     assert run_sweep(config).groups_computed == 4
 
 
-def test_a_ledger_that_another_process_makes_meanwhile(tmp_path, monkeypatch):
-    """Two open a new file at once: the second sees no tables, and then waits for the first."""
+def test_two_processes_create_the_ledger_at_the_same_time(tmp_path, monkeypatch):
+    """The second process sees no tables, then waits for the first."""
     path = tmp_path / "ledger.sqlite"
     count = Ledger._count_tables
     seen = []
@@ -146,8 +146,7 @@ def test_a_ledger_that_another_process_makes_meanwhile(tmp_path, monkeypatch):
         assert ledger.read("unknown") is None
 
 
-def test_a_failed_commit_leaves_nothing_of_the_group(trained, config, monkeypatch):
-    """Half a group must never look like one: everything is one transaction."""
+def test_a_failed_commit_is_rolled_back(trained, config, monkeypatch):
     import json
 
     from fastcka.sweep.ledger import ledger as module

@@ -1,40 +1,30 @@
-"""The memory that a plan predicts: against the peak of a run, and what is refused."""
+"""The memory that a plan predicts, compared with the peak of a run."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
 
 import fastcka
+from child_memory import MIB, output_of
 from fastcka.errors import OutOfMemoryError
 from fastcka.memory import FreeMemory
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
 from fastcka.sweep.planning.memory import LIBRARY_BYTES, memory_of
 
-MIB = 1 << 20
-
 MEASURE = """
-    import json, sys
     from fastcka.sweep import SweepConfig, run_sweep
     from fastcka.sweep.planning.memory import SweepMemory
-
-    def memory(field):
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
 
     measured = {}
     require = SweepMemory.require
 
     def begin(self):
         require(self)
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # the peak starts anew
+        reset_peak()
         measured.update(before=memory("VmRSS"), predicted=self.bytes)
 
     SweepMemory.require = begin
@@ -53,7 +43,10 @@ def sweep(tmp_path):
         rng = np.random.default_rng(0)
         with create_store(tmp_path / "store") as store:
             for model in range(models):
-                arrays = {f"l{i}": rng.standard_normal((n, d)).astype(dtype) for i in range(layers)}
+                arrays = {
+                    f"l{layer}": rng.standard_normal((n, d)).astype(dtype)
+                    for layer in range(layers)
+                }
                 store.write(model=f"m{model}", step=0, layers=arrays)
         return {
             "store": str(tmp_path / "store"),
@@ -69,29 +62,22 @@ def sweep(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "options"),
     [
-        # Groups that are computed alone: arrays of 78 MiB, centred in place, and one ahead.
+        # Groups that are computed alone: arrays of 78 MiB, centred in place, and one read ahead.
         ((20, 2000, 512, 3), {}),
         # The same in float64, with a centred copy.
         ((10, 2000, 512, 3, "float64"), {"precision": "float64"}),
-        # Small ones, in flights.
+        # Small groups, in flights.
         ((6, 500, 100, 60), {"threads": 4}),
-        # Widths that are padded: 5 features take the room of 16.
+        # Padded widths: 5 features take the space of 16.
         ((20, 60000, 5, 2), {}),
-        # Many representations: matrices, rows and a picture.
+        # Many representations: matrices, rows and a figure.
         ((500, 50, 4, 1), {}),
     ],
     ids=["alone", "float64", "flights", "padded", "many"],
 )
 def test_the_prediction_is_no_less_than_the_peak(sweep, capsys, shape, options):
     fields = sweep(*shape) | {"threads": 2} | options
-    out = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MEASURE), json.dumps(fields)],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    ).stdout
-    predicted, peak = json.loads(out)
+    predicted, peak = json.loads(output_of(MEASURE, json.dumps(fields)))
     with capsys.disabled():
         print(f"\n  predicted {predicted / MIB:.0f} MiB, peak {peak / MIB:.0f} MiB", end="")
     assert peak <= predicted <= 1.6 * peak + LIBRARY_BYTES
@@ -104,7 +90,9 @@ def test_the_prediction_adds_up(sweep, config_for):
         config_for(within=["layer"], device="cpu", output=fields["output"]), threads=2
     )
     first, second = plan.groups
-    arrays = 3 * (2000 * 704 + 16) * 4  # rows of whole cache lines; 2000 is a multiple of 16
+    arrays = (
+        3 * (2000 * 704 + 16) * 4
+    )  # rows are padded to whole cache lines; 2000 is a multiple of 16
     assert first.bytes_loaded == second.bytes_loaded == arrays
     results = 2 * 3 * 2000 * 8 + 2 * 9 * 8 + 14 * 9 * 8
     computing = 2 * arrays + first.pass_plan.bytes_workspace + results
@@ -115,7 +103,7 @@ def test_the_prediction_adds_up(sweep, config_for):
     assert memory_of([], 2) is None
 
 
-def test_a_plan_predicts_for_the_threads_that_are_asked_for(sweep, config_for, monkeypatch):
+def test_a_plan_predicts_for_the_requested_threads(sweep, config_for, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     sweep(6, 500, 100, 60)
     config = config_for(within=["layer"], device="cpu")
@@ -153,7 +141,7 @@ def test_a_run_that_does_not_fit_is_refused(sweep, config_for, no_figures, littl
     assert run_sweep(config).groups_reused == 1
 
 
-def test_the_remedy_is_one_that_helps(sweep, config_for, little):
+def test_the_suggested_precision_needs_less_memory(sweep, config_for, little):
     sweep(3, 2000, 700, 1, "float64")
     config = config_for(within=["layer"], device="cpu", precision="float64")
     with pytest.raises(OutOfMemoryError, match="precision: high"):

@@ -1,4 +1,4 @@
-"""The rules for pairs: the counts of a real study, brute force, and what is refused."""
+"""The rules for pairs: selection, sets, order and refusals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from fastcka.errors import SweepError
 from fastcka.store import Key, create_store
 from fastcka.sweep import plan_sweep
-from sweep.factor_grids import SEEDS, compare_factors
+from sweep.plan_grids import SEEDS, compare_factors, pairs_of
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from sweep.factor_grids import SEEDS, compare_factors
         ({}, (), 24 * 23 // 2),
     ],
 )
-def test_layers_steps_and_models_by_the_same_words(
+def test_layers_steps_and_models_follow_the_same_rules(
     config_for, labelled_store, compare, equal, count
 ):
     plan = compare_factors(
@@ -39,8 +39,8 @@ def test_layers_steps_and_models_by_the_same_words(
         steps=(0, 10, 20),
         layers=("l1", "l2", "l3", "l4"),
     )
-    pairs = list(plan.pairs())
-    assert len({frozenset(pair) for pair in pairs}) == len(pairs) == count
+    pairs = pairs_of(plan)
+    assert len(set(pairs)) == len(pairs) == count
     for one, other in pairs:
         assert all(getattr(one, field) == getattr(other, field) for field in equal)
         assert all(getattr(one, f) != getattr(other, f) for f in compare.get("differ", ()))
@@ -64,7 +64,7 @@ def test_sides_that_overlap_give_each_pair_once(config_for, labelled_store):
     factors = {name: {"set": list(name)} for name in ("x", "xy", "yx", "y", "z")}
     plan = compare_factors(config_for, labelled_store, {"left": {"set": "x"}, "right": {}}, factors)
     pairs = [frozenset((a.model, b.model)) for a, b in plan.pairs()]
-    # Every pair but those of y and z alone.
+    # Every pair except y and z.
     assert len(pairs) == len(set(pairs)) == 10 - 1
     assert frozenset("yz") not in pairs
     both = {"left": {"set": "x"}, "right": {"set": "y"}}
@@ -77,7 +77,7 @@ def test_sides_that_overlap_give_each_pair_once(config_for, labelled_store):
     )
 
 
-def test_one_exclude_leaves_out_what_fits_all_of_its_fields(config_for, labelled_store):
+def test_exclude_needs_a_match_in_all_of_its_fields(config_for, labelled_store):
     factors = {f"{v}{s}": {"variant": v, "seed": s} for v in "ab" for s in (1, 2)}
     plan = compare_factors(
         config_for, labelled_store, {}, factors, exclude={"variant": "a", "seed": [2]}
@@ -94,7 +94,7 @@ def test_one_exclude_leaves_out_what_fits_all_of_its_fields(config_for, labelled
     [
         ({"step": 20}, {"a": 10, "b": 10}),
         ({"step": 20, "model": "a"}, {"a": 10, "b": 20}),
-        # Another layer is there still: step 20 remains the last one.
+        # Layer l2 remains at step 20, so 20 stays the last step.
         ({"step": 20, "model": "a", "layer": "l1"}, {"a": 20, "b": 20}),
         ({"layer": "l1"}, {"a": 20, "b": 20}),
     ],
@@ -112,9 +112,9 @@ def test_the_last_step_after_exclude(config_for, labelled_store, exclude, last):
     assert {r.key.model: r.key.step for r in plan.representations} == last
 
 
-def test_half_a_checkpoint_stays_the_last_one_if_its_layer_is_excluded(config_for, labelled_store):
+def test_an_incomplete_checkpoint_is_still_the_last_step_after_exclude(config_for, labelled_store):
     keys = [Key(model, step, "l2") for model in "abc" for step in (10, 20)]
-    keys[1] = Key("a", 20, "l1")  # of its last step, a has l1 alone
+    keys[1] = Key("a", 20, "l1")  # at its last step, a has only l1
     config = config_for(within=["layer"], steps="final_each", exclude={"layer": "l1"})
     plan = plan_sweep(config, labelled_store(keys, {model: {} for model in "abc"}))
     assert [tuple(r.key)[:2] for r in plan.representations] == [("b", 20), ("c", 20)]
@@ -143,7 +143,7 @@ def test_disjoint_and_overlapping_divide_the_pairs(config_for, labelled_store):
     assert pairs(disjoint="tasks", left={"model": "m3"}, right={}) == {"13", "34", "35"}
 
 
-def test_members_of_a_set_are_equal_as_values_are(config_for, labelled_store):
+def test_members_of_a_set_are_compared_like_single_values(config_for, labelled_store):
     factors = {"a": {"k": [1]}, "b": {"k": ["1"]}, "c": {"k": [True]}, "d": {"k": [1.0]}}
     plan = compare_factors(config_for, labelled_store, {"overlapping": ["k"]}, factors)
     assert [(a.model, b.model) for a, b in plan.pairs()] == [("a", "d")]
@@ -153,7 +153,7 @@ def test_members_of_a_set_are_equal_as_values_are(config_for, labelled_store):
 
 
 def _ascending(config_for, labelled_store, values, order=None):
-    """Return which pairs rise in the numbers and in ``values`` (number -> value) together."""
+    """Return the pairs that rise in the number and in ``values[number]`` together."""
     factors = {f"m{n}": {"number": n, "value": value} for n, value in enumerate(values)}
     compare = {"ascending": ["number", "value"]}
     if order is not None:
@@ -168,15 +168,13 @@ def _ascending(config_for, labelled_store, values, order=None):
         (
             [10, 9, 9.5, 9],
             None,
-            {
-                "12",
-            },
+            {"12"},
         ),
         (["v2", "v10", "v1"], None, {"01"}),
         (["2", "10", "1"], None, {"01"}),
         (["blocks.2", "blocks.10", "blocks.1"], None, {"01"}),
         (["pt2-2", "pt2-10", "pt2-1"], None, {"01"}),
-        # Longer than a number that Python reads.
+        # More digits than Python converts to an integer.
         (["9" * 5000 + "2", "9" * 5000 + "3"], None, {"01"}),
         (["late", "early", "mid"], ["early", "mid", "late"], {"12"}),
         (["orig", 1, 2], ["orig", 1, 2], {"01", "02", "12"}),
@@ -208,7 +206,7 @@ def test_ascending_by_value_number_or_given_order(
         ([False, True], "false, true"),
     ],
 )
-def test_values_without_an_order_of_their_own(config_for, labelled_store, values, shown):
+def test_values_without_a_natural_order(config_for, labelled_store, values, shown):
     with pytest.raises(SweepError) as caught:
         _ascending(config_for, labelled_store, values)
     assert "compare.ascending: the values of 'value' have no natural order" in str(caught.value)
@@ -312,7 +310,9 @@ def test_refusals(config_for, labelled_store, compare, expected):
         ({"model": ["a", "b"]}, "no representation is left: 2 representations left out by exclude"),
     ],
 )
-def test_an_exclude_that_means_nothing(config_for, labelled_store, exclude, expected):
+def test_an_exclude_that_matches_nothing_or_everything(
+    config_for, labelled_store, exclude, expected
+):
     factors = {"a": {"seed": 1, "variant": 1}, "b": {"seed": 2, "variant": 2}}
     with pytest.raises(SweepError) as caught:
         compare_factors(config_for, labelled_store, {}, factors, exclude=exclude)

@@ -1,4 +1,4 @@
-"""Random rules keep the pairs that a brute force over all pairs keeps."""
+"""Random rules keep the same pairs as a brute force over all pairs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from fastcka.errors import SweepError
 from fastcka.sweep import plan_sweep
-from sweep.factor_grids import grid
+from sweep.plan_grids import grid, pairs_of
 
 
 def _identity(value):
@@ -34,7 +34,7 @@ def _takes(wanted, labels):
 
 
 def _is_compared(a, b, compare):
-    """Say by the words of the documentation if two representations are compared."""
+    """Return whether the documented rules compare two representations."""
     places = {f: list(map(_identity, values)) for f, values in compare["order"].items()}
 
     def place(labels, field):
@@ -61,7 +61,7 @@ def _is_compared(a, b, compare):
 
 def _choose(rng, values, least, most):
     count = rng.integers(least, min(most, len(values)) + 1)
-    return [values[i] for i in rng.choice(len(values), size=count, replace=False)]
+    return [values[index] for index in rng.choice(len(values), size=count, replace=False)]
 
 
 def _random_sweep(rng):
@@ -132,14 +132,14 @@ def test_500_random_rules_equal_brute_force(config_for, labelled_store):
         }
         config = config_for(compare=compare, exclude=exclude)
         store = labelled_store(keys, factors)
-        # Nothing is excluded: refused, whatever the pairs.
+        # An exclude that matches nothing is always refused.
         if not expected or (exclude and len(taking_part) == len(keys)):
             with pytest.raises(SweepError):
                 plan_sweep(config, store)
             outcomes["refused"] += 1
             continue
         plan = plan_sweep(config, store)
-        pairs = [frozenset(pair) for pair in plan.pairs()]
+        pairs = pairs_of(plan)
         assert len(pairs) == len(set(pairs))
         assert set(pairs) == expected
         assert plan.n_pairs - sum(plan.dropped_by_rule.values()) == len(expected)

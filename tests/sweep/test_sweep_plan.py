@@ -1,4 +1,4 @@
-"""The planner against brute force, and the traps that real sweeps fell into."""
+"""The planner: known traps of real sweeps, and refusals."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_no_step_in_common_is_an_error(config_for, labelled_store, policy):
         plan_sweep(config_for(within=["layer"], steps=policy), store)
 
 
-def test_half_a_checkpoint_does_not_make_an_earlier_step_the_final_one(config_for, labelled_store):
+def test_an_incomplete_checkpoint_is_still_the_final_step(config_for, labelled_store):
     keys = [key for m in "ab" for key in (Key(m, 10, "conv"), Key(m, 10, "fc"), Key(m, 20, "conv"))]
     keys.insert(3, Key("a", 20, "fc"))  # b lacks fc at its last step
     keys.append(Key("c", 20, "fc"))
@@ -190,7 +190,7 @@ def test_refusals(config_for, labelled_store, fields, expected):
 def test_a_factor_that_hides_the_key_is_refused_where_its_model_is_selected(
     config_for, labelled_store
 ):
-    """As stores hold it that were written before `Store.write` refused it."""
+    """Stores that were written before `Store.write` refused such factors contain them."""
     keys = [Key(model, 0, "l") for model in "abc"]
     store = labelled_store(keys, {"a": {"step": 3}, "b": {}, "c": {}})
     with pytest.raises(SweepError, match="model 'a': a factor named 'step' hides the step of the"):

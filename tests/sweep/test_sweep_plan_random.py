@@ -14,7 +14,7 @@ from sweep.plan_grids import pairs_of
 
 
 def _allowed_steps(policy, steps):
-    """Say for one model's steps, by the words of the documentation, which take part."""
+    """Return model -> the steps that the documented policy selects, or None for an error."""
     common = set.intersection(*map(set, steps.values()))
     by_policy = {
         "all": lambda stored: set(stored),
@@ -37,7 +37,7 @@ def _equal(a, b):
 
 
 def _brute_force(keys, factors, config):
-    """Enumerate the comparisons by looking at every unordered pair of keys; None for an error."""
+    """Return the comparisons among all unordered pairs of keys, or None for an error."""
     labels = {key: {**key._asdict(), **factors[key.model]} for key in keys}
 
     def selected(key):
@@ -60,13 +60,13 @@ def _brute_force(keys, factors, config):
     if None in chosen.values():
         return None
     kept = [key for key in kept if key.step in chosen[key.model]]
-    planned = {
+    pairs = {
         frozenset((a, b))
         for a, b in itertools.combinations(kept, 2)
         if all(_equal(labels[a][f], labels[b][f]) for f in config.compare.within)
         and not any(_equal(labels[a][f], labels[b][f]) for f in config.compare.differ)
     }
-    return planned or None
+    return pairs or None
 
 
 def _random_plan(rng, config_for):
@@ -84,8 +84,8 @@ def _random_plan(rng, config_for):
     keys = []
     for model in models:
         for step in sorted(rng.choice([0, 10, 20, 30], size=rng.integers(1, 5), replace=False)):
-            stored = rng.choice(["l1", "l2", "l3"], size=rng.integers(1, 4), replace=False)
-            keys += [Key(model, int(step), str(layer)) for layer in sorted(stored)]
+            layers = rng.choice(["l1", "l2", "l3"], size=rng.integers(1, 4), replace=False)
+            keys += [Key(model, int(step), str(layer)) for layer in sorted(layers)]
     fields = ["model", "step", "layer", "family", "seed", "tasks"]
     rng.shuffle(fields)
     cut = rng.integers(0, 3)
@@ -129,5 +129,4 @@ def test_500_random_plans_equal_brute_force(config_for, labelled_store):
         assert len(read) == len(set(read))
         assert set(read) == {key for pair in expected for key in pair}
         outcomes["compared"] += 1
-    # Both branches must be worth something.
     assert min(outcomes.values()) > 100, outcomes

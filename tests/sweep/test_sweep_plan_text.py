@@ -12,33 +12,32 @@ from fastcka.sweep.question.dropped import left_out_text
 from sweep.plan_grids import LASTS, grid
 
 
-def test_the_plan_as_json_and_in_words(config_for, trained):
+def test_the_plan_as_json_and_as_text(config_for, trained):
     config = config_for(
         within=["layer", "step"], differ=["seed"], select={"variant": "b"}, steps="final_each"
     )
     plan = plan_sweep(config)
-    summary = json.loads(json.dumps(plan.to_dict()))
-    assert (summary["representations"], summary["groups"], summary["comparisons"]) == (6, 2, 6)
-    assert summary["dropped"] == {
+    document = json.loads(json.dumps(plan.to_dict()))
+    assert (document["representations"], document["groups"], document["comparisons"]) == (6, 2, 6)
+    assert document["dropped"] == {
         "representations outside select.variant": 12,
         "representations at steps that compare.steps (final_each) leaves out": 6,
     }
     # 3 seeds of 40 examples: conv 5 features of float32, fc 9 of float64.
-    assert summary["bytes_to_read"] == 3 * 40 * (5 * 4 + 9 * 8)
-    assert summary["bytes_memory"] >= summary["bytes_to_read"]
-    conv, fc = summary["group_plans"]
+    assert document["bytes_to_read"] == 3 * 40 * (5 * 4 + 9 * 8)
+    assert document["bytes_memory"] >= document["bytes_to_read"]
+    conv, fc = document["group_plans"]
     assert (conv["name"], fc["name"]) == ("layer=conv, step=90", "layer=fc, step=90")
     assert conv["route"] in ("F", "G")
-    assert 0 < summary["seconds"] < 1
-    # conv and fc hold 3 seeds each.
-    assert (summary["pairs_before_rules"], summary["dropped_by_rule"]) == (6, {"differ seed": 0})
+    assert 0 < document["seconds"] < 1
+    assert (document["pairs_before_rules"], document["dropped_by_rule"]) == (6, {"differ seed": 0})
     words = plan.explain()
     assert "(24 representations)\n" in words
     assert "\ncomparisons: 6\nrepresentations: 6\ngroups: 2\n" in words
     assert "left out: 12 representations outside select.variant" in words
 
 
-def test_the_rules_of_a_plan_in_words(config_for, trained):
+def test_the_rules_of_a_plan_as_text(config_for, trained):
     compare = {
         "within": ["layer"],
         "same": ["step"],
@@ -62,15 +61,15 @@ def test_the_rules_of_a_plan_in_words(config_for, trained):
         ("steps", "all: 0"),
         ("derivation", facts["derivation"]),
     ]
-    # A layer has 6 models, so 15 pairs. 4 models are not on the left: 6 pairs. Of the other 9, 3
-    # are of two seeds of a, 2 of one seed, and (a 1, b orig) falls: 3 remain.
+    # Each layer has 6 models, so 15 pairs. 6 of these have no model on the left. Of the other 9, 3
+    # pair two seeds of a, 2 have equal seeds, and (a 1, b orig) falls: 3 remain.
     assert facts["derivation"].splitlines()[0] == (
         "30 within the groups, minus 12 by left and right, minus 0 by same step, minus 0 by "
         "overlapping tasks, minus 0 by differ model, minus 12 by ascending variant, seed: 6"
     )
 
 
-def test_a_plan_is_the_same_every_time(config_for, trained):
+def test_two_plans_of_one_configuration_are_equal(config_for, trained):
     config = config_for(within=["layer", "variant"], differ=["seed"], steps="final_each")
     first, second = plan_sweep(config), plan_sweep(config)
     assert first.to_dict() == second.to_dict()
@@ -83,7 +82,7 @@ def test_a_plan_is_the_same_every_time(config_for, trained):
     ]
 
 
-def test_what_is_left_out_is_named_and_counted_in_words(config_for, labelled_store):
+def test_the_text_names_and_counts_what_is_left_out(config_for, labelled_store):
     factors = {
         "m1": {"family": "mlp", "seed": 1},
         "m2": {"family": "mlp", "seed": 2},
@@ -109,7 +108,7 @@ def test_what_is_left_out_is_named_and_counted_in_words(config_for, labelled_sto
     assert plan.to_dict()["dropped_examples"] == plan.dropped_examples
 
 
-def test_three_examples_are_enough(config_for, labelled_store):
+def test_at_most_three_examples_of_a_reason_are_listed(config_for, labelled_store):
     factors = {f"m{number}": {} for number in range(9)}
     config = config_for(within=["layer"], select={"model": ["m0", "m1"]})
     plan = plan_sweep(config, labelled_store(grid(factors), factors))
@@ -119,7 +118,7 @@ def test_three_examples_are_enough(config_for, labelled_store):
     ]
 
 
-def test_many_reasons_are_folded():
+def test_many_reasons_are_abridged():
     counts = {f"groups of kind {number}": 2 for number in range(12)}
     assert left_out_text(counts).splitlines()[-2:] == [
         "2 groups of kind 9",
@@ -127,7 +126,7 @@ def test_many_reasons_are_folded():
     ]
 
 
-def test_final_each_within_step_is_hinted_at(config_for, labelled_store):
+def test_a_hint_explains_final_each_within_step(config_for, labelled_store):
     factors = {model: {} for model in LASTS}
     store = labelled_store(grid(factors, steps=LASTS), factors)
     with pytest.raises(

@@ -1,8 +1,6 @@
-"""Rows that are named by position are matched only with their like, in plan, run and pair."""
+"""Rows without ids are matched only with equally many rows without ids."""
 
 from __future__ import annotations
-
-import csv
 
 import h5py
 import numpy as np
@@ -16,6 +14,7 @@ from fastcka.errors import InputError, SweepError
 from fastcka.pair import PairConfig, run_pair
 from fastcka.store import Key, create_store, import_tree, open_store
 from fastcka.sweep import plan_sweep, run_sweep
+from sweep.runs import rows_of
 
 N = 20
 FULL = np.random.default_rng(0).standard_normal((N, 4))
@@ -28,11 +27,6 @@ def write(folder, **models):
     with create_store(folder / "store", exist_ok=True) as store:
         for name, (rows, given) in models.items():
             store.write(model=name, step=1, layers={"l": rows}, **given)
-
-
-def rows_of(result):
-    with result.results_path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def pair_of(folder, one="a", other="b", **fields):
@@ -104,7 +98,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused_by_plan_run_and_pair(tmp_path, config_for, name):
+def test_unmatched_positions_are_refused_by_plan_run_and_pair(tmp_path, config_for, name):
     one, other, fields, parts = REFUSED[name]
     write(tmp_path, a=one, b=other)
     config = config_for(within=["layer"], **fields)
@@ -125,7 +119,7 @@ def test_what_is_refused_by_plan_run_and_pair(tmp_path, config_for, name):
     assert not (tmp_path / "pair").exists()
 
 
-def test_positions_of_as_many_rows_are_matched_and_said(tmp_path, config_for):
+def test_positions_of_equally_many_rows_are_matched_and_reported(tmp_path, config_for):
     other = np.random.default_rng(2).standard_normal((N, 3))
     write(tmp_path, a=(FULL, {}), b=(other, {}))
     config = config_for(within=["layer"])
@@ -139,7 +133,7 @@ def test_positions_of_as_many_rows_are_matched_and_said(tmp_path, config_for):
     assert run.summary["notes"] == ["the examples have no ids: rows are matched by position"]
 
 
-def test_ids_that_were_given_are_matched_whatever_their_text(tmp_path, config_for):
+def test_ids_that_look_like_positions_are_matched(tmp_path, config_for):
     write(
         tmp_path,
         a=(FULL, {"example_ids": range(N)}),
@@ -152,7 +146,7 @@ def test_ids_that_were_given_are_matched_whatever_their_text(tmp_path, config_fo
     assert (row["n_examples"], row["n_dropped"]) == ("19", "1")
 
 
-def test_only_the_groups_that_are_of_two_kinds_are_refused(tmp_path, config_for):
+def test_a_mixed_group_is_refused_until_the_model_is_excluded(tmp_path, config_for):
     write(tmp_path, a=(FULL, {}), b=(FULL, {}), c=(SHORT, {}))
     with pytest.raises(SweepError, match=r"'c'.*19 rows.*exclude"):
         plan_sweep(config_for(within=["layer"]))
@@ -160,7 +154,7 @@ def test_only_the_groups_that_are_of_two_kinds_are_refused(tmp_path, config_for)
 
 
 def unmarked(path, model):
-    """Take the mark away: a file of a fastcka that did not write it, or of another writer."""
+    """Remove the mark, which older versions of fastcka and other programs do not write."""
     with open_store(path / "store") as store:
         file = store.info(Key(model, 1, "l")).path
     with h5py.File(file, "r+") as opened:
@@ -168,7 +162,7 @@ def unmarked(path, model):
 
 
 def test_a_file_without_the_mark(tmp_path, config_for, as_format_1_0):
-    """Nobody knows whether "0" to "n-1" were given: they count as positions, others as ids."""
+    """Without the mark, "0" to "n-1" in order count as positions, other texts as ids."""
     write(
         tmp_path,
         range=(FULL, {"example_ids": range(N)}),
@@ -213,7 +207,7 @@ def test_a_probe_without_ids_marks_what_it_writes(tmp_path):
             )
         marks = {key.model: store.info(key).positional_ids for key in store.keys()}
         assert marks == {"array": True, "names": False, "none": True, "range": False}
-        # The same texts, once they are given, are no positions: the rows must be written again.
+        # Given ids are not positions, even with equal texts: the rows must be written again.
         with pytest.raises(fastcka.errors.KeyExistsError, match="other probe"):
             capture_representations(
                 model, probes["range"], layers=["0"], store=store, model_name="none", step=0
@@ -227,7 +221,7 @@ def test_an_import_without_ids_marks_what_it_writes(tmp_path, config_for):
     import_tree(tmp_path / "tree", tmp_path / "store")
     with pytest.raises(SweepError, match="20 rows are named by position"):
         plan_sweep(config_for(within=["layer"]))
-    # With a list of names for each array, the value is that of the same images.
+    # Lists of ids next to the arrays match the same images.
     (tmp_path / "tree/a/ids.txt").write_text("\n".join(NAMES))
     (tmp_path / "tree/b/ids.txt").write_text("\n".join(NAMES[1:]) + "\n")
     import_tree(tmp_path / "tree", tmp_path / "store", overwrite=True)

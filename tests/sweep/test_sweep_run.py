@@ -1,4 +1,4 @@
-"""A sweep from store to table: the numbers, the resume, and what a run says."""
+"""A sweep from store to table: its numbers, its record, and a second run."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_columns_of_the_table(trained, config_for, run):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_float64_data_lose_no_digit(tmp_path, config_for, run):
+def test_float64_data_keep_all_digits(tmp_path, config_for, run):
     """Features of 1 + 1e-9 z are constant in float32."""
     rng = np.random.default_rng(0)
     with create_store(tmp_path / "store") as store:
@@ -97,7 +97,7 @@ def test_a_second_run_computes_nothing_and_writes_the_same(trained, config_for, 
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_another_question_of_the_same_data_computes_nothing(trained, config_for, run):
+def test_another_comparison_of_the_same_data_computes_nothing(trained, config_for, run):
     within = {"within": ["layer"], "steps": "final_each"}
     run(config_for(**within))
     result = run(config_for(differ=["variant", "seed"], estimator="biased", **within))
@@ -111,7 +111,7 @@ def test_another_question_of_the_same_data_computes_nothing(trained, config_for,
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_changed_data_are_computed_again_and_said(trained, config_for, run, events, tmp_path):
+def test_changed_data_are_computed_again_and_reported(trained, config_for, run, events, tmp_path):
     config = config_for(within=["layer", "variant"], steps="final_each")
     before = rows_of(run(config))
     new = np.random.default_rng(3).normal(size=(40, 9))
@@ -185,9 +185,9 @@ def test_matrices_load_as_comparisons(trained, config_for, run):
     rows = rows_of(result)
     for group in record["groups"]:
         loaded = Comparison.load(result.output / group["matrix"])
-        of_group = [row for row in rows if row["group"] == group["name"]]
-        assert len(of_group) == len(loaded.pairs) == 3
-        for row, (a, b) in zip(of_group, loaded.pairs, strict=True):
+        group_rows = [row for row in rows if row["group"] == group["name"]]
+        assert len(group_rows) == len(loaded.pairs) == 3
+        for row, (a, b) in zip(group_rows, loaded.pairs, strict=True):
             assert loaded.labels[a]["model"] == row["model_a"]
             assert loaded.labels[b]["model"] == row["model_b"]
             assert repr(float(loaded.cka[a, b])) == row["cka"]
@@ -219,7 +219,7 @@ def test_the_record_of_a_run(trained, config_for, run):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_yaml_file_runs_with_paths_of_its_own(trained, tmp_path, run, monkeypatch):
+def test_paths_in_a_yaml_file_are_relative_to_it(trained, tmp_path, run, monkeypatch):
     text = "store: store\noutput: out\ncompare: {within: [layer], steps: final_each}\n"
     (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir("/")
@@ -229,7 +229,7 @@ def test_a_yaml_file_runs_with_paths_of_its_own(trained, tmp_path, run, monkeypa
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_progress_rises_to_the_end(trained, config_for, run):
+def test_progress_rises_to_the_total(trained, config_for, run):
     calls = []
     run(config_for(within=["layer"]), progress=lambda done, total: calls.append((done, total)))
     done = [call[0] for call in calls]

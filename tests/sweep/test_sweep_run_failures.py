@@ -17,7 +17,7 @@ from sweep.runs import kinds_of, rows_of
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_ctrl_c_keeps_what_is_finished(trained, config_for, run, events):
+def test_ctrl_c_keeps_finished_groups(trained, config_for, run, events):
     config = config_for(within=["layer", "step"], differ=["model"])
 
     def interrupt(event):
@@ -39,7 +39,7 @@ def test_ctrl_c_keeps_what_is_finished(trained, config_for, run, events):
 def test_a_group_that_fails_does_not_stop_the_others(
     tmp_path, config_for, run, events, as_format_1_0
 ):
-    """NaN in one model's layer "b", a flipped bit in another's "c": "a" and "d" are computed."""
+    """Layer "b" contains NaN and layer "c" a flipped bit; "a" and "d" are computed."""
     rng = np.random.default_rng(2)
     arrays = {(model, layer): rng.normal(size=(30, 4)) for model in "xyz" for layer in "abcd"}
     with create_store(tmp_path / "store") as store:
@@ -47,11 +47,11 @@ def test_a_group_that_fails_does_not_stop_the_others(
             layers = {layer: arrays[model, layer] for layer in "abcd"}
             store.write(model=model, step=0, layers=layers)
     for path in (tmp_path / "store" / "models").glob("y-*/*.h5"):
-        as_format_1_0(path)  # its checksums would not let NaN in
+        as_format_1_0(path)  # with checksums, the NaN would be reported as damage
     for model, layer, change in (("y", "b", _not_a_number), ("z", "c", _flip)):
         change(tmp_path / "store", model, arrays[model, layer])
     config = config_for(within=["layer"])
-    for _ in range(2):  # the second run tries again, and finds the others in the ledger
+    for _ in range(2):  # the second run repeats the failed groups and reuses the others
         with pytest.raises(
             FailedGroupsError, match=r"(?s)2 groups .*'layer=b'.*'layer=c'"
         ) as raised:
@@ -81,7 +81,7 @@ def test_a_group_that_fails_does_not_stop_the_others(
 
 
 def _not_a_number(store, model, x):
-    """Write NaN with valid checksums, as a program that is none of ours might."""
+    """Write NaN with valid checksums, as another program might."""
     with h5py.File(next(store.rglob(f"{model}-*/0.h5")), "r+") as file:
         for layer in file["layers"].values():
             if np.array_equal(layer["x"][...], x):
@@ -95,8 +95,8 @@ def _flip(store, model, x):
     path.write_bytes(data)
 
 
-def test_failed_groups_of_one_name_are_two(tmp_path, config_for, run, monkeypatch):
-    """The text "1" and the number 1 are two values, and read alike."""
+def test_failed_groups_that_print_alike_are_numbered(tmp_path, config_for, run, monkeypatch):
+    """The text "1" and the number 1 are two values that print alike."""
     with create_store(tmp_path / "store") as store:
         for model, seed in (("a", 1), ("b", 1), ("c", "1"), ("d", "1")):
             x = np.random.default_rng(ord(model)).normal(size=(8, 2))
@@ -112,7 +112,7 @@ def test_failed_groups_of_one_name_are_two(tmp_path, config_for, run, monkeypatc
     assert raised.value.result.failed == {"seed=1 (group 0)": "no a", "seed=1 (group 1)": "no c"}
 
 
-def test_what_is_wrong_with_everything_stops_the_run(trained, config_for, run, monkeypatch, events):
+def test_an_error_of_the_device_stops_the_run(trained, config_for, run, monkeypatch, events):
     def refuse(flights, **options):
         raise DeviceError("no device")
 
@@ -126,10 +126,10 @@ def test_what_is_wrong_with_everything_stops_the_run(trained, config_for, run, m
     ("n_examples", "message"),
     [(40, "the store has changed since the plan was made"), (30, r"expected shape \(30, 5\)")],
 )
-def test_a_store_that_changes_under_the_run_is_noticed(
+def test_a_store_that_changes_during_a_run_is_detected(
     trained, config_for, run, monkeypatch, n_examples, message
 ):
-    """The values of new data must not enter the ledger under the digest of the old."""
+    """Values of new data must not enter the ledger under the old digest."""
     from fastcka.sweep.planning.plan import plan_sweep
 
     def plan_then_change(config, store, **options):
@@ -152,7 +152,7 @@ def test_a_store_that_changes_under_the_run_is_noticed(
         run(config_for(within=["layer"], steps="final_each"))
 
 
-def test_without_matplotlib_a_run_succeeds_and_says_so(
+def test_without_matplotlib_a_run_succeeds_and_notes_it(
     trained, config_for, run, events, monkeypatch
 ):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:

@@ -1,4 +1,4 @@
-"""Shards: an even division, a ledger each, at the same time in one folder, merged at the end."""
+"""Shards: divided evenly, run at the same time in one folder, and merged at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from fastcka.errors import BusyFolderError, FailedGroupsError, InputError
 from fastcka.store import Key
-from fastcka.sweep import CompareConfig, Shard, comparisons_held, plan_sweep, run_sweep
+from fastcka.sweep import Shard, comparisons_held, plan_sweep, run_sweep
 from fastcka.sweep.ledger.shards import divided
 from fastcka.sweep.planning.folder import claimed_folder, shared_folder
 
@@ -28,47 +28,10 @@ def _positions(part):
 
 # --- the division ------------------------------------------------------------------------------
 
-TASKS = {
-    "PT2": "distance trianglearea, angle compass, inside perimeter, crossing distance, "
-    "trianglearea angle, compass inside, perimeter crossing",
-    "PT3": "distance trianglearea angle, compass inside perimeter, crossing distance trianglearea, "
-    "angle compass inside, perimeter crossing distance, trianglearea angle compass, "
-    "inside perimeter crossing",
-}
-
-
-def test_252_comparisons_are_63_in_each_of_4_parts(config_for, labelled_store):
-    keys, factors = [], {}
-    for family, tasks in TASKS.items():
-        for variant, result in enumerate(tasks.split(", "), start=1):
-            for seed in ("orig", 1, 2):
-                model = f"{family}-{variant}_{seed}"
-                factors[model] = {
-                    "family": family,
-                    "variant": variant,
-                    "seed": seed,
-                    "tasks": result.split(),
-                }
-                keys += [Key(model, 328125, str(layer)) for layer in range(3, 7)]
-    compare = {
-        "within": ["family", "layer"],
-        "disjoint": ["tasks"],
-        "differ": ["seed"],
-        "ascending": ["variant", "seed"],
-        "order": {"seed": ["orig", 1, 2]},
-        "steps": "final_each",
-    }
-    config = config_for().model_copy(update={"compare": CompareConfig.model_validate(compare)})
-    plan = plan_sweep(config, labelled_store(keys, factors))
-    for count in (1, 2, 3, 4):  # 4 groups of 42 and 4 of 21, all of the same cost
-        parts = divided(plan.groups, count)
-        comparisons = [sum(len(group.pairs) for group in part) for part in parts]
-        assert comparisons == [252 // count] * count
-
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
-def test_a_division_leaves_nothing_out_and_is_even(config_for, labelled_store, count):
-    """Groups of 2 to 16 models: no part is dearer than the mean and one group more."""
+def test_a_division_is_complete_and_even(config_for, labelled_store, count):
+    """Groups have 2 to 16 models; each part costs at most the mean plus one group."""
     rng = np.random.default_rng(3)
     keys = [
         Key(f"m{model}", 0, f"layer {layer}")
@@ -79,14 +42,14 @@ def test_a_division_leaves_nothing_out_and_is_even(config_for, labelled_store, c
     groups = plan_sweep(config_for(within=["layer"]), store).groups
     parts = divided(groups, count)
     assert len(parts) == count
-    assert sorted(i for part in parts for i in _positions(part)) == list(range(20))
+    assert sorted(position for part in parts for position in _positions(part)) == list(range(20))
     assert all(_positions(part) == sorted(_positions(part)) for part in parts)
-    # 8 examples of 4 features: route G in every group, so that flops are those of its features.
+    # With 8 examples of 4 features, every group takes route G, whose cost is counted here.
     costs = [
         8 * 4 * len(g.representations) * (min(8, 4 * len(g.representations)) + 100 * 4)
         for g in groups
     ]
-    loads = [sum(costs[i] for i in _positions(part)) for part in parts]
+    loads = [sum(costs[position] for position in _positions(part)) for part in parts]
     assert max(loads) <= sum(costs) / count + max(costs)
     assert [_positions(part) for part in divided(groups[::-1], count)] == [
         _positions(part) for part in parts
@@ -94,12 +57,12 @@ def test_a_division_leaves_nothing_out_and_is_even(config_for, labelled_store, c
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "4", "1/4/2", "-1/4", "a/b", "", "1 / 4"])
-def test_a_shard_that_is_none_is_refused(text):
+def test_a_malformed_shard_is_refused(text):
     with pytest.raises(InputError, match=r"shard: expected .*"):
         Shard.parse(text)
 
 
-def test_a_shard_reads_as_it_is_written():
+def test_a_shard_is_parsed_and_printed_alike():
     assert str(Shard.parse("2/4")) == "2/4"
     assert Shard.parse("2/4") == Shard(2, 4)
 
@@ -111,8 +74,8 @@ def test_a_shard_reads_as_it_is_written():
 def sweep(trained, config_for, no_figures):
     """2 variants x 2 layers x 2 steps: eight groups of three comparisons.
 
-    Reading is what they cost: 40 examples of 9 float64 features (fc of b), of 9 float32 (fc of a)
-    or of 5 (conv), so about 4, 2 and 1. In 2 parts of 8, 8; in 3 parts of 6, 5 and 5.
+    Their cost is the reading of 40 examples of 9 float64 features (fc of b), 9 float32 (fc of a)
+    or 5 float32 (conv), about 4, 2 and 1. 2 parts cost 8 and 8; 3 parts cost 6, 5 and 5.
     """
     return config_for(within=["layer", "step", "variant"])
 
@@ -124,7 +87,7 @@ def undisturbed(sweep, tmp_path, but_for_seconds):
 
 
 def _seconds(path):
-    """Return the name of each group -> its seconds, by SQL alone."""
+    """Return group name -> seconds, with plain SQL."""
     with closing(sqlite3.connect(path)) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'groups'").fetchall():
             return {}  # killed before its first table
@@ -133,16 +96,16 @@ def _seconds(path):
         )
 
 
-def test_the_last_shard_writes_what_a_whole_run_would(sweep, undisturbed, but_for_seconds):
+def test_the_last_shard_writes_the_table_of_a_whole_run(sweep, undisturbed, but_for_seconds):
     results = [run_sweep(sweep, shard=part) for part in PARTS]
     assert [result.written for result in results] == [False, False, True]
     assert [result.groups_waiting for result in results] == [5, 3, 0]
     assert [result.groups_computed for result in results] == [3, 2, 3]
     assert [result.ledger_path.name for result in results] == [
-        f"ledger.{i}-of-3.sqlite" for i in (1, 2, 3)
+        f"ledger.{number}-of-3.sqlite" for number in (1, 2, 3)
     ]
     assert but_for_seconds(results[0].results_path) == undisturbed
-    # Each row has the seconds that the shard measured.
+    # Each row gives the seconds that its shard measured.
     measured = {}
     for result in results:
         measured |= _seconds(result.ledger_path)
@@ -156,7 +119,7 @@ def test_the_last_shard_writes_what_a_whole_run_would(sweep, undisturbed, but_fo
     assert _seconds(again.ledger_path) == measured
 
 
-def test_nothing_is_written_before_all_is_there(sweep):
+def test_no_results_are_written_before_the_last_shard(sweep):
     first = run_sweep(sweep, shard=PARTS[0])
     assert sorted(path.name for path in first.output.iterdir()) == [
         *(".lock", ".lock.1-of-3", "ledger.1-of-3.sqlite")
@@ -164,14 +127,12 @@ def test_nothing_is_written_before_all_is_there(sweep):
     assert comparisons_held(plan_sweep(sweep)) == 9
 
 
-def test_a_whole_run_takes_what_shards_have_and_computes_the_rest(
-    sweep, undisturbed, but_for_seconds
-):
+def test_a_whole_run_reuses_the_shards_and_computes_the_rest(sweep, undisturbed, but_for_seconds):
     shard = run_sweep(sweep, shard=PARTS[1])
     whole = run_sweep(sweep)
     assert (whole.groups_computed, whole.groups_reused) == (6, 2)
     assert but_for_seconds(whole.results_path) == undisturbed
-    shard.ledger_path.unlink()  # the ledger of the sweep has it now
+    shard.ledger_path.unlink()  # the ledger of the sweep contains its groups now
     table = whole.results_path.read_bytes()
     assert run_sweep(sweep).groups_computed == 0
     assert whole.results_path.read_bytes() == table
@@ -194,7 +155,7 @@ def test_a_damaged_value_of_a_shard_is_computed_again(sweep, undisturbed, but_fo
 def test_another_division_computes_nothing_twice(sweep):
     first = run_sweep(sweep, shard=Shard(1, 2))
     assert first.groups_computed == 4
-    others = [run_sweep(sweep, shard=Shard(i, 4)) for i in (1, 2, 3, 4)]
+    others = [run_sweep(sweep, shard=Shard(number, 4)) for number in (1, 2, 3, 4)]
     assert sum(result.groups_computed for result in others) == 4
     assert sum(result.groups_reused for result in others) == 4
     assert [result.written for result in others] == [False, False, False, True]
@@ -206,7 +167,7 @@ def test_a_shard_without_a_group_has_nothing_to_do(sweep):
     assert not result.written
 
 
-def test_a_group_that_fails_in_a_shard_stops_no_other(sweep, monkeypatch):
+def test_a_failed_group_does_not_stop_the_other_shards(sweep, monkeypatch):
     import fastcka.sweep.running.compute as module
 
     compare_many = module.compare_many
@@ -236,7 +197,7 @@ def test_a_group_that_fails_in_a_shard_stops_no_other(sweep, monkeypatch):
 # --- at the same time --------------------------------------------------------------------------
 
 
-def test_who_may_write_beside_whom(tmp_path):
+def test_locks_of_shards_and_whole_runs(tmp_path):
     out, store = tmp_path / "out", tmp_path / "store"
     with shared_folder(out, store, "1-of-2"):
         with shared_folder(out, store, "2-of-2"), shared_folder(out, store, "2-of-3"):
@@ -251,7 +212,7 @@ def test_who_may_write_beside_whom(tmp_path):
         pass
 
 
-def test_a_finished_shard_is_not_stopped_by_who_writes_the_results(sweep):
+def test_a_finished_shard_does_not_wait_for_the_writer_of_the_results(sweep):
     for part in PARTS:
         run_sweep(sweep, shard=part)
     with claimed_folder(sweep.output, sweep.store):
@@ -270,7 +231,8 @@ def _yaml(folder, output):
 def test_shards_at_the_same_time(trained, tmp_path, undisturbed, but_for_seconds):
     path = _yaml(tmp_path, "together")
     commands = [
-        [sys.executable, "-c", COMMAND, "run", str(path), "--shard", f"{i}/3"] for i in (1, 2, 3)
+        [sys.executable, "-c", COMMAND, "run", str(path), "--shard", f"{number}/3"]
+        for number in (1, 2, 3)
     ]
     running = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -279,7 +241,7 @@ def test_shards_at_the_same_time(trained, tmp_path, undisturbed, but_for_seconds
     outputs = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     assert [err for _, err in outputs] == ["", "", ""]
-    # However they end, one of them has found that all is there.
+    # In whichever order they end, one of them writes the results.
     assert but_for_seconds(tmp_path / "together" / "results.csv") == undisturbed
     kept = [len(_seconds(p)) for p in sorted((tmp_path / "together").glob("ledger.*-of-3.sqlite"))]
     assert kept == [3, 2, 3]
@@ -288,16 +250,16 @@ def test_shards_at_the_same_time(trained, tmp_path, undisturbed, but_for_seconds
 SLOW = """
 import sys, time
 from fastcka.core import flight
-from fastcka.sweep import CompareConfig, Shard, run_sweep
+from fastcka.sweep import Shard, run_sweep
 
 flight.MOST_GROUPS = 1
 
-def tell(event):
+def report(event):
     print(event.kind, flush=True)
     if event.kind == "computed":
         time.sleep(0.3)
 
-run_sweep(sys.argv[1], shard=Shard.parse(sys.argv[2]), on_event=tell)
+run_sweep(sys.argv[1], shard=Shard.parse(sys.argv[2]), on_event=report)
 """
 
 
@@ -305,23 +267,22 @@ run_sweep(sys.argv[1], shard=Shard.parse(sys.argv[2]), on_event=tell)
 def test_killed_shards_are_finished_by_a_run(
     trained, tmp_path, undisturbed, but_for_seconds, events, delay
 ):
-    """kill -9 of both halves, each at a moment after some events: planned, then each computed."""
+    """kill -9 of both halves, each ``delay`` seconds after ``events`` events."""
     path = _yaml(tmp_path, "killed")
-    reported = []
+    lines = []
     for shard in ("1/2", "2/2"):
         command = [sys.executable, "-c", SLOW, str(path), shard]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            reported += [process.stdout.readline().strip() for _ in range(events)]
+            lines += [process.stdout.readline().strip() for _ in range(events)]
             time.sleep(delay)
             process.kill()
-            reported += process.stdout.read().split()
+            lines += process.stdout.read().split()
     before = {}
     for ledger in (tmp_path / "killed").glob("ledger.*-of-2.sqlite"):
         if ledger.stat().st_size:
             before |= _seconds(ledger)
-    # At most two more in each shard were committed but not yet reported, because the writer
-    # continues.
-    assert reported.count("computed") <= len(before) <= reported.count("computed") + 4
+    # In each shard, the writer may have committed at most two groups that are not reported yet.
+    assert lines.count("computed") <= len(before) <= lines.count("computed") + 4
     result = run_sweep(path)
     assert (result.groups_computed, result.groups_reused) == (8 - len(before), len(before))
     assert but_for_seconds(result.results_path) == undisturbed

@@ -1,4 +1,4 @@
-"""The policies for steps: hand-computed values, brute force, and what is refused."""
+"""The policies for steps: values by hand, brute force, and refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastcka.store import Key
 from fastcka.sweep import plan_sweep
 from fastcka.sweep.question.steps import chosen_steps, parse_steps, steps_text
 
-# A real study: multiples of 8204, and a different last step for each regime.
+# A real study: every 8204 steps, and a last step that differs between the regimes.
 RUNS = {
     name: [*range(0, 328_000, 8204), last]
     for name, last in (("one", 328146), ("two", 328125), ("three", 328132))
@@ -24,7 +24,7 @@ def _chosen(policy, steps):
     return chosen
 
 
-def test_nearest_takes_each_models_own():
+def test_nearest_selects_a_step_of_each_model():
     near = {"nearest": {"step": 328130, "tolerance": 16}}
     assert _chosen(near, RUNS) == {"one": {328146}, "two": {328125}, "three": {328132}}
     exact = {"nearest": {"step": 8204, "tolerance": 0}}
@@ -44,17 +44,17 @@ def test_nothing_within_the_tolerance_is_an_error():
     ("part", "expected"),
     [
         (0, {"one": {0}, "two": {0}, "three": {0}}),
-        # Half of 328146 is 164073, of 328125 164062.5, of 328132 164066: 20 x 8204 is 164080.
+        # The halves are 164073, 164062.5 and 164066; the nearest step is 20 x 8204 = 164080.
         (0.5, {"one": {164080}, "two": {164080}, "three": {164080}}),
         (1, {"one": {328146}, "two": {328125}, "three": {328132}}),
         ([0.5, 1.0], {"one": {164080, 328146}, "two": {164080, 328125}, "three": {164080, 328132}}),
     ],
 )
-def test_a_fraction_of_each_models_own_run(part, expected):
+def test_a_fraction_of_each_models_run(part, expected):
     assert _chosen({"fraction": part}, RUNS) == expected
 
 
-def test_fractions_are_the_decimals_that_were_written():
+def test_fractions_are_exact_decimals():
     # 0.07 of 50 is 3.5, between two steps; in binary floats it is 3.5000000000000004.
     with pytest.raises(SweepError, match="the stored steps 3 and 4 are equally near"):
         _chosen({"fraction": 0.07}, {"m": [0, 3, 4, 50]})
@@ -149,7 +149,7 @@ def test_the_largest_distance_from_the_requested_steps():
         None,
     ],
 )
-def test_what_is_no_policy(policy):
+def test_malformed_policies(policy):
     with pytest.raises(ValueError, match=r"expected 'all', .*\{nearest: \{step: S, tolerance: T\}"):
         parse_steps(policy)
 
@@ -162,7 +162,7 @@ def test_a_policy_survives_the_record_of_a_run(config_for):
 
 
 def test_steps_of_a_plan(config_for, labelled_store):
-    keys = [Key(model, step, "l") for model, stored in RUNS.items() for step in stored]
+    keys = [Key(model, step, "l") for model, steps in RUNS.items() for step in steps]
     store = labelled_store(keys, {model: {} for model in RUNS})
     plan = plan_sweep(config_for(within=["layer"], steps={"fraction": 0.5}), store)
     assert [tuple(r.key) for r in plan.representations] == [(m, 164080, "l") for m in RUNS]

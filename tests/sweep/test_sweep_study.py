@@ -10,7 +10,8 @@ import pytest
 
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep
-from sweep.factor_grids import SEEDS
+from fastcka.sweep.ledger.shards import divided
+from sweep.plan_grids import SEEDS
 
 TASKS = {
     "pt2": [
@@ -32,19 +33,14 @@ TASKS = {
         "inside, perimeter, crossing",
     ],
 }
-
-
-# As the log of the study lists them.
+# The pairs of variants in the log of the study.
 DISJOINT = {
     "pt2": ["12", "13", "16", "17", "23", "24", "27", "34", "35", "45", "46", "56", "57", "67"],
     "pt3": ["12", "17", "23", "34", "45", "56", "67"],
 }
-
-
 LAYERS = ("3", "4", "5", "6")
-
-
 LAST = {"pt2": 328125, "pt3": 328132}
+ASCENDING = {"ascending": ["variant", "seed"], "order": {"seed": list(SEEDS)}}
 
 
 def _model(family, variant, seed):
@@ -85,7 +81,7 @@ def _study_plan(config_for, study, **compare):
 
 
 def _study_pairs(seeds):
-    """Enumerate the study's pairs from the lists of its log, for pairs of (lower, upper) seeds."""
+    """Return the pairs of the log, for the (lower, upper) seeds in ``seeds``."""
     return {
         frozenset({(_model(family, pair[0], one), layer), (_model(family, pair[1], other), layer)})
         for family, pairs in DISJOINT.items()
@@ -111,14 +107,8 @@ def test_pairs_of_different_seeds_are_504(config_for, study):
     assert set(pairs) == _study_pairs(list(itertools.permutations(SEEDS, 2)))
 
 
-def test_ascending_seeds_are_the_252_of_the_log(config_for, study):
-    plan = _study_plan(
-        config_for,
-        study,
-        differ=["seed"],
-        ascending=["variant", "seed"],
-        order={"seed": list(SEEDS)},
-    )
+def test_ascending_seeds_give_the_252_pairs_of_the_log(config_for, study):
+    plan = _study_plan(config_for, study, differ=["seed"], **ASCENDING)
     pairs = _names(plan)
     assert len(pairs) == len(set(pairs)) == 252
     assert set(pairs) == _study_pairs(list(itertools.combinations(SEEDS, 2)))
@@ -130,10 +120,8 @@ def test_ascending_seeds_are_the_252_of_the_log(config_for, study):
     assert {(key.model[:3], key.step) for pair in plan.pairs() for key in pair} == set(LAST.items())
 
 
-def test_the_252_without_differ_are_the_same(config_for, study):
-    plan = _study_plan(
-        config_for, study, ascending=["variant", "seed"], order={"seed": list(SEEDS)}
-    )
+def test_the_252_pairs_are_the_same_without_differ(config_for, study):
+    plan = _study_plan(config_for, study, **ASCENDING)
     assert set(_names(plan)) == _study_pairs(list(itertools.combinations(SEEDS, 2)))
     assert plan.dropped_by_rule == {
         "disjoint tasks": 924,
@@ -142,23 +130,17 @@ def test_the_252_without_differ_are_the_same(config_for, study):
     assert plan.dropped["pairs in a group with equal 'seed' (compare.ascending)"] == 252
 
 
-def test_the_plan_says_what_ascending_dropped(config_for, study):
-    plan = _study_plan(
-        config_for,
-        study,
-        differ=["seed"],
-        ascending=["variant", "seed"],
-        order={"seed": list(SEEDS)},
-    )
+def test_the_plan_explains_the_pairs_dropped_by_ascending(config_for, study):
+    plan = _study_plan(config_for, study, differ=["seed"], **ASCENDING)
     reason = (
         "pairs in a group rising in one and falling in another of variant, seed "
         "(compare.ascending): these are different comparisons from those kept"
     )
-    summary = json.loads(json.dumps(plan.to_dict()))
-    assert summary["dropped"][reason] == 252
-    # In each group, the lowest variant of the highest seed and the highest variant of the lowest
-    # seed are in no pair: 19 of 21 models are read.
-    assert (summary["representations"], summary["groups"], summary["comparisons"]) == (
+    document = json.loads(json.dumps(plan.to_dict()))
+    assert document["dropped"][reason] == 252
+    # In each group, 19 of 21 models are read: the lowest variant with the highest seed and the
+    # highest variant with the lowest seed are in no pair.
+    assert (document["representations"], document["groups"], document["comparisons"]) == (
         8 * 19,
         8,
         252,
@@ -170,8 +152,16 @@ def test_the_plan_says_what_ascending_dropped(config_for, study):
         "by ascending variant, seed: 252\n"
     )
     assert "leaves out comparisons of different models, not repeats" in derivation
-    [explanation] = summary["explanations"]
+    [explanation] = document["explanations"]
     left_out, kept = explanation.split(" and keeps ")
-    # The two pairs in the words are different pairs of models, with the same labels shuffled.
+    # The two pairs are of different models and have the same labels, paired differently.
     assert "(variant=1, seed=1) with (variant=2, seed=orig)" in left_out
     assert "(variant=1, seed=orig) with (variant=2, seed=1)" in kept
+
+
+def test_each_of_4_parts_has_63_of_the_252_comparisons(config_for, study):
+    plan = _study_plan(config_for, study, differ=["seed"], **ASCENDING)
+    for count in (1, 2, 3, 4):  # 4 groups of 42 and 4 of 21, all of the same cost
+        parts = divided(plan.groups, count)
+        comparisons = [sum(len(group.pairs) for group in part) for part in parts]
+        assert comparisons == [252 // count] * count
