@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cpu/features.hpp"
+#include "cpu/gain.hpp"
 #include "cpu/gram.hpp"
 #include "cpu/loops/implementation.hpp"
 #include "cpu/overlap.hpp"
@@ -208,6 +209,7 @@ PYBIND11_MODULE(_core, module) {
       .def_readonly("step", &ProductShape::step)
       .def_readonly("values", &ProductShape::values)
       .def_readonly("sum_bytes", &ProductShape::sum_bytes)
+      .def_readonly("arranged", &ProductShape::arranged)
       .def_readonly("in_place", &ProductShape::in_place);
   py::class_<View>(module, "View", py::module_local(), "A representation in the caller's memory.")
       .def(py::init(&make_view), py::kw_only(), py::arg("address"), py::arg("n"), py::arg("d"), py::arg("row_stride"),
@@ -219,6 +221,8 @@ PYBIND11_MODULE(_core, module) {
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
              "How fast an implementation runs here, in some milliseconds; see csrc/cpu/speed.hpp.");
+  module.def("gain_of_fast", &fastcka::cpu::gain_of_fast, py::arg("implementation"),
+             "How many times as fast as those of \"high\" the products of \"fast\" run here; see csrc/cpu/gain.hpp.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
              py::arg("tile"), py::arg("chunk"), py::arg("in_place"), py::arg("shape"),
              "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");

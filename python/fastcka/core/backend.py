@@ -70,6 +70,12 @@ def speed_of(implementation: str, products: str, threads: int) -> Speed:
 
 
 @cache
+def gain_of_fast(implementation: str) -> float:
+    """How many times as fast as "high" the products of "fast" are; measured once a process."""
+    return _core.gain_of_fast(implementation)
+
+
+@cache
 def _implementations() -> dict[str, Implementation]:
     steps = {"G": _core.gram_product_steps, "F": _core.feature_product_steps}
     return {

@@ -41,6 +41,11 @@ SERIAL_FLOPS = 2e7
 #: What a flop costs, in those of float32 products, when routes are compared: fixed, not measured,
 #: so that a problem has one route on all machines of a kind.
 FLOP_COST = {"float32": 1.0, "float64": 2.0, "bfloat16": 0.5}
+#: "fast" takes its products only if they run this many times as fast as those of "high". A
+#: processor has a gain of about 2 or of about 1.
+LEAST_GAIN = 1.3
+#: A pass of fewer flops does not pay for matrix tiles: a form for them, and their state.
+TILES_FLOPS = 2e9
 #: A flop of the rank update waits for memory.
 RANK_COST = 1.5
 #: A flop of the features route pays for its share of the float64 sums of each chunk.
@@ -77,6 +82,7 @@ def make_plan(
     itemsizes: Sequence[int],
     implementation: Implementation,
     speed_of: Callable[[ProductShape, int], Speed],
+    gain_of_fast: Callable[[str], float],
     bytes_needed: BytesNeeded,
     threads: int,
     precision: Precision = "high",
@@ -91,6 +97,9 @@ def make_plan(
         Bytes of one value of each representation in the caller's memory.
     speed_of
         How fast products are on a number of threads; it decides nothing but `seconds`.
+    gain_of_fast
+        How many times as fast as those of "high" the products of "fast" run in an implementation;
+        called for precision "fast" only.
     bytes_needed
         The memory of a pass, as the compiled module says.
     threads
@@ -101,7 +110,7 @@ def make_plan(
         can be centred.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
-    shape, why = _choose_products(n, n_features, precision, implementation)
+    shape, why = _choose_products(n, n_features, precision, implementation, gain_of_fast)
     stacked = sum(round_up(d, shape.lanes) for d in n_features)
 
     flops_gram = float(n) ** 2 * total + float(m * n) ** 2 / 2
@@ -161,7 +170,11 @@ def make_plan(
 
 
 def _choose_products(
-    n: int, n_features: Sequence[int], precision: Precision, implementation: Implementation
+    n: int,
+    n_features: Sequence[int],
+    precision: Precision,
+    implementation: Implementation,
+    gain_of_fast: Callable[[str], float],
 ) -> tuple[ProductShape, str]:
     """The products, and the reason if the precision alone does not give them."""
     m, total, widest = len(n_features), sum(n_features), max(n_features)
@@ -170,7 +183,8 @@ def _choose_products(
         return wide, ""
     if n <= FEW_EXAMPLES:
         return wide, f"; float64 for {FEW_EXAMPLES} examples or fewer"
-    if min(float(n) ** 2 * total + float(m * n) ** 2 / 2, n * float(total) ** 2) < FEW_FLOPS:
+    flops = min(float(n) ** 2 * total + float(m * n) ** 2 / 2, n * float(total) ** 2)
+    if flops < FEW_FLOPS:
         return wide, f"; float64 below {FEW_FLOPS / 1e6:.0f} Mflop"
     if widest > MANY_FEATURES:
         return wide, f"; float64 beyond {MANY_FEATURES:,} features"
@@ -178,10 +192,16 @@ def _choose_products(
         return wide, f"; float64 beyond {MANY_FEATURES_PER_PAIR} features a pair of examples"
     if precision == "high":
         return implementation.float32, ""
-    if implementation.fast is None:
-        why = f"; precision fast is high here: {implementation.name} has nothing faster"
-        return implementation.float32, why
-    return implementation.fast, ""
+    fast, why = implementation.fast, ""
+    if fast is None:
+        why = f"{implementation.name} has nothing faster"
+    elif fast.arranged and flops < TILES_FLOPS:
+        why = f"matrix tiles do not pay below {TILES_FLOPS / 1e9:.0f} Gflop"
+    elif gain_of_fast(implementation.name) < LEAST_GAIN:
+        why = f"{fast.products} products are no faster on this processor"
+    if fast is None or why:
+        return implementation.float32, f"; precision fast is high here: {why}"
+    return fast, ""
 
 
 def _tile(extent: int, bytes_per_entry: int, step: int) -> int:
