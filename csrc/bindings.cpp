@@ -50,7 +50,7 @@ View make_view(std::uintptr_t address, std::int64_t n, std::int64_t d, std::int6
 }
 
 Task make_task(std::vector<View> views, const std::string& route, std::int64_t tile, std::int64_t chunk,
-               const std::string& implementation, const std::string& products) {
+               std::int64_t batch, const std::string& implementation, const std::string& products) {
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
   const ProductShape shape = fastcka::cpu::find_implementation(implementation).shape(products);
   for (const View& view : views) {
@@ -65,7 +65,8 @@ Task make_task(std::vector<View> views, const std::string& route, std::int64_t t
   if (chunk < 1 || chunk % shape.values != 0) {
     throw std::invalid_argument("chunk must be a positive multiple of " + std::to_string(shape.values));
   }
-  return {std::move(views), {parse_route(route), tile, chunk, implementation, products}};
+  if (batch < 0 || (batch > 0 && route == "F")) throw std::invalid_argument("batch must be 0, or positive in route G");
+  return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products}};
 }
 
 // A NumPy array that owns the vector's memory.
@@ -141,12 +142,12 @@ py::list run(const std::vector<Task>& tasks, int threads, const py::object& prog
 }
 
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
-                      std::int64_t tile, std::int64_t chunk, bool in_place, const ProductShape& shape) {
+                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place, const ProductShape& shape) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
   const fastcka::cpu::PassBytes needed =
-      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, in_place, shape);
+      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch, in_place, shape);
   py::dict bytes;
   bytes["centered"] = needed.centered;
   bytes["thread"] = needed.thread;
@@ -216,7 +217,7 @@ PYBIND11_MODULE(_core, module) {
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
       .def(py::init(&make_task), py::kw_only(), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-           py::arg("implementation"), py::arg("products"));
+           py::arg("batch") = 0, py::arg("implementation"), py::arg("products"));
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
@@ -224,7 +225,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("gain_of_fast", &fastcka::cpu::gain_of_fast, py::arg("implementation"),
              "How many times as fast as those of \"high\" the products of \"fast\" run here; see csrc/cpu/gain.hpp.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
-             py::arg("tile"), py::arg("chunk"), py::arg("in_place"), py::arg("shape"),
+             py::arg("tile"), py::arg("chunk"), py::arg("batch") = 0, py::arg("in_place"), py::arg("shape"),
              "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
   module.def("run", &run, py::arg("tasks"), py::kw_only(), py::arg("threads"), py::arg("progress"),
              "The sums of the representations of each task; see csrc/hsic.hpp.");

@@ -66,6 +66,7 @@ class Task:
         route: str,
         tile: int,
         chunk: int,
+        batch: int = 0,
         implementation: str,
         products: str,
     ) -> None: ...
@@ -80,6 +81,7 @@ def bytes_needed(
     route: str,
     tile: int,
     chunk: int,
+    batch: int = 0,
     in_place: bool,
     shape: ProductShape,
 ) -> dict[str, int]: ...

@@ -135,6 +135,7 @@ def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
         route=plan.route,
         tile=plan.tile,
         chunk=plan.chunk,
+        batch=plan.batch,
         implementation=plan.implementation,
         products=plan.products,
     )

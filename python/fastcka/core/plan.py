@@ -36,6 +36,9 @@ TILE_BYTES = 1 * MIB
 CHUNK = 256
 #: A chunk of the widest representation, before it is rearranged.
 CHUNK_BYTES = 4 * MIB
+#: Where the data are wide, the copies of so many bytes are centred at once, for all threads to
+#: share. They come from the caches then, and the system gives and clears few pages.
+BATCH_BYTES = 64 * MIB
 #: Below this many flops, starting threads costs more than it saves.
 SERIAL_FLOPS = 2e7
 #: What a flop costs, in those of float32 products, when routes are compared: fixed, not measured,
@@ -66,9 +69,13 @@ class PassPlan(Plan):
     ----------
     in_place
         Staged representations are centred in their buffers.
+    batch
+        Representations that are centred at once; 0: all. With a batch, `bytes_centered` counts its
+        copies and the Gram tiles of all representations.
     """
 
     in_place: bool
+    batch: int
 
     @property
     def _processor(self) -> str:
@@ -129,9 +136,14 @@ def make_plan(
     else:
         tile = _tile(stacked, 8, shape.step)
     in_place = staged and shape.in_place
-    needed = bytes_needed(
-        n, list(n_features), route=route, tile=tile, chunk=chunk, in_place=in_place, shape=shape
-    )
+    options = {"route": route, "tile": tile, "chunk": chunk, "in_place": in_place, "shape": shape}
+    needed = bytes_needed(n, list(n_features), **options)
+    batch = 0
+    if route == "G" and not in_place and needed["centered"] > BATCH_BYTES:
+        fit = max(1, BATCH_BYTES * m // needed["centered"])
+        batched = bytes_needed(n, list(n_features), batch=fit, **options)
+        if 2 * batched["centered"] < needed["centered"]:
+            batch, needed = fit, batched
     limit = max(WORKSPACE_LIMIT, needed["centered"] // 8)
     used = 1 if flops < SERIAL_FLOPS else min(threads, max(1, limit // needed["thread"]))
     # The statistics end before the products begin.
@@ -152,6 +164,7 @@ def make_plan(
         precision=precision,
         products=shape.products,
         in_place=shape.in_place,
+        batch=batch,
         implementation=implementation.name,
         threads=used,
         n_examples=n,
