@@ -16,6 +16,7 @@
 #include "cpu/overlap.hpp"
 #include "cpu/pass.hpp"
 #include "cpu/speed.hpp"
+#include "cpu/threads/memory.hpp"
 #include "hsic.hpp"
 #include "python_poll.hpp"
 #include "store/bind.hpp"
@@ -222,6 +223,9 @@ PYBIND11_MODULE(_core, module) {
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
              "How fast an implementation runs here, in some milliseconds; see csrc/cpu/speed.hpp.");
+  module.attr("most_kept") = fastcka::cpu::most_kept;
+  module.def("release_kept", &fastcka::cpu::release_kept,
+             "Gives the memory that is kept for the next pass back to the system; returns its bytes.");
   module.def("gain_of_fast", &fastcka::cpu::gain_of_fast, py::arg("implementation"),
              "How many times as fast as those of \"high\" the products of \"fast\" run here; see csrc/cpu/gain.hpp.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),

@@ -12,6 +12,7 @@ version: str
 compiler: str
 staging_lanes: int
 gram_product_steps: int
+most_kept: int
 feature_product_steps: int
 
 class ProductShape:
@@ -73,6 +74,7 @@ class Task:
 
 def implementations() -> list[dict[str, Any]]: ...
 def measure_speed(implementation: str, products: str, threads: int) -> dict[str, float]: ...
+def release_kept() -> int: ...
 def gain_of_fast(implementation: str) -> float: ...
 def bytes_needed(
     n: int,

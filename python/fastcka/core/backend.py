@@ -89,6 +89,20 @@ def bytes_needed(*arguments: Any, **options: Any) -> dict[str, int]:
     return _core.bytes_needed(*arguments, **options)
 
 
+def release_memory() -> int:
+    """Give memory that is kept for the next pass on the CPU back to the system.
+
+    A process keeps at most 128 MiB of freed blocks, because the system takes time to give and
+    clear pages.
+
+    Returns
+    -------
+    int
+        The bytes that were given back.
+    """
+    return _core.release_kept()
+
+
 def run_passes(
     requests: Sequence[Request],
     plans: Sequence[PassPlan],
