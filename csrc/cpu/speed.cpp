@@ -111,17 +111,20 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
         std::vector<double> max(d);
         implementation.column_statistics(view_of(worker), {0, n}, {0, d}, {sum.data(), min.data(), max.data()});
       });
+  // To memory that is there already: a pass mostly has the pages of the one before.
+  const std::int64_t chunk = kernels.lanes * kernels.steps(d) * kernels.cell_bytes;
+  const std::int64_t chunks = n / kernels.lanes;
+  std::vector<Block<std::byte>> copies;
+  for (int thread = 0; thread < threads; ++thread) copies.push_back(allocate<std::byte>(chunks * chunk));
   speed.center = values / seconds(pool, [&](int worker) {
-                   const std::int64_t chunk = kernels.lanes * kernels.steps(d) * kernels.cell_bytes;
-                   const std::int64_t chunks = n / kernels.lanes;
-                   const Block<std::byte> copy = allocate<std::byte>(chunks * chunk);
+                   std::byte* const copy = copies[to_size(worker)].get();
                    std::vector<T> rows(to_size(kernels.lanes * d));
                    std::vector<double> k(to_size(n));
                    for (std::int64_t index = 0; index < chunks; ++index) {
                      const std::int64_t begin = index * kernels.lanes;
                      kernels.center(view_of(worker), {begin, begin + kernels.lanes}, {0, d}, mean.data(), 1.0,
                                     rows.data(), d, &k[to_size(begin)]);
-                     kernels.example_panel(rows.data(), kernels.lanes, d, copy.get() + index * chunk);
+                     kernels.example_panel(rows.data(), kernels.lanes, d, copy + index * chunk);
                    }
                  });
   return speed;
