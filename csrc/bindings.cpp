@@ -10,11 +10,13 @@
 #include <vector>
 
 #include "cpu/features.hpp"
+#include "cpu/gain.hpp"
 #include "cpu/gram.hpp"
 #include "cpu/loops/implementation.hpp"
 #include "cpu/overlap.hpp"
 #include "cpu/pass.hpp"
 #include "cpu/speed.hpp"
+#include "cpu/threads/memory.hpp"
 #include "hsic.hpp"
 #include "python_poll.hpp"
 #include "store/bind.hpp"
@@ -49,7 +51,7 @@ View make_view(std::uintptr_t address, std::int64_t n, std::int64_t d, std::int6
 }
 
 Task make_task(std::vector<View> views, const std::string& route, std::int64_t tile, std::int64_t chunk,
-               const std::string& implementation, const std::string& products) {
+               std::int64_t batch, const std::string& implementation, const std::string& products) {
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
   const ProductShape shape = fastcka::cpu::find_implementation(implementation).shape(products);
   for (const View& view : views) {
@@ -64,7 +66,8 @@ Task make_task(std::vector<View> views, const std::string& route, std::int64_t t
   if (chunk < 1 || chunk % shape.values != 0) {
     throw std::invalid_argument("chunk must be a positive multiple of " + std::to_string(shape.values));
   }
-  return {std::move(views), {parse_route(route), tile, chunk, implementation, products}};
+  if (batch < 0 || (batch > 0 && route == "F")) throw std::invalid_argument("batch must be 0, or positive in route G");
+  return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products}};
 }
 
 // A NumPy array that owns the vector's memory.
@@ -140,12 +143,12 @@ py::list run(const std::vector<Task>& tasks, int threads, const py::object& prog
 }
 
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
-                      std::int64_t tile, std::int64_t chunk, bool in_place, const ProductShape& shape) {
+                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place, const ProductShape& shape) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
   const fastcka::cpu::PassBytes needed =
-      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, in_place, shape);
+      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch, in_place, shape);
   py::dict bytes;
   bytes["centered"] = needed.centered;
   bytes["thread"] = needed.thread;
@@ -208,19 +211,25 @@ PYBIND11_MODULE(_core, module) {
       .def_readonly("step", &ProductShape::step)
       .def_readonly("values", &ProductShape::values)
       .def_readonly("sum_bytes", &ProductShape::sum_bytes)
+      .def_readonly("arranged", &ProductShape::arranged)
       .def_readonly("in_place", &ProductShape::in_place);
   py::class_<View>(module, "View", py::module_local(), "A representation in the caller's memory.")
       .def(py::init(&make_view), py::kw_only(), py::arg("address"), py::arg("n"), py::arg("d"), py::arg("row_stride"),
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
       .def(py::init(&make_task), py::kw_only(), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-           py::arg("implementation"), py::arg("products"));
+           py::arg("batch") = 0, py::arg("implementation"), py::arg("products"));
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
              "How fast an implementation runs here, in some milliseconds; see csrc/cpu/speed.hpp.");
+  module.attr("most_kept") = fastcka::cpu::most_kept;
+  module.def("release_kept", &fastcka::cpu::release_kept,
+             "Gives the memory that is kept for the next pass back to the system; returns its bytes.");
+  module.def("gain_of_fast", &fastcka::cpu::gain_of_fast, py::arg("implementation"),
+             "How many times as fast as those of \"high\" the products of \"fast\" run here; see csrc/cpu/gain.hpp.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
-             py::arg("tile"), py::arg("chunk"), py::arg("in_place"), py::arg("shape"),
+             py::arg("tile"), py::arg("chunk"), py::arg("batch") = 0, py::arg("in_place"), py::arg("shape"),
              "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
   module.def("run", &run, py::arg("tasks"), py::kw_only(), py::arg("threads"), py::arg("progress"),
              "The sums of the representations of each task; see csrc/hsic.hpp.");

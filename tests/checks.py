@@ -80,6 +80,7 @@ def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chun
         itemsizes=[4] * len(views),
         implementation=implementation,
         speed_of=lambda shape, used: speed_of(implementation.name, shape.products, used),
+        gain_of_fast=lambda name: 2.0,
         bytes_needed=bytes_needed,
         threads=threads,
         precision=precision,

@@ -44,6 +44,124 @@ void clear_lower(const MicroTile& micro, std::int64_t rows, std::int64_t lanes, 
   }
 }
 
+// The tiles of all representations, multiplied and added up.
+template <class T>
+class Gram {
+ public:
+  Gram(const Prepared& prepared, std::int64_t edge, const Kernels<T>& kernels, Pool& pool)
+      : prepared_(prepared),
+        kernels_(kernels),
+        triangle_(ceil_div(prepared.n, kernels.lanes), edge / kernels.lanes),
+        room_(edge * edge),
+        arranged_(to_size(pool.threads())),
+        sum_(count(), pool) {}
+
+  std::int64_t tiles() const { return triangle_.count(); }
+
+  std::vector<MicroTile> micro_tiles(std::int64_t item) const {
+    return triangle_.micro_tiles(triangle_.tile(item), kernels_.rows, kernels_.lanes, kernels_.most_panels);
+  }
+
+  // The tile of a representation, while the operands of the next product are fetched.
+  void multiply(std::int64_t item, const std::vector<MicroTile>& micros, std::int64_t i, std::int64_t next_item,
+                std::int64_t next_i, int worker, T* out) {
+    const std::int64_t lanes = kernels_.lanes;
+    const std::int64_t step_bytes = lanes * kernels_.cell_bytes;
+    const Tile tile = triangle_.tile(item);
+    const Entered<T> entered(kernels_);
+    const Centered& x = prepared_.x[to_size(i)];
+    Ahead ahead = operands(triangle_.tile(next_item), prepared_.x[to_size(next_i)]);
+    Arranged& rows = arranged_[to_size(worker)];
+    for (std::int64_t k = 0; k < kernels_.steps(x.d); k += gram_product_steps) {
+      const std::int64_t steps = std::min(gram_product_steps, kernels_.steps(x.d) - k);
+      const std::int64_t before = k * step_bytes;
+      rows.take(kernels_, steps, tile.row, triangle_.end(tile.row),
+                [&](std::int64_t panel) { return x.panel(panel, lanes) + before; });
+      for (const MicroTile& micro : micros) {
+        const void* columns[max_panels];
+        for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] = x.panel(micro.panel + p, lanes) + before;
+        kernels_.multiply(steps, rows.rows_from(kernels_, micro.row), columns, micro.panels, out + micro.offset, k > 0,
+                          ahead.next(steps * step_bytes));
+      }
+    }
+    if (tile.row == tile.column) {
+      for (const MicroTile& micro : micros) clear_lower(micro, kernels_.rows, lanes, out);
+    }
+  }
+
+  Partial acquire(std::int64_t item, int worker) { return sum_.acquire(item, worker); }
+
+  // v: the tile of all representations.
+  void add(std::int64_t item, const MicroTile& last, const T* v, Partial partial) {
+    partial.reset(0, count(), 0, count());
+    kernels_.rank_update(count(), last.offset + kernels_.rows * last.panels * kernels_.lanes, v, room_,
+                         partial.values.data());
+    sum_.commit(item, std::move(partial));
+  }
+
+  std::vector<double> s0() const {
+    std::vector<double> s0 = sum_.symmetric();
+    for (double& value : s0) value *= 2;  // (a, b) counts for (b, a) too
+    return s0;
+  }
+
+ private:
+  std::int64_t count() const { return static_cast<std::int64_t>(prepared_.x.size()); }
+
+  Ahead operands(const Tile& tile, const Centered& x) const {
+    const auto address = [&](std::int64_t panel) { return x.panel(panel, kernels_.lanes); };
+    return {address(tile.row), address(triangle_.end(tile.row)), address(tile.column),
+            address(triangle_.end(tile.column))};
+  }
+
+  const Prepared& prepared_;
+  const Kernels<T>& kernels_;
+  const Triangle triangle_;
+  const std::int64_t room_;
+  std::vector<Arranged> arranged_;
+  OrderedSum sum_;
+};
+
+// A tile at a time for all representations.
+template <class T>
+void sum_tiles(Gram<T>& gram, std::int64_t m, std::int64_t room, Pool& pool) {
+  std::vector<Block<T>> buffers(to_size(pool.threads()));
+  pool.run(gram.tiles(), Pool::Progress::reported, [&](std::int64_t item, int worker) {
+    Partial partial = gram.acquire(item, worker);
+    Block<T>& v = buffers[to_size(worker)];
+    if (!v) v = allocate<T>(m * room);
+    const std::vector<MicroTile> micros = gram.micro_tiles(item);
+    for (std::int64_t i = 0; i < m; ++i) {
+      pool.checkpoint(worker);
+      gram.multiply(item, micros, i, item, std::min(i + 1, m - 1), worker, v.get() + i * room);
+    }
+    gram.add(item, micros.back(), v.get(), std::move(partial));
+  });
+}
+
+// All tiles for a batch of representations at a time.
+template <class T>
+void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t room, const Kernels<T>& kernels,
+                 Pool& pool, Prepared& prepared) {
+  const auto m = static_cast<std::int64_t>(views.size());
+  const std::int64_t tiles = gram.tiles();
+  const std::int64_t total = (m + 1) * tiles;
+  const Block<T> v = allocate<T>(tiles * m * room);
+  for (std::int64_t begin = 0; begin < m; begin += prepared.batch) {
+    const std::int64_t end = std::min(begin + prepared.batch, m);
+    center(views, {begin, end}, kernels, pool, prepared);
+    pool.run_part((end - begin) * tiles, begin * tiles, total, [&](std::int64_t item, int worker) {
+      const std::int64_t i = begin + item / tiles;
+      const std::int64_t tile = item % tiles;
+      gram.multiply(tile, gram.micro_tiles(tile), i, std::min(tile + 1, tiles - 1), i, worker,
+                    v.get() + (tile * m + i) * room);
+    });
+  }
+  pool.run_part(tiles, m * tiles, total, [&](std::int64_t item, int worker) {
+    gram.add(item, gram.micro_tiles(item).back(), v.get() + item * m * room, gram.acquire(item, worker));
+  });
+}
+
 }  // namespace
 
 std::int64_t gram_workspace_bytes(std::int64_t m, std::int64_t tile, const ProductShape& shape) {
@@ -53,62 +171,28 @@ std::int64_t gram_workspace_bytes(std::int64_t m, std::int64_t tile, const Produ
 
 std::int64_t gram_sum_bytes(std::int64_t m) { return m * m * static_cast<std::int64_t>(sizeof(double)); }
 
-template <class T>
-std::vector<double> gram_sums(const Prepared& prepared, std::int64_t edge, const Kernels<T>& kernels, Pool& pool) {
-  const auto m = static_cast<std::int64_t>(prepared.x.size());
-  const std::int64_t lanes = kernels.lanes;
-  const Triangle triangle(ceil_div(prepared.n, lanes), edge / lanes);
-  const std::int64_t step_bytes = lanes * kernels.cell_bytes;
-  const std::int64_t room = edge * edge;
-  std::vector<Block<T>> buffers(to_size(pool.threads()));
-  std::vector<Arranged> arranged(to_size(pool.threads()));
-  OrderedSum sum(m, pool);
-
-  pool.run(triangle.count(), Pool::Progress::reported, [&](std::int64_t item, int worker) {
-    Partial partial = sum.acquire(item, worker);
-    partial.reset(0, m, 0, m);
-    const Tile tile = triangle.tile(item);
-    const std::vector<MicroTile> micros = triangle.micro_tiles(tile, kernels.rows, lanes, kernels.most_panels);
-    Block<T>& v = buffers[to_size(worker)];
-    if (!v) v = allocate<T>(m * room);
-
-    Arranged& rows = arranged[to_size(worker)];
-
-    for (std::int64_t i = 0; i < m; ++i) {
-      pool.checkpoint(worker);
-      const Entered<T> entered(kernels);
-      const Centered& x = prepared.x[to_size(i)];
-      T* out = v.get() + i * room;
-      const Centered& following = prepared.x[to_size(std::min(i + 1, m - 1))];
-      Ahead ahead(following.panel(tile.row, lanes), following.panel(triangle.end(tile.row), lanes),
-                  following.panel(tile.column, lanes), following.panel(triangle.end(tile.column), lanes));
-      for (std::int64_t k = 0; k < kernels.steps(x.d); k += gram_product_steps) {
-        const std::int64_t steps = std::min(gram_product_steps, kernels.steps(x.d) - k);
-        const std::int64_t before = k * step_bytes;
-        rows.take(kernels, steps, tile.row, triangle.end(tile.row),
-                  [&](std::int64_t panel) { return x.panel(panel, lanes) + before; });
-        for (const MicroTile& micro : micros) {
-          const void* columns[max_panels];
-          for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] = x.panel(micro.panel + p, lanes) + before;
-          kernels.multiply(steps, rows.rows_from(kernels, micro.row), columns, micro.panels, out + micro.offset, k > 0,
-                           ahead.next(steps * step_bytes));
-        }
-      }
-      if (tile.row == tile.column) {
-        for (const MicroTile& micro : micros) clear_lower(micro, kernels.rows, lanes, out);
-      }
-    }
-    const MicroTile& last = micros.back();
-    kernels.rank_update(m, last.offset + kernels.rows * last.panels * lanes, v.get(), room, partial.values.data());
-    sum.commit(item, std::move(partial));
-  });
-
-  std::vector<double> s0 = sum.symmetric();
-  for (double& value : s0) value *= 2;  // (a, b) counts for (b, a) too
-  return s0;
+std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const ProductShape& shape) {
+  const Triangle triangle(ceil_div(n, shape.lanes), tile / shape.lanes);
+  return triangle.count() * m * tile * tile * shape.sum_bytes;
 }
 
-template std::vector<double> gram_sums(const Prepared&, std::int64_t, const Kernels<float>&, Pool&);
-template std::vector<double> gram_sums(const Prepared&, std::int64_t, const Kernels<double>&, Pool&);
+template <class T>
+std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t edge, const Kernels<T>& kernels, Pool& pool,
+                              Prepared& prepared) {
+  const auto m = static_cast<std::int64_t>(views.size());
+  const std::int64_t room = edge * edge;
+  Gram<T> gram(prepared, edge, kernels, pool);
+  if (prepared.batch < m) {
+    sum_batches(gram, views, room, kernels, pool, prepared);
+  } else {
+    center(views, {0, m}, kernels, pool, prepared);
+    sum_tiles(gram, m, room, pool);
+  }
+  return gram.s0();
+}
+
+template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<float>&, Pool&, Prepared&);
+template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&,
+                                       Prepared&);
 
 }  // namespace fastcka::cpu

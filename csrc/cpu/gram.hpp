@@ -16,8 +16,17 @@ inline constexpr std::int64_t gram_product_steps = 128;
 std::int64_t gram_workspace_bytes(std::int64_t m, std::int64_t tile, const ProductShape& shape);
 std::int64_t gram_sum_bytes(std::int64_t m);
 
-// S0 (m, m), symmetric, from panels of examples. `tile` is a multiple of micro-tile columns.
+// Bytes of the Gram tiles of m representations.
+std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const ProductShape& shape);
+
+// S0 (m, m), symmetric; centres the representations on the way. `tile` is a multiple of micro-tile columns.
+//
+// If all are centred at once, a thread multiplies a tile for all of them: the tile's sums stay in its caches until their
+// rank update. If a batch is, all tiles are multiplied for this batch, and the rank updates follow when all
+// representations have been. That takes the memory of all tiles in place of that of all centred copies: less where the
+// data are wide. The bits are the same.
 template <class T>
-std::vector<double> gram_sums(const Prepared& prepared, std::int64_t tile, const Kernels<T>& kernels, Pool& pool);
+std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t tile, const Kernels<T>& kernels, Pool& pool,
+                              Prepared& prepared);
 
 }  // namespace fastcka::cpu

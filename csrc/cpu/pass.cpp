@@ -63,16 +63,19 @@ Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, c
               const Settings& settings, Pool& pool) {
   Sums sums;
   const CopyFormat format{settings.route == Route::gram ? kernels.lanes : settings.chunk, settings.route};
-  Prepared prepared = prepare(views, format, implementation, kernels, pool, sums);
+  const auto m = static_cast<std::int64_t>(views.size());
+  const std::int64_t batch = settings.batch > 0 ? settings.batch : m;
+  Prepared prepared = prepare(views, format, batch, implementation, kernels, pool, sums);
   if (!sums.non_finite.empty()) return sums;
 
-  const auto m = static_cast<std::int64_t>(views.size());
-  const std::vector<double> near = sum_rows(prepared, implementation.float64, pool, sums);
   if (settings.route == Route::gram) {
-    sums.s0 = gram_sums(prepared, settings.tile, kernels, pool);
+    sums.s0 = gram_sums(views, settings.tile, kernels, pool, prepared);
     sums.summed = diagonal(sums.s0, m);
+    sum_rows(prepared, implementation.float64, pool, sums);
     return sums;
   }
+  center(views, {0, m}, kernels, pool, prepared);
+  const std::vector<double> near = sum_rows(prepared, implementation.float64, pool, sums);
   sums.s0 = feature_sums(prepared, settings.tile, kernels, pool);
   sums.summed = diagonal(sums.s0, m);
   for (std::size_t entry = 0; entry < near.size(); ++entry) sums.s0[entry] -= near[entry];
@@ -97,19 +100,25 @@ Result run_task(const Task& task, Pool& pool) {
 }  // namespace
 
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, bool in_place, const ProductShape& shape) {
+                       std::int64_t chunk, std::int64_t batch, bool in_place, const ProductShape& shape) {
   const auto m = static_cast<std::int64_t>(widths.size());
   const bool gram = route == Route::gram;
   const std::int64_t widest = *std::max_element(widths.begin(), widths.end());
   const CopyFormat format{gram ? shape.lanes : chunk, route};
   PassBytes bytes{};
+  const bool batched = batch > 0 && batch < m;
   std::int64_t total = 0;
-  for (const std::int64_t d : widths) {
+  std::int64_t copies = 0;
+  for (std::int64_t i = 0; i < m; ++i) {
+    const std::int64_t d = widths[to_size(i)];
     total += d;
-    bytes.centered += copy_extent(n, d, route, shape).bytes();
+    if (batched && i % batch == 0) copies = 0;
+    copies += copy_extent(n, d, route, shape).bytes();
+    bytes.centered = std::max(bytes.centered, copies);
   }
+  if (batched) bytes.centered += gram_bytes(n, m, tile, shape);
   bytes.thread = prepare_workspace_bytes(widest, format, in_place, shape) +
-                 (gram ? gram_workspace_bytes(m, tile, shape) : feature_workspace_bytes(tile, chunk, shape));
+                 (gram ? gram_workspace_bytes(batched ? 0 : m, tile, shape) : feature_workspace_bytes(tile, chunk, shape));
   bytes.sums = partial_sums_per_thread * (gram ? gram_sum_bytes(m) : feature_sum_bytes(m));
   bytes.statistics = statistics_bytes(n, total);
   bytes.results = (2 * m * n + 2 * m * m) * static_cast<std::int64_t>(sizeof(double));

@@ -15,6 +15,7 @@ struct Settings {
   Route route;
   std::int64_t tile;           // edge of a tile: examples (gram) or features (features)
   std::int64_t chunk;          // examples between float64 sums (features)
+  std::int64_t batch;          // representations that are centred at once; 0: all (others: gram only)
   std::string implementation;  // of the inner loops, by name: one of available_implementations()
   std::string products;        // one of that implementation's, by name
 };
@@ -28,7 +29,8 @@ struct Task {
 
 // Bytes that a pass needs in addition to its views, by purpose.
 struct PassBytes {
-  std::int64_t centered;    // the centred copies; made only of what is not centred in place
+  std::int64_t centered;    // the centred copies; made only of what is not centred in place. With a batch, its copies
+                            // and the Gram tiles of all representations
   std::int64_t thread;      // the workspace of one thread
   std::int64_t sums;        // the partial sums of one thread: one in work and two that wait
   std::int64_t statistics;  // of all columns; they end before the products begin
@@ -37,7 +39,7 @@ struct PassBytes {
 
 // `in_place`: all representations are staged and centred in place.
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, bool in_place, const ProductShape& shape);
+                       std::int64_t chunk, std::int64_t batch, bool in_place, const ProductShape& shape);
 
 struct Result {
   Sums sums;

@@ -26,15 +26,18 @@ template <class T>
 void place(const std::vector<View>& views, const Kernels<T>& kernels, Prepared& prepared) {
   const ProductShape shape = shape_of(kernels);
   std::int64_t total = 0;
+  std::int64_t most = 1;
   std::vector<std::int64_t> offsets;
   for (const View& view : views) {
+    if (static_cast<std::int64_t>(offsets.size()) % prepared.batch == 0) total = 0;
     const CopyExtent copy = copy_extent(view.n, view.d, prepared.format.route, shape);
     const std::int64_t staged_pitch = round_up(view.d, staging_lanes) * static_cast<std::int64_t>(sizeof(T));
     prepared.x.push_back({nullptr, view.d, view.staged ? staged_pitch : copy.pitch});
     offsets.push_back(total);
     if (!view.staged) total += round_up(copy.bytes(), cache_line);
+    most = std::max(most, total);
   }
-  prepared.copy = allocate<std::byte>(std::max<std::int64_t>(total, 1));
+  prepared.copy = allocate<std::byte>(most);
   for (std::size_t i = 0; i < views.size(); ++i) {
     prepared.x[i].data =
         views[i].staged ? static_cast<std::byte*>(const_cast<void*>(views[i].data)) : prepared.copy.get() + offsets[i];
@@ -101,37 +104,47 @@ std::int64_t prepare_workspace_bytes(std::int64_t d, const CopyFormat& format, b
 }
 
 template <class T>
-Prepared prepare(const std::vector<View>& views, const CopyFormat& format, const Implementation& implementation,
-                 const Kernels<T>& kernels, Pool& pool, Sums& sums) {
+Prepared prepare(const std::vector<View>& views, const CopyFormat& format, std::int64_t batch,
+                 const Implementation& implementation, const Kernels<T>& kernels, Pool& pool, Sums& sums) {
   const std::size_t m = views.size();
   const std::int64_t n = views.front().n;
-  Prepared prepared{n, format, {}, {}, {}, {}, nullptr};
+  Prepared prepared{n, format, batch, {}, {}, {}, {}, {}, nullptr};
   std::vector<Columns> columns = describe_columns(views, implementation, pool, sums.non_finite);
   if (!sums.non_finite.empty()) return prepared;
   const std::vector<std::vector<std::int64_t>> far = find_far_examples(views, implementation, pool, columns);
-  for (const Columns& described : columns) {
-    sums.exponent.push_back(described.exponent());
-    sums.constant.push_back(described.constant);
+  std::vector<std::vector<double>> total = take_far(views, columns, far, kernels, prepared.far);
+  for (std::size_t i = 0; i < m; ++i) {
+    sums.exponent.push_back(columns[i].exponent());
+    sums.constant.push_back(columns[i].constant);
+    prepared.centring.push_back(
+        {std::move(columns[i].center), std::ldexp(1.0, -sums.exponent.back()), std::move(total[i])});
   }
-  const std::vector<std::vector<double>> total = take_far(views, columns, far, kernels, prepared.far);
   prepared.k.assign(m * to_size(n), 0.0);
   if (!prepared.far.rows.empty()) prepared.q.assign(m * to_size(n), 0.0);
-
   place(views, kernels, prepared);
+  return prepared;
+}
+
+template <class T>
+void center(const std::vector<View>& views, Range representations, const Kernels<T>& kernels, Pool& pool,
+            Prepared& prepared) {
+  const CopyFormat& format = prepared.format;
+  const std::int64_t n = prepared.n;
   const std::int64_t chunks = ceil_div(n, format.chunk);
   std::int64_t room = 0;
   for (const View& view : views) {
     room = std::max(room, format.chunk * strip_columns(view.d, view.staged, kernels.lanes));
   }
   std::vector<Block<T>> scratch(to_size(pool.threads()));
-  pool.run(static_cast<std::int64_t>(m) * chunks, Pool::Progress::silent, [&](std::int64_t item, int worker) {
-    const auto i = to_size(item / chunks);
+  const std::int64_t items = (representations.end - representations.begin) * chunks;
+  pool.run(items, Pool::Progress::silent, [&](std::int64_t item, int worker) {
+    const auto i = to_size(representations.begin + item / chunks);
     const std::int64_t begin = item % chunks * format.chunk;
     const Range rows{begin, std::min(n, begin + format.chunk)};
     const std::int64_t count = rows.end - rows.begin;
+    const auto& [mean, scale, far_total] = prepared.centring[i];
     const Centered& x = prepared.x[i];
     std::byte* chunk = x.data + begin * x.pitch;
-    const double scale = std::ldexp(1.0, -sums.exponent[i]);
     const std::size_t first = i * to_size(n) + to_size(begin);
     const std::int64_t strip = strip_columns(views[i].d, views[i].staged, kernels.lanes);
     Block<T>& part = scratch[to_size(worker)];
@@ -139,9 +152,9 @@ Prepared prepare(const std::vector<View>& views, const CopyFormat& format, const
     for (std::int64_t column = 0; column < x.d; column += strip) {
       const Range range{column, std::min(x.d, column + strip)};
       const std::int64_t width = range.end - range.begin;
-      kernels.center(views[i], rows, range, columns[i].center.data(), scale, part.get(), width, &prepared.k[first]);
-      if (!total[i].empty()) {
-        add_row_sums(part.get(), count, width, &total[i][to_size(column)], &prepared.q[first]);
+      kernels.center(views[i], rows, range, mean.data(), scale, part.get(), width, &prepared.k[first]);
+      if (!far_total.empty()) {
+        add_row_sums(part.get(), count, width, &far_total[to_size(column)], &prepared.q[first]);
       }
       if (format.route == Route::features) clear_far(prepared.far.rows, rows, width, part.get());
       if (format.route == Route::gram) {
@@ -152,12 +165,13 @@ Prepared prepare(const std::vector<View>& views, const CopyFormat& format, const
       }
     }
   });
-  return prepared;
 }
 
-template Prepared prepare(const std::vector<View>&, const CopyFormat&, const Implementation&, const Kernels<float>&,
-                          Pool&, Sums&);
-template Prepared prepare(const std::vector<View>&, const CopyFormat&, const Implementation&, const Kernels<double>&,
-                          Pool&, Sums&);
+template Prepared prepare(const std::vector<View>&, const CopyFormat&, std::int64_t, const Implementation&,
+                          const Kernels<float>&, Pool&, Sums&);
+template Prepared prepare(const std::vector<View>&, const CopyFormat&, std::int64_t, const Implementation&,
+                          const Kernels<double>&, Pool&, Sums&);
+template void center(const std::vector<View>&, Range, const Kernels<float>&, Pool&, Prepared&);
+template void center(const std::vector<View>&, Range, const Kernels<double>&, Pool&, Prepared&);
 
 }  // namespace fastcka::cpu

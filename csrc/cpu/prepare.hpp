@@ -51,9 +51,18 @@ struct Far {
   std::vector<std::vector<double>> x;
 };
 
+// How one representation is centred.
+struct Centring {
+  std::vector<double> center;     // (d): about this, ...
+  double scale;                   // ... then times this
+  std::vector<double> far_total;  // (d): the sum of its far rows; empty where it has none
+};
+
 struct Prepared {
   std::int64_t n;
   CopyFormat format;
+  std::int64_t batch;  // representations that have room at once
+  std::vector<Centring> centring;
   std::vector<Centered> x;
   Far far;
   std::vector<double> k;  // (m, n): squared norms
@@ -61,10 +70,16 @@ struct Prepared {
   Block<std::byte> copy;  // of those that were not staged
 };
 
-// Fills exponent, constant and non_finite of sums. If there are non-finite values, nothing is centred. In the
-// features route the far examples are zero in the copy: far_sums adds what they contribute.
+// Fills exponent, constant and non_finite of sums. Nothing is centred yet. Of those that are not staged, `batch` at a
+// time have room.
 template <class T>
-Prepared prepare(const std::vector<View>& views, const CopyFormat& format, const Implementation& implementation,
-                 const Kernels<T>& kernels, Pool& pool, Sums& sums);
+Prepared prepare(const std::vector<View>& views, const CopyFormat& format, std::int64_t batch,
+                 const Implementation& implementation, const Kernels<T>& kernels, Pool& pool, Sums& sums);
+
+// Centres the representations [begin, end), which are in one batch, and fills their k and q. In the features route the
+// far examples are zero in the copy: far_sums adds what they contribute.
+template <class T>
+void center(const std::vector<View>& views, Range representations, const Kernels<T>& kernels, Pool& pool,
+            Prepared& prepared);
 
 }  // namespace fastcka::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <vector>
 
 #include "gram.hpp"
@@ -13,21 +14,30 @@
 namespace fastcka::cpu {
 namespace {
 
-// Seconds of the fastest of some runs of `work` by all threads at once: another process can only make it slower.
+// Seconds of one run of `work` by all threads at once. Another process can only make a run slower, and stops a thread for
+// milliseconds: of many short runs, each thread's fastest counts, and its first one only warms the caches. The threads'
+// rates are added, because they need not run at the same moments.
 double seconds(Pool& pool, const std::function<void(int worker)>& work) {
-  constexpr int runs = 3;
-  double best = 0;
-  for (int run = 0; run < runs; ++run) {
-    std::vector<double> took(to_size(pool.threads()));
-    pool.run(pool.threads(), Pool::Progress::silent, [&](std::int64_t item, int worker) {
-      const auto start = std::chrono::steady_clock::now();
+  constexpr auto enough = std::chrono::microseconds(600);
+  constexpr int fewest = 4;
+  constexpr int most = 24;
+  std::vector<double> fastest(to_size(pool.threads()));
+  pool.run(pool.threads(), Pool::Progress::silent, [&](std::int64_t item, int worker) {
+    work(worker);
+    double best = std::numeric_limits<double>::infinity();
+    const auto begin = std::chrono::steady_clock::now();
+    auto start = begin;
+    for (int run = 0; run < fewest || (run < most && start - begin < enough); ++run) {
       work(worker);
-      took[to_size(item)] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    });
-    const double slowest = *std::max_element(took.begin(), took.end());
-    best = run == 0 ? slowest : std::min(best, slowest);
-  }
-  return best;
+      const auto end = std::chrono::steady_clock::now();
+      best = std::min(best, std::chrono::duration<double>(end - start).count());
+      start = end;
+    }
+    fastest[to_size(item)] = best;
+  });
+  double rate = 0;
+  for (const double best : fastest) rate += 1 / std::max(best, 1e-9);
+  return static_cast<double>(pool.threads()) / rate;
 }
 
 template <class T>
@@ -71,25 +81,23 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
     return took / static_cast<double>(rounds * round);
   };
   const auto work = static_cast<double>(sums * kernels.values);
-  const auto rounds = static_cast<std::int64_t>(std::max(1.0, 5e6 / (work * steps * static_cast<double>(round))));
+  const auto rounds = static_cast<std::int64_t>(std::max(1.0, 1e6 / (work * steps * static_cast<double>(round))));
   const double deep = multiply(steps, rounds);
   const double flat = multiply(steps / 8, 4 * rounds);
-  // If another process ran in between, `flat` may not be the smaller one.
+  // Where other processes ran in all of the runs, `flat` may not be the smaller one.
   const double step = std::max(deep - flat, deep / 2) / (steps - steps / 8);
   speed.steps = all / step;
   speed.call = std::max(0.0, deep - step * steps);
 
   const double rank = seconds(pool, [&](int worker) {
     const auto index = to_size(worker);
-    for (int call = 0; call < 8; ++call) {
-      kernels.rank_update(m, length, outputs[index].get(), length, totals[index].data());
-    }
+    kernels.rank_update(m, length, outputs[index].get(), length, totals[index].data());
   });
-  speed.rank = all * 8.0 * static_cast<double>(m * m * length) / 2 / rank;
+  speed.rank = all * static_cast<double>(m * m * length) / 2 / rank;
 
-  // A representation of 8 MiB for all threads together, more than the caches of the cores hold.
+  // A representation of 4 MiB for all threads together, more than the caches of few cores hold.
   constexpr std::int64_t d = 512;
-  const std::int64_t n = std::max<std::int64_t>((std::int64_t{2} << 20) / d / threads / 96, 1) * 96;
+  const std::int64_t n = std::max<std::int64_t>((std::int64_t{1} << 20) / d / threads / 96, 1) * 96;
   const std::vector<float> data(to_size(n * d * threads), 1.0F);
   const auto view_of = [&](int worker) {
     return View{data.data() + n * d * worker, n, d, d * 4, 4, DType::float32, false};
@@ -103,17 +111,20 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
         std::vector<double> max(d);
         implementation.column_statistics(view_of(worker), {0, n}, {0, d}, {sum.data(), min.data(), max.data()});
       });
+  // To memory that is there already: a pass mostly has the pages of the one before.
+  const std::int64_t chunk = kernels.lanes * kernels.steps(d) * kernels.cell_bytes;
+  const std::int64_t chunks = n / kernels.lanes;
+  std::vector<Block<std::byte>> copies;
+  for (int thread = 0; thread < threads; ++thread) copies.push_back(allocate<std::byte>(chunks * chunk));
   speed.center = values / seconds(pool, [&](int worker) {
-                   const std::int64_t chunk = kernels.lanes * kernels.steps(d) * kernels.cell_bytes;
-                   const std::int64_t chunks = n / kernels.lanes;
-                   const Block<std::byte> copy = allocate<std::byte>(chunks * chunk);
+                   std::byte* const copy = copies[to_size(worker)].get();
                    std::vector<T> rows(to_size(kernels.lanes * d));
                    std::vector<double> k(to_size(n));
                    for (std::int64_t index = 0; index < chunks; ++index) {
                      const std::int64_t begin = index * kernels.lanes;
                      kernels.center(view_of(worker), {begin, begin + kernels.lanes}, {0, d}, mean.data(), 1.0,
                                     rows.data(), d, &k[to_size(begin)]);
-                     kernels.example_panel(rows.data(), kernels.lanes, d, copy.get() + index * chunk);
+                     kernels.example_panel(rows.data(), kernels.lanes, d, copy + index * chunk);
                    }
                  });
   return speed;

@@ -12,7 +12,7 @@ struct Speed {
   double call;        // seconds of one thread that a product takes in addition to its steps
   double rank;        // multiply-adds of the rank update, a second
   double statistics;  // float32 values a second: column statistics
-  double center;      // float32 values a second: centred, packed and written to new memory
+  double center;      // float32 values a second: centred, packed and written
 };
 
 // Takes some milliseconds. Throws std::invalid_argument for names that are not available.

@@ -12,6 +12,7 @@ version: str
 compiler: str
 staging_lanes: int
 gram_product_steps: int
+most_kept: int
 feature_product_steps: int
 
 class ProductShape:
@@ -41,6 +42,8 @@ class ProductShape:
     @property
     def sum_bytes(self) -> int: ...
     @property
+    def arranged(self) -> bool: ...
+    @property
     def in_place(self) -> bool: ...
 
 class View:
@@ -64,12 +67,15 @@ class Task:
         route: str,
         tile: int,
         chunk: int,
+        batch: int = 0,
         implementation: str,
         products: str,
     ) -> None: ...
 
 def implementations() -> list[dict[str, Any]]: ...
 def measure_speed(implementation: str, products: str, threads: int) -> dict[str, float]: ...
+def release_kept() -> int: ...
+def gain_of_fast(implementation: str) -> float: ...
 def bytes_needed(
     n: int,
     widths: Sequence[int],
@@ -77,6 +83,7 @@ def bytes_needed(
     route: str,
     tile: int,
     chunk: int,
+    batch: int = 0,
     in_place: bool,
     shape: ProductShape,
 ) -> dict[str, int]: ...

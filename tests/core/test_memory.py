@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+import fastcka
 from child_memory import MIB, output_of
+from fastcka.core import release_memory
 
 MEASURE = """
     import numpy as np, fastcka
@@ -74,3 +77,40 @@ def test_peak_memory_of_flights(capsys):
     with capsys.disabled():
         print(f"\n  60 groups of 4.4 MiB: {extra / MIB:.1f} MiB", end="")
     assert extra < 2 * (32 + 16) * MIB  # for each of 2 threads: waiting arrays, and a pass
+
+
+def test_memory_is_kept_for_the_next_pass_until_it_is_released(rng):
+    release_memory()
+    xs = [rng.standard_normal((1000, 600), dtype=np.float32) for _ in range(9)]
+    fastcka.compare(xs, threads=2, device="cpu")
+    assert 9 * 1008 * 600 * 4 <= release_memory() <= 128 * MIB
+    assert release_memory() == 0
+
+
+def test_little_memory_is_kept(rng):
+    wide = [rng.standard_normal((1000, 9000), dtype=np.float32) for _ in range(6)]
+    for _ in range(2):
+        for width in (9000, 5000, 3000):
+            fastcka.compare([x[:, :width] for x in wide], threads=2, device="cpu")
+    assert release_memory() <= 128 * MIB
+
+
+KEPT = """
+    import numpy as np, fastcka
+    from fastcka.core import release_memory
+
+    rng = np.random.default_rng(0)
+    xs = [rng.standard_normal((2000, 512), dtype=np.float32) for _ in range(21)]
+    before = memory("VmRSS")
+    for width in (512, 500, 300, 470):  # no block of one pass is of use for the next
+        fastcka.compare([x[:, :width] for x in xs], threads=2, device="cpu")
+    peak = memory("VmHWM") - before
+    release_memory()
+    print(peak, memory("VmRSS") - before)
+"""
+
+
+def test_kept_memory_adds_nothing_to_the_peak():
+    peak, after = map(int, output_of(KEPT).split())
+    assert peak < 21 * 2000 * 512 * 4 + 64 * MIB
+    assert after < 16 * MIB

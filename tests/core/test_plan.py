@@ -29,6 +29,7 @@ def plan(n, widths, **options):
         "itemsizes": [4] * len(widths),
         "implementation": IMPLEMENTATION,
         "speed_of": lambda shape, threads: SPEED,
+        "gain_of_fast": lambda name: 2.0,
         "bytes_needed": bytes_needed,
         "threads": 2,
         **options,
@@ -143,6 +144,26 @@ def test_fast_without_faster_products_is_reported():
     made = plan(1000, [100] * 3, precision="fast", implementation=slow)
     assert (made.precision, made.products) == ("fast", "float32")
     assert "precision fast is high here: slow has nothing faster" in made.reason
+
+
+@pytest.mark.parametrize(
+    ("gain", "products"), [(0.9, "float32"), (1.1, "float32"), (2.0, "bfloat16")]
+)
+def test_fast_is_never_slower_than_high(gain, products):
+    made = plan(1000, [100] * 3, precision="fast", gain_of_fast=lambda name: gain)
+    assert (made.precision, made.products) == ("fast", products)
+    slower = "precision fast is high here: bfloat16 products are no faster on this processor"
+    assert (slower in made.reason) == (products == "float32")
+
+
+def test_small_passes_use_no_matrix_tiles():
+    arranged = ProductShape(products="bfloat16", **SINGLE, rows=8, values=2, arranged=True)
+    tiles = Implementation("tiles", FLOAT64, FLOAT32, arranged, STEPS)
+    options = {"precision": "fast", "implementation": tiles}
+    small = plan(500, [256] * 9, **options)  # 0.6 Gflop
+    assert small.products == "float32"
+    assert "matrix tiles do not pay below 2 Gflop" in small.reason
+    assert plan(2000, [512] * 21, **options).products == "bfloat16"
 
 
 def test_memory_of_pairs():

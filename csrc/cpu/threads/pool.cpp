@@ -75,12 +75,13 @@ Pool::~Pool() {
   for (std::thread& other : others_) other.join();
 }
 
-void Pool::run(std::int64_t items, Progress progress, const Body& body) {
+void Pool::run_part(std::int64_t items, std::int64_t before, std::int64_t total, const Body& body) {
   start(static_cast<int>(std::min<std::int64_t>(threads_, items)));
   next_ = 0;
   done_ = 0;
   items_ = items;
-  total_ = progress == Progress::reported ? items : 0;
+  before_ = before;
+  total_ = total;
   body_ = &body;
   if (!others_.empty()) {
     {
@@ -95,7 +96,7 @@ void Pool::run(std::int64_t items, Progress progress, const Body& body) {
     wait_until([this] { return working_ == 0; });
   }
   if (error_) std::rethrow_exception(error_);
-  if (total_ > 0) poll_(total_, total_);
+  if (total_ > 0) poll_(before_ + items_, total_);
 }
 
 void Pool::start(int workers) {
@@ -158,7 +159,7 @@ void Pool::checkpoint(int worker) {
   const auto now = std::chrono::steady_clock::now();
   if (now - polled_ < poll_interval) return;
   polled_ = now;
-  poll_(done_.load(), total_);
+  poll_(total_ > 0 ? before_ + done_.load() : done_.load(), total_);
 }
 
 }  // namespace fastcka::cpu

@@ -30,7 +30,12 @@ class Pool {
   // exception of any worker when all have stopped; the pool is of no use after it. A silent phase polls with total 0.
   enum class Progress { silent, reported };
   using Body = std::function<void(std::int64_t item, int worker)>;
-  void run(std::int64_t items, Progress progress, const Body& body);
+  void run(std::int64_t items, Progress progress, const Body& body) {
+    run_part(items, 0, progress == Progress::reported ? items : 0, body);
+  }
+
+  // The same for a phase that is a part of `total` items, of which `before` are done.
+  void run_part(std::int64_t items, std::int64_t before, std::int64_t total, const Body& body);
 
   // Inside a body, at least every few tens of milliseconds: lets worker 0 poll, and ends the body by an exception once
   // another worker has failed; run() then rethrows the exception of that worker.
@@ -50,6 +55,7 @@ class Pool {
   std::atomic<std::int64_t> next_{0};
   std::atomic<std::int64_t> done_{0};
   std::int64_t items_ = 0;
+  std::int64_t before_ = 0;
   std::int64_t total_ = 0;
   const Body* body_ = nullptr;
   std::atomic<bool> failed_{false};

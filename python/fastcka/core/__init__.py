@@ -18,7 +18,7 @@ kernels     kernels that are not linear, by NumPy
 from __future__ import annotations
 
 from fastcka.core.arrays import StagedRepresentation
-from fastcka.core.backend import cuda_status
+from fastcka.core.backend import cuda_status, release_memory
 from fastcka.core.cka import cka, cka_matrix, hsic
 from fastcka.core.compare import compare, compare_many
 from fastcka.core.comparison import Comparison
@@ -45,5 +45,6 @@ __all__ = [
     "hsic",
     "kernel_cka",
     "plan_pass",
+    "release_memory",
     "require_device",
 ]

@@ -71,6 +71,12 @@ def speed_of(implementation: str, products: str, threads: int) -> Speed:
 
 
 @cache
+def gain_of_fast(implementation: str) -> float:
+    """How many times as fast as "high" the products of "fast" are; measured once a process."""
+    return _core.gain_of_fast(implementation)
+
+
+@cache
 def _implementations() -> dict[str, Implementation]:
     steps = {"G": _core.gram_product_steps, "F": _core.feature_product_steps}
     return {
@@ -82,6 +88,20 @@ def _implementations() -> dict[str, Implementation]:
 def bytes_needed(*arguments: Any, **options: Any) -> dict[str, int]:
     """Bytes of a pass on the CPU by purpose; see csrc/cpu/pass.hpp."""
     return _core.bytes_needed(*arguments, **options)
+
+
+def release_memory() -> int:
+    """Give memory that is kept for the next pass on the CPU back to the system.
+
+    A process keeps at most 128 MiB of freed blocks, because the system takes time to give and
+    clear pages.
+
+    Returns
+    -------
+    int
+        The bytes that were given back.
+    """
+    return _core.release_kept()
 
 
 def run_passes(
@@ -130,6 +150,7 @@ def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
         route=plan.route,
         tile=plan.tile,
         chunk=plan.chunk,
+        batch=plan.batch,
         implementation=plan.implementation,
         products=plan.products,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from fastcka.core.backend import (
     bytes_needed,
     cuda_runtime,
+    gain_of_fast,
     resolve_implementation,
     resolve_threads,
     speed_of,
@@ -44,6 +45,7 @@ def plan_on_cpu(
         itemsizes=[ITEMSIZE[view.dtype] for view in views],
         implementation=implementation,
         speed_of=lambda shape, used: speed_of(implementation.name, shape.products, used),
+        gain_of_fast=gain_of_fast,
         bytes_needed=bytes_needed,
         threads=threads,
         precision=precision,

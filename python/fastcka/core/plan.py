@@ -36,11 +36,19 @@ TILE_BYTES = 1 * MIB
 CHUNK = 256
 #: A chunk of the widest representation, before it is rearranged.
 CHUNK_BYTES = 4 * MIB
+#: Where the data are wide, the copies of so many bytes are centred at once, for all threads to
+#: share. They come from the caches then, and the system gives and clears few pages.
+BATCH_BYTES = 64 * MIB
 #: Below this many flops, starting threads costs more than it saves.
 SERIAL_FLOPS = 2e7
 #: What a flop costs, in those of float32 products, when routes are compared: fixed, not measured,
 #: so that a problem has one route on all machines of a kind.
 FLOP_COST = {"float32": 1.0, "float64": 2.0, "bfloat16": 0.5}
+#: "fast" takes its products only if they run this many times as fast as those of "high". A
+#: processor has a gain of about 2 or of about 1.
+LEAST_GAIN = 1.3
+#: A pass of fewer flops does not pay for matrix tiles: a form for them, and their state.
+TILES_FLOPS = 2e9
 #: A flop of the rank update waits for memory.
 RANK_COST = 1.5
 #: A flop of the features route pays for its share of the float64 sums of each chunk.
@@ -61,9 +69,13 @@ class PassPlan(Plan):
     ----------
     in_place
         Staged representations are centred in their buffers.
+    batch
+        Representations that are centred at once; 0: all. With a batch, `bytes_centered` counts its
+        copies and the Gram tiles of all representations.
     """
 
     in_place: bool
+    batch: int
 
     @property
     def _processor(self) -> str:
@@ -77,6 +89,7 @@ def make_plan(
     itemsizes: Sequence[int],
     implementation: Implementation,
     speed_of: Callable[[ProductShape, int], Speed],
+    gain_of_fast: Callable[[str], float],
     bytes_needed: BytesNeeded,
     threads: int,
     precision: Precision = "high",
@@ -91,6 +104,9 @@ def make_plan(
         Bytes of one value of each representation in the caller's memory.
     speed_of
         How fast products are on a number of threads; it decides nothing but `seconds`.
+    gain_of_fast
+        How many times as fast as those of "high" the products of "fast" run in an implementation;
+        called for precision "fast" only.
     bytes_needed
         The memory of a pass, as the compiled module says.
     threads
@@ -101,7 +117,7 @@ def make_plan(
         can be centred.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
-    shape, why = _choose_products(n, n_features, precision, implementation)
+    shape, why = _choose_products(n, n_features, precision, implementation, gain_of_fast)
     stacked = sum(round_up(d, shape.lanes) for d in n_features)
 
     flops_gram = float(n) ** 2 * total + float(m * n) ** 2 / 2
@@ -120,9 +136,14 @@ def make_plan(
     else:
         tile = _tile(stacked, 8, shape.step)
     in_place = staged and shape.in_place
-    needed = bytes_needed(
-        n, list(n_features), route=route, tile=tile, chunk=chunk, in_place=in_place, shape=shape
-    )
+    options = {"route": route, "tile": tile, "chunk": chunk, "in_place": in_place, "shape": shape}
+    needed = bytes_needed(n, list(n_features), **options)
+    batch = 0
+    if route == "G" and not in_place and needed["centered"] > BATCH_BYTES:
+        fit = max(1, BATCH_BYTES * m // needed["centered"])
+        batched = bytes_needed(n, list(n_features), batch=fit, **options)
+        if 2 * batched["centered"] < needed["centered"]:
+            batch, needed = fit, batched
     limit = max(WORKSPACE_LIMIT, needed["centered"] // 8)
     used = 1 if flops < SERIAL_FLOPS else min(threads, max(1, limit // needed["thread"]))
     # The statistics end before the products begin.
@@ -143,6 +164,7 @@ def make_plan(
         precision=precision,
         products=shape.products,
         in_place=shape.in_place,
+        batch=batch,
         implementation=implementation.name,
         threads=used,
         n_examples=n,
@@ -161,7 +183,11 @@ def make_plan(
 
 
 def _choose_products(
-    n: int, n_features: Sequence[int], precision: Precision, implementation: Implementation
+    n: int,
+    n_features: Sequence[int],
+    precision: Precision,
+    implementation: Implementation,
+    gain_of_fast: Callable[[str], float],
 ) -> tuple[ProductShape, str]:
     """The products, and the reason if the precision alone does not give them."""
     m, total, widest = len(n_features), sum(n_features), max(n_features)
@@ -170,7 +196,8 @@ def _choose_products(
         return wide, ""
     if n <= FEW_EXAMPLES:
         return wide, f"; float64 for {FEW_EXAMPLES} examples or fewer"
-    if min(float(n) ** 2 * total + float(m * n) ** 2 / 2, n * float(total) ** 2) < FEW_FLOPS:
+    flops = min(float(n) ** 2 * total + float(m * n) ** 2 / 2, n * float(total) ** 2)
+    if flops < FEW_FLOPS:
         return wide, f"; float64 below {FEW_FLOPS / 1e6:.0f} Mflop"
     if widest > MANY_FEATURES:
         return wide, f"; float64 beyond {MANY_FEATURES:,} features"
@@ -178,10 +205,16 @@ def _choose_products(
         return wide, f"; float64 beyond {MANY_FEATURES_PER_PAIR} features a pair of examples"
     if precision == "high":
         return implementation.float32, ""
-    if implementation.fast is None:
-        why = f"; precision fast is high here: {implementation.name} has nothing faster"
-        return implementation.float32, why
-    return implementation.fast, ""
+    fast, why = implementation.fast, ""
+    if fast is None:
+        why = f"{implementation.name} has nothing faster"
+    elif fast.arranged and flops < TILES_FLOPS:
+        why = f"matrix tiles do not pay below {TILES_FLOPS / 1e9:.0f} Gflop"
+    elif gain_of_fast(implementation.name) < LEAST_GAIN:
+        why = f"{fast.products} products are no faster on this processor"
+    if fast is None or why:
+        return implementation.float32, f"; precision fast is high here: {why}"
+    return fast, ""
 
 
 def _tile(extent: int, bytes_per_entry: int, step: int) -> int:
