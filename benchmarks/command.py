@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import peer_folder, record, suite
+from benchmarks import machine, peer_folder, record, suite
 from benchmarks.picture import draw
 from benchmarks.progress import Progress
 from benchmarks.race import Settings
@@ -31,7 +31,7 @@ QUICK_SECONDS = 110
 QUICK_HELP = (
     "small sizes, to see that everything runs; stops after two minutes; contestants are "
     f"extrapolated beyond {QUICK['limit']} s a call, not {Settings.limit:g} s; the other packages "
-    "take part only in `pairs` and `correctness`"
+    "take part only in `pairs`"
 )
 #: Exit status after Ctrl-C: 128 + SIGINT, as shells expect.
 INTERRUPTED = 130
@@ -97,6 +97,8 @@ def render(options):
     facts = record.read(options.record)
     if options.keep is not None:
         record.Record(HERE / "records" / f"cpu-{options.keep}.json", facts).write()
+    if "growth" in facts and machine.version("matplotlib") is None:
+        raise ValueError("the curves need matplotlib: run `pip install matplotlib`")
     readme = HERE / "README.md"
     readme.write_text(placed(readme.read_text("utf-8"), markdown(facts)), encoding="utf-8")
     if "growth" in facts:
@@ -209,6 +211,8 @@ def _ending(facts, output):
     """What was kept, and where."""
     files = ["record.json", "table.md", suite.PICTURE]
     where = f"{output}: " + ", ".join(name for name in files if (output / name).exists())
+    if "growth" in facts and not (output / suite.PICTURE).exists():
+        where += f" ({suite.PICTURE} needs matplotlib: `pip install matplotlib`)"
     if "stopped" not in facts:
         return f"Written to {where}."
     stopped, parts = facts["stopped"], suite.measured(facts)
@@ -232,5 +236,5 @@ def main(words=None):
     options = parser().parse_args(words)
     try:
         options.call(options)
-    except (record.RecordError, ValueError) as error:
+    except (record.RecordError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")

@@ -98,7 +98,7 @@ def _measure(point, settings, processes, scratch, progress):
     both = (
         (precision, point if precision == "high" else point["fast"]) for precision in CONTESTANTS
     )
-    progress.done(f"{text}: " + "; ".join(f"{name} {_outcome(figures)}" for name, figures in both))
+    progress.done("; ".join(f"{name} {_outcome(figures)}" for name, figures in both))
 
 
 def _time(figures, process, error, contestant, settings):

@@ -8,7 +8,7 @@ import time
 
 
 class Progress:
-    """Lines about finished steps, and on a terminal one that names the step that runs.
+    """A line for each part and each step, and on a terminal one about what happens in between.
 
     Parameters
     ----------
@@ -31,14 +31,14 @@ class Progress:
         minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
         self.say(f"[{minutes}:{seconds:02}] Part {self._part} of {self._parts}: {title}")
 
-    def begin(self, text):
-        """Name the next step, which runs now."""
+    def begin(self, name):
+        """Begin a line with the name of the next step, which runs now."""
         self._step += 1
-        self.now(f"{self._step} of {self._steps}: {text}")
+        self.say(f"  {self._step} of {self._steps}: {name} ... ", end="")
 
-    def done(self, text):
-        """Say how the step ended."""
-        self.say(f"  {self._step} of {self._steps}: {text}")
+    def done(self, outcome):
+        """End the line of the step."""
+        self._print(outcome)
 
     def now(self, text):
         """Show on a terminal what runs; the next text replaces it."""
@@ -46,9 +46,9 @@ class Progress:
             width = shutil.get_terminal_size().columns - 1
             self._print(f"\r\x1b[K{f'  {text} ...'[:width]}", end="")
 
-    def say(self, text):
+    def say(self, text, end="\n"):
         """Print a line that stays."""
-        self._print(f"\r\x1b[K{text}" if self._stream.isatty() else text)
+        self._print(f"\r\x1b[K{text}" if self._stream.isatty() else text, end)
 
     def _print(self, text, end="\n"):
         print(text, end=end, file=self._stream, flush=True)

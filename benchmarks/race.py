@@ -118,10 +118,10 @@ class _Course:
             raced["rates"][name] = self._enter_rate(name)
         answers = {}
         for contestant in contestants:
-            self._progress.begin(f"checking {contestant.name}")
+            self._progress.begin(contestant.name)
             measured = raced["contestants"][contestant.name] = {}
             self._enter(contestant, self._processes.get(contestant), answers, measured)
-            self._progress.done(f"{contestant.name}: {outcome(measured)}")
+            self._progress.done(outcome(measured))
         self._time_all()
 
     def _start(self, contestants, rates):
@@ -146,7 +146,7 @@ class _Course:
         if any("seconds" not in each for each in measured.values()):
             self._leave_all()
         self._time_all()
-        self._progress.done(f"fast against high on {implementation}: {_compared(measured)}")
+        self._progress.done(_compared(measured))
 
     def _enter_rate(self, name):
         """The figures of a rate, without times yet."""

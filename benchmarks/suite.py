@@ -102,11 +102,12 @@ def _measure(part, facts, settings, processes, scratch, progress, quick):
     if part == "growth":
         growth(settings, processes, scratch, progress, facts.setdefault(part, {}), quick=quick)
     elif part == "correctness":
-        correctness(settings, processes, scratch, progress, facts.setdefault(part, {}))
+        correctness(settings, processes, scratch, progress, facts.setdefault(part, {}), quick=quick)
     else:
         workload = next(each for each in (QUICK if quick else FULL) if each.name == part)
         if workload.kind == "transformer" and "torch" in settings.missing:
             progress.part(f"{part}: left out, because it needs torch", 0)
+            facts.setdefault("skipped", {})[part] = "it needs torch"
             return
         raced = facts["workloads"].setdefault(part, {})
         race(workload, settings, processes, scratch, progress, raced)

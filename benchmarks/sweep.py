@@ -60,7 +60,7 @@ def from_store(workload, settings, scratch, progress, results):
         progress.now(name)
         try:
             runs = []
-            for _ in range(min(settings.repeats, 3)):
+            for _ in range(min((settings.repeats + 1) // 2, 3)):
                 if name.endswith("cold"):
                     forget(folder / "store")
                 runs.append(_run(folder, settings))

@@ -58,6 +58,10 @@ def _head(record):
         f"{record['threads']} threads; "
         f"{versions}; commit {record['commit'] or 'unknown'}; {record['finished']}{quick}.\n"
         + _stopped(record.get("stopped"))
+        + "".join(
+            f"\nThe part {part} is left out: {reason}.\n"
+            for part, reason in record.get("skipped", {}).items()
+        )
     )
 
 

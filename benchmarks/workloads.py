@@ -92,15 +92,15 @@ FULL = (
 #: peers, which are slow, take part once.
 QUICK = (
     Workload("pair", "One pair", 2, 1000, 256, against="no peers"),
-    Workload("pairs", "All 36 pairs of 9 representations", 9, 1000, 256),
+    Workload("pairs", "All 36 pairs of 9 representations", 9, 400, 128),
     Workload("sweep", "A sweep: 9 models, 4 layers", 9, 600, 64, groups=4, against="no peers"),
-    Workload("wide", "Wide: 2048 features", 8, 300, 2048, against="no peers"),
-    Workload("tall", "Tall: 3,000 examples", 8, 3000, 64, against="no peers"),
+    Workload("wide", "Wide: 768 features", 6, 200, 768, against="no peers"),
+    Workload("tall", "Tall: 2,000 examples", 6, 2000, 64, against="no peers"),
     Workload("rate-F", "Route F at M=12", 12, 4000, 64, against="best"),
     Workload("rate-G", "Route G at M=42", 42, 600, 128, against="best"),
     Workload(
-        *("groups", "50 small groups", 9, 200, 64),
-        groups=50,
+        *("groups", "20 small groups", 9, 200, 64),
+        groups=20,
         distinct=5,
         against="no peers",
     ),

@@ -44,7 +44,7 @@ def test_a_race(tmp_path, fast):
     results, printed = raced(TINY, settings(tmp_path), tmp_path)
     assert list(results["contestants"]) == ["fastcka", "NumPy, cached Grams"]  # no missing one
     assert printed.splitlines()[0] == "[0:00] Part 1 of 1: tiny: A tiny one (M=4, n=100, d=8)"
-    assert printed.splitlines()[2].startswith("  2 of 2: NumPy, cached Grams: right, error ")
+    assert printed.splitlines()[2].startswith("  2 of 2: NumPy, cached Grams ... right, error ")
     for name, entry in results["contestants"].items():
         assert len(entry["seconds"]) == 2
         assert (entry["m"], entry["groups"], entry["factor"]) == (4, 3, 1)
