@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from benchmarks import machine, peer_folder, record, suite
@@ -33,6 +34,8 @@ QUICK_HELP = (
     f"extrapolated beyond {QUICK['limit']} s a call, not {Settings.limit:g} s; the other packages "
     "take part only in `pairs`"
 )
+#: Seconds in which another Ctrl-C changes nothing.
+REPEATED = 5
 #: Exit status after Ctrl-C: 128 + SIGINT, as shells expect.
 INTERRUPTED = 130
 
@@ -62,6 +65,7 @@ def run(options):
         print(f"The results of this run replace those of an earlier run in {output}.", flush=True)
     changes = QUICK if options.quick else {}
     settings = Settings(options.threads, options.peers, missing=missing, **changes)
+    _stop_once()
     if options.quick:
         signal.signal(signal.SIGALRM, _time_over)
         signal.alarm(QUICK_SECONDS)
@@ -220,8 +224,22 @@ def _ending(facts, output):
     lacking = [*([stopped["in"]] if stopped["in"] else []), *stopped["left"]]
     lacking = [name for name in lacking if name not in parts]
     lost = f"; not measured: {', '.join(lacking)}" if lacking else ""
-    partly = f" ({stopped['in']} in part)" if stopped["in"] in parts else ""
-    return f"{why}: kept {', '.join(parts)}{partly} in {where}{lost}."
+    kept = [f"{name} (in part)" if name == stopped["in"] else name for name in parts]
+    return f"{why}: kept {', '.join(kept)} in {where}{lost}."
+
+
+def _stop_once():
+    """Let Ctrl-C stop the run, and ignore a key that repeats, so that the results are written."""
+    last = float("-inf")
+
+    def stop(*_):
+        nonlocal last
+        previous, last = last, time.monotonic()
+        if last - previous > REPEATED:
+            raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background of a shell
+        signal.signal(signal.SIGINT, stop)
 
 
 def _time_over(*_):

@@ -11,6 +11,8 @@ LEGEND = (
     "total. **error** is the largest deviation from float64. A contestant is extrapolated from "
     "a part if all pairs would need more than {limit:g} s, or too much memory.\n"
 )
+#: Why a contestant has no time.
+NO_TIME = ("failed", "refused")
 #: What a route multiplies.
 ROUTES = {
     "F": "Route F multiplies the features of each pair of representations (X'Y)",
@@ -27,10 +29,10 @@ def race(workload):
         if "median" in measured
     }
     best = max(rates.values(), default=None)
-    fastcka = workload["contestants"].get("fastcka", {}).get("time")
+    fastcka = _took(workload["contestants"].get("fastcka", {}))
     order = sorted(
         ((name, measured) for name, measured in workload["contestants"].items() if measured),
-        key=lambda item: item[1].get("time", float("inf")),
+        key=lambda item: _took(item[1]) or float("inf"),
     )
     many = workload["groups"] > 1
     header = ["", "s", *["s a group"] * many, "× fastcka", "of sgemm"]
@@ -39,7 +41,7 @@ def race(workload):
     for name, measured in order:
         if "missing" in measured:
             continue  # named once, above all tables
-        took = measured.get("time")
+        took = _took(measured)
         line = [
             name,
             cells.seconds(took),
@@ -75,9 +77,16 @@ def _caption(workload, rates):
     return text + "\n\n"
 
 
+def _took(measured):
+    """Seconds for all pairs: the median, or the first call of a run that was stopped early."""
+    if "time" in measured or any(reason in measured for reason in NO_TIME):
+        return measured.get("time")
+    return measured["first_seconds"] * measured["factor"] if "first_seconds" in measured else None
+
+
 def _note(measured, workload):
     """How the figures were measured, or why there are none."""
-    for reason in ("failed", "refused"):
+    for reason in NO_TIME:
         if reason in measured:
             return measured[reason] if reason != "failed" else f"failed: {measured['failed']}"
     if "laps" in measured:
@@ -87,15 +96,14 @@ def _note(measured, workload):
             f"reading alone {measured['reading']:.2f} s; "
             f"{measured['other']:.0%} neither reads nor computes"
         )
-    if "time" not in measured:
-        return "right, but not timed: the run was stopped"
     parts = []
     if measured["m"] < workload["m"]:
         pairs = cells.pairs(measured["m"] * (measured["m"] - 1) // 2)
         parts.append(f"{measured['m']} of {workload['m']} representations ({pairs})")
     if measured["groups"] < workload["groups"]:
         parts.append(f"{measured['groups']} of {workload['groups']} groups")
-    if not parts:
-        return ""
-    memory = ": the whole needs too much memory" if measured.get("because") == "memory" else ""
-    return f"extrapolated from {' and '.join(parts)}{memory}"
+    notes = ["first call only"] if "time" not in measured else []
+    if parts:
+        memory = ": the whole needs too much memory" if measured.get("because") == "memory" else ""
+        notes.append(f"extrapolated from {' and '.join(parts)}{memory}")
+    return "; ".join(notes)

@@ -66,7 +66,14 @@ RECORD = {
                     "peak_bytes": 2e8,
                     "extra_bytes": 4.2e7,
                 },
-                "checked": {"error": 1e-6, "m": 21, "groups": 1, "seconds": []},
+                "checked": {
+                    "error": 1e-6,
+                    "m": 21,
+                    "groups": 1,
+                    "seconds": [],
+                    "first_seconds": 0.5,
+                    "factor": 2,
+                },
                 "interrupted": {},
                 "wrong": {"refused": "wrong by 0.05: not timed", "error": 0.05},
             },
@@ -137,7 +144,8 @@ def test_a_record_as_tables(tmp_path):
     assert text.count("repsim") == text.count("not installed: no compiler") == 1
     assert "Left out: repsim, hyppo (not installed: no compiler)." in text
     assert "interrupted" not in cells
-    assert cells["checked"][-1] == "right, but not timed: the run was stopped"
+    assert cells["checked"][:2] == ["1", "4.00"]
+    assert cells["checked"][-1] == "first call only"
     assert "sgemm reaches 256 by NumPy (Gflop/s)" in pairs
     assert "needs for 44 Gflop, divided by s" in pairs
     assert "Route G computes the n x n Gram matrix" in pairs
@@ -160,7 +168,7 @@ def test_the_tables_on_a_terminal():
     lines = text.splitlines()
     start = next(number for number, line in enumerate(lines) if line.endswith("error"))
     assert set(lines[start + 1]) == {"-"}
-    fast, slow, folded = lines[start + 2 : start + 5]
+    fast, _, slow, folded = lines[start + 2 : start + 6]
     assert fast.split() == ["fastcka", "0.25", "1.00", "0.69", "42", "200", "2e-09"]
     assert slow.split()[:4] == ["crawling", "60", "240", "0.0029"]
     assert folded.startswith(" " * 50)
