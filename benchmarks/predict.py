@@ -30,7 +30,8 @@ def predictions(shapes, threads):
             start_new_session=True,  # Ctrl-C reaches only the suite
         )
     except subprocess.CalledProcessError as error:
-        raise ContestantError(f"predictions: {error.stderr.strip()[-300:]}") from None
+        reason = (error.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ContestantError(f"predictions: {reason}") from None
     except subprocess.TimeoutExpired:
         raise ContestantError(f"predictions: no answer after {PATIENCE} s") from None
     return json.loads(done.stdout)

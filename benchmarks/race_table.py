@@ -72,7 +72,7 @@ def _caption(workload, rates):
         text += (
             f" The column **of sgemm** is the time that sgemm, a plain float32 product, needs for "
             f"{gflop} Gflop, divided by s; above 1 is faster than sgemm. In this run, sgemm "
-            f"reaches {speeds} (Gflop/s), and the faster one counts."
+            f"reaches {speeds} (Gflop/s){', and the faster one counts' * (len(rates) > 1)}."
         )
     return text + "\n\n"
 

@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+from benchmarks.predict import predictions
 from benchmarks.process import ContestantError, Process
 from benchmarks.processes import Processes
 from benchmarks.progress import Progress
@@ -107,6 +108,45 @@ def test_the_slow_are_timed_on_a_part(tmp_path):
     assert loaded(tmp_path, "fastcka", limit=0)["factor"] == 1
 
 
+def test_a_part_whose_whole_turns_out_affordable_is_replaced_by_the_whole(tmp_path):
+    class Quick:
+        """Calls of a part that take 0.2 s, after a first one that was slow."""
+
+        asked = None
+
+        def seconds(self, *_):
+            return 0.2 if self.asked is None else 1.5
+
+        def ask(self, question, _):
+            self.asked = question
+            return {"m": 21, "factor": 1, "because": None, "first_seconds": 1.6, "answer": []}
+
+        def alive(self):
+            return True
+
+        def end(self):
+            pass
+
+    quick, options = Quick(), settings(tmp_path)
+    with Processes(1, tmp_path) as processes:
+        course = race._Course(TINY, options, processes, Progress(1, io.StringIO()), None, "data")
+        measured = {"seconds": [], "factor": 10, "m": 7, "because": "time"}
+        course._running.append(("a contestant", quick, measured))
+        course._time_all()
+    assert quick.asked["whole"] is True
+    assert measured["seconds"] == [1.5, 1.5]
+    assert (measured["m"], measured["time"], measured["because"]) == (21, 1.5, None)
+
+
+def test_predictions_come_from_a_new_process():
+    shapes = [(300, [8] * 3, 1, "high"), (100, [200] * 30, 1, "high"), (300, [8] * 3, 1, "fast")]
+    plans = predictions(shapes, 1)
+    assert [plan["route"] for plan in plans] == ["F", "G", "F"]
+    assert all(plan["seconds"] > 0 for plan in plans)
+    with pytest.raises(ContestantError, match=r"^predictions: .*got 'none'$"):
+        predictions([(300, [8] * 3, 1, "none")], 1)
+
+
 def test_a_contestant_that_fails_reports_the_error(tmp_path):
     question = {"do": "load", "data": "nowhere.npy", "m": 2, "groups": 1, "distinct": 1}
     with Process("fastcka", threads=1) as process:
@@ -156,6 +196,16 @@ def test_a_peer_without_its_package_does_not_work(tmp_path, monkeypatch):
     assert peer == "repsim"
     assert "No module named 'repsim'" in reason
     assert peer_folder.missing(tmp_path)["repsim"] == f"does not work: {reason}"
+
+
+def test_an_installation_that_was_stopped_is_not_taken_for_a_peer(tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(peer_folder, "_install", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        list(peer_folder.install(tmp_path, "repsim"))
+    assert "was not finished: run `python -m benchmarks" in peer_folder.missing(tmp_path)["repsim"]
 
 
 def test_who_takes_part_can_be_called():

@@ -83,6 +83,8 @@ def test_wherever_a_run_is_stopped_it_keeps_what_was_measured(tmp_path, tiny, st
         assert [*finished, unfinished, *left] == ["pair", "growth", "correctness"]
     assert kept[0] is None
     assert kept[-1] == ["pair", "growth", "correctness"]
+    points = [point for along in facts["growth"]["axes"].values() for point in along]
+    assert all("predicted_again" in point and "median" in point for point in points)
     order = [kept.index(parts) for parts in (None, ["pair"], ["pair", "growth"], kept[-1])]
     assert order == sorted(order)
 

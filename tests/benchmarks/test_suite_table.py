@@ -175,6 +175,11 @@ def test_the_tables_on_a_terminal():
     assert [line.index("error") for line in (lines[start],)] == [fast.index("2e-09")]
 
 
+def test_a_part_that_was_left_out_is_named():
+    text = table.markdown({**RECORD, "skipped": {"transformer": "it needs torch"}})
+    assert "The part transformer is left out: it needs torch." in text
+
+
 def test_a_run_that_was_stopped_says_what_it_lacks():
     stopped = {"by": "Ctrl-C", "in": "pairs", "left": ["wide", "tall"]}
     text = table.markdown({**RECORD, "stopped": stopped})
