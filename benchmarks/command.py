@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import machine, peer_folder, record, suite
 from benchmarks.picture import draw
+from benchmarks.process import ContestantError
 from benchmarks.progress import Progress
 from benchmarks.race import Settings
 from benchmarks.table import left_out, markdown, placed
@@ -122,7 +123,9 @@ def parser():
         description=ABOUT,
         formatter_class=raw,
     )
-    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = whole.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, prog="python -m benchmarks"
+    )
     one = commands.add_parser(
         "run",
         help="measure; this is the default, so its name can be left out",
@@ -254,5 +257,5 @@ def main(words=None):
     options = parser().parse_args(words)
     try:
         options.call(options)
-    except (record.RecordError, OSError, ValueError) as error:
+    except (record.RecordError, ContestantError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")

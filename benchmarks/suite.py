@@ -31,6 +31,10 @@ class TimeOver(BaseException):
     """The run has used its time. As KeyboardInterrupt, it is no error of what it interrupts."""
 
 
+#: What ends a run early, as the record names it; an error also ends it, and is raised.
+STOPS = {KeyboardInterrupt: "Ctrl-C", TimeOver: "time"}
+
+
 def names():
     """The parts that `--only` accepts, and what each is."""
     return {workload.name: f"{workload.title} ({workload.shape})" for workload in FULL} | OTHERS
@@ -60,9 +64,11 @@ def run(settings, output, only, *, quick, progress):
                 _measure(left[0], kept.facts, settings, processes, scratch, progress, quick)
                 left.pop(0)
                 kept.write()
-    except (KeyboardInterrupt, TimeOver) as stop:
-        reason = "time" if isinstance(stop, TimeOver) else "Ctrl-C"
+    except BaseException as stop:
+        reason = STOPS.get(type(stop), "an error")
         kept.facts["stopped"] = {"by": reason, "in": left[0] if left else None, "left": left[1:]}
+        if type(stop) not in STOPS:
+            raise
     finally:
         with _undisturbed():
             facts = _written(kept, output) if measured(kept.facts) else None

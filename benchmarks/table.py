@@ -69,7 +69,7 @@ def _stopped(stopped):
     """What a run that was stopped lacks."""
     if not stopped:
         return ""
-    by = "by Ctrl-C" if stopped["by"] == "Ctrl-C" else "at the end of its time"
+    by = "at the end of its time" if stopped["by"] == "time" else f"by {stopped['by']}"
     unfinished = f"; unfinished: {stopped['in']}" if stopped["in"] else ""
     left = f"; not begun: {', '.join(stopped['left'])}" if stopped["left"] else ""
     return f"\nThis run was stopped {by}{unfinished}{left}.\n"

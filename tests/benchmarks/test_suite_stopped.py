@@ -89,6 +89,21 @@ def test_wherever_a_run_is_stopped_it_keeps_what_was_measured(tmp_path, tiny, st
     assert order == sorted(order)
 
 
+def test_an_error_keeps_what_was_measured(tmp_path, tiny, monkeypatch):
+    def failing(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(suite, "growth", failing)
+    with pytest.raises(OSError, match="No space"):
+        stopped_at(0, tmp_path)
+    facts = record.read(tmp_path / "record.json")
+    assert suite.measured(facts) == ["pair"]
+    assert facts["stopped"] == {"by": "an error", "in": "growth", "left": ["correctness"]}
+    assert "This run was stopped by an error; unfinished: growth" in (
+        tmp_path / "table.md"
+    ).read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "line", ["  1 of", "Part 2 of 2"], ids=["within a workload", "in the next part"]
 )
