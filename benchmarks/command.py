@@ -47,7 +47,7 @@ CKA packages. It checks each answer against float64, times the calls, prints
 tables, and writes them to a folder.
 
   python -m benchmarks --quick            small sizes, at most two minutes
-  python -m benchmarks                    all parts: about an hour on an idle machine
+  python -m benchmarks                    all parts: tens of minutes, on an idle machine
   python -m benchmarks --only pairs tall  some parts
   python -m benchmarks peers              install the eight other packages (once)
   python -m benchmarks render RECORD      put the tables of a run into benchmarks/README.md
