@@ -11,7 +11,10 @@ rates          how fast the machine multiplies, moves memory, launches
 clock          how a call is timed
 peer_folder    the peers on disk, each in a separate folder
 worker         one contestant in a separate process; it answers over a pipe
+sizing         the part of a workload that a contestant can afford
 process        the suite's side of that pipe
+processes      all processes of a run
+predict        fastcka's predictions, in a separate process
 race           the contestants of a workload, checked, then timed in turn
 sweep          a sweep from a store to results.csv
 growth         measured and predicted seconds, as n, d, M and threads grow
@@ -19,7 +22,11 @@ correctness    every contestant on data that are hard for float32
 suite          all of these, into one record
 machine        where a record was measured
 record         the record as JSON
-table, picture    the record as tables and as curves
+table, race_table, part_tables, cells    the record as tables
+picture        the growth as curves
+terminal       the tables on a terminal
+progress       what is printed during a run
+command        the command line
 gpu            what only a GPU needs; `gpu_check.py` runs it
 
 Separate scripts: gpu_check, seed_sweep (with seed_tree), null_simulation, verdict_simulation.

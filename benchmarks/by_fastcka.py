@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fastcka
-from fastcka.core import compare_many, plan_pass
+from fastcka.core import backend, compare_many, plan_pass
 
 
 def unbiased(xs):
@@ -29,8 +29,13 @@ def comparisons(groups, device, precision="high"):
     return (comparison for flight in flights for comparison in flight)
 
 
-def plan(n, widths, threads):
+def implementations():
+    """The names of the inner loops that can run here, the preferred first."""
+    return backend.describe()["implementations"]
+
+
+def plan(n, widths, threads, precision="high"):
     """The planner's choices for these shapes, as JSON values."""
-    planned = plan_pass(n, widths, threads=threads).to_dict()
+    planned = plan_pass(n, widths, threads=threads, precision=precision).to_dict()
     del planned["n_features"]  # one number for each representation
     return planned

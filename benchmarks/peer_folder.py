@@ -36,6 +36,8 @@ REQUIREMENTS = {
     "thingsvision": ["thingsvision==2.7.3", "torchtyping", "typeguard"],
 }
 REASON = "reason.txt"
+#: The reason until an installation has ended.
+UNFINISHED = "its installation was not finished: run `python -m benchmarks peers` again"
 #: Seconds for the first call of a peer: numba takes a minute to compile hyppo.
 PATIENCE = 300
 
@@ -45,6 +47,7 @@ def install(folder, only=None):
     for peer in [only] if only else REQUIREMENTS:
         target = Path(folder) / peer
         target.mkdir(parents=True, exist_ok=True)
+        (target / REASON).write_text(UNFINISHED, encoding="utf-8")
         reason = _install(target, REQUIREMENTS[peer]) or _tried(peer, target)
         if reason is None:
             (target / REASON).unlink(missing_ok=True)
@@ -94,13 +97,14 @@ def _tried(peer, target):
 def missing(folder):
     """Package -> why none of its contestants can take part."""
     reasons = {}
-    for package in {contestant.package for contestant in ALL}:
+    option = "" if Path(folder) == DEFAULT else f" --peers {folder}"
+    for package in dict.fromkeys(contestant.package for contestant in ALL):
         if package in REQUIREMENTS:
             target = Path(folder) / package
             if (target / REASON).is_file():
                 reasons[package] = f"does not work: {(target / REASON).read_text('utf-8')}"
             elif not target.is_dir():
-                reasons[package] = "not installed: run `python -m benchmarks peers`"
+                reasons[package] = f"not installed: run `python -m benchmarks peers{option}`"
         elif version(package) is None:
             reasons[package] = f"not installed: `pip install {package}`"
     return reasons

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.table import label
+from benchmarks.part_tables import label
 
 
 def draw(growth, path):

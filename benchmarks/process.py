@@ -20,6 +20,8 @@ SHARE_OF_MEMORY = 0.6
 THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),
 )
+#: It chooses fastcka's inner loops.
+IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
 
 
 class ContestantError(Exception):
@@ -29,15 +31,15 @@ class ContestantError(Exception):
 class Process:
     """`benchmarks.worker` for one contestant; a context manager that ends it."""
 
-    def __init__(self, name, *, threads, folder=None):
-        self._name = name
+    def __init__(self, name, *, threads, folder=None, implementation=None):
         self._child = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", name, str(room())],
             cwd=ROOT,
-            env=environment(threads, folder),
+            env=environment(threads, folder, implementation),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches only the suite, which then ends it
         )
 
     def __enter__(self):
@@ -65,9 +67,9 @@ class Process:
             raise ContestantError(answer["failed"])
         return answer
 
-    def seconds(self, patience):
+    def seconds(self, patience, pause=PAUSE):
         """Seconds of one call, started when nothing else is busy."""
-        time.sleep(PAUSE)
+        time.sleep(pause)
         return self.ask({"do": "go"}, patience)["seconds"]
 
     def alive(self):
@@ -87,12 +89,13 @@ class Process:
         return f"the process ended with status {status}" + " (memory?)" * (status == -9)
 
 
-def environment(threads, folder=None):
-    """Environment variables of a contestant: its threads, and the folder of its package."""
+def environment(threads, folder=None, implementation=None):
+    """Environment variables of a contestant: threads, folder of its package, inner loops."""
     folders = [str(ROOT), *([str(folder)] if folder else []), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        **({IMPLEMENTATION_VARIABLE: implementation} if implementation else {}),
         "PYTHONPATH": os.pathsep.join(filter(None, folders)),
         "TQDM_DISABLE": "1",
     }

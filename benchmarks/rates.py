@@ -9,28 +9,27 @@ import numpy as np
 
 from benchmarks.clock import device_seconds, on_gpu, repeated, wall_seconds
 
-EXTENT = 4000
-FLOPS = 2 * EXTENT**3
 #: A product of route F is measured on at most this many columns.
 WIDEST = 16384
 
 
-def _factors():
-    return np.random.default_rng(0).standard_normal((2, EXTENT, EXTENT), dtype=np.float32)
+def _factors(extent):
+    return np.random.default_rng(0).standard_normal((2, extent, extent), dtype=np.float32)
 
 
-def _by_numpy():
-    a, b = _factors()
+def _by_numpy(extent):
+    a, b = _factors(extent)
     return lambda: a @ b
 
 
-def _by_torch():
+def _by_torch(extent):
     import torch
 
-    a, b = map(torch.from_numpy, _factors())
+    a, b = map(torch.from_numpy, _factors(extent))
     return lambda: a @ b
 
 
+#: How a library multiplies two square matrices of an extent.
 RATES = {"sgemm by NumPy": _by_numpy, "sgemm by torch": _by_torch}
 
 

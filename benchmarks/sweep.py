@@ -16,13 +16,15 @@ import numpy as np
 
 from benchmarks import data, reference
 from benchmarks.clock import timed
-from benchmarks.process import PAUSE, ROOT, ContestantError, environment
+from benchmarks.process import ROOT, ContestantError, environment
 
 #: The first models, whose pairs are checked against float64 in every layer.
 CHECKED = 4
 TOLERANCE = 1e-6
 #: Timings in run.json; reading and computing are parts of compute.
 LAPS = ("plan", "compute", "reading", "computing", "export", "figures")
+#: Contestants of the suite that are this command.
+NAMES = ("fastcka run, cold", "fastcka run, warm")
 CONFIG = """\
 store: store
 output: results
@@ -46,29 +48,32 @@ def write_store(path, workload):
     return list(zip(*first, strict=True))
 
 
-def from_store(workload, settings, scratch, tell):
-    """Figures of the sweep with the files in the page cache (warm) and without (cold)."""
+def from_store(workload, settings, scratch, progress, results):
+    """Put figures of the sweep with the files in the page cache (warm) and without (cold)."""
     folder = Path(scratch) / "sweep"
     folder.mkdir()
+    progress.now("writing the store of the sweep")
     first = write_store(folder / "store", workload)
     (folder / "sweep.yaml").write_text(CONFIG, encoding="utf-8")
     exact = [reference.cka_matrix(arrays, "unbiased") for arrays in first]
-    results = {"fastcka run, cold": {}, "fastcka run, warm": {}}
-    try:
-        for name, measured in results.items():
+    for name in NAMES:
+        progress.now(name)
+        try:
             runs = []
-            for _ in range(min(settings.repeats, 3)):
+            for _ in range(min((settings.repeats + 1) // 2, 3)):
                 if name.endswith("cold"):
                     forget(folder / "store")
                 runs.append(_run(folder, settings))
                 error = _checked(folder / "results" / "results.csv", workload, exact)
             reads = [_reading(folder / "store", name, settings) for _ in range(2)]
-            measured.update(_summary(runs), error=error, reading=statistics.median(reads))
-            tell(f"sweep: {name}: {measured['time']:.2f} s, error {error:.1e}")
-    except ContestantError as error:
-        results = {name: one or {"failed": str(error)} for name, one in results.items()}
+        except (ContestantError, subprocess.CalledProcessError) as error:
+            results[name] = {"failed": str(error)}
+            progress.say(f"  {name}: {error}")
+        else:
+            reading = statistics.median(reads)
+            results[name] = {**_summary(runs), "error": error, "reading": reading}
+            progress.say(f"  {name}: right, error {error:.0e}; {results[name]['time']:.2f} s")
     shutil.rmtree(folder)
-    return results
 
 
 def forget(folder):
@@ -83,7 +88,7 @@ def forget(folder):
 def _run(folder, settings):
     """One run without earlier results: seconds to results.csv and to the end, laps, peak memory."""
     shutil.rmtree(folder / "results", ignore_errors=True)
-    time.sleep(PAUSE)
+    time.sleep(settings.pause)
     start, began = time.perf_counter(), time.time()
     child = subprocess.Popen(
         [
@@ -95,9 +100,15 @@ def _run(folder, settings):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # Ctrl-C reaches only the suite
     )
-    messages = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
+    try:
+        messages = child.stderr.read()
+        _, status, usage = os.wait4(child.pid, 0)
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
     child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
     if child.returncode != 0:
@@ -162,6 +173,7 @@ def _reading(store, name, settings):
         capture_output=True,
         text=True,
         check=True,
+        start_new_session=True,
     )
     return float(done.stdout)
 

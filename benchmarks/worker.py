@@ -3,6 +3,7 @@
 It reads a JSON object from each line and answers with one. BYTES limits the memory of its data.
 The output of libraries goes to stderr.
 
+    {"do": "ready"}                      answers when all is imported
     {"do": "load", "data": path, ...}    reads the arrays and answers with the first result
     {"do": "go"}                         computes it again and answers with the seconds
 
@@ -11,11 +12,15 @@ NAME can also be a rate, which has no result: how fast a library multiplies larg
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib.metadata
 import json
+import math
 import os
 import resource
 import sys
+from contextlib import suppress
 
 import numpy as np
 
@@ -23,6 +28,7 @@ from benchmarks import data
 from benchmarks.clock import timed, wall_seconds
 from benchmarks.contestants import BY_NAME
 from benchmarks.rates import RATES
+from benchmarks.sizing import Part, Sizing
 
 WARMING = slice(64), slice(8)
 
@@ -39,22 +45,23 @@ class Timed:
         """Choose a part, read it, compute it; return the answer, the part's size and its cost.
 
         `question` has the file of the data, their shape (groups, distinct groups, m), and the
-        limits of one call: `limit` seconds, `room` bytes. A part is fewer groups, or one group of
-        fewer representations.
+        limits of one call: `limit` seconds, `room` bytes. With `whole`, there are no limits.
         """
-        whole, contestant = question["m"], self._contestant
-        n_groups, m = question["groups"], whole
-        few = self._read(question, 1, min(2, whole))
-        self._call([[x[WARMING] for x in few[0]]])  # imports, thread stacks, compilation
-        if not contestant.whole and (n_groups, whole) != (1, 2):
-            n_groups, m = self._affordable(few, question)
-        self._groups = self._read(question, n_groups, m)
+        contestant, part = self._contestant, Part(question["groups"], question["m"])
+        self._groups = self._read(question, 1, min(2, part.m))
+        self._call([[x[WARMING] for x in self._groups[0]]])  # imports, thread stacks, compilation
+        if not (contestant.whole or question.get("whole")):
+            limits = question.get("limit", math.inf), question.get("room", math.inf)
+            sizing = Sizing(part.groups, part.m, contestant, *limits)
+            part = sizing.largest(lambda groups, m: self._cost(question, groups, m))
+        self._groups = self._read(question, part.groups, part.m)
         answers, seconds, memory = _measured(lambda: self._call(self._groups))
-        part, everything = contestant.growth(m), contestant.growth(whole)
+        share = contestant.growth(part.m) / contestant.growth(question["m"])
         return {
-            "m": m,
-            "groups": n_groups,
-            "factor": everything / part * question["groups"] / n_groups,
+            "m": part.m,
+            "groups": part.groups,
+            "factor": question["groups"] / part.groups / share,
+            "because": part.because,
             "first_seconds": seconds,
             **memory,
             "answer": np.asarray(answers[0], np.float64).tolist(),
@@ -75,36 +82,29 @@ class Timed:
             distinct = [tensors(group) for group in distinct]
         return [distinct[group % most] for group in range(n_groups)]
 
-    def _affordable(self, few, question):
-        """The affordable numbers of groups and representations, from a call with two."""
-        contestant, whole, start = self._contestant, question["m"], len(few[0])
-        _, seconds, memory = _measured(lambda: self._call(few))
-        if 3 * seconds < question["limit"]:  # a first call may have to wait for threads to start
-            seconds = min(seconds, _measured(lambda: self._call(few))[1])
-        extra = memory["extra_bytes"] or 0
-
-        def fits(groups, m):
-            time = seconds * contestant.growth(m) / contestant.growth(start) * groups
-            memory = extra * contestant.memory_growth(m) / contestant.memory_growth(start)
-            return time <= question["limit"] and memory <= question["room"]
-
-        for groups in (question["groups"], *(g for g in (50, 10, 3) if g < question["groups"])):
-            if fits(groups, whole):
-                return groups, whole
-        m = whole
-        while m > start and not fits(1, m):
-            m -= 1
-        return 1, m
+    def _cost(self, question, groups, m):
+        """Seconds and bytes of a call with a part; of two calls, if they are quick."""
+        self._groups = self._read(question, groups, m)
+        _, seconds, memory = _measured(lambda: self._call(self._groups))
+        if 3 * seconds < question.get(
+            "limit", math.inf
+        ):  # a first call may have to wait for threads to start
+            seconds = min(seconds, self.go())
+        return seconds, memory["extra_bytes"] or 0
 
 
 class Rate:
     """A product of two matrices, with the interface of `Timed`."""
 
     def __init__(self, name):
-        self._multiply = RATES[name]()
+        self._product = RATES[name]
+        self._multiply = None
+        if name.endswith("torch"):
+            import torch  # noqa: F401
 
-    def load(self, _):
-        """Multiply once."""
+    def load(self, question):
+        """Multiply once, matrices of `extent` rows and columns."""
+        self._multiply = self._product(question["extent"])
         self._multiply()
         return {}
 
@@ -116,8 +116,10 @@ class Rate:
 def _measured(call):
     """The result of a call, its seconds, its peak of memory and how much that is above the start.
 
-    The memory is None if the kernel does not let a process reset its peak.
+    The memory is None if the kernel does not let a process reset its peak. What earlier calls left
+    in the heap is returned first, or the call would use it again and seem to need less.
     """
+    _trim()
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
@@ -129,6 +131,13 @@ def _measured(call):
     peak = None if before is None else _status("VmHWM")
     extra = None if before is None else peak - before
     return result, seconds, {"peak_bytes": peak, "extra_bytes": extra}
+
+
+def _trim():
+    """Return free memory of the heap to the operating system, where the C library can."""
+    gc.collect()
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _described(error, room):
@@ -146,21 +155,29 @@ def _status(field):
 
 
 def main():
-    """Answer until the input ends. An error is also an answer."""
+    """Answer until the input ends."""
     name, room = sys.argv[1], int(sys.argv[2])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_DATA, (room, room))
-    worker = None
+    failure = worker = None
+    try:
+        worker = Rate(name) if name in RATES else Timed(name)  # it imports: started side by side
+    except Exception as error:  # any error of the contestant goes into the table
+        failure = {"failed": _described(error, room)}
     for line in sys.stdin:
-        question = json.loads(line)
-        try:
-            if worker is None:
-                worker = Rate(name) if name in RATES else Timed(name)
-            answer = worker.load(question) if question["do"] == "load" else {"seconds": worker.go()}
-        except Exception as error:  # any error of the contestant goes into the table
-            answer = {"failed": _described(error, room)}
+        answer = failure or _answered(worker, json.loads(line), room)
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _answered(worker, question, room):
+    """The answer to a question; an error is also one."""
+    try:
+        if question["do"] == "ready":
+            return {}
+        return worker.load(question) if question["do"] == "load" else {"seconds": worker.go()}
+    except Exception as error:
+        return {"failed": _described(error, room)}
 
 
 if __name__ == "__main__":

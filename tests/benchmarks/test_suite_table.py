@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import __main__ as command
-from benchmarks import record, table
+from benchmarks import command, record, table, terminal
 
 RATE = {"seconds": [0.5], "median": 0.5, "flops": 1.28e11}
 RECORD = {
@@ -24,7 +23,8 @@ RECORD = {
     "finished": "2026-01-01",
     "quick": False,
     "threads": 2,
-    "missing": {"repsim": "not installed: no compiler"},
+    "limit": 3.0,
+    "missing": dict.fromkeys(("repsim", "hyppo"), "not installed: no compiler"),
     "entries": {
         "fastcka": {"package": "fastcka", "entry": "cka_matrix(xs)", "estimator": "unbiased"},
         "repsim": {"package": "repsim", "entry": "cka(xs)", "estimator": "biased"},
@@ -41,6 +41,13 @@ RECORD = {
             "route": "G",
             "plan": {"implementation": "avx2"},
             "rates": {"sgemm by NumPy": RATE, "sgemm by torch": {"failed": "no torch"}},
+            "implementations": {
+                "avx512": {
+                    "fastcka": {"time": 0.2},
+                    "fastcka, fast": {"refused": "the same bits as fastcka: not timed"},
+                },
+                "amx": {"fastcka": {"time": 0.1}, "fastcka, fast": {"time": 0.12}},
+            },
             "contestants": {
                 "crawling": {
                     "time": 60.0,
@@ -59,7 +66,15 @@ RECORD = {
                     "peak_bytes": 2e8,
                     "extra_bytes": 4.2e7,
                 },
-                "repsim": {"missing": "not installed: no compiler"},
+                "checked": {
+                    "error": 1e-6,
+                    "m": 21,
+                    "groups": 1,
+                    "seconds": [],
+                    "first_seconds": 0.5,
+                    "factor": 2,
+                },
+                "interrupted": {},
                 "wrong": {"refused": "wrong by 0.05: not timed", "error": 0.05},
             },
         }
@@ -81,7 +96,22 @@ RECORD = {
         "base": {"m": 21, "n": 2000, "d": 128},
         "axes": {
             axis: [
-                {"value": 2, "n": 5000, "route": "G", "predicted": 0.1, "median": 0.2, "ratio": 2.0}
+                {
+                    "value": 2,
+                    "n": 5000,
+                    "route": "G",
+                    "predicted": 0.1,
+                    "predicted_again": 0.11,
+                    "median": 0.2,
+                    "ratio": 2.0,
+                    "fast": {
+                        "route": "F",
+                        "predicted": 0.1,
+                        "median": 0.05,
+                        "ratio": 0.5,
+                        "predicted_again": 0.09,
+                    },
+                }
             ]
             for axis in ("n", "d", "m", "threads")
         },
@@ -111,13 +141,49 @@ def test_a_record_as_tables(tmp_path):
     assert cells["fastcka"][:6] == ["0.25", "1.00", "0.69", "42", "200", "2e-09"]
     assert cells["crawling"][:2] == ["60", "240"]
     assert cells["crawling"][-1] == "extrapolated from 3 of 21 representations (3 pairs)"
-    assert cells["repsim"][-1] == "not installed: no compiler"
+    assert text.count("repsim") == text.count("not installed: no compiler") == 1
+    assert "Left out: repsim, hyppo (not installed: no compiler)." in text
+    assert "interrupted" not in cells
+    assert cells["checked"][:2] == ["1", "4.00"]
+    assert cells["checked"][-1] == "first call only"
+    assert "sgemm reaches 256 by NumPy (Gflop/s)" in pairs
+    assert "needs for 44 Gflop, divided by s" in pairs
+    assert "Route G computes the n x n Gram matrix" in pairs
+    assert "would need more than 3 s" in pairs
+    assert cells["All pairs"] == ["", "same", "**1.20**"]  # fast / high; avx2 has no "fast"
     assert cells["wrong"][-1] == "wrong by 0.05: not timed"
     assert list(cells).index("fastcka") < list(cells).index("crawling") < list(cells).index("wrong")
     judged = rows(correct.split("#### Contestants")[0])
     assert judged["crawling"] == ["1e-06", "**ValueError**", "unbiased"]
     assert judged["wrong"] == ["**NaN**", "**5e-01**", "biased"]
-    assert judged["threads (n = 5000)"][3:5] == ["0.1", "2.00"]
+    assert judged["threads (n = 5000)"] == ["2", "F", "fast", "0.05", "0.1", "0.50", "0.90"]
+    assert "Measured / predicted: 0.50 to 2.00; the second prediction / the first: 0.90" in text
+
+
+def test_the_tables_on_a_terminal():
+    text = terminal.plain(table.markdown(RECORD, with_left_out=False), 100)
+    assert "no compiler" not in text  # it is named before the run
+    assert max(map(len, text.splitlines())) <= 100
+    assert "growth.png" not in text
+    lines = text.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.endswith("error"))
+    assert set(lines[start + 1]) == {"-"}
+    fast, _, slow, folded = lines[start + 2 : start + 6]
+    assert fast.split() == ["fastcka", "0.25", "1.00", "0.69", "42", "200", "2e-09"]
+    assert slow.split()[:4] == ["crawling", "60", "240", "0.0029"]
+    assert folded.startswith(" " * 50)
+    assert [line.index("error") for line in (lines[start],)] == [fast.index("2e-09")]
+
+
+def test_a_part_that_was_left_out_is_named():
+    text = table.markdown({**RECORD, "skipped": {"transformer": "it needs torch"}})
+    assert "The part transformer is left out: it needs torch." in text
+
+
+def test_a_run_that_was_stopped_says_what_it_lacks():
+    stopped = {"by": "Ctrl-C", "in": "pairs", "left": ["wide", "tall"]}
+    text = table.markdown({**RECORD, "stopped": stopped})
+    assert "This run was stopped by Ctrl-C; unfinished: pairs; not begun: wide, tall." in text
 
 
 def test_a_file_that_is_not_a_record_is_refused(tmp_path):
