@@ -7,7 +7,7 @@ fixed by the problem and the implementation of the inner loops.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastcka.core.base_plan import (
@@ -54,16 +54,27 @@ BytesNeeded = Callable[..., dict[str, int]]
 class PassPlan(Plan):
     """How one pass will run on the CPU, and what it will cost.
 
-    Flops count a multiply-add as two; seconds are a prediction, from how fast the inner loops were
-    measured to run in this process.
+    Flops count a multiply-add as two.
 
     Attributes
     ----------
     in_place
         Staged representations are centred in their buffers.
+    predict
+        What computes `seconds`.
     """
 
     in_place: bool
+    predict: Callable[[], float] = field(repr=False, compare=False)
+
+    @property
+    def seconds(self) -> float:
+        """The predicted seconds of a call of `fastcka.compare` that runs this pass.
+
+        The first prediction for an implementation, products and threads takes some 20 ms: it
+        measures how fast the inner loops run. Therefore only what needs a prediction asks for one.
+        """
+        return self.predict()
 
     @property
     def _processor(self) -> str:
@@ -90,7 +101,7 @@ def make_plan(
     itemsizes
         Bytes of one value of each representation in the caller's memory.
     speed_of
-        How fast products are on a number of threads; it decides nothing but `seconds`.
+        How fast products are on a number of threads. Only `seconds` calls it.
     bytes_needed
         The memory of a pass, as the compiled module says.
     threads
@@ -154,7 +165,7 @@ def make_plan(
         bytes_centered=0 if in_place else needed["centered"],
         bytes_workspace=workspace,
         bytes_results=needed["results"],
-        seconds=operations.seconds(speed_of(shape, used), used),
+        predict=lambda: operations.seconds(speed_of(shape, used), used),
         reason=reason,
         device_reason=device_reason,
     )
