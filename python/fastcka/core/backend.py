@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from fastcka import _core
 from fastcka.core.cost import Speed
 from fastcka.core.cuda.status import CudaStatus
-from fastcka.core.estimators import EPSILON, non_finite_text
 from fastcka.core.implementation import Implementation
-from fastcka.core.sums import Sums
+from fastcka.core.sums import EPSILON, Sums, non_finite_text
 from fastcka.core.views import ArrayView, View
 from fastcka.errors import InputError
 from fastcka.out_of_memory import THREAD_BYTES, require_room
@@ -76,6 +75,10 @@ def _implementations() -> dict[str, Implementation]:
         table["name"]: Implementation(**table, product_steps=steps)
         for table in _core.implementations()
     }
+
+
+#: HSIC and CKA from sums; see csrc/estimate.hpp.
+compiled_estimate = _core.estimate
 
 
 def bytes_needed(*arguments: Any, **options: Any) -> dict[str, int]:
