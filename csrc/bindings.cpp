@@ -255,10 +255,10 @@ PYBIND11_MODULE(_core, module) {
       .def_readonly("sum_bytes", &ProductShape::sum_bytes)
       .def_readonly("in_place", &ProductShape::in_place);
   py::class_<View>(module, "View", py::module_local(), "A representation in the caller's memory.")
-      .def(py::init(&make_view), py::kw_only(), py::arg("address"), py::arg("n"), py::arg("d"), py::arg("row_stride"),
+      .def(py::init(&make_view), py::arg("address"), py::arg("n"), py::arg("d"), py::arg("row_stride"),
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
-      .def(py::init(&make_task), py::kw_only(), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
+      .def(py::init(&make_task), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
            py::arg("implementation"), py::arg("products"));
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");

@@ -46,7 +46,6 @@ class ProductShape:
 class View:
     def __init__(
         self,
-        *,
         address: int,
         n: int,
         d: int,
@@ -59,7 +58,6 @@ class View:
 class Task:
     def __init__(
         self,
-        *,
         views: Sequence[View],
         route: str,
         tile: int,
@@ -95,9 +93,7 @@ def estimate(
     zero: float,
     condition: float,
     excess: float,
-) -> tuple[
-    NDArray[np.float64], NDArray[np.float64], list[int], tuple[int, int, float] | None
-]: ...
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int], tuple[int, int, float] | None]: ...
 def run(
     tasks: Sequence[Task],
     *,

@@ -12,6 +12,7 @@ import mmap
 import re
 import threading
 from contextlib import ContextDecorator, suppress
+
 from fastcka.errors import FastckaError, MissingExtraError, OutOfMemoryError
 from fastcka.memory import free_memory, size_text
 

@@ -177,7 +177,9 @@ def _of_floats(x: NDArray[Any], name: str) -> ArrayView:
     if x.ndim > 2:
         x = x.reshape(x.shape[0], -1)
     address = x.__array_interface__["data"][0]  # a tenth of what `ctypes` takes
-    return ArrayView(x, address, *x.shape, *x.strides, _NATIVE.get(x.dtype) or x.dtype.name)
+    (n, d), (row_stride, column_stride) = x.shape, x.strides
+    dtype = _NATIVE.get(x.dtype) or x.dtype.name
+    return ArrayView(x, address, n, d, row_stride, column_stride, dtype)
 
 
 def _widened(x: NDArray[Any], name: str) -> NDArray[Any]:

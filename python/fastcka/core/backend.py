@@ -116,24 +116,24 @@ def run_passes(
 
 def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
     return _core.Task(
-        views=[
+        [
             _core.View(
-                address=view.address,
-                n=view.n_examples,
-                d=view.n_features,
-                row_stride=view.row_stride,
-                column_stride=view.column_stride,
-                dtype=view.dtype,
-                staged=view.staged and plan.in_place,
+                view.address,
+                view.n_examples,
+                view.n_features,
+                view.row_stride,
+                view.column_stride,
+                view.dtype,
+                view.staged and plan.in_place,
             )
             for view in views
             if isinstance(view, ArrayView)
         ],
-        route=plan.route,
-        tile=plan.tile,
-        chunk=plan.chunk,
-        implementation=plan.implementation,
-        products=plan.products,
+        plan.route,
+        plan.tile,
+        plan.chunk,
+        plan.implementation,
+        plan.products,
     )
 
 

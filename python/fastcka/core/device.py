@@ -45,7 +45,7 @@ def plan_on_cpu(
         views[0].n_examples,
         tuple([view.n_features for view in views]),
         tuple([view.dtype for view in views]),
-        all([isinstance(view, ArrayView) and view.staged for view in views]),
+        all(isinstance(view, ArrayView) and view.staged for view in views),
         resolve_implementation(),
         precision,
         threads,

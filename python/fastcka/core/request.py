@@ -93,7 +93,7 @@ def _labelled(
         names = tuple([f"representations[{i}]" for i in range(m)])
     elif isinstance(labels, str) or len(labels) != m:
         raise InputError(f"labels must be a sequence of {m}, one for each representation")
-    elif all([type(label) is str for label in labels]):
+    elif all(type(label) is str for label in labels):
         texts = tuple(labels)
         names = _names_of_texts(texts)
     else:
