@@ -12,12 +12,13 @@ from benchmarks.correctness import correctness
 from benchmarks.growth import growth
 from benchmarks.picture import draw
 from benchmarks.race import race
+from benchmarks.small import small
 from benchmarks.sweep import from_store
 from benchmarks.table import markdown
 from benchmarks.workloads import FULL, QUICK
 
 #: Parts that are not workloads.
-OTHERS = ("growth", "correctness")
+OTHERS = ("growth", "small", "correctness")
 
 
 def names():
@@ -42,6 +43,8 @@ def run(settings, output, only, *, quick, tell):
                 kept.put("workloads", workloads)
         if "growth" in only:
             kept.put("growth", growth(settings, scratch, tell, quick=quick))
+        if "small" in only:
+            kept.put("small", small(settings, tell))
         if "correctness" in only:
             kept.put("correctness", correctness(settings, scratch, tell))
     kept.put("finished", _now())

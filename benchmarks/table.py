@@ -16,6 +16,8 @@ def markdown(record):
     parts += [_workload(each) for each in record["workloads"].values()]
     if "growth" in record:
         parts.append(_growth(record["growth"]))
+    if "small" in record:
+        parts.append(_small(record["small"]))
     if "correctness" in record:
         parts.append(_correctness(record["correctness"]))
     parts.append(_entries(record))
@@ -141,6 +143,28 @@ def _growth(growth):
     return text + _rows(header, rows)
 
 
+def _small(small):
+    start = ", ".join(
+        f"{name} {1e3 * took['median']:.1f} (at least {1e3 * took['least']:.1f}) ms"
+        for name, took in small["start"].items()
+    )
+    text = (
+        "#### Small calls\n\n`fastcka.cka(x, y)` and a few lines of NumPy in one process, which "
+        "take turns: the median of many calls, and the least in brackets, in microseconds. In a "
+        f"new process: {start}; the import is that after NumPy.\n\n"
+    )
+    rows = [
+        [
+            f"n={row['n']}, d={row['d']}, {row['dtype']}, {row['estimator']}",
+            *[_microseconds(row.get(name)) for name in ("fastcka", "numpy")],
+            f"{row['numpy']['median'] / row['fastcka']['median']:.2f}" if "numpy" in row else "",
+            row.get("failed", ""),
+        ]
+        for row in small["rows"]
+    ]
+    return text + _rows(["", "fastcka", "NumPy", "NumPy / fastcka", ""], rows)
+
+
 def _correctness(correctness):
     text = (
         f"#### Correctness\n\nLargest error of {correctness['m']} representations of "
@@ -176,6 +200,10 @@ def label(axis, points):
 
 def _seconds(value):
     return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _microseconds(took):
+    return "" if took is None else f"{1e6 * took['median']:.0f} ({1e6 * took['least']:.0f})"
 
 
 def _pairs(count):
