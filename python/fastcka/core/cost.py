@@ -26,7 +26,7 @@ THREAD_SECONDS = 4e-4
 ROW_SECONDS = 2e-8
 #: Of one thread, on any processor: flops a second, and bytes a second of input that is prepared.
 SLOWEST_FLOPS = 5e9
-SLOWEST_BYTES = 5e8
+SLOWEST_BYTES = 1e9
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From the sums of a pass to HSIC and CKA: the formulas, once.
+"""From the sums of a pass to HSIC and CKA, by the formulas of csrc/estimate.cpp.
 
 With rows x_a about any centre, S0_ij the inner product of two Gram matrices without their
 diagonals, k_i(a) = |x_a|^2, q_i the row sums of a Gram matrix and r_i = q_i - k_i those without its
