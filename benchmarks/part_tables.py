@@ -96,6 +96,33 @@ def _ranges(growth):
     return f"{text}.\n"
 
 
+def small(measured):
+    """Microseconds of small calls, and the seconds of a start."""
+    start = ", ".join(
+        f"{name} {1e3 * took['median']:.1f} (at least {1e3 * took['least']:.1f}) ms"
+        for name, took in measured["start"].items()
+    )
+    text = (
+        "#### Small calls\n\n`fastcka.cka(x, y)` and a few lines of NumPy take turns in one "
+        "process: the median of many calls, and the least in brackets, in microseconds. In a new "
+        f"process: {start}; the import follows that of NumPy.\n\n"
+    )
+    lines = [
+        [
+            f"n={row['n']}, d={row['d']}, {row['dtype']}, {row['estimator']}",
+            *(_microseconds(row.get(name)) for name in ("fastcka", "numpy")),
+            f"{row['numpy']['median'] / row['fastcka']['median']:.2f}" if "numpy" in row else "",
+            row.get("failed", ""),
+        ]
+        for row in measured["rows"]
+    ]
+    return text + cells.rows(["", "fastcka", "NumPy", "NumPy / fastcka", ""], lines)
+
+
+def _microseconds(took):
+    return "" if took is None else f"{1e6 * took['median']:.0f} ({1e6 * took['least']:.0f})"
+
+
 def correctness(correctness):
     text = (
         f"#### Correctness\n\nLargest error of {correctness['m']} representations of "

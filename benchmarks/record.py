@@ -16,7 +16,7 @@ from pathlib import Path
 FORMAT = "fastcka.benchmarks/1"
 GPU_FORMAT = "fastcka.gpu_check 1"
 #: Top-level name -> how many levels of its value are spread over lines; for others it is one.
-LEVELS = {"workloads": 3, "growth": 3, "benchmarks": 2, "correctness": 2}
+LEVELS = {"workloads": 3, "growth": 3, "small": 2, "benchmarks": 2, "correctness": 2}
 
 
 class RecordError(Exception):

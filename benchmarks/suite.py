@@ -15,6 +15,7 @@ from benchmarks.growth import growth
 from benchmarks.picture import draw
 from benchmarks.processes import Processes
 from benchmarks.race import race
+from benchmarks.small import small
 from benchmarks.sweep import from_store
 from benchmarks.table import markdown
 from benchmarks.workloads import FULL, QUICK
@@ -22,6 +23,7 @@ from benchmarks.workloads import FULL, QUICK
 #: Parts that are not workloads: their names, and what each measures.
 OTHERS = {
     "growth": "measured and predicted seconds, as n, d, M and the threads grow",
+    "small": "small calls compared with NumPy, the first call, and the import",
     "correctness": "errors on data that are hard for float32",
 }
 PICTURE = "growth.png"
@@ -98,6 +100,8 @@ def measured(facts):
         for each in along
     ):
         parts.append("growth")
+    if "start" in facts.get("small", {}):
+        parts.append("small")
     if facts.get("correctness", {}).get("contestants"):
         parts.append("correctness")
     return parts
@@ -107,6 +111,8 @@ def _measure(part, facts, settings, processes, scratch, progress, quick):
     """Measure one part into the facts."""
     if part == "growth":
         growth(settings, processes, scratch, progress, facts.setdefault(part, {}), quick=quick)
+    elif part == "small":
+        small(settings, progress, facts.setdefault(part, {}), quick=quick)
     elif part == "correctness":
         correctness(settings, processes, scratch, progress, facts.setdefault(part, {}), quick=quick)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.cells import rows
-from benchmarks.part_tables import correctness, growth, precisions
+from benchmarks.part_tables import correctness, growth, precisions, small
 from benchmarks.race_table import LEGEND, race
 
 #: The markers around the tables in a README.
@@ -26,7 +26,7 @@ def markdown(record, *, with_left_out=True):
 
 
 #: Part that is not a workload -> its table.
-PARTS = {"growth": growth, "correctness": correctness}
+PARTS = {"growth": growth, "small": small, "correctness": correctness}
 
 
 def placed(text, tables):

@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "cpu/pass.hpp"
 #include "cpu/speed.hpp"
 #include "cpu/threads/memory.hpp"
+#include "estimate.hpp"
 #include "hsic.hpp"
 #include "python_poll.hpp"
 #include "store/bind.hpp"
@@ -142,8 +144,52 @@ py::list run(const std::vector<Task>& tasks, int threads, const py::object& prog
   return outcomes;
 }
 
+using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
+using Integers = py::array_t<int, py::array::c_style | py::array::forcecast>;
+
+// Null for an array that is not there; throws std::invalid_argument for one of another shape.
+const double* data_of(const std::optional<Doubles>& array, std::vector<py::ssize_t> shape) {
+  if (!array.has_value()) return nullptr;
+  if (!std::equal(shape.begin(), shape.end(), array->shape(), array->shape() + array->ndim())) {
+    throw std::invalid_argument("the sums of m representations must have shape (m, m) or (m)");
+  }
+  return array->data();
+}
+
+py::tuple estimate(const std::string& estimator, std::int64_t n, const Doubles& s0, const Doubles& norms,
+                   const Doubles& r_products, const Doubles& r_totals, const std::optional<Doubles>& q_products,
+                   const std::optional<Doubles>& q_totals, const Doubles& summed, const Doubles& near_norms,
+                   const Integers& exponent, double zero, double condition, double excess) {
+  const py::ssize_t m = exponent.size();
+  if ((estimator != "biased" && estimator != "unbiased") || exponent.ndim() != 1 ||
+      q_products.has_value() != q_totals.has_value()) {
+    throw std::invalid_argument("expected an estimator, exponents (m) and both q_products and q_totals or neither");
+  }
+  const fastcka::Terms terms{n,
+                             m,
+                             data_of(s0, {m, m}),
+                             data_of(norms, {m, m}),
+                             data_of(r_products, {m, m}),
+                             data_of(r_totals, {m}),
+                             data_of(q_products, {m, m}),
+                             data_of(q_totals, {m}),
+                             data_of(summed, {m}),
+                             data_of(near_norms, {m}),
+                             exponent.data()};
+  fastcka::Estimates estimates =
+      fastcka::estimate(terms, estimator == "biased" ? fastcka::Estimator::biased : fastcka::Estimator::unbiased,
+                        {zero, condition, excess});
+  py::object worst = py::none();
+  if (estimates.worst.first >= 0) {
+    worst = py::make_tuple(estimates.worst.first, estimates.worst.second, estimates.value);
+  }
+  return py::make_tuple(to_array(std::move(estimates.hsic), {m, m}), to_array(std::move(estimates.cka), {m, m}),
+                        estimates.undefined, worst);
+}
+
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
-                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place, const ProductShape& shape) {
+                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place,
+                      const ProductShape& shape) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
@@ -214,11 +260,11 @@ PYBIND11_MODULE(_core, module) {
       .def_readonly("arranged", &ProductShape::arranged)
       .def_readonly("in_place", &ProductShape::in_place);
   py::class_<View>(module, "View", py::module_local(), "A representation in the caller's memory.")
-      .def(py::init(&make_view), py::kw_only(), py::arg("address"), py::arg("n"), py::arg("d"), py::arg("row_stride"),
+      .def(py::init(&make_view), py::arg("address"), py::arg("n"), py::arg("d"), py::arg("row_stride"),
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
-      .def(py::init(&make_task), py::kw_only(), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-           py::arg("batch") = 0, py::arg("implementation"), py::arg("products"));
+      .def(py::init(&make_task), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
+           py::arg("batch"), py::arg("implementation"), py::arg("products"));
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
@@ -231,6 +277,11 @@ PYBIND11_MODULE(_core, module) {
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
              py::arg("tile"), py::arg("chunk"), py::arg("batch") = 0, py::arg("in_place"), py::arg("shape"),
              "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
+  module.def("estimate", &estimate, py::arg("estimator"), py::arg("n"), py::arg("s0"), py::arg("norms"),
+             py::arg("r_products"), py::arg("r_totals"), py::arg("q_products"), py::arg("q_totals"), py::arg("summed"),
+             py::arg("near_norms"), py::arg("exponent"), py::arg("zero"), py::arg("condition"), py::arg("excess"),
+             "HSIC and CKA of sums, the positions where CKA is undefined, and a similarity that rounding does not "
+             "explain; see csrc/estimate.hpp.");
   module.def("run", &run, py::arg("tasks"), py::kw_only(), py::arg("threads"), py::arg("progress"),
              "The sums of the representations of each task; see csrc/hsic.hpp.");
   fastcka::store::bind(module);

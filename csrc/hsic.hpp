@@ -7,7 +7,7 @@
 //     HSIC_0 = (S0_ij + k_i.k_j - 2/n q_i.q_j + (sum q_i)(sum q_j)/n^2) / (n-1)^2          Gretton et al. 2005, eq. 9
 //     HSIC_1 = (S0_ij - 2/(n-2) r_i.r_j + (sum r_i)(sum r_j)/((n-1)(n-2))) / (n(n-3))      Song et al. 2012, eq. 5
 // So no n x n matrix and no centring matrix ever exists: a pass returns S0 and the products and sums of k, q and r; the
-// formulas are applied once, outside.
+// formulas are applied once, in estimate.cpp.
 //
 // The centre is the mean, where q = 0 and r = -k. If a few examples are far from all others (far_rule.hpp), the
 // centre is the mean of the others: about the mean of all, every entry of K would contain the square of the distance

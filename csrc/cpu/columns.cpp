@@ -110,7 +110,7 @@ std::int64_t statistics_bytes(std::int64_t n, std::int64_t total_columns) {
 double Columns::reach() const {
   double largest = 0;
   for (std::size_t j = 0; j < center.size(); ++j) {
-    largest = std::max({largest, high[j] - center[j], center[j] - low[j]});
+    largest = std::max(largest, std::max(high[j] - center[j], center[j] - low[j]));
   }
   return largest;
 }

@@ -24,35 +24,46 @@ struct Robust {
   double typical;              // the median of the sample's squared distances, times scale^2
 };
 
+// The lower medians of the columns of a sample (count, d). Neighbours change places until a column is sorted, in many
+// columns at once: the compiler makes vectors of the inner loop.
+std::vector<double> medians(const std::vector<double>& sample, int count, std::int64_t d) {
+  constexpr std::int64_t strip = 128;
+  double sorted[SampleRows::most][strip];
+  std::vector<double> center(to_size(d));
+  for (std::int64_t j0 = 0; j0 < d; j0 += strip) {
+    const std::int64_t width = std::min(strip, d - j0);
+    for (int i = 0; i < count; ++i) std::copy_n(&sample[to_size(i * d + j0)], width, sorted[i]);
+    for (int round = 0; round < count; ++round) {
+      for (int i = round % 2; i + 1 < count; i += 2) {
+        for (std::int64_t j = 0; j < width; ++j) {
+          const double first = sorted[i][j];
+          const double second = sorted[i + 1][j];
+          sorted[i][j] = second < first ? second : first;
+          sorted[i + 1][j] = second < first ? first : second;
+        }
+      }
+    }
+    std::copy_n(sorted[(count - 1) / 2], width, &center[to_size(j0)]);
+  }
+  return center;
+}
+
 Robust robust_center(const View& view, const Implementation& implementation, double scale) {
-  const auto d = to_size(view.d);
+  const std::int64_t d = view.d;
   const SampleRows rows(view.n);
-  std::vector<std::vector<double>> sample;
-  std::vector<double> unused(d);
+  std::vector<double> sample(to_size(rows.count * d));
+  std::vector<double> unused(to_size(d));
   for (int i = 0; i < rows.count; ++i) {  // the sums of one row are its values
-    sample.emplace_back(d);
-    implementation.column_statistics(view, {rows.row[i], rows.row[i] + 1}, {0, view.d},
-                                     {sample.back().data(), unused.data(), unused.data()});
+    implementation.column_statistics(view, {rows.row[i], rows.row[i] + 1}, {0, d},
+                                     {&sample[to_size(i * d)], unused.data(), unused.data()});
   }
-  Robust robust{std::vector<double>(d), 0};
-  double values[SampleRows::most];
-  const auto middle = (sample.size() - 1) / 2;
-  for (std::size_t j = 0; j < d; ++j) {
-    for (std::size_t i = 0; i < sample.size(); ++i) {  // insertion: nine values
-      std::size_t place = i;
-      for (; place > 0 && values[place - 1] > sample[i][j]; --place) values[place] = values[place - 1];
-      values[place] = sample[i][j];
+  Robust robust{medians(sample, rows.count, d), 0};
+  std::vector<double> distances(to_size(rows.count));
+  for (std::int64_t j = 0; j < d; ++j) {
+    for (int i = 0; i < rows.count; ++i) {
+      const double difference = (sample[to_size(i * d + j)] - robust.center[to_size(j)]) * scale;
+      distances[to_size(i)] += difference * difference;
     }
-    robust.center[j] = values[middle];
-  }
-  std::vector<double> distances;
-  for (const std::vector<double>& row : sample) {
-    double distance = 0;
-    for (std::size_t j = 0; j < d; ++j) {
-      const double difference = (row[j] - robust.center[j]) * scale;
-      distance += difference * difference;
-    }
-    distances.push_back(distance);
   }
   robust.typical = lower_median(std::move(distances));
   return robust;

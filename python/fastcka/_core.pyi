@@ -49,7 +49,6 @@ class ProductShape:
 class View:
     def __init__(
         self,
-        *,
         address: int,
         n: int,
         d: int,
@@ -62,7 +61,6 @@ class View:
 class Task:
     def __init__(
         self,
-        *,
         views: Sequence[View],
         route: str,
         tile: int,
@@ -87,6 +85,22 @@ def bytes_needed(
     in_place: bool,
     shape: ProductShape,
 ) -> dict[str, int]: ...
+def estimate(
+    estimator: str,
+    n: int,
+    s0: NDArray[np.float64],
+    norms: NDArray[np.float64],
+    r_products: NDArray[np.float64],
+    r_totals: NDArray[np.float64],
+    q_products: NDArray[np.float64] | None,
+    q_totals: NDArray[np.float64] | None,
+    summed: NDArray[np.float64],
+    near_norms: NDArray[np.float64],
+    exponent: NDArray[np.int32],
+    zero: float,
+    condition: float,
+    excess: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int], tuple[int, int, float] | None]: ...
 def run(
     tasks: Sequence[Task],
     *,

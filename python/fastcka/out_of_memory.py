@@ -11,14 +11,10 @@ import errno
 import mmap
 import re
 import threading
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import ContextDecorator, suppress
 
 from fastcka.errors import FastckaError, MissingExtraError, OutOfMemoryError
 from fastcka.memory import free_memory, size_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 REMEDY = "use less data at once, close other programs, or raise the limit"
 THREAD_BYTES = 16 << 20
@@ -38,8 +34,7 @@ _NO_MEMORY = re.compile(
 )
 
 
-@contextmanager
-def named_shortage(what: str, remedy: str = REMEDY) -> Iterator[None]:
+class named_shortage(ContextDecorator):  # noqa: N801 (it is used like a function)
     """Turn any error that means a lack of memory into `OutOfMemoryError`; also a decorator.
 
     Parameters
@@ -49,11 +44,17 @@ def named_shortage(what: str, remedy: str = REMEDY) -> Iterator[None]:
     remedy
         What the user can do, for the message.
     """
-    try:
-        yield
-    except Exception as error:
-        raise_if_shortage(error, what, remedy)
-        raise
+
+    def __init__(self, what: str, remedy: str = REMEDY) -> None:
+        self._what = what
+        self._remedy = remedy
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, Exception):
+            raise_if_shortage(error, self._what, self._remedy)
 
 
 def raise_if_shortage(error: BaseException, what: str, remedy: str = REMEDY) -> None:

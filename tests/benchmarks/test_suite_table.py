@@ -92,6 +92,20 @@ RECORD = {
             "wrong": {"estimator": "biased", "errors": {"plain": float("nan"), "offset": 0.5}},
         },
     },
+    "small": {
+        "rows": [
+            {
+                "n": 30,
+                "d": 64,
+                "dtype": "float32",
+                "estimator": "biased",
+                "fastcka": {"median": 5e-5, "least": 4e-5},
+                "numpy": {"median": 1e-4, "least": 8e-5},
+            },
+            {"n": 50, "d": 64, "dtype": "float32", "estimator": "biased", "failed": "differ"},
+        ],
+        "start": {"import": {"median": 0.04, "least": 0.03}},
+    },
     "growth": {
         "base": {"m": 21, "n": 2000, "d": 128},
         "axes": {
@@ -134,6 +148,10 @@ def test_a_record_as_tables(tmp_path):
     )
     text = table.markdown(record.read(path))
     pairs, correct = text.split("#### Growth")
+    small = rows(text.split("#### Small calls")[1].split("####")[0])
+    assert small["n=30, d=64, float32, biased"][:3] == ["50 (40)", "100 (80)", "2.00"]
+    assert small["n=50, d=64, float32, biased"][-1] == "differ"
+    assert "import 40.0 (at least 30.0) ms" in text
     assert "A Processor" in pairs
     assert "torch not installed" in pairs
     cells = rows(pairs)

@@ -61,10 +61,12 @@ def test_auto_chooses_for_each_group(emulated, groups, monkeypatch):
     chosen = iter([1e-9, 1e9, 1e-9, 1e9])
     monkeypatch.setattr("fastcka.core.device.OVERHEAD_SECONDS", 1.0)
     monkeypatch.setattr("fastcka.core.device.START_SECONDS", 0.0)
+    monkeypatch.setattr("fastcka.core.device.most_seconds", lambda flops, bytes_inputs: 1e9)
     plan_on_cpu = device_module.plan_on_cpu
 
     def alternating(*arguments):
-        return replace(plan_on_cpu(*arguments), seconds=next(chosen))
+        seconds = next(chosen)
+        return replace(plan_on_cpu(*arguments), predict=lambda: seconds)
 
     monkeypatch.setattr(device_module, "plan_on_cpu", alternating)
     results = list(compared(groups))

@@ -102,7 +102,11 @@ template <class T, std::int64_t LANES>
 void scalar_example_panel(const T* rows, std::int64_t count, std::int64_t width, void* out) {
   auto* to = static_cast<T*>(out);
   for (std::int64_t k = 0; k < width; ++k, to += LANES) {
-    for (std::int64_t lane = 0; lane < LANES; ++lane) to[lane] = lane < count ? rows[lane * width + k] : T{0};
+    if (count == LANES) {
+      for (std::int64_t lane = 0; lane < LANES; ++lane) to[lane] = rows[lane * width + k];
+    } else {
+      for (std::int64_t lane = 0; lane < LANES; ++lane) to[lane] = lane < count ? rows[lane * width + k] : T{0};
+    }
   }
 }
 
@@ -111,8 +115,12 @@ void scalar_feature_panels(const T* rows, std::int64_t count, std::int64_t width
   auto* to = static_cast<T*>(out);
   for (std::int64_t j = 0; j < width; j += LANES) {
     for (std::int64_t row = 0; row < count; ++row, to += LANES) {
-      for (std::int64_t lane = 0; lane < LANES; ++lane)
-        to[lane] = j + lane < width ? rows[row * width + j + lane] : T{0};
+      const T* from = rows + row * width + j;
+      if (j + LANES <= width) {
+        __builtin_memcpy(to, from, LANES * sizeof(T));
+      } else {
+        for (std::int64_t lane = 0; lane < LANES; ++lane) to[lane] = j + lane < width ? from[lane] : T{0};
+      }
     }
   }
 }

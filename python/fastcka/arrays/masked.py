@@ -22,7 +22,7 @@ def unmasked(x: Any, where: str) -> NDArray[Any]:
         If ``x`` is a masked array, or converts to one with masked values (a netCDF4 variable does).
     """
     array = np.asanyarray(x)
-    if isinstance(x, np.ma.MaskedArray) or np.ma.is_masked(array):
+    if _is_masked(x) or (_is_masked(array) and np.ma.is_masked(array)):
         raise InputError(f"{where} is a masked array: {_REMEDY}")
     return np.asarray(array)
 
@@ -30,10 +30,16 @@ def unmasked(x: Any, where: str) -> NDArray[Any]:
 def refuse_masked_items(x: list[Any] | tuple[Any, ...], where: str) -> None:
     """Refuse a nested list that contains masked arrays: NumPy would drop their masks."""
     for item in x:
-        if isinstance(item, np.ma.MaskedArray):
+        if _is_masked(item):
             raise InputError(f"{where} contains a masked array in a list: {_REMEDY}")
         if isinstance(item, list | tuple):
             refuse_masked_items(item, where)
+
+
+def _is_masked(x: Any) -> bool:
+    """Whether ``x`` is a masked array. NumPy imports their module on first use, in 30 ms."""
+    module = sys.modules.get("numpy.ma")
+    return module is not None and isinstance(x, module.MaskedArray)
 
 
 def refuse_special_tensor(x: Any, where: str) -> None:

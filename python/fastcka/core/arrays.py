@@ -97,6 +97,8 @@ def as_view(x: Any, name: str) -> View:
     DeviceError
         For an array that is neither in the memory of the CPU nor on a CUDA device.
     """
+    if type(x) is np.ndarray and x.dtype in _NATIVE:  # most arrays: nothing is to be converted
+        return _of_floats(x, name)
     if isinstance(x, StagedRepresentation):
         return x.view()
     x = unwrapped(x, name)
@@ -167,22 +169,17 @@ def _of_numpy(x: NDArray[Any], name: str) -> ArrayView:
     if x.dtype.kind not in "biuf" and x.dtype.name not in ITEMSIZE:
         raise _not_real(x.dtype, name)
     check_shape(x.shape, name)
-    x = _widened(x, name)
+    return _of_floats(_widened(x, name), name)
+
+
+def _of_floats(x: NDArray[Any], name: str) -> ArrayView:
+    check_shape(x.shape, name)
     if x.ndim > 2:
         x = x.reshape(x.shape[0], -1)
-    return ArrayView(
-        owner=x,
-        address=x.__array_interface__["data"][0],  # a tenth of what `ctypes` takes
-        n_examples=x.shape[0],
-        n_features=x.shape[1],
-        row_stride=x.strides[0],
-        column_stride=x.strides[1],
-        dtype=_name_of(x.dtype),
-    )
-
-
-def _name_of(dtype: np.dtype[Any]) -> str:
-    return _NATIVE.get(dtype) or dtype.name
+    address = x.__array_interface__["data"][0]  # a tenth of what `ctypes` takes
+    (n, d), (row_stride, column_stride) = x.shape, x.strides
+    dtype = _NATIVE.get(x.dtype) or x.dtype.name
+    return ArrayView(x, address, n, d, row_stride, column_stride, dtype)
 
 
 def _widened(x: NDArray[Any], name: str) -> NDArray[Any]:

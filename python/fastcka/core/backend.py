@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from fastcka import _core
 from fastcka.core.cost import Speed
 from fastcka.core.cuda.status import CudaStatus
-from fastcka.core.estimators import EPSILON, non_finite_text
 from fastcka.core.implementation import Implementation
-from fastcka.core.sums import Sums
+from fastcka.core.sums import EPSILON, Sums, non_finite_text
 from fastcka.core.views import ArrayView, View
 from fastcka.errors import InputError
 from fastcka.out_of_memory import THREAD_BYTES, require_room
@@ -85,6 +84,10 @@ def _implementations() -> dict[str, Implementation]:
     }
 
 
+#: HSIC and CKA from sums; see csrc/estimate.hpp.
+compiled_estimate = _core.estimate
+
+
 def bytes_needed(*arguments: Any, **options: Any) -> dict[str, int]:
     """Bytes of a pass on the CPU by purpose; see csrc/cpu/pass.hpp."""
     return _core.bytes_needed(*arguments, **options)
@@ -134,25 +137,25 @@ def run_passes(
 
 def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
     return _core.Task(
-        views=[
+        [
             _core.View(
-                address=view.address,
-                n=view.n_examples,
-                d=view.n_features,
-                row_stride=view.row_stride,
-                column_stride=view.column_stride,
-                dtype=view.dtype,
-                staged=view.staged and plan.in_place,
+                view.address,
+                view.n_examples,
+                view.n_features,
+                view.row_stride,
+                view.column_stride,
+                view.dtype,
+                view.staged and plan.in_place,
             )
             for view in views
             if isinstance(view, ArrayView)
         ],
-        route=plan.route,
-        tile=plan.tile,
-        chunk=plan.chunk,
-        batch=plan.batch,
-        implementation=plan.implementation,
-        products=plan.products,
+        plan.route,
+        plan.tile,
+        plan.chunk,
+        plan.batch,
+        plan.implementation,
+        plan.products,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
 Route = Literal["G", "F"]
@@ -29,7 +29,7 @@ MANY_FEATURES_PER_PAIR = 8
 class Plan(ABC):
     """How one pass will run, and what it will cost.
 
-    Flops count a multiply-add as two. Seconds are a prediction.
+    Flops count a multiply-add as two. `seconds` is a prediction.
 
     Attributes
     ----------
@@ -55,7 +55,6 @@ class Plan(ABC):
     bytes_centered: int
     bytes_workspace: int
     bytes_results: int
-    seconds: float
     reason: str
     device_reason: str = ""
 
@@ -63,12 +62,18 @@ class Plan(ABC):
 
     @property
     @abstractmethod
+    def seconds(self) -> float:
+        """The predicted seconds of the pass."""
+
+    @property
+    @abstractmethod
     def _processor(self) -> str:
         """What multiplies, in words."""
 
     @property
-    def _prediction(self) -> str:
-        return f"{self.seconds:.2g} s predicted"
+    def _prediction(self) -> tuple[str, ...]:
+        """Lines about the time."""
+        return ()
 
     def explain(self) -> str:
         """The plan in words, a fact a line."""
@@ -81,7 +86,7 @@ class Plan(ABC):
                 f"{self.flops / 1e9:.3g} Gflop (route G {self.flops_gram / 1e9:.3g}, "
                 f"route F {self.flops_features / 1e9:.3g}), "
                 f"{self.products} products, {self._processor}",
-                self._prediction,
+                *self._prediction,
                 f"{self._memory}: inputs {self.bytes_inputs / MIB:.1f} MiB, "
                 f"centred copy {self.bytes_centered / MIB:.1f} MiB, "
                 f"workspace {self.bytes_workspace / MIB:.1f} MiB, "
@@ -91,7 +96,8 @@ class Plan(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-able values."""
-        return {**asdict(self), "n_features": list(self.n_features)}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
+        return {**values, "n_features": list(self.n_features), "seconds": self.seconds}
 
 
 def round_up(count: int, multiple: int) -> int:

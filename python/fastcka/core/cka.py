@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.base_plan import Precision
-from fastcka.core.compare import compare
-from fastcka.core.comparison import Comparison
-from fastcka.core.estimators import Estimator
+from fastcka.core.compare import compare, result_of
+from fastcka.core.estimators import Estimates, Estimator
+from fastcka.core.request import Group
+from fastcka.core.work import Options
 from fastcka.errors import DegenerateWarning
 
 
@@ -60,9 +61,9 @@ def cka(
     >>> round(fastcka.cka(x, 3 * x @ q), 6)
     1.0
     """
-    result = _compare_two(x, y, estimator, device, precision, threads)
-    _warn_undefined(result, result.names)
-    return float(result.cka[0, 1])
+    estimates = _estimates(x, y, estimator, device, precision, threads)
+    _warn_undefined(estimates.undefined, ("x", "y"))
+    return float(estimates.cka[0, 1])
 
 
 def hsic(
@@ -87,7 +88,7 @@ def hsic(
     >>> fastcka.hsic(x, x, estimator="biased")  # (n-1)^2 cov(x, x)^2 / (n-1)^2
     1.0
     """
-    return float(_compare_two(x, y, estimator, device, precision, threads).hsic[0, 1])
+    return float(_estimates(x, y, estimator, device, precision, threads).hsic[0, 1])
 
 
 def cka_matrix(
@@ -124,20 +125,19 @@ def cka_matrix(
     names = result.names
     if not isinstance(representations, Mapping):
         names = [f"representations[{i}]" for i in range(len(names))]
-    _warn_undefined(result, names)
+    _warn_undefined(result.undefined, names)
     return result.cka
 
 
-def _compare_two(
+def _estimates(
     x: Any, y: Any, estimator: Estimator, device: str, precision: Precision, threads: int | None
-) -> Comparison:
-    return compare(
-        {"x": x, "y": y}, estimator=estimator, device=device, precision=precision, threads=threads
-    )
+) -> Estimates:
+    options = Options(estimator, device, precision, threads, None)
+    return result_of(Group({"x": x, "y": y}), options).of(estimator)
 
 
-def _warn_undefined(result: Comparison, names: Sequence[str]) -> None:
-    for position, reason in result.undefined.items():
+def _warn_undefined(undefined: Mapping[int, str], names: Sequence[str]) -> None:
+    for position, reason in undefined.items():
         warnings.warn(
             f"CKA with {names[position]} is NaN: {reason}", DegenerateWarning, stacklevel=3
         )

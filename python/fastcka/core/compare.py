@@ -13,7 +13,7 @@ from fastcka.core.comparison import Comparison
 from fastcka.core.estimators import Estimator
 from fastcka.core.flight import FlightLoad, is_small
 from fastcka.core.request import Flight, Group
-from fastcka.core.work import Begun, CpuWork, CudaWork, Options, begin, finish
+from fastcka.core.work import Begun, CpuWork, CudaWork, Options, Result, begin, finish
 from fastcka.errors import InputError
 
 
@@ -102,8 +102,12 @@ def compare(
     1.0
     """
     options = Options(estimator, device, precision, threads, progress)
-    work = begin(Group(representations, labels, pairs), options, alone=True)
-    (outcome,) = finish([work], options)
+    return result_of(Group(representations, labels, pairs), options).comparison()
+
+
+def result_of(group: Group, options: Options) -> Result:
+    """The result of a group alone; errors as `compare`."""
+    (outcome,) = finish([begin(group, options, alone=True)], options)
     if isinstance(outcome, InputError):
         raise outcome
     return outcome
@@ -246,7 +250,10 @@ class _Queue:
             yield self._finish(flight)
 
     def _finish(self, flight: list[Begun]) -> list[Outcome]:
-        outcomes = finish(flight, self._options)
+        outcomes = [
+            outcome.comparison() if isinstance(outcome, Result) else outcome
+            for outcome in finish(flight, self._options)
+        ]
         flight.clear()  # its arrays, before the next group is taken
         return outcomes
 

@@ -1,7 +1,8 @@
 """How long a pass on the CPU will take, from its plan and from how fast the inner loops run here.
 
 Nothing here chooses a route, a tile or anything else that changes a bit of what the CPU computes.
-Where there is a GPU, device "auto" compares its prediction with this one.
+Where there is a GPU, device "auto" compares its prediction with this one, unless the pass is so
+small that `most_seconds` decides without a measurement.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ CALL_SECONDS = 3e-4
 THREAD_SECONDS = 4e-4
 #: An example of a representation, however few its features.
 ROW_SECONDS = 2e-8
+#: Of one thread, on any processor: flops a second, and bytes a second of input that is prepared.
+SLOWEST_FLOPS = 5e9
+SLOWEST_BYTES = 1e9
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,11 @@ class Operations:
         prepare += self.rows * ROW_SECONDS / threads
         products = self.steps / speed.steps + self.calls * speed.call / threads
         return fixed + prepare + products + self.rank / speed.rank
+
+
+def most_seconds(flops: float, bytes_inputs: float) -> float:
+    """What a call of `fastcka.compare` takes at most, on any processor."""
+    return CALL_SECONDS + flops / SLOWEST_FLOPS + bytes_inputs / SLOWEST_BYTES
 
 
 def count_gram(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, overload
 
 from fastcka.core.backend import (
@@ -16,9 +17,12 @@ from fastcka.core.backend import (
     speed_of,
 )
 from fastcka.core.base_plan import PRECISIONS, Precision
+from fastcka.core.cost import most_seconds
 from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
 from fastcka.core.cuda.plan import CudaPlan, make_cuda_plan
+from fastcka.core.cuda.status import cupy_is_there
 from fastcka.core.device_arrays import common_device, refuse_device_views
+from fastcka.core.implementation import Implementation
 from fastcka.core.plan import PassPlan, make_plan
 from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View
 from fastcka.errors import DeviceError, InputError
@@ -38,18 +42,41 @@ def plan_on_cpu(
     views: Sequence[View], precision: Precision, threads: int, device_reason: str = ""
 ) -> PassPlan:
     """The plan of a pass over the views on the CPU."""
-    implementation = resolve_implementation()
-    return make_plan(
+    return _plan_of_shape(
         views[0].n_examples,
-        [view.n_features for view in views],
-        itemsizes=[ITEMSIZE[view.dtype] for view in views],
+        tuple([view.n_features for view in views]),
+        tuple([view.dtype for view in views]),
+        all(isinstance(view, ArrayView) and view.staged for view in views),
+        resolve_implementation(),
+        precision,
+        threads,
+        device_reason,
+    )
+
+
+@lru_cache(maxsize=256)
+def _plan_of_shape(
+    n_examples: int,
+    n_features: tuple[int, ...],
+    dtypes: tuple[str, ...],
+    staged: bool,
+    implementation: Implementation,
+    precision: Precision,
+    threads: int,
+    device_reason: str,
+) -> PassPlan:
+    """Planning takes as long as a small pass, and many calls have the same shapes."""
+    return make_plan(
+        n_examples,
+        n_features,
+        itemsizes=[ITEMSIZE[dtype] for dtype in dtypes],
         implementation=implementation,
         speed_of=lambda shape, used: speed_of(implementation.name, shape.products, used),
         gain_of_fast=gain_of_fast,
         bytes_needed=bytes_needed,
         threads=threads,
         precision=precision,
-        staged=all(isinstance(view, ArrayView) and view.staged for view in views),
+        staged=staged,
         device_reason=device_reason,
     )
 
@@ -133,11 +160,15 @@ def choose_for_host(
     """The plan for data in the memory of the CPU: "auto" is the device predicted to be faster."""
     if device.startswith("cuda"):
         return plan_on_cuda(views, precision, _index(device), "it was asked for")
-    here = plan_on_cpu(views, precision, threads, "it was asked for")
     if device == "cpu":
-        return here
-    predicted = f"{here.seconds:.2g} s are predicted for the CPU"
+        return plan_on_cpu(views, precision, threads, "it was asked for")
+    here = plan_on_cpu(views, precision, threads, "the pass is too small for a GPU")
     least = here.bytes_inputs / HOST_BYTES_PER_SECOND + OVERHEAD_SECONDS
+    if most_seconds(here.flops, here.bytes_inputs) <= least:
+        return here
+    if not cupy_is_there():  # then no prediction is needed
+        return replace(here, device_reason=f"no GPU can be used: {cuda_runtime().why_not}")
+    predicted = f"{here.seconds:.2g} s are predicted for the CPU"
     if here.seconds <= least:
         reason = f"{predicted}, and to copy the data to a GPU takes {least:.2g} s"
         return replace(here, device_reason=reason)

@@ -1,4 +1,4 @@
-"""From the sums of a pass to HSIC and CKA: the formulas, once.
+"""From the sums of a pass to HSIC and CKA, by the formulas of csrc/estimate.cpp.
 
 With rows x_a about any centre, S0_ij the inner product of two Gram matrices without their
 diagonals, k_i(a) = |x_a|^2, q_i the row sums of a Gram matrix and r_i = q_i - k_i those without its
@@ -34,7 +34,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core.sums import Matrix, Sums, Vector
+from fastcka.core.backend import compiled_estimate
+from fastcka.core.sums import EPSILON, Matrix, Sums
 from fastcka.errors import InternalError
 
 Estimator = Literal["biased", "unbiased"]
@@ -43,18 +44,6 @@ ESTIMATORS: tuple[str, ...] = get_args(Estimator)
 #: Fewest examples that an estimator is defined for.
 MIN_EXAMPLES = {"biased": 2, "unbiased": 4}
 
-#: Relative rounding of a sum of products, by what is multiplied: machine epsilon for float32 and
-#: float64; its square for bfloat16, because the norms are computed from the rounded rows (measured
-#: on orthogonal and one-hot rows: 6e-6). Two fp16 numbers (float16x3) have 22 bits. One has 11, but
-#: for the same reason far less of its rounding is left (2e-5 of CKA for 64 examples of 4096
-#: features).
-EPSILON = {
-    "float32": 2.0**-23,
-    "float64": 2.0**-52,
-    "bfloat16": 2.0**-16,
-    "float16x3": 2.0**-21,
-    "float16": 2.0**-15,
-}
 #: An unbiased self-HSIC is zero if it is below this multiple of the rounding error of its sum.
 ROUNDINGS = 16
 #: By what is multiplied: the largest condition number at which an unbiased estimate is given.
@@ -68,10 +57,8 @@ CONDITION_LIMIT = {
     "float16": 64.0,
 }
 
-_LOWEST = {"biased": 0.0, "unbiased": -1.0}
 
-
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Estimates:
     """HSIC in the units of the data (squared, twice) and CKA, each (M, M); NaN where undefined.
 
@@ -101,64 +88,65 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
     InternalError
         If a similarity is out of its range by more than rounding explains.
     """
-    m, n = len(sums.constant), sums.n_examples
-    if n < MIN_EXAMPLES[estimator]:
+    m = len(sums.constant)
+    if sums.n_examples < MIN_EXAMPLES[estimator]:
         nothing = np.full((m, m), np.nan)
         return Estimates(nothing, nothing.copy(), _reasons(sums, estimator, nothing))
-    scaled = _biased(sums) if estimator == "biased" else _unbiased(sums)
-    self_hsic = scaled.diagonal()
-    condition = _condition(sums, self_hsic, estimator)
-    undefined = _undefined(sums, self_hsic, condition, estimator)
-    if undefined.size:
-        self_hsic = self_hsic.copy()
-        self_hsic[undefined] = np.nan
-    scale = 2 * (sums.exponent[:, None] + sums.exponent)
-    with np.errstate(over="ignore", under="ignore"):
-        hsic = np.ldexp(scaled, scale)
-    cka = scaled / np.sqrt(self_hsic[:, None] * self_hsic)
-    if np.fmax.reduce(cka, axis=None) > 1.0 or np.fmin.reduce(cka, axis=None) < _LOWEST[estimator]:
-        cka = _clipped(cka, sums, condition, estimator)
+    hsic, cka, undefined, worst = _computed(sums, estimator, sums.exponent)
+    if worst is not None:
+        i, j, value = worst
+        raise InternalError(
+            f"the {estimator} CKA of representations {i} and {j} is {value}, which "
+            f"rounding does not explain ({sums.products} products, {sums.n_examples} examples): "
+            f"this is a fault of fastcka, please report it with the data if you can"
+        )
+    if not undefined:
+        return Estimates(hsic, cka, {})
     imprecise = frozenset(
-        i for i in undefined.tolist() if not sums.constant[i] and sums.products != "float64"
+        i for i in undefined if not sums.constant[i] and sums.products != "float64"
     )
-    reasons = _reasons(sums, estimator, cka) if undefined.size else {}
-    return Estimates(hsic, cka, reasons, imprecise)
+    return Estimates(hsic, cka, _reasons(sums, estimator, cka), imprecise)
+
+
+def _computed(
+    sums: Sums, estimator: Estimator, exponent: NDArray[np.int32]
+) -> tuple[Matrix, Matrix, list[int], tuple[int, int, float] | None]:
+    zero = ROUNDINGS * sums.epsilon
+    return compiled_estimate(
+        estimator,
+        sums.n_examples,
+        sums.s0,
+        sums.norms,
+        sums.r_products,
+        sums.r_totals,
+        sums.q_products,
+        sums.q_totals,
+        sums.summed,
+        sums.near_norms,
+        exponent,
+        zero,
+        CONDITION_LIMIT[sums.products],
+        4 * zero,
+    )
 
 
 def _reasons(sums: Sums, estimator: Estimator, cka: Matrix) -> dict[int, str]:
-    n, nothing = sums.n_examples, np.full_like(sums.s0, np.nan)
+    """Why similarities are NaN, from HSIC in units in which it neither overflows nor vanishes."""
+    unscaled = np.zeros_like(sums.exponent)
+    hsic: dict[Estimator, Matrix] = {
+        name: _computed(sums, name, unscaled)[0]
+        if sums.n_examples >= MIN_EXAMPLES[name]
+        else np.full_like(sums.s0, np.nan)
+        for name in get_args(Estimator)
+    }
     return nan_reasons(
         estimator,
         cka=cka,
-        hsic_biased=_biased(sums) if n >= MIN_EXAMPLES["biased"] else nothing,
-        hsic_unbiased=_unbiased(sums) if n >= MIN_EXAMPLES["unbiased"] else nothing,
-        n_examples=n,
+        hsic_biased=hsic["biased"],
+        hsic_unbiased=hsic["unbiased"],
+        n_examples=sums.n_examples,
         products=sums.products,
     )
-
-
-def _condition(sums: Sums, self_hsic: Vector, estimator: Estimator) -> Vector:
-    """By how much the rounding of the sums is larger in a self-HSIC."""
-    if estimator == "biased":
-        return np.ones(len(self_hsic))
-    n = sums.n_examples
-    with np.errstate(divide="ignore", invalid="ignore"):
-        condition: Vector = sums.summed / (self_hsic * (n * (n - 3)))
-    condition[~(self_hsic > 0)] = np.inf
-    return condition
-
-
-def _undefined(
-    sums: Sums, self_hsic: Vector, condition: Vector, estimator: Estimator
-) -> NDArray[np.intp]:
-    """Positions of the representations whose similarities are undefined."""
-    if estimator == "biased":
-        return np.flatnonzero(~(self_hsic > 0))
-    n = sums.n_examples
-    # What is left of a self-HSIC that is zero is the rounding of S0 and of the norms.
-    rounding = ROUNDINGS * sums.epsilon / (n * (n - 3)) * (sums.summed + sums.near_norms)
-    too_large = condition > CONDITION_LIMIT[sums.products]
-    return np.flatnonzero(~(self_hsic > rounding) | too_large)
 
 
 def nan_reasons(
@@ -191,7 +179,7 @@ def nan_reasons(
         Position -> why the row and column of a representation are NaN.
     """
     undefined = np.flatnonzero(np.isnan(cka.diagonal())).tolist()
-    # As in `_undefined`: S0 + k.k is (n - 1)^2 times the biased self-HSIC.
+    # As in csrc/estimate.cpp: S0 + k.k is (n - 1)^2 times the biased self-HSIC.
     share = (n_examples - 1) ** 2 / max(n_examples * (n_examples - 3), 1)
     rounding = ROUNDINGS * EPSILON.get(products, 0.0) * share
     return {
@@ -223,46 +211,3 @@ def _nan_reason(
         )
         remedy = "keeps more digits"
     return reason if products == "float64" else f"{reason} (precision 'float64' {remedy})"
-
-
-def _clipped(cka: Matrix, sums: Sums, condition: Vector, estimator: Estimator) -> Matrix:
-    """Rounding beyond the range of a similarity taken off; a larger excess is an error."""
-    excess = np.maximum(cka - 1.0, _LOWEST[estimator] - cka)
-    condition = np.maximum(condition, 1.0)
-    rounding = 4 * ROUNDINGS * sums.epsilon * np.sqrt(condition[:, None] * condition)
-    if (excess > rounding).any():
-        i, j = np.unravel_index(np.nanargmax(excess - rounding), cka.shape)
-        raise InternalError(
-            f"the {estimator} CKA of representations {i} and {j} is {cka[i, j]}, which "
-            f"rounding does not explain ({sums.products} products, {sums.n_examples} examples): "
-            f"this is a fault of fastcka, please report it with the data if you can"
-        )
-    return np.clip(cka, _LOWEST[estimator], 1.0)
-
-
-def _biased(sums: Sums) -> Matrix:
-    n = sums.n_examples
-    whole: Matrix = sums.s0 + sums.norms
-    if sums.q_products is not None and sums.q_totals is not None:
-        total = sums.q_totals
-        whole = whole - 2 / n * sums.q_products + total[:, None] * total / n**2
-    return whole / (n - 1) ** 2
-
-
-def _unbiased(sums: Sums) -> Matrix:
-    n = sums.n_examples
-    total = sums.r_totals
-    hsic: Matrix = (
-        sums.s0 - 2 / (n - 2) * sums.r_products + total[:, None] * total / ((n - 1) * (n - 2))
-    ) / (n * (n - 3))
-    return hsic
-
-
-def non_finite_text(name: str, count: int, row: int, column: int) -> str:
-    """What is wrong with a representation that no pass can sum; a count of 0: its values."""
-    if count == 0:
-        return f"{name} holds values too large to sum in float64"
-    return (
-        f"{name} holds {count} NaN or infinite value{'s' * (count != 1)}, "
-        f"the first at example {row}, feature {column}"
-    )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Products = Literal["float32", "float64", "bfloat16"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two modules may have implementations of one name
 class Implementation:
     """The name of an implementation, and the shapes of its products.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastcka.arrays import aligned
 from fastcka.core.arrays import as_view
-from fastcka.core.estimators import non_finite_text
+from fastcka.core.sums import non_finite_text
 from fastcka.core.views import DeviceView
 from fastcka.errors import DeviceError, InputError
 from fastcka.memory import require_memory

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from fastcka.core.plan import PassPlan
-from fastcka.memory import require_memory
+from fastcka.memory import UNCHECKED_BYTES, require_memory
 from fastcka.out_of_memory import THREAD_BYTES, named_shortage, require_room
 
 #: Matrices (M, M) of float64 that are there at once while the estimates are made of the sums, with
@@ -52,16 +51,18 @@ def require_memory_of(plan: PassPlan) -> None:
     )
 
 
-@contextmanager
-def named_memory(plans: Sequence[PassPlan], threads: int) -> Iterator[None]:
-    """Turn a failed allocation in the passes of a flight into an error that has the figures."""
+def named_memory(plans: Sequence[PassPlan], threads: int) -> named_shortage:
+    """Turn a failed allocation in the passes of a flight into an error that has the figures.
+
+    Before threads start, and before large allocations, this makes sure that there is room.
+    """
     needed = bytes_of_flight(plans, threads)
     what = _group_text(plans[0]) if len(plans) == 1 else f"{len(plans)} groups"
     remedy = _remedy(max(plans, key=additional_bytes))
     what = f"comparing {what}, in addition to the arrays"
-    with named_shortage(what, remedy):
+    if threads > 1 or needed >= UNCHECKED_BYTES:
         require_room(needed + threads * THREAD_BYTES, what, remedy)
-        yield
+    return named_shortage(what, remedy)
 
 
 def _group_text(plan: PassPlan) -> str:

@@ -7,7 +7,7 @@ fixed by the problem and the implementation of the inner loops.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastcka.core.base_plan import (
@@ -62,8 +62,7 @@ BytesNeeded = Callable[..., dict[str, int]]
 class PassPlan(Plan):
     """How one pass will run on the CPU, and what it will cost.
 
-    Flops count a multiply-add as two; seconds are a prediction, from how fast the inner loops were
-    measured to run in this process.
+    Flops count a multiply-add as two.
 
     Attributes
     ----------
@@ -72,10 +71,22 @@ class PassPlan(Plan):
     batch
         Representations that are centred at once; 0: all. With a batch, `bytes_centered` counts its
         copies and the Gram tiles of all representations.
+    predict
+        Computes `seconds`.
     """
 
     in_place: bool
     batch: int
+    predict: Callable[[], float] = field(repr=False, compare=False)
+
+    @property
+    def seconds(self) -> float:
+        """The predicted seconds of a call of `fastcka.compare` that runs this pass.
+
+        The first prediction for an implementation, products and threads takes some 20 ms, because
+        it measures how fast the inner loops run. Only predictions that are used are made.
+        """
+        return self.predict()
 
     @property
     def _processor(self) -> str:
@@ -103,7 +114,7 @@ def make_plan(
     itemsizes
         Bytes of one value of each representation in the caller's memory.
     speed_of
-        How fast products are on a number of threads; it decides nothing but `seconds`.
+        How fast products are on a number of threads. Only `seconds` calls it.
     gain_of_fast
         How many times as fast as those of "high" the products of "fast" run in an implementation;
         called for precision "fast" only.
@@ -176,7 +187,7 @@ def make_plan(
         bytes_centered=0 if in_place else needed["centered"],
         bytes_workspace=workspace,
         bytes_results=needed["results"],
-        seconds=operations.seconds(speed_of(shape, used), used),
+        predict=lambda: operations.seconds(speed_of(shape, used), used),
         reason=reason,
         device_reason=device_reason,
     )

@@ -49,7 +49,7 @@ class Flight:
     groups: Sequence[Group | Sequence[Any] | Mapping[Any, Any]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
     """A group that is checked; `names` are what error messages call the representations."""
 
@@ -70,16 +70,13 @@ class Request:
             arrays = list(group.representations)
         if not arrays:
             raise InputError("representations is empty: at least one is needed")
-        records = _records(labels, len(arrays))
-        names = [f"representation {i} ({label_text(record)})" for i, record in enumerate(records)]
-        if labels is None:
-            names = [f"representations[{i}]" for i in range(len(arrays))]
+        records, names = _labelled(labels, len(arrays))
         pairs = _pairs(group.pairs, len(arrays))
         arrays = aligned(arrays, names)
-        views = [as_view(x, name) for x, name in zip(arrays, names, strict=True)]
+        views = tuple([as_view(x, name) for x, name in zip(arrays, names, strict=True)])
         _check_examples(views, names, estimator)
-        staged = tuple(x for x in arrays if isinstance(x, StagedRepresentation))
-        return cls(records, tuple(names), pairs, tuple(views), staged)
+        staged = tuple([x for x in arrays if isinstance(x, StagedRepresentation)])
+        return cls(records, names, pairs, views, staged)
 
     def consume(self) -> None:
         """The staged representations are used up by the pass that takes them."""
@@ -87,11 +84,35 @@ class Request:
             x.consume()
 
 
-def _records(labels: Sequence[Any] | None, m: int) -> tuple[dict[str, Any], ...]:
+def _labelled(
+    labels: Sequence[Any] | None, m: int
+) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """The labels as mappings that the caller may change, and the names in error messages."""
     if labels is None:
-        labels = [str(i) for i in range(m)]
-    if isinstance(labels, str) or len(labels) != m:
+        texts = tuple([str(i) for i in range(m)])
+        names = tuple([f"representations[{i}]" for i in range(m)])
+    elif isinstance(labels, str) or len(labels) != m:
         raise InputError(f"labels must be a sequence of {m}, one for each representation")
+    elif all(type(label) is str for label in labels):
+        texts = tuple(labels)
+        names = _names_of_texts(texts)
+    else:
+        records = _records(labels)
+        return records, _names(records)
+    return tuple([{"label": text} for text in texts]), names
+
+
+@lru_cache(maxsize=64)
+def _names_of_texts(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Many calls have the same labels."""
+    return _names(_records(labels))
+
+
+def _names(records: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(f"representation {i} ({label_text(record)})" for i, record in enumerate(records))
+
+
+def _records(labels: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     records = []
     for label in labels:
         if isinstance(label, Mapping):

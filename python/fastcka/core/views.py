@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastcka.errors import InputError
 
@@ -10,8 +11,7 @@ from fastcka.errors import InputError
 ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
-@dataclass(frozen=True)
-class ArrayView:
+class ArrayView(NamedTuple):
     """On the CPU: strides in bytes, and the object that keeps the memory alive."""
 
     owner: object

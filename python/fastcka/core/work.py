@@ -6,13 +6,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from fastcka.core.backend import Progress, resolve_threads, run_passes
-from fastcka.core.base_plan import Precision
+from fastcka.core.base_plan import Plan, Precision
 from fastcka.core.comparison import Comparison
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.device import (
@@ -23,7 +20,7 @@ from fastcka.core.device import (
     plan_on_cpu,
     plan_on_cuda,
 )
-from fastcka.core.estimators import ESTIMATORS, Estimator, estimate
+from fastcka.core.estimators import ESTIMATORS, Estimates, Estimator, estimate
 from fastcka.core.memory import named_memory, require_memory_of
 from fastcka.core.plan import PassPlan
 from fastcka.core.provenance import provenance_of
@@ -61,41 +58,56 @@ class Options:
         self.progress = progress
 
 
-class BothEstimates:
-    """The biased and the unbiased estimates of all pairs of a group."""
+class Result:
+    """The estimates of a group and all that a `Comparison` needs in addition; no arrays of it.
 
-    def __init__(self, sums: Sums) -> None:
-        self._n_examples = sums.n_examples
-        self._estimates = {
-            "biased": estimate(sums, "biased"),
-            "unbiased": estimate(sums, "unbiased"),
-        }
+    An estimate is computed when it is first asked for.
+    """
+
+    def __init__(self, request: Request, estimator: Estimator) -> None:
+        self.names = request.names
+        self._labels = request.labels
+        self._pairs = request.pairs
+        self._estimator = estimator
+        self._estimates: dict[Estimator, Estimates] = {}
+
+    def put(self, sums: Sums, plan: Plan, seconds: float, cublas_version: int = 0) -> None:
+        """Take what a pass returned, in place of what an earlier pass did."""
+        self._sums = sums
+        self._plan = plan
+        self._seconds = seconds
+        self._cublas_version = cublas_version
+        self._estimates.clear()
+
+    def of(self, estimator: Estimator) -> Estimates:
+        """HSIC and CKA of all pairs by an estimator."""
+        if estimator not in self._estimates:
+            self._estimates[estimator] = estimate(self._sums, estimator)
+        return self._estimates[estimator]
 
     @property
     def imprecise(self) -> frozenset[int]:
         """Positions of the representations that need wider products."""
-        return frozenset().union(*(each.imprecise for each in self._estimates.values()))
+        if self._sums.products == "float64":
+            return frozenset()
+        return self.of("biased").imprecise | self.of("unbiased").imprecise
 
-    def comparison(
-        self,
-        labels: tuple[dict[str, Any], ...],
-        pairs: NDArray[np.int64],
-        estimator: Estimator,
-        provenance: dict[str, Any],
-    ) -> Comparison:
+    def comparison(self) -> Comparison:
         """The estimates with their labels."""
-        biased, unbiased = self._estimates["biased"], self._estimates["unbiased"]
+        biased, unbiased = self.of("biased"), self.of("unbiased")
         return Comparison(
-            labels=labels,
-            estimator=estimator,
-            n_examples=self._n_examples,
+            labels=self._labels,
+            estimator=self._estimator,
+            n_examples=self._sums.n_examples,
             biased=biased.cka,
             unbiased=unbiased.cka,
             hsic_biased=biased.hsic,
             hsic_unbiased=unbiased.hsic,
-            pairs=pairs,
-            provenance=provenance,
-            undefined=self._estimates[estimator].undefined,
+            pairs=self._pairs,
+            provenance=provenance_of(
+                self._plan, seconds=self._seconds, cublas_version=self._cublas_version
+            ),
+            undefined=self.of(self._estimator).undefined,
         )
 
 
@@ -112,30 +124,25 @@ class CpuWork:
         if self.plan.threads > 1:
             self.plan = self._planned(self._options.precision, 1)
 
-    def comparison(self, sums: Sums) -> Comparison:
+    def result(self, sums: Sums) -> Result:
         """The result, from what the pass returned.
 
         Where float32 products have lost the digits of an unbiased estimate, float64 products take
         their place, if the pass has not overwritten the data.
         """
-        estimates = BothEstimates(sums)
-        seconds = sums.seconds
-        overwritten = self.plan.in_place and self.request.staged
-        if estimates.imprecise and not overwritten:
+        result = Result(self.request, self._options.estimator)
+        result.put(sums, self.plan, sums.seconds)
+        imprecise = result.imprecise
+        if imprecise and not (self.plan.in_place and self.request.staged):
             with suppress(OutOfMemoryError):  # the values are NaN then, and the reason says why
-                again = self._again(estimates)
-                estimates = BothEstimates(again)
-                seconds += again.seconds
-        provenance = provenance_of(self.plan, seconds=seconds)
-        request = self.request
-        return estimates.comparison(
-            request.labels, request.pairs, self._options.estimator, provenance
-        )
+                again = self._again(imprecise)
+                result.put(again, self.plan, sums.seconds + again.seconds)
+        return result
 
     def _planned(self, precision: Precision, threads: int) -> PassPlan:
         return plan_on_cpu(self.request.views, precision, threads, self.plan.device_reason)
 
-    def _again(self, lost: BothEstimates) -> Sums:
+    def _again(self, lost: frozenset[int]) -> Sums:
         """The sums of the same pass with float64 products."""
         wider = self._planned("float64", self._options.threads)
         reason = wider.reason + _lost_digits(self.plan.products, lost, self.request)
@@ -167,8 +174,7 @@ class CudaWork:
         *,
         keep: bool,
     ) -> None:
-        self._labels = request.labels
-        self._pairs = request.pairs
+        self._result = Result(request, options.estimator)
         self._options = options
         self._session = session
         self._start = time.perf_counter()
@@ -181,39 +187,41 @@ class CudaWork:
         finally:
             request.consume()
 
-    def outcome(self) -> Comparison | InputError:
+    def outcome(self) -> Result | InputError:
         """The result, or why there is none; to be called once.
 
         Where the products have lost the digits of an unbiased estimate, float64 products take their
         place, if the data are kept.
         """
+        result = self._result
         try:
-            both = BothEstimates(self._pending.result())
-            if both.imprecise and self._kept is not None:
-                both = self._again(self._kept, both)
+            self._put(self._pending.result())
+            imprecise = result.imprecise
+            if imprecise and self._kept is not None:
+                self._put(self._again(self._kept, imprecise))
         except InputError as error:
             return error
         finally:
             self._kept = None
-        seconds = time.perf_counter() - self._start
         if self._options.progress is not None:
             self._options.progress(self._units, self._units)
-        provenance = provenance_of(
-            self._pending.plan, seconds=seconds, cublas_version=self._session.cublas.version
-        )
-        return both.comparison(self._labels, self._pairs, self._options.estimator, provenance)
+        return result
 
-    def _again(self, request: Request, lost: BothEstimates) -> BothEstimates:
+    def _put(self, sums: Sums) -> None:
+        seconds = time.perf_counter() - self._start
+        self._result.put(sums, self._pending.plan, seconds, self._session.cublas.version)
+
+    def _again(self, request: Request, lost: frozenset[int]) -> Sums:
         plan = self._pending.plan
         wider = plan_on_cuda(request.views, "float64", plan.device.index, plan.device_reason)
         reason = wider.reason + _lost_digits(plan.products, lost, request)
         wider = replace(wider, precision=plan.precision, reason=reason)
         self._pending = self._session.submit(request.views, request.names, wider)
-        return BothEstimates(self._pending.result())
+        return self._pending.result()
 
 
-def _lost_digits(products: str, estimates: BothEstimates, request: Request) -> str:
-    names = ", ".join(request.names[i] for i in sorted(estimates.imprecise))
+def _lost_digits(products: str, lost: frozenset[int], request: Request) -> str:
+    names = ", ".join(request.names[i] for i in sorted(lost))
     return f"; float64, since {products} products lost the digits of {names}"
 
 
@@ -242,7 +250,7 @@ def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | C
     return CpuWork(request, plan, options)
 
 
-def finish(flight: Sequence[Begun], options: Options) -> list[Comparison | InputError]:
+def finish(flight: Sequence[Begun], options: Options) -> list[Result | InputError]:
     """The outcome of each; those on the CPU go through one call of the compiled pass."""
     works = [work for work in flight if isinstance(work, CpuWork)]
     on_cpu = iter(_finish_on_cpu(works, options))
@@ -256,7 +264,7 @@ def finish(flight: Sequence[Begun], options: Options) -> list[Comparison | Input
     ]
 
 
-def _finish_on_cpu(works: Sequence[CpuWork], options: Options) -> list[Comparison | InputError]:
+def _finish_on_cpu(works: Sequence[CpuWork], options: Options) -> list[Result | InputError]:
     if not works:
         return []
     threads = works[0].plan.threads
@@ -268,7 +276,7 @@ def _finish_on_cpu(works: Sequence[CpuWork], options: Options) -> list[Compariso
         return _run(works, threads, options)
 
 
-def _run(works: Sequence[CpuWork], threads: int, options: Options) -> list[Comparison | InputError]:
+def _run(works: Sequence[CpuWork], threads: int, options: Options) -> list[Result | InputError]:
     try:
         results = run_passes(
             [work.request for work in works],
@@ -276,12 +284,12 @@ def _run(works: Sequence[CpuWork], threads: int, options: Options) -> list[Compa
             threads=threads,
             progress=options.progress,
         )
-        outcomes: list[Comparison | InputError] = []
+        outcomes: list[Result | InputError] = []
         for work, result in zip(works, results, strict=True):
             if isinstance(result, InputError):  # raised before anything of the group was written
                 outcomes.append(result)
             else:
-                outcomes.append(work.comparison(result))
+                outcomes.append(work.result(result))
                 work.request.consume()
     except BaseException:  # which of the staged ones are overwritten is not known
         for work in works:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from fastcka.core.cuda.plan import CudaDevice, CudaPlan
 from fastcka.core.cuda.ring import wait_for
-from fastcka.core.estimators import EPSILON, non_finite_text
-from fastcka.core.sums import Sums
+from fastcka.core.sums import EPSILON, Sums, non_finite_text
 from fastcka.errors import DeviceError, FastckaError, InputError
 
 if TYPE_CHECKING:

@@ -99,12 +99,12 @@ class CompiledPass:
 class CudaPlan(Plan):
     """How one pass will run on a CUDA device, and what it will cost.
 
-    Flops count a multiply-add as two. `seconds` is a prediction that includes
-    `transfer_seconds` for copies from the host; see `fastcka.core.cuda.cost`. `threads` are host
-    threads.
+    Flops count a multiply-add as two. `threads` are host threads.
 
     Attributes
     ----------
+    transfer_seconds, compute_seconds
+        Predicted for the copies from the host and for the rest; see `fastcka.core.cuda.cost`.
     auto
         device="auto" chose the device, so the CPU is used if the device cannot be opened.
     """
@@ -115,6 +115,7 @@ class CudaPlan(Plan):
     rank_chunk: int
     device: CudaDevice
     transfer_seconds: float
+    compute_seconds: float
     auto: bool = False
 
     _memory: ClassVar[str] = "device memory"
@@ -140,10 +141,15 @@ class CudaPlan(Plan):
         return str(self.device)
 
     @property
-    def _prediction(self) -> str:
+    def seconds(self) -> float:
+        """The predicted seconds of the pass, with the copies from the host."""
+        return self.transfer_seconds + self.compute_seconds
+
+    @property
+    def _prediction(self) -> tuple[str, ...]:
         return (
             f"{self.seconds:.2g} s predicted, of them {self.transfer_seconds:.2g} s to copy "
-            f"from the host"
+            f"from the host",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -225,7 +231,7 @@ def make_cuda_plan(
         bytes_workspace=0,
         bytes_results=0,
         transfer_seconds=transfer,
-        seconds=transfer + cost.seconds[route],
+        compute_seconds=cost.seconds[route],
         reason=f"route {other} would cost {times:.3g} times as much; {products} products: {why}",
         device_reason=device_reason,
         auto=auto,
