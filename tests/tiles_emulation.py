@@ -15,7 +15,11 @@ from cuda_emulation import CSRC, ROOT, compiler, digest_of, headers_in, make
 CPU = CSRC / "cpu"
 LOOPS = CPU / "loops"
 TILES = ROOT / "tests" / "emulated_tiles" / "tiles.hpp"
-SOURCES = [*sorted(CPU.glob("*.cpp")), *sorted((CPU / "threads").glob("*.cpp"))]
+SOURCES = [
+    CSRC / "estimate.cpp",
+    *sorted(CPU.glob("*.cpp")),
+    *sorted((CPU / "threads").glob("*.cpp")),
+]
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
 #: The flags of CMakeLists.txt, except those for tiles.
 AVX512 = [
