@@ -53,7 +53,7 @@ def numpy_unbiased(x, y):
 
 
 def small(settings, progress, results, *, quick=False):
-    """Put median and least seconds of each size, estimator and dtype, and of a start, into results."""
+    """Put the median and least seconds of each call, and of a start, into `results`."""
     import fastcka
 
     by_numpy = {"biased": numpy_biased, "unbiased": numpy_unbiased}

@@ -117,8 +117,9 @@ PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, 
     bytes.centered = std::max(bytes.centered, copies);
   }
   if (batched) bytes.centered += gram_bytes(n, m, tile, shape);
-  bytes.thread = prepare_workspace_bytes(widest, format, in_place, shape) +
-                 (gram ? gram_workspace_bytes(batched ? 0 : m, tile, shape) : feature_workspace_bytes(tile, chunk, shape));
+  bytes.thread =
+      prepare_workspace_bytes(widest, format, in_place, shape) +
+      (gram ? gram_workspace_bytes(batched ? 0 : m, tile, shape) : feature_workspace_bytes(tile, chunk, shape));
   bytes.sums = partial_sums_per_thread * (gram ? gram_sum_bytes(m) : feature_sum_bytes(m));
   bytes.statistics = statistics_bytes(n, total);
   bytes.results = (2 * m * n + 2 * m * m) * static_cast<std::int64_t>(sizeof(double));

@@ -65,7 +65,7 @@ class Task:
         route: str,
         tile: int,
         chunk: int,
-        batch: int = 0,
+        batch: int,
         implementation: str,
         products: str,
     ) -> None: ...

@@ -76,7 +76,8 @@ def evolve(
 ) -> None:
     """Compare early, middle and late checkpoints of each training run.
 
-    Compares their weights and, given --model and --probe, their activations. The exit status is 1 if a checkpoint is missing or damaged. The other checkpoints are compared.
+    Compares their weights and, given --model and --probe, their activations. The exit status is 1
+    if a checkpoint is missing or damaged; the other checkpoints are still compared.
     """
     from fastcka.evolution import evolve as run
     from fastcka.evolution import read_analysis
