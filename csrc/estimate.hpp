@@ -32,8 +32,8 @@ struct Tolerance {
 };
 
 struct Estimates {
-  std::vector<double> hsic, cka;        // (m, m), in the units of the data; NaN where undefined
-  std::vector<std::int64_t> undefined;  // positions, ascending
+  std::vector<double> hsic, cka;                        // (m, m), in the units of the data; NaN where undefined
+  std::vector<std::int64_t> undefined;                  // positions, ascending
   std::pair<std::int64_t, std::int64_t> worst{-1, -1};  // a similarity that rounding does not explain
   double value = 0;                                     // that similarity
 };

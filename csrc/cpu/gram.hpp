@@ -21,10 +21,10 @@ std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const
 
 // S0 (m, m), symmetric; centres the representations on the way. `tile` is a multiple of micro-tile columns.
 //
-// If all are centred at once, a thread multiplies a tile for all of them: the tile's sums stay in its caches until their
-// rank update. If a batch is, all tiles are multiplied for this batch, and the rank updates follow when all
-// representations have been. That takes the memory of all tiles in place of that of all centred copies: less where the
-// data are wide. The bits are the same.
+// If all representations are centred at once, a thread multiplies one tile for all of them, and the sums of the tile
+// stay in its caches until the rank update. With a batch, all tiles are multiplied for each batch, and the rank updates
+// follow at the end. Then memory contains all tiles and not all centred copies, which is less for wide data. The bits
+// are the same.
 template <class T>
 std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t tile, const Kernels<T>& kernels, Pool& pool,
                               Prepared& prepared);

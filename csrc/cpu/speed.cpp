@@ -14,9 +14,9 @@
 namespace fastcka::cpu {
 namespace {
 
-// Seconds of one run of `work` by all threads at once. Another process can only make a run slower, and stops a thread for
-// milliseconds: of many short runs, each thread's fastest counts, and its first one only warms the caches. The threads'
-// rates are added, because they need not run at the same moments.
+// Seconds of one run of `work` by all threads at once. Other processes can only make a run slower. So each thread
+// repeats a short run many times, and its fastest run counts; the first run only warms the caches. The rates of the
+// threads are added, because their fastest runs need not coincide.
 double seconds(Pool& pool, const std::function<void(int worker)>& work) {
   constexpr auto enough = std::chrono::microseconds(600);
   constexpr int fewest = 4;

@@ -16,8 +16,8 @@ thread_local KeptMemory* in_use = nullptr;
 
 constexpr std::size_t huge_page = std::size_t{1} << 21;
 
-// Those of the process, from huge_page bytes on. Where another thread is at them, a block is not kept and none is taken:
-// nothing waits, not even in the child of a fork.
+// The kept blocks of the process, each of at least huge_page bytes. While another thread uses them, a block is neither
+// kept nor taken. So no thread waits, not even in the child of a fork.
 class Spare {
  public:
   void* take(std::size_t& count) {

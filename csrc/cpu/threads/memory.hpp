@@ -40,9 +40,9 @@ class KeptMemory {
   std::multimap<std::size_t, void*> blocks_;  // by their bytes
 };
 
-// Large blocks that passes have freed are kept for the next pass up to this many bytes of a process: the system takes up
-// to a tenth of a pass to give and clear pages. A block for which no kept one is of use ends them all, so that they add
-// nothing to the peak of a pass.
+// Large blocks that a pass frees are kept for the next pass, up to this many bytes in a process, because getting and
+// clearing pages takes up to a tenth of a pass. If no kept block fits a request, all of them are freed, so that they
+// add nothing to the peak of a pass.
 inline constexpr std::size_t most_kept = std::size_t{128} << 20;
 
 // Gives the kept blocks back to the system. Returns their bytes.
