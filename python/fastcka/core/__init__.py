@@ -1,4 +1,4 @@
-"""Numbers: arrays in, CKA out. Knows no files but a saved Comparison.
+"""Computation: arrays in, CKA out. The only files are saved Comparisons.
 
 arrays      what the caller has -> views (address, shape, strides, dtype), no copy if it can be
 base_plan   what the plans for the CPU and for CUDA have in common

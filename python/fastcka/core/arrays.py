@@ -1,4 +1,4 @@
-"""Arrays of the caller, as views that the compiled pass reads in place."""
+"""The caller's arrays, as views that the compiled pass reads in place."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from fastcka.core.views import ITEMSIZE, ArrayView, View, check_shape, check_tor
 from fastcka.errors import DeviceError, InputError
 
 _DLPACK_CPU = 1
-#: NumPy works out the name of a dtype anew each time that it is asked.
+#: NumPy computes the name of a dtype at each request.
 _NATIVE = {np.dtype(name): name for name in ("float16", "float32", "float64")}
 
 
 class StagedRepresentation:
-    """A representation in a buffer that the pass may centre in place, so that no copy is made.
+    """A representation in a buffer that the pass may centre in place, without a copy.
 
-    For readers that fill a buffer and do not need it afterwards. The buffer is float32 and has both
-    extents padded to whole cache lines, which is the room that the pass needs to rearrange it.
+    For code that fills a buffer and does not need it afterwards. The buffer is float32. Both of its
+    extents are padded to whole cache lines, so that the pass can rearrange it.
     """
 
     def __init__(self, base: NDArray[np.float32], n_examples: int, n_features: int) -> None:
@@ -34,7 +34,7 @@ class StagedRepresentation:
 
     @classmethod
     def empty(cls, n_examples: int, n_features: int) -> StagedRepresentation:
-        """An uninitialised buffer for ``n_examples`` rows of ``n_features`` float32 values."""
+        """Return an uninitialised float32 buffer for (n_examples, n_features) values."""
         if n_examples < 1 or n_features < 1:
             raise InputError(
                 f"a representation needs at least one example and one feature, "
@@ -48,7 +48,7 @@ class StagedRepresentation:
 
     @staticmethod
     def bytes_of(n_examples: int, n_features: int) -> int:
-        """Bytes of the buffer that `empty` makes."""
+        """Return the bytes of the buffer that `empty` allocates."""
         return 4 * (_padded(n_examples) * _padded(n_features) + STAGING_LANES)
 
     @property
@@ -59,7 +59,7 @@ class StagedRepresentation:
         return self._base[: self._shape[0], : self._shape[1]]
 
     def view(self) -> ArrayView:
-        """The buffer as the pass takes it."""
+        """Return the buffer as a view for the pass."""
         array = self.array
         pitch = _padded(self._shape[1]) * array.itemsize
         return ArrayView(
@@ -67,7 +67,7 @@ class StagedRepresentation:
         )
 
     def consume(self) -> None:
-        """A pass is about to overwrite the buffer: nothing else may read it from now on."""
+        """Mark the buffer as used: a pass overwrites it, so nothing else may read it."""
         self._base = None
 
 
@@ -76,28 +76,28 @@ def _padded(extent: int) -> int:
 
 
 def as_view(x: Any, name: str) -> View:
-    """View an array of shape (n_examples, ...) as (n_examples, n_features), in place if it can be.
+    """View an array (n_examples, ...) as (n_examples, n_features), in place if possible.
 
     Parameters
     ----------
     x
-        A NumPy array, a `StagedRepresentation`, a torch tensor, a cupy array, or anything that
-        speaks DLPack or the array protocol, on the CPU or on a CUDA device; or a table of pandas,
+        A NumPy array, a `StagedRepresentation`, a torch tensor, a cupy array, or any object that
+        supports DLPack or the array protocol, on the CPU or on a CUDA device; or a table of pandas,
         polars or pyarrow, or an xarray DataArray. Axes after the first are flattened. Integers and
-        booleans become float32 where that is exact by type, else float64; a column of integers
-        that float64 cannot hold is viewed with its smallest value subtracted.
+        booleans become float32 if float32 represents the whole dtype, otherwise float64. From a
+        column of integers that float64 cannot represent, its smallest value is subtracted.
     name
-        What error messages call it.
+        The name of the array in error messages.
 
     Raises
     ------
     InputError
         For fewer than two axes, an empty axis, values that are not real numbers, masked or missing
-        values, or integers that float64 cannot hold even so.
+        values, or integers that float64 cannot represent even then.
     DeviceError
         For an array that is neither in the memory of the CPU nor on a CUDA device.
     """
-    if type(x) is np.ndarray and x.dtype in _NATIVE:  # most arrays: nothing is to be converted
+    if type(x) is np.ndarray and x.dtype in _NATIVE:  # most arrays need no conversion
         return _of_floats(x, name)
     if isinstance(x, StagedRepresentation):
         return x.view()
@@ -148,7 +148,7 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
         try:
             return np.from_dlpack(x)
         except (BufferError, RuntimeError, TypeError):
-            pass  # a dtype that NumPy's DLPack lacks, bfloat16 say: the array protocol has it
+            pass  # NumPy's DLPack lacks the dtype, for example bfloat16; use the array protocol
     try:
         array = plain_array(x, name, shift=True)
     except InputError:
@@ -176,14 +176,14 @@ def _of_floats(x: NDArray[Any], name: str) -> ArrayView:
     check_shape(x.shape, name)
     if x.ndim > 2:
         x = x.reshape(x.shape[0], -1)
-    address = x.__array_interface__["data"][0]  # a tenth of what `ctypes` takes
+    address = x.__array_interface__["data"][0]  # takes a tenth of the time of `ctypes`
     (n, d), (row_stride, column_stride) = x.shape, x.strides
     dtype = _NATIVE.get(x.dtype) or x.dtype.name
     return ArrayView(x, address, n, d, row_stride, column_stride, dtype)
 
 
 def _widened(x: NDArray[Any], name: str) -> NDArray[Any]:
-    """In native byte order and one of the dtypes of `ITEMSIZE`; a copy only if it was not."""
+    """Return an array in native byte order with a dtype of `ITEMSIZE`; a copy only if necessary."""
     if x.dtype in _NATIVE:
         return x
     if x.dtype.name in ITEMSIZE:

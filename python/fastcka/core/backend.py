@@ -38,7 +38,7 @@ STAGING_LANES: int = _core.staging_lanes
 
 
 def resolve_threads(threads: int | None = None) -> tuple[int, str]:
-    """The number of threads and its source: the argument, OMP_NUM_THREADS, or the processors."""
+    """Return the number of threads and its source: argument, OMP_NUM_THREADS or processors."""
     if threads is not None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InputError(f"threads must be a positive integer or None, got {threads!r}")
@@ -52,7 +52,7 @@ def resolve_threads(threads: int | None = None) -> tuple[int, str]:
 
 
 def resolve_implementation() -> Implementation:
-    """The preferred implementation here, or the one that FASTCKA_IMPLEMENTATION names."""
+    """Return the implementation that FASTCKA_IMPLEMENTATION names, or the preferred one."""
     tables = _implementations()
     wanted = os.environ.get(IMPLEMENTATION_VARIABLE) or next(iter(tables))
     if wanted not in tables:
@@ -64,14 +64,14 @@ def resolve_implementation() -> Implementation:
 
 @cache
 def speed_of(implementation: str, products: str, threads: int) -> Speed:
-    """How fast an implementation runs here; measured once a process, in some milliseconds."""
+    """Return the measured speed of an implementation. The first call of a process takes 20 ms."""
     require_room(threads * THREAD_BYTES, "measuring the speed of a pass")
     return Speed(**_core.measure_speed(implementation, products, threads))
 
 
 @cache
 def gain_of_fast(implementation: str) -> float:
-    """How many times as fast as "high" the products of "fast" are; measured once a process."""
+    """Return the speed of "fast" products relative to "high"; measured once in each process."""
     return _core.gain_of_fast(implementation)
 
 
@@ -89,12 +89,12 @@ compiled_estimate = _core.estimate
 
 
 def bytes_needed(*arguments: Any, **options: Any) -> dict[str, int]:
-    """Bytes of a pass on the CPU by purpose; see csrc/cpu/pass.hpp."""
+    """Return the bytes of a pass on the CPU by purpose; see csrc/cpu/pass.hpp."""
     return _core.bytes_needed(*arguments, **options)
 
 
 def release_memory() -> int:
-    """Give memory that is kept for the next pass on the CPU back to the system.
+    """Return the memory that is kept for the next pass on the CPU to the system.
 
     A process keeps at most 128 MiB of freed blocks, because the system takes time to give and
     clear pages.
@@ -102,7 +102,7 @@ def release_memory() -> int:
     Returns
     -------
     int
-        The bytes that were given back.
+        The bytes that were returned.
     """
     return _core.release_kept()
 
@@ -114,11 +114,11 @@ def run_passes(
     threads: int,
     progress: Progress | None = None,
 ) -> list[Sums | InputError]:
-    """The sums of each group, or why it has none, by one call of the compiled pass.
+    """Return the sums of each group, or why it has none, by one call of the compiled pass.
 
-    A group alone has all ``threads``; of several, each is computed by one, side by side, and the
-    units of ``progress`` are groups. Staged representations are centred in place if the plan says
-    so; those of a group that has no sums are unchanged.
+    All ``threads`` compute a single group. Of several groups, each is computed by one thread, and
+    the units of ``progress`` are groups. Staged representations are centred in place if the plan
+    says so; those of a group without sums are unchanged.
 
     Returns
     -------
@@ -211,12 +211,12 @@ def cuda_runtime() -> CudaRuntime:
 
 
 def cuda_status() -> CudaStatus:
-    """What was built for CUDA, what was found, and the reason if no device can be used."""
+    """Return what was built and found for CUDA, and the reason if no device can be used."""
     return cuda_runtime().status()
 
 
 def describe() -> dict[str, Any]:
-    """What was built and what this machine will use."""
+    """Return what was built, and what this machine uses."""
     threads, source = resolve_threads()
     return {
         "version": version,

@@ -27,7 +27,7 @@ MANY_FEATURES_PER_PAIR = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(ABC):
-    """How one pass will run, and what it will cost.
+    """How a pass will run, and its predicted cost.
 
     Flops count a multiply-add as two. `seconds` is a prediction.
 
@@ -68,15 +68,15 @@ class Plan(ABC):
     @property
     @abstractmethod
     def _processor(self) -> str:
-        """What multiplies, in words."""
+        """The implementation of the products, as text."""
 
     @property
     def _prediction(self) -> tuple[str, ...]:
-        """Lines about the time."""
+        """Lines of `explain` about the time."""
         return ()
 
     def explain(self) -> str:
-        """The plan in words, a fact a line."""
+        """Return the plan as text, one fact per line."""
         m, total = len(self.n_features), sum(self.n_features)
         names = {"G": "Gram tiles", "F": "features"}
         return "\n".join(
@@ -95,16 +95,16 @@ class Plan(ABC):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON-able values."""
+        """Return the plan as values for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
         return {**values, "n_features": list(self.n_features), "seconds": self.seconds}
 
 
 def round_up(count: int, multiple: int) -> int:
-    """The least multiple that is not below the count."""
+    """Return the smallest multiple that is at least ``count``."""
     return ceil_div(count, multiple) * multiple
 
 
 def ceil_div(count: int, divisor: int) -> int:
-    """The quotient, rounded up."""
+    """Return the quotient, rounded up."""
     return -(-count // divisor)

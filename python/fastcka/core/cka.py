@@ -104,15 +104,16 @@ def cka_matrix(
     Parameters
     ----------
     representations
-        M arrays of shape (n_examples, n_features_i), or a mapping whose values are such.
+        M arrays of shape (n_examples, n_features_i), or a mapping with these as values.
     estimator, device, precision, threads
         As in `cka`.
 
     Returns
     -------
     ndarray
-        (M, M) float64, symmetric, with a diagonal of ones. The row and column of a representation
-        for which it is undefined are NaN, with a `DegenerateWarning` that names it and the reason.
+        (M, M) float64, symmetric, with a diagonal of ones. If CKA is undefined for a
+        representation, its row and column are NaN, and a `DegenerateWarning` names it and the
+        reason.
 
     Raises
     ------

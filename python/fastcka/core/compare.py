@@ -126,7 +126,7 @@ def compare_many(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[list[Comparison | InputError]]:
-    """The outcomes of many groups, in order; small groups are computed together, in flights.
+    """Yield the outcomes of many groups, in order; small groups are computed together, in flights.
 
     On the CPU, small groups are taken from ``groups`` until a flight is full. Then they are
     computed side by side, each by one thread. A flight has at most 256 groups, whose arrays take
@@ -135,27 +135,27 @@ def compare_many(
     alone, and all threads compute them. Such a group is taken when at most one flight of small
     groups is still waiting.
 
-    On a GPU each group is a flight. A group is taken, copied to the GPU and centred there while
-    the one before it is computed, so at most two are there at a time.
+    On a GPU each group is a flight. A group is taken, copied to the GPU and centred there while the
+    previous group is computed, so the GPU contains at most two groups.
 
     Parameters
     ----------
     groups
         Each is a `Group` (representations with labels and pairs), or what `fastcka.compare` takes
-        as representations. Arrays must not be written to before the outcome of their group is
-        there, so a source must not fill the same arrays again for its next group. (Arrays on a GPU
-        may be written to by work on the stream that was current when the group was taken. Such a
-        group is therefore not computed again in float64 if its products lose digits.)
+        as representations. Do not write to the arrays of a group before its outcome is yielded; in
+        particular, do not reuse them for the next group. (Arrays on a GPU may be written to by work
+        on the stream that was current when the group was taken. Such a group is therefore not
+        computed again in float64 if its products lose digits.)
 
-        A `Flight` has groups of your choice. It is taken when those before it are computed (on a
-        GPU while the one before it is computed), its memory is up to you, and it may have staged
-        representations.
+        A `Flight` has groups of your choice, and may have staged representations. You are
+        responsible for its memory. It is taken when the groups before it are computed (on a GPU,
+        while the last of them is computed).
     estimator, device, precision, threads
         As in `fastcka.compare`; "auto" chooses a device for each group.
     progress
         As in `fastcka.compare`, for the group that is being computed. For groups that are computed
-        together, the units are groups. On a GPU it is called for the next group while the outcome
-        of the last is still to come.
+        together, the units are groups. On a GPU it is already called for the next group before the
+        outcome of the last one.
 
     Yields
     ------

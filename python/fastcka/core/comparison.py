@@ -117,7 +117,7 @@ class Comparison:
         return pd.DataFrame(columns, index=pd.RangeIndex(len(a)))
 
     def to_xarray(self) -> xr.Dataset:
-        """The four matrices over dimensions a and b, with every label field as a coordinate."""
+        """Return the four matrices with dimensions a and b and each label field as a coordinate."""
         try:
             import xarray as xr
         except ImportError as error:
@@ -149,7 +149,7 @@ class Comparison:
         title: str | None = None,
         estimator: Estimator | None = None,
     ) -> Figure:
-        """A heatmap of CKA, written to ``path`` if given (the suffix chooses the format).
+        """Draw a heatmap of CKA, and write it to ``path`` if given (the suffix is the format).
 
         All cells are drawn, even if `pairs` lists only some of them. The default of ``estimator``
         is the estimator of the comparison.
@@ -190,7 +190,7 @@ class Comparison:
         Raises
         ------
         InputError
-            If the name does not end in .npz, its folder does not exist, or a label is no JSON
+            If the name does not end in .npz, its folder does not exist, or a label is not a JSON
             value.
         WriteError
             If the file cannot be written.
@@ -231,7 +231,7 @@ class Comparison:
             If the file is not a saved comparison, or was saved by a newer version.
         """
         try:
-            # Of anything else than a zip file, np.load would say that it may be unpickled.
+            # For a file that is not a zip file, the error of np.load would suggest unpickling.
             if not zipfile.is_zipfile(path):
                 Path(path).open("rb").close()  # says why it cannot be read
                 raise InputError(f"{os.fspath(path)} is not a saved comparison: not an .npz file")
@@ -263,7 +263,7 @@ def _require_folder(path: Path) -> None:
 
 
 def label_text(label: Mapping[str, Any]) -> str:
-    """The values of a label on one line; those of a list are joined by "+"."""
+    """Return the values of a label on one line; the members of a list are joined by "+"."""
 
     def text(value: Any) -> str:
         if isinstance(value, tuple):

@@ -1,7 +1,7 @@
-"""How long a pass on the CPU will take, from its plan and from how fast the inner loops run here.
+"""The predicted time of a pass on the CPU, from its plan and the measured speed of the inner loops.
 
-Nothing here chooses a route, a tile or anything else that changes a bit of what the CPU computes.
-Where there is a GPU, device "auto" compares its prediction with this one, unless the pass is so
+The prediction does not choose a route, a tile or anything else that changes the bits of a result.
+On a machine with a GPU, device "auto" compares its prediction with this one, unless the pass is so
 small that `most_seconds` decides without a measurement.
 """
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 #: The products of norms are of float64.
 FLOAT64_COST = 2.0
-#: A call without its pass: checking arguments, labels, formulas, the result.
+#: Seconds of a call without its pass: arguments, labels, formulas, the result.
 CALL_SECONDS = 3e-4
-#: Until a second thread is at work.
+#: Seconds until a second thread starts to work.
 THREAD_SECONDS = 4e-4
-#: An example of a representation, however few its features.
+#: Seconds of an example of a representation with any number of features.
 ROW_SECONDS = 2e-8
-#: Of one thread, on any processor: flops a second, and bytes a second of input that is prepared.
+#: Lowest rates of one thread on any processor: flops per second, and bytes of input per second.
 SLOWEST_FLOPS = 5e9
 SLOWEST_BYTES = 1e9
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What `_core.measure_speed` measured, of all threads together but for `call`.
+    """The result of `_core.measure_speed`; for all threads together except `call`.
 
     Attributes
     ----------
     steps
-        Steps of whole micro-tiles, a second.
+        Steps of whole micro-tiles per second.
     call
-        Seconds of one thread that a product takes in addition to its steps.
+        Seconds of one thread for a product in addition to its steps.
     rank
-        Multiply-adds of the rank update, a second.
+        Multiply-adds of the rank update per second.
     statistics, center
-        Values a second: column statistics; centred and packed.
+        Values per second: column statistics; centring and packing.
     """
 
     steps: float
@@ -54,14 +54,14 @@ class Speed:
 
 @dataclass(frozen=True)
 class Operations:
-    """What a pass does, counted in the units of `Speed`.
+    """The work of a pass, in the units of `Speed`.
 
     Attributes
     ----------
     steps, calls
         Of products.
     rank
-        Multiply-adds of rank updates, those of the norms in the same units.
+        Multiply-adds of rank updates, including those of the norms.
     rows, values
         Of all representations.
     """
@@ -73,7 +73,7 @@ class Operations:
     values: float
 
     def seconds(self, speed: Speed, threads: int) -> float:
-        """The prediction for a call of `fastcka.compare`."""
+        """Return the predicted seconds of a call of `fastcka.compare`."""
         fixed = CALL_SECONDS + (THREAD_SECONDS if threads > 1 else 0.0)
         prepare = self.values / speed.statistics + self.values / speed.center
         prepare += self.rows * ROW_SECONDS / threads
@@ -82,14 +82,14 @@ class Operations:
 
 
 def most_seconds(flops: float, bytes_inputs: float) -> float:
-    """What a call of `fastcka.compare` takes at most, on any processor."""
+    """Return an upper bound of the seconds of a call of `fastcka.compare` on any processor."""
     return CALL_SECONDS + flops / SLOWEST_FLOPS + bytes_inputs / SLOWEST_BYTES
 
 
 def count_gram(
     n: int, n_features: Sequence[int], shape: ProductShape, product_steps: int
 ) -> Operations:
-    """The operations of route G: every micro-tile of the upper triangle for each representation."""
+    """Return the operations of route G: for each representation, the upper triangle."""
     m, area = len(n_features), _triangle(n, shape)
     depths = [ceil_div(d, shape.values) for d in n_features]
     micro_tiles = area / (shape.rows * shape.step)
@@ -105,7 +105,7 @@ def count_gram(
 def count_features(
     n: int, n_features: Sequence[int], shape: ProductShape, product_steps: int
 ) -> Operations:
-    """The operations of route F: every micro-tile of the upper triangle of the stacked features."""
+    """Return the operations of route F: the upper triangle of the stacked features."""
     padded = sum(round_up(d, shape.lanes) for d in n_features)
     steps = ceil_div(n, shape.values)
     micro_tiles = _triangle(padded, shape) / (shape.rows * shape.step)
@@ -119,7 +119,7 @@ def count_features(
 
 
 def _triangle(side: int, shape: ProductShape) -> float:
-    """Entries of the micro-tiles that reach to or above the diagonal."""
+    """Return the number of entries in the micro-tiles that reach the diagonal or lie above it."""
     side = round_up(side, shape.lanes)
     groups, rest = divmod(side, shape.step)  # of columns; each with all rows up to its end
     return shape.step**2 * groups * (groups + 1) / 2 + rest * side

@@ -30,9 +30,9 @@ from fastcka.errors import DeviceError, InputError
 if TYPE_CHECKING:
     from fastcka.core.cuda.session import CudaSession
 
-#: Cost of a pass on a GPU in addition to the prediction: Python, launches, waiting.
+#: Seconds of a pass on a GPU in addition to the prediction: Python, launches, waiting.
 OVERHEAD_SECONDS = 5e-3
-#: The first one in a process imports cupy, starts CUDA and opens cuBLAS.
+#: Seconds of the first pass of a process: it imports cupy, starts CUDA and opens cuBLAS.
 START_SECONDS = 1.0
 
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
@@ -41,7 +41,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
 def plan_on_cpu(
     views: Sequence[View], precision: Precision, threads: int, device_reason: str = ""
 ) -> PassPlan:
-    """The plan of a pass over the views on the CPU."""
+    """Return the plan of a pass over the views on the CPU."""
     return _plan_of_shape(
         views[0].n_examples,
         tuple([view.n_features for view in views]),
@@ -65,7 +65,7 @@ def _plan_of_shape(
     threads: int,
     device_reason: str,
 ) -> PassPlan:
-    """Planning takes as long as a small pass, and many calls have the same shapes."""
+    """Return a cached plan: planning takes as long as a small pass, and shapes repeat."""
     return make_plan(
         n_examples,
         n_features,
@@ -89,7 +89,7 @@ def plan_on_cuda(
     *,
     auto: bool = False,
 ) -> CudaPlan:
-    """The plan of a pass over the views on a CUDA device; `DeviceError` if it cannot be used."""
+    """Return the plan of a pass on a CUDA device; `DeviceError` if it cannot be used."""
     runtime = cuda_runtime()
     return make_cuda_plan(
         views[0].n_examples,
@@ -105,20 +105,20 @@ def plan_on_cuda(
 
 
 def check_device(device: str) -> None:
-    """Refuse what names no device; whether it can be used shows later."""
+    """Refuse a text that is not the name of a device, without testing the device."""
     if not isinstance(device, str) or not _DEVICE.fullmatch(device):
         raise InputError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<number>', got {device!r}")
 
 
 def require_device(device: str) -> None:
-    """Make sure that data on the host can be compared there; "auto" always finds a device.
+    """Raise an error if data on the host cannot be compared on ``device``; "auto" always works.
 
     Raises
     ------
     InputError
-        For what names no device.
+        If ``device`` is not the name of a device.
     DeviceError
-        For a device that cannot be used, with the reason.
+        If the device cannot be used; the message gives the reason.
     """
     check_device(device)
     if device.startswith("cuda"):
@@ -132,14 +132,14 @@ def _index(device: str) -> int:
 def choose_device(
     device: str, views: Sequence[View], names: Sequence[str], precision: Precision, threads: int
 ) -> PassPlan | CudaPlan:
-    """The plan of a pass on the device that ``device`` names, given where the arrays are.
+    """Return the plan of a pass on ``device``, given the devices of the arrays.
 
     Raises
     ------
     InputError
         For arrays on two devices.
     DeviceError
-        For a device that cannot be used, or another one than that of the arrays.
+        If the device cannot be used, or differs from that of the arrays.
     """
     index = common_device(views, names)
     if index is None:
@@ -157,7 +157,7 @@ def choose_device(
 def choose_for_host(
     device: str, views: Sequence[View], precision: Precision, threads: int
 ) -> PassPlan | CudaPlan:
-    """The plan for data in the memory of the CPU: "auto" is the device predicted to be faster."""
+    """Return the plan for arrays on the CPU; "auto" is the faster device as predicted."""
     if device.startswith("cuda"):
         return plan_on_cuda(views, precision, _index(device), "it was asked for")
     if device == "cpu":
@@ -182,10 +182,10 @@ def choose_for_host(
 
 
 def open_session(plan: CudaPlan, views: Sequence[View], threads: int) -> CudaSession | PassPlan:
-    """The session of the plan's device.
+    """Return the session of the plan's device.
 
-    If device="auto" chose it and it turns out to be unusable, this is a plan for the CPU, with
-    the reason.
+    If device="auto" chose the device and it cannot be opened, return a plan for the CPU with the
+    reason.
     """
     try:
         return cuda_runtime().session(plan.device.index)
@@ -240,15 +240,15 @@ def plan_pass(
     n_features
         Columns of each representation.
     dtype
-        Of all, or of each: "float16", "bfloat16", "float32" or "float64".
+        Dtype of all representations, or of each: "float16", "bfloat16", "float32" or "float64".
     precision
         "high", "fast" or "float64", as in `fastcka.compare`.
     threads
-        None: OMP_NUM_THREADS, else the processors that this process may use.
+        Number of CPU threads. None: OMP_NUM_THREADS, or the processors that this process may use.
     staged
         The representations are read into buffers that the pass centres in place.
     device
-        As in `fastcka.compare`; the data are in the memory of the CPU.
+        As in `fastcka.compare`, for arrays on the CPU.
 
     Returns
     -------
@@ -276,11 +276,11 @@ def plan_pass(
 
 
 def _absent_array(n_examples: int, n_features: int, dtype: str, staged: bool) -> ArrayView:
-    """A view of no memory, to plan with."""
+    """Return a view without memory, for planning."""
     return ArrayView(None, 0, n_examples, n_features, 0, 0, dtype, staged)
 
 
 def check_precision(precision: str) -> None:
-    """Refuse what is no precision."""
+    """Refuse a text that is not a precision."""
     if precision not in PRECISIONS:
         raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")

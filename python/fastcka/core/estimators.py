@@ -1,4 +1,4 @@
-"""From the sums of a pass to HSIC and CKA, by the formulas of csrc/estimate.cpp.
+"""HSIC and CKA from the sums of a pass; csrc/estimate.cpp contains the formulas.
 
 With rows x_a about any centre, S0_ij the inner product of two Gram matrices without their
 diagonals, k_i(a) = |x_a|^2, q_i the row sums of a Gram matrix and r_i = q_i - k_i those without its
@@ -41,7 +41,7 @@ from fastcka.errors import InternalError
 Estimator = Literal["biased", "unbiased"]
 ESTIMATORS: tuple[str, ...] = get_args(Estimator)
 
-#: Fewest examples that an estimator is defined for.
+#: Smallest number of examples for which an estimator is defined.
 MIN_EXAMPLES = {"biased": 2, "unbiased": 4}
 
 #: An unbiased self-HSIC is zero if it is below this multiple of the rounding error of its sum.
@@ -60,14 +60,14 @@ CONDITION_LIMIT = {
 
 @dataclass(slots=True)
 class Estimates:
-    """HSIC in the units of the data (squared, twice) and CKA, each (M, M); NaN where undefined.
+    """HSIC (units of x squared times y squared) and CKA, each (M, M); NaN where undefined.
 
     Attributes
     ----------
     undefined
         Position -> why the row and column of a representation are NaN.
     imprecise
-        Positions whose values wider products would give, or show to be undefined.
+        Positions of representations that need products of higher precision.
     """
 
     hsic: Matrix
@@ -77,7 +77,7 @@ class Estimates:
 
 
 def estimate(sums: Sums, estimator: Estimator) -> Estimates:
-    """HSIC and CKA of all pairs.
+    """Return HSIC and CKA of all pairs.
 
     CKA is NaN, with a reason, for a representation whose self-HSIC is zero (within rounding) or
     has lost too many digits; everything is NaN below `MIN_EXAMPLES`. Rounding beyond the range of a
@@ -131,7 +131,7 @@ def _computed(
 
 
 def _reasons(sums: Sums, estimator: Estimator, cka: Matrix) -> dict[int, str]:
-    """Why similarities are NaN, from HSIC in units in which it neither overflows nor vanishes."""
+    """Return why similarities are NaN, from HSIC in units without overflow and underflow."""
     unscaled = np.zeros_like(sums.exponent)
     hsic: dict[Estimator, Matrix] = {
         name: _computed(sums, name, unscaled)[0]
@@ -158,7 +158,7 @@ def nan_reasons(
     n_examples: int,
     products: str,
 ) -> dict[int, str]:
-    """Why similarities are NaN, from the values alone: they may have been stored.
+    """Return why similarities are NaN, from the values alone, such as stored ones.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Which groups go through one call of the compiled pass together.
+"""Flights: the groups that one call of the compiled pass computes together.
 
-A small group pays more for the start of threads, for its share of Python and for the ends of its
-few tiles than for arithmetic. So small ones are collected into flights, in which each is computed
-by one thread, parallel to others; their values have the same bits as those of a group alone. Pure.
+For a small group, starting threads, Python, and waiting for the last tiles cost more than the
+arithmetic. So small groups are collected into flights. In a flight, one thread computes each group,
+and the values have the same bits as those of the group alone. This module only plans.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fastcka.core.base_plan import MIB
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.plan import PassPlan
 
-#: A group up to this size, with all that its pass needs, and up to this number of flops, is small.
+#: A group is small up to this size (with the memory of its pass) and this number of flops.
 SMALL_BYTES = 16 * MIB
 SMALL_FLOPS = 3e9
 #: Arrays of a flight, a thread, and flops: enough groups that no thread waits long at the end
@@ -32,13 +32,13 @@ def is_small(plan: PassPlan | CudaPlan) -> TypeGuard[PassPlan]:
 
 
 def bytes_of_group(plan: PassPlan) -> int:
-    """Bytes of a group's arrays and of all that one thread needs in addition."""
+    """Return the bytes of a group's arrays and of the memory that one thread needs in addition."""
     workspace = plan.bytes_workspace // plan.threads
     return plan.bytes_inputs + plan.bytes_centered + workspace + plan.bytes_results
 
 
 class FlightLoad:
-    """What the small groups that are collected for a flight come to."""
+    """The total size of the small groups that are collected for a flight."""
 
     def __init__(self, threads: int) -> None:
         self._most_bytes = threads * FLIGHT_BYTES
@@ -48,18 +48,18 @@ class FlightLoad:
         self._groups = 0
 
     def add(self, plan: PassPlan) -> None:
-        """Count a group in."""
+        """Add a group."""
         self._bytes += plan.bytes_inputs + plan.bytes_results
         self._flops += plan.flops
         self._groups += 1
 
     def add_failed(self) -> None:
-        """Count a group in that has nothing to be computed."""
+        """Add a group that cannot be computed."""
         self._groups += 1
 
     @property
     def full(self) -> bool:
-        """Whether there may be no room for another small group."""
+        """Whether another small group might not fit."""
         return (
             self._groups >= MOST_GROUPS
             or self._bytes > self._most_bytes - SMALL_BYTES

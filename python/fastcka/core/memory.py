@@ -1,4 +1,4 @@
-"""The memory that a pass on the CPU needs in addition to its arrays, and whether that is free."""
+"""The memory of a pass on the CPU in addition to its arrays, and a check that it is free."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from fastcka.core.plan import PassPlan
 from fastcka.memory import UNCHECKED_BYTES, require_memory
 from fastcka.out_of_memory import THREAD_BYTES, named_shortage, require_room
 
-#: Matrices (M, M) of float64 that are there at once while the estimates are made of the sums, with
-#: the positions of all pairs.
+#: Number of (M, M) float64 matrices in memory while the estimates are computed, including the
+#: positions of all pairs.
 ESTIMATE_MATRICES = 14
-#: As many are a group's values.
+#: Number of (M, M) float64 matrices that the values of a group take.
 RESULT_MATRICES = 4
 
 
 def bytes_of_results(plan: PassPlan) -> int:
-    """Bytes that become a group's `Comparison`, at their most."""
+    """Return the peak of the bytes for the estimates of a group."""
     return plan.bytes_results + matrix_bytes(plan, ESTIMATE_MATRICES)
 
 
 def additional_bytes(plan: PassPlan) -> int:
-    """Bytes that a group needs in addition to its arrays."""
+    """Return the bytes that a group needs in addition to its arrays."""
     return plan.bytes_centered + plan.bytes_workspace + bytes_of_results(plan)
 
 
 def bytes_of_flight(plans: Sequence[PassPlan], threads: int) -> int:
-    """Bytes that groups in one call of the compiled pass need in addition to their arrays."""
+    """Return the bytes that the groups of a flight need in addition to their arrays."""
     if len(plans) == 1:
         return additional_bytes(plans[0])
     # Each thread computes one group at a time; the sums of all are there before the first estimate.
@@ -38,12 +38,12 @@ def bytes_of_flight(plans: Sequence[PassPlan], threads: int) -> int:
 
 
 def matrix_bytes(plan: PassPlan, count: int) -> int:
-    """Bytes of ``count`` float64 matrices of shape (M, M)."""
+    """Return the bytes of ``count`` float64 matrices of shape (M, M)."""
     return count * 8 * len(plan.n_features) ** 2
 
 
 def require_memory_of(plan: PassPlan) -> None:
-    """Make sure that there is memory for a pass; `OutOfMemoryError` says what it needs."""
+    """Raise `OutOfMemoryError`, with the figures, if a pass needs more memory than is free."""
     require_memory(
         additional_bytes(plan),
         f"comparing {_group_text(plan)}, in addition to the arrays,",
@@ -52,7 +52,7 @@ def require_memory_of(plan: PassPlan) -> None:
 
 
 def named_memory(plans: Sequence[PassPlan], threads: int) -> named_shortage:
-    """Turn a failed allocation in the passes of a flight into an error that has the figures.
+    """Turn a failed allocation in the passes of a flight into an error with the figures.
 
     Before threads start, and before large allocations, this makes sure that there is room.
     """
@@ -71,7 +71,7 @@ def _group_text(plan: PassPlan) -> str:
 
 
 def _remedy(plan: PassPlan) -> str:
-    """What makes the need of a pass smaller, in the order of how much."""
+    """Return how a pass can need less memory; the most effective remedy comes first."""
     remedies = ["compare fewer or smaller representations at once"]
     if plan.precision == "float64":
         remedies.append("precision='high' in place of 'float64'")

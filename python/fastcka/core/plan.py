@@ -1,7 +1,7 @@
-"""From shapes to a plan of the pass on the CPU: route, tile, memory, predicted flops. Pure.
+"""The plan of a pass on the CPU, from shapes alone: route, tile, memory, flops.
 
-Nothing here depends on the number of threads that changes a bit of the result: tiles and chunks are
-fixed by the problem and the implementation of the inner loops.
+The number of threads does not change the bits of a result: the problem and the implementation of
+the inner loops determine tiles and chunks.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ BytesNeeded = Callable[..., dict[str, int]]
 
 @dataclass(frozen=True, kw_only=True)
 class PassPlan(Plan):
-    """How one pass will run on the CPU, and what it will cost.
+    """How a pass will run on the CPU, and its predicted cost.
 
     Flops count a multiply-add as two.
 
     Attributes
     ----------
     in_place
-        Staged representations are centred in their buffers.
+        Whether staged representations are centred in their buffers.
     batch
         Representations that are centred at once; 0: all. With a batch, `bytes_centered` counts its
         copies and the Gram tiles of all representations.
@@ -119,10 +119,10 @@ def make_plan(
         How many times as fast as those of "high" the products of "fast" run in an implementation;
         called for precision "fast" only.
     bytes_needed
-        The memory of a pass, as the compiled module says.
+        Returns the memory of a pass, by the compiled module.
     threads
-        The most threads; fewer are planned for tiny passes, and where each thread's workspace
-        would break `WORKSPACE_LIMIT`.
+        The largest number of threads. The plan has fewer for tiny passes, and if the workspaces of
+        all threads would exceed `WORKSPACE_LIMIT`.
     staged
         All representations are in staged buffers, in which float32 panels of one cache line
         can be centred.
@@ -200,7 +200,7 @@ def _choose_products(
     implementation: Implementation,
     gain_of_fast: Callable[[str], float],
 ) -> tuple[ProductShape, str]:
-    """The products, and the reason if the precision alone does not give them."""
+    """Return the products, and the reason if they differ from those of the precision."""
     m, total, widest = len(n_features), sum(n_features), max(n_features)
     wide = implementation.float64
     if precision == "float64":
@@ -229,7 +229,7 @@ def _choose_products(
 
 
 def _tile(extent: int, bytes_per_entry: int, step: int) -> int:
-    """The largest of 4, 3, 2, 1 steps that fits the L2 cache and leaves tiles to share."""
+    """Return the largest tile (1 to 4 steps) that fits the L2 cache and gives enough tiles."""
     for multiple in (4, 3, 2):
         tile = multiple * step
         if tile**2 * bytes_per_entry <= TILE_BYTES and tile * 8 <= extent:

@@ -1,4 +1,4 @@
-"""What ran, as a `Comparison` records it: JSON values only."""
+"""The provenance of a `Comparison`, as values for JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLANNED = ("route", "tile", "chunk", "precision", "products", "implementation",
 
 
 def provenance_of(plan: Plan, *, seconds: float, cublas_version: int = 0) -> dict[str, Any]:
-    """What ran where, why there, and in how many seconds."""
+    """Return the versions, device, plan and seconds of a computation."""
     record: dict[str, Any] = {
         "fastcka": version,
         "device": "cpu",

@@ -1,4 +1,4 @@
-"""What a caller wants compared, checked: labels, pairs, and views of the arrays."""
+"""A checked request for a comparison: labels, pairs, and views of the arrays."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Flight:
 
 @dataclass
 class Request:
-    """A group that is checked; `names` are what error messages call the representations."""
+    """A checked group; `names` are the names of the representations in error messages."""
 
     labels: tuple[dict[str, Any], ...]
     names: tuple[str, ...]
@@ -61,7 +61,7 @@ class Request:
 
     @classmethod
     def of_group(cls, group: Group, estimator: Estimator) -> Request:
-        """Check a group; `InputError` and `DeviceError` as `fastcka.compare` says."""
+        """Check a group; raises `InputError` and `DeviceError` as `fastcka.compare` does."""
         labels = group.labels
         if isinstance(group.representations, Mapping):
             labels = list(group.representations) if labels is None else labels
@@ -79,7 +79,7 @@ class Request:
         return cls(records, names, pairs, views, staged)
 
     def consume(self) -> None:
-        """The staged representations are used up by the pass that takes them."""
+        """Mark the staged representations as used."""
         for x in self.staged:
             x.consume()
 
@@ -87,7 +87,7 @@ class Request:
 def _labelled(
     labels: Sequence[Any] | None, m: int
 ) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
-    """The labels as mappings that the caller may change, and the names in error messages."""
+    """Return the labels as mappings that the caller may change, and the names in error messages."""
     if labels is None:
         texts = tuple([str(i) for i in range(m)])
         names = tuple([f"representations[{i}]" for i in range(m)])

@@ -26,7 +26,7 @@ EPSILON = {
 
 @dataclass(slots=True)
 class Sums:
-    """What a pass returns, of the data times 2**-exponent.
+    """The sums that a pass returns, of the data times 2**-exponent.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Sums:
     epsilon
         Relative rounding of the products.
     seconds
-        Of the pass on the CPU by the clock, from its first read to its sums; 0 on a GPU.
+        Wall time of the pass on the CPU, from its first read to its sums; 0 on a GPU.
     """
 
     n_examples: int
@@ -80,7 +80,7 @@ class Sums:
         epsilon: float,
         seconds: float,
     ) -> Sums:
-        """The sums of a pass whose centres are all means; `traces` (M,) are the sums of k."""
+        """Return the sums of a pass whose centres are all means; `traces`, (M,), sum k."""
         return cls(
             n_examples=n_examples,
             s0=s0,
@@ -98,7 +98,7 @@ class Sums:
 
 
 def non_finite_text(name: str, count: int, row: int, column: int) -> str:
-    """What is wrong with a representation that no pass can sum; a count of 0: its values."""
+    """Return why a representation cannot be summed; count 0: its values are too large."""
     if count == 0:
         return f"{name} holds values too large to sum in float64"
     return (

@@ -12,7 +12,7 @@ ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 class ArrayView(NamedTuple):
-    """On the CPU: strides in bytes, and the object that keeps the memory alive."""
+    """A view on the CPU, with strides in bytes and the object that keeps the memory alive."""
 
     owner: object
     address: int
@@ -26,7 +26,7 @@ class ArrayView(NamedTuple):
 
 @dataclass(frozen=True)
 class DeviceView:
-    """On a CUDA device; the work that writes it is enqueued on ``stream``, a handle."""
+    """A view on a CUDA device. The work that writes it is queued on ``stream``, a handle."""
 
     owner: object
     address: int
@@ -43,7 +43,7 @@ View = ArrayView | DeviceView
 
 
 def check_shape(shape: tuple[int, ...], name: str) -> None:
-    """Refuse what has no (n_examples, n_features), both at least one."""
+    """Refuse a shape other than (n_examples, n_features) with at least one of each."""
     if len(shape) < 2:
         hint = " (a single feature is x[:, None])" if len(shape) == 1 else ""
         raise InputError(
@@ -54,6 +54,6 @@ def check_shape(shape: tuple[int, ...], name: str) -> None:
 
 
 def check_torch_dtype(dtype: str, name: str) -> None:
-    """Refuse torch's dtypes that are no real numbers of at least 16 bits."""
+    """Refuse dtypes of torch other than real numbers of at least 16 bits."""
     if dtype.startswith(("complex", "float8", "float4")):
         raise InputError(f"{name} must hold real numbers of at least 16 bits, got {dtype}")

@@ -1,4 +1,4 @@
-"""A group on its way: begun, then finished, on the CPU together with others of its flight."""
+"""The computation of a group: it is begun, then finished; on the CPU with others of its flight."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Options:
-    """The options that groups share, checked."""
+    """The checked options of a call."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Options:
 
 
 class Result:
-    """The estimates of a group and all that a `Comparison` needs in addition; no arrays of it.
+    """The estimates of a group and the other contents of a `Comparison`, without the arrays.
 
-    An estimate is computed when it is first asked for.
+    An estimate is computed at its first use.
     """
 
     def __init__(self, request: Request, estimator: Estimator) -> None:
@@ -72,7 +72,7 @@ class Result:
         self._estimates: dict[Estimator, Estimates] = {}
 
     def put(self, sums: Sums, plan: Plan, seconds: float, cublas_version: int = 0) -> None:
-        """Take what a pass returned, in place of what an earlier pass did."""
+        """Take the sums of a pass; they replace those of an earlier pass."""
         self._sums = sums
         self._plan = plan
         self._seconds = seconds
@@ -80,7 +80,7 @@ class Result:
         self._estimates.clear()
 
     def of(self, estimator: Estimator) -> Estimates:
-        """HSIC and CKA of all pairs by an estimator."""
+        """Return HSIC and CKA of all pairs by an estimator."""
         if estimator not in self._estimates:
             self._estimates[estimator] = estimate(self._sums, estimator)
         return self._estimates[estimator]
@@ -93,7 +93,7 @@ class Result:
         return self.of("biased").imprecise | self.of("unbiased").imprecise
 
     def comparison(self) -> Comparison:
-        """The estimates with their labels."""
+        """Return the estimates with their labels."""
         biased, unbiased = self.of("biased"), self.of("unbiased")
         return Comparison(
             labels=self._labels,
@@ -112,7 +112,7 @@ class Result:
 
 
 class CpuWork:
-    """A group that is viewed and planned; its pass runs when its flight is finished."""
+    """A group with views and a plan; its pass runs when its flight is finished."""
 
     def __init__(self, request: Request, plan: PassPlan, options: Options) -> None:
         self.request = request
@@ -120,21 +120,21 @@ class CpuWork:
         self._options = options
 
     def take_one_thread(self) -> None:
-        """Plan for a single thread: the others compute other groups."""
+        """Plan for a single thread, because the other threads compute other groups."""
         if self.plan.threads > 1:
             self.plan = self._planned(self._options.precision, 1)
 
     def result(self, sums: Sums) -> Result:
-        """The result, from what the pass returned.
+        """Return the result, from the sums of the pass.
 
-        Where float32 products have lost the digits of an unbiased estimate, float64 products take
-        their place, if the pass has not overwritten the data.
+        If float32 products have lost the digits of an unbiased estimate, the pass is repeated with
+        float64 products, unless it has overwritten the data.
         """
         result = Result(self.request, self._options.estimator)
         result.put(sums, self.plan, sums.seconds)
         imprecise = result.imprecise
         if imprecise and not (self.plan.in_place and self.request.staged):
-            with suppress(OutOfMemoryError):  # the values are NaN then, and the reason says why
+            with suppress(OutOfMemoryError):  # the values are then NaN, with the reason
                 again = self._again(imprecise)
                 result.put(again, self.plan, sums.seconds + again.seconds)
         return result
@@ -143,7 +143,7 @@ class CpuWork:
         return plan_on_cpu(self.request.views, precision, threads, self.plan.device_reason)
 
     def _again(self, lost: frozenset[int]) -> Sums:
-        """The sums of the same pass with float64 products."""
+        """Return the sums of the same pass with float64 products."""
         wider = self._planned("float64", self._options.threads)
         reason = wider.reason + _lost_digits(self.plan.products, lost, self.request)
         wider = replace(wider, precision=self.plan.precision, reason=reason)
@@ -157,12 +157,12 @@ class CpuWork:
 
 
 class CudaWork:
-    """A group whose pass is on its way.
+    """A group whose pass is queued on a GPU.
 
     Parameters
     ----------
     keep
-        The data do not change before the result is there. Otherwise nothing of them is held.
+        Whether the arrays are kept until the result is complete, because they do not change.
     """
 
     def __init__(
@@ -188,10 +188,10 @@ class CudaWork:
             request.consume()
 
     def outcome(self) -> Result | InputError:
-        """The result, or why there is none; to be called once.
+        """Return the result, or why there is none. Call it once.
 
-        Where the products have lost the digits of an unbiased estimate, float64 products take their
-        place, if the data are kept.
+        If the products have lost the digits of an unbiased estimate, the pass is repeated with
+        float64 products, if the arrays are kept.
         """
         result = self._result
         try:
@@ -226,15 +226,15 @@ def _lost_digits(products: str, lost: frozenset[int], request: Request) -> str:
 
 
 Begun = CpuWork | CudaWork | InputError
-"""A group that is begun, or why it cannot be."""
+"""A group that was begun, or why it cannot be computed."""
 
 
 @named_shortage("preparing representations")
 def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | CudaWork:
-    """Everything up to the pass; on a GPU the pass is on its way.
+    """Check and plan a group; on a GPU, also queue its pass.
 
-    A group that is not `alone` may have arrays on a GPU that are written to before its result is
-    there.
+    If a group is not `alone`, the caller may write to its arrays on a GPU before its result is
+    complete.
     """
     request = Request.of_group(group, options.estimator)
     plan = choose_device(
@@ -251,7 +251,7 @@ def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | C
 
 
 def finish(flight: Sequence[Begun], options: Options) -> list[Result | InputError]:
-    """The outcome of each; those on the CPU go through one call of the compiled pass."""
+    """Return the outcome of each; one call of the compiled pass computes all groups on the CPU."""
     works = [work for work in flight if isinstance(work, CpuWork)]
     on_cpu = iter(_finish_on_cpu(works, options))
     return [
@@ -286,12 +286,12 @@ def _run(works: Sequence[CpuWork], threads: int, options: Options) -> list[Resul
         )
         outcomes: list[Result | InputError] = []
         for work, result in zip(works, results, strict=True):
-            if isinstance(result, InputError):  # raised before anything of the group was written
+            if isinstance(result, InputError):  # raised before the group's buffers were written
                 outcomes.append(result)
             else:
                 outcomes.append(work.result(result))
                 work.request.consume()
-    except BaseException:  # which of the staged ones are overwritten is not known
+    except BaseException:  # it is unknown which staged buffers are overwritten
         for work in works:
             work.request.consume()
         raise

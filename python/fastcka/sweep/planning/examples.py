@@ -131,8 +131,10 @@ class ExampleMatcher:
         ------
         FilterError
             The filter cannot be applied to a representation, or keeps no example.
-        InputError No example is in all representations, or ids that only name positions would be
-        matched with other ids. TooFewExamplesError
+        InputError
+            No example is in all representations, or ids that only name positions would be matched
+            with other ids.
+        TooFewExamplesError
             The representations have too few examples in common for the estimator.
         StoreError
             The examples of a file cannot be read.

@@ -67,7 +67,9 @@ class SweepPlan:
         Notes on rules that are easily misunderstood.
     hint
         A probable mistake in the configuration, with a remedy; empty if there is none.
-    threads Number of threads of a pass on the CPU, for the predictions. doubtful
+    threads
+        Number of threads of a pass on the CPU, for the predictions.
+    doubtful
         Suspicious data: models or steps that are equal in all their stored layers.
     """
 
@@ -195,7 +197,9 @@ def plan_sweep(
 
     Parameters
     ----------
-    config The sweep. store
+    config
+        The sweep, from `load_sweep`.
+    store
         The store of ``config``, already open. None opens it, and closes it at the end.
     threads
         Number of CPU threads for the predictions; None uses the default of `fastcka.compare`.

@@ -118,7 +118,8 @@ def write_results(
     ----------
     plan, ledger, output
         The plan, its values, and the locked output folder.
-    before File -> fingerprint, from an earlier run. Files with an unchanged fingerprint are kept.
+    before
+        File -> fingerprint, from an earlier run. Files with an unchanged fingerprint are kept.
     failed
         Positions of the groups that have no values and are left out.
 

@@ -20,7 +20,9 @@ class SweepEvent:
         ``recomputing`` if the ledger's values of a group are damaged or from other data;
         ``undefined`` for a representation without a similarity; ``no_figures``; ``replaced`` if the
         folder contained the results of another sweep; ``doubtful`` for equal models or steps.
-    message The event as text. group
+    message
+        The event as text.
+    group
         The name of the group; empty if the event is not about one group.
     """
 
