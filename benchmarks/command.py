@@ -75,11 +75,11 @@ def run(options):
     signal.alarm(0)
     if facts is None:
         print("Stopped before anything was measured: nothing was written.")
-        sys.exit(INTERRUPTED)
+        _exit_interrupted()
     print(f"\n{plain(markdown(facts, with_left_out=False))}")
     print(_ending(facts, output))
     if facts.get("stopped", {}).get("by") == "Ctrl-C":
-        sys.exit(INTERRUPTED)
+        _exit_interrupted()
 
 
 def peers(options):
@@ -243,6 +243,13 @@ def _stop_once():
 
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background of a shell
         signal.signal(signal.SIGINT, stop)
+
+
+def _exit_interrupted():
+    """Exit. A key that repeats is ignored also while Python ends, when `stop` no longer works."""
+    if signal.getsignal(signal.SIGINT) != signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(INTERRUPTED)
 
 
 def _time_over(*_):
