@@ -70,7 +70,7 @@ def test_float64_data_far_from_the_origin(device):
     assert fastcka.cka(x, y, device=device) == pytest.approx(expected, abs=2e-7)
 
 
-def test_fast_in_bfloat16(implementation, capsys):
+def test_fast_in_bfloat16(implementation, fast_products, capsys):
     if resolve_implementation().fast is None:
         pytest.skip(f"{implementation} has nothing faster than float32")
     errors = {}

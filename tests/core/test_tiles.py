@@ -9,7 +9,7 @@ import fastcka
 import oracle
 from checks import check, cka_by
 from cuda_emulation import load_module
-from fastcka.core import backend, device, plan
+from fastcka.core import backend
 from samples import related, staged_copy
 from tiles_emulation import build_tiles, runs_here
 
@@ -22,10 +22,8 @@ def tiles_module(emulation_folder):
 
 
 @pytest.fixture
-def tiles(tiles_module, monkeypatch):
-    """Run fastcka on the emulated tiles, as if they were fast: they take small passes too."""
-    monkeypatch.setattr(device, "gain_of_fast", lambda name: 4.0)
-    monkeypatch.setattr(plan, "TILES_FLOPS", 0.0)
+def tiles(tiles_module, fast_products, monkeypatch):
+    """Run fastcka on the emulated tiles, also in small passes."""
     monkeypatch.setattr(backend, "_core", tiles_module)
     monkeypatch.setattr(backend, "_implementations", backend._implementations.__wrapped__)
     monkeypatch.delenv(backend.IMPLEMENTATION_VARIABLE, raising=False)
