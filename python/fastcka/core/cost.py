@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The products of norms are of float64.
 FLOAT64_COST = 2.0
 #: Seconds of a call without its pass: arguments, labels, formulas, the result.
-CALL_SECONDS = 3e-4
+CALL_SECONDS = 6e-5
 #: Seconds until a second thread starts to work.
 THREAD_SECONDS = 4e-4
 #: Seconds of an example of a representation with any number of features.
@@ -83,7 +83,7 @@ class Operations:
 
 def most_seconds(flops: float, bytes_inputs: float) -> float:
     """Return an upper bound of the seconds of a call of `fastcka.compare` on any processor."""
-    return CALL_SECONDS + flops / SLOWEST_FLOPS + bytes_inputs / SLOWEST_BYTES
+    return 5 * CALL_SECONDS + flops / SLOWEST_FLOPS + bytes_inputs / SLOWEST_BYTES
 
 
 def count_gram(
