@@ -81,7 +81,7 @@ def bytes_needed(
     route: str,
     tile: int,
     chunk: int,
-    batch: int = 0,
+    batch: int,
     in_place: bool,
     shape: ProductShape,
 ) -> dict[str, int]: ...

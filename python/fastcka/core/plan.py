@@ -36,8 +36,8 @@ TILE_BYTES = 1 * MIB
 CHUNK = 256
 #: A chunk of the widest representation, before it is rearranged.
 CHUNK_BYTES = 4 * MIB
-#: Where the data are wide, the copies of so many bytes are centred at once, for all threads to
-#: share. They come from the caches then, and the system gives and clears few pages.
+#: Of wide data, copies of at most this many bytes are centred at once, and all threads multiply
+#: them. The products then read from the caches, and the pass needs few new pages.
 BATCH_BYTES = 64 * MIB
 #: Below this many flops, starting threads costs more than it saves.
 SERIAL_FLOPS = 2e7
@@ -148,7 +148,7 @@ def make_plan(
         tile = _tile(stacked, 8, shape.step)
     in_place = staged and shape.in_place
     options = {"route": route, "tile": tile, "chunk": chunk, "in_place": in_place, "shape": shape}
-    needed = bytes_needed(n, list(n_features), **options)
+    needed = bytes_needed(n, list(n_features), batch=0, **options)
     batch = 0
     if route == "G" and not in_place and needed["centered"] > BATCH_BYTES:
         fit = max(1, BATCH_BYTES * m // needed["centered"])
