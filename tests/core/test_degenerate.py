@@ -86,6 +86,16 @@ def test_equidistant_examples_have_no_unbiased_cka(device, rng, n):
     assert np.isfinite(result.biased).all()
 
 
+def test_orthogonal_examples_of_different_lengths_have_no_unbiased_cka(device, rng):
+    """Their squared distances are sums b_i + b_j, so the unbiased self-HSIC is zero."""
+    x = np.diag(np.arange(1.0, 7.0))
+    assert oracle.hsic_unbiased(x, x) == pytest.approx(0, abs=1e-12)
+    result = fastcka.compare([x, rng.standard_normal((6, 2))], device=device)
+    assert np.isnan(result.unbiased[0]).all()
+    assert "is zero within rounding, for example because" in result.undefined[0]
+    assert not np.isnan(result.biased).any()
+
+
 def test_lost_digits_are_named_without_memory_for_float64(rng, monkeypatch):
     x = np.eye(300) + 1e-4 * rng.standard_normal((300, 300))
     needs = []

@@ -18,11 +18,11 @@ contains no epsilon: it would make the similarity depend on the scale of the dat
 
 Rounding. HSIC_1(x, x) is a difference; its condition number is S0_ii (route F: S0_ii + k_i.k_i)
 divided by n(n-3) HSIC_1(x, x). It is near 1 for most data, about 1 + d/n^2 for d independent
-features, and infinite where all examples are equally far from each other. The relative error of
-HSIC_1 is the rounding of the products times the condition number. For float32 products on the CPU,
-rounding is at most 2^-22 = 2.4e-7: a centred value is rounded by at most 2^-24 of itself, and an
-HSIC contains four of them; sums are of at most 128 terms before they continue in float64, and their
-errors average out over the pairs of examples (measured: 1e-9 to 1e-7).
+features, and infinite where HSIC_1(x, x) is zero: squared distances are then sums b_i + b_j. The
+relative error of HSIC_1 is the rounding of the products times the condition number. For float32
+products on the CPU, rounding is at most 2^-22 = 2.4e-7: a centred value is rounded by at most 2^-24
+of itself, and an HSIC contains four of them; sums are of at most 128 terms before they continue in
+float64, and their errors average out over the pairs of examples (measured: 1e-9 to 1e-7).
 """
 
 from __future__ import annotations
@@ -199,10 +199,10 @@ def _nan_reason(
         return "zero variance: no feature varies over the examples"
     if unbiased <= rounding * biased:
         reason = (
-            "its unbiased self-HSIC is zero within rounding: "
-            "the examples are all equally far from each other"
+            "its unbiased self-HSIC is zero within rounding, for example because all examples are "
+            "equally far from each other"
         )
-        remedy = "tells whether they exactly are"
+        remedy = "tells whether it is exactly zero"
     else:
         reason = (
             f"digits were lost: its unbiased self-HSIC is the small difference of large sums (its "
