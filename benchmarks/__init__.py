@@ -17,7 +17,7 @@ processes      all processes of a run
 predict        fastcka's predictions, in a separate process
 race           the contestants of a workload, checked, then timed in turn
 sweep          a sweep from a store to results.csv
-small          calls of two small arrays beside NumPy, the first call, the import
+small          small calls compared with NumPy, the first call, the import
 growth         measured and predicted seconds, as n, d, M and threads grow
 correctness    every contestant on data that are hard for float32
 suite          all of these, into one record

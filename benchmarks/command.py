@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -16,6 +15,7 @@ from benchmarks.progress import Progress
 from benchmarks.race import Settings
 from benchmarks.table import left_out, markdown, placed
 from benchmarks.terminal import plain
+from fastcka.processors import usable_processors
 
 HERE = Path(__file__).parent
 OUTPUT = Path("build/benchmarks")
@@ -137,7 +137,7 @@ def parser():
     whole.epilog = f"options of run:\n{_options_of(one)}\n\n{parts}"
 
     one = commands.add_parser("peers", help="install the eight other CKA packages")
-    _add_folder_of_peers(one, "folder to install into, each package in its own")
+    _add_folder_of_peers(one, "folder to install into, with a folder for each package")
     one.add_argument("--only", choices=peer_folder.REQUIREMENTS, help="install only this package")
     one.set_defaults(call=peers)
 
@@ -153,18 +153,18 @@ def parser():
 
 
 def _add_run_options(one):
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_processors()[0]
     one.add_argument("--quick", action="store_true", help=QUICK_HELP)
     one.add_argument("--only", nargs="+", metavar="PART", help="measure only these parts")
     one.add_argument(
-        *("--threads",),
+        "--threads",
         type=_threads,
         default=cores,
         metavar="N",
         help=f"threads of each contestant (default: all cores, {cores} here)",
     )
     one.add_argument(
-        *("--output",),
+        "--output",
         type=_folder,
         metavar="DIR",
         help=f"folder for the results (default: {OUTPUT}; with --quick {QUICK_OUTPUT})",
@@ -175,7 +175,7 @@ def _add_run_options(one):
 
 def _add_folder_of_peers(one, text):
     one.add_argument(
-        *("--peers",),
+        "--peers",
         type=_folder,
         default=peer_folder.DEFAULT,
         metavar="DIR",
@@ -191,7 +191,7 @@ def _options_of(one):
 
 
 def _threads(text):
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_processors()[0]
     if not text.isdecimal() or not 1 <= int(text) <= cores:
         raise argparse.ArgumentTypeError(f"expected a number from 1 to {cores}, got {text!r}")
     return int(text)
@@ -247,8 +247,7 @@ def _stop_once():
 
 def _exit_interrupted():
     """Exit. A key that repeats is ignored also while Python ends, when `stop` no longer works."""
-    if signal.getsignal(signal.SIGINT) != signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(INTERRUPTED)
 
 

@@ -1,4 +1,4 @@
-"""The contestants' processes of a run, all of which end with it."""
+"""The processes of a run's contestants. They end when the run ends."""
 
 from __future__ import annotations
 
