@@ -34,7 +34,7 @@ class Pool {
     run_part(items, 0, progress == Progress::reported ? items : 0, body);
   }
 
-  // The same for a phase that is a part of `total` items, of which `before` are done.
+  // The same for a part of a phase. The phase has `total` items; earlier parts have done `before` of them.
   void run_part(std::int64_t items, std::int64_t before, std::int64_t total, const Body& body);
 
   // Inside a body, at least every few tens of milliseconds: lets worker 0 poll, and ends the body by an exception once

@@ -55,7 +55,7 @@ def capture_representations(
 
     If the store already contains this model and step from the same weights, probe, layers, options
     and factors (see `fastcka.capture.provenance`), nothing is captured. If it contains this step
-    from different inputs, `KeyExistsError` is raised unless ``overwrite`` is True. Rows are
+    but any of these differ, `KeyExistsError` is raised unless ``overwrite`` is True. Rows are
     collected in a temporary file in the store's folder, so memory holds one batch, however many
     examples and layers there are.
 
@@ -70,14 +70,15 @@ def capture_representations(
     store : Store or path
         A store that is open for writing, or a folder, which is created if it does not exist.
     model_name, step
-        Name of the training run, and training step; the key in the store.
+        Name of the training run, and training step. With the layer, they are the key in the store.
     factors : mapping, optional
         Values that distinguish this model from others (family, seed, ...), equal at all its steps.
     source : mapping, optional
-        A free description of the origin of the weights. It is stored, but it does not count when
-        the store is checked for the same rows.
+        A free description of the origin of the weights. It is stored, but ignored when deciding
+        whether the store already contains these rows.
     overwrite : bool, default False
-        Replace rows of this model and step that were made from different inputs.
+        Replace rows of this model and step that were made from different weights, probe, layers,
+        options or factors.
 
     Returns
     -------

@@ -13,23 +13,24 @@ Fields of SWEEP.yaml (paths are relative to the file; FIELD is model, step, laye
 store, output: folders of the representations and of the results.
 select: {FIELD: VALUE or LIST}; only representations with these values take part.
 exclude: the same form; representations that match all of its entries are left out.
-examples: a filter on the examples' columns or id, FIELD:REGEX && FIELD:REGEX.
+examples: a filter, COLUMN:REGEX && COLUMN:REGEX; COLUMN is a column of the examples, or id.
 compare.within: fields that are equal within a group. Groups are not compared with each other.
-compare.differ, same: fields that must all differ, or all be equal, within a pair (unlike \
-within, same does not divide groups).
+compare.differ, same: fields that must all differ, or all be equal, within a pair. Unlike \
+compare.within, compare.same does not divide groups.
 compare.disjoint, overlapping: fields whose lists must have no common member, or at least one, \
 within a pair.
-compare.ascending: fields in which one side of a pair must be larger than the other, in all of \
-them. compare.order: {FIELD: LIST of values, lowest first}, for fields without numbers.
+compare.ascending: one side of a pair must be larger than the other in every one of these fields. \
+compare.order: {FIELD: LIST of values, lowest first}; numbers, and names that end in numbers, need \
+none.
 compare.left, right: like select; one side of each pair matches left, the other right.
 compare.steps: all (default), every stored step; final_each, the last step of each model; \
 final_common, the last step that all models have; all_common, every step that all models have; \
-a list of steps; {nearest: {step: S, tolerance: T}}; or {fraction: F or LIST}, the steps nearest \
-to these fractions of each model's last step.
+a list of steps; {nearest: {step: S, tolerance: T}}, each model's step nearest to S, at most T \
+away; or {fraction: F or LIST}, the steps nearest to these fractions of each model's last step.
 estimator: unbiased (default) or biased. device: auto, cpu, cuda or cuda:<number>. \
 precision: high (errors below 1e-6 on a CPU, up to 7e-6 on a GPU), fast (16-bit products where \
-the device has them) or float64. export: the value pairs additionally writes a folder for each \
-pair."""
+the device gains by them) or float64. export: null (default), or pairs, which also writes a \
+folder for each pair."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object on stdout.")]
 
@@ -71,7 +72,7 @@ Threads = Annotated[
 
 NoMemoryCheck = Annotated[
     bool,
-    typer.Option("--no-memory-check", help="Do not refuse to use more memory than is free."),
+    typer.Option("--no-memory-check", help="Continue even if more memory is needed than is free."),
 ]
 
 Device = Annotated[

@@ -54,7 +54,8 @@ def cka(
             metavar="high|fast|float64",
             callback=one_of("high", "fast", "float64"),
             help="Precision of the matrix products: high (errors below 1e-6 on a CPU, "
-            "up to 7e-6 on a GPU), fast (fp16 on a GPU, bfloat16 on CPUs that have it) or float64.",
+            "up to 7e-6 on a GPU), fast (fp16 on a GPU; bfloat16 on a CPU where it is faster, "
+            "otherwise as high) or float64.",
         ),
     ] = "high",
     threads: arguments.Threads = None,

@@ -16,7 +16,7 @@ def evolve(
         Path,
         typer.Option(
             metavar="DIR",
-            help="Folder with DIR/<experiment>/checkpoint_step_00100.pt and so on.",
+            help="Folder that contains <experiment>/checkpoint_step_00100.pt and so on.",
         ),
     ],
     out: Annotated[Path, typer.Option("--output", metavar="OUT", help="Folder for the results.")],
@@ -58,8 +58,8 @@ def evolve(
         int,
         typer.Option(
             min=1,
-            help="Number of permuted copies of the weights, which show what diversity of filters "
-            "arises by chance.",
+            help="Number of random permutations of the weights. They give the diversity of filters "
+            "that arises by chance, which the results report.",
         ),
     ] = 20,
     weights_key: arguments.WeightsKey = None,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from fastcka.store import Key, Store, UnreadableFile
 
 store = typer.Typer(
-    no_args_is_help=True, help="List, verify, import and upgrade representation stores."
+    no_args_is_help=True,
+    help="List, verify and upgrade representation stores, and import arrays into them.",
 )
 store.command("import", epilog=IMPORT_STATUS)(import_files)
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 IMPORT_STATUS = (
     "Exit status: 0 if the store contains the whole tree and every model of models.yaml, except "
-    "models with status: failed or replaced_by: MODEL in that file; 1 if anything was skipped or "
-    "is missing. Warnings are listed, but do not change the status."
+    "models that it marks as `status: failed` or `replaced_by: MODEL`; 1 if anything was skipped "
+    "or is missing. Warnings are listed, but do not change the status."
 )
 
 

@@ -45,7 +45,7 @@ def cka(
         1 for representations that are equal up to a translation, an orthogonal transformation and
         an isotropic scale. ``cka(x, y)`` and ``cka(y, x)`` are bitwise equal on a CPU, and equal up
         to rounding on a GPU. NaN, with a `DegenerateWarning`, if a representation is constant, or
-        (unbiased) if its examples are all equidistant.
+        if its unbiased self-HSIC is zero (for example if its examples are all equidistant).
 
     Raises
     ------
@@ -134,7 +134,7 @@ def _estimates(
     x: Any, y: Any, estimator: Estimator, device: str, precision: Precision, threads: int | None
 ) -> Estimates:
     options = Options(estimator, device, precision, threads, None)
-    return result_of(Group({"x": x, "y": y}), options).of(estimator)
+    return result_of(Group({"x": x, "y": y}), options).estimates(estimator)
 
 
 def _warn_undefined(undefined: Mapping[int, str], names: Sequence[str]) -> None:

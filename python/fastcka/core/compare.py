@@ -47,7 +47,8 @@ def compare(
         Rows of pandas tables and xarray arrays are matched by label: the index, or the coordinate
         of the first dimension. Rows are reordered if the labels are the same in another order.
         Labels that differ or repeat are refused. Arrays without labels are matched by position. A
-        default pandas index (0 to n-1) counts as labels only if the other indexes are integers too.
+        default pandas index (0 to n-1) counts as labels only if another table has an integer index
+        that is not the default; otherwise its rows are matched by position.
     labels
         The label of each representation: a string, a mapping or a NamedTuple. Default: the keys of
         a mapping, else "0", "1", ...
@@ -64,8 +65,8 @@ def compare(
         "high": float32 products, or float64 products for small problems and where float32 loses
         digits. Long sums are accumulated in float64. Errors of CKA are below 1e-6 on a CPU; on an
         H100 they reached 7e-6. "fast": fp16 products on a GPU (errors of CKA up to 2e-4), bfloat16
-        products on a CPU that has them (AMX, AVX512_BF16: errors up to 5e-4, typically 1e-5 with
-        thousands of examples and hundreds of features); on other CPUs the same as "high".
+        products on a CPU where they are faster (AMX, AVX512_BF16: errors up to 5e-4, typically 1e-5
+        with thousands of examples and hundreds of features); otherwise the same as "high".
         "float64": float64 products. TF32 is never used. `Comparison.provenance` names the products
         and the implementation.
     threads
@@ -77,15 +78,16 @@ def compare(
     Returns
     -------
     Comparison
-        The row and column of a representation are NaN if it is constant, or (unbiased) if its
-        examples are all equidistant. `Comparison.undefined` gives the reason.
+        The row and column of a representation are NaN if it is constant or, for "unbiased", if its
+        unbiased self-HSIC is zero (for example if its examples are all equidistant).
+        `Comparison.undefined` gives the reason.
 
     Raises
     ------
     InputError
         There are fewer examples than the estimator needs; numbers of examples or row labels differ;
-        values are NaN, infinite, masked or missing, or integers that float64 cannot represent; or
-        another argument is invalid.
+        values are NaN, infinite, masked or missing, or integers that float64 cannot represent even
+        after a constant is subtracted; or another argument is invalid.
     DeviceError
         The device cannot be used, or its memory does not suffice. The message gives the reason.
     OutOfMemoryError

@@ -39,14 +39,15 @@ class Comparison:
     labels
         A mapping from field to value for each representation: ``{"model": ..., "step": ...}``.
     estimator
-        The estimator of `cka` and `hsic`. The results of both estimators are available.
+        The estimator of the properties `cka` and `hsic`. The results of both are available.
     n_examples
         Number of examples.
     biased, unbiased
         (M, M) float64: CKA. NaN where the self-HSIC of either side is zero. The unbiased
         matrix is NaN throughout for fewer than 4 examples.
     hsic_biased, hsic_unbiased
-        (M, M) float64: HSIC, in the squared units of x times those of y; see `fastcka.hsic`.
+        (M, M) float64: HSIC. Entry (i, j) has the squared units of representation i times those of
+        representation j.
     pairs
         (P, 2) int: the positions of the requested pairs, a < b. The matrices contain all pairs.
     provenance

@@ -104,7 +104,7 @@ def _labelled(
 
 @lru_cache(maxsize=64)
 def _names_of_texts(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Many calls have the same labels."""
+    """Return the names for labels that are texts; cached, because many calls repeat them."""
     return _names(_records(labels))
 
 

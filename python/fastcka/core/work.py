@@ -79,7 +79,7 @@ class Result:
         self._cublas_version = cublas_version
         self._estimates.clear()
 
-    def of(self, estimator: Estimator) -> Estimates:
+    def estimates(self, estimator: Estimator) -> Estimates:
         """Return HSIC and CKA of all pairs by an estimator."""
         if estimator not in self._estimates:
             self._estimates[estimator] = estimate(self._sums, estimator)
@@ -90,11 +90,11 @@ class Result:
         """Positions of the representations that need wider products."""
         if self._sums.products == "float64":
             return frozenset()
-        return self.of("biased").imprecise | self.of("unbiased").imprecise
+        return self.estimates("biased").imprecise | self.estimates("unbiased").imprecise
 
     def comparison(self) -> Comparison:
         """Return the estimates with their labels."""
-        biased, unbiased = self.of("biased"), self.of("unbiased")
+        biased, unbiased = self.estimates("biased"), self.estimates("unbiased")
         return Comparison(
             labels=self._labels,
             estimator=self._estimator,
@@ -107,7 +107,7 @@ class Result:
             provenance=provenance_of(
                 self._plan, seconds=self._seconds, cublas_version=self._cublas_version
             ),
-            undefined=self.of(self._estimator).undefined,
+            undefined=self.estimates(self._estimator).undefined,
         )
 
 

@@ -47,13 +47,13 @@ def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "s
     Parameters
     ----------
     table
-        Pairs of representations. Pairs of a model with itself and pairs without a value are
-        excluded.
+        Pairs of representations. Pairs of a model with itself, without a value, or without a label
+        in ``by`` are excluded.
     by
         The field whose labels define the blocks.
     cross
         Diagonal blocks (one label twice) include only pairs that differ in this field, such as
-        different seeds of one variant. None: diagonal blocks include every pair.
+        different seeds of one variant. None: diagonal blocks include all remaining pairs.
 
     Raises
     ------

@@ -82,7 +82,8 @@ class Store(Inventory):
         model, step
             Name of the training run and its training step (0 or more).
         layers
-            Layer name -> (n_examples, n_features) array, in the order of the network. Axes after
+            Layer name -> array (n_examples, n_features); list the layers in the order of the
+            network. Axes after
             the first are flattened. An array is a NumPy array, a torch CPU tensor, a table, or any
             object that supports DLPack. float16, bfloat16, float32 and float64 keep their dtype;
             booleans and integers of at most 16 bits become float32; convert wider integers
@@ -104,8 +105,8 @@ class Store(Inventory):
         provenance
             The origin of the representations: any values that JSON can represent.
         layer_attributes
-            Layer name -> {"pooling": text, "io": text}, how the rows were made. `info` and
-            `fastcka store info` show them; nothing depends on them. Either may be omitted.
+            Layer name -> {"pooling": text, "io": text}, how the rows were made. Either key may be
+            omitted. `info` and `fastcka store info` show them; nothing depends on them.
         overwrite
             Replace this model's step if the store already contains it.
 

@@ -202,12 +202,13 @@ def plan_sweep(
     store
         The store of ``config``, already open. None opens it, and closes it at the end.
     threads
-        Number of CPU threads for the predictions; None uses the default of `fastcka.compare`.
+        Number of CPU threads for which time and memory are predicted; None uses the default of
+        `fastcka.compare`.
 
     Returns
     -------
     SweepPlan
-        The groups, the counts and reasons of what is left out, and predictions.
+        The groups, what is left out and why, and the predicted time and memory.
 
     Raises
     ------

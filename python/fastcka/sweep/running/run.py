@@ -62,7 +62,7 @@ def run_sweep(
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
 ) -> SweepResult:
-    """Compute the comparisons of a sweep that no earlier run has computed, and write the results.
+    """Compute the comparisons of a sweep that are not yet in its ledgers, and write the results.
 
     Each group is committed to the ledger (an SQLite file in the output) once it is computed. If the
     run is interrupted (Ctrl-C, kill -9, a full disk), a later run resumes and gives the same table.
