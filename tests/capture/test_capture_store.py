@@ -186,3 +186,14 @@ def test_a_full_disk_is_an_error_before_rows_are_collected(
     assert str(caught.value) == f"{path}: rows cannot be collected here: No space left on device"
     monkeypatch.undo()
     assert capture(tmp_path / "store", network())
+
+
+def test_a_system_without_fallocate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As macOS: zeros take the room, so that the file is not sparse."""
+    monkeypatch.delattr(representations.os, "posix_fallocate")
+    assert capture(tmp_path / "store", network())
+    with (tmp_path / "rows").open("wb") as file:
+        representations._reserve(file, (5 << 20) + 3)
+    size = (tmp_path / "rows").stat()
+    assert size.st_size == (5 << 20) + 3
+    assert size.st_blocks * 512 >= size.st_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from fastcka.capture.members import ModuleSide
     from fastcka.capture.options import BatchAxes, Pools
     from fastcka.capture.pooled_rows import Values
+
+_ZEROS = 1 << 20
+"""Bytes of zeros that are written at a time."""
 
 
 @named_shortage("capturing representations", CAPTURE_REMEDY)
@@ -118,8 +121,7 @@ def capture_representations(
             write_errors(root, "rows cannot be collected here"),
             tempfile.TemporaryFile(dir=root) as file,  # the memory map keeps the closed file
         ):
-            # Otherwise a disk that becomes full would end the process by SIGBUS.
-            os.posix_fallocate(file.fileno(), 0, dtype().itemsize * math.prod(shape))
+            _reserve(file, dtype().itemsize * math.prod(shape))
             return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
     captured = captured_layers(model, probe, options, on_disk)
@@ -137,6 +139,16 @@ def capture_representations(
         overwrite=overwrite,
     )
     return True
+
+
+def _reserve(file: IO[bytes], count: int) -> None:
+    """Extend an empty file; otherwise a disk that becomes full would end the process by SIGBUS."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, count)
+        return
+    for start in range(0, count, _ZEROS):  # macOS
+        file.write(bytes(min(_ZEROS, count - start)))
+    file.flush()
 
 
 def _changed(
