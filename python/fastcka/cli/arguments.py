@@ -15,20 +15,21 @@ select: {FIELD: VALUE or LIST}; only representations with these values take part
 exclude: the same form; representations that match all of its entries are left out.
 examples: a filter, COLUMN:REGEX && COLUMN:REGEX; COLUMN is a column of the examples, or id.
 compare.within: fields that are equal within a group. Groups are not compared with each other.
-compare.differ, same: fields that must all differ, or all be equal, within a pair. Unlike \
-compare.within, compare.same does not divide groups.
-compare.disjoint, overlapping: fields whose lists must have no common member, or at least one, \
-within a pair.
+compare.differ: fields that must all differ within a pair.
+compare.same: fields that must all be equal within a pair. Unlike compare.within, this only leaves \
+out pairs: each pair still uses the examples that the whole group has.
+compare.disjoint: fields whose lists on the two sides of a pair must have no common member.
+compare.overlapping: fields whose lists on the two sides must have a common member.
 compare.ascending: one side of a pair must be larger than the other in every one of these fields. \
-compare.order: {FIELD: LIST of values, lowest first}; numbers, and names that end in numbers, need \
-none.
+compare.order: {FIELD: LIST of values, lowest first}, the order for compare.ascending. Numbers, \
+and names that end in numbers, are ordered automatically.
 compare.left, right: like select; one side of each pair matches left, the other right.
 compare.steps: all (default), every stored step; final_each, the last step of each model; \
 final_common, the last step that all models have; all_common, every step that all models have; \
 a list of steps; {nearest: {step: S, tolerance: T}}, each model's step nearest to S, at most T \
 away; or {fraction: F or LIST}, the steps nearest to these fractions of each model's last step.
 estimator: unbiased (default) or biased. device: auto, cpu, cuda or cuda:<number>. \
-precision: high (errors below 1e-6 on a CPU, up to 7e-6 on a GPU), fast (16-bit products where \
+precision: high (errors below 1e-6 on a CPU; up to 7e-6 on an H100), fast (16-bit products where \
 the device gains by them) or float64. export: null (default), or pairs, which also writes a \
 folder for each pair."""
 

@@ -21,17 +21,18 @@ CAPTURE_KEYS = """\
 Keys of CONFIG.yaml (paths are relative to the file):
 
 model: package.module:function, which builds the network.
-probe: a .npz file with inputs (or the network's keyword arguments by name), and optionally ids, \
-mask, and arrays column_NAME, which become the column NAME of the examples.
+probe: a .npz file with an array named inputs, or with one array for each keyword argument of the \
+network, under its name. It may also contain the arrays ids and mask, and arrays named \
+column_NAME, each of which becomes the column NAME of the examples.
 store: the folder of the representations. batch_size: 256. device: cpu (default), cuda and so on.
 layers: module paths or patterns. * matches anything without a dot, ** matches anything. A ! in \
 front excludes. @1 at the end selects the second call of a module (calls count from 0), @* all. \
 block.output[1] or block.output.NAME selects one member of a module's output.
 pool: none, flatten (default), mean_tokens, last_token, cls or spatial_mean; or {PATTERN: POOL}.
 side: output (default) or input.
-masks: the mask of each layer, {PATTERN: NAME}. NAME is a mask among the inputs, or the \
-word mask for the mask of the probe. !NAME inverts a mask that is 1 at padding; null means \
-no padding.
+masks: the mask of each layer, {PATTERN: NAME}. NAME is the name of an input that is a mask, or \
+"mask" for the array mask of the probe. !NAME inverts a mask that is 1 at padding; null means no \
+padding.
 batch_axis: the axis of a layer that counts examples, 0 (default) or {PATTERN: AXIS}.
 input_batch_axis: the axis along which the network expects the examples, 0 (default) or \
 {INPUT: AXIS}.
@@ -51,8 +52,8 @@ strip: a list of prefixes to remove from the names of weights: "model." for mode
 strict: true (default); false ignores weights that the network does not have, and lists them.
 allow_missing: a list of patterns, such as head.*, of weights that a checkpoint may lack; the \
 network keeps the values that the function gave them.
-step_pattern: a regular expression, such as "epoch=(\\\\d+)", that finds the step in file \
-names; it replaces the built-in names.
+step_pattern: a regular expression, such as "epoch=(\\\\d+)", that finds the step in file names. \
+It replaces the built-in patterns (such as checkpoint_step_00100.pt, checkpoint-100).
 check_step: true (default) refuses a checkpoint whose step differs from the step in its name."""
 
 

@@ -53,8 +53,8 @@ def cka(
             parser=str,
             metavar="high|fast|float64",
             callback=one_of("high", "fast", "float64"),
-            help="Precision of the matrix products: high (errors below 1e-6 on a CPU, "
-            "up to 7e-6 on a GPU), fast (fp16 on a GPU; bfloat16 on a CPU where it is faster, "
+            help="Precision of the matrix products: high (errors below 1e-6 on a CPU; "
+            "up to 7e-6 on an H100), fast (fp16 on a GPU; bfloat16 on a CPU where it is faster, "
             "otherwise as high) or float64.",
         ),
     ] = "high",

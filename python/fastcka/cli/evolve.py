@@ -58,8 +58,8 @@ def evolve(
         int,
         typer.Option(
             min=1,
-            help="Number of random permutations of the weights. They give the diversity of filters "
-            "that arises by chance, which the results report.",
+            help="Number of random permutations of the weights. The results report how diverse the "
+            "filters of permuted weights are, as the diversity to expect by chance.",
         ),
     ] = 20,
     weights_key: arguments.WeightsKey = None,

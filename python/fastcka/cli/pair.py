@@ -20,8 +20,8 @@ model of that name. The optional key task is copied to the summary.
 layer: the number of the layer; in a store, its name. output_dir: the folder of the results.
 checkpoint_steps: a list of steps, or null (default) for every step that both models have.
 use_final_only: true takes only the last of these steps (default: false).
-city_filter: a filter, COLUMN:REGEX && COLUMN:REGEX, on columns of the examples or id, or null \
-(default).
+city_filter: null (default), or a filter, COLUMN:REGEX && COLUMN:REGEX; COLUMN is a column of the \
+examples, or id.
 kernel_type: linear (default) or rbf. center_kernels: must be true.
 use_gpu: true allows a GPU (default: false). save_timeline_plot: true draws a PNG (default: \
 false)."""

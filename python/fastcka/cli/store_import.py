@@ -50,10 +50,12 @@ def import_files(
     ] = False,
     json: arguments.Json = False,
 ) -> None:
-    """Import checkpoint trees, or folders of arrays, into a store. A second run resumes.
+    """Import representations into a store, from folders of arrays or files per checkpoint.
+
+    A second run resumes.
 
     TREE contains, at any depth, <model>/<step>/<layer>.npy or <model>/<step>.npz (or .pt,
-    .safetensors, .h5, .mat), or checkpoint trees with representations.pt and metadata.json in
+    .safetensors, .h5, .mat), or representations.pt and metadata.json in
     <model>/analysis_higher/<prompt>_l<layer>/representations/checkpoint-<step>/.
     """
     from fastcka.store import import_tree

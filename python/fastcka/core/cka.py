@@ -44,8 +44,9 @@ def cka(
     float
         1 for representations that are equal up to a translation, an orthogonal transformation and
         an isotropic scale. ``cka(x, y)`` and ``cka(y, x)`` are bitwise equal on a CPU, and equal up
-        to rounding on a GPU. NaN, with a `DegenerateWarning`, if a representation is constant, or
-        if its unbiased self-HSIC is zero (for example if its examples are all equidistant).
+        to rounding on a GPU. NaN, with a `DegenerateWarning`, if a representation is constant or,
+        for "unbiased", if its unbiased self-HSIC is zero (for example if its examples are all
+        equidistant) or too small for the precision.
 
     Raises
     ------

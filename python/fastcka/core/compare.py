@@ -79,7 +79,8 @@ def compare(
     -------
     Comparison
         The row and column of a representation are NaN if it is constant or, for "unbiased", if its
-        unbiased self-HSIC is zero (for example if its examples are all equidistant).
+        unbiased self-HSIC is zero (for example if its examples are all equidistant) or too small
+        for the precision.
         `Comparison.undefined` gives the reason.
 
     Raises

@@ -78,7 +78,7 @@ def run_pair(
     overwrite
         Replace results in ``output_dir`` once the new ones are complete.
     progress
-        Called as ``progress(done, total)``, in steps.
+        Called as ``progress(done, total)`` after each training step, with numbers of steps.
 
     Returns
     -------
