@@ -90,6 +90,16 @@ def test_comparisons_stay_within_a_family(results_folder, models, planted):
     assert int(family["models"]) == 18
 
 
+def test_a_test_that_did_not_run_is_not_called_exact(results_folder, models, planted):
+    """Without pairs of two families, their labels cannot be exchanged."""
+    folder = results_folder(models, planted, keep=ONE_FAMILY["family"])
+    write_report(folder, permutations=99)
+    rows = rows_of(folder / "report" / "tables" / "comparisons.csv")
+    (row,) = (row for row in rows if row["question"] == "within one family vs within another")
+    assert (row["p"], row["permutations"], row["exact"]) == ("", "0", "")
+    assert "no p-value" in row["note"]
+
+
 def test_every_missing_view_has_a_reason(results_folder, planted):
     models = {f"m-{number}": {"task": number % 2} for number in range(5)}
     result = write_report(results_folder(models, planted), permutations=99)

@@ -155,7 +155,7 @@ def _row(question: str, part: Slice, result: PairComparison) -> list[object]:
         result.n_models,
         result.n_pairs,
         result.permutations,
-        result.exact,
+        result.exact if result.permutations else None,
         "; ".join(result.notes),
     ]
 
