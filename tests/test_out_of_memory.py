@@ -107,6 +107,42 @@ def test_the_command_line(files, tmp_path, command, extra):
         assert {"cka": "1.000000", "run": "results.csv", "plan": "members"}[command] in done.stdout
 
 
+LOST = """
+import sys
+from fastcka.out_of_memory import named_shortage
+from memory_calls import limit
+text, extra = sys.argv[1:]
+limit(int(extra))
+try:
+    with named_shortage("working"):
+        raise SystemError(text)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "error return without exception set",
+        "<method 'get' of 'dict' objects> returned NULL without setting an exception",
+    ],
+)
+def test_the_interpreter_loses_a_memory_error(text):
+    def outcome(extra):
+        done = subprocess.run(
+            [sys.executable, "-c", LOST, text, str(extra)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+        )
+        return done.stdout
+
+    assert outcome(1).startswith(f"OutOfMemoryError working: not enough memory ({text})")
+    assert outcome(400) == f"SystemError {text}\n"
+
+
 def test_a_damaged_size_is_not_a_lack_of_memory(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:

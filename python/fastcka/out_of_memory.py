@@ -2,7 +2,7 @@
 
 NumPy, Python and pybind11 (``std::bad_alloc``) raise MemoryError. PyTorch and the start of a thread
 raise RuntimeError, system calls an OSError with ENOMEM, and the loader of a compiled library
-ImportError.
+ImportError. Where the interpreter fails to create a MemoryError, it raises SystemError.
 """
 
 from __future__ import annotations
@@ -88,10 +88,16 @@ def require_room(count: int, what: str, remedy: str = REMEDY) -> None:
     OutOfMemoryError
         If the system cannot.
     """
+    if not _has_room(count):
+        raise shortage(what, f"{size_text(count)} are needed", remedy)
+
+
+def _has_room(count: int) -> bool:
     try:
         mmap.mmap(-1, max(count, 1)).close()
     except (OSError, MemoryError, OverflowError):
-        raise shortage(what, f"{size_text(count)} are needed", remedy) from None
+        return False
+    return True
 
 
 def start_thread(thread: threading.Thread, what: str) -> None:
@@ -111,6 +117,8 @@ def shortage_reason(error: BaseException) -> str | None:
         return "" if text == "std::bad_alloc" else text
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return text
+    if isinstance(error, SystemError):  # a fault of another kind where memory is left
+        return None if _has_room(THREAD_BYTES) else text
     if not isinstance(error, RuntimeError | OSError | ImportError):
         return None
     if _NO_THREAD.search(text):
