@@ -13,10 +13,14 @@ work        these together -> Comparison (labels, matrices, provenance): a group
 compare     one group, or many
 cka         the one-line functions on top
 kernels     kernels that are not linear, by NumPy
+moments     sums over examples that can be extended and merged, by NumPy
+accumulator batches of examples -> moments -> Comparison
+minibatch   batches -> minibatch CKA, an average of estimates
 """
 
 from __future__ import annotations
 
+from fastcka.core.accumulator import Accumulator
 from fastcka.core.arrays import StagedRepresentation
 from fastcka.core.backend import cuda_status, release_memory
 from fastcka.core.cka import cka, cka_matrix, hsic
@@ -26,10 +30,12 @@ from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.device import plan_pass, require_device
 from fastcka.core.kernels import kernel_cka
+from fastcka.core.minibatch import minibatch_cka
 from fastcka.core.plan import PassPlan
 from fastcka.core.request import Flight, Group
 
 __all__ = [
+    "Accumulator",
     "Comparison",
     "CudaPlan",
     "CudaStatus",
@@ -44,6 +50,7 @@ __all__ = [
     "cuda_status",
     "hsic",
     "kernel_cka",
+    "minibatch_cka",
     "plan_pass",
     "release_memory",
     "require_device",

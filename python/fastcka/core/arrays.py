@@ -13,7 +13,8 @@ from fastcka.arrays import exact_floats, plain_array, refuse_special_tensor, unw
 from fastcka.core.backend import STAGING_LANES
 from fastcka.core.base_plan import round_up
 from fastcka.core.device_arrays import device_view, on_device
-from fastcka.core.views import ITEMSIZE, ArrayView, View, check_shape, check_torch_dtype
+from fastcka.core.sums import non_finite_text
+from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View, check_shape, check_torch_dtype
 from fastcka.errors import DeviceError, InputError
 
 _DLPACK_CPU = 1
@@ -108,6 +109,24 @@ def as_view(x: Any, name: str) -> View:
     if torch is not None and isinstance(x, torch.Tensor):
         return _of_torch(x, name)
     return _of_numpy(_to_numpy(x, name), name)
+
+
+def as_float64(x: Any, name: str) -> NDArray[np.float64]:
+    """Return a copy of an array on the CPU as (n_examples, n_features) in float64.
+
+    Raises `InputError` and `DeviceError` as `as_view` does, also for NaN, infinite values and an
+    array on a CUDA device.
+    """
+    view = as_view(x, name)
+    if isinstance(view, DeviceView):
+        raise DeviceError(f"{name} is on a CUDA device: copy it to the host first")
+    owner: Any = view.owner
+    array = owner if isinstance(owner, np.ndarray) else owner.double().numpy()  # of torch
+    values = np.array(array, dtype=np.float64).reshape(view.n_examples, view.n_features)
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        raise InputError(non_finite_text(name, len(wrong), *wrong[0].tolist()))
+    return values
 
 
 def _of_torch(x: Any, name: str) -> ArrayView:

@@ -175,7 +175,7 @@ class Comparison:
         if path is not None:
             path = Path(path)
             path = path if path.suffix else path.with_name(f"{path.name}.png")
-            _require_folder(path)
+            require_folder(path)
             try:
                 with replaced_stream(path) as file:
                     figure.savefig(file, format=path.suffix[1:])
@@ -212,7 +212,7 @@ class Comparison:
             text = json.dumps(header)
         except TypeError as error:
             raise InputError(f"to be saved, labels must be JSON values: {error}") from error
-        _require_folder(path)
+        require_folder(path)
         with replaced_stream(path) as file:
             np.savez(
                 file,
@@ -258,7 +258,8 @@ class Comparison:
         )
 
 
-def _require_folder(path: Path) -> None:
+def require_folder(path: Path) -> None:
+    """Raise `InputError` if the folder of a file that is to be written does not exist."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: cannot be written: No such file or directory: {path.parent}")
 

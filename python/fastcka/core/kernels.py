@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fastcka.arrays import aligned
-from fastcka.core.arrays import as_view
-from fastcka.core.sums import non_finite_text
-from fastcka.core.views import DeviceView
-from fastcka.errors import DeviceError, InputError
+from fastcka.core.arrays import as_float64
+from fastcka.errors import InputError
 from fastcka.memory import require_memory
 
 if TYPE_CHECKING:
@@ -100,7 +98,7 @@ def kernel_cka(
             f"of the median distance), got {bandwidth!r}"
         )
     x, y = aligned([x, y], ["x", "y"])
-    first, second = _values(x, "x"), _values(y, "y")
+    first, second = as_float64(x, "x"), as_float64(y, "y")
     n = len(first)
     if len(second) != n:
         raise InputError(
@@ -121,20 +119,6 @@ def kernel_cka(
         return KernelSimilarity(math.nan, widths, undefined)
     cka = np.vdot(k, m) / (np.linalg.norm(k) * np.linalg.norm(m))
     return KernelSimilarity(float(np.clip(cka, 0, 1)), widths, {})
-
-
-def _values(x: Any, name: str) -> Matrix:
-    """Return an array as (n_examples, n_features) in float64."""
-    view = as_view(x, name)
-    if isinstance(view, DeviceView):
-        raise DeviceError(f"{name} is on a CUDA device: copy it to the host first")
-    owner: Any = view.owner
-    array = owner if isinstance(owner, np.ndarray) else owner.double().numpy()  # of torch
-    values = np.array(array, dtype=np.float64).reshape(view.n_examples, view.n_features)
-    wrong = np.argwhere(~np.isfinite(values))
-    if len(wrong):
-        raise InputError(non_finite_text(name, len(wrong), *wrong[0].tolist()))
-    return values
 
 
 def _centered_rbf(x: Matrix, bandwidth: float) -> tuple[Matrix, float]:

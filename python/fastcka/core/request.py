@@ -70,8 +70,8 @@ class Request:
             arrays = list(group.representations)
         if not arrays:
             raise InputError("representations is empty: at least one is needed")
-        records, names = _labelled(labels, len(arrays))
-        pairs = _pairs(group.pairs, len(arrays))
+        records, names = labelled(labels, len(arrays))
+        pairs = checked_pairs(group.pairs, len(arrays))
         arrays = aligned(arrays, names)
         views = tuple([as_view(x, name) for x, name in zip(arrays, names, strict=True)])
         _check_examples(views, names, estimator)
@@ -84,7 +84,7 @@ class Request:
             x.consume()
 
 
-def _labelled(
+def labelled(
     labels: Sequence[Any] | None, m: int
 ) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
     """Return the labels as mappings that the caller may change, and the names in error messages."""
@@ -131,7 +131,8 @@ def _records(labels: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     return tuple(records)
 
 
-def _pairs(pairs: ArrayLike | None, m: int) -> NDArray[np.int64]:
+def checked_pairs(pairs: ArrayLike | None, m: int) -> NDArray[np.int64]:
+    """Return pairs of M representations as (P, 2) positions, a < b; all pairs for None."""
     if pairs is None:
         return _all_pairs(m).copy()  # a copy that the caller may change
     wanted = np.asarray(pairs)
