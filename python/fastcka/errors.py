@@ -115,6 +115,10 @@ class UnknownKeyError(StoreError):
     """The store or file does not contain the requested model, step, layer or array."""
 
 
+class NoStoreError(StoreError):
+    """The path of a store is not that of a folder."""
+
+
 class KeyExistsError(StoreError):
     """The store already contains this model and step, and `overwrite` is False."""
 

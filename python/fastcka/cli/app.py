@@ -26,6 +26,7 @@ from fastcka.cli.store import store
 from fastcka.errors import (
     FastckaError,
     InputError,
+    NoStoreError,
     OutOfMemoryError,
     SweepConfigError,
     SweepError,
@@ -85,7 +86,7 @@ def _fail(error: Exception, *, debug: bool) -> NoReturn:
 
 def _is_wrong_call(error: Exception) -> bool:
     # A plain SweepError is the configuration's, unless what failed in the run is its cause.
-    return isinstance(error, InputError | SweepConfigError | UnknownKeyError) or (
+    return isinstance(error, InputError | SweepConfigError | NoStoreError | UnknownKeyError) or (
         type(error) is SweepError and error.__cause__ is None
     )
 

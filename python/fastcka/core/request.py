@@ -168,7 +168,7 @@ def _check_examples(views: Sequence[View], names: Sequence[str], estimator: Esti
                 f"all must have the same examples in the same order"
             )
     if n < MIN_EXAMPLES[estimator]:
-        hint = "; estimator='biased' needs 2" if estimator == "unbiased" else ""
+        hint = "; the biased estimator needs 2" if estimator == "unbiased" else ""
         raise InputError(
             f"the {estimator} estimator needs at least {MIN_EXAMPLES[estimator]} examples, "
             f"got {n}{hint}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from fastcka.errors import CorruptFileError, StoreError, UnsafeFileError, WriteError
+from fastcka.errors import CorruptFileError, NoStoreError, StoreError, UnsafeFileError, WriteError
 from fastcka.files import replaced_file
 from fastcka.store.file.format import FORMAT, FORMAT_VERSION, MARKER, checked_version
 from fastcka.store.file.jsontext import parse_object
@@ -31,14 +31,18 @@ def check_marker(root: Path) -> None:
 
     Raises
     ------
+    NoStoreError
+        If there is no such folder.
     StoreError
-        If the folder or its marker is missing, or the marker has another format.
+        If its marker is missing or has another format.
     """
     path = root / MARKER
     if root.is_file():
-        raise StoreError(f"{root}: expected the folder of a store, got a file")
+        raise NoStoreError(f"{root}: expected the folder of a store, got a file")
     if not root.is_dir():
-        raise StoreError(f"{root}: no such store; check the path (create_store makes a new store)")
+        raise NoStoreError(
+            f"{root}: no such store; check the path (create_store makes a new store)"
+        )
     if path.is_symlink():
         raise UnsafeFileError(f"{path}: expected a plain file, got a symbolic link")
     if not path.is_file():
