@@ -81,6 +81,10 @@ class Tensor:
         return self._array.strides[axis] // self.element_size()
 
 
+#: The default stream, as torch 2.11 and others hand out a stream.
+DEFAULT_STREAM = SimpleNamespace(__cuda_stream__=lambda: (0, 0))
+
+
 @pytest.fixture
 def torch(cupy, monkeypatch):
     """Emulated torch, whose current stream can be set."""
@@ -146,14 +150,14 @@ def test_torch_bfloat16(torch, cupy, xs):
 def test_torch_integers(torch, cupy, rng, dtype, name, becomes):
     xs = [rng.integers(-9, 9, (70, 20)).astype(dtype) for _ in range(2)]
     log = []
-    torch.state.stream = cupy.cuda.ExternalStream(0)
+    torch.state.stream = cupy.cuda.Stream.from_external(DEFAULT_STREAM)
     agrees([Tensor(on_stream(torch, cupy, x), name, log=log) for x in xs], xs, 2e-6)
     assert log == ["detach", f"to {becomes}"] * 2
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 def test_torch_integers_that_float64_cannot_hold(torch, cupy, rng, dtype):
-    torch.state.stream = cupy.cuda.ExternalStream(0)
+    torch.state.stream = cupy.cuda.Stream.from_external(DEFAULT_STREAM)
     xs = [rng.integers(0, 9, (70, 20)) for _ in range(2)]
     far = [(x.astype(np.uint64) + np.uint64(2**63 - 100)).astype(dtype) for x in xs]
     agrees([Tensor(on_stream(torch, cupy, x), np.dtype(dtype).name) for x in far], xs, 2e-6)

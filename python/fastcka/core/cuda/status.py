@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-NO_CUPY = "cupy is not installed: pip install 'fastcka[cuda13]' brings it"
+NO_CUPY = (
+    "cupy is not installed: pip install 'fastcka[cuda13]' installs it "
+    "('fastcka[cuda12]' for a driver of CUDA 12)"
+)
 
 
 @dataclass(frozen=True)

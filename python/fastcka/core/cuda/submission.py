@@ -171,8 +171,8 @@ class Submission:
             # Memory belongs to the stream that touches it first; the compute stream waits for it.
             with session.copy:
                 memory = session.cupy.cuda.alloc(plan.bytes_on_device)
-            for producer in session.producers(views):
-                session.copy.wait_event(session.mark(producer))
+            for producer in _producers(views):
+                session.make_wait(session.copy.ptr, session.mark(producer))
             return session.passes.take(memory.ptr, plan), memory
 
     def _prepare(self, resident: _cuda.Pass, first: int, views: Sequence[View]) -> int:
@@ -204,10 +204,10 @@ class Submission:
 
     def _finish(self, resident: _cuda.Pass, memory: Any, views: Sequence[View]) -> Running:
         session = self._session
-        prepared = session.mark(session.copy)
+        prepared = session.mark(session.copy.ptr)
         # Producers wait too, before they write there again.
-        for stream in (session.compute, *session.producers(views)):
-            stream.wait_event(prepared)
+        for stream in (session.compute.ptr, *_producers(views)):
+            session.make_wait(stream, prepared)
         resident.sums(session.compute.ptr)
         _, size = resident.results
         arrived = session.cupy.cuda.alloc_pinned_memory(size)
@@ -221,3 +221,8 @@ class Submission:
         done = session.fetch(resident, arrived)
         too_large = session.module.too_large
         return Running(session.cupy, memory, owners, done, arrived, resident, too_large, add_far)
+
+
+def _producers(views: Sequence[View]) -> list[int]:
+    """The handles of the streams that write the device arrays among the views."""
+    return sorted({view.stream for view in views if isinstance(view, DeviceView)})
