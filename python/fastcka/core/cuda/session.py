@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from fastcka.core.cuda.pending import Pending, cuda_errors
 from fastcka.core.cuda.plan import CudaDevice, CudaPlan
 from fastcka.core.cuda.ring import PinnedRing
-from fastcka.core.cuda.status import NO_CUPY
+from fastcka.core.cuda.status import NO_CUPY, compiled_pass
 from fastcka.core.cuda.submission import ResidentPasses, Submission
 from fastcka.core.views import ITEMSIZE, ArrayView, View
 from fastcka.errors import DeviceError
@@ -78,6 +78,7 @@ class CudaSession:
         self.device = device
         self.cublas = cublas
         self.module = module
+        self.compiled = compiled_pass(module)
         self.cupy = import_cupy()
         self.passes = ResidentPasses(module, device, cublas)
         self._lock = threading.RLock()
