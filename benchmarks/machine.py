@@ -17,7 +17,9 @@ from benchmarks.process import ROOT
 #: The processor's features that decide which inner loops can run.
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve")
 SHARED = ("fastcka", "numpy", "torch", "h5py", "matplotlib")
-GPU_LIBRARIES = ("cupy-cuda13x", "nvidia-cublas", "triton", "pytest")
+GPU_LIBRARIES = (
+    *("cupy-cuda12x", "cupy-cuda13x", "nvidia-cublas", "nvidia-cublas-cu12", "triton", "pytest"),
+)
 VARIABLES = ("NVIDIA_TF32_OVERRIDE", "CUPY_TF32", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
 SMI_FIELDS = "name,driver_version,memory.total,power.limit,clocks.max.sm,clocks.sm,temperature.gpu"
 #: Seconds that another program may take.

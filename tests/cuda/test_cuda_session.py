@@ -13,6 +13,7 @@ from fastcka.core import compare
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
 from fastcka.core.cuda import ring as cuda_ring
+from fastcka.core.cuda import runtime as cuda_runtime_module
 from fastcka.core.cuda.blocks import block_counts, unions_of_blocks
 from fastcka.core.cuda.submission import KEPT_PASSES
 from fastcka.core.device import plan_on_cuda
@@ -268,6 +269,30 @@ def test_closing_releases_the_device(emulated, rng):
     assert not pending.running
     agrees(pending.result(), xs)
     assert emulated.cupy.cuda.Device(0).mem_info == before
+
+
+def test_results_keep_their_pinned_memory(session, rng):
+    # The memory of a pass that has ended would be taken, and overwritten, by the next ones.
+    groups = [related(rng, 50, (6, 20)) for _ in range(6)]
+    sums = [session.submit(*planned(xs)).result() for xs in groups]
+    for each, xs in zip(sums, groups, strict=True):
+        agrees(each, xs)
+
+
+def test_a_shape_is_planned_once(session, rng, monkeypatch):
+    made = []
+    plan = cuda_runtime_module.make_cuda_plan
+
+    def counted(*arguments, **options):
+        made.append(arguments[0])
+        return plan(*arguments, **options)
+
+    monkeypatch.setattr(cuda_runtime_module, "make_cuda_plan", counted)
+    for n in (50, 50, 60, 50):
+        compare(related(rng, n, (6, 20)), device="cuda")
+    assert made == [50, 60]
+    compare(related(rng, 50, (6, 20)), device="cuda", precision="float64")
+    assert made == [50, 60, 50]
 
 
 def test_results_of_one_pass_do_not_depend_on_another(session, rng):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +13,8 @@ import pytest
 import fastcka
 from fastcka.core import cuda_status
 from fastcka.core.backend import cuda_runtime, version
-from fastcka.core.cuda.status import cublas_version_text, cuda_version_text
+from fastcka.core.cuda.library import SONAMES
+from fastcka.core.cuda.status import NO_CUPY, cublas_version_text, cuda_version_text
 from fastcka.errors import DeviceError, InputError
 
 X = np.eye(6)
@@ -79,7 +82,10 @@ def test_no_cupy(emulated, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [Missing(error, "cupy"), *sys.meta_path])
     monkeypatch.setattr("fastcka.core.cuda.runtime.cupy_is_there", lambda: False)
     status = refused()
-    assert status.reason == "cupy is not installed: pip install 'fastcka[cuda13]' brings it"
+    assert status.reason == (
+        "cupy is not installed: pip install 'fastcka[cuda13]' installs it "
+        "('fastcka[cuda12]' for a driver of CUDA 12)"
+    )
     assert status.devices
 
 
@@ -127,3 +133,14 @@ def test_versions():
     assert cuda_version_text(12090) == "12.9"
     assert cublas_version_text(130101) == "13.1.1"
     assert cublas_version_text(120804) == "12.8.4"
+
+
+@pytest.mark.parametrize("cuda", [12, 13])
+def test_each_release_of_cuda_has_an_extra(cuda):
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
+    extra = tomllib.loads(text)["project"]["optional-dependencies"][f"cuda{cuda}"]
+    assert any(library.startswith(f"cupy-cuda{cuda}x>=") for library in extra)
+    (cublas,) = (library for library in extra if "cublas" in library)
+    assert cublas.endswith(f">={cuda},<{cuda + 1}")
+    assert f"libcublas.so.{cuda}" in SONAMES
+    assert f"[cuda{cuda}]" in NO_CUPY

@@ -11,9 +11,9 @@ import pytest
 import fastcka
 import oracle
 from checks import agrees, compared
-from fastcka.core.arrays import as_view
+from fastcka.core.arrays import as_view, as_views
 from fastcka.core.backend import cuda_runtime
-from fastcka.core.views import DeviceView
+from fastcka.core.views import ITEMSIZE, DeviceView
 from fastcka.errors import DeviceError, InputError
 from samples import related
 
@@ -38,6 +38,7 @@ class Tensor:
         self.layout = layout
         self.is_quantized = False
         self.is_nested = False
+        self.is_cuda = True
         self.shape = array.shape
         self.dtype = f"torch.{dtype}"
         self.device = SimpleNamespace(type="cuda", index=array.device.id)
@@ -56,10 +57,12 @@ class Tensor:
         return self._like(self._array.reshape(*shape))
 
     def to(self, dtype):
+        dtype = dtype.removeprefix("torch.")
         self._log.append(f"to {dtype}")
         return self._like(self._array.astype(dtype), dtype)
 
     def view(self, dtype):
+        dtype = dtype.removeprefix("torch.")
         return Tensor(sys.modules["cupy"].asarray(self._array.get().view(dtype)), dtype)
 
     def min(self):
@@ -71,14 +74,25 @@ class Tensor:
     def cpu(self):
         return SimpleNamespace(numpy=self._array.get)
 
+    def is_neg(self):
+        return False
+
+    def get_device(self):
+        return self.device.index
+
     def element_size(self):
         return self._array.dtype.itemsize
 
     def data_ptr(self):
         return self._array.data.ptr
 
-    def stride(self, axis):
-        return self._array.strides[axis] // self.element_size()
+    def stride(self, axis=None):
+        strides = [stride // self.element_size() for stride in self._array.strides]
+        return tuple(strides) if axis is None else strides[axis]
+
+
+#: The default stream, as torch 2.11 and others hand out a stream.
+DEFAULT_STREAM = SimpleNamespace(__cuda_stream__=lambda: (0, 0))
 
 
 @pytest.fixture
@@ -88,9 +102,7 @@ def torch(cupy, monkeypatch):
     module = SimpleNamespace(
         Tensor=Tensor,
         strided="strided",
-        float32="float32",
-        float64="float64",
-        int64="int64",
+        **{name: f"torch.{name}" for name in (*ITEMSIZE, "int64")},
         from_numpy=lambda array: SimpleNamespace(
             to=lambda device: Tensor(cupy.asarray(array), array.dtype.name)
         ),
@@ -133,6 +145,38 @@ def test_torch_is_viewed_without_a_copy(torch, cupy, xs):
     assert (strided.row_stride, strided.column_stride) == (2 * 20 * 4, 3 * 4)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_plain_tensors_are_viewed_at_once(torch, cupy, xs, dtype):
+    bits = {"bfloat16": "uint16"}.get(dtype, dtype)
+    array = on_stream(torch, cupy, xs[0].astype(bits))
+    log = []
+    tensors = [Tensor(each, dtype, log=log) for each in (array, array[::2, ::3], array.T)]
+    views = as_views(tensors, "abc")
+    assert log == []
+    expected = [as_view(Tensor(each, dtype), "x") for each in (array, array[::2, ::3], array.T)]
+    assert [view[1:] for view in views] == [view[1:] for view in expected]
+    assert [view.owner for view in views] == tensors
+
+
+def test_other_tensors_are_converted(torch, cupy, rng):
+    whole = on_stream(torch, cupy, rng.integers(0, 9, (60, 12)).astype(np.int16))
+    cube = on_stream(torch, cupy, rng.random((60, 3, 4)).astype(np.float32))
+    flipped = Tensor(on_stream(torch, cupy, rng.random((60, 5)).astype(np.float32)), "float32")
+    flipped.is_neg = lambda: True
+    log = []
+    tensors = [Tensor(whole, "int16", log=log), Tensor(cube, "float32", log=log), flipped]
+    views = as_views(tensors, "abc")
+    assert log == ["detach", "to float32", "detach"]
+    assert [(view.n_features, view.dtype) for view in views] == [
+        (12, "float32"),
+        (12, "float32"),
+        (5, "float32"),
+    ]
+    assert views[2].owner is not flipped  # its sign is resolved first
+    with pytest.raises(InputError, match=r"^b is empty"):
+        as_views([tensors[1], Tensor(cube[:0], "float32")], "ab")
+
+
 def test_torch_bfloat16(torch, cupy, xs):
     # Its values as float32: the upper half of the bits.
     bits = [(x.view(np.uint32) >> 16).astype(np.uint16) for x in xs]
@@ -146,14 +190,14 @@ def test_torch_bfloat16(torch, cupy, xs):
 def test_torch_integers(torch, cupy, rng, dtype, name, becomes):
     xs = [rng.integers(-9, 9, (70, 20)).astype(dtype) for _ in range(2)]
     log = []
-    torch.state.stream = cupy.cuda.ExternalStream(0)
+    torch.state.stream = cupy.cuda.Stream.from_external(DEFAULT_STREAM)
     agrees([Tensor(on_stream(torch, cupy, x), name, log=log) for x in xs], xs, 2e-6)
     assert log == ["detach", f"to {becomes}"] * 2
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 def test_torch_integers_that_float64_cannot_hold(torch, cupy, rng, dtype):
-    torch.state.stream = cupy.cuda.ExternalStream(0)
+    torch.state.stream = cupy.cuda.Stream.from_external(DEFAULT_STREAM)
     xs = [rng.integers(0, 9, (70, 20)) for _ in range(2)]
     far = [(x.astype(np.uint64) + np.uint64(2**63 - 100)).astype(dtype) for x in xs]
     agrees([Tensor(on_stream(torch, cupy, x), np.dtype(dtype).name) for x in far], xs, 2e-6)
@@ -283,5 +327,7 @@ def test_unsupported_tensors_are_refused(torch, cupy, xs):
     array = on_stream(torch, cupy, xs[0])
     with pytest.raises(InputError, match="dense torch tensor, got layout sparse"):
         fastcka.cka(Tensor(array, "float32", layout="sparse"), xs[1])
+    with pytest.raises(InputError, match="dense torch tensor, got layout sparse"):
+        fastcka.compare([xs[0], Tensor(array, "float32", layout="sparse")])
     with pytest.raises(InputError, match="real numbers of at least 16 bits, got complex64"):
         fastcka.cka(Tensor(array, "complex64"), xs[1])

@@ -250,6 +250,17 @@ def names_below(name, value):
                 yield from names_below(f"{name}.{attribute}", below)
 
 
+def test_external_streams_are_those_of_cupy_14(cupy):
+    with pytest.warns(DeprecationWarning, match="Use Stream.from_external"):
+        cupy.cuda.ExternalStream(0)
+    foreign = cupy.cuda.Stream(non_blocking=True)
+    protocol = SimpleNamespace(__cuda_stream__=lambda: (0, foreign.ptr))
+    stream = cupy.cuda.Stream.from_external(protocol)
+    assert (stream.ptr, stream.device_id) == (foreign.ptr, -1)
+    del stream  # does not destroy the stream of the other library
+    foreign.synchronize()
+
+
 def test_cupy_has_every_name_of_the_emulated_cupy(cupy):
     true = pytest.importorskip("cupy", reason="cupy is not installed: nothing to compare with")
     compared = []

@@ -8,6 +8,7 @@ labels are integers too; next to names it says no more than the positions of a p
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -54,7 +55,7 @@ def aligned(arrays: Sequence[Any], names: Sequence[str]) -> list[Any]:
         array has none; or if the first dimensions of xarray arrays have different names.
     """
     arrays = list(arrays)
-    if all(isinstance(x, np.ndarray) for x in arrays):
+    if _all_without_labels(arrays):
         return arrays
     _check_dimensions(arrays, names)
     indexes = {i: index for i, x in enumerate(arrays) if (index := labels_of(x)) is not None}
@@ -113,6 +114,13 @@ def aligned_to_ids(x: Any, labels: Sequence[str], ids: Sequence[str], name: str)
     if absent or foreign:
         raise _differ("example_ids", absent, len(ids), name, foreign, len(labels))
     return _in_order(x, np.array([rows[text] for text in ids]))
+
+
+def _all_without_labels(arrays: Sequence[Any]) -> bool:
+    """Whether all are arrays of NumPy or torch, as most are."""
+    torch = sys.modules.get("torch")
+    plain = np.ndarray if torch is None else (np.ndarray, torch.Tensor)
+    return all(isinstance(x, plain) for x in arrays)
 
 
 def _is_default(index: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from fastcka.arrays import exact_floats, plain_array, refuse_special_tensor, unwrapped
 from fastcka.core.backend import STAGING_LANES
 from fastcka.core.base_plan import round_up
-from fastcka.core.device_arrays import device_view, on_device
+from fastcka.core.device_arrays import PlainTensors, device_view, on_device
 from fastcka.core.sums import non_finite_text
 from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View, check_shape, check_torch_dtype
 from fastcka.errors import DeviceError, InputError
@@ -74,6 +75,20 @@ class StagedRepresentation:
 
 def _padded(extent: int) -> int:
     return round_up(extent, STAGING_LANES)
+
+
+def as_views(arrays: Sequence[Any], names: Sequence[str]) -> tuple[View, ...]:
+    """View each array; see `as_view`."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return tuple([as_view(x, name) for x, name in zip(arrays, names, strict=True)])
+    tensors = PlainTensors(torch)
+    return tuple(
+        [
+            (tensors.view(x) if type(x) is torch.Tensor else None) or as_view(x, name)
+            for x, name in zip(arrays, names, strict=True)
+        ]
+    )
 
 
 def as_view(x: Any, name: str) -> View:

@@ -19,7 +19,7 @@ from fastcka.core.backend import (
 from fastcka.core.base_plan import PRECISIONS, Precision
 from fastcka.core.cost import most_seconds
 from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
-from fastcka.core.cuda.plan import CudaPlan, make_cuda_plan
+from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import cupy_is_there
 from fastcka.core.device_arrays import common_device, refuse_device_views
 from fastcka.core.implementation import Implementation
@@ -91,16 +91,15 @@ def plan_on_cuda(
 ) -> CudaPlan:
     """Return the plan of a pass on a CUDA device; `DeviceError` if it cannot be used."""
     runtime = cuda_runtime()
-    return make_cuda_plan(
+    return runtime.plan(
         views[0].n_examples,
-        [view.n_features for view in views],
-        itemsizes=[ITEMSIZE[view.dtype] for view in views],
-        on_device=[isinstance(view, DeviceView) for view in views],
-        device=runtime.device(index),
-        precision=precision,
-        compiled=runtime.compiled,
-        device_reason=device_reason,
-        auto=auto,
+        tuple([view.n_features for view in views]),
+        tuple([ITEMSIZE[view.dtype] for view in views]),
+        tuple([isinstance(view, DeviceView) for view in views]),
+        runtime.device(index),
+        precision,
+        device_reason,
+        auto,
     )
 
 

@@ -57,20 +57,49 @@ def device_view(x: Any, name: str) -> DeviceView:
     return _of_cupy(cupy, x, name)
 
 
+class PlainTensors:
+    """Views of torch tensors that need no conversion, in a tenth of the time of `device_view`.
+
+    Streams are asked for once, so an object serves one call.
+    """
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+        self._dtypes = {getattr(torch, name, None): name for name in ITEMSIZE}
+        self._streams: dict[int, int] = {}
+
+    def view(self, x: Any) -> DeviceView | None:
+        """View a `torch.Tensor` (no subclass) in place; None if that takes more than looking."""
+        if not x.is_cuda or x.is_nested or x.is_quantized or x.layout != self._torch.strided:
+            return None
+        dtype = self._dtypes.get(x.dtype)
+        shape = x.shape
+        if dtype is None or len(shape) != 2 or 0 in shape or x.is_neg():
+            return None
+        device = x.get_device()
+        stream = self._streams.get(device)
+        if stream is None:
+            stream = self._torch.cuda.current_stream(device).cuda_stream
+            self._streams[device] = stream
+        (n, d), (rows, columns), size = shape, x.stride(), ITEMSIZE[dtype]
+        return DeviceView(x, x.data_ptr(), n, d, rows * size, columns * size, dtype, device, stream)
+
+
 def common_device(views: Sequence[View], names: Sequence[str]) -> int | None:
     """The one device that the views on a device share; None if all are on the CPU."""
+    devices = {view.device if isinstance(view, DeviceView) else None for view in views} - {None}
+    if len(devices) < 2:
+        return devices.pop() if devices else None
     located = [
         (view.device, name)
         for view, name in zip(views, names, strict=True)
         if isinstance(view, DeviceView)
     ]
-    for device, name in located[1:]:
-        if device != located[0][0]:
-            raise InputError(
-                f"{located[0][1]} is on cuda:{located[0][0]} and {name} on cuda:{device}: "
-                f"move them to one device"
-            )
-    return located[0][0] if located else None
+    first, name = located[0]
+    other = next(each for each in located if each[0] != first)
+    raise InputError(
+        f"{name} is on cuda:{first} and {other[1]} on cuda:{other[0]}: move them to one device"
+    )
 
 
 def _of_torch(torch: Any, x: Any, name: str) -> DeviceView:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastcka.arrays import aligned
-from fastcka.core.arrays import StagedRepresentation, as_view
+from fastcka.core.arrays import StagedRepresentation, as_views
 from fastcka.core.comparison import label_text
 from fastcka.core.estimators import MIN_EXAMPLES, Estimator
 from fastcka.core.views import View
@@ -73,7 +73,7 @@ class Request:
         records, names = labelled(labels, len(arrays))
         pairs = checked_pairs(group.pairs, len(arrays))
         arrays = aligned(arrays, names)
-        views = tuple([as_view(x, name) for x, name in zip(arrays, names, strict=True)])
+        views = as_views(arrays, names)
         _check_examples(views, names, estimator)
         staged = tuple([x for x in arrays if isinstance(x, StagedRepresentation)])
         return cls(records, names, pairs, views, staged)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from fastcka.errors import InputError
@@ -24,8 +23,7 @@ class ArrayView(NamedTuple):
     staged: bool = False
 
 
-@dataclass(frozen=True)
-class DeviceView:
+class DeviceView(NamedTuple):
     """A view on a CUDA device. The work that writes it is queued on ``stream``, a handle."""
 
     owner: object

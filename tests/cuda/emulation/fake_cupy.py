@@ -1,6 +1,7 @@
 """The few things of cupy that fastcka uses, over the emulated device instead of a true one.
 
-Put in cupy's place in `sys.modules`. Names, signatures and meaning are cupy's: memory belongs to
+Put in cupy's place in `sys.modules`. Names, signatures, meaning and deprecations are those of cupy
+14.2: memory belongs to
 the stream on which it was allocated, and the next allocation of its size there takes it over when
 it is let go. What fastcka does not use is left out, waiting for a whole device above all.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import warnings
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -98,8 +100,8 @@ class Event:
         _check(_library.cudaEventSynchronize(_address(self.ptr)))
 
 
-class ExternalStream:
-    def __init__(self, ptr, device_id=-1):
+class _BaseStream:
+    def __init__(self, ptr, device_id):
         self.ptr = ptr
         self.device_id = device_id
 
@@ -122,32 +124,51 @@ class ExternalStream:
 
     def record(self, event=None):
         event = event or Event()
-        _check(_library.cudaEventRecord(_address(event.ptr), _address(self.ptr)))
+        _event_record(event.ptr, self.ptr)
         return event
 
     def wait_event(self, event):
-        _check(_library.cudaStreamWaitEvent(_address(self.ptr), _address(event.ptr), 0))
+        _stream_wait_event(self.ptr, event.ptr)
 
     def synchronize(self):
         _check(_library.cudaStreamSynchronize(_address(self.ptr)))
 
 
-class Stream(ExternalStream):
+class ExternalStream(_BaseStream):
+    def __init__(self, ptr, device_id=-1):
+        message = "ExternalStream is deprecated. Use Stream.from_external() instead"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        super().__init__(ptr, device_id)
+
+
+class Stream(_BaseStream):
     ptr = None  # where there is no device to make one on
+    _foreign_stream = None
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
         flags = 1 if non_blocking else 0
         ptr = _returned(_library.cudaStreamCreateWithFlags, ctypes.c_void_p, flags)
         super().__init__(ptr, _device_in_use())
 
+    @classmethod
+    def from_external(cls, obj):
+        version, ptr = obj.__cuda_stream__()
+        if version != 0 or not isinstance(ptr, int):
+            raise TypeError(f"__cuda_stream__() returned {version!r}, {ptr!r}")
+        stream = cls.__new__(cls)
+        _BaseStream.__init__(stream, ptr, -1)
+        stream._foreign_stream = obj
+        return stream
+
     def __del__(self):
-        _library.cudaStreamDestroy(_address(self.ptr))
+        if self._foreign_stream is None:
+            _library.cudaStreamDestroy(_address(self.ptr))
 
 
 def _streams(device):
     """The stack of current streams of this thread on the device."""
     if not hasattr(_current, "streams"):
-        _current.streams = defaultdict(lambda: [ExternalStream(0)])
+        _current.streams = defaultdict(lambda: [_BaseStream(0, -1)])
     return _current.streams[device]
 
 
@@ -216,6 +237,14 @@ def _event_query(event):
     return _library.cudaEventQuery(_address(event))
 
 
+def _event_record(event, stream):
+    _check(_library.cudaEventRecord(_address(event), _address(stream)))
+
+
+def _stream_wait_event(stream, event, flags=0):
+    _check(_library.cudaStreamWaitEvent(_address(stream), _address(event), flags))
+
+
 def _memcpy_async(dst, src, size, kind, stream):
     count = ctypes.c_size_t(size)
     _check(_library.cudaMemcpyAsync(_address(dst), _address(src), count, kind, _address(stream)))
@@ -262,7 +291,8 @@ class ndarray:  # noqa: N801 (cupy's name)
     def __dlpack__(self, *, stream=None, **options):
         """The array itself, for `from_dlpack`: there is nothing else that could read it."""
         if stream is not None:
-            ExternalStream(stream).wait_event(get_current_stream().record())
+            written = get_current_stream().record()
+            _stream_wait_event(stream, written.ptr)
         return self
 
 
@@ -289,9 +319,11 @@ def from_dlpack(array, *, device=None, copy=None):
 runtime = SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
     eventQuery=_event_query,
+    eventRecord=_event_record,
     memcpyAsync=_memcpy_async,
     memcpyHostToDevice=1,
     memcpyDeviceToHost=2,
+    streamWaitEvent=_stream_wait_event,
 )
 cuda = SimpleNamespace(
     Device=Device,

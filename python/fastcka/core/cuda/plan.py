@@ -241,10 +241,14 @@ def make_cuda_plan(
 
 def with_tile(plan: CudaPlan, tile: int, bytes_needed: BytesNeeded) -> CudaPlan:
     """The same plan with another tile, and the memory that this takes."""
-    plan = replace(plan, tile=tile)
-    needed = bytes_needed(plan.n_examples, plan.n_features, plan.settings)
+    settings = plan.settings | {"tile": tile}
+    needed = bytes_needed(plan.n_examples, plan.n_features, settings)
+    known = PassBytes(plan.bytes_centered, plan.bytes_workspace, plan.bytes_results)
+    if tile == plan.tile and needed == known:
+        return plan
     return replace(
         plan,
+        tile=tile,
         bytes_centered=needed.prepared,
         bytes_workspace=needed.workspace,
         bytes_results=needed.results,

@@ -6,11 +6,12 @@ Everything happens on first use, because most processes never compute on a GPU.
 from __future__ import annotations
 
 import threading
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from fastcka.core.base_plan import Precision
 from fastcka.core.cuda.library import cublas_candidates
-from fastcka.core.cuda.plan import CompiledPass, CudaDevice
+from fastcka.core.cuda.plan import CompiledPass, CudaDevice, CudaPlan, make_cuda_plan
 from fastcka.core.cuda.session import CudaSession, import_cupy
 from fastcka.core.cuda.status import (
     NO_CUPY,
@@ -35,6 +36,31 @@ class CudaRuntime:
         self._reason = reason
         self._sessions: dict[int, CudaSession] = {}
         self._lock = threading.Lock()
+        #: The plan of a shape; cached, because planning takes as long as a small pass.
+        self.plan = lru_cache(maxsize=256)(self._plan)
+
+    def _plan(
+        self,
+        n_examples: int,
+        n_features: tuple[int, ...],
+        itemsizes: tuple[int, ...],
+        on_device: tuple[bool, ...],
+        device: CudaDevice,
+        precision: Precision,
+        device_reason: str,
+        auto: bool,
+    ) -> CudaPlan:
+        return make_cuda_plan(
+            n_examples,
+            n_features,
+            itemsizes=itemsizes,
+            on_device=on_device,
+            device=device,
+            precision=precision,
+            compiled=self.compiled,
+            device_reason=device_reason,
+            auto=auto,
+        )
 
     @cached_property
     def _usable(self) -> tuple[tuple[CudaDevice, ...], str | None]:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from fastcka.core.cuda.pending import Pending, cuda_errors
 from fastcka.core.cuda.plan import CudaDevice, CudaPlan
 from fastcka.core.cuda.ring import PinnedRing
-from fastcka.core.cuda.status import NO_CUPY
+from fastcka.core.cuda.status import NO_CUPY, compiled_pass
 from fastcka.core.cuda.submission import ResidentPasses, Submission
-from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View
+from fastcka.core.views import ITEMSIZE, ArrayView, View
 from fastcka.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class CudaSession:
         self.device = device
         self.cublas = cublas
         self.module = module
+        self.compiled = compiled_pass(module)
         self.cupy = import_cupy()
         self.passes = ResidentPasses(module, device, cublas)
         self._lock = threading.RLock()
@@ -145,18 +146,16 @@ class CudaSession:
         with device:
             yield device
 
-    def mark(self, stream: Any) -> Any:
-        """An event that is done when the stream gets to this point."""
+    def mark(self, stream: int) -> Any:
+        """An event that is done when the stream of that handle gets to this point."""
         event = self.cupy.cuda.Event(block=False, disable_timing=True)
-        stream.record(event)
+        self.cupy.cuda.runtime.eventRecord(event.ptr, stream)
         return event
 
-    def producers(self, views: Sequence[View]) -> list[Any]:
-        """The streams that write the device arrays among the views."""
-        handles = {view.stream for view in views if isinstance(view, DeviceView)}
-        return [
-            self.cupy.cuda.ExternalStream(handle, self.device.index) for handle in sorted(handles)
-        ]
+    def make_wait(self, stream: int, event: Any) -> None:
+        """Let the later work of the stream of that handle wait for an event."""
+        # By handles: cupy 14 deprecates ExternalStream, and cupy 13 has no Stream.from_external.
+        self.cupy.cuda.runtime.streamWaitEvent(stream, event.ptr)
 
     def upload(self, view: ArrayView) -> tuple[Any, _cuda.View]:
         """Enqueue the copy of a host array; the memory that it is copied to, and its view there."""
@@ -178,7 +177,7 @@ class CudaSession:
         runtime.memcpyAsync(
             arrived.ptr, address, size, runtime.memcpyDeviceToHost, self.compute.ptr
         )
-        return self.mark(self.compute)
+        return self.mark(self.compute.ptr)
 
     def free_bytes(self) -> int:
         """Bytes that are free on the device when all memory has been given back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fastcka.core.cuda.plan import CompiledPass, CudaDevice, PassBytes
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-NO_CUPY = "cupy is not installed: pip install 'fastcka[cuda13]' brings it"
+NO_CUPY = (
+    "cupy is not installed: pip install 'fastcka[cuda13]' installs it "
+    "('fastcka[cuda12]' for a driver of CUDA 12)"
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,12 @@ def find_devices(module: ModuleType) -> tuple[tuple[CudaDevice, ...], str | None
 def compiled_pass(module: ModuleType) -> CompiledPass:
     """What the planner must know of the passes of the compiled module."""
 
+    @lru_cache(maxsize=256)
+    def known(n: int, widths: tuple[int, ...], settings: tuple[tuple[str, Any], ...]) -> PassBytes:
+        return PassBytes(**module.bytes_needed(n, widths, **dict(settings)))
+
     def bytes_needed(n: int, widths: Sequence[int], settings: dict[str, Any]) -> PassBytes:
-        return PassBytes(**module.bytes_needed(n, list(widths), **settings))
+        return known(n, tuple(widths), tuple(settings.items()))
 
     return CompiledPass(
         bytes_needed, module.example_grain, module.feature_grain, module.prepared_bytes

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from fastcka.core.cuda.blocks import Part, assemble, block_counts, unions_of_blocks
 from fastcka.core.cuda.pending import Pending, Running, cuda_errors, with_far
 from fastcka.core.cuda.plan import CudaDevice, CudaPlan, smaller_tiles, with_tile
-from fastcka.core.cuda.status import compiled_pass
 from fastcka.core.views import ArrayView, DeviceView, View
 from fastcka.errors import DeviceError
 
@@ -80,7 +79,7 @@ class Submission:
         self._views = views
         self._names = names
         self._progress = progress
-        self._bytes_needed = compiled_pass(session.module).bytes_needed
+        self._bytes_needed = session.compiled.bytes_needed
 
     def run(self, plan: CudaPlan) -> Pending:
         """Enqueue the pass; see `CudaSession.submit`."""
@@ -136,8 +135,9 @@ class Submission:
         self, positions: Sequence[int], plan: CudaPlan, progress: Progress | None
     ) -> Pending | None:
         """Enqueue a pass; None if there is not enough memory, even with nothing in flight."""
-        views = [self._views[i] for i in positions]
-        names = [self._names[i] for i in positions]
+        views, names = self._views, self._names
+        if len(positions) < len(views):
+            views, names = [views[i] for i in positions], [names[i] for i in positions]
         while True:
             try:
                 pending = Pending(plan, names, self._enqueue(views, plan, progress))
@@ -152,7 +152,8 @@ class Submission:
         session = self._session
         with session.current():
             try:
-                resident, memory = self._begin(views, plan)
+                producers = _producers(views)
+                resident, memory = self._begin(producers, plan)
                 done = 0
                 while done < len(views):
                     with cuda_errors(session.device):
@@ -160,19 +161,19 @@ class Submission:
                     if progress is not None:
                         progress(done, len(views) + 1)
                 with cuda_errors(session.device):
-                    return self._finish(resident, memory, views)
+                    return self._finish(resident, memory, views, producers)
             except BaseException:
                 session.stop()
                 raise
 
-    def _begin(self, views: Sequence[View], plan: CudaPlan) -> tuple[_cuda.Pass, Any]:
+    def _begin(self, producers: Sequence[int], plan: CudaPlan) -> tuple[_cuda.Pass, Any]:
         session = self._session
         with cuda_errors(session.device):
             # Memory belongs to the stream that touches it first; the compute stream waits for it.
             with session.copy:
                 memory = session.cupy.cuda.alloc(plan.bytes_on_device)
-            for producer in session.producers(views):
-                session.copy.wait_event(session.mark(producer))
+            for producer in producers:
+                session.make_wait(session.copy.ptr, session.mark(producer))
             return session.passes.take(memory.ptr, plan), memory
 
     def _prepare(self, resident: _cuda.Pass, first: int, views: Sequence[View]) -> int:
@@ -202,12 +203,14 @@ class Submission:
         resident.prepare(first, arrays, session.copy.ptr)
         return len(arrays)
 
-    def _finish(self, resident: _cuda.Pass, memory: Any, views: Sequence[View]) -> Running:
+    def _finish(
+        self, resident: _cuda.Pass, memory: Any, views: Sequence[View], producers: Sequence[int]
+    ) -> Running:
         session = self._session
-        prepared = session.mark(session.copy)
+        prepared = session.mark(session.copy.ptr)
         # Producers wait too, before they write there again.
-        for stream in (session.compute, *session.producers(views)):
-            stream.wait_event(prepared)
+        for stream in (session.compute.ptr, *producers):
+            session.make_wait(stream, prepared)
         resident.sums(session.compute.ptr)
         _, size = resident.results
         arrived = session.cupy.cuda.alloc_pinned_memory(size)
@@ -221,3 +224,8 @@ class Submission:
         done = session.fetch(resident, arrived)
         too_large = session.module.too_large
         return Running(session.cupy, memory, owners, done, arrived, resident, too_large, add_far)
+
+
+def _producers(views: Sequence[View]) -> list[int]:
+    """The handles of the streams that write the device arrays among the views."""
+    return sorted({view.stream for view in views if isinstance(view, DeviceView)})
