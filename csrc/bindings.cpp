@@ -226,7 +226,11 @@ py::list implementations() {
     entry["name"] = table->name;
     entry["float64"] = shape_of(table->float64);
     entry["float32"] = shape_of(table->float32);
-    entry["fast"] = table->fast.name == nullptr ? py::object(py::none()) : py::cast(shape_of(table->fast));
+    const auto shape_or_none = [](const fastcka::cpu::Kernels<float>& kernels) {
+      return kernels.name == nullptr ? py::object(py::none()) : py::cast(shape_of(kernels));
+    };
+    entry["split"] = shape_or_none(table->split);
+    entry["fast"] = shape_or_none(table->fast);
     tables.append(entry);
   }
   return tables;
@@ -244,20 +248,20 @@ PYBIND11_MODULE(_core, module) {
   py::class_<ProductShape>(module, "ProductShape", py::module_local(),
                            "How one kind of products takes its operands; see csrc/cpu/loops/implementation.hpp.")
       .def(py::init([](std::string products, std::int64_t lanes, std::int64_t rows, std::int64_t step,
-                       std::int64_t values, std::int64_t cell_bytes, std::int64_t sum_bytes, bool arranged,
-                       bool in_place) {
-             return ProductShape{std::move(products), lanes,     rows,     step,    values,
-                                 cell_bytes,          sum_bytes, arranged, in_place};
+                       std::int64_t values, std::int64_t cell_bytes, std::int64_t sum_bytes,
+                       std::int64_t arranged_bytes, bool in_place) {
+             return ProductShape{std::move(products), lanes,     rows,           step,    values,
+                                 cell_bytes,          sum_bytes, arranged_bytes, in_place};
            }),
            py::kw_only(), py::arg("products"), py::arg("lanes"), py::arg("rows"), py::arg("step"), py::arg("values"),
-           py::arg("cell_bytes"), py::arg("sum_bytes"), py::arg("arranged") = false, py::arg("in_place") = false)
+           py::arg("cell_bytes"), py::arg("sum_bytes"), py::arg("arranged_bytes") = 0, py::arg("in_place") = false)
       .def_readonly("products", &ProductShape::products)
       .def_readonly("lanes", &ProductShape::lanes)
       .def_readonly("rows", &ProductShape::rows)
       .def_readonly("step", &ProductShape::step)
       .def_readonly("values", &ProductShape::values)
       .def_readonly("sum_bytes", &ProductShape::sum_bytes)
-      .def_readonly("arranged", &ProductShape::arranged)
+      .def_readonly("arranged_bytes", &ProductShape::arranged_bytes)
       .def_readonly("in_place", &ProductShape::in_place);
   py::class_<View>(module, "View", py::module_local(), "A representation in the caller's memory.")
       .def(py::init(&make_view), py::arg("address"), py::arg("n"), py::arg("d"), py::arg("row_stride"),
@@ -272,8 +276,8 @@ PYBIND11_MODULE(_core, module) {
   module.attr("most_kept") = fastcka::cpu::most_kept;
   module.def("release_kept", &fastcka::cpu::release_kept,
              "Gives the memory that is kept for the next pass back to the system; returns its bytes.");
-  module.def("gain_of_fast", &fastcka::cpu::gain_of_fast, py::arg("implementation"),
-             "How many times as fast as those of \"high\" the products of \"fast\" run here; see csrc/cpu/gain.hpp.");
+  module.def("gain_of", &fastcka::cpu::gain_of, py::arg("implementation"), py::arg("products"),
+             "How many times as fast as those of float32 these products run here; see csrc/cpu/gain.hpp.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
              py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("shape"),
              "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");

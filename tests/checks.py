@@ -69,8 +69,10 @@ def worst_error_of(matrices, xs):
     )
 
 
-def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chunk=256):
-    """Both CKA matrices by a pass whose route and tile are forced."""
+def cka_by(
+    representations, *, route, tiles=1, threads=2, precision="high", chunk=256, products=None
+):
+    """Both CKA matrices by a pass whose route, tile and perhaps products are forced."""
     request = Request.of_group(Group(representations), "biased")
     views = request.views
     implementation = resolve_implementation()
@@ -80,16 +82,18 @@ def cka_by(representations, *, route, tiles=1, threads=2, precision="high", chun
         itemsizes=[4] * len(views),
         implementation=implementation,
         speed_of=lambda shape, used: speed_of(implementation.name, shape.products, used),
-        gain_of_fast=lambda name: 2.0,
+        gain_of=lambda name, products: 2.0,
         bytes_needed=bytes_needed,
         threads=threads,
         precision=precision,
     )
+    kinds = (implementation.split, implementation.fast, implementation.float32)
     shape = {
         "float64": implementation.float64,
         "high": implementation.float32,
         "fast": implementation.fast,
-    }["float64" if views[0].n_examples <= FEW_EXAMPLES else precision]
+        **{kind.products: kind for kind in kinds if kind is not None},
+    }["float64" if views[0].n_examples <= FEW_EXAMPLES else products or precision]
     plan = replace(
         plan,
         products=shape.products,

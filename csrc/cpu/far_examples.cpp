@@ -193,8 +193,8 @@ std::int64_t gram_entries(const double* left, std::int64_t left_panels, const do
     for (std::int64_t p = 0; p < count; ++p) columns[p] = right + (column + p) * lanes * d;
     for (std::int64_t panel = 0; panel < left_panels; ++panel) {
       for (std::int64_t row = 0; row < lanes; row += float64.rows) {
-        const double* rows = left + panel * lanes * d + row;
-        float64.multiply(d, rows, columns, count, out + offset, false, rows);
+        const void* rows[] = {left + panel * lanes * d + row};
+        float64.multiply(d, rows, float64.rows, columns, count, out + offset, false, rows[0]);
         for (std::int64_t r = 0; r < float64.rows; ++r) {
           const std::int64_t same = self + panel * lanes + row + r - column * lanes;
           if (same >= 0 && same < count * lanes) out[offset + r * count * lanes + same] = 0;

@@ -17,10 +17,10 @@ struct Panel {
 
 // Squares of one micro-tile's sums, added to the blocks of its representations. Below the diagonal nothing counts;
 // above it, within one representation, an entry counts for itself and its mirror image.
-void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::int64_t rows, std::int64_t lanes,
-                 const double* c, Partial& partial) {
-  const std::int64_t i = panels[to_size(micro.row / lanes)].representation;
-  for (std::int64_t r = 0; r < rows; ++r) {
+void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::int64_t lanes, const double* c,
+                 Partial& partial) {
+  for (std::int64_t r = 0; r < micro.rows; ++r) {
+    const std::int64_t i = panels[to_size((micro.row + r) / lanes)].representation;
     for (std::int64_t p = 0; p < micro.panels; ++p, c += lanes) {
       const std::int64_t j = panels[to_size(micro.panel + p)].representation;
       const std::int64_t diagonal = micro.row + r - (micro.panel + p) * lanes;  // lane on the diagonal
@@ -41,8 +41,7 @@ void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::
 
 std::int64_t feature_workspace_bytes(std::int64_t tile, std::int64_t chunk, const ProductShape& shape) {
   const std::int64_t sums = tile * tile * static_cast<std::int64_t>(sizeof(double));
-  const std::int64_t arranged = shape.arranged ? Arranged::bytes(tile, shape.steps(chunk), shape) : 0;
-  return sums + shape.rows * shape.step * shape.sum_bytes + arranged;
+  return sums + shape.rows * shape.step * shape.sum_bytes + Arranged::bytes(tile, shape.steps(chunk), shape);
 }
 
 // Sums of squares come with what rounding took from them.
@@ -63,7 +62,7 @@ std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edg
   const Triangle triangle(total, tile_edge / lanes);
   std::vector<Block<double>> buffers(to_size(pool.threads()));
   std::vector<Block<T>> product_buffers(to_size(pool.threads()));
-  std::vector<Arranged> arranged(to_size(pool.threads()));
+  std::vector<Operands> operands(to_size(pool.threads()));
   const std::int64_t step_bytes = lanes * kernels.cell_bytes;
   OrderedSum sum(m, pool);
 
@@ -77,7 +76,7 @@ std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edg
     const std::int64_t room = kernels.rows * kernels.most_panels * lanes;
     Block<double>& sums = buffers[to_size(worker)];
     Block<T>& c = product_buffers[to_size(worker)];
-    Arranged& rows = arranged[to_size(worker)];
+    auto& [rows, columns] = operands[to_size(worker)];
     if (!sums) sums = allocate<double>(tile_edge * tile_edge);
     if (!c) c = allocate<T>(room);
     std::fill_n(sums.get(), tile_edge * tile_edge, 0.0);
@@ -91,22 +90,25 @@ std::vector<double> feature_sums(const Prepared& prepared, std::int64_t tile_edg
         const Centered& x = prepared.x[to_size(place.representation)];
         return x.data + begin * x.pitch + place.index * depth * step_bytes;
       };
-      rows.take(kernels, depth, tile.row, triangle.end(tile.row), operand);
+      rows.take(kernels, kernels.arrange_rows, depth, tile.row, triangle.end(tile.row), operand);
+      columns.take(kernels, kernels.arrange_columns, depth, tile.column, triangle.end(tile.column), operand);
       for (const MicroTile& micro : micros) {
-        const std::byte* left = rows.rows_from(kernels, micro.row);
         const std::byte* ahead = operand(micro.row / lanes);
-        const void* columns[max_panels];
+        const void* left[max_row_panels];
+        const void* right[max_panels];
         for (std::int64_t step = 0; step < depth; step += feature_product_steps) {
-          const std::int64_t before = step * step_bytes;
-          for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] = operand(micro.panel + p) + before;
-          kernels.multiply(std::min(feature_product_steps, depth - step), left + before, columns, micro.panels, c.get(),
-                           step > 0, ahead + before + feature_product_steps * step_bytes);
+          const std::int64_t before = step * kernels.operand_bytes();
+          rows.rows(kernels, micro, before, left);
+          columns.panels(micro.panel, micro.panels, before, right);
+          kernels.multiply_symmetric(std::min(feature_product_steps, depth - step), left, micro.rows, right,
+                                     micro.panels, c.get(), step > 0,
+                                     ahead + (step + feature_product_steps) * step_bytes);
         }
-        kernels.add(kernels.rows * micro.panels * lanes, c.get(), sums.get() + micro.offset);
+        kernels.add(micro.rows * micro.panels * lanes, c.get(), sums.get() + micro.offset);
       }
     }
     for (const MicroTile& micro : micros) {
-      add_squares(micro, panels, kernels.rows, lanes, sums.get() + micro.offset, partial);
+      add_squares(micro, panels, lanes, sums.get() + micro.offset, partial);
     }
     sum.commit(item, std::move(partial));
   });

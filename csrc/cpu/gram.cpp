@@ -36,9 +36,9 @@ class Ahead {
 
 // Only pairs a < b count.
 template <class T>
-void clear_lower(const MicroTile& micro, std::int64_t rows, std::int64_t lanes, T* v) {
+void clear_lower(const MicroTile& micro, std::int64_t lanes, T* v) {
   const std::int64_t width = micro.panels * lanes;
-  for (std::int64_t r = 0; r < rows; ++r) {
+  for (std::int64_t r = 0; r < micro.rows; ++r) {
     const std::int64_t below = std::clamp<std::int64_t>(micro.row + r - micro.panel * lanes + 1, 0, width);
     std::fill_n(v + micro.offset + r * width, below, T{0});
   }
@@ -53,7 +53,7 @@ class Gram {
         kernels_(kernels),
         triangle_(ceil_div(prepared.n, kernels.lanes), edge / kernels.lanes),
         room_(edge * edge),
-        arranged_(to_size(pool.threads())),
+        operands_(to_size(pool.threads())),
         sum_(count(), pool) {}
 
   std::int64_t tiles() const { return triangle_.count(); }
@@ -70,22 +70,25 @@ class Gram {
     const Tile tile = triangle_.tile(item);
     const Entered<T> entered(kernels_);
     const Centered& x = prepared_.x[to_size(i)];
-    Ahead ahead = operands(triangle_.tile(next_item), prepared_.x[to_size(next_i)]);
-    Arranged& rows = arranged_[to_size(worker)];
+    Ahead ahead = panels_of(triangle_.tile(next_item), prepared_.x[to_size(next_i)]);
+    auto& [rows, columns] = operands_[to_size(worker)];
     for (std::int64_t k = 0; k < kernels_.steps(x.d); k += gram_product_steps) {
       const std::int64_t steps = std::min(gram_product_steps, kernels_.steps(x.d) - k);
       const std::int64_t before = k * step_bytes;
-      rows.take(kernels_, steps, tile.row, triangle_.end(tile.row),
-                [&](std::int64_t panel) { return x.panel(panel, lanes) + before; });
+      const auto first_step = [&](std::int64_t panel) { return x.panel(panel, lanes) + before; };
+      rows.take(kernels_, kernels_.arrange_rows, steps, tile.row, triangle_.end(tile.row), first_step);
+      columns.take(kernels_, kernels_.arrange_columns, steps, tile.column, triangle_.end(tile.column), first_step);
       for (const MicroTile& micro : micros) {
-        const void* columns[max_panels];
-        for (std::int64_t p = 0; p < micro.panels; ++p) columns[p] = x.panel(micro.panel + p, lanes) + before;
-        kernels_.multiply(steps, rows.rows_from(kernels_, micro.row), columns, micro.panels, out + micro.offset, k > 0,
+        const void* left[max_row_panels];
+        const void* right[max_panels];
+        rows.rows(kernels_, micro, 0, left);
+        columns.panels(micro.panel, micro.panels, 0, right);
+        kernels_.multiply(steps, left, micro.rows, right, micro.panels, out + micro.offset, k > 0,
                           ahead.next(steps * step_bytes));
       }
     }
     if (tile.row == tile.column) {
-      for (const MicroTile& micro : micros) clear_lower(micro, kernels_.rows, lanes, out);
+      for (const MicroTile& micro : micros) clear_lower(micro, lanes, out);
     }
   }
 
@@ -94,7 +97,7 @@ class Gram {
   // v: the tile of all representations.
   void add(std::int64_t item, const MicroTile& last, const T* v, Partial partial) {
     partial.reset(0, count(), 0, count());
-    kernels_.rank_update(count(), last.offset + kernels_.rows * last.panels * kernels_.lanes, v, room_,
+    kernels_.rank_update(count(), last.offset + last.rows * last.panels * kernels_.lanes, v, room_,
                          partial.values.data());
     sum_.commit(item, std::move(partial));
   }
@@ -108,7 +111,7 @@ class Gram {
  private:
   std::int64_t count() const { return static_cast<std::int64_t>(prepared_.x.size()); }
 
-  Ahead operands(const Tile& tile, const Centered& x) const {
+  Ahead panels_of(const Tile& tile, const Centered& x) const {
     const auto address = [&](std::int64_t panel) { return x.panel(panel, kernels_.lanes); };
     return {address(tile.row), address(triangle_.end(tile.row)), address(tile.column),
             address(triangle_.end(tile.column))};
@@ -118,7 +121,7 @@ class Gram {
   const Kernels<T>& kernels_;
   const Triangle triangle_;
   const std::int64_t room_;
-  std::vector<Arranged> arranged_;
+  std::vector<Operands> operands_;
   OrderedSum sum_;
 };
 
@@ -165,8 +168,7 @@ void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t roo
 }  // namespace
 
 std::int64_t gram_workspace_bytes(std::int64_t m, std::int64_t tile, const ProductShape& shape) {
-  const std::int64_t arranged = shape.arranged ? Arranged::bytes(tile, gram_product_steps, shape) : 0;
-  return m * tile * tile * shape.sum_bytes + arranged;
+  return m * tile * tile * shape.sum_bytes + Arranged::bytes(tile, gram_product_steps, shape);
 }
 
 std::int64_t gram_sum_bytes(std::int64_t m) { return m * m * static_cast<std::int64_t>(sizeof(double)); }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "gain.hpp"
 #include "gram.hpp"
 #include "loops/implementation.hpp"
 #include "threads/memory.hpp"
@@ -47,15 +48,18 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
   const auto all = static_cast<double>(threads);
   Speed speed{};
 
-  // One panel of rows by all panels of columns, of one representation after the other, as route G meets them.
+  // A micro-tile's rows by all panels of columns, of one representation after the other, as route G meets them.
   constexpr std::int64_t steps = gram_product_steps;
   constexpr std::int64_t representations = 12;
   constexpr std::int64_t length = 1536;
   constexpr std::int64_t m = 24;
-  const std::int64_t panel = (steps + 1) * kernels.lanes * kernels.cell_bytes;
-  const std::int64_t operands_bytes = representations * panel * (1 + kernels.most_panels);
+  const std::int64_t panel = (steps + 1) * kernels.operand_bytes();
+  const std::int64_t row_panels = ceil_div(kernels.rows, kernels.lanes);
+  const std::int64_t calls_per_operands = std::max<std::int64_t>(kernels.lanes / kernels.rows, 1);
+  const std::int64_t operands_bytes = representations * panel * (row_panels + kernels.most_panels);
   const std::int64_t sums = kernels.rows * kernels.most_panels * kernels.lanes;
-  const std::int64_t outputs_count = std::max(representations * kernels.lanes / kernels.rows * sums, m * length);
+  const std::int64_t round = representations * calls_per_operands;
+  const std::int64_t outputs_count = std::max(round * sums, m * length);
   std::vector<Block<std::byte>> operands;
   std::vector<Block<T>> outputs;
   std::vector<std::vector<double>> totals(to_size(threads), std::vector<double>(m * m));
@@ -65,17 +69,22 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
     outputs.push_back(allocate<T>(outputs_count));
     std::fill_n(outputs.back().get(), outputs_count, T{0});
   }
-  const std::int64_t round = representations * kernels.lanes / kernels.rows;
   const auto multiply = [&](std::int64_t depth, std::int64_t rounds) {
     const double took = seconds(pool, [&](int worker) {
       const Entered<T> entered(kernels);
       for (std::int64_t call = 0; call < rounds * round; ++call) {
-        const std::int64_t representation = call / (kernels.lanes / kernels.rows) % representations;
-        const std::byte* left = operands[to_size(worker)].get() + representation * panel * (1 + kernels.most_panels);
+        const std::int64_t representation = call / calls_per_operands % representations;
+        std::byte* left = operands[to_size(worker)].get() + representation * panel * (row_panels + kernels.most_panels);
+        const void* rows[max_row_panels];
         const void* columns[max_panels];
-        for (std::int64_t p = 0; p < kernels.most_panels; ++p) columns[p] = left + (1 + p) * panel;
+        for (std::int64_t p = 0; p < row_panels; ++p) rows[p] = left + p * panel;
+        for (std::int64_t p = 0; p < kernels.most_panels; ++p) columns[p] = left + (row_panels + p) * panel;
+        if (kernels.arrange_rows != nullptr && call % products_per_arrangement == 0) {
+          kernels.arrange_rows(depth, columns[0], left);
+          kernels.arrange_columns(depth, rows[0], left + row_panels * panel);
+        }
         T* out = outputs[to_size(worker)].get() + call % round * sums;
-        kernels.multiply(depth, left, columns, kernels.most_panels, out, false, left);
+        kernels.multiply(depth, rows, kernels.rows, columns, kernels.most_panels, out, false, left);
       }
     });
     return took / static_cast<double>(rounds * round);
@@ -83,9 +92,10 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
   const auto work = static_cast<double>(sums * kernels.values);
   const auto rounds = static_cast<std::int64_t>(std::max(1.0, 1e6 / (work * steps * static_cast<double>(round))));
   const double deep = multiply(steps, rounds);
-  const double flat = multiply(steps / 8, 4 * rounds);
+  const std::int64_t few = kernels.arrange_rows == nullptr ? steps / 8 : arranged_steps;
+  const double flat = multiply(few, 4 * rounds);
   // Where other processes ran in all of the runs, `flat` may not be the smaller one.
-  const double step = std::max(deep - flat, deep / 2) / (steps - steps / 8);
+  const double step = std::max(deep - flat, deep / 2) / static_cast<double>(steps - few);
   speed.steps = all / step;
   speed.call = std::max(0.0, deep - step * steps);
 

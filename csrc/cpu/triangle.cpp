@@ -24,8 +24,9 @@ std::vector<MicroTile> Triangle::micro_tiles(const Tile& tile, std::int64_t rows
     const std::int64_t panels = std::min(most_panels, end(tile.column) - panel);
     const std::int64_t end_row = std::min(end(tile.row), panel + panels) * lanes;
     for (std::int64_t row = tile.row * lanes; row < end_row; row += rows) {
-      micros.push_back({row, panel, panels, offset});
-      offset += rows * panels * lanes;
+      const std::int64_t row_count = std::min(rows, end_row - row);
+      micros.push_back({row, row_count, panel, panels, offset});
+      offset += row_count * panels * lanes;
     }
   }
   return micros;

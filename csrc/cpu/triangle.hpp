@@ -17,6 +17,7 @@ struct Tile {
 // One call of Kernels::multiply: `rows` vectors from `row` on, against `panels` panels from `panel` on.
 struct MicroTile {
   std::int64_t row;
+  std::int64_t rows;
   std::int64_t panel;
   std::int64_t panels;
   std::int64_t offset;  // of its output among those of the tile
@@ -32,7 +33,8 @@ class Triangle {
   // Tiles are numbered row by row.
   Tile tile(std::int64_t item) const;
 
-  // Those that reach to or above the diagonal, column by column.
+  // Those that reach to or above the diagonal, column by column. At the end of a tile, or where their last panel of
+  // columns is on the diagonal, they may have fewer whole panels of rows.
   std::vector<MicroTile> micro_tiles(const Tile& tile, std::int64_t rows, std::int64_t lanes,
                                      std::int64_t most_panels) const;
 

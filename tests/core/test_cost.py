@@ -12,6 +12,8 @@ from fastcka.core.cost import Operations, Speed, count_features, count_gram
 SINGLE = {"lanes": 16, "rows": 8, "step": 48, "cell_bytes": 4, "sum_bytes": 4}
 FLOAT32 = ProductShape(products="float32", values=1, **SINGLE)
 BFLOAT16 = ProductShape(products="bfloat16", values=2, **SINGLE)
+TILES = {**SINGLE, "rows": 32, "step": 32, "arranged_bytes": 6}
+SPLIT = ProductShape(products="bfloat16x3", values=1, **TILES)
 
 
 def micro_tiles(side, shape):
@@ -20,12 +22,13 @@ def micro_tiles(side, shape):
     padded = math.ceil(side / shape.lanes) * shape.lanes
     for begin in range(0, padded, shape.step):
         width = min(shape.step, padded - begin)
-        for _row in range(0, begin + width, shape.rows):
-            count += width / shape.step
+        for row in range(0, begin + width, shape.rows):
+            rows = min(shape.rows, begin + width - row)
+            count += rows / shape.rows * width / shape.step
     return count
 
 
-@pytest.mark.parametrize("shape", [FLOAT32, BFLOAT16])
+@pytest.mark.parametrize("shape", [FLOAT32, BFLOAT16, SPLIT])
 @pytest.mark.parametrize("n", [65, 96, 200, 513])
 def test_count_gram(shape, n):
     widths = [1, 130, 300]
@@ -39,7 +42,7 @@ def test_count_gram(shape, n):
     assert (operations.rows, operations.values) == (n * 3, n * 431)
 
 
-@pytest.mark.parametrize("shape", [FLOAT32, BFLOAT16])
+@pytest.mark.parametrize("shape", [FLOAT32, BFLOAT16, SPLIT])
 def test_count_features(shape):
     widths = [5, 16, 40]  # 16 + 16 + 48 padded
     operations = count_features(1001, widths, shape, 64)

@@ -21,7 +21,12 @@ FLOAT32 = ProductShape(products="float32", **SINGLE, **ROWS)
 BFLOAT16 = ProductShape(products="bfloat16", **SINGLE, rows=8, values=2)
 STEPS = {"G": 128, "F": 64}
 SPEED = Speed(steps=2e8, call=1e-8, rank=1e11, statistics=4e9, center=1e9)
-IMPLEMENTATION = Implementation("test", FLOAT64, FLOAT32, BFLOAT16, STEPS)
+IMPLEMENTATION = Implementation("test", FLOAT64, FLOAT32, None, BFLOAT16, STEPS)
+# Matrix tiles: 2 x 2 tiles of 16 x 16 sums; operands in forms of 6 or 4 bytes a cell.
+TILES = {"lanes": 16, "rows": 32, "step": 32, "cell_bytes": 4, "sum_bytes": 4, "in_place": True}
+SPLIT = ProductShape(products="bfloat16x3", **TILES, values=1, arranged_bytes=6)
+PAIRS = ProductShape(products="bfloat16", **TILES, values=2, arranged_bytes=4)
+WITH_TILES = Implementation("tiles", FLOAT64, FLOAT32, SPLIT, PAIRS, STEPS)
 
 
 def plan(n, widths, **options):
@@ -29,7 +34,7 @@ def plan(n, widths, **options):
         "itemsizes": [4] * len(widths),
         "implementation": IMPLEMENTATION,
         "speed_of": lambda shape, threads: SPEED,
-        "gain_of_fast": lambda name: 2.0,
+        "gain_of": lambda name, products: 2.0,
         "bytes_needed": bytes_needed,
         "threads": 2,
         **options,
@@ -140,7 +145,7 @@ def test_precisions_choose_the_products():
 
 
 def test_fast_without_faster_products_is_reported():
-    slow = Implementation("slow", FLOAT64, FLOAT32, None, STEPS)
+    slow = Implementation("slow", FLOAT64, FLOAT32, None, None, STEPS)
     made = plan(1000, [100] * 3, precision="fast", implementation=slow)
     assert (made.precision, made.products) == ("fast", "float32")
     assert "precision fast is high here: slow has nothing faster" in made.reason
@@ -150,20 +155,39 @@ def test_fast_without_faster_products_is_reported():
     ("gain", "products"), [(0.9, "float32"), (1.1, "float32"), (2.0, "bfloat16")]
 )
 def test_fast_is_never_slower_than_high(gain, products):
-    made = plan(1000, [100] * 3, precision="fast", gain_of_fast=lambda name: gain)
+    made = plan(1000, [100] * 3, precision="fast", gain_of=lambda name, products: gain)
     assert (made.precision, made.products) == ("fast", products)
     slower = "precision fast is high here: bfloat16 products are no faster on this processor"
     assert (slower in made.reason) == (products == "float32")
 
 
-def test_small_passes_use_no_matrix_tiles():
-    arranged = ProductShape(products="bfloat16", **SINGLE, rows=8, values=2, arranged=True)
-    tiles = Implementation("tiles", FLOAT64, FLOAT32, arranged, STEPS)
-    options = {"precision": "fast", "implementation": tiles}
-    small = plan(500, [256] * 9, **options)  # 0.6 Gflop
-    assert small.products == "float32"
-    assert "matrix tiles do not pay below 2 Gflop" in small.reason
-    assert plan(2000, [512] * 21, **options).products == "bfloat16"
+def unmeasured(name, products):
+    raise AssertionError("the speed of products was measured")
+
+
+@pytest.mark.parametrize(("precision", "products"), [("high", "bfloat16x3"), ("fast", "bfloat16")])
+def test_small_passes_use_no_matrix_tiles(precision, products):
+    options = {"precision": precision, "implementation": WITH_TILES}
+    for n, widths, why in (
+        (600, [600] * 9, "2 Gflop"),  # 1.96 Gflop
+        (500, [1024] * 40, "576 examples or features"),
+        (40_000, [64] * 8, "576 examples or features"),
+    ):
+        small = plan(n, widths, gain_of=unmeasured, **options)
+        assert small.products == "float32"
+        assert (f"matrix tiles do not pay below {why}" in small.reason) == (precision == "fast")
+    assert plan(2000, [512] * 21, **options).products == products
+    for gain, taken in ((1.2, "float32"), (1.4, products)):
+        made = plan(2000, [512] * 21, gain_of=lambda name, asked, gain=gain: gain, **options)
+        assert made.products == taken
+
+
+def test_tiles_of_the_plane_are_larger_with_matrix_tiles():
+    made = [plan(n, [512] * 21, implementation=WITH_TILES) for n in (600, 800, 2000, 5000)]
+    assert [each.tile for each in made] == [96, 128, 192, 192]
+    # 16 MiB for the tiles of all representations
+    assert plan(5000, [128] * 300, implementation=WITH_TILES).tile == 96
+    assert plan(2000, [512] * 21).tile == 96  # without them
 
 
 def test_memory_of_pairs():
@@ -171,13 +195,15 @@ def test_memory_of_pairs():
     assert plan(2000, [511] * 4, precision="fast").bytes_centered == 4 * 2000 * 512 * 2
     assert plan(20001, [64] * 4, precision="fast").bytes_centered == 4 * 20002 * 64 * 2
     assert plan(2000, [512] * 4, precision="fast", staged=True).bytes_centered == 0
-    # a copy of the rows of a tile in the layout of matrix tiles
-    arranged = ProductShape(products="bfloat16", **SINGLE, rows=8, values=2, arranged=True)
-    tiles = Implementation("tiles", FLOAT64, FLOAT32, arranged, STEPS)
-    options = {"threads": 1, "precision": "fast"}
-    copied = plan(2000, [512] * 4, implementation=tiles, **options)
-    plain = plan(2000, [512] * 4, **options)
-    assert copied.bytes_workspace - plain.bytes_workspace == copied.tile * 128 * 4
+    # copies of the rows and columns of a tile in the layouts of matrix tiles
+    for precision, copied in (("fast", 4), ("high", 6)):
+        options = {"threads": 1, "precision": precision, "implementation": WITH_TILES}
+        made = plan(2000, [512] * 4, **options)
+        centring = 16 * 256 * 4
+        gram_tiles = 4 * made.tile**2 * 4
+        both_sides = 2 * made.tile * 128 * copied
+        sums = 3 * 4 * 4 * 8
+        assert made.bytes_workspace == centring + gram_tiles + both_sides + sums
 
 
 def test_tiny_passes_start_no_threads():

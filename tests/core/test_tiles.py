@@ -13,6 +13,8 @@ from fastcka.core import backend
 from samples import related, staged_copy
 from tiles_emulation import build_tiles, runs_here
 
+PRODUCTS = ["bfloat16x3", "bfloat16"]
+
 pytestmark = pytest.mark.skipif(not runs_here(), reason="this processor has no AVX-512")
 
 
@@ -39,40 +41,49 @@ def exact(rng, n, widths):
     return xs
 
 
-def test_fast_uses_tiles_and_high_does_not(tiles, rng):
+def test_both_precisions_use_tiles(tiles, rng):
     xs = related(rng, 1000, (30, 400))
-    ran = fastcka.compare(xs, precision="fast").provenance
-    assert (ran["implementation"], ran["products"]) == ("amx", "bfloat16")
-    ran = fastcka.compare(xs).provenance
-    assert (ran["implementation"], ran["products"]) == ("amx", "float32")
+    for precision, products in (("high", "bfloat16x3"), ("fast", "bfloat16")):
+        ran = fastcka.compare(xs, precision=precision).provenance
+        assert (ran["implementation"], ran["products"]) == ("amx", products)
 
 
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("route", ["G", "F"])
-@pytest.mark.parametrize("tiles_of_plan", [1, 2])
+@pytest.mark.parametrize("tiles_of_plan", [1, 2, 6])
 @pytest.mark.parametrize("n", [66, 79, 97, 193, 400])
-def test_agrees_with_definition(tiles, rng, route, tiles_of_plan, n):
+def test_agrees_with_definition(tiles, rng, products, route, tiles_of_plan, n):
     # Depths below a block of 32 values, of whole blocks, and between them.
     xs = exact(rng, n, (1, 5, 16, 31, 32, 33, 64, 130))
-    check(xs, route=route, tiles=tiles_of_plan, precision="fast")
+    check(xs, route=route, tiles=tiles_of_plan, products=products)
 
 
+@pytest.mark.parametrize("route", ["G", "F"])
+@pytest.mark.parametrize("n", [66, 97, 400])
+def test_all_digits_of_high(tiles, rng, route, n):
+    check(related(rng, n, (1, 5, 17, 33, 64, 130)), route=route, products="bfloat16x3")
+
+
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("route", ["G", "F"])
 @pytest.mark.parametrize("widths", [(320, 321), (47, 48, 49), (1500,)])
-def test_more_depth_than_one_product(tiles, rng, route, widths):
-    check(exact(rng, 90, widths), route=route, precision="fast")
+def test_more_depth_than_one_product(tiles, rng, products, route, widths):
+    check(exact(rng, 90, widths), route=route, products=products)
 
 
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("chunk", [16, 100, 256])
-def test_chunks_of_the_features_route(tiles, rng, chunk):
-    check(exact(rng, 333, (4, 40)), route="F", chunk=chunk, precision="fast")
+def test_chunks_of_the_features_route(tiles, rng, products, chunk):
+    check(exact(rng, 333, (4, 40)), route="F", chunk=chunk, products=products)
 
 
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("route", ["G", "F"])
-def test_far_examples(tiles, rng, route):
+def test_far_examples(tiles, rng, products, route):
     xs = exact(rng, 200, (20, 33))
     for x in xs:
         x[[7, 107]] *= 512  # still exact, and row 107 is the negative of row 7
-    check(xs, route=route, precision="fast", tolerance=1e-6)
+    check(xs, route=route, products=products, tolerance=1e-6)
 
 
 @pytest.mark.parametrize("precision", ["high", "fast"])
@@ -80,26 +91,28 @@ def test_far_examples(tiles, rng, route):
 def test_staged_gives_the_same_bits(tiles, rng, precision, n):
     xs = [x.astype(np.float32) for x in related(rng, n, (1, 17, 132, 200))]
     expected = fastcka.compare(xs, precision=precision)
-    assert expected.provenance["products"] != "float64"
+    assert expected.provenance["products"] in PRODUCTS
     staged = [staged_copy(x) for x in xs]
     np.testing.assert_array_equal(fastcka.compare(staged, precision=precision).cka, expected.cka)
 
 
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("route", ["G", "F"])
-def test_same_bits_for_any_threads(tiles, rng, route):
+def test_same_bits_for_any_threads(tiles, rng, products, route):
     xs = related(rng, 250, (9, 70, 33))
-    one = cka_by(xs, route=route, threads=1, precision="fast")
+    one = cka_by(xs, route=route, threads=1, products=products)
     for threads in (2, 3, 8):
-        many = cka_by(xs, route=route, threads=threads, precision="fast")
+        many = cka_by(xs, route=route, threads=threads, products=products)
         for estimator, matrix in many.items():
             np.testing.assert_array_equal(matrix, one[estimator])
 
 
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("route", ["G", "F"])
-def test_exactly_symmetric(tiles, rng, route):
+def test_exactly_symmetric(tiles, rng, products, route):
     x, y = related(rng, 300, (40, 70))
-    forward = cka_by([x, y], route=route, precision="fast")
-    backward = cka_by([y, x], route=route, precision="fast")
+    forward = cka_by([x, y], route=route, products=products)
+    backward = cka_by([y, x], route=route, products=products)
     for estimator, matrix in forward.items():
         assert matrix[0, 1] == backward[estimator][0, 1]
 

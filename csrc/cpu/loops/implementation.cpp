@@ -35,7 +35,7 @@ const Implementation& find_implementation(const std::string& name) {
 }
 
 const Kernels<float>& Implementation::single(const std::string& products) const {
-  for (const Kernels<float>* table : {&float32, &fast}) {
+  for (const Kernels<float>* table : {&float32, &split, &fast}) {
     if (table->name != nullptr && products == table->name) return *table;
   }
   throw std::invalid_argument("implementation '" + std::string(name) + "' has no products '" + products + "'");

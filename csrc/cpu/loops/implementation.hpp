@@ -20,32 +20,41 @@ struct Range {
   std::int64_t begin, end;
 };
 
-// Most panels of columns of a micro-tile in any implementation.
+// Most panels of columns, and of rows, of a micro-tile in any implementation.
 inline constexpr std::int64_t max_panels = 3;
+inline constexpr std::int64_t max_row_panels = 2;
 
-// The form that Kernels::arrange makes takes room for a multiple of this many steps.
-inline constexpr std::int64_t arranged_steps = 16;
+// The forms that Kernels::arrange_rows and arrange_columns make take room for a multiple of this many steps.
+inline constexpr std::int64_t arranged_steps = 32;
 
 // The inner loops for products of one kind of cell, summed in T.
 template <class T>
 struct Kernels {
-  const char* name;          // of the arithmetic: float32, float64 or bfloat16
-  std::int64_t lanes;        // vectors in a panel
-  std::int64_t rows;         // of a micro-tile; divides lanes
-  std::int64_t most_panels;  // of columns of a micro-tile; up to max_panels
-  std::int64_t values;       // of the depth in a cell: 1, or 2 in pairs
-  std::int64_t cell_bytes;   // at most sizeof(T) * values
+  const char* name;             // of the arithmetic: float32, float64, bfloat16 or bfloat16x3
+  std::int64_t lanes;           // vectors in a panel
+  std::int64_t rows;            // of a micro-tile; divides lanes, or is a multiple of it up to max_row_panels
+  std::int64_t most_panels;     // of columns of a micro-tile; up to max_panels
+  std::int64_t values;          // of the depth in a cell: 1, or 2 in pairs
+  std::int64_t cell_bytes;      // at most sizeof(T) * values
+  std::int64_t arranged_bytes;  // of a cell as arrange_rows and arrange_columns write it; 0 without them
 
-  // c (rows x count*lanes, row-major) = sum over the steps k of a[k][0..rows) b[.][k][0..lanes); with `accumulate`,
-  // c += that sum, which is completed first: a long depth is a two-level sum. a points at its first vector
-  // inside a panel; b holds `count` <= most_panels panels.
-  // As many cache lines from `ahead` on are asked for, without being read, on the way.
-  void (*multiply)(std::int64_t steps, const void* a, const void* const* b, std::int64_t count, T* c, bool accumulate,
-                   const void* ahead);
+  // c (row_count x count*lanes, row-major) = sum over the steps k of a[k][0..row_count) b[.][k][0..lanes); with
+  // `accumulate`, c += that sum, which is completed first: a long depth is a two-level sum. Where rows <= lanes, a[0]
+  // points at the first vector inside a panel and row_count is rows; elsewhere a holds row_count / lanes panels.
+  // b holds `count` <= most_panels panels.
+  // An implementation may ask for as many cache lines from `ahead` on, without reading them, on the way.
+  void (*multiply)(std::int64_t steps, const void* const* a, std::int64_t row_count, const void* const* b,
+                   std::int64_t count, T* c, bool accumulate, const void* ahead);
 
-  // Where the rows of a product take another form than its columns: a part of a panel in that form, which `multiply`
-  // then takes as `a`; takes the room of the steps rounded up to arranged_steps. Null where there is one form.
-  void (*arrange)(std::int64_t steps, const void* panel, void* out);
+  // The same, but with a and b exchanged it gives the same bits, transposed. The features route needs this to have the
+  // same result for any order of its representations.
+  void (*multiply_symmetric)(std::int64_t steps, const void* const* a, std::int64_t row_count, const void* const* b,
+                             std::int64_t count, T* c, bool accumulate, const void* ahead);
+
+  // A part of a panel in the forms that `multiply` takes as `a` and as `b`. A form takes arranged_bytes a cell, for the
+  // steps rounded up to arranged_steps. Null where `multiply` takes panels as they are.
+  void (*arrange_rows)(std::int64_t steps, const void* panel, void* out);
+  void (*arrange_columns)(std::int64_t steps, const void* panel, void* out);
 
   // Around a thread's calls of multiply, with no call of anybody else's code between them; null where nothing is to be
   // done.
@@ -70,6 +79,9 @@ struct Kernels {
   void (*feature_panels)(const T* rows, std::int64_t count, std::int64_t width, void* out);
 
   std::int64_t steps(std::int64_t depth) const { return ceil_div(depth, values); }
+
+  // Bytes of a step of an operand of `multiply`.
+  std::int64_t operand_bytes() const { return lanes * (arrange_rows == nullptr ? cell_bytes : arranged_bytes); }
 };
 
 // The kernels of one kind of products without their functions, for plans and checks.
@@ -77,9 +89,9 @@ struct ProductShape {
   std::string products;
   std::int64_t lanes, rows, step;  // step: columns of a micro-tile; tiles are multiples of it
   std::int64_t values, cell_bytes;
-  std::int64_t sum_bytes;  // of a sum of products, and of a centred value before it is packed
-  bool arranged;           // the rows of a tile are copied into another form
-  bool in_place;           // a staged buffer has room for the centred panels
+  std::int64_t sum_bytes;       // of a sum of products, and of a centred value before it is packed
+  std::int64_t arranged_bytes;  // of a cell in the forms into which a tile's operands are copied; 0: there are none
+  bool in_place;                // a staged buffer has room for the centred panels
 
   std::int64_t steps(std::int64_t depth) const { return ceil_div(depth, values); }
 };
@@ -93,7 +105,7 @@ ProductShape shape_of(const Kernels<T>& kernels) {
           kernels.values,
           kernels.cell_bytes,
           static_cast<std::int64_t>(sizeof(T)),
-          kernels.arrange != nullptr,
+          kernels.arranged_bytes,
           sizeof(T) == sizeof(float) && kernels.lanes == staging_lanes};
 }
 
@@ -128,12 +140,14 @@ struct Implementation {
   void (*column_statistics)(const View& view, Range rows, Range columns, ColumnStatistics out);
   Kernels<double> float64;
   Kernels<float> float32;
-  Kernels<float> fast;  // without a name where nothing is faster than float32
+  // Without a name where nothing is faster than float32.
+  Kernels<float> split;  // of float32 values as sums of bfloat16 values: as precise as float32
+  Kernels<float> fast;
 
-  // One of the last two by name; throws std::invalid_argument for another.
+  // One of the last three by name; throws std::invalid_argument for another.
   const Kernels<float>& single(const std::string& products) const;
 
-  // Of any of the three by name; throws std::invalid_argument for another.
+  // Of any of the four by name; throws std::invalid_argument for another.
   ProductShape shape(const std::string& products) const;
 };
 

@@ -14,6 +14,6 @@ bool supported() {
 extern const Implementation avx2_implementation;
 // Constant: a dynamic initialiser would run this unit's instructions at import.
 constexpr Implementation avx2_implementation{
-    "avx2", supported, column_statistics, float64_kernels<32, 4>(), float32_kernels<32, 4>(), {}};
+    "avx2", supported, column_statistics, float64_kernels<32, 4>(), float32_kernels<32, 4>(), {}, {}};
 
 }  // namespace fastcka::cpu

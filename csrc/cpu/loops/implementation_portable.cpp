@@ -31,6 +31,7 @@ constexpr Implementation portable_implementation{
     column_statistics,
     float64_kernels<vector_bytes, product_rows, product_columns, rank_rows>(),
     float32_kernels<vector_bytes, product_rows, product_columns, rank_rows>(),
+    {},
     {}};
 
 }  // namespace fastcka::cpu

@@ -14,7 +14,8 @@ namespace fastcka::cpu {
 namespace {
 
 template <class T>
-using Multiply = void (*)(std::int64_t, const void*, const void* const*, std::int64_t, T*, bool, const void*);
+using Multiply = void (*)(std::int64_t, const void* const*, std::int64_t, const void* const*, std::int64_t, T*, bool,
+                          const void*);
 
 // RANK_ROWS: rows of a rank update whose sums fit the register file at once.
 template <class Cell, int BYTES, int RANK_ROWS>
@@ -25,7 +26,10 @@ constexpr Kernels<float> single_kernels(const char* name, Multiply<float> multip
           micro_panels,
           Cell::values,
           Cell::bytes,
+          0,
           multiply,
+          multiply,
+          nullptr,
           nullptr,
           nullptr,
           nullptr,
@@ -52,7 +56,10 @@ constexpr Kernels<double> float64_kernels() {
           micro_panels,
           Cell::values,
           Cell::bytes,
+          0,
           multiply<MultiplyAdd<double, BYTES>, ROWS, COLUMNS>,
+          multiply<MultiplyAdd<double, BYTES>, ROWS, COLUMNS>,
+          nullptr,
           nullptr,
           nullptr,
           nullptr,

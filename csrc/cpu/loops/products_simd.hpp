@@ -74,8 +74,8 @@ inline void multiply_columns(int count, std::int64_t steps, const typename Step:
 
 // REGISTER_ROWS x REGISTER_COLUMNS: the sums that fit the register file at once. The rows are a divisor of micro_rows.
 template <class Step, int REGISTER_ROWS, int REGISTER_COLUMNS = 3>
-void multiply(std::int64_t steps, const void* a, const void* const* b, std::int64_t count, typename Step::Sum* c,
-              bool accumulate, const void* ahead) {
+void multiply(std::int64_t steps, const void* const* a, std::int64_t, const void* const* b, std::int64_t count,
+              typename Step::Sum* c, bool accumulate, const void* ahead) {
   static_assert(micro_rows % REGISTER_ROWS == 0);
   using Cell = typename Step::Cell;
   constexpr std::int64_t lanes = 64 / sizeof(Cell);
@@ -90,7 +90,7 @@ void multiply(std::int64_t steps, const void* a, const void* const* b, std::int6
   const auto* lines = static_cast<const char*>(ahead);
   for (int v = 0; v < n_columns; v += REGISTER_COLUMNS) {
     for (int r = 0; r < micro_rows; r += REGISTER_ROWS) {
-      multiply_columns<Step, REGISTER_ROWS, REGISTER_COLUMNS>(n_columns - v, steps, static_cast<const Cell*>(a) + r,
+      multiply_columns<Step, REGISTER_ROWS, REGISTER_COLUMNS>(n_columns - v, steps, static_cast<const Cell*>(a[0]) + r,
                                                               columns + v, c + r * pitch + v * width, pitch, accumulate,
                                                               lines);
     }

@@ -70,9 +70,9 @@ def speed_of(implementation: str, products: str, threads: int) -> Speed:
 
 
 @cache
-def gain_of_fast(implementation: str) -> float:
-    """Return the speed of "fast" products relative to "high"; measured once in each process."""
-    return _core.gain_of_fast(implementation)
+def gain_of(implementation: str, products: str) -> float:
+    """Return the speed of products relative to float32; measured once in each process."""
+    return _core.gain_of(implementation, products)
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from fastcka.core.backend import (
     bytes_needed,
     cuda_runtime,
-    gain_of_fast,
+    gain_of,
     resolve_implementation,
     resolve_threads,
     speed_of,
@@ -72,7 +72,7 @@ def _plan_of_shape(
         itemsizes=[ITEMSIZE[dtype] for dtype in dtypes],
         implementation=implementation,
         speed_of=lambda shape, used: speed_of(implementation.name, shape.products, used),
-        gain_of_fast=gain_of_fast,
+        gain_of=gain_of,
         bytes_needed=bytes_needed,
         threads=threads,
         precision=precision,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fastcka.core.backend import ProductShape
 
 #: What is multiplied.
-Products = Literal["float32", "float64", "bfloat16"]
+Products = Literal["float32", "float64", "bfloat16x3", "bfloat16"]
 
 
 @dataclass(frozen=True, eq=False)  # two modules may have implementations of one name
@@ -21,9 +21,12 @@ class Implementation:
     ----------
     name
         As FASTCKA_IMPLEMENTATION takes it.
-    float64, float32, fast
-        The products of precisions "float64", "high" and "fast"; `fast` is None if nothing is
-        faster than float32.
+    float64, float32
+        The products of precisions "float64" and "high".
+    split
+        Products for "high" of float32 values as sums of three bfloat16, on matrix tiles, or None.
+    fast
+        The products of precision "fast", or None.
     product_steps
         By route: the most steps of one product.
     """
@@ -31,5 +34,6 @@ class Implementation:
     name: str
     float64: ProductShape
     float32: ProductShape
+    split: ProductShape | None
     fast: ProductShape | None
     product_steps: Mapping[str, int]

@@ -43,12 +43,18 @@ BATCH_BYTES = 64 * MIB
 SERIAL_FLOPS = 2e7
 #: What a flop costs, in those of float32 products, when routes are compared: fixed, not measured,
 #: so that a problem has one route on all machines of a kind.
-FLOP_COST = {"float32": 1.0, "float64": 2.0, "bfloat16": 0.5}
-#: "fast" takes its products only if they run this many times as fast as those of "high". A
-#: processor has a gain of about 2 or of about 1.
+FLOP_COST = {"float32": 1.0, "float64": 2.0, "bfloat16x3": 0.7, "bfloat16": 0.5}
+#: A precision takes products of bfloat16 only if they run this many times as fast as those of
+#: float32. A processor has a gain of about 2 or of about 1.
 LEAST_GAIN = 1.3
 #: A pass of fewer flops does not pay for matrix tiles: a form for them, and their state.
 TILES_FLOPS = 2e9
+#: With fewer examples or features, the tiles of the plane are so small that to arrange their
+#: operands takes too much of the time.
+TILES_EXTENT = 576
+#: With matrix tiles, the Gram tiles of one step may leave the L2 cache: larger tiles of the plane
+#: gain more (measured on the products alone).
+TILES_BYTES = 16 * MIB
 #: A flop of the rank update waits for memory.
 RANK_COST = 1.5
 #: A flop of the features route pays for its share of the float64 sums of each chunk.
@@ -100,7 +106,7 @@ def make_plan(
     itemsizes: Sequence[int],
     implementation: Implementation,
     speed_of: Callable[[ProductShape, int], Speed],
-    gain_of_fast: Callable[[str], float],
+    gain_of: Callable[[str, str], float],
     bytes_needed: BytesNeeded,
     threads: int,
     precision: Precision = "high",
@@ -115,9 +121,9 @@ def make_plan(
         Bytes of one value of each representation in the caller's memory.
     speed_of
         How fast products are on a number of threads. Only `seconds` calls it.
-    gain_of_fast
-        How many times as fast as those of "high" the products of "fast" run in an implementation;
-        called for precision "fast" only.
+    gain_of
+        How many times as fast as those of float32 the named products of an implementation run;
+        called only where the plan depends on it.
     bytes_needed
         Returns the memory of a pass, by the compiled module.
     threads
@@ -128,7 +134,7 @@ def make_plan(
         can be centred.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
-    shape, why = _choose_products(n, n_features, precision, implementation, gain_of_fast)
+    shape, why = _choose_products(n, n_features, precision, implementation, gain_of)
     stacked = sum(round_up(d, shape.lanes) for d in n_features)
 
     flops_gram = float(n) ** 2 * total + float(m * n) ** 2 / 2
@@ -143,9 +149,9 @@ def make_plan(
     item = shape.sum_bytes
     chunk = max(shape.lanes, min(CHUNK, CHUNK_BYTES // (item * max(n_features)) // 2 * 2))
     if route == "G":
-        tile = _tile(round_up(n, shape.lanes), m * item, shape.step)
+        tile = _tile(round_up(n, shape.lanes), m * item, shape)
     else:
-        tile = _tile(stacked, 8, shape.step)
+        tile = _tile(stacked, 8, shape)
     in_place = staged and shape.in_place
     options = {"route": route, "tile": tile, "chunk": chunk, "in_place": in_place, "shape": shape}
     needed = bytes_needed(n, list(n_features), batch=0, **options)
@@ -198,7 +204,7 @@ def _choose_products(
     n_features: Sequence[int],
     precision: Precision,
     implementation: Implementation,
-    gain_of_fast: Callable[[str], float],
+    gain_of: Callable[[str, str], float],
 ) -> tuple[ProductShape, str]:
     """Return the products, and the reason if they differ from those of the precision."""
     m, total, widest = len(n_features), sum(n_features), max(n_features)
@@ -214,24 +220,37 @@ def _choose_products(
         return wide, f"; float64 beyond {MANY_FEATURES:,} features"
     if widest > MANY_FEATURES_PER_PAIR * n**2:
         return wide, f"; float64 beyond {MANY_FEATURES_PER_PAIR} features a pair of examples"
-    if precision == "high":
-        return implementation.float32, ""
-    fast, why = implementation.fast, ""
-    if fast is None:
-        why = f"{implementation.name} has nothing faster"
-    elif fast.arranged and flops < TILES_FLOPS:
-        why = f"matrix tiles do not pay below {TILES_FLOPS / 1e9:.0f} Gflop"
-    elif gain_of_fast(implementation.name) < LEAST_GAIN:
-        why = f"{fast.products} products are no faster on this processor"
-    if fast is None or why:
-        return implementation.float32, f"; precision fast is high here: {why}"
-    return fast, ""
+    shape = implementation.split if precision == "high" else implementation.fast
+    why = _why_not(shape, flops, min(n, total), implementation.name, gain_of)
+    if shape is not None and not why:
+        return shape, ""
+    return implementation.float32, f"; precision fast is high here: {why}" * (precision == "fast")
 
 
-def _tile(extent: int, bytes_per_entry: int, step: int) -> int:
-    """Return the largest tile (1 to 4 steps) that fits the L2 cache and gives enough tiles."""
-    for multiple in (4, 3, 2):
-        tile = multiple * step
-        if tile**2 * bytes_per_entry <= TILE_BYTES and tile * 8 <= extent:
+def _why_not(
+    shape: ProductShape | None,
+    flops: float,
+    extent: int,
+    implementation: str,
+    gain_of: Callable[[str, str], float],
+) -> str:
+    """Return why a pass takes float32 products instead of these; empty if it does not."""
+    if shape is None:
+        return f"{implementation} has nothing faster"
+    if shape.arranged_bytes and flops < TILES_FLOPS:
+        return f"matrix tiles do not pay below {TILES_FLOPS / 1e9:.0f} Gflop"
+    if shape.arranged_bytes and extent < TILES_EXTENT:
+        return f"matrix tiles do not pay below {TILES_EXTENT} examples or features"
+    if gain_of(implementation, shape.products) < LEAST_GAIN:
+        return f"{shape.products} products are no faster on this processor"
+    return ""
+
+
+def _tile(extent: int, bytes_per_entry: int, shape: ProductShape) -> int:
+    """Return the largest tile that fits the caches and gives enough tiles."""
+    most, limit, tiles = (6, TILES_BYTES, 6) if shape.arranged_bytes else (4, TILE_BYTES, 8)
+    for multiple in range(most, 1, -1):
+        tile = multiple * shape.step
+        if tile**2 * bytes_per_entry <= limit and tile * tiles <= extent:
             return tile
-    return step
+    return shape.step
