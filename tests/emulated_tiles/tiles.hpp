@@ -75,8 +75,8 @@ class Flushed {
  private:
   unsigned before_;
 };
-// TDPBF16PS: c[m][n] += a[m][2k] b[k][2n] + a[m][2k+1] b[k][2n+1]. Here for k in order; a processor may add the terms of
-// a product first.
+// TDPBF16PS: c[m][n] += a[m][2k] b[k][2n] + a[m][2k+1] b[k][2n+1]. Here for k in order; a processor may first add the
+// terms of a product.
 inline void dot(int c, int a, int b) {
   require(tiles.configured && c != a && c != b && a != b);
   require(tiles.rows[c] == tiles.rows[a] && tiles.row_bytes[a] == 4 * tiles.rows[b] &&

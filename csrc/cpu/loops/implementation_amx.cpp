@@ -7,8 +7,8 @@
 //               centred copy contains float32; its values are split when a tile of the plane takes its operands.
 // Two bfloat16 (16 bits, three or four products) are too coarse for `high`. The rounding errors, up to 2^-18 of a
 // value, average out only over many different values. In a simulation, errors of CKA were up to 8e-7 for binary
-// features, one-hot rows and repeated examples, and 1e-6 where a few examples or features are much larger than the others, also with a
-// low part that was rounded at random. With three, they were those of float32, below 2e-8.
+// features, one-hot rows and repeated examples, and 1e-6 where a few examples or features are much larger than the
+// others, also with a low part that was rounded at random. With three, they were those of float32, below 2e-8.
 //
 // The layout follows a probe of the products alone that ran on such a processor. This code has run on emulated tiles
 // only: its speed is not measured.
@@ -123,23 +123,23 @@ struct Middle {
 // The products of one block. Tiles 0 to 3 contain the sums, 4 and 5 a part of the rows, 6 and 7 one of the columns. The
 // sums take turns, because a product waits for the one before it on the same sums.
 template <class Products, bool TWO_ROWS, bool TWO_COLUMNS, std::size_t INDEX = 0>
-inline void multiply_block(const char* const* a, const char* const* b, std::int64_t at) {
+inline void multiply_block(const char* const* a, const char* const* b, std::int64_t offset) {
   if constexpr (INDEX < sizeof Products::order / sizeof(Product)) {
     constexpr Product now = Products::order[INDEX];
     constexpr Product before = INDEX > 0 ? Products::order[INDEX - 1] : Product{-1, -1};
     if constexpr (now.row != before.row) {
-      _tile_loadd(4, a[0] + at + now.row * tile_bytes, step_bytes);
-      if constexpr (TWO_ROWS) _tile_loadd(5, a[1] + at + now.row * tile_bytes, step_bytes);
+      _tile_loadd(4, a[0] + offset + now.row * tile_bytes, step_bytes);
+      if constexpr (TWO_ROWS) _tile_loadd(5, a[1] + offset + now.row * tile_bytes, step_bytes);
     }
     if constexpr (now.column != before.column) {
-      _tile_loadd(6, b[0] + at + now.column * tile_bytes, step_bytes);
-      if constexpr (TWO_COLUMNS) _tile_loadd(7, b[1] + at + now.column * tile_bytes, step_bytes);
+      _tile_loadd(6, b[0] + offset + now.column * tile_bytes, step_bytes);
+      if constexpr (TWO_COLUMNS) _tile_loadd(7, b[1] + offset + now.column * tile_bytes, step_bytes);
     }
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (TWO_COLUMNS) _tile_dpbf16ps(1, 4, 7);
     if constexpr (TWO_ROWS) _tile_dpbf16ps(2, 5, 6);
     if constexpr (TWO_ROWS && TWO_COLUMNS) _tile_dpbf16ps(3, 5, 7);
-    multiply_block<Products, TWO_ROWS, TWO_COLUMNS, INDEX + 1>(a, b, at);
+    multiply_block<Products, TWO_ROWS, TWO_COLUMNS, INDEX + 1>(a, b, offset);
   }
 }
 
