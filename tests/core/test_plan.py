@@ -185,7 +185,7 @@ def test_small_passes_use_no_matrix_tiles(precision, products):
 def test_tiles_of_the_plane_are_larger_with_matrix_tiles():
     made = [plan(n, [512] * 21, implementation=WITH_TILES) for n in (600, 800, 2000, 5000)]
     assert [each.tile for each in made] == [96, 128, 192, 192]
-    # 16 MiB for the tiles of all representations
+    # 12 MiB for the tiles of all representations
     assert plan(5000, [128] * 300, implementation=WITH_TILES).tile == 96
     assert plan(2000, [512] * 21).tile == 96  # without them
 

@@ -64,6 +64,32 @@ def test_all_digits_of_high(tiles, rng, route, n):
     check(related(rng, n, (1, 5, 17, 33, 64, 130)), route=route, products="bfloat16x3")
 
 
+def few_values(rng, n, d):
+    """Return data whose rounding errors do not average out: with two parts, errors reach 1e-6."""
+    shared = rng.standard_normal((n, 4))
+    kinds = {name: [] for name in ("binary", "one-hot", "repeated", "heavy tails", "one example")}
+    groups = rng.integers(0, 20, n)
+    for _ in range(2):
+        x = shared @ rng.standard_normal((4, d)) + 2 * rng.standard_normal((n, d))
+        kinds["binary"].append(x > rng.standard_normal(d))
+        same = rng.random(n) < 0.5
+        kinds["one-hot"].append(np.eye(d)[np.where(same, groups, rng.integers(0, 20, n))])
+        kinds["repeated"].append(x[groups])
+        kinds["heavy tails"].append(x * np.abs(shared[:, :1]) ** -1.5)
+        kinds["one example"].append(np.where(np.arange(n)[:, None] == 7, 7, 1) * x)
+    return {name: [x.astype(np.float32) for x in xs] for name, xs in kinds.items()}
+
+
+@pytest.mark.parametrize("kind", ["binary", "one-hot", "repeated", "heavy tails", "one example"])
+@pytest.mark.parametrize(("route", "n", "d"), [("G", 300, 100), ("G", 70, 900), ("F", 1000, 64)])
+def test_high_of_few_different_values(tiles, rng, kind, route, n, d):
+    xs = few_values(rng, n, d)[kind]
+    got = cka_by(xs, route=route, products="bfloat16x3")
+    for estimator, matrix in got.items():
+        grams = oracle.cka_matrix_about_median if kind == "heavy tails" else oracle.cka_matrix
+        assert abs(matrix - grams(xs, estimator)).max() <= 2e-7
+
+
 @pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("route", ["G", "F"])
 @pytest.mark.parametrize("widths", [(320, 321), (47, 48, 49), (1500,)])
@@ -111,10 +137,11 @@ def test_same_bits_for_any_threads(tiles, rng, products, route):
 @pytest.mark.parametrize("route", ["G", "F"])
 def test_exactly_symmetric(tiles, rng, products, route):
     x, y = related(rng, 300, (40, 70))
-    forward = cka_by([x, y], route=route, products=products)
+    forward = cka_by([x, y, x.copy()], route=route, products=products)
     backward = cka_by([y, x], route=route, products=products)
     for estimator, matrix in forward.items():
-        assert matrix[0, 1] == backward[estimator][0, 1]
+        assert matrix[0, 1] == matrix[1, 2] == backward[estimator][0, 1]
+        assert matrix[0, 2] == 1
 
 
 def test_fast_is_one_product_of_rounded_values(tiles, rng):

@@ -66,11 +66,22 @@ inline float widened(std::uint32_t bits) {
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
-// Intel's pseudocode of TDPBF16PS: c[m][n] += a[m][2k] b[k][2n] + a[m][2k+1] b[k][2n+1], for k in order.
+// While it lives, subnormal values are zero, as in the processor's products of tiles.
+class Flushed {
+ public:
+  Flushed() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }  // FTZ and DAZ
+  ~Flushed() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+};
+// TDPBF16PS: c[m][n] += a[m][2k] b[k][2n] + a[m][2k+1] b[k][2n+1]. Here for k in order; a processor may first add the
+// terms of a product.
 inline void dot(int c, int a, int b) {
   require(tiles.configured && c != a && c != b && a != b);
   require(tiles.rows[c] == tiles.rows[a] && tiles.row_bytes[a] == 4 * tiles.rows[b] &&
           tiles.row_bytes[c] == tiles.row_bytes[b]);
+  const Flushed flushed;
   for (int m = 0; m < tiles.rows[c]; ++m) {
     float sum[16];
     std::memcpy(sum, tiles.data[c][m], sizeof sum);

@@ -62,13 +62,13 @@ def compare(
         "auto". "auto" uses the GPU that contains the arrays; for arrays on the CPU, it uses the
         device that is predicted to be faster. `Comparison.provenance` contains the reason.
     precision
-        "high": float32 products, or float64 products for small problems and where float32 loses
-        digits. Long sums are accumulated in float64. Errors of CKA are below 1e-6 on a CPU; on an
-        H100 they reached 7e-6. "fast": fp16 products on a GPU (errors of CKA up to 2e-4), bfloat16
-        products on a CPU where they are faster (AMX, AVX512_BF16: errors up to 5e-4, typically 1e-5
-        with thousands of examples and hundreds of features); otherwise the same as "high".
-        "float64": float64 products. TF32 is never used. `Comparison.provenance` names the products
-        and the implementation.
+        "high": float32 products (of large passes with AMX as sums of three bfloat16), or float64
+        products for small problems and where float32 loses digits. Long sums are accumulated in
+        float64. Errors of CKA are below 1e-6 on a CPU; on an H100 they reached 7e-6. "fast": fp16
+        products on a GPU (errors of CKA up to 2e-4), bfloat16 products on a CPU where they are
+        faster (AMX, AVX512_BF16: errors up to 5e-4, typically 1e-5 with thousands of examples and
+        hundreds of features); otherwise the same as "high". "float64": float64 products. TF32 is
+        never used. `Comparison.provenance` names the products and the implementation.
     threads
         Number of CPU threads. Default: OMP_NUM_THREADS, else the processors that this process may
         use. The result is bitwise identical for any number of threads.

@@ -20,9 +20,10 @@ Rounding. HSIC_1(x, x) is a difference; its condition number is S0_ii (route F: 
 divided by n(n-3) HSIC_1(x, x). It is near 1 for most data, about 1 + d/n^2 for d independent
 features, and infinite where HSIC_1(x, x) is zero: squared distances are then sums b_i + b_j. The
 relative error of HSIC_1 is the rounding of the products times the condition number. For float32
-products, also as bfloat16x3, on the CPU, rounding is at most 2^-22 = 2.4e-7: a centred value is rounded by at most 2^-24
-of itself, and an HSIC contains four of them; sums are of at most 128 terms before they continue in
-float64, and their errors average out over the pairs of examples (measured: 1e-9 to 1e-7).
+products on the CPU, also as bfloat16x3, rounding is at most 2^-22 = 2.4e-7: a centred value is
+rounded by at most 2^-24 of itself, and an HSIC contains four of them; sums are of at most 128 terms
+before they continue in float64, and their errors average out over the pairs of examples (measured:
+1e-9 to 1e-7).
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ MIN_EXAMPLES = {"biased": 2, "unbiased": 4}
 #: An unbiased self-HSIC is zero if it is below this multiple of the rounding error of its sum.
 ROUNDINGS = 16
 #: By what is multiplied: the largest condition number at which an unbiased estimate is given.
-#: Beyond it, too many digits are lost. With float32, bfloat16x3 and float64 products, errors of CKA are below
-#: 1e-6 up to this limit.
+#: Beyond it, too many digits are lost. With float32, bfloat16x3 and float64 products, errors of CKA
+#: are below 1e-6 up to this limit.
 CONDITION_LIMIT = {
     "float32": 16.0,
     "float64": 1e9,

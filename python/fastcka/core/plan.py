@@ -54,7 +54,7 @@ TILES_FLOPS = 2e9
 TILES_EXTENT = 576
 #: With matrix tiles, the Gram tiles of one step may leave the L2 cache: larger tiles of the plane
 #: gain more (measured on the products alone).
-TILES_BYTES = 16 * MIB
+TILES_BYTES = 12 * MIB
 #: A flop of the rank update waits for memory.
 RANK_COST = 1.5
 #: A flop of the features route pays for its share of the float64 sums of each chunk.
