@@ -20,12 +20,15 @@
 #include "cpu/threads/memory.hpp"
 #include "estimate.hpp"
 #include "hsic.hpp"
+#include "plain_pass.hpp"
+#include "python_array.hpp"
 #include "python_poll.hpp"
 #include "store/bind.hpp"
 
 namespace py = pybind11;
 using fastcka::DType;
 using fastcka::Route;
+using fastcka::to_array;
 using fastcka::View;
 using fastcka::cpu::Implementation;
 using fastcka::cpu::ProductShape;
@@ -72,14 +75,6 @@ Task make_task(std::vector<View> views, const std::string& route, std::int64_t t
   return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products}};
 }
 
-// A NumPy array that owns the vector's memory.
-template <class T>
-py::array_t<T> to_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
-  auto* owned = new std::vector<T>(std::move(values));
-  const py::capsule owner(owned, [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
-  return py::array_t<T>(std::move(shape), owned->data(), owner);
-}
-
 py::dict to_dict(fastcka::cpu::Result&& result, const Task& task) {
   fastcka::Sums& sums = result.sums;
   py::dict fields;
@@ -100,14 +95,13 @@ py::dict to_dict(fastcka::cpu::Result&& result, const Task& task) {
   const auto m = static_cast<py::ssize_t>(task.views.size());
   fields["s0"] = to_array(std::move(sums.s0), {m, m});
   fields["norms"] = to_array(std::move(sums.norms), {m, m});
-  fields["k_totals"] = to_array(std::move(sums.k_totals), {m});
+  fields["r_products"] = to_array(std::move(sums.r_products), {m, m});
+  fields["r_totals"] = to_array(std::move(sums.r_totals), {m});
   fields["summed"] = to_array(std::move(sums.summed), {m});
+  fields["near_norms"] = to_array(std::move(sums.near_norms), {m});
   if (!sums.q_totals.empty()) {
     fields["q_products"] = to_array(std::move(sums.q_products), {m, m});
     fields["q_totals"] = to_array(std::move(sums.q_totals), {m});
-    fields["r_products"] = to_array(std::move(sums.r_products), {m, m});
-    fields["r_totals"] = to_array(std::move(sums.r_totals), {m});
-    fields["near_norms"] = to_array(std::move(sums.near_norms), {m});
   }
   fields["exponent"] = to_array(std::move(sums.exponent), {m});
   fields["constant"] = sums.constant;
@@ -288,5 +282,6 @@ PYBIND11_MODULE(_core, module) {
              "explain; see csrc/estimate.hpp.");
   module.def("run", &run, py::arg("tasks"), py::kw_only(), py::arg("threads"), py::arg("progress"),
              "The sums of the representations of each task; see csrc/hsic.hpp.");
+  fastcka::bind_plain_pass(module);
   fastcka::store::bind(module);
 }

@@ -48,6 +48,21 @@ bool is_defined(const Terms& terms, Estimator estimator, const Tolerance& tolera
 
 }  // namespace
 
+Terms terms_of(const Sums& sums, std::int64_t n) {
+  const bool about_the_mean = sums.q_totals.empty();
+  return {n,
+          static_cast<std::int64_t>(sums.exponent.size()),
+          sums.s0.data(),
+          sums.norms.data(),
+          sums.r_products.data(),
+          sums.r_totals.data(),
+          about_the_mean ? nullptr : sums.q_products.data(),
+          about_the_mean ? nullptr : sums.q_totals.data(),
+          sums.summed.data(),
+          sums.near_norms.data(),
+          sums.exponent.data()};
+}
+
 Estimates estimate(const Terms& terms, Estimator estimator, const Tolerance& tolerance) {
   const std::int64_t m = terms.m;
   const double lowest = estimator == Estimator::biased ? 0 : -1;

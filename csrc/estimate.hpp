@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "hsic.hpp"
+
 namespace fastcka {
 
 enum class Estimator { biased, unbiased };
@@ -23,6 +25,9 @@ struct Terms {
   const double* near_norms;
   const int* exponent;
 };
+
+// The sums of a pass, which must outlive the terms.
+Terms terms_of(const Sums& sums, std::int64_t n);
 
 // What rounding may do.
 struct Tolerance {

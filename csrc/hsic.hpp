@@ -57,18 +57,17 @@ struct NonFinite {
 // All sums are those of X_i * 2^-exponent[i]: a power of two changes no bit of a CKA and keeps float32 products in
 // range whatever the scale of the data. HSIC in the caller's units is ldexp(value, 2 * (exponent[i] + exponent[j])).
 struct Sums {
-  std::vector<double> s0;        // (m, m)
-  std::vector<double> norms;     // (m, m): k_i.k_j
-  std::vector<double> k_totals;  // (m): sum k_i
+  std::vector<double> s0;          // (m, m)
+  std::vector<double> norms;       // (m, m): k_i.k_j
+  std::vector<double> r_products;  // (m, m): r_i.r_j
+  std::vector<double> r_totals;    // (m): sum r_i, or all of them negative: only products of two count
   // Of S0_ii, as the products were summed: the sums without a = b (gram), or with it (features), but without far
   // examples. Rounding errors of the products are relative to this.
-  std::vector<double> summed;  // (m)
+  std::vector<double> summed;      // (m)
+  std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
   // Empty where all centres are means, that is, q = 0.
   std::vector<double> q_products;  // (m, m): q_i.q_j
   std::vector<double> q_totals;    // (m): sum q_i
-  std::vector<double> r_products;  // (m, m): r_i.r_j
-  std::vector<double> r_totals;    // (m): sum r_i
-  std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
   std::vector<int> exponent;
   std::vector<bool> constant;         // no feature varies
   std::vector<NonFinite> non_finite;  // if any, nothing else was computed and no staged buffer was touched

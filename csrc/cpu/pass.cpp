@@ -35,7 +35,7 @@ std::vector<double> totals(const std::vector<double>& rows, std::int64_t n) {
   return sums;
 }
 
-// Fills the products and totals of k and, with far examples, of q and r. Uses up k and q. Returns the products of the
+// Fills the products and totals of k and r and, with far examples, of q. Uses up k and q. Returns the products of the
 // norms (m, m) without the far examples.
 std::vector<double> sum_rows(Prepared& prepared, const Kernels<double>& float64, Pool& pool, Sums& sums) {
   const auto m = static_cast<std::int64_t>(prepared.x.size());
@@ -43,17 +43,21 @@ std::vector<double> sum_rows(Prepared& prepared, const Kernels<double>& float64,
   std::vector<double> k = std::move(prepared.k);
   std::vector<double> q = std::move(prepared.q);
   sums.norms = norm_products(k, m, n, float64, pool);
-  sums.k_totals = totals(k, n);
-  if (prepared.far.rows.empty()) return sums.norms;
-  sums.q_products = norm_products(q, m, n, float64, pool);
-  sums.q_totals = totals(q, n);
-  for (std::size_t entry = 0; entry < q.size(); ++entry) q[entry] -= k[entry];  // r
-  sums.r_products = norm_products(q, m, n, float64, pool);
-  sums.r_totals = totals(q, n);
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (const std::int64_t a : prepared.far.rows) k[to_size(i * n + a)] = 0;
+  std::vector<double> near = sums.norms;
+  if (prepared.far.rows.empty()) {
+    sums.r_products = sums.norms;  // r = -k
+    sums.r_totals = totals(k, n);
+  } else {
+    sums.q_products = norm_products(q, m, n, float64, pool);
+    sums.q_totals = totals(q, n);
+    for (std::size_t entry = 0; entry < q.size(); ++entry) q[entry] -= k[entry];  // r
+    sums.r_products = norm_products(q, m, n, float64, pool);
+    sums.r_totals = totals(q, n);
+    for (std::int64_t i = 0; i < m; ++i) {
+      for (const std::int64_t a : prepared.far.rows) k[to_size(i * n + a)] = 0;
+    }
+    near = norm_products(k, m, n, float64, pool);
   }
-  std::vector<double> near = norm_products(k, m, n, float64, pool);
   sums.near_norms = diagonal(near, m);
   return near;
 }

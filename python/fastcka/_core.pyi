@@ -70,6 +70,21 @@ class Task:
         products: str,
     ) -> None: ...
 
+class PlainPass:
+    def __init__(self, task: Task, *, zero: float, condition: float, excess: float) -> None: ...
+    def run(
+        self, arrays: Sequence[NDArray[Any]]
+    ) -> (
+        tuple[
+            NDArray[np.float64],
+            NDArray[np.float64],
+            NDArray[np.float64],
+            NDArray[np.float64],
+            float,
+        ]
+        | None
+    ): ...
+
 def implementations() -> list[dict[str, Any]]: ...
 def measure_speed(implementation: str, products: str, threads: int) -> dict[str, float]: ...
 def release_kept() -> int: ...

@@ -142,12 +142,14 @@ def test_lost_digits_of_overwritten_data_are_named(rng):
 
 def test_a_similarity_far_out_of_range_is_an_error_of_fastcka():
     # |S0_01| > sqrt(S0_00 S0_11) is impossible for data.
-    sums = Sums.about_the_mean(
+    sums = Sums(
         10,
         s0=np.array([[1.0, 1.1], [1.1, 1.0]]),
         norms=np.zeros((2, 2)),
-        traces=np.zeros(2),
+        r_products=np.zeros((2, 2)),
+        r_totals=np.zeros(2),
         summed=np.ones(2),
+        near_norms=np.zeros(2),
         exponent=np.zeros(2, np.int32),
         constant=(False, False),
         products="float32",

@@ -118,14 +118,22 @@ def test_few_examples_are_multiplied_in_float64():
     assert plan(1000, [100, 2_000_000]).products == "float64"
 
 
-def test_passes_below_a_millisecond_are_multiplied_in_float64():
+def test_passes_of_few_flops_are_multiplied_in_float64():
     for precision in ("high", "fast"):
         small = plan(100, [10, 10], precision=precision)
         assert small.products == "float64"
-        assert "float64 below 20 Mflop" in small.reason
-    # 65^2 * 3 * 2000 + 3^2 * 65^2 / 2 = 25.4 Mflop by the cheaper route
-    assert plan(65, [2000] * 3).products == "float32"
-    assert plan(65, [1500] * 3).products == "float64"
+        assert "float64 below 1 Mflop" in small.reason
+    # 65^2 * 3 * d + 3^2 * 65^2 / 2 flops by the cheaper route
+    assert plan(65, [78] * 3).products == "float32"  # 1.008 Mflop
+    assert plan(65, [77] * 3).products == "float64"  # 0.995 Mflop
+
+
+def test_fast_products_do_not_pay_in_small_passes():
+    # 100^2 * 2 * d + 2^2 * 100^2 / 2 flops by the cheaper route
+    small = plan(100, [990] * 2, precision="fast")  # 19.8 Mflop
+    assert small.products == "float32"
+    assert "precision fast is high here: faster products do not pay below 20 Mfl" in small.reason
+    assert plan(100, [1000] * 2, precision="fast").products == "bfloat16"
 
 
 def test_wide_data_are_multiplied_in_float64():

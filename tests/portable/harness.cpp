@@ -151,7 +151,7 @@ long double unbiased(const Matrix& k, const Matrix& l) {
 
 // The same two from the sums of a pass, as hsic.hpp writes them.
 double biased_of(const Sums& sums, std::size_t i, std::size_t j, double n) {
-  const std::size_t m = sums.k_totals.size();
+  const std::size_t m = sums.exponent.size();
   double value = sums.s0[i * m + j] + sums.norms[i * m + j];
   if (!sums.q_totals.empty()) {
     value += -2 / n * sums.q_products[i * m + j] + sums.q_totals[i] * sums.q_totals[j] / (n * n);
@@ -159,11 +159,10 @@ double biased_of(const Sums& sums, std::size_t i, std::size_t j, double n) {
   return value / ((n - 1) * (n - 1));
 }
 double unbiased_of(const Sums& sums, std::size_t i, std::size_t j, double n) {
-  const std::size_t m = sums.k_totals.size();
-  const bool about_the_mean = sums.q_totals.empty();  // there r = -k
-  const double products = about_the_mean ? sums.norms[i * m + j] : sums.r_products[i * m + j];
-  const std::vector<double>& totals = about_the_mean ? sums.k_totals : sums.r_totals;
-  const double value = sums.s0[i * m + j] - 2 / (n - 2) * products + totals[i] * totals[j] / ((n - 1) * (n - 2));
+  const std::size_t m = sums.exponent.size();
+  const std::vector<double>& totals = sums.r_totals;
+  const double value =
+      sums.s0[i * m + j] - 2 / (n - 2) * sums.r_products[i * m + j] + totals[i] * totals[j] / ((n - 1) * (n - 2));
   return value / (n * (n - 3));
 }
 
@@ -171,7 +170,7 @@ bool same_bits(const Sums& one, const Sums& other) {
   const auto same = [](const std::vector<double>& a, const std::vector<double>& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
   };
-  return same(one.s0, other.s0) && same(one.norms, other.norms) && same(one.k_totals, other.k_totals) &&
+  return same(one.s0, other.s0) && same(one.norms, other.norms) && same(one.r_totals, other.r_totals) &&
          same(one.q_products, other.q_products) && same(one.r_products, other.r_products) &&
          one.exponent == other.exponent;
 }

@@ -20,7 +20,7 @@ from fastcka.errors import DeviceError, InputError
 
 _DLPACK_CPU = 1
 #: NumPy computes the name of a dtype at each request.
-_NATIVE = {np.dtype(name): name for name in ("float16", "float32", "float64")}
+NATIVE = {np.dtype(name): name for name in ("float16", "float32", "float64")}
 
 
 class StagedRepresentation:
@@ -113,7 +113,7 @@ def as_view(x: Any, name: str) -> View:
     DeviceError
         For an array that is neither in the memory of the CPU nor on a CUDA device.
     """
-    if type(x) is np.ndarray and x.dtype in _NATIVE:  # most arrays need no conversion
+    if type(x) is np.ndarray and x.dtype in NATIVE:  # most arrays need no conversion
         return _of_floats(x, name)
     if isinstance(x, StagedRepresentation):
         return x.view()
@@ -212,13 +212,13 @@ def _of_floats(x: NDArray[Any], name: str) -> ArrayView:
         x = x.reshape(x.shape[0], -1)
     address = x.__array_interface__["data"][0]  # takes a tenth of the time of `ctypes`
     (n, d), (row_stride, column_stride) = x.shape, x.strides
-    dtype = _NATIVE.get(x.dtype) or x.dtype.name
+    dtype = NATIVE.get(x.dtype) or x.dtype.name
     return ArrayView(x, address, n, d, row_stride, column_stride, dtype)
 
 
 def _widened(x: NDArray[Any], name: str) -> NDArray[Any]:
     """Return an array in native byte order with a dtype of `ITEMSIZE`; a copy only if necessary."""
-    if x.dtype in _NATIVE:
+    if x.dtype in NATIVE:
         return x
     if x.dtype.name in ITEMSIZE:
         return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,8 @@ IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
 
 #: How one kind of products takes its operands; see csrc/cpu/loops/implementation.hpp.
 ProductShape = _core.ProductShape
+#: A pass over plain arrays; see csrc/plain_pass.hpp.
+PlainPass = _core.PlainPass
 #: Float32 values in a cache line; both extents of a staged buffer are multiples of it.
 STAGING_LANES: int = _core.staging_lanes
 
@@ -135,6 +136,13 @@ def run_passes(
     ]
 
 
+def plain_pass(
+    views: Sequence[View], plan: PassPlan, zero: float, condition: float, excess: float
+) -> PlainPass:
+    """Return the pass of a plan over arrays of the views' shapes."""
+    return PlainPass(_task(views, plan), zero=zero, condition=condition, excess=excess)
+
+
 def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
     return _core.Task(
         [
@@ -171,22 +179,14 @@ def _outcome(names: Sequence[str], plan: PassPlan, result: dict[str, Any]) -> Su
                 for bad in result["non_finite"]
             )
         )
-    sums = Sums.about_the_mean(
+    constant = tuple(result.pop("constant"))
+    return Sums(
         plan.n_examples,
-        s0=result["s0"],
-        norms=result["norms"],
-        traces=result["k_totals"],
-        summed=result["summed"],
-        exponent=result["exponent"],
-        constant=tuple(result["constant"]),
+        **result,
+        constant=constant,
         products=plan.products,
         epsilon=EPSILON[plan.products],
-        seconds=result["seconds"],
     )
-    if "q_totals" in result:
-        about_another = ("q_products", "q_totals", "r_products", "r_totals", "near_norms")
-        sums = replace(sums, **{name: result[name] for name in about_another})
-    return sums
 
 
 @cache

@@ -15,9 +15,6 @@ MIB = 1 << 20
 #: With at most this many examples, products run in float64 at any precision: the sums are short, so
 #: the rounding of the data shows (with 4 to 8 examples, float32 gives unbiased CKA errors of 2e-5).
 FEW_EXAMPLES = 64
-#: The same for a pass of fewer flops than this (by the cheaper route): it takes less than a
-#: millisecond.
-FEW_FLOPS = 2e7
 #: With more features than this, a float32 sum over them is too long (errors of 1e-6 at 3 million).
 MANY_FEATURES = 1_000_000
 #: The same for more features per pair of examples than this: the unbiased self-HSIC of d

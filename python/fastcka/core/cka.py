@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from fastcka.core.base_plan import Precision
 from fastcka.core.compare import compare, result_of
 from fastcka.core.estimators import Estimates, Estimator
+from fastcka.core.options import Options
+from fastcka.core.plain import plain_values
 from fastcka.core.request import Group
-from fastcka.core.work import Options
 from fastcka.errors import DegenerateWarning
 
 
@@ -135,6 +136,9 @@ def _estimates(
     x: Any, y: Any, estimator: Estimator, device: str, precision: Precision, threads: int | None
 ) -> Estimates:
     options = Options(estimator, device, precision, threads, None)
+    values = plain_values((x, y), options)
+    if values is not None:
+        return values.estimates[estimator]
     return result_of(Group({"x": x, "y": y}), options).estimates(estimator)
 
 

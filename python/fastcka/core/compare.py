@@ -12,8 +12,10 @@ from fastcka.core.base_plan import Precision
 from fastcka.core.comparison import Comparison
 from fastcka.core.estimators import Estimator
 from fastcka.core.flight import FlightLoad, is_small
-from fastcka.core.request import Flight, Group
-from fastcka.core.work import Begun, CpuWork, CudaWork, Options, Result, begin, finish
+from fastcka.core.options import Options
+from fastcka.core.plain import plain_values
+from fastcka.core.request import Described, Flight, Group
+from fastcka.core.work import Begun, CpuWork, CudaWork, Result, begin, finish
 from fastcka.errors import InputError
 
 
@@ -105,10 +107,16 @@ def compare(
     1.0
     """
     options = Options(estimator, device, precision, threads, progress)
-    return result_of(Group(representations, labels, pairs), options).comparison()
+    group = Described.of_group(Group(representations, labels, pairs))
+    values = plain_values(group.arrays, options)
+    if values is None:
+        return result_of(group, options).comparison()
+    result = Result(group, estimator)
+    result.put_values(values)
+    return result.comparison()
 
 
-def result_of(group: Group, options: Options) -> Result:
+def result_of(group: Group | Described, options: Options) -> Result:
     """The result of a group alone; errors as `compare`."""
     (outcome,) = finish([begin(group, options, alone=True)], options)
     if isinstance(outcome, InputError):

@@ -24,7 +24,7 @@ from fastcka.core.cuda.status import cupy_is_there
 from fastcka.core.device_arrays import common_device, refuse_device_views
 from fastcka.core.implementation import Implementation
 from fastcka.core.plan import PassPlan, make_plan
-from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View
+from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View, absent_array
 from fastcka.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
@@ -159,12 +159,11 @@ def choose_for_host(
     """Return the plan for arrays on the CPU; "auto" is the faster device as predicted."""
     if device.startswith("cuda"):
         return plan_on_cuda(views, precision, _index(device), "it was asked for")
-    if device == "cpu":
-        return plan_on_cpu(views, precision, threads, "it was asked for")
-    here = plan_on_cpu(views, precision, threads, "the pass is too small for a GPU")
-    least = here.bytes_inputs / HOST_BYTES_PER_SECOND + OVERHEAD_SECONDS
-    if most_seconds(here.flops, here.bytes_inputs) <= least:
-        return here
+    certain = plan_without_choice(device, views, precision, threads)
+    if certain is not None:
+        return certain
+    here = plan_on_cpu(views, precision, threads)
+    least = _least_seconds_on_cuda(here)
     if not cupy_is_there():  # then no prediction is needed
         return replace(here, device_reason=f"no GPU can be used: {cuda_runtime().why_not}")
     predicted = f"{here.seconds:.2g} s are predicted for the CPU"
@@ -178,6 +177,23 @@ def choose_for_host(
     seconds = there.seconds + OVERHEAD_SECONDS + (0 if runtime.started else START_SECONDS)
     faster: PassPlan | CudaPlan = there if seconds < here.seconds else here
     return replace(faster, device_reason=f"{predicted}, {seconds:.2g} s for {there.device}")
+
+
+def plan_without_choice(
+    device: str, views: Sequence[View], precision: Precision, threads: int
+) -> PassPlan | None:
+    """Return the plan for arrays on the CPU if no GPU needs to be considered, otherwise None."""
+    if device == "cpu":
+        return plan_on_cpu(views, precision, threads, "it was asked for")
+    if device != "auto":
+        return None
+    here = plan_on_cpu(views, precision, threads, "the pass is too small for a GPU")
+    least = _least_seconds_on_cuda(here)
+    return here if most_seconds(here.flops, here.bytes_inputs) <= least else None
+
+
+def _least_seconds_on_cuda(here: PassPlan) -> float:
+    return here.bytes_inputs / HOST_BYTES_PER_SECOND + OVERHEAD_SECONDS
 
 
 def open_session(plan: CudaPlan, views: Sequence[View], threads: int) -> CudaSession | PassPlan:
@@ -269,14 +285,9 @@ def plan_pass(
             f"got {dtype!r}"
         )
     views = [
-        _absent_array(n_examples, *each, staged) for each in zip(n_features, dtypes, strict=True)
+        absent_array(n_examples, *each, staged) for each in zip(n_features, dtypes, strict=True)
     ]
     return choose_for_host(device, views, precision, resolve_threads(threads)[0])
-
-
-def _absent_array(n_examples: int, n_features: int, dtype: str, staged: bool) -> ArrayView:
-    """Return a view without memory, for planning."""
-    return ArrayView(None, 0, n_examples, n_features, 0, 0, dtype, staged)
 
 
 def check_precision(precision: str) -> None:

@@ -113,7 +113,6 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
 def _computed(
     sums: Sums, estimator: Estimator, exponent: NDArray[np.int32]
 ) -> tuple[Matrix, Matrix, list[int], tuple[int, int, float] | None]:
-    zero = ROUNDINGS * sums.epsilon
     return compiled_estimate(
         estimator,
         sums.n_examples,
@@ -126,10 +125,14 @@ def _computed(
         sums.summed,
         sums.near_norms,
         exponent,
-        zero,
-        CONDITION_LIMIT[sums.products],
-        4 * zero,
+        *tolerance(sums.products, sums.epsilon),
     )
+
+
+def tolerance(products: str, epsilon: float) -> tuple[float, float, float]:
+    """Return what rounding may do; `Tolerance` in csrc/estimate.hpp names the three numbers."""
+    zero = ROUNDINGS * epsilon
+    return zero, CONDITION_LIMIT[products], 4 * zero
 
 
 def _reasons(sums: Sums, estimator: Estimator, cka: Matrix) -> dict[int, str]:

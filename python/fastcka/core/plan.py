@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from fastcka.core.base_plan import (
     FEW_EXAMPLES,
-    FEW_FLOPS,
     MANY_FEATURES,
     MANY_FEATURES_PER_PAIR,
     MIB,
@@ -41,6 +40,12 @@ CHUNK_BYTES = 4 * MIB
 BATCH_BYTES = 64 * MIB
 #: Below this many flops, starting threads costs more than it saves.
 SERIAL_FLOPS = 2e7
+#: A pass of fewer flops (by the cheaper route) runs in float64: it takes some ten microseconds
+#: longer. In passes of up to 20 times as many, float32 products gave CKA errors of up to 5e-7
+#: (one-hot, integer and heavy-tailed data; typically 1e-8).
+FEW_FLOPS = 1e6
+#: Below this many flops, the products are a small part of a pass: "fast" would gain nothing.
+FAST_FLOPS = 2e7
 #: What a flop costs, in those of float32 products, when routes are compared: fixed, not measured,
 #: so that a problem has one route on all machines of a kind.
 FLOP_COST = {"float32": 1.0, "float64": 2.0, "bfloat16x3": 0.7, "bfloat16": 0.5}
@@ -237,6 +242,8 @@ def _why_not(
     """Return why a pass takes float32 products instead of these; empty if it does not."""
     if shape is None:
         return f"{implementation} has nothing faster"
+    if flops < FAST_FLOPS:
+        return f"faster products do not pay below {FAST_FLOPS / 1e6:.0f} Mflop"
     if shape.arranged_bytes and flops < TILES_FLOPS:
         return f"matrix tiles do not pay below {TILES_FLOPS / 1e9:.0f} Gflop"
     if shape.arranged_bytes and extent < TILES_EXTENT:

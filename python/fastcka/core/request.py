@@ -50,6 +50,33 @@ class Flight:
 
 
 @dataclass
+class Described:
+    """A group whose labels and pairs are checked, but not its arrays.
+
+    `names` are the names of the representations in error messages.
+    """
+
+    labels: tuple[dict[str, Any], ...]
+    names: tuple[str, ...]
+    pairs: NDArray[np.int64]
+    arrays: list[Any]
+
+    @classmethod
+    def of_group(cls, group: Group) -> Described:
+        """Check the labels and pairs; raises `InputError` as `fastcka.compare` does."""
+        labels = group.labels
+        if isinstance(group.representations, Mapping):
+            labels = list(group.representations) if labels is None else labels
+            arrays = list(group.representations.values())
+        else:
+            arrays = list(group.representations)
+        if not arrays:
+            raise InputError("representations is empty: at least one is needed")
+        records, names = labelled(labels, len(arrays))
+        return cls(records, names, checked_pairs(group.pairs, len(arrays)), arrays)
+
+
+@dataclass
 class Request:
     """A checked group; `names` are the names of the representations in error messages."""
 
@@ -60,23 +87,16 @@ class Request:
     staged: tuple[StagedRepresentation, ...]
 
     @classmethod
-    def of_group(cls, group: Group, estimator: Estimator) -> Request:
+    def of_group(cls, group: Group | Described, estimator: Estimator) -> Request:
         """Check a group; raises `InputError` and `DeviceError` as `fastcka.compare` does."""
-        labels = group.labels
-        if isinstance(group.representations, Mapping):
-            labels = list(group.representations) if labels is None else labels
-            arrays = list(group.representations.values())
-        else:
-            arrays = list(group.representations)
-        if not arrays:
-            raise InputError("representations is empty: at least one is needed")
-        records, names = labelled(labels, len(arrays))
-        pairs = checked_pairs(group.pairs, len(arrays))
-        arrays = aligned(arrays, names)
+        if isinstance(group, Group):
+            group = Described.of_group(group)
+        names = group.names
+        arrays = aligned(group.arrays, names)
         views = as_views(arrays, names)
         _check_examples(views, names, estimator)
         staged = tuple([x for x in arrays if isinstance(x, StagedRepresentation)])
-        return cls(records, names, pairs, views, staged)
+        return cls(group.labels, names, group.pairs, views, staged)
 
     def consume(self) -> None:
         """Mark the staged representations as used."""

@@ -35,7 +35,7 @@ class Sums:
     s0, norms
         (M, M): S0 and k_i.k_j.
     r_products, r_totals
-        (M, M): r_i.r_j, and (M,): sum r_i.
+        (M, M): r_i.r_j, and (M,): sum r_i, or all of these negative: only products of two count.
     q_products, q_totals
         (M, M): q_i.q_j, and (M,): sum q_i; None where q = 0.
     summed
@@ -66,37 +66,6 @@ class Sums:
     q_products: Matrix | None = None
     q_totals: Vector | None = None
     seconds: float = 0.0
-
-    @classmethod
-    def about_the_mean(
-        cls,
-        n_examples: int,
-        *,
-        s0: Matrix,
-        norms: Matrix,
-        traces: Vector,
-        summed: Vector,
-        exponent: NDArray[np.int32],
-        constant: tuple[bool, ...],
-        products: str,
-        epsilon: float,
-        seconds: float,
-    ) -> Sums:
-        """Return the sums of a pass whose centres are all means; `traces`, (M,), sum k."""
-        return cls(
-            n_examples=n_examples,
-            s0=s0,
-            norms=norms,
-            r_products=norms,
-            r_totals=traces,  # of -r: only products of two of them count
-            summed=summed,
-            near_norms=norms.diagonal(),
-            exponent=exponent,
-            constant=constant,
-            products=products,
-            epsilon=epsilon,
-            seconds=seconds,
-        )
 
 
 def non_finite_text(name: str, count: int, row: int, column: int) -> str:

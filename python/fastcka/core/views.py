@@ -40,6 +40,11 @@ class DeviceView(NamedTuple):
 View = ArrayView | DeviceView
 
 
+def absent_array(n_examples: int, n_features: int, dtype: str, staged: bool) -> ArrayView:
+    """Return a view without memory, for planning."""
+    return ArrayView(None, 0, n_examples, n_features, 0, 0, dtype, staged)
+
+
 def check_shape(shape: tuple[int, ...], name: str) -> None:
     """Refuse a shape other than (n_examples, n_features) with at least one of each."""
     if len(shape) < 2:

@@ -8,23 +8,23 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fastcka.core.backend import Progress, resolve_threads, run_passes
+from fastcka.core.backend import run_passes
 from fastcka.core.base_plan import Plan, Precision
 from fastcka.core.comparison import Comparison
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.device import (
-    check_device,
-    check_precision,
     choose_device,
     open_session,
     plan_on_cpu,
     plan_on_cuda,
 )
-from fastcka.core.estimators import ESTIMATORS, Estimates, Estimator, estimate
+from fastcka.core.estimators import Estimates, Estimator, estimate
 from fastcka.core.memory import named_memory, require_memory_of
+from fastcka.core.options import Options
+from fastcka.core.plain import PlainValues
 from fastcka.core.plan import PassPlan
 from fastcka.core.provenance import provenance_of
-from fastcka.core.request import Group, Request
+from fastcka.core.request import Described, Group, Request
 from fastcka.core.sums import Sums
 from fastcka.core.views import DeviceView
 from fastcka.errors import InputError, OutOfMemoryError
@@ -34,40 +34,16 @@ if TYPE_CHECKING:
     from fastcka.core.cuda.session import CudaSession
 
 
-class Options:
-    """The checked options of a call."""
-
-    def __init__(
-        self,
-        estimator: Estimator,
-        device: str,
-        precision: Precision,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> None:
-        if estimator not in ESTIMATORS:
-            raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
-        if progress is not None and not callable(progress):
-            raise InputError(f"progress must be callable or None, got {progress!r}")
-        check_precision(precision)
-        check_device(device)
-        self.estimator = estimator
-        self.device = device
-        self.precision = precision
-        self.threads, _ = resolve_threads(threads)
-        self.progress = progress
-
-
 class Result:
     """The estimates of a group and the other contents of a `Comparison`, without the arrays.
 
     An estimate is computed at its first use.
     """
 
-    def __init__(self, request: Request, estimator: Estimator) -> None:
-        self.names = request.names
-        self._labels = request.labels
-        self._pairs = request.pairs
+    def __init__(self, group: Described | Request, estimator: Estimator) -> None:
+        self.names = group.names
+        self._labels = group.labels
+        self._pairs = group.pairs
         self._estimator = estimator
         self._estimates: dict[Estimator, Estimates] = {}
 
@@ -78,6 +54,11 @@ class Result:
         self._seconds = seconds
         self._cublas_version = cublas_version
         self._estimates.clear()
+
+    def put_values(self, values: PlainValues) -> None:
+        """Take the estimates of a pass over plain arrays."""
+        self._estimates, self._plan, self._seconds = values
+        self._cublas_version = 0
 
     def estimates(self, estimator: Estimator) -> Estimates:
         """Return HSIC and CKA of all pairs by an estimator."""
@@ -98,7 +79,7 @@ class Result:
         return Comparison(
             labels=self._labels,
             estimator=self._estimator,
-            n_examples=self._sums.n_examples,
+            n_examples=self._plan.n_examples,
             biased=biased.cka,
             unbiased=unbiased.cka,
             hsic_biased=biased.hsic,
@@ -230,7 +211,7 @@ Begun = CpuWork | CudaWork | InputError
 
 
 @named_shortage("preparing representations")
-def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | CudaWork:
+def begin(group: Group | Described, options: Options, *, alone: bool = False) -> CpuWork | CudaWork:
     """Check and plan a group; on a GPU, also queue its pass.
 
     If a group is not `alone`, the caller may write to its arrays on a GPU before its result is

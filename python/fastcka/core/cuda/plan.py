@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from fastcka.core.base_plan import (
     FEW_EXAMPLES,
-    FEW_FLOPS,
     MANY_FEATURES,
     MANY_FEATURES_PER_PAIR,
     Plan,
@@ -28,6 +27,8 @@ from fastcka.core.cuda.cost import (
 )
 
 SMALLEST_TILE = 256
+#: A pass of fewer flops (by the cheaper route) runs in float64.
+FEW_FLOPS = 2e7
 #: All Gram tiles of a step take at most this part of the device's memory. Of all of it, not of what
 #: is free: the tile changes the last bits of a result.
 TILE_SHARE = 0.4
