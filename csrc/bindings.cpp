@@ -12,6 +12,7 @@
 
 #include "cpu/features.hpp"
 #include "cpu/gain.hpp"
+#include "cpu/gather.hpp"
 #include "cpu/gram.hpp"
 #include "cpu/loops/implementation.hpp"
 #include "cpu/overlap.hpp"
@@ -213,6 +214,24 @@ py::dict measure_speed(const std::string& implementation, const std::string& pro
   return result;
 }
 
+void gather(const std::vector<View>& views, const std::vector<std::int64_t>& offsets,
+            py::array_t<std::uint8_t, py::array::c_style>& out, int threads) {
+  if (views.size() != offsets.size()) throw std::invalid_argument("gather needs an offset for each view");
+  if (threads < 1) throw std::invalid_argument("threads must be positive");
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    const std::int64_t bytes = views[i].n * views[i].d * fastcka::item_bytes(views[i].dtype);
+    if (offsets[i] < 0 || offsets[i] + bytes > out.size()) {
+      throw std::invalid_argument("view " + std::to_string(i) + " does not fit into out");
+    }
+  }
+  auto* buffer = reinterpret_cast<char*>(out.mutable_data());
+  const py::none no_progress;
+  const fastcka::Poll poll = fastcka::make_poll(no_progress);
+  // No Python object is touched: the caller holds the arrays.
+  const py::gil_scoped_release release;
+  fastcka::cpu::gather(views, offsets, buffer, threads, poll);
+}
+
 py::list implementations() {
   py::list tables;
   for (const Implementation* table : fastcka::cpu::available_implementations()) {
@@ -272,6 +291,8 @@ PYBIND11_MODULE(_core, module) {
              "Gives the memory that is kept for the next pass back to the system; returns its bytes.");
   module.def("gain_of", &fastcka::cpu::gain_of, py::arg("implementation"), py::arg("products"),
              "How many times as fast as those of float32 these products run here; see csrc/cpu/gain.hpp.");
+  module.def("gather", &gather, py::arg("views"), py::kw_only(), py::arg("offsets"), py::arg("out").noconvert(),
+             py::arg("threads"), "Copies views to offsets in a vector of bytes, as rows without gaps.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
              py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("shape"),
              "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");

@@ -74,6 +74,54 @@ def test_copies_in_many_pieces(emulated, rng, monkeypatch, size):
         agrees(cuda_runtime().session(0).submit(*planned(xs)).result(), xs)
 
 
+def counted_copies(session, monkeypatch):
+    """The bytes of each copy from the host that is enqueued."""
+    sizes = []
+    copy = session.cupy.cuda.runtime.memcpyAsync
+
+    def recorded(to, begin, size, kind, stream):
+        if kind == session.cupy.cuda.runtime.memcpyHostToDevice:
+            sizes.append(size)
+        copy(to, begin, size, kind, stream)
+
+    monkeypatch.setattr(session.cupy.cuda.runtime, "memcpyAsync", recorded)
+    return sizes
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_arrays_that_fit_into_a_buffer_are_copied_together(session, rng, monkeypatch, threads):
+    xs = related(rng, 61, (30, 7, 4, 50))
+    xs[1] = np.asfortranarray(xs[1])
+    xs[2] = np.repeat(xs[2], 2, axis=0)[::2]
+    xs[3] = xs[3].astype(np.float16)
+    sizes = counted_copies(session, monkeypatch)
+    monkeypatch.setattr(cuda_ring, "THREAD_BYTES", 1 << 10)
+    agrees(session.submit(*planned(xs, threads=threads)).result(), xs)
+    assert len(sizes) == 1
+    monkeypatch.setattr(cuda_ring, "BUFFER_BYTES", 6 << 10)
+    session.ring._buffers.clear()
+    agrees(session.submit(*planned(xs, threads=threads)).result(), xs)
+    # 51 rows of 120 bytes and the other 10; 1708 bytes padded to 1792, and 976; 6100.
+    assert sizes[1:] == [51 * 120, 10 * 120, 1792 + 976, 6100]
+
+
+@pytest.mark.parametrize("order", ["forward", "reverse"])
+def test_pinned_memory_is_copied_from_in_place(session, rng, monkeypatch, order):
+    monkeypatch.setenv("FASTCKA_EMULATION_ORDER", order)
+    xs = related(rng, 61, (30, 7, 12))
+    memory = session.cupy.cuda.alloc_pinned_memory(xs[1].nbytes)
+    pinned = np.frombuffer(memory, xs[1].dtype, xs[1].size).reshape(xs[1].shape)
+    pinned[:] = xs[1]
+    sizes = counted_copies(session, monkeypatch)
+    pending = session.submit(*planned([xs[0], pinned, xs[2]]))
+    pinned[:] = np.nan  # it has been read, as all host memory
+    agrees(pending.result(), xs)
+    assert sizes == [xs[0].nbytes, xs[1].nbytes, xs[2].nbytes]
+    pinned[:] = xs[1]
+    every_other = [x[:, ::2] for x in (xs[0], pinned, xs[2])]
+    agrees(session.submit(*planned(every_other)).result(), every_other)
+
+
 def test_a_graph_is_replayed_in_the_same_memory(session, rng, monkeypatch):
     made = []
     original = session.module.Pass
@@ -229,8 +277,9 @@ def test_an_interrupted_wait_leaves_the_session_usable(session, rng, monkeypatch
     agrees(session.submit(*planned(xs)).result(), xs)
 
 
-def test_progress_may_stop_a_pass(session, rng):
+def test_progress_may_stop_a_pass(session, rng, monkeypatch):
     xs = related(rng, 50, (6, 20, 7))
+    monkeypatch.setattr(cuda_ring, "BUFFER_BYTES", 8)  # an array at a time
     calls = []
 
     def stop(done, total):

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastcka import _core
 from fastcka.core.cost import Speed
 from fastcka.core.cuda.status import CudaStatus
@@ -92,6 +95,18 @@ compiled_estimate = _core.estimate
 def bytes_needed(*arguments: Any, **options: Any) -> dict[str, int]:
     """Return the bytes of a pass on the CPU by purpose; see csrc/cpu/pass.hpp."""
     return _core.bytes_needed(*arguments, **options)
+
+
+def gather(
+    views: Sequence[ArrayView], offsets: Sequence[int], out: NDArray[np.uint8], threads: int
+) -> None:
+    """Copy views to offsets in a vector of bytes, as rows without gaps; see csrc/cpu/gather.hpp."""
+    _core.gather(
+        [_core.View(*view[1:7], False) for view in views],
+        offsets=offsets,
+        out=out,
+        threads=threads,
+    )
 
 
 def release_memory() -> int:

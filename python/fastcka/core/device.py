@@ -88,8 +88,12 @@ def plan_on_cuda(
     device_reason: str = "",
     *,
     auto: bool = False,
+    threads: int = 1,
 ) -> CudaPlan:
-    """Return the plan of a pass on a CUDA device; `DeviceError` if it cannot be used."""
+    """Return the plan of a pass on a CUDA device; `DeviceError` if it cannot be used.
+
+    ``threads`` copy arrays of the host into pinned memory.
+    """
     runtime = cuda_runtime()
     return runtime.plan(
         views[0].n_examples,
@@ -100,6 +104,7 @@ def plan_on_cuda(
         precision,
         device_reason,
         auto,
+        threads,
     )
 
 
@@ -150,7 +155,7 @@ def choose_device(
         refuse_device_views(views, names, f"CUDA cannot be used here: {why_not}")
     if device not in ("auto", "cuda", f"cuda:{index}"):
         refuse_device_views(views, names, f"device is {device!r}")
-    return plan_on_cuda(views, precision, index, "the arrays are on it")
+    return plan_on_cuda(views, precision, index, "the arrays are on it", threads=threads)
 
 
 def choose_for_host(
@@ -158,7 +163,8 @@ def choose_for_host(
 ) -> PassPlan | CudaPlan:
     """Return the plan for arrays on the CPU; "auto" is the faster device as predicted."""
     if device.startswith("cuda"):
-        return plan_on_cuda(views, precision, _index(device), "it was asked for")
+        index = _index(device)
+        return plan_on_cuda(views, precision, index, "it was asked for", threads=threads)
     certain = plan_without_choice(device, views, precision, threads)
     if certain is not None:
         return certain
@@ -173,7 +179,7 @@ def choose_for_host(
     runtime = cuda_runtime()
     if runtime.why_not is not None:
         return replace(here, device_reason=f"no GPU can be used: {runtime.why_not}")
-    there = plan_on_cuda(views, precision, runtime.devices[0].index, auto=True)
+    there = plan_on_cuda(views, precision, runtime.devices[0].index, auto=True, threads=threads)
     seconds = there.seconds + OVERHEAD_SECONDS + (0 if runtime.started else START_SECONDS)
     faster: PassPlan | CudaPlan = there if seconds < here.seconds else here
     return replace(faster, device_reason=f"{predicted}, {seconds:.2g} s for {there.device}")

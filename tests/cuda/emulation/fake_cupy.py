@@ -245,6 +245,21 @@ def _stream_wait_event(stream, event, flags=0):
     _check(_library.cudaStreamWaitEvent(_address(stream), _address(event), flags))
 
 
+class _PointerAttributes(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("device", ctypes.c_int),
+        ("devicePointer", ctypes.c_void_p),
+        ("hostPointer", ctypes.c_void_p),
+    )
+
+
+def _pointer_attributes(ptr):
+    attributes = _PointerAttributes()
+    _check(_library.cudaPointerGetAttributes(ctypes.byref(attributes), _address(ptr)))
+    return attributes
+
+
 def _memcpy_async(dst, src, size, kind, stream):
     count = ctypes.c_size_t(size)
     _check(_library.cudaMemcpyAsync(_address(dst), _address(src), count, kind, _address(stream)))
@@ -323,6 +338,7 @@ runtime = SimpleNamespace(
     memcpyAsync=_memcpy_async,
     memcpyHostToDevice=1,
     memcpyDeviceToHost=2,
+    pointerGetAttributes=_pointer_attributes,
     streamWaitEvent=_stream_wait_event,
 )
 cuda = SimpleNamespace(

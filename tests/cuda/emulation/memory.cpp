@@ -168,6 +168,16 @@ cudaError_t cudaFreeHost(void* address) {
   });
 }
 
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* address) {
+  return call([&] {
+    const cudaMemoryType type = is_in(pinned, address)      ? cudaMemoryTypeHost
+                                : is_in(on_device, address) ? cudaMemoryTypeDevice
+                                                            : cudaMemoryTypeUnregistered;
+    *attributes = {type, cuda_emulation::current_device(), nullptr, nullptr};
+    return cudaSuccess;
+  });
+}
+
 cudaError_t cudaMemsetAsync(void* address, int value, std::size_t bytes, cudaStream_t stream) {
   return enqueue(stream, [=] { std::memset(address, value, bytes); });
 }

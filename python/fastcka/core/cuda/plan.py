@@ -169,6 +169,7 @@ def make_cuda_plan(
     compiled: CompiledPass,
     device_reason: str = "",
     auto: bool = False,
+    threads: int = 1,
 ) -> CudaPlan:
     """Plan a pass over representations of ``n_examples`` rows and the given widths.
 
@@ -182,6 +183,8 @@ def make_cuda_plan(
         What the compiled module says of its passes.
     device_reason, auto
         Why the device was chosen, and whether the CPU is the alternative.
+    threads
+        Host threads that copy arrays into pinned memory.
     """
     n = n_examples
     sizes = [n * d * size for d, size in zip(n_features, itemsizes, strict=True)]
@@ -221,6 +224,7 @@ def make_cuda_plan(
         rank_chunk=SHORT_RANK_CHUNK if short else RANK_CHUNK,
         precision=precision,
         products=products,
+        threads=threads,
         device=device,
         n_examples=n,
         n_features=tuple(n_features),

@@ -1,22 +1,32 @@
 """From host memory to a device through a ring of pinned buffers.
 
-A copy from pinned memory overlaps everything else, at the full rate of the bus; the processor
-fills the next buffer meanwhile. Four buffers of 8 MiB are enough to keep both busy.
+A copy from pinned memory overlaps everything else, at the full rate of the bus. Threads of the
+processor fill the next buffer meanwhile, with as many arrays as it holds. Contiguous arrays that
+are in pinned memory already are copied from there.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.backend import gather
+from fastcka.core.base_plan import ceil_div, round_up
 from fastcka.core.views import ITEMSIZE, ArrayView
 
 BUFFERS = 4
-BUFFER_BYTES = 8 << 20
+#: Large enough that starting the threads takes a small part of the time to fill it.
+BUFFER_BYTES = 32 << 20
+#: A thread copies at least so much, and more threads than these gain nothing.
+THREAD_BYTES = 2 << 20
+MOST_THREADS = 16
+#: Each array begins at a multiple of it, in a buffer and on the device.
+ALIGNMENT = 256
 
 #: An event is asked for without pause for so long, then every so often: short waits cost no sleep,
 #: long ones no processor, and Ctrl-C ends either, which it does not in a wait inside CUDA.
@@ -26,6 +36,8 @@ SLEEP_SECONDS = 5e-4
 
 #: What cudaEventQuery says of an event that is not done; anything but this and 0 is an error.
 NOT_READY = 600
+#: What cudaPointerGetAttributes says of pinned memory.
+HOST_MEMORY = 1
 
 
 def wait_for(cupy: Any, event: Any) -> None:
@@ -46,6 +58,19 @@ class _Buffer:
     copied: Any  # event: the device has read it
 
 
+def bytes_of(view: ArrayView) -> int:
+    """The bytes of a view's values without gaps."""
+    return view.n_examples * view.n_features * ITEMSIZE[view.dtype]
+
+
+def offsets_of(views: Sequence[ArrayView]) -> list[int]:
+    """Where each view begins if they follow each other, and after them where the last one ends."""
+    offsets = [0]
+    for view in views:
+        offsets.append(offsets[-1] + round_up(bytes_of(view), ALIGNMENT))
+    return offsets
+
+
 class PinnedRing:
     """Pinned buffers in turn, copied from on one stream of the current device."""
 
@@ -54,32 +79,58 @@ class PinnedRing:
         self._stream = stream
         self._buffers: list[_Buffer] = []
         self._turn = 0
+        self._direct: Any = None  # event: the caller's pinned memory has been read
 
-    def upload(self, view: ArrayView, address: int) -> None:
-        """Enqueue the copy of a view to device memory at ``address``, as contiguous rows.
+    def batch(self, views: Sequence[ArrayView]) -> int:
+        """How many of the first views, at least one, are to be copied together."""
+        end = sum(offset <= BUFFER_BYTES for offset in offsets_of(views)[1:])
+        pinned = (i for i, view in enumerate(views[:end]) if self._is_pinned(view))
+        return max(1, next(pinned, end))
 
-        All of the view has been read when this returns.
+    def upload(self, views: Sequence[ArrayView], address: int, threads: int) -> None:
+        """Enqueue the copy of a batch to device memory at ``address``, each as contiguous rows.
+
+        Each view begins there at its place in `offsets_of`. All views but those in pinned memory
+        have been read when this returns; `wait` returns when these have been read too.
         """
-        source = _array_of(view)
-        n, d = source.shape
-        item = source.itemsize
-        columns = min(d, BUFFER_BYTES // item)
-        rows = BUFFER_BYTES // (columns * item)  # 1 where columns < d: either is contiguous
+        if self._is_pinned(views[0]):
+            self._enqueue(address, views[0].address, bytes_of(views[0]))
+            if self._direct is None:
+                self._direct = self._cupy.cuda.Event(block=False, disable_timing=True)
+            self._stream.record(self._direct)
+        elif len(views) > 1 or bytes_of(views[0]) <= BUFFER_BYTES:
+            self._stage(views, address, threads)
+        else:
+            for view, offset in _pieces(views[0]):
+                self._stage([view], address + offset, threads)
+
+    def wait(self) -> None:
+        """Return when the device has read the caller's pinned memory."""
+        if self._direct is not None:
+            event, self._direct = self._direct, None
+            wait_for(self._cupy, event)
+
+    def _stage(self, views: Sequence[ArrayView], address: int, threads: int) -> None:
+        buffer = self._next()
+        *offsets, end = offsets_of(views)
+        size = offsets[-1] + bytes_of(views[-1])
+        busy = min(threads, MOST_THREADS, ceil_div(end, THREAD_BYTES))
+        gather(views, offsets, buffer.array, busy)
+        self._enqueue(address, buffer.memory.ptr, size)
+        self._stream.record(buffer.copied)
+
+    def _enqueue(self, to: int, begin: int, size: int) -> None:
         runtime = self._cupy.cuda.runtime
-        for row in range(0, n, rows):
-            for column in range(0, d, columns):
-                block = source[row : row + rows, column : column + columns]
-                buffer = self._next()
-                staged = buffer.array[: block.nbytes].view(source.dtype)
-                np.copyto(staged.reshape(block.shape), block)
-                runtime.memcpyAsync(
-                    address + (row * d + column) * item,
-                    buffer.memory.ptr,
-                    block.nbytes,
-                    runtime.memcpyHostToDevice,
-                    self._stream.ptr,
-                )
-                self._stream.record(buffer.copied)
+        runtime.memcpyAsync(to, begin, size, runtime.memcpyHostToDevice, self._stream.ptr)
+
+    def _is_pinned(self, view: ArrayView) -> bool:
+        """Whether the device can read all of a view in place, in one piece."""
+        item = ITEMSIZE[view.dtype]
+        if view.column_stride != item or view.row_stride != item * view.n_features:
+            return False
+        attributes = self._cupy.cuda.runtime.pointerGetAttributes
+        ends = view.address, view.address + bytes_of(view) - 1
+        return all(attributes(end).type == HOST_MEMORY for end in ends)
 
     def _next(self) -> _Buffer:
         if len(self._buffers) < BUFFERS:
@@ -94,19 +145,19 @@ class PinnedRing:
         return buffer
 
 
-class _Memory:
-    """A view's memory by NumPy's array protocol, as unsigned integers: NumPy knows no bfloat16."""
+def _pieces(view: ArrayView) -> Iterator[tuple[ArrayView, int]]:
+    """Blocks of a view that fit into a buffer, and where each begins among the rows without gaps.
 
-    def __init__(self, view: ArrayView) -> None:
-        self.owner = view.owner
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": (view.n_examples, view.n_features),
-            "typestr": np.dtype(f"u{ITEMSIZE[view.dtype]}").str,
-            "data": (view.address, True),
-            "strides": (view.row_stride, view.column_stride),
-        }
-
-
-def _array_of(view: ArrayView) -> NDArray[Any]:
-    return np.asarray(_Memory(view))
+    They are whole rows, or parts of one row.
+    """
+    n, d, item = view.n_examples, view.n_features, ITEMSIZE[view.dtype]
+    columns = min(d, BUFFER_BYTES // item)
+    rows = BUFFER_BYTES // (columns * item)  # 1 where columns < d: either is contiguous
+    for row in range(0, n, rows):
+        for column in range(0, d, columns):
+            piece = view._replace(
+                address=view.address + row * view.row_stride + column * view.column_stride,
+                n_examples=min(rows, n - row),
+                n_features=min(columns, d - column),
+            )
+            yield piece, (row * d + column) * item

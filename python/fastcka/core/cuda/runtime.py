@@ -49,6 +49,7 @@ class CudaRuntime:
         precision: Precision,
         device_reason: str,
         auto: bool,
+        threads: int,
     ) -> CudaPlan:
         return make_cuda_plan(
             n_examples,
@@ -60,6 +61,7 @@ class CudaRuntime:
             compiled=self.compiled,
             device_reason=device_reason,
             auto=auto,
+            threads=threads,
         )
 
     @cached_property

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcka.core.cuda.pending import Pending, cuda_errors
 from fastcka.core.cuda.plan import CudaDevice, CudaPlan
-from fastcka.core.cuda.ring import PinnedRing
+from fastcka.core.cuda.ring import PinnedRing, offsets_of
 from fastcka.core.cuda.status import NO_CUPY, compiled_pass
 from fastcka.core.cuda.submission import ResidentPasses, Submission
 from fastcka.core.views import ITEMSIZE, ArrayView, View
@@ -70,6 +70,8 @@ class CudaSession:
     ----------
     copy, compute
         Host data are copied and centred on the first stream, and multiplied on the second.
+    ring
+        The buffers through which host data go.
     passes
         The passes of earlier submissions, with their CUDA graphs.
     """
@@ -86,7 +88,7 @@ class CudaSession:
         with self.current():
             self.compute = self.cupy.cuda.Stream(non_blocking=True)
             self.copy = self.cupy.cuda.Stream(non_blocking=True)
-            self._ring = PinnedRing(self.cupy, self.copy)
+            self.ring = PinnedRing(self.cupy, self.copy)
         cublas.start(device.index)  # takes memory of the device: before passes take the rest
 
     def __enter__(self) -> CudaSession:
@@ -157,18 +159,31 @@ class CudaSession:
         # By handles: cupy 14 deprecates ExternalStream, and cupy 13 has no Stream.from_external.
         self.cupy.cuda.runtime.streamWaitEvent(stream, event.ptr)
 
-    def upload(self, view: ArrayView) -> tuple[Any, _cuda.View]:
-        """Enqueue the copy of a host array; the memory that it is copied to, and its view there."""
-        item = ITEMSIZE[view.dtype]
+    def upload(self, views: Sequence[ArrayView], threads: int) -> tuple[Any, list[_cuda.View]]:
+        """Enqueue the copy of the first host arrays, as many as fit into a pinned buffer.
+
+        Returns the memory that they are copied to, and their views there.
+        """
+        count = self.ring.batch(views)
+        try:
+            memory = self._alloc(views[:count])
+        except MemoryError:
+            count = 1
+            memory = self._alloc(views[:count])
+        self.ring.upload(views[:count], memory.ptr, threads)
+        return memory, [
+            self.module.View(
+                address=memory.ptr + offset,
+                row_stride=view.n_features * ITEMSIZE[view.dtype],
+                column_stride=ITEMSIZE[view.dtype],
+                dtype=view.dtype,
+            )
+            for view, offset in zip(views[:count], offsets_of(views), strict=False)
+        ]
+
+    def _alloc(self, views: Sequence[ArrayView]) -> Any:
         with self.copy:
-            memory = self.cupy.cuda.alloc(view.n_examples * view.n_features * item)
-        self._ring.upload(view, memory.ptr)
-        return memory, self.module.View(
-            address=memory.ptr,
-            row_stride=view.n_features * item,
-            column_stride=item,
-            dtype=view.dtype,
-        )
+            return self.cupy.cuda.alloc(offsets_of(views)[-1])
 
     def fetch(self, resident: _cuda.Pass, arrived: Any) -> Any:
         """Enqueue the copy of the results to the host; an event that is done when they arrived."""

@@ -157,7 +157,7 @@ class Submission:
                 done = 0
                 while done < len(views):
                     with cuda_errors(session.device):
-                        done += self._prepare(resident, done, views)
+                        done += self._prepare(resident, done, views, plan.threads)
                     if progress is not None:
                         progress(done, len(views) + 1)
                 with cuda_errors(session.device):
@@ -176,18 +176,24 @@ class Submission:
                 session.make_wait(session.copy.ptr, session.mark(producer))
             return session.passes.take(memory.ptr, plan), memory
 
-    def _prepare(self, resident: _cuda.Pass, first: int, views: Sequence[View]) -> int:
-        """Enqueue the centring of one host array, or of device arrays up to the next host array.
+    def _prepare(
+        self, resident: _cuda.Pass, first: int, views: Sequence[View], threads: int
+    ) -> int:
+        """Enqueue the centring of some host arrays, or of device arrays up to the next host array.
 
         Returns how many they are.
         """
         session = self._session
-        view = views[first]
-        if isinstance(view, ArrayView):
-            memory, copied = session.upload(view)
-            resident.prepare(first, [copied], session.copy.ptr)
+        hosts = []
+        for view in views[first:]:
+            if not isinstance(view, ArrayView):
+                break
+            hosts.append(view)
+        if hosts:
+            memory, copied = session.upload(hosts, threads)
+            resident.prepare(first, copied, session.copy.ptr)
             del memory  # in the order of the stream
-            return 1
+            return len(copied)
         arrays = []
         for view in views[first:]:
             if not isinstance(view, DeviceView):
@@ -222,6 +228,7 @@ class Submission:
                 return session.fetch(resident, arrived)
 
         done = session.fetch(resident, arrived)
+        session.ring.wait()
         too_large = session.module.too_large
         return Running(session.cupy, memory, owners, done, arrived, resident, too_large, add_far)
 

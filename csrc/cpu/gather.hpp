@@ -1,0 +1,15 @@
+// Views of any strides, packed into one buffer by several threads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "../hsic.hpp"
+
+namespace fastcka::cpu {
+
+// Copies each view to `buffer` plus its offset in bytes, in its dtype, as rows without gaps.
+void gather(const std::vector<View>& views, const std::vector<std::int64_t>& offsets, char* buffer, int threads,
+            const Poll& poll);
+
+}  // namespace fastcka::cpu
