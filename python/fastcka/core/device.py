@@ -203,11 +203,7 @@ def _least_seconds_on_cuda(here: PassPlan) -> float:
 
 
 def open_session(plan: CudaPlan, views: Sequence[View], threads: int) -> CudaSession | PassPlan:
-    """Return the session of the plan's device.
-
-    If device="auto" chose the device and it cannot be opened, return a plan for the CPU with the
-    reason.
-    """
+    """Return the session of the plan's device; for "auto", a plan for the CPU if that fails."""
     try:
         return cuda_runtime().session(plan.device.index)
     except DeviceError as error:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core.cuda.plan import CudaDevice, CudaPlan
+from fastcka.core.cuda.card import CudaDevice
+from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.ring import wait_for
 from fastcka.core.sums import EPSILON, Sums, non_finite_text
 from fastcka.errors import DeviceError, FastckaError, InputError

@@ -16,6 +16,7 @@ from fastcka.core.base_plan import (
     ceil_div,
     round_up,
 )
+from fastcka.core.cuda.card import CudaDevice
 from fastcka.core.cuda.cost import (
     CHUNK,
     FEATURE_BAND,
@@ -42,20 +43,6 @@ SHORT_RANK_CHUNK, SHORT_RANK_EXAMPLES = 1024, 2048
 WIDE_FEATURES_PER_PAIR = 1 / 32
 #: With fewer features, a block of the features route sums so few squares that rounding shows.
 FEW_FEATURES = 16
-
-
-@dataclass(frozen=True)
-class CudaDevice:
-    """A CUDA device as the planner sees it."""
-
-    index: int
-    name: str
-    capability: tuple[int, int]
-    multiprocessors: int
-    total_bytes: int
-
-    def __str__(self) -> str:
-        return f"cuda:{self.index} {self.name}"
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from fastcka.core.base_plan import Precision
+from fastcka.core.cuda.card import CudaDevice
 from fastcka.core.cuda.library import cublas_candidates
-from fastcka.core.cuda.plan import CompiledPass, CudaDevice, CudaPlan, make_cuda_plan
+from fastcka.core.cuda.plan import CompiledPass, CudaPlan, make_cuda_plan
 from fastcka.core.cuda.session import CudaSession, import_cupy
 from fastcka.core.cuda.status import (
     NO_CUPY,

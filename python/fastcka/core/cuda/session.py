@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from fastcka.core.cuda.card import CudaDevice
 from fastcka.core.cuda.pending import Pending, cuda_errors
-from fastcka.core.cuda.plan import CudaDevice, CudaPlan
+from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.ring import PinnedRing, offsets_of
 from fastcka.core.cuda.status import NO_CUPY, compiled_pass
 from fastcka.core.cuda.submission import ResidentPasses, Submission

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core.cuda.plan import CompiledPass, CudaDevice, PassBytes
+from fastcka.core.cuda.card import CudaDevice
+from fastcka.core.cuda.plan import CompiledPass, PassBytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

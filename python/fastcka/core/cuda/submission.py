@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastcka.core.cuda.blocks import Part, assemble, block_counts, unions_of_blocks
+from fastcka.core.cuda.card import CudaDevice
 from fastcka.core.cuda.pending import Pending, Running, cuda_errors, with_far
-from fastcka.core.cuda.plan import CudaDevice, CudaPlan, smaller_tiles, with_tile
+from fastcka.core.cuda.plan import CudaPlan, smaller_tiles, with_tile
 from fastcka.core.views import ArrayView, DeviceView, View
 from fastcka.errors import DeviceError
 
