@@ -178,8 +178,8 @@ def test_small_passes_use_no_matrix_tiles(precision, products):
     options = {"precision": precision, "implementation": WITH_TILES}
     for n, widths, why in (
         (600, [600] * 9, "2 Gflop"),  # 1.96 Gflop
-        (500, [1024] * 40, "576 examples or features"),
-        (40_000, [64] * 8, "576 examples or features"),
+        (500, [1024] * 40, "672 examples or features"),
+        (40_000, [64] * 8, "672 examples or features"),
     ):
         small = plan(n, widths, gain_of=unmeasured, **options)
         assert small.products == "float32"
@@ -191,7 +191,7 @@ def test_small_passes_use_no_matrix_tiles(precision, products):
 
 
 def test_tiles_of_the_plane_are_larger_with_matrix_tiles():
-    made = [plan(n, [512] * 21, implementation=WITH_TILES) for n in (600, 800, 2000, 5000)]
+    made = [plan(n, [512] * 21, implementation=WITH_TILES) for n in (700, 1000, 2000, 5000)]
     assert [each.tile for each in made] == [96, 128, 192, 192]
     # 12 MiB for the tiles of all representations
     assert plan(5000, [128] * 300, implementation=WITH_TILES).tile == 96

@@ -10,6 +10,7 @@ import oracle
 from checks import check, cka_by
 from cuda_emulation import load_module
 from fastcka.core import backend
+from fastcka.core.base_plan import MIB
 from samples import related, staged_copy
 from tiles_emulation import build_tiles, runs_here
 
@@ -46,6 +47,12 @@ def test_both_precisions_use_tiles(tiles, rng):
     for precision, products in (("high", "bfloat16x3"), ("fast", "bfloat16")):
         ran = fastcka.compare(xs, precision=precision).provenance
         assert (ran["implementation"], ran["products"]) == ("amx", products)
+
+
+def test_wide_data_take_as_little_memory_as_without_tiles(tiles):
+    plan = fastcka.core.plan_pass(1000, [4096] * 100, threads=2)
+    assert plan.products == "bfloat16x3"
+    assert plan.bytes_centered < 320 * MIB
 
 
 @pytest.mark.parametrize("products", PRODUCTS)

@@ -56,7 +56,7 @@ LEAST_GAIN = 1.3
 TILES_FLOPS = 2e9
 #: With fewer examples or features, the tiles of the plane are so small that to arrange their
 #: operands takes too much of the time.
-TILES_EXTENT = 576
+TILES_EXTENT = 672
 #: With matrix tiles, the Gram tiles of one step may leave the L2 cache: larger tiles of the plane
 #: gain more (measured on the products alone).
 TILES_BYTES = 12 * MIB
@@ -255,7 +255,7 @@ def _why_not(
 
 def _tile(extent: int, bytes_per_entry: int, shape: ProductShape) -> int:
     """Return the largest tile that fits the caches and gives enough tiles."""
-    most, limit, tiles = (6, TILES_BYTES, 6) if shape.arranged_bytes else (4, TILE_BYTES, 8)
+    most, limit, tiles = (6, TILES_BYTES, 7) if shape.arranged_bytes else (4, TILE_BYTES, 8)
     for multiple in range(most, 1, -1):
         tile = multiple * shape.step
         if tile**2 * bytes_per_entry <= limit and tile * tiles <= extent:
