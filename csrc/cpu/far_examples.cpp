@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "../far_rule.hpp"
+#include "median_of_nine.hpp"
 #include "threads/memory.hpp"
 #include "threads/ordered_sum.hpp"
 
@@ -24,26 +25,23 @@ struct Robust {
   double typical;              // the median of the sample's squared distances, times scale^2
 };
 
-// The lower medians of the columns of a sample (count, d). Neighbours change places until a column is sorted, in many
-// columns at once: the compiler makes vectors of the inner loop.
+// The lower medians of the columns of a sample (count, d). The compiler makes vectors of the inner loop.
 std::vector<double> medians(const std::vector<double>& sample, int count, std::int64_t d) {
-  constexpr std::int64_t strip = 128;
-  double sorted[SampleRows::most][strip];
+  static_assert(SampleRows::most == 9);
   std::vector<double> center(to_size(d));
-  for (std::int64_t j0 = 0; j0 < d; j0 += strip) {
-    const std::int64_t width = std::min(strip, d - j0);
-    for (int i = 0; i < count; ++i) std::copy_n(&sample[to_size(i * d + j0)], width, sorted[i]);
-    for (int round = 0; round < count; ++round) {
-      for (int i = round % 2; i + 1 < count; i += 2) {
-        for (std::int64_t j = 0; j < width; ++j) {
-          const double first = sorted[i][j];
-          const double second = sorted[i + 1][j];
-          sorted[i][j] = second < first ? second : first;
-          sorted[i + 1][j] = second < first ? first : second;
-        }
-      }
-    }
-    std::copy_n(sorted[(count - 1) / 2], width, &center[to_size(j0)]);
+  // Of a smaller sample, absent rows: as many below the median as above it, so that it is the median of nine.
+  const std::vector<double> below(to_size(d), -std::numeric_limits<double>::infinity());
+  const std::vector<double> above(to_size(d), std::numeric_limits<double>::infinity());
+  const int absent_below = SampleRows::most / 2 - (count - 1) / 2;
+  const double* row[SampleRows::most];
+  for (int i = 0; i < SampleRows::most; ++i) {
+    const int present = i - absent_below;
+    row[i] = present < 0 ? below.data() : present < count ? &sample[to_size(present * d)] : above.data();
+  }
+  double* const out = center.data();
+  for (std::int64_t j = 0; j < d; ++j) {
+    out[j] = median_of_nine(row[0][j], row[1][j], row[2][j], row[3][j], row[4][j], row[5][j], row[6][j], row[7][j],
+                            row[8][j]);
   }
   return center;
 }

@@ -34,8 +34,8 @@ constexpr Implementation avx512bf16_implementation{"avx512bf16",
                                                    supported,
                                                    column_statistics,
                                                    float64_kernels<64, 8>(),
-                                                   float32_kernels<64, 8>(),
+                                                   float32_kernels<64, 8, 3, 5>(),
                                                    {},
-                                                   single_kernels<Pair, 64, 8>("bfloat16", multiply<PairDot, 8>)};
+                                                   single_kernels<Pair, 64, 5>("bfloat16", multiply<PairDot, 8>)};
 
 }  // namespace fastcka::cpu

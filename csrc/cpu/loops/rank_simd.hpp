@@ -61,8 +61,10 @@ inline void dot_rows(std::int64_t m, std::int64_t i, std::int64_t length, const 
   }
 }
 
-// ROWS (8 of 32 registers, 4 of 16, 3 of 16 without FMA) x 3 sums stay in registers. Over a stretch, the rows stay in
-// the L1 cache while the others pass by, and a lane adds up few values of float32.
+// ROWS (at most 8 of 32 registers, 4 of 16, 3 of 16 without FMA) x 3 sums stay in registers. Over a stretch, the rows
+// stay in the L1 cache while the others pass by, and a lane adds up few values of float32. The rows of a Gram tile are
+// a multiple of 4 KiB apart, so that 8 lines of them fit a cache of 8 ways: with 32 registers, 5 rows are up to 1.2
+// times as fast as 8 (Zen 4).
 constexpr std::int64_t stretch = 768;
 
 template <class T, int BYTES, int ROWS>

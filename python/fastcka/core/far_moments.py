@@ -119,19 +119,6 @@ class FarMoments:
         near_products = about.norm_products * scale
         s0 = squares - near_products
         constant = tuple(self._constant(block) for block in near.blocks())
-        if not len(x):
-            return Sums.about_the_mean(
-                self.n_examples,
-                s0=s0,
-                norms=near_products,
-                traces=about.norms * factor**2,
-                summed=squares.diagonal(),
-                exponent=exponent.astype(np.int32),
-                constant=constant,
-                products="float64",
-                epsilon=EPSILON["float64"],
-                seconds=seconds,
-            )
         grams = np.stack([x[:, block] @ x[:, block].T for block in near.blocks()])
         k = np.einsum("iaa->ia", grams).copy()
         np.einsum("iaa->ia", grams)[...] = 0
