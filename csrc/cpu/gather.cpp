@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 
 #include "threads/pool.hpp"
 
@@ -61,10 +63,22 @@ void copy(const Piece& piece) {
   }
 }
 
+void check(const std::vector<View>& views, const std::vector<std::int64_t>& offsets, std::int64_t bytes, int threads) {
+  if (views.size() != offsets.size()) throw std::invalid_argument("gather needs an offset for each view");
+  if (threads < 1) throw std::invalid_argument("threads must be positive");
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    const std::int64_t size = views[i].n * views[i].d * item_bytes(views[i].dtype);
+    if (offsets[i] < 0 || offsets[i] + size > bytes) {
+      throw std::invalid_argument("view " + std::to_string(i) + " does not fit into out");
+    }
+  }
+}
+
 }  // namespace
 
-void gather(const std::vector<View>& views, const std::vector<std::int64_t>& offsets, char* buffer, int threads,
-            const Poll& poll) {
+void gather(const std::vector<View>& views, const std::vector<std::int64_t>& offsets, char* buffer, std::int64_t bytes,
+            int threads, const Poll& poll) {
+  check(views, offsets, bytes, threads);
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < views.size(); ++i) {
     const std::int64_t row_bytes = views[i].d * item_bytes(views[i].dtype);

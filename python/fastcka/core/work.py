@@ -194,13 +194,8 @@ class CudaWork:
 
     def _again(self, request: Request, lost: frozenset[int]) -> Sums:
         plan = self._pending.plan
-        wider = plan_on_cuda(
-            request.views,
-            "float64",
-            plan.device.index,
-            plan.device_reason,
-            threads=plan.threads,
-        )
+        index, why = plan.device.index, plan.device_reason
+        wider = plan_on_cuda(request.views, "float64", index, why, threads=plan.threads)
         reason = wider.reason + _lost_digits(plan.products, lost, request)
         wider = replace(wider, precision=plan.precision, reason=reason)
         self._pending = self._session.submit(request.views, request.names, wider)

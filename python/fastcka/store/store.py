@@ -19,6 +19,7 @@ from fastcka.store.file.output import check_positions, checked_output
 from fastcka.store.file.writer import write_file
 from fastcka.store.headers import HeaderCache
 from fastcka.store.inventory import Inventory
+from fastcka.store.reading import concurrently
 from fastcka.store.verify import Finding, Verification
 
 if TYPE_CHECKING:
@@ -192,15 +193,33 @@ class Store(Inventory):
             If a checksum is wrong, or the file does not follow the format. The contents of `out`
             are then undefined.
         """
+        return self._read(key, out, rows)
+
+    @named_shortage("reading representations")
+    def read_many(
+        self,
+        keys: Sequence[Key],
+        *,
+        outs: Sequence[NDArray[Any] | None] | None = None,
+        rows: Sequence[NDArray[np.integer[Any]] | None] | None = None,
+    ) -> list[NDArray[Any]]:
+        """Return the values of many representations, read by all processors at once.
+
+        ``outs`` and ``rows`` have an entry for each key: `out` and `rows` of `read`. Errors are
+        those of `read`; of several, that of the first key is raised.
+        """
+        return concurrently(self._read, keys, outs=outs, rows=rows)
+
+    def _read(self, key: Key, out: Any, rows: Any, threads: int | None = None) -> NDArray[Any]:
         key = Key.of(key)
         path = self._existing(key.model, key.step)
         with self._headers.opened(path, key) as (file, chunks):
             if rows is not None:
                 check_positions(rows, chunks.n_examples, key)
             n_rows = chunks.n_examples if rows is None else len(rows)
-            out = checked_output(out, (n_rows, chunks.n_features), chunks.dtype, key)
-            chunks.read(path, file, out, rows)
-        return out
+            values = checked_output(out, (n_rows, chunks.n_features), chunks.dtype, key)
+            chunks.read(path, file, values, rows, threads)
+        return values
 
     @named_shortage("reading the examples of a representation")
     def examples(self, key: Key) -> Examples:

@@ -87,7 +87,7 @@ class CompiledPass:
 class CudaPlan(Plan):
     """How one pass will run on a CUDA device, and what it will cost.
 
-    Flops count a multiply-add as two. `threads` are host threads.
+    Flops count a multiply-add as two. `threads` of the host copy arrays into pinned memory.
 
     Attributes
     ----------
@@ -166,12 +166,8 @@ def make_cuda_plan(
         Bytes of one value of each representation in the caller's memory.
     on_device
         For each representation, whether it is on the device already.
-    compiled
-        What the compiled module says of its passes.
     device_reason, auto
         Why the device was chosen, and whether the CPU is the alternative.
-    threads
-        Host threads that copy arrays into pinned memory.
     """
     n = n_examples
     sizes = [n * d * size for d, size in zip(n_features, itemsizes, strict=True)]
@@ -195,9 +191,8 @@ def make_cuda_plan(
     if route == "F" and min(n_features) < FEW_FEATURES and products != "float64":
         products, why = "float64", f"a representation of fewer than {FEW_FEATURES} features"
         cost = costs[products]
-    m = len(n_features)
     if route == "G":
-        entry_bytes = m * (8 if products == "float64" else 4)
+        entry_bytes = len(n_features) * (8 if products == "float64" else 4)
         tile = _gram_tile(n, entry_bytes, device.total_bytes, compiled.example_grain)
     else:
         tile = min(FEATURE_BAND, sum(round_up(d, compiled.feature_grain) for d in n_features))

@@ -100,6 +100,7 @@ class LayerChunks:
         file: int,
         out: NDArray[Any],
         rows: NDArray[np.integer[Any]] | None = None,
+        threads: int | None = None,
     ) -> None:
         """Copy all rows, or the rows at the positions ``rows`` in that order, into an array.
 
@@ -112,6 +113,8 @@ class LayerChunks:
             (bfloat16 as bits).
         rows
             Positions from 0 to ``n_examples - 1``. Chunks without any of them are not read.
+        threads
+            Number of threads at most. Default: the processors. More than 4 are never used.
 
         Raises
         ------
@@ -128,7 +131,7 @@ class LayerChunks:
                 return
             targets = np.argsort(rows, kind="stable")
             wanted = (rows[targets].astype(np.int64), targets)
-        threads = min(usable_processors()[0], _MOST_THREADS, len(self.offsets))
+        threads = min(threads or usable_processors()[0], _MOST_THREADS, len(self.offsets))
         # Each thread may buffer a chunk.
         row_bytes = self.n_features * STORED_DTYPES[self.dtype].itemsize
         require_room(threads * (THREAD_BYTES + self.rows * row_bytes), f"reading {path}")

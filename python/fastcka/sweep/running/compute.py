@@ -219,15 +219,17 @@ def _load(flight: Flight, store: Store) -> list[Loaded | _Failure]:
 
 def _load_group(group: GroupPlan, store: Store) -> Loaded | _Failure:
     """Read a group's data, and check that it is the data of the plan."""
-    arrays: Loaded = []
+    staged = [
+        StagedRepresentation.empty(group.n_examples, planned.n_features) if planned.staged else None
+        for planned in group.representations
+    ]
     try:
-        for planned, rows in zip(group.representations, group.examples.rows, strict=True):
-            if planned.staged:
-                staged = StagedRepresentation.empty(group.n_examples, planned.n_features)
-                store.read(planned.key, out=staged.array, rows=rows)
-                arrays.append(staged)
-            else:
-                arrays.append(store.read(planned.key, rows=rows))
+        read = store.read_many(
+            [planned.key for planned in group.representations],
+            outs=[None if each is None else each.array for each in staged],
+            rows=group.examples.rows,
+        )
+        for planned in group.representations:
             # Check after reading: a change of the file before or during it is then detected.
             info = store.info(planned.key)
             if (info.digest, info.examples_digest) != (planned.digest, planned.examples_digest):
@@ -236,7 +238,7 @@ def _load_group(group: GroupPlan, store: Store) -> Loaded | _Failure:
                 )
     except (StoreError, InputError) as error:  # InputError: the shape differs from the plan
         return _Failure(str(error))
-    return arrays
+    return [array if each is None else each for each, array in zip(staged, read, strict=True)]
 
 
 def _values(comparison: Comparison) -> GroupValues:
