@@ -121,8 +121,8 @@ def test_no_products_whose_rounding_would_show(precision):
 
 
 def test_no_truncation_for_few_examples_of_many_features():
-    # n^2/128: 1250 features for 400 examples, 5000 for 800.
-    for n, least in ((400, 1250), (800, 5000)):
+    # n^2/32: 312 features for 100 examples, 5000 for 400.
+    for n, least in ((100, 312), (400, 5000)):
         assert "show truncation" not in plan(n, [least] * 8, resident=True).reason
         wide = plan(n, [300] * 7 + [least + 1], resident=True)
         assert wide.products == "float32"
