@@ -13,8 +13,14 @@ import torch
 
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
+from fastcka.core.cuda.cost import longest_sum
 from fastcka.core.cuda.pending import Results, read_results
-from fastcka.core.cuda.plan import make_cuda_plan, with_tile
+from fastcka.core.cuda.plan import (
+    SHORT_RANK_CHUNK,
+    SHORT_RANK_EXAMPLES,
+    make_cuda_plan,
+    with_tile,
+)
 from fastcka.core.device import plan_on_cuda
 from fastcka.core.estimators import estimate
 
@@ -37,7 +43,14 @@ def planned(workload, products, *, index=0):
         compiled=runtime.compiled,
     )
     # From the host too, "high" takes fp16 where float32 would take longer than the copy.
-    plan = replace(plan, products=products)
+    longest = longest_sum(products)
+    short = products == "float32" and n <= SHORT_RANK_EXAMPLES
+    plan = replace(
+        plan,
+        products=products,
+        chunk=min(longest, -(-n // 16) * 16),
+        rank_chunk=SHORT_RANK_CHUNK if short else longest,
+    )
     return with_tile(plan, plan.tile, runtime.compiled.bytes_needed)
 
 

@@ -74,14 +74,19 @@ __global__ void __launch_bounds__(block_threads)
 void multiply_band(const Shape& shape, const Layout& layout, std::int64_t begin, std::int64_t height, char* base,
                    Cublas& cublas) {
   const std::int64_t total = layout.start.back();
-  for (std::int64_t row = 0; row < layout.rows; row += shape.chunk) {
-    const std::int64_t rows = std::min(shape.chunk, layout.rows - row);
-    // Of split rows three of the four slabs are a window; the windows of the two sides begin one slab apart.
-    const std::int64_t depth = layout.slabs == 1 ? rows : 3 * rows;
-    void* left = layout.x_slab(base, row, rows, 0, begin);
-    void* right = layout.x_slab(base, row, rows, layout.slabs == 1 ? 0 : 1, begin);
-    cublas.multiply(shape.products, Depth::rows, height, total - begin, depth, {left, total}, {right, total}, row > 0,
-                    {layout.band<char>(base), total - begin});
+  const bool split = layout.slabs > 1;
+  const std::int64_t part = split ? part_columns : total;
+  for (std::int64_t first = begin; first < total; first += part) {
+    const std::int64_t width = std::min(part, total - first);
+    char* band = layout.band<char>(base) + (first - begin) * layout.sum;
+    for (std::int64_t row = 0; row < layout.rows; row += shape.chunk) {
+      const std::int64_t rows = std::min(shape.chunk, layout.rows - row);
+      // Of split rows three of the four slabs are a window; the windows of the two sides begin one slab apart.
+      void* left = layout.x_slab(base, row, rows, 0, begin);
+      void* right = layout.x_slab(base, row, rows, split ? 1 : 0, first);
+      cublas.multiply(shape.products, Depth::rows, height, width, split ? 3 * rows : rows, {left, total},
+                      {right, total}, row > 0, {band, total - begin});
+    }
   }
 }
 

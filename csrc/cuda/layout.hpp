@@ -44,9 +44,14 @@ inline constexpr std::int64_t most_blocks = 64;
 inline constexpr std::int64_t cublas_bytes = std::int64_t{32} << 20;
 // Of the float32 Gram tiles that wait to be split: they stay in the L2 cache of a large GPU.
 inline constexpr std::int64_t scratch_bytes = std::int64_t{32} << 20;
-// Of the partial products of the rank update at a time, and their number: cuBLAS has had limits of 65,535 for batches.
-inline constexpr std::int64_t rank_bytes = std::int64_t{64} << 20;
+// Of the partial products of the rank update at a time, which stay in that cache too, and their number: cuBLAS has had
+// limits of 65,535 for batches.
+inline constexpr std::int64_t rank_bytes = std::int64_t{32} << 20;
 inline constexpr std::int64_t most_rank_batch = 32768;
+
+// Columns of a band of split products that take the sums of all chunks before the next columns do: with a band of as
+// many rows they stay in that cache.
+inline constexpr std::int64_t part_columns = 2048;
 
 // Of the Gram entries of far examples at a time in the features route, and how many of those with how many others.
 inline constexpr std::int64_t far_bytes = std::int64_t{32} << 20;

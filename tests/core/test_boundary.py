@@ -20,14 +20,26 @@ SOURCES = [
     and path.relative_to(CSRC).parts[0] in {path.name, "cpu", "cuda"}
 ]
 PLANNERS = [
-    CORE / name for name in ("plan.py", "cost.py", "base_plan.py", "cuda/plan.py", "cuda/cost.py")
+    CORE / name
+    for name in (
+        "plan.py",
+        "cost.py",
+        "base_plan.py",
+        "cuda/plan.py",
+        "cuda/cost.py",
+        "cuda/products.py",
+    )
 ]
 
 _CONSTANT = re.compile(r"constexpr (?:std::)?\w+ (\w+) = ([^;]+);")
 #: Words that do not identify a constant.
 _UNITS = {"byte", "most", "least", "few", "many", "limit", "short", "small", "smallest", "in", "of"}
 #: Equal by chance: a choice of the planner and an unrelated limit.
-DIFFERENT = {("GRAM_TILE", "tile_bytes"), ("CHUNK", "most_far_chunk")}
+DIFFERENT = {
+    ("GRAM_TILE", "tile_bytes"),
+    ("CHUNK", "most_far_chunk"),
+    ("EXACT_CHUNK", "most_far_chunk"),
+}
 #: Words with too many meanings for a variable.
 VAGUE = {"own", "told", "said", "found", "at", "of"}
 
@@ -86,7 +98,7 @@ def test_constants_are_read_from_the_sources():
     assert constants["gram_product_steps"] == {_core.gram_product_steps} == {128}
     assert constants["feature_product_steps"] == {_core.feature_product_steps}
     assert constants["staging_lanes"] == {_core.staging_lanes}
-    assert constants["rank_bytes"] == {64 << 20}
+    assert constants["rank_bytes"] == {32 << 20}
     assert constants["example_grain"] == {16}
 
 
@@ -94,7 +106,7 @@ def test_constants_are_read_from_the_sources():
     "copy",
     [
         *("STAGING_LANES = 16", "GRAM_STEPS = 128", "FEATURE_STEPS: int = 64", "STRIP_PANELS = 16"),
-        *("FEATURE_GRAIN = 32", "EXAMPLE_GRAIN = 16", "RANK_BYTES = 64 * MIB"),
+        *("FEATURE_GRAIN = 32", "EXAMPLE_GRAIN = 16", "RANK_BYTES = 32 * MIB"),
     ],
 )
 def test_copies_are_detected(copy):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
+from fastcka.core.cuda.cost import longest_sum
 from fastcka.core.device import plan_on_cuda
 
 
@@ -14,7 +15,10 @@ def submitted(representations, **forced):
     names = [f"x{i}" for i in range(len(representations))]
     views = [as_view(x, name) for x, name in zip(representations, names, strict=True)]
     runtime = cuda_runtime()
-    plan = replace(plan_on_cuda(views, "high", 0), **forced)
+    plan = plan_on_cuda(views, "high", 0)
+    longest = longest_sum(forced.get("products", plan.products))
+    plan = replace(plan, chunk=min(longest, plan.chunk), rank_chunk=longest)
+    plan = replace(plan, **forced)
     needed = runtime.compiled.bytes_needed(plan.n_examples, plan.n_features, plan.settings)
     plan = replace(
         plan,

@@ -43,7 +43,7 @@ def test_agrees_with_definition(emulated, rng, route, products, n):
 @pytest.mark.parametrize(
     ("route", "tile", "chunk", "rank_chunk"),
     [
-        *(("G", 16, 16, 16), ("G", 48, 16, 512), ("G", 112, 16, 4096)),
+        *(("G", 16, 16, 16), ("G", 48, 16, 512), ("G", 112, 16, 1024)),
         *(("F", 32, 16, 16), ("F", 96, 32, 16), ("F", 160, 112, 16)),
     ],
 )

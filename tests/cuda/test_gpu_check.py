@@ -56,7 +56,7 @@ def test_the_ways_of_torch_compute_cka(script, way, dtype):
 def test_a_workload_is_measured(script, emulated, tmp_path, monkeypatch, route, sizes):
     # Launches take most of the time of small passes, and one route needs fewer of them.
     monkeypatch.setattr("fastcka.core.cuda.cost.LAUNCH_SECONDS", 0.0)
-    monkeypatch.setattr("fastcka.core.cuda.plan.FEW_FLOPS", 0.0)  # fp16 despite the size
+    monkeypatch.setattr("fastcka.core.cuda.products.FEW_FLOPS", 0.0)  # fp16 despite the size
     race, record = script("benchmarks.gpu.race"), script("benchmarks.record")
     path = tmp_path / "measured.json"
     workload = tiny(script, **sizes)

@@ -1,13 +1,13 @@
 // The entry points of cuBLAS that fastcka calls, with its column-major meaning, its checks of arguments and its codes.
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "cuda_fp16.h"
 #include "runtime.hpp"
+#include "tensor_cores.hpp"
 
 namespace {
 
@@ -35,8 +35,8 @@ struct Product {
 };
 
 // One inner loop computes this number of rows of C, a few vector registers, for this number of columns.
-constexpr std::int64_t lanes = 16;
-constexpr std::int64_t columns = 4;
+constexpr int lanes = 16;
+constexpr int columns = 4;
 
 template <class T>
 T element(const Matrix& matrix, std::int64_t batch, std::int64_t row, std::int64_t column) {
@@ -66,17 +66,8 @@ std::vector<T> pack(const Matrix& matrix, bool by_columns, std::int64_t batch, s
   return packed;
 }
 
-float toward_zero(double value) {
-  float nearest = static_cast<float>(value);
-  std::uint32_t bits;
-  std::memcpy(&bits, &nearest, sizeof bits);
-  bits -= std::abs(static_cast<double>(nearest)) > std::abs(value) ? 1 : 0;  // the next smaller magnitude
-  std::memcpy(&nearest, &bits, sizeof bits);
-  return nearest;
-}
-
-// A tile of sums over k. As on the device, sums of float32 and float64 are rounded at every step. Those of float16 are
-// exact over 16 products; tensor cores add each such sum to a float32 and truncate the result.
+// A tile of sums over k. As on the device, sums of float32 and float64 are rounded at every step, and those of float16
+// are truncated by tensor cores.
 template <class T>
 struct Tile {
   T sums[columns][lanes] = {};
@@ -90,20 +81,14 @@ struct Tile {
   }
 
   void add_by_tensor_cores(std::int64_t k, const T* a, const T* b) {
-    constexpr std::int64_t depth = 16;
-    for (std::int64_t begin = 0; begin < k; begin += depth) {
-      const std::int64_t step = std::min(depth, k - begin);
-      Tile<double> exact;
-      for (std::int64_t j = 0; j < columns; ++j) {
-        for (std::int64_t inner = 0; inner < step; ++inner) {
-          for (std::int64_t i = 0; i < lanes; ++i) {
-            exact.sums[j][i] += static_cast<double>(a[inner * lanes + i]) * static_cast<double>(b[inner * columns + j]);
-          }
+    if constexpr (std::is_same_v<T, float>) {
+      constexpr std::int64_t depth = cuda_emulation::tensor_core_depth;
+      for (std::int64_t begin = 0; begin < k; begin += depth) {
+        const int step = static_cast<int>(std::min(depth, k - begin));
+        for (std::int64_t j = 0; j < columns; ++j) {
+          cuda_emulation::add_by_tensor_core<lanes>(step, a + begin * lanes, b + begin * columns + j, columns, sums[j]);
         }
-        for (std::int64_t i = 0; i < lanes; ++i) sums[j][i] = toward_zero(sums[j][i] + exact.sums[j][i]);
       }
-      a += step * lanes;
-      b += step * columns;
     }
   }
 };
@@ -120,8 +105,8 @@ void multiply(const Product& product, std::int64_t batch) {
       const T* rows = a.data() + row * k;
       const T* across = b.data() + column * k;
       product.a.type == CUDA_R_16F ? tile.add_by_tensor_cores(k, rows, across) : tile.add(k, rows, across);
-      for (std::int64_t j = 0; j < std::min(columns, product.n - column); ++j) {
-        for (std::int64_t i = 0; i < std::min(lanes, product.m - row); ++i) {
+      for (std::int64_t j = 0; j < std::min<std::int64_t>(columns, product.n - column); ++j) {
+        for (std::int64_t i = 0; i < std::min<std::int64_t>(lanes, product.m - row); ++i) {
           T& to = c[(column + j) * product.c.leading + row + i];
           const T sum = static_cast<T>(product.alpha) * tile.sums[j][i];
           // With beta zero, C need not hold numbers.

@@ -1,8 +1,9 @@
 """A model of what a pass costs on a CUDA device.
 
-All rates are predictions for an H100 (132 multiprocessors), scaled by the multiprocessors of the
-device at hand. They choose a route, the products and, for device "auto", the device; no bit of a
-result depends on them otherwise.
+The rates are those of an H100 (132 multiprocessors), scaled by the multiprocessors of the device at
+hand. Most were assumed before the first record of an H100, which confirms them to 35%. They choose
+a route, the products and, for device "auto", the device; no bit of a result depends on them
+otherwise.
 """
 
 from __future__ import annotations
@@ -22,10 +23,18 @@ FLOPS_PER_SECOND: dict[CudaProducts, float] = {
     "float16": 700e12,
     "float64": 50e12,
 }
+#: Part of these rates that Gram tiles reach on tensor cores: with it, the model gives the 56 ms of
+#: the record for 252 representations of 5000 x 768.
+GRAM_SHARE = 0.7
+#: Devices whose float64 costs what float32 costs (A100; H100 and H200). On others it costs more.
+FULL_FLOAT64 = ((8, 0), (9, 0))
+SLOW_FLOAT64 = 32
 MULTIPROCESSORS = 132
 #: Bytes a second between the device's memory and its processors, and from the host to the device.
 MEMORY_BYTES_PER_SECOND = 3.0e12
 HOST_BYTES_PER_SECOND = 10e9
+#: The same between the L2 cache and the processors. Assumed.
+CACHE_BYTES_PER_SECOND = 5.5e12
 #: From the start of a kernel to that of the next, which waits for it, at least.
 LAUNCH_SECONDS = 4e-6
 
@@ -34,9 +43,16 @@ LAUNCH_SECONDS = 4e-6
 GRAM_TILE = 1024
 #: Features of a band of rows of the product: one product fills the device.
 FEATURE_BAND = 2048
-#: Examples between sums of the features route. Tensor cores truncate: 50,000 examples in one sum
-#: give 1.4e-4 of bias in HSIC.
+#: Examples between sums of the features route, and entries of a Gram tile in one partial product.
 CHUNK = 4096
+#: The same with float16x3 products. Tensor cores truncate every step of a sum, so that its relative
+#: error grows with its length: 4096 left errors of CKA of up to 6.9e-6 on an H100.
+EXACT_CHUNK = 256
+
+
+def longest_sum(products: CudaProducts) -> int:
+    """Examples, or entries of a Gram tile, in one sum before it is added to others."""
+    return EXACT_CHUNK if products == "float16x3" else CHUNK
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,8 @@ def predict_cost(
     prepared_bytes: int,
     feature_grain: int,
     multiprocessors: int,
+    capability: tuple[int, int],
+    chunk: int,
 ) -> Cost:
     """What a pass with these products costs on a device.
 
@@ -70,12 +88,20 @@ def predict_cost(
         Of a value in the form that is multiplied.
     feature_grain
         Widths in the features route are padded to a multiple of it.
+    chunk
+        The longest sum before it is added to others: of examples in the features route, of entries
+        of a Gram tile in the other.
     """
     m, total = len(n_features), sum(n_features)
     stacked = sum(round_up(d, feature_grain) for d in n_features)
     scale = multiprocessors / MULTIPROCESSORS
     rate = FLOPS_PER_SECOND[products] * scale
     memory = MEMORY_BYTES_PER_SECOND * scale
+    cache = CACHE_BYTES_PER_SECOND * scale
+    on_tensor_cores = products in ("float16", "float16x3")
+    if products == "float64" and capability not in FULL_FLOAT64:
+        rate /= SLOW_FLOAT64
+    gram_rate = rate * GRAM_SHARE if on_tensor_cores else rate
     item = 8 if products == "float64" else 4  # of an entry of a product
     # Statistics read the inputs, centring reads them again and writes.
     read = (2 * bytes_inputs + n * total * prepared_bytes) / memory
@@ -83,18 +109,23 @@ def predict_cost(
     side = ceil_div(n, GRAM_TILE)  # of the plane, in tiles
     gram = float(n) ** 2 * total * (side + 1) / side
     rank = float(m * n) ** 2  # all of the symmetric product is computed
-    if products in ("float16", "float16x3"):
+    planes = 2 * m if on_tensor_cores else m
+    if on_tensor_cores:
         # Against Gram tiles that are split in high and low, one fp16 product each.
         rank_seconds = 2 * rank / (FLOPS_PER_SECOND["float16"] * scale)
     else:
         rank_seconds = rank / rate
     gram_traffic = float(n) ** 2 * m * item / memory  # half of the plane, written and read
+    partials = float(n) ** 2 / 2 * (side + 1) / side / chunk * m * planes * item
     features = float(n) * float(stacked) ** 2
     features_traffic = float(stacked) ** 2 * item / memory
+    if products == "float16x3":  # each chunk reads and writes half of the product
+        features_traffic += (ceil_div(n, chunk) - 1) * float(stacked) ** 2 * item / cache
     bands = ceil_div(stacked, FEATURE_BAND)
     launches_gram = side * (side + 1) / 2 * (m / 4 + 4)
-    launches_features = bands * (ceil_div(n, CHUNK) + 2)
-    work_gram = gram / rate + rank_seconds + gram_traffic
+    parts = bands * (bands + 1) / 2 if products == "float16x3" else bands
+    launches_features = parts * ceil_div(n, chunk) + 2 * bands
+    work_gram = gram / gram_rate + rank_seconds + gram_traffic + 2 * partials / cache
     work_features = features / rate + features_traffic
     return Cost(
         {"G": float(n) ** 2 * total + rank / 2, "F": features},

@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from fastcka.core.base_plan import (
-    FEW_EXAMPLES,
-    MANY_FEATURES,
-    MANY_FEATURES_PER_PAIR,
     Plan,
     Precision,
     Route,
@@ -18,29 +15,23 @@ from fastcka.core.base_plan import (
 )
 from fastcka.core.cuda.card import CudaDevice
 from fastcka.core.cuda.cost import (
-    CHUNK,
     FEATURE_BAND,
+    FULL_FLOAT64,
     GRAM_TILE,
     HOST_BYTES_PER_SECOND,
     Cost,
     CudaProducts,
+    longest_sum,
     predict_cost,
 )
+from fastcka.core.cuda.products import choose_products
 
 SMALLEST_TILE = 256
-#: A pass of fewer flops (by the cheaper route) runs in float64.
-FEW_FLOPS = 2e7
 #: All Gram tiles of a step take at most this part of the device's memory. Of all of it, not of what
 #: is free: the tile changes the last bits of a result.
 TILE_SHARE = 0.4
-#: Entries of a Gram tile in one partial product of the rank update.
-RANK_CHUNK = 4096
 #: For float32 products of so few examples more, shorter partial products fill the device better.
 SHORT_RANK_CHUNK, SHORT_RANK_EXAMPLES = 1024, 2048
-#: Tensor cores truncate sums, which makes Gram entries too small by 4e-6 for 5000 features. In the
-#: unbiased CKA of d independent features that leaves d/n^2 of it (3e-5 for 64 examples of 4096
-#: features). From d = n^2/32 on, float32 products are taken, which cost little there.
-WIDE_FEATURES_PER_PAIR = 1 / 32
 #: With fewer features, a block of the features route sums so few squares that rounding shows.
 FEW_FEATURES = 16
 
@@ -135,7 +126,13 @@ class CudaPlan(Plan):
 
     @property
     def _prediction(self) -> tuple[str, ...]:
+        sums = (
+            f"partial sums of {self.chunk} examples"
+            if self.route == "F"
+            else f"partial sums of {self.rank_chunk} entries of a Gram tile"
+        )
         return (
+            sums,
             f"{self.seconds:.2g} s predicted, of them {self.transfer_seconds:.2g} s to copy "
             f"from the host",
         )
@@ -182,10 +179,14 @@ def make_cuda_plan(
             prepared_bytes=prepared,
             feature_grain=compiled.feature_grain,
             multiprocessors=device.multiprocessors,
+            capability=device.capability,
+            chunk=longest_sum(products),
         )
         for products, prepared in compiled.prepared_bytes.items()
     }
-    products, why = _choose_products(n, n_features, precision, costs, transfer)
+    products, why = choose_products(
+        n, n_features, precision, costs, transfer, device.capability in FULL_FLOAT64
+    )
     cost = costs[products]
     route = cost.route
     if route == "F" and min(n_features) < FEW_FEATURES and products != "float64":
@@ -202,8 +203,8 @@ def make_cuda_plan(
     plan = CudaPlan(
         route=route,
         tile=tile,
-        chunk=min(CHUNK, round_up(n, compiled.example_grain)),
-        rank_chunk=SHORT_RANK_CHUNK if short else RANK_CHUNK,
+        chunk=min(longest_sum(products), round_up(n, compiled.example_grain)),
+        rank_chunk=SHORT_RANK_CHUNK if short else longest_sum(products),
         precision=precision,
         products=products,
         threads=threads,
@@ -248,33 +249,6 @@ def smaller_tiles(tile: int) -> list[int]:
     while tiles[-1] > SMALLEST_TILE:
         tiles.append(max(SMALLEST_TILE, round_up(tiles[-1] // 2, SMALLEST_TILE)))
     return tiles
-
-
-def _choose_products(
-    n: int,
-    n_features: Sequence[int],
-    precision: Precision,
-    costs: dict[CudaProducts, Cost],
-    transfer: float,
-) -> tuple[CudaProducts, str]:
-    if precision == "float64":
-        return "float64", "precision float64"
-    if n <= FEW_EXAMPLES:
-        return "float64", f"{n} examples are too few for rounding to average out"
-    if min(costs["float64"].flops.values()) < FEW_FLOPS:
-        return "float64", f"fewer than {FEW_FLOPS / 1e6:.0f} Mflop"
-    if max(n_features) > MANY_FEATURES:
-        return "float64", f"float32 sums of {max(n_features)} features are too long"
-    if max(n_features) > n**2 * MANY_FEATURES_PER_PAIR:
-        return "float64", f"more than {MANY_FEATURES_PER_PAIR} features a pair of examples"
-    if precision == "fast":
-        return "float16", "precision fast"
-    if max(n_features) > n**2 * WIDE_FEATURES_PER_PAIR:
-        return "float32", f"{n} examples of {max(n_features)} features would show truncation"
-    single = costs["float32"]
-    if single.seconds[single.route] <= transfer:
-        return "float32", "they hide behind the copy from the host"
-    return "float16x3", "float32 products would take longer than the copy from the host"
 
 
 def _gram_tile(n: int, entry_bytes: int, total_bytes: int, example_grain: int) -> int:
