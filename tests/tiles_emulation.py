@@ -17,6 +17,7 @@ LOOPS = CPU / "loops"
 TILES = ROOT / "tests" / "emulated_tiles" / "tiles.hpp"
 SOURCES = [
     CSRC / "estimate.cpp",
+    CSRC / "estimate_binding.cpp",
     CSRC / "plain_pass.cpp",
     *sorted(CPU.glob("*.cpp")),
     *sorted((CPU / "threads").glob("*.cpp")),
