@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 import cuda_emulation
+from fastcka.core import plain
 
 ORDERS = ["forward", "reverse", "shuffle"]
 
@@ -57,3 +58,11 @@ def order(request, monkeypatch):
     """Every order in which the emulated device can run what CUDA leaves unordered."""
     monkeypatch.setenv("FASTCKA_EMULATION_ORDER", request.param)
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _no_prepared_calls():
+    """Forget the plans of small calls: tests change what the planner predicts."""
+    plain._prepared.cache_clear()
+    yield
+    plain._prepared.cache_clear()

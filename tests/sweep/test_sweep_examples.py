@@ -290,7 +290,7 @@ def test_only_the_kept_examples_decide_what_is_computed(world, config_for):
 def counted(monkeypatch):
     """Count the reads of ids and columns, and the matches of the filter."""
     calls = {"examples": 0, "filter": 0, "gathered": 0}
-    read_examples, read, apply = Store.examples, Store.read, ExampleFilter.apply
+    read_examples, read_many, apply = Store.examples, Store.read_many, ExampleFilter.apply
 
     def examples(self, key):
         calls["examples"] += 1
@@ -300,12 +300,12 @@ def counted(monkeypatch):
         calls["filter"] += 1
         return apply(self, examples, verdicts)
 
-    def values(self, key, *, out=None, rows=None):
-        calls["gathered"] += rows is not None
-        return read(self, key, out=out, rows=rows)
+    def values(self, keys, *, rows=None, **options):
+        calls["gathered"] += sum(each is not None for each in rows or [])
+        return read_many(self, keys, rows=rows, **options)
 
     monkeypatch.setattr(Store, "examples", examples)
-    monkeypatch.setattr(Store, "read", values)
+    monkeypatch.setattr(Store, "read_many", values)
     monkeypatch.setattr(ExampleFilter, "apply", applied)
     return calls
 
