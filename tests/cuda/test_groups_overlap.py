@@ -58,15 +58,15 @@ def test_progress_is_that_of_the_current_group(emulated, groups):
 
 
 def test_auto_chooses_for_each_group(emulated, groups, monkeypatch):
-    chosen = iter([1e-9, 1e9, 1e-9, 1e9])
+    predicted = {30: 1e-9, 40: 1e9, 50: 1e-9, 60: 1e9}
     monkeypatch.setattr("fastcka.core.device.OVERHEAD_SECONDS", 1.0)
     monkeypatch.setattr("fastcka.core.device.START_SECONDS", 0.0)
     monkeypatch.setattr("fastcka.core.device.most_seconds", lambda flops, bytes_inputs: 1e9)
     plan_on_cpu = device_module.plan_on_cpu
 
     def alternating(*arguments):
-        seconds = next(chosen)
-        return replace(plan_on_cpu(*arguments), predict=lambda: seconds)
+        plan = plan_on_cpu(*arguments)
+        return replace(plan, predict=lambda: predicted[plan.n_examples])
 
     monkeypatch.setattr(device_module, "plan_on_cpu", alternating)
     results = list(compared(groups))
