@@ -4,7 +4,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -20,6 +19,7 @@
 #include "cpu/speed.hpp"
 #include "cpu/threads/memory.hpp"
 #include "estimate_binding.hpp"
+#include "far_rule.hpp"
 #include "hsic.hpp"
 #include "plain_pass.hpp"
 #include "python_array.hpp"
@@ -173,7 +173,8 @@ py::dict measure_speed(const std::string& implementation, const std::string& pro
 
 void gather(const std::vector<View>& views, const std::vector<std::int64_t>& offsets,
             py::array_t<std::uint8_t, py::array::c_style>& out, int threads) {
-  auto [buffer, size] = std::make_pair(reinterpret_cast<char*>(out.mutable_data()), out.size());
+  auto* buffer = reinterpret_cast<char*>(out.mutable_data());
+  const std::int64_t size = out.size();
   const py::none no_progress;
   const fastcka::Poll poll = fastcka::make_poll(no_progress);
   const py::gil_scoped_release release;  // no Python object is touched: the caller holds the arrays
@@ -234,6 +235,8 @@ PYBIND11_MODULE(_core, module) {
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
              "How fast an implementation runs here, in some milliseconds; see csrc/cpu/speed.hpp.");
+  module.attr("far_from") = fastcka::far_from;
+  module.def("most_far", &fastcka::most_far, py::arg("n"), "Most examples that are far; see csrc/far_rule.hpp.");
   module.attr("most_kept") = fastcka::cpu::most_kept;
   module.def("release_kept", &fastcka::cpu::release_kept,
              "Gives the memory that is kept for the next pass back to the system; returns its bytes.");

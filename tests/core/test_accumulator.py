@@ -154,6 +154,34 @@ def test_refused_batches_change_nothing(rng):
     np.testing.assert_array_equal(accumulator.result().cka, before)
 
 
+NS = 10**18
+"""Some nanoseconds since 1970: float64 rounds them to multiples of 128."""
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x + NS,
+        lambda x: (x + NS).astype(np.uint64),
+        lambda x: (x + NS).tolist(),
+        lambda x: pytest.importorskip("torch").from_numpy(x + NS),
+        lambda x: pytest.importorskip("pandas").DataFrame(x + NS),
+        lambda x: x.astype(np.longdouble) + NS,
+        lambda x: x.astype(np.longdouble) / 3,
+    ],
+    ids=["int64", "uint64", "lists", "torch", "pandas", "longdouble", "longdouble fractions"],
+)
+def test_no_constant_that_differs_between_batches_is_subtracted(rng, convert):
+    x, y = rng.integers(1, 1000, (80, 3)), rng.standard_normal((80, 2))
+    x[40:] += 5000
+    accumulator = fastcka.Accumulator()
+    accumulator.update([x[:40], y[:40]])
+    with pytest.raises(InputError, match=r"representations\[0\].*(float64 cannot|would round)"):
+        accumulator.update([convert(x[40:]), y[40:]])
+    accumulator.update([x[40:], y[40:]])
+    check(accumulator, [x, y])
+
+
 def test_refused_merges(rng):
     x, y = related(rng, 40, (3, 5))
     accumulator, other = accumulated([x, y], [slice(None)]), accumulated([x, x], [slice(None)])
@@ -196,7 +224,9 @@ def test_files_that_are_no_saved_accumulator(rng, tmp_path):
     with pytest.raises(InputError, match=r"expected fastcka\.accumulator version 1, got"):
         fastcka.Accumulator.load(path)
     accumulated([x], [slice(None)]).save(path)
-    with pytest.raises(InputError, match="is not a saved comparison"):
+    with pytest.raises(
+        InputError, match=r"fastcka\.comparison version \d, got fastcka\.accumulator"
+    ):
         fastcka.Comparison.load(path)
     with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "less.npz", "w") as less:
         for name in whole.namelist():

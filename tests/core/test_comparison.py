@@ -135,7 +135,7 @@ def test_loading_another_file_is_refused(tmp_path):
 def test_paths_that_cannot_be_written(comparison, tmp_path):
     for name, message in (
         ("nodir/r.npz", r"nodir/r\.npz: cannot be written: No such file"),
-        ("r.csv", r"saved to a file \*\.npz, got '.*r\.csv'"),
+        ("r.csv", r"expected a name \*\.npz for a saved comparison, got '.*r\.csv'"),
     ):
         with pytest.raises(InputError, match=message):
             comparison.save(tmp_path / name)

@@ -44,10 +44,10 @@ def exact_floats(
     ------
     InputError
         If float64 cannot represent a column of integers even then, or an extended float is too
-        large.
+        large. Without `shift`, also if float64 would round an extended float.
     """
     if x.dtype.kind == "f":
-        return _of_extended(x, where)
+        return _of_extended(x, where, shift=shift)
     if x.dtype.itemsize <= 2:
         return x.astype(np.float32)
     if x.dtype.itemsize <= 4 or x.size == 0:
@@ -88,7 +88,7 @@ def _representable(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
     return values // np.maximum(lowest, np.uint64(1)) <= np.uint64(MAX_EXACT)
 
 
-def _of_extended(x: NDArray[Any], where: str) -> NDArray[np.float64]:
+def _of_extended(x: NDArray[Any], where: str, *, shift: bool) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):
         exact: NDArray[np.float64] = x.astype(np.float64)
     if (np.isinf(exact) & np.isfinite(x)).any():
@@ -96,6 +96,11 @@ def _of_extended(x: NDArray[Any], where: str) -> NDArray[np.float64]:
             f"{where} contains {x.dtype} values that are too large for float64; rescale them"
         )
     rounded = ((exact != x) & np.isfinite(x)).any(axis=0)
+    if rounded.any() and not shift:
+        raise InputError(
+            f"{where} contains {x.dtype} values that float64 would round; if the rounding does not "
+            f"matter, convert it with astype('float64')"
+        )
     if rounded.any():
         columns = x[:, rounded]
         exact[:, rounded] = columns - np.median(columns, axis=0)

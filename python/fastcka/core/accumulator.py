@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
@@ -15,15 +15,17 @@ from fastcka.arrays import aligned
 from fastcka.core.arrays import as_float64
 from fastcka.core.backend import version
 from fastcka.core.comparison import Comparison, label_text
-from fastcka.core.estimators import ESTIMATORS, Estimator, estimate
+from fastcka.core.estimators import Estimator, check_estimator, estimate
 from fastcka.core.far_moments import FarMoments
-from fastcka.core.moments_file import load_moments, save_moments
-from fastcka.core.request import checked_pairs, labelled
+from fastcka.core.request import Described, Group, check_same_examples, checked_pairs
+from fastcka.core.saved import load_npz, save_npz
 from fastcka.core.sums import Matrix, non_finite_text
 from fastcka.errors import InputError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import named_shortage
 
+#: Of saved accumulators.
+_VERSION = 1
 #: Larger values are refused: sums of them could overflow.
 _LARGEST = 1e300
 _REMEDY = "accumulate fewer or narrower representations at once"
@@ -35,8 +37,8 @@ class Accumulator:
     Both estimators are functions of sums over examples (`fastcka.core.moments`). An accumulator
     keeps these sums, in float64, and not the examples, apart from a few that are far from all
     others. Its memory is about 8 D^2 bytes for D features of all representations together, whatever
-    the number of examples. Unlike minibatch CKA, the result
-    is that of all examples at once, up to rounding.
+    the number of examples. Unlike minibatch CKA, the result is that of all examples at once, up to
+    rounding.
 
     The batches may have any sizes; their order and their means do not matter, beyond rounding. The
     same batches in the same order give the same bits. Accumulators of parts of the data, for
@@ -84,7 +86,9 @@ class Accumulator:
             M arrays on the CPU, of shape (n, n_features_i), or a mapping from label to array; see
             `compare` for what counts as an array. All have the same n >= 1 examples in the same
             order. Each batch must have the labels and the widths of the first one; in a mapping
-            their order does not matter.
+            their order does not matter. Unlike in `compare`, integers and extended floats that
+            float64 cannot represent are errors: a constant that is subtracted would differ between
+            batches.
         labels
             As in `compare`.
 
@@ -92,8 +96,8 @@ class Accumulator:
         ------
         InputError
             For a batch that does not fit the first one, different numbers of examples, NaN,
-            infinite, masked or missing values, or values above 1e300. The accumulator is then
-            unchanged.
+            infinite, masked or missing values, values above 1e300, or values that float64 cannot
+            represent. The accumulator is then unchanged.
         DeviceError
             For an array on a CUDA device.
         OutOfMemoryError
@@ -102,25 +106,14 @@ class Accumulator:
         """
         self._require_whole()
         start = time.perf_counter()
-        if isinstance(representations, Mapping):
-            labels = list(representations) if labels is None else labels
-            arrays = list(representations.values())
-        else:
-            arrays = list(representations)
-        if not arrays:
-            raise InputError("representations is empty: at least one is needed")
-        records, names = labelled(labels, len(arrays))
-        order = self._order(records, any_order=isinstance(representations, Mapping))
-        batch = _batch([arrays[i] for i in order], [names[i] for i in order])
+        group = Described.of_group(Group(representations, labels))
+        order = self._order(group.labels, any_order=isinstance(representations, Mapping))
+        batch = _batch([group.arrays[i] for i in order], [group.names[i] for i in order])
         widths = [x.shape[1] for x in batch]
         if self._moments is None:
-            require_memory(
-                FarMoments.bytes_of(widths),
-                f"accumulating {len(widths):,} representations of {sum(widths):,} features in all",
-                _REMEDY,
-            )
+            _require_memory(widths)
             self._moments = FarMoments.empty(widths)
-            self._labels, self._names = records, names
+            self._labels, self._names = group.labels, group.names
         self._check_widths(self._moments, widths)
         self._whole = False
         self._moments.add(np.hstack(batch))
@@ -135,6 +128,8 @@ class Accumulator:
         ------
         InputError
             If the labels or the widths differ, or ``other`` is this accumulator.
+        OutOfMemoryError
+            If a copy of the sums of ``other`` needs more memory than is free.
         """
         if not isinstance(other, Accumulator):
             raise InputError(f"other must be an Accumulator, got {type(other).__name__}")
@@ -146,9 +141,11 @@ class Accumulator:
         other._require_whole()
         if other._moments is None:
             return
+        _require_memory(other._moments.near.widths)
         if self._moments is None:
-            self._moments = FarMoments.empty(other._moments.near.widths)
             self._labels, self._names = other._labels, other._names
+            self._moments, self._seconds = deepcopy(other._moments), other._seconds
+            return
         self._order(other._labels)
         self._check_widths(self._moments, other._moments.near.widths)
         self._whole = False
@@ -173,8 +170,7 @@ class Accumulator:
             For no examples, or an argument that is not allowed.
         """
         self._require_whole()
-        if estimator not in ESTIMATORS:
-            raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+        check_estimator(estimator)
         if self._moments is None:
             raise InputError("the accumulator has no examples: call update first")
         wanted = checked_pairs(pairs, len(self._labels))
@@ -218,7 +214,8 @@ class Accumulator:
         if self._moments is None:
             raise InputError("the accumulator has no examples: there is nothing to save")
         header = {"labels": self._labels, "names": self._names, "seconds": self._seconds}
-        save_moments(Path(path), self._moments, header)
+        counts, arrays = self._moments.to_arrays()
+        save_npz(path, "accumulator", _VERSION, header | counts, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -230,7 +227,8 @@ class Accumulator:
             If the file is not a saved accumulator, or was saved by a newer version.
         """
         accumulator = cls()
-        accumulator._moments, header = load_moments(Path(path))
+        header, arrays = load_npz(path, "accumulator", _VERSION, FarMoments.ARRAYS)
+        accumulator._moments = FarMoments.of_arrays(header, arrays)
         accumulator._labels = tuple(header["labels"])
         accumulator._names = tuple(header["names"])
         accumulator._seconds = header["seconds"]
@@ -271,17 +269,21 @@ def _listed(labels: Sequence[dict[str, Any]]) -> str:
     return ", ".join(texts[:6]) + (f" and {len(texts) - 6} more" if len(texts) > 6 else "")
 
 
+def _require_memory(widths: Sequence[int]) -> None:
+    require_memory(
+        FarMoments.bytes_of(widths),
+        f"accumulating {len(widths):,} representations of {sum(widths):,} features in all",
+        _REMEDY,
+    )
+
+
 def _batch(arrays: Sequence[Any], names: Sequence[str]) -> list[Matrix]:
     batch = [
-        as_float64(x, name)
-        for x, name in zip(aligned(list(arrays), list(names)), names, strict=True)
+        as_float64(x, name, shift=False)
+        for x, name in zip(aligned(arrays, names), names, strict=True)
     ]
+    check_same_examples([len(x) for x in batch], names)
     for x, name in zip(batch, names, strict=True):
-        if len(x) != len(batch[0]):
-            raise InputError(
-                f"{name} has {len(x)} examples and {names[0]} has {len(batch[0])}: "
-                "all must have the same examples in the same order"
-            )
         if np.abs(x).max() > _LARGEST:
             raise InputError(non_finite_text(name, 0, 0, 0))
     return batch

@@ -91,7 +91,7 @@ def as_views(arrays: Sequence[Any], names: Sequence[str]) -> tuple[View, ...]:
     )
 
 
-def as_view(x: Any, name: str) -> View:
+def as_view(x: Any, name: str, *, shift: bool = True) -> View:
     """View an array (n_examples, ...) as (n_examples, n_features), in place if possible.
 
     Parameters
@@ -100,16 +100,18 @@ def as_view(x: Any, name: str) -> View:
         A NumPy array, a `StagedRepresentation`, a torch tensor, a cupy array, or any object that
         supports DLPack or the array protocol, on the CPU or on a CUDA device; or a table of pandas,
         polars or pyarrow, or an xarray DataArray. Axes after the first are flattened. Integers and
-        booleans become float32 if float32 represents the whole dtype, otherwise float64. From a
-        column of integers that float64 cannot represent, its smallest value is subtracted.
+        booleans become float32 if float32 represents the whole dtype, otherwise float64.
     name
         The name of the array in error messages.
+    shift
+        Whether a constant is subtracted from a column that float64 cannot represent: from integers
+        the smallest, from extended floats the median. Otherwise such a column is an error.
 
     Raises
     ------
     InputError
         For fewer than two axes, an empty axis, values that are not real numbers, masked or missing
-        values, or integers that float64 cannot represent even then.
+        values, or integers that float64 cannot represent (even after the subtraction).
     DeviceError
         For an array that is neither in the memory of the CPU nor on a CUDA device.
     """
@@ -122,17 +124,17 @@ def as_view(x: Any, name: str) -> View:
         return device_view(x, name)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
-        return _of_torch(x, name)
-    return _of_numpy(_to_numpy(x, name), name)
+        return _of_torch(x, name, shift)
+    return _of_numpy(_to_numpy(x, name, shift), name, shift)
 
 
-def as_float64(x: Any, name: str) -> NDArray[np.float64]:
+def as_float64(x: Any, name: str, *, shift: bool = True) -> NDArray[np.float64]:
     """Return a copy of an array on the CPU as (n_examples, n_features) in float64.
 
-    Raises `InputError` and `DeviceError` as `as_view` does, also for NaN, infinite values and an
-    array on a CUDA device.
+    `shift` and the errors are those of `as_view`; NaN, infinite values and an array on a CUDA
+    device are errors too.
     """
-    view = as_view(x, name)
+    view = as_view(x, name, shift=shift)
     if isinstance(view, DeviceView):
         raise DeviceError(f"{name} is on a CUDA device: copy it to the host first")
     owner: Any = view.owner
@@ -144,7 +146,7 @@ def as_float64(x: Any, name: str) -> NDArray[np.float64]:
     return values
 
 
-def _of_torch(x: Any, name: str) -> ArrayView:
+def _of_torch(x: Any, name: str, shift: bool) -> ArrayView:
     if x.device.type != "cpu":
         raise DeviceError(
             f"{name} is a torch tensor on {x.device}, which is neither the CPU nor a CUDA device: "
@@ -155,7 +157,7 @@ def _of_torch(x: Any, name: str) -> ArrayView:
     dtype = str(x.dtype).removeprefix("torch.")
     check_torch_dtype(dtype, name)
     if dtype not in ITEMSIZE:
-        return _of_numpy(x.numpy(), name)
+        return _of_numpy(x.numpy(), name, shift)
     check_shape(tuple(x.shape), name)
     x = x.reshape(x.shape[0], -1)
     size = x.element_size()
@@ -164,14 +166,14 @@ def _of_torch(x: Any, name: str) -> ArrayView:
     )
 
 
-def _to_numpy(x: Any, name: str) -> NDArray[Any]:
+def _to_numpy(x: Any, name: str, shift: bool) -> NDArray[Any]:
     if isinstance(x, str | bytes | os.PathLike):
         raise InputError(
             f"{name} must be an array, got {x!r}; read_array, from "
             "fastcka.store, reads one from a file"
         )
     if isinstance(x, np.ndarray):
-        return plain_array(x, name, shift=True)
+        return plain_array(x, name, shift=shift)
     if hasattr(x, "__dlpack_device__"):
         kind, index = x.__dlpack_device__()
         if int(kind) != _DLPACK_CPU:
@@ -184,7 +186,7 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
         except (BufferError, RuntimeError, TypeError):
             pass  # NumPy's DLPack lacks the dtype, for example bfloat16; use the array protocol
     try:
-        array = plain_array(x, name, shift=True)
+        array = plain_array(x, name, shift=shift)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
@@ -199,11 +201,11 @@ def _to_numpy(x: Any, name: str) -> NDArray[Any]:
     return array
 
 
-def _of_numpy(x: NDArray[Any], name: str) -> ArrayView:
+def _of_numpy(x: NDArray[Any], name: str, shift: bool) -> ArrayView:
     if x.dtype.kind not in "biuf" and x.dtype.name not in ITEMSIZE:
         raise _not_real(x.dtype, name)
     check_shape(x.shape, name)
-    return _of_floats(_widened(x, name), name)
+    return _of_floats(_widened(x, name, shift), name)
 
 
 def _of_floats(x: NDArray[Any], name: str) -> ArrayView:
@@ -216,13 +218,13 @@ def _of_floats(x: NDArray[Any], name: str) -> ArrayView:
     return ArrayView(x, address, n, d, row_stride, column_stride, dtype)
 
 
-def _widened(x: NDArray[Any], name: str) -> NDArray[Any]:
+def _widened(x: NDArray[Any], name: str, shift: bool) -> NDArray[Any]:
     """Return an array in native byte order with a dtype of `ITEMSIZE`; a copy only if necessary."""
     if x.dtype in NATIVE:
         return x
     if x.dtype.name in ITEMSIZE:
         return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
-    return exact_floats(x, name)
+    return exact_floats(x, name, shift=shift)
 
 
 def _not_real(dtype: np.dtype[Any], name: str) -> InputError:

@@ -39,6 +39,10 @@ ProductShape = _core.ProductShape
 PlainPass = _core.PlainPass
 #: Float32 values in a cache line; both extents of a staged buffer are multiples of it.
 STAGING_LANES: int = _core.staging_lanes
+#: The rule for examples that are far from all others, by squared distances in typical ones and by
+#: their number; see csrc/far_rule.hpp.
+FAR_FROM: float = _core.far_from
+most_far = _core.most_far
 
 
 def resolve_threads(threads: int | None = None) -> tuple[int, str]:

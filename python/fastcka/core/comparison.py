@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.estimators import Estimator
+from fastcka.core.saved import load_npz, require_folder, save_npz
 from fastcka.errors import InputError, MissingExtraError
 from fastcka.files import replaced_stream
 
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float64]
 
-_FORMAT = "fastcka.comparison"
+#: Of saved comparisons.
 _VERSION = 1
-_MATRICES = ("biased", "unbiased", "hsic_biased", "hsic_unbiased")
+_ARRAYS = ("biased", "unbiased", "hsic_biased", "hsic_unbiased", "pairs")
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,31 +195,15 @@ class Comparison:
         WriteError
             If the file cannot be written.
         """
-        path = Path(path)
-        if path.suffix != ".npz":
-            raise InputError(f"a comparison is saved to a file *.npz, got '{path}'")
         header = {
-            "format": _FORMAT,
-            "version": _VERSION,
             "labels": self.labels,
             "estimator": self.estimator,
             "n_examples": self.n_examples,
             "provenance": self.provenance,
             "undefined": {str(position): reason for position, reason in self.undefined.items()},
         }
-        try:
-            text = json.dumps(header)
-        except TypeError as error:
-            raise InputError(f"to be saved, labels must be JSON values: {error}") from error
-        require_folder(path)
-        with replaced_stream(path) as file:
-            np.savez(
-                file,
-                allow_pickle=False,
-                header=np.array(text),
-                pairs=self.pairs,
-                **{name: getattr(self, name) for name in _MATRICES},
-            )
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        save_npz(path, "comparison", _VERSION, header, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
@@ -231,23 +214,7 @@ class Comparison:
         InputError
             If the file is not a saved comparison, or was saved by a newer version.
         """
-        try:
-            # For a file that is not a zip file, the error of np.load would suggest unpickling.
-            if not zipfile.is_zipfile(path):
-                Path(path).open("rb").close()  # says why it cannot be read
-                raise InputError(f"{os.fspath(path)} is not a saved comparison: not an .npz file")
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                arrays = {name: file[name] for name in (*_MATRICES, "pairs")}
-        except OSError as error:
-            raise InputError(f"{os.fspath(path)}: {error.strerror or error}") from error
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{os.fspath(path)} is not a saved comparison: {error}") from error
-        if header.get("format") != _FORMAT or header.get("version") != _VERSION:
-            raise InputError(
-                f"{os.fspath(path)}: expected {_FORMAT} version {_VERSION}, "
-                f"got {header.get('format')} version {header.get('version')}"
-            )
+        header, arrays = load_npz(path, "comparison", _VERSION, _ARRAYS)
         return cls(
             labels=tuple(header["labels"]),
             estimator=header["estimator"],
@@ -256,12 +223,6 @@ class Comparison:
             undefined={int(position): reason for position, reason in header["undefined"].items()},
             **arrays,
         )
-
-
-def require_folder(path: Path) -> None:
-    """Raise `InputError` if the folder of a file that is to be written does not exist."""
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: cannot be written: No such file or directory: {path.parent}")
 
 
 def label_text(label: Mapping[str, Any]) -> str:

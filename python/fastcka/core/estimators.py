@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from fastcka.core.backend import compiled_estimate
 from fastcka.core.sums import EPSILON, Matrix, Sums
-from fastcka.errors import InternalError
+from fastcka.errors import InputError, InternalError
 
 Estimator = Literal["biased", "unbiased"]
 ESTIMATORS: tuple[str, ...] = get_args(Estimator)
@@ -58,6 +58,12 @@ CONDITION_LIMIT = {
     "float16x3": 16.0,
     "float16": 64.0,
 }
+
+
+def check_estimator(estimator: str) -> None:
+    """Refuse a text that is not an estimator."""
+    if estimator not in ESTIMATORS:
+        raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
 
 
 @dataclass(slots=True)

@@ -1,9 +1,8 @@
 """Moments of most examples, and the few examples that are far from all others.
 
 About a mean that a few far examples have moved, the digits of HSIC_1 cancel (csrc/hsic.hpp). So
-examples whose squared distance from the mean of the others is more than 100 times the typical one,
-in any representation, are kept as they are. The centre is then the mean of the others, and with the
-sum s of all rows about it
+the examples that are far from the mean of the others in any representation (csrc/far_rule.hpp) are
+kept as they are. The centre is then the mean of the others, and with the sum s of all rows about it
 
     S0_ij   = |C_ij|^2 - P_ij + 2 sum_e x_i(e)^T C_ij x_j(e) + sum_{e != f} K_i(e,f) K_j(e,f)
     q_i(a)  = x_i(a).s_i    r_i = q_i - k_i
@@ -15,15 +14,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.backend import FAR_FROM, most_far
 from fastcka.core.moments import Moments
 from fastcka.core.sums import EPSILON, Matrix, Sums, Vector
 
-#: Of squared distances, in medians or means of them: an example ten times as far as is typical.
-FAR_FROM = 100
 #: Examples that are collected before the first of them are added: their medians are robust.
 FIRST = 64
 #: Most examples that are kept as far, whatever the number of all.
@@ -41,6 +40,9 @@ class FarMoments:
         (F, D) float64: the far examples. Until `FIRST` examples were added, all of them.
     """
 
+    ARRAYS = (*Moments.ARRAYS, "far")
+    """The names of the arrays of `to_arrays`."""
+
     def __init__(self, near: Moments, far: Matrix) -> None:
         self.near = near
         self.far = far
@@ -54,6 +56,18 @@ class FarMoments:
     def bytes_of(widths: Sequence[int]) -> int:
         """Return the bytes of the sums, with those that adding examples needs in addition."""
         return Moments.bytes_of(widths) + 8 * MOST_KEPT * sum(widths)
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the sums as values for JSON and arrays."""
+        arrays = {name: getattr(self.near, name) for name in Moments.ARRAYS}
+        counts = {"widths": self.near.widths, "n_near": self.near.n_examples}
+        return counts, {**arrays, "far": self.far}
+
+    @classmethod
+    def of_arrays(cls, counts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FarMoments:
+        """Return the sums from what `to_arrays` returned."""
+        of_near = {name: arrays[name] for name in Moments.ARRAYS}
+        return cls(Moments(tuple(counts["widths"]), counts["n_near"], **of_near), arrays["far"])
 
     @property
     def n_examples(self) -> int:
@@ -101,12 +115,13 @@ class FarMoments:
         factor = np.ldexp(1.0, near.exponent - exponent)
         x *= near.scales(-exponent)
         shrunk = x * near.scales(near.exponent - exponent)
-        about = near.about_mean()
+        shift = near.rows / near.n_examples
+        about = near.norms_about(shift)
 
         m = len(starts)
         squares, cross, along = np.empty((m, m)), np.empty((m, m)), np.empty((m, m))
         s = shrunk.sum(axis=0)
-        for i, (block, products) in enumerate(about.products()):
+        for i, (block, products) in enumerate(near.products_about(shift)):
             columns, start = starts[i:] - block.start, block.start
             squares[i, i:] = np.add.reduceat((products**2).sum(axis=0), columns)
             far_products = (shrunk[:, block] @ products) * shrunk[:, start:]
@@ -158,7 +173,7 @@ class FarMoments:
         scales = self.near.scales(np.where(spread > 0, -np.frexp(spread)[1], 0))
         distances = _distances(values, np.median(values, axis=0), scales, starts)
         is_far = _beyond(distances, np.median(distances, axis=0)) > FAR_FROM
-        if np.count_nonzero(is_far) > _most_far(len(values)):
+        if np.count_nonzero(is_far) > most_far(len(values)):
             is_far[:] = False
         self.far = values[is_far]
         self.near.add(values[~is_far])
@@ -167,7 +182,7 @@ class FarMoments:
         """Keep these examples as far, but those that are too many or near by now."""
         ratios = self._ratios(far)
         order = np.argsort(-ratios, kind="stable")
-        most = _most_far(self.near.n_examples + len(far))
+        most = min(most_far(self.near.n_examples + len(far)), MOST_KEPT)
         # Where there are too many, only the farther half is kept, so that this happens rarely.
         kept = order[: len(far) if len(far) <= most else most // 2]
         is_far = np.zeros(len(far), bool)
@@ -183,10 +198,6 @@ class FarMoments:
         return _beyond(
             _distances(values, near.mean(), near.scales(-near.exponent), starts), typical
         )
-
-
-def _most_far(n: int) -> int:
-    return min(max(n // 50, min(n // 4, 16)), MOST_KEPT)
 
 
 def _distances(values: Matrix, center: Vector, scales: Vector, starts: NDArray[np.int64]) -> Matrix:

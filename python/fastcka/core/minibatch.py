@@ -24,7 +24,7 @@ _WEIGHT_OF: dict[str, Callable[[int], float]] = {
 def minibatch_cka(
     batches: Iterable[Sequence[Any] | Mapping[Any, Any]], *, weights: Weights = "pairs"
 ) -> NDArray[np.float64]:
-    """Minibatch CKA of all pairs (Nguyen, Raghu and Kornblith 2021, eq. 3).
+    """Minibatch CKA of all pairs (Nguyen, Raghu and Kornblith 2021).
 
     With the unbiased HSIC_1 of each batch b and weights w_b::
 
@@ -42,7 +42,7 @@ def minibatch_cka(
     weights
         "pairs": n_b (n_b - 3). The published TensorFlow code has these weights; they have the
         least variance for representations without relation. "examples": n_b. "equal": 1 for each
-        batch, as in eq. 3, and in PyTorch packages. For batches of one size all three agree.
+        batch, as in the paper, and in PyTorch packages. For batches of one size all three agree.
 
     Returns
     -------

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,11 @@ class Moments:
     least, most
         (D,): the smallest and the largest value of each feature, in the units of the data.
     """
+
+    ARRAYS: ClassVar = (
+        *("exponent", "center", "rows", "products", "norms", "norm_rows", "norm_products"),
+        *("least", "most"),
+    )
 
     widths: tuple[int, ...]
     n_examples: int
@@ -119,11 +125,14 @@ class Moments:
         for name in _SUMS:
             getattr(self, name)[...] += getattr(moved, name)
 
-    def about_mean(self) -> AboutMean:
-        """Return the sums about the mean."""
-        shift = self.rows / self.n_examples
-        norms = self._norms_about(shift)
-        return AboutMean(self, shift, norms.norms, norms.norm_rows, norms.norm_products)
+    def products_about(self, shift: Vector) -> Iterator[tuple[slice, Matrix]]:
+        """Yield for each i its features and the blocks C_ij, j >= i, about a shifted centre."""
+        moved = self.rows - self.n_examples * shift
+        for block in self.blocks():
+            rest = slice(block.start, None)
+            products = self.products[block, rest] - np.outer(shift[block], self.rows[rest])
+            products -= np.outer(moved[block], shift[rest])
+            yield block, products
 
     @property
     def starts(self) -> NDArray[np.int64]:
@@ -188,17 +197,15 @@ class Moments:
 
     def _recenter(self, center: Vector) -> None:
         shift = (center - self.center) * self.scales(-self.exponent)
-        moved = self._norms_about(shift)
-        for block in self.blocks():
-            rest = slice(block.start, None)
-            self.products[block, rest] -= np.outer(shift[block], self.rows[rest])
-            self.products[block, rest] -= np.outer(moved.rows[block], shift[rest])
+        moved = self.norms_about(shift)
+        for block, products in self.products_about(shift):
+            self.products[block, block.start :] = products
         self.rows, self.norms = moved.rows, moved.norms
         self.norm_rows, self.norm_products = moved.norm_rows, moved.norm_products
         self.center = center
 
-    def _norms_about(self, shift: Vector) -> _Norms:
-        """Return the sums with norms about a shifted centre, in the same scale."""
+    def norms_about(self, shift: Vector) -> Norms:
+        """Return the other sums about a centre that is shifted, scaled."""
         n, starts = self.n_examples, self.starts
         along = np.zeros_like(self.norm_rows)  # (M, D): sum of a_i x
         for i, block in enumerate(self.blocks()):
@@ -224,30 +231,13 @@ class Moments:
         norm_rows = (
             self.norm_rows - 2 * along + np.outer(square, self.rows) - np.outer(norms, shift)
         )
-        return _Norms(rows, norms, norm_rows, norm_products)
+        return Norms(rows, norms, norm_rows, norm_products)
 
 
 @dataclass
-class AboutMean:
-    """The sums about the mean; attributes as in `Moments`, with `shift` from its centre."""
+class Norms:
+    """The sums about a centre; attributes as in `Moments`."""
 
-    moments: Moments
-    shift: Vector
-    norms: Vector
-    norm_rows: Matrix
-    norm_products: Matrix
-
-    def products(self) -> Iterator[tuple[slice, Matrix]]:
-        """Yield for each i its features and the blocks C_ij, j >= i, next to each other."""
-        moments, shift = self.moments, self.shift
-        for block in moments.blocks():
-            rows = moments.products[block, block.start :].copy()
-            rows -= moments.n_examples * np.outer(shift[block], shift[block.start :])
-            yield block, rows
-
-
-@dataclass
-class _Norms:
     rows: Vector
     norms: Vector
     norm_rows: Matrix

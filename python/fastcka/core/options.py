@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastcka.core.backend import Progress, resolve_threads
 from fastcka.core.base_plan import Precision
 from fastcka.core.device import check_device, check_precision
-from fastcka.core.estimators import ESTIMATORS, Estimator
+from fastcka.core.estimators import Estimator, check_estimator
 from fastcka.errors import InputError
 
 
@@ -20,8 +20,7 @@ class Options:
         threads: int | None,
         progress: Progress | None,
     ) -> None:
-        if estimator not in ESTIMATORS:
-            raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+        check_estimator(estimator)
         if progress is not None and not callable(progress):
             raise InputError(f"progress must be callable or None, got {progress!r}")
         check_precision(precision)

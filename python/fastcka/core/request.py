@@ -72,7 +72,7 @@ class Described:
             arrays = list(group.representations)
         if not arrays:
             raise InputError("representations is empty: at least one is needed")
-        records, names = labelled(labels, len(arrays))
+        records, names = _labelled(labels, len(arrays))
         return cls(records, names, checked_pairs(group.pairs, len(arrays)), arrays)
 
 
@@ -94,7 +94,8 @@ class Request:
         names = group.names
         arrays = aligned(group.arrays, names)
         views = as_views(arrays, names)
-        _check_examples(views, names, estimator)
+        check_same_examples([view.n_examples for view in views], names)
+        _check_enough_examples(views[0].n_examples, estimator)
         staged = tuple([x for x in arrays if isinstance(x, StagedRepresentation)])
         return cls(group.labels, names, group.pairs, views, staged)
 
@@ -104,7 +105,7 @@ class Request:
             x.consume()
 
 
-def labelled(
+def _labelled(
     labels: Sequence[Any] | None, m: int
 ) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
     """Return the labels as mappings that the caller may change, and the names in error messages."""
@@ -179,14 +180,17 @@ def _all_pairs(m: int) -> NDArray[np.int64]:
     return np.stack(np.triu_indices(m, 1), axis=1).astype(np.int64)
 
 
-def _check_examples(views: Sequence[View], names: Sequence[str], estimator: Estimator) -> None:
-    n = views[0].n_examples
-    for view, name in zip(views, names, strict=True):
-        if view.n_examples != n:
+def check_same_examples(counts: Sequence[int], names: Sequence[str]) -> None:
+    """Refuse different numbers of examples."""
+    for count, name in zip(counts, names, strict=True):
+        if count != counts[0]:
             raise InputError(
-                f"{name} has {view.n_examples} examples and {names[0]} has {n}: "
+                f"{name} has {count} examples and {names[0]} has {counts[0]}: "
                 f"all must have the same examples in the same order"
             )
+
+
+def _check_enough_examples(n: int, estimator: Estimator) -> None:
     if n < MIN_EXAMPLES[estimator]:
         hint = "; the biased estimator needs 2" if estimator == "unbiased" else ""
         raise InputError(

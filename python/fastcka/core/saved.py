@@ -1,0 +1,82 @@
+"""A header and arrays in an .npz file, which `numpy.load` reads too (nothing is pickled)."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.errors import InputError
+from fastcka.files import replaced_stream
+
+
+def save_npz(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    header: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write a file of a kind, such as "comparison"; it appears when it is complete.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in .npz, its folder does not exist, or the header contains other
+        values than those of JSON.
+    WriteError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise InputError(f"expected a name *.npz for a saved {kind}, got '{path}'")
+    try:
+        text = json.dumps({"format": f"fastcka.{kind}", "version": version, **header})
+    except TypeError as error:
+        raise InputError(f"to be saved, labels must be JSON values: {error}") from error
+    require_folder(path)
+    with replaced_stream(path) as file:
+        np.savez(file, allow_pickle=False, header=np.array(text), **arrays)
+
+
+def load_npz(
+    path: str | os.PathLike[str], kind: str, version: int, names: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return the header and the named arrays of a file that `save_npz` wrote.
+
+    Raises
+    ------
+    InputError
+        If it is no such file, or has another version.
+    """
+    name = os.fspath(path)
+    try:
+        # For a file that is not a zip file, the error of np.load would suggest unpickling.
+        if not zipfile.is_zipfile(path):
+            Path(path).open("rb").close()  # says why it cannot be read
+            raise InputError(f"{name} is not a saved {kind}: not an .npz file")
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            got = header.get("format"), header.get("version")
+            if got != (f"fastcka.{kind}", version):
+                raise InputError(
+                    f"{name}: expected fastcka.{kind} version {version}, "
+                    f"got {got[0]} version {got[1]}"
+                )
+            return header, {array: file[array] for array in names}
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from error
+    except (ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{name} is not a saved {kind}: {error}") from error
+
+
+def require_folder(path: Path) -> None:
+    """Raise `InputError` if the folder of a file that is to be written does not exist."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written: No such file or directory: {path.parent}")
