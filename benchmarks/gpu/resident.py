@@ -13,14 +13,8 @@ import torch
 
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
-from fastcka.core.cuda.cost import longest_sum
 from fastcka.core.cuda.pending import Results, read_results
-from fastcka.core.cuda.plan import (
-    SHORT_RANK_CHUNK,
-    SHORT_RANK_EXAMPLES,
-    make_cuda_plan,
-    with_tile,
-)
+from fastcka.core.cuda.plan import make_cuda_plan, sum_lengths, with_tile
 from fastcka.core.device import plan_on_cuda
 from fastcka.core.estimators import estimate
 
@@ -43,14 +37,8 @@ def planned(workload, products, *, index=0):
         compiled=runtime.compiled,
     )
     # From the host too, "high" takes fp16 where float32 would take longer than the copy.
-    longest = longest_sum(products)
-    short = products == "float32" and n <= SHORT_RANK_EXAMPLES
-    plan = replace(
-        plan,
-        products=products,
-        chunk=min(longest, -(-n // 16) * 16),
-        rank_chunk=SHORT_RANK_CHUNK if short else longest,
-    )
+    chunk, rank_chunk = sum_lengths(products, n, runtime.compiled)
+    plan = replace(plan, products=products, chunk=chunk, rank_chunk=rank_chunk)
     return with_tile(plan, plan.tile, runtime.compiled.bytes_needed)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
-from fastcka.core.cuda.cost import longest_sum
+from fastcka.core.cuda.plan import sum_lengths
 from fastcka.core.device import plan_on_cuda
 
 
@@ -16,9 +16,9 @@ def submitted(representations, **forced):
     views = [as_view(x, name) for x, name in zip(representations, names, strict=True)]
     runtime = cuda_runtime()
     plan = plan_on_cuda(views, "high", 0)
-    longest = longest_sum(forced.get("products", plan.products))
-    plan = replace(plan, chunk=min(longest, plan.chunk), rank_chunk=longest)
-    plan = replace(plan, **forced)
+    products = forced.get("products", plan.products)
+    chunk, rank_chunk = sum_lengths(products, plan.n_examples, runtime.compiled)
+    plan = replace(plan, **{"chunk": chunk, "rank_chunk": rank_chunk, **forced})
     needed = runtime.compiled.bytes_needed(plan.n_examples, plan.n_features, plan.settings)
     plan = replace(
         plan,

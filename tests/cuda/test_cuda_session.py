@@ -95,7 +95,7 @@ def test_arrays_that_fit_into_a_buffer_are_copied_together(session, rng, monkeyp
     xs[2] = np.repeat(xs[2], 2, axis=0)[::2]
     xs[3] = xs[3].astype(np.float16)
     sizes = counted_copies(session, monkeypatch)
-    monkeypatch.setattr(cuda_ring, "THREAD_BYTES", 1 << 10)
+    monkeypatch.setattr(cuda_ring, "COPY_BYTES", 1 << 10)
     agrees(session.submit(*planned(xs, threads=threads)).result(), xs)
     assert len(sizes) == 1
     monkeypatch.setattr(cuda_ring, "BUFFER_BYTES", 6 << 10)

@@ -1,8 +1,9 @@
 """A model of what a pass costs on a CUDA device.
 
 The rates are those of an H100 (132 multiprocessors), scaled by the multiprocessors of the device at
-hand. Most were assumed before the first record of an H100, which confirms them to 35%. They choose
-a route, the products and, for device "auto", the device; no bit of a result depends on them
+hand. Most were assumed before the first record of an H100. With them, predicted times of its four
+cases are within 35 % of the measured ones, of the smallest within a factor of 2. They choose a
+route, the products and, for device "auto", the device; no bit of a result depends on them
 otherwise.
 """
 

@@ -197,14 +197,14 @@ def make_cuda_plan(
         tile = _gram_tile(n, entry_bytes, device.total_bytes, compiled.example_grain)
     else:
         tile = min(FEATURE_BAND, sum(round_up(d, compiled.feature_grain) for d in n_features))
-    short = products == "float32" and n <= SHORT_RANK_EXAMPLES
+    chunk, rank_chunk = sum_lengths(products, n, compiled)
     other: Route = "F" if route == "G" else "G"
     times = cost.seconds[other] / cost.seconds[route]
     plan = CudaPlan(
         route=route,
         tile=tile,
-        chunk=min(longest_sum(products), round_up(n, compiled.example_grain)),
-        rank_chunk=SHORT_RANK_CHUNK if short else longest_sum(products),
+        chunk=chunk,
+        rank_chunk=rank_chunk,
         precision=precision,
         products=products,
         threads=threads,
@@ -225,6 +225,14 @@ def make_cuda_plan(
         auto=auto,
     )
     return with_tile(plan, tile, compiled.bytes_needed)
+
+
+def sum_lengths(products: CudaProducts, n: int, compiled: CompiledPass) -> tuple[int, int]:
+    """The `chunk` and the `rank_chunk` of a plan with these products."""
+    longest = longest_sum(products)
+    short = products == "float32" and n <= SHORT_RANK_EXAMPLES
+    chunk = min(longest, round_up(n, compiled.example_grain))
+    return chunk, SHORT_RANK_CHUNK if short else longest
 
 
 def with_tile(plan: CudaPlan, tile: int, bytes_needed: BytesNeeded) -> CudaPlan:

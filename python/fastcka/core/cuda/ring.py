@@ -22,8 +22,8 @@ from fastcka.core.views import ITEMSIZE, ArrayView
 BUFFERS = 4
 #: Large enough that starting the threads takes a small part of the time to fill it.
 BUFFER_BYTES = 32 << 20
-#: A thread copies at least so much, and more threads than these gain nothing.
-THREAD_BYTES = 2 << 20
+#: A thread copies at least this much, and at most this many threads copy. Not measured.
+COPY_BYTES = 2 << 20
 MOST_THREADS = 16
 #: Each array begins at a multiple of it, in a buffer and on the device.
 ALIGNMENT = 256
@@ -83,9 +83,14 @@ class PinnedRing:
 
     def batch(self, views: Sequence[ArrayView]) -> int:
         """How many of the first views, at least one, are to be copied together."""
-        end = sum(offset <= BUFFER_BYTES for offset in offsets_of(views)[1:])
-        pinned = (i for i, view in enumerate(views[:end]) if self._is_pinned(view))
-        return max(1, next(pinned, end))
+        size = 0
+        for count, view in enumerate(views):
+            if self._is_pinned(view):
+                return max(1, count)
+            size += round_up(bytes_of(view), ALIGNMENT)
+            if count > 0 and size > BUFFER_BYTES:
+                return count
+        return len(views)
 
     def upload(self, views: Sequence[ArrayView], address: int, threads: int) -> None:
         """Enqueue the copy of a batch to device memory at ``address``, each as contiguous rows.
@@ -114,7 +119,7 @@ class PinnedRing:
         buffer = self._next()
         *offsets, end = offsets_of(views)
         size = offsets[-1] + bytes_of(views[-1])
-        busy = min(threads, MOST_THREADS, ceil_div(end, THREAD_BYTES))
+        busy = min(threads, MOST_THREADS, ceil_div(end, COPY_BYTES))
         gather(views, offsets, buffer.array, busy)
         self._enqueue(address, buffer.memory.ptr, size)
         self._stream.record(buffer.copied)
