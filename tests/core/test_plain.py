@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from tests import oracle
 
 import fastcka
+import oracle
 from fastcka.core.backend import IMPLEMENTATION_VARIABLE, describe
 from fastcka.errors import DegenerateWarning, InputError
 

@@ -229,7 +229,10 @@ def _choose_products(
     why = _why_not(shape, flops, min(n, total), implementation.name, gain_of)
     if shape is not None and not why:
         return shape, ""
-    return implementation.float32, f"; precision fast is high here: {why}" * (precision == "fast")
+    return (
+        implementation.float32,
+        "" if precision == "high" else f"; precision fast is high here: {why}",
+    )
 
 
 def _why_not(

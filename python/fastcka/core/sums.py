@@ -13,9 +13,8 @@ Vector = NDArray[np.float64]
 #: Relative rounding of a sum of products, by what is multiplied: machine epsilon for float32 and
 #: float64; its square for bfloat16, because the norms are computed from the rounded rows (measured
 #: on orthogonal and one-hot rows: 6e-6). Three bfloat16 numbers (bfloat16x3) have the 24 bits of
-#: float32. Two fp16 numbers (float16x3) have 22 bits. One has 11, but
-#: for the same reason far less of its rounding is left (2e-5 of CKA for 64 examples of 4096
-#: features).
+#: float32. Two fp16 numbers (float16x3) have 22 bits. One has 11, but for the same reason far less
+#: of its rounding is left (2e-5 of CKA for 64 examples of 4096 features).
 EPSILON = {
     "float32": 2.0**-23,
     "float64": 2.0**-52,
