@@ -69,6 +69,7 @@ struct Sums {
   std::vector<double> r_products;  // (m, m): r_i.r_j
   std::vector<double> r_totals;    // (m): sum r_i
   std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
+  std::vector<double> column_terms;  // (m): n(n-3) HSIC_1 of each feature with itself, summed over the features
   std::vector<int> exponent;
   std::vector<bool> constant;         // no feature varies
   std::vector<NonFinite> non_finite;  // if any, nothing else was computed and no staged buffer was touched

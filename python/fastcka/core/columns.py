@@ -38,6 +38,15 @@ STORED = (
     Column("ci_low", "ci_low", inferred=True),
     Column("ci_high", "ci_high", inferred=True),
 )
+#: Computed from stored values when they are asked for.
+DERIVED = (
+    Column("null_mean", "null_mean"),
+    Column("null_sd", "null_sd"),
+    Column("z", "z"),
+    Column("p_value", "p_value", inferred=True),
+    Column("q_value", "q_value", inferred=True),
+    Column("calibrated", "calibrated", inferred=True),
+)
 #: Those that every comparison has, also one that an earlier version saved.
 REQUIRED = STORED[:4]
-COLUMNS = STORED
+COLUMNS = STORED + DERIVED

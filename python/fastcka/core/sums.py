@@ -46,6 +46,8 @@ class Sums:
         What was multiplied.
     epsilon
         Relative rounding of the products.
+    column_terms
+        (M,): n(n-3) HSIC_1 of each feature with itself, summed over the features.
     seconds
         Wall time of the pass on the CPU, from its first read to its sums; 0 on a GPU.
     """
@@ -63,6 +65,7 @@ class Sums:
     epsilon: float
     q_products: Matrix | None = None
     q_totals: Vector | None = None
+    column_terms: Vector | None = None
     seconds: float = 0.0
 
     @classmethod
@@ -79,6 +82,7 @@ class Sums:
         products: str,
         epsilon: float,
         seconds: float,
+        column_terms: Vector | None = None,
     ) -> Sums:
         """Return the sums of a pass whose centres are all means; `traces`, (M,), sum k."""
         return cls(
@@ -94,6 +98,7 @@ class Sums:
             products=products,
             epsilon=epsilon,
             seconds=seconds,
+            column_terms=column_terms,
         )
 
 
