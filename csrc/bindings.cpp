@@ -53,7 +53,7 @@ View make_view(std::uintptr_t address, std::int64_t n, std::int64_t d, std::int6
 }
 
 Task make_task(std::vector<View> views, const std::string& route, std::int64_t tile, std::int64_t chunk,
-               std::int64_t batch, const std::string& implementation, const std::string& products) {
+               std::int64_t batch, const std::string& implementation, const std::string& products, bool third_moments) {
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
   const ProductShape shape = fastcka::cpu::find_implementation(implementation).shape(products);
   for (const View& view : views) {
@@ -69,7 +69,7 @@ Task make_task(std::vector<View> views, const std::string& route, std::int64_t t
     throw std::invalid_argument("chunk must be a positive multiple of " + std::to_string(shape.values));
   }
   if (batch < 0 || (batch > 0 && route == "F")) throw std::invalid_argument("batch must be 0, or positive in route G");
-  return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products}};
+  return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products, third_moments}};
 }
 
 // A NumPy array that owns the vector's memory.
@@ -109,6 +109,13 @@ py::dict to_dict(fastcka::cpu::Result&& result, const Task& task) {
     fields["r_products"] = to_array(std::move(sums.r_products), {m, m});
     fields["r_totals"] = to_array(std::move(sums.r_totals), {m});
     fields["near_norms"] = to_array(std::move(sums.near_norms), {m});
+  }
+  if (!sums.cubes.empty()) {
+    fields["cubes"] = to_array(std::move(sums.cubes), {m});
+    fields["triangles"] = to_array(std::move(sums.triangles), {m});
+    fields["weighted_squares"] = to_array(std::move(sums.weighted_squares), {m});
+    fields["weighted_sum"] = to_array(std::move(sums.weighted_sum), {m});
+    fields["diagonal_cubes"] = to_array(std::move(sums.diagonal_cubes), {m});
   }
   fields["exponent"] = to_array(std::move(sums.exponent), {m});
   fields["constant"] = sums.constant;
@@ -190,12 +197,12 @@ py::tuple estimate(const std::string& estimator, std::int64_t n, const Doubles& 
 
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
                       std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place,
-                      const ProductShape& shape) {
+                      bool third_moments, const ProductShape& shape) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
   const fastcka::cpu::PassBytes needed =
-      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch, in_place, shape);
+      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch, in_place, third_moments, shape);
   py::dict bytes;
   bytes["centered"] = needed.centered;
   bytes["thread"] = needed.thread;
@@ -265,7 +272,7 @@ PYBIND11_MODULE(_core, module) {
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
       .def(py::init(&make_task), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-           py::arg("batch"), py::arg("implementation"), py::arg("products"));
+           py::arg("batch"), py::arg("implementation"), py::arg("products"), py::arg("third_moments") = false);
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
@@ -276,7 +283,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("gain_of_fast", &fastcka::cpu::gain_of_fast, py::arg("implementation"),
              "How many times as fast as those of \"high\" the products of \"fast\" run here; see csrc/cpu/gain.hpp.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
-             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("shape"),
+             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("third_moments") = false, py::arg("shape"),
              "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
   module.def("estimate", &estimate, py::arg("estimator"), py::arg("n"), py::arg("s0"), py::arg("norms"),
              py::arg("r_products"), py::arg("r_totals"), py::arg("q_products"), py::arg("q_totals"), py::arg("summed"),

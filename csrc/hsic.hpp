@@ -70,6 +70,8 @@ struct Sums {
   std::vector<double> r_totals;    // (m): sum r_i
   std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
   std::vector<double> column_terms;  // (m): n(n-3) HSIC_1 of each feature with itself, summed over the features
+  // Third moments; empty unless they are asked for (csrc/cpu/third_moments.hpp). Each (m).
+  std::vector<double> cubes, triangles, weighted_squares, weighted_sum, diagonal_cubes;
   std::vector<int> exponent;
   std::vector<bool> constant;         // no feature varies
   std::vector<NonFinite> non_finite;  // if any, nothing else was computed and no staged buffer was touched

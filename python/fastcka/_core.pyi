@@ -68,6 +68,7 @@ class Task:
         batch: int,
         implementation: str,
         products: str,
+        third_moments: bool = False,
     ) -> None: ...
 
 def implementations() -> list[dict[str, Any]]: ...
@@ -83,6 +84,7 @@ def bytes_needed(
     chunk: int,
     batch: int,
     in_place: bool,
+    third_moments: bool = False,
     shape: ProductShape,
 ) -> dict[str, int]: ...
 def estimate(

@@ -114,3 +114,91 @@ def test_few_examples(rng):
     two = fastcka.compare([x[:2], y[:2]], estimator="biased")  # every order gives the same value
     assert (two.null_mean[0, 1], two.null_sd[0, 1]) == (pytest.approx(1), 0)
     assert np.isnan(two.z[0, 1])
+
+
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_skewness_is_that_of_all_permutations(kind, estimator, rng):
+    x, y = data(kind, 7, rng)
+    values = permuted(x, y, list(permutations(range(7))))[estimator]
+    result = fastcka.compare([x, y], estimator=estimator, inference=True)
+    third = ((values - values.mean()) ** 3).mean()
+    assert result._null.skewness[0, 1] * result.null_sd[0, 1] ** 3 == pytest.approx(
+        third, abs=1e-12
+    )
+
+
+def moments_of(x):
+    grams = centered_grams(x.astype(np.float64))
+    k, u = np.diag(grams["biased"]), grams["unbiased"]
+    k = k - k.mean()
+    a, b = np.linalg.norm(u), np.linalg.norm(k)
+    return {
+        "cubes": (u**3).sum() / a**3,
+        "triangles": np.trace(u @ u @ u) / a**3,
+        "weighted_squares": k @ (u**2).sum(1) / a**2 / b,
+        "weighted_sum": k @ u @ k / a / b**2,
+        "diagonal_cubes": (k**3).sum() / b**3,
+    }
+
+
+@pytest.mark.parametrize("far", [False, True])
+@pytest.mark.parametrize(
+    ("n", "d", "copies", "precision", "route"),
+    [
+        (30, 5, 1, "high", "F"),
+        (30, 5, 7, "high", "G"),
+        (300, 50, 1, "float64", "F"),
+        (300, 50, 7, "high", "G"),
+        (300, 50, 7, "fast", "G"),
+        (310, 500, 2, "high", "G"),
+    ],
+)
+def test_third_moments(implementation, n, d, copies, precision, route, far, rng):
+    """Matrices of n x n, in which far examples and the others of one group meet."""
+    xs = [rng.standard_normal((n, d)), rng.standard_t(2, (n, d // 2 + 1))]
+    if far:
+        xs[0][2] *= 1e4
+        xs[1][[1, 3]] += 1e5
+    result = fastcka.compare(xs * copies, precision=precision, inference=True)
+    assert result.provenance["route"] == route
+    tolerance = {"float64": 1e-11, "float32": 1e-5, "bfloat16": 1e-3}[result.provenance["products"]]
+    for i, x in enumerate(xs):
+        for name, expected in moments_of(x).items():
+            assert getattr(result.moments, name)[i] == pytest.approx(expected, abs=tolerance), name
+
+
+def test_third_moments_of_batches(rng):
+    """8 x 1000 x 3000: the copies are centred in batches, and d > n."""
+    x = rng.standard_normal((1000, 3000)).astype(np.float32)
+    result = fastcka.compare([x] * 8, inference=True)
+    for name, expected in moments_of(x).items():
+        np.testing.assert_allclose(getattr(result.moments, name), expected, atol=1e-6)
+
+
+def test_third_moments_have_the_same_bits_for_any_threads(rng):
+    for n, d in ((500, 30), (200, 300)):
+        xs = [rng.standard_normal((n, d)) for _ in range(3)]
+        xs[1][5] *= 1e3
+        one, many = (fastcka.compare(xs, inference=True, threads=k) for k in (1, 5))
+        for name, values in one.moments.arrays().items():
+            np.testing.assert_array_equal(values, many.moments.arrays()[name])
+        np.testing.assert_array_equal(one.p_value, many.p_value)
+
+
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+@pytest.mark.parametrize("kind", ["Gaussian", "low rank", "clusters", "offset"])
+def test_quantiles_of_sampled_permutations(kind, estimator, rng):
+    """20,000 permutations at n = 40: quantiles within 5 standard errors of their ranks."""
+    x, y = data(kind, 40, rng)
+    k, m = centered_grams(x)[estimator], centered_grams(y)[estimator]
+    values = np.empty(20_000)
+    for draw in range(len(values)):
+        order = rng.permutation(40)
+        values[draw] = np.vdot(k, m[order][:, order])
+    values /= np.linalg.norm(k) * np.linalg.norm(m)
+    null = fastcka.compare([x, y], estimator=estimator, inference=True)._null
+    for level in (0.95, 0.99):
+        beyond = (values > null.threshold(level)[0, 1]).mean()
+        expected = 1 - level
+        assert abs(beyond - expected) < 5 * np.sqrt(expected / len(values)) + 0.2 * expected

@@ -13,7 +13,7 @@ from fastcka import _core
 from fastcka.core.cost import Speed
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.implementation import Implementation
-from fastcka.core.sums import EPSILON, Sums, non_finite_text
+from fastcka.core.sums import EPSILON, THIRD_MOMENTS, Sums, non_finite_text
 from fastcka.core.views import ArrayView, View
 from fastcka.errors import InputError
 from fastcka.out_of_memory import THREAD_BYTES, require_room
@@ -156,6 +156,7 @@ def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
         plan.batch,
         plan.implementation,
         plan.products,
+        plan.third_moments,
     )
 
 
@@ -184,6 +185,8 @@ def _outcome(names: Sequence[str], plan: PassPlan, result: dict[str, Any]) -> Su
         seconds=result["seconds"],
         column_terms=result["column_terms"],
     )
+    if "cubes" in result:
+        sums = replace(sums, third={name: result[name] for name in THIRD_MOMENTS})
     if "q_totals" in result:
         about_another = ("q_products", "q_totals", "r_products", "r_totals", "near_norms")
         sums = replace(sums, **{name: result[name] for name in about_another})

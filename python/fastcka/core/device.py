@@ -39,7 +39,11 @@ _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
 
 
 def plan_on_cpu(
-    views: Sequence[View], precision: Precision, threads: int, device_reason: str = ""
+    views: Sequence[View],
+    precision: Precision,
+    threads: int,
+    device_reason: str = "",
+    third_moments: bool = False,
 ) -> PassPlan:
     """Return the plan of a pass over the views on the CPU."""
     return _plan_of_shape(
@@ -51,6 +55,7 @@ def plan_on_cpu(
         precision,
         threads,
         device_reason,
+        third_moments,
     )
 
 
@@ -64,6 +69,7 @@ def _plan_of_shape(
     precision: Precision,
     threads: int,
     device_reason: str,
+    third_moments: bool,
 ) -> PassPlan:
     """Return a cached plan: planning takes as long as a small pass, and shapes repeat."""
     return make_plan(
@@ -78,6 +84,7 @@ def _plan_of_shape(
         precision=precision,
         staged=staged,
         device_reason=device_reason,
+        third_moments=third_moments,
     )
 
 
@@ -181,6 +188,27 @@ def choose_for_host(
     return replace(faster, device_reason=f"{predicted}, {seconds:.2g} s for {there.device}")
 
 
+def choose_for_inference(
+    device: str, views: Sequence[View], names: Sequence[str], precision: Precision, threads: int
+) -> PassPlan:
+    """Return the plan of a pass with third moments, which only the CPU computes.
+
+    Raises
+    ------
+    DeviceError
+        If another device is asked for, or an array is on one.
+    """
+    if any(isinstance(view, DeviceView) for view in views):
+        refuse_device_views(views, names, "the p-values of inference=True are computed on the CPU")
+    if device.startswith("cuda"):
+        raise DeviceError(
+            f"inference=True computes p-values on the CPU only, and device is {device!r}: choose "
+            "device='cpu' or 'auto', or leave inference out (null_mean, null_sd and z are there "
+            "all the same)"
+        )
+    return plan_on_cpu(views, precision, threads, "p-values are computed on it", third_moments=True)
+
+
 def open_session(plan: CudaPlan, views: Sequence[View], threads: int) -> CudaSession | PassPlan:
     """Return the session of the plan's device.
 
@@ -205,6 +233,7 @@ def plan_pass(
     threads: int | None = ...,
     staged: bool = ...,
     device: Literal["cpu"] = ...,
+    inference: bool = ...,
 ) -> PassPlan: ...
 
 
@@ -218,6 +247,7 @@ def plan_pass(
     threads: int | None = ...,
     staged: bool = ...,
     device: str,
+    inference: bool = ...,
 ) -> PassPlan | CudaPlan: ...
 
 
@@ -230,6 +260,7 @@ def plan_pass(
     threads: int | None = None,
     staged: bool = False,
     device: str = "cpu",
+    inference: bool = False,
 ) -> PassPlan | CudaPlan:
     """Plan a pass on this machine without running it.
 
@@ -249,6 +280,8 @@ def plan_pass(
         The representations are read into buffers that the pass centres in place.
     device
         As in `fastcka.compare`, for arrays on the CPU.
+    inference
+        Whether p-values are computed too, which needs the CPU.
 
     Returns
     -------
@@ -272,7 +305,10 @@ def plan_pass(
     views = [
         _absent_array(n_examples, *each, staged) for each in zip(n_features, dtypes, strict=True)
     ]
-    return choose_for_host(device, views, precision, resolve_threads(threads)[0])
+    used, _ = resolve_threads(threads)
+    if inference:
+        return choose_for_inference(device, views, [], precision, used)
+    return choose_for_host(device, views, precision, used)
 
 
 def _absent_array(n_examples: int, n_features: int, dtype: str, staged: bool) -> ArrayView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from fastcka.core.base_plan import Precision
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.device import (
     choose_device,
+    choose_for_inference,
     open_session,
     plan_on_cpu,
     plan_on_cuda,
@@ -60,7 +61,13 @@ class CpuWork:
         return result
 
     def _planned(self, precision: Precision, threads: int) -> PassPlan:
-        return plan_on_cpu(self.request.views, precision, threads, self.plan.device_reason)
+        return plan_on_cpu(
+            self.request.views,
+            precision,
+            threads,
+            self.plan.device_reason,
+            self.plan.third_moments,
+        )
 
     def _again(self, lost: frozenset[int]) -> Sums:
         """Return the sums of the same pass with float64 products."""
@@ -157,9 +164,10 @@ def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | C
     complete.
     """
     request = Request.of_group(group, options.estimator)
-    plan = choose_device(
-        options.device, request.views, request.names, options.precision, options.threads
+    choose: Callable[..., PassPlan | CudaPlan] = (
+        choose_device if options.inference is None else choose_for_inference
     )
+    plan = choose(options.device, request.views, request.names, options.precision, options.threads)
     if isinstance(plan, CudaPlan):
         session = open_session(plan, request.views, options.threads)
         if not isinstance(session, PassPlan):

@@ -79,7 +79,31 @@ def moments_of(sums: Sums, self_ratio: Vector) -> Moments:
             participation=np.where(whole > 0, trace**2 / whole, np.nan),
             diagonal=np.where(whole > 0, diagonal / whole, np.nan),
             self_ratio=self_ratio,
+            **_third_moments(sums, diagonal - trace**2 / n),
         )
+
+
+def _third_moments(sums: Sums, k_squared: Vector) -> dict[str, Vector]:
+    """Return the third moments, divided by norms: |k|^2 is given."""
+    if sums.third is None:
+        return {}
+    n = sums.n_examples
+    if n < 4:
+        return {name: np.full_like(k_squared, np.nan) for name in sums.third}
+    r = sums.r_products.diagonal()
+    u_squared = sums.s0.diagonal() - 2 / (n - 2) * r + sums.r_totals**2 / ((n - 1) * (n - 2))
+    # A norm of zero belongs to a term that is zero.
+    u = np.sqrt(np.where(u_squared > 0, u_squared, np.inf))
+    k = np.sqrt(np.where(k_squared > 0, k_squared, np.inf))
+    norms = {
+        "cubes": u**3,
+        "triangles": u**3,
+        "weighted_squares": u**2 * k,
+        "weighted_sum": u * k**2,
+        "diagonal_cubes": k**3,
+    }
+    # Rounding can take them beyond the bounds of Cauchy and Schwarz.
+    return {name: np.clip(sums.third[name] / norm, -1, 1) for name, norm in norms.items()}
 
 
 #: The names of the numbers, in the order of the ledger's columns.

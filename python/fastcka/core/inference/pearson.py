@@ -43,13 +43,13 @@ def density(x: Floats, skewness: Floats) -> Floats:
     result = np.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
     curved = np.abs(skew) >= NORMAL_SKEWNESS
     shape = 4 / skew[curved] ** 2
-    ratio = 1 + np.sign(skew[curved]) * at[curved] / np.sqrt(shape)
+    offset = np.sign(skew[curved]) * at[curved] / np.sqrt(shape)
     result[curved] = 0.0
-    inside = ratio > 0
-    log = _log_front(shape[inside]) - shape[inside] * _phi(ratio[inside])
+    inside = offset > -1
+    log = _log_front(shape[inside]) - shape[inside] * _phi(offset[inside])
     values = np.zeros(shape.shape)
     # dG = sqrt(a) dx
-    values[inside] = np.exp(log) / ratio[inside] / np.sqrt(shape[inside])
+    values[inside] = np.exp(log) / (1 + offset[inside]) / np.sqrt(shape[inside])
     result[curved] = values
     return result
 
@@ -104,14 +104,13 @@ def _gamma_tail(x: Floats, skewness: Floats, *, upper: bool) -> Floats:
     For negative skewness, P(X >= y) is the lower one at x = -y, so the caller passes that.
     """
     shape = 4 / skewness**2
-    ratio = 1 + x / np.sqrt(shape)  # of G to its mean
-    result = np.where(ratio > 0, np.nan, 1.0 if upper else 0.0)
-    inside = ratio > 0
+    inside = x > -np.sqrt(shape)
+    result = np.where(inside, np.nan, 1.0 if upper else 0.0)
     for large in (False, True):
         chosen = inside & ((shape > LARGE_SHAPE) == large)
         if chosen.any():
             of = _tail_by_quadrature if large else _tail_by_series
-            result[chosen] = of(shape[chosen], ratio[chosen], x[chosen], upper=upper)
+            result[chosen] = of(shape[chosen], x[chosen], upper=upper)
     return result
 
 
@@ -128,26 +127,26 @@ def _log_front(shape: Floats) -> Floats:
     return result
 
 
-def _phi(ratio: Floats) -> Floats:
-    """Return r - 1 - log r."""
-    offset = ratio - 1
+def _phi(offset: Floats) -> Floats:
+    """Return y - log(1 + y)."""
     near = np.abs(offset) < 0.01
-    series = np.zeros(ratio.shape)
+    series = np.zeros(offset.shape)
     power = offset[near] ** 2
     total = power / 2
     for k in range(3, 12):
         power = power * -offset[near]
         total = total + power / k
     series[near] = total
-    with np.errstate(divide="ignore"):
-        return np.where(near, series, offset - np.log(ratio))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(near, series, offset - np.log1p(offset))
 
 
-def _tail_by_series(shape: Floats, ratio: Floats, _x: Floats, *, upper: bool) -> Floats:
+def _tail_by_series(shape: Floats, x: Floats, *, upper: bool) -> Floats:
     """Return a tail of the gamma distribution: Abramowitz and Stegun 6.5.29 and 6.5.31."""
-    at = shape * ratio
+    offset = x / np.sqrt(shape)
+    at = shape * (1 + offset)
     with np.errstate(under="ignore"):
-        front = np.exp(_log_front(shape) - shape * _phi(ratio))  # x^a e^-x / Gamma(a)
+        front = np.exp(_log_front(shape) - shape * _phi(offset))  # x^a e^-x / Gamma(a)
     result = np.empty(shape.shape)
     by_series = at < shape + 1
     result[by_series] = front[by_series] * _lower_sum(shape[by_series], at[by_series])
@@ -187,7 +186,7 @@ def _upper_fraction(shape: Floats, x: Floats) -> Floats:
     return fraction
 
 
-def _tail_by_quadrature(shape: Floats, _ratio: Floats, x: Floats, *, upper: bool) -> Floats:
+def _tail_by_quadrature(shape: Floats, x: Floats, *, upper: bool) -> Floats:
     """Return a tail for large shapes: 80 nodes over the part of the integral that counts."""
     root = np.sqrt(shape)
     sign = 1.0 if upper else -1.0
@@ -200,10 +199,10 @@ def _tail_by_quadrature(shape: Floats, _ratio: Floats, x: Floats, *, upper: bool
     reach = np.minimum(10.0, 60 * (1 + start / root) / np.maximum(start, 1e-9)) + 0.0
     reach = np.where(side < 0, np.minimum(reach, np.maximum(root - start, 0) * (1 - 1e-12)), reach)
     y = start[..., None] + reach[..., None] * (_NODES + 1) / 2
-    ratios = 1 + side[..., None] * y / root[..., None]
+    offsets = side[..., None] * y / root[..., None]
     with np.errstate(under="ignore", invalid="ignore", divide="ignore"):
-        logs = _log_front(shape)[..., None] - shape[..., None] * _phi(ratios)
-        values = np.where(ratios > 0, np.exp(logs) / ratios, 0.0)
+        logs = _log_front(shape)[..., None] - shape[..., None] * _phi(offsets)
+        values = np.where(offsets > -1, np.exp(logs) / (1 + offsets), 0.0)
     integral = (values * _WEIGHTS).sum(axis=-1) * reach / 2 / root
     result: Floats = np.where(outer, integral, 1 - integral)
     return result
