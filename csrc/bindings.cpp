@@ -196,8 +196,8 @@ py::tuple estimate(const std::string& estimator, std::int64_t n, const Doubles& 
 }
 
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
-                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place,
-                      bool third_moments, const ProductShape& shape) {
+                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
+                      const ProductShape& shape) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
@@ -283,8 +283,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("gain_of_fast", &fastcka::cpu::gain_of_fast, py::arg("implementation"),
              "How many times as fast as those of \"high\" the products of \"fast\" run here; see csrc/cpu/gain.hpp.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
-             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("third_moments") = false, py::arg("shape"),
-             "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
+             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("third_moments") = false,
+             py::arg("shape"), "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
   module.def("estimate", &estimate, py::arg("estimator"), py::arg("n"), py::arg("s0"), py::arg("norms"),
              py::arg("r_products"), py::arg("r_totals"), py::arg("q_products"), py::arg("q_totals"), py::arg("summed"),
              py::arg("near_norms"), py::arg("exponent"), py::arg("zero"), py::arg("condition"), py::arg("excess"),

@@ -64,11 +64,11 @@ struct Sums {
   // examples. Rounding errors of the products are relative to this.
   std::vector<double> summed;  // (m)
   // Empty where all centres are means, that is, q = 0.
-  std::vector<double> q_products;  // (m, m): q_i.q_j
-  std::vector<double> q_totals;    // (m): sum q_i
-  std::vector<double> r_products;  // (m, m): r_i.r_j
-  std::vector<double> r_totals;    // (m): sum r_i
-  std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
+  std::vector<double> q_products;    // (m, m): q_i.q_j
+  std::vector<double> q_totals;      // (m): sum q_i
+  std::vector<double> r_products;    // (m, m): r_i.r_j
+  std::vector<double> r_totals;      // (m): sum r_i
+  std::vector<double> near_norms;    // (m): k_i.k_i without the far examples
   std::vector<double> column_terms;  // (m): n(n-3) HSIC_1 of each feature with itself, summed over the features
   // Third moments; empty unless they are asked for (csrc/cpu/third_moments.hpp). Each (m).
   std::vector<double> cubes, triangles, weighted_squares, weighted_sum, diagonal_cubes;

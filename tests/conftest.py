@@ -204,10 +204,10 @@ def no_drawing(monkeypatch):
 @pytest.fixture
 def fast_products(monkeypatch):
     """Take the products of "fast" for all shapes, even if this processor gains nothing by them."""
-    from fastcka.core import device, plan
+    from fastcka.core import plan, plan_cache
 
-    monkeypatch.setattr(device, "gain_of_fast", lambda name: 4.0)
+    monkeypatch.setattr(plan_cache, "gain_of_fast", lambda name: 4.0)
     monkeypatch.setattr(plan, "TILES_FLOPS", 0.0)
-    device._plan_of_shape.cache_clear()
+    plan_cache._plan_of_shape.cache_clear()
     yield
-    device._plan_of_shape.cache_clear()
+    plan_cache._plan_of_shape.cache_clear()

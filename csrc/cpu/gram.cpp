@@ -126,8 +126,7 @@ class Gram {
 // The third moments of all tiles, added in the order of the tiles at the end.
 class Entries {
  public:
-  Entries(ThirdMoments& third, std::int64_t tiles, std::int64_t m)
-      : third_(third), m_(m), sums_(to_size(tiles * m)) {}
+  Entries(ThirdMoments& third, std::int64_t tiles, std::int64_t m) : third_(third), m_(m), sums_(to_size(tiles * m)) {}
 
   template <class T>
   void take(std::int64_t item, const std::vector<MicroTile>& micros, const T* v, std::int64_t room,
@@ -167,8 +166,8 @@ void sum_tiles(Gram<T>& gram, std::int64_t m, std::int64_t room, const Kernels<T
 }
 
 template <class T>
-void take_moments(ThirdMoments& third, Range representations, const Kernels<T>& kernels,
-                  const Kernels<double>& float64, Pool& pool, const Prepared& prepared) {
+void take_moments(ThirdMoments& third, Range representations, const Kernels<T>& kernels, const Kernels<double>& float64,
+                  Pool& pool, const Prepared& prepared) {
   for (std::int64_t i = representations.begin; i < representations.end; ++i) {
     third.take(prepared, i);
     third.trace(prepared, i, kernels, float64, pool);
@@ -238,7 +237,7 @@ std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t edge,
 
 template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<float>&, Pool&, Prepared&,
                                        const Kernels<double>&, ThirdMoments*);
-template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&,
-                                       Prepared&, const Kernels<double>&, ThirdMoments*);
+template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&, Prepared&,
+                                       const Kernels<double>&, ThirdMoments*);
 
 }  // namespace fastcka::cpu

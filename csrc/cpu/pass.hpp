@@ -40,7 +40,8 @@ struct PassBytes {
 
 // `in_place`: all representations are staged and centred in place.
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments, const ProductShape& shape);
+                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
+                       const ProductShape& shape);
 
 struct Result {
   Sums sums;

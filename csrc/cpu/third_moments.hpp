@@ -48,8 +48,8 @@ class ThirdMoments {
 
   // While the centred copy of the representation exists: T, and in route F also the sums of the entries.
   template <class T>
-  void trace(const Prepared& prepared, std::int64_t i, const Kernels<T>& kernels,
-             const Kernels<double>& float64, Pool& pool);
+  void trace(const Prepared& prepared, std::int64_t i, const Kernels<T>& kernels, const Kernels<double>& float64,
+             Pool& pool);
 
   // Fills the third moments; the sums of all tiles have been added.
   void finish(Sums& sums) const;

@@ -5,16 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, overload
 
 from fastcka.core.backend import (
-    bytes_needed,
     cuda_runtime,
-    gain_of_fast,
-    resolve_implementation,
     resolve_threads,
-    speed_of,
 )
 from fastcka.core.base_plan import PRECISIONS, Precision
 from fastcka.core.cost import most_seconds
@@ -22,8 +17,9 @@ from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
 from fastcka.core.cuda.plan import CudaPlan, make_cuda_plan
 from fastcka.core.cuda.status import cupy_is_there
 from fastcka.core.device_arrays import common_device, refuse_device_views
-from fastcka.core.implementation import Implementation
-from fastcka.core.plan import PassPlan, make_plan
+from fastcka.core.inference_device import choose_for_inference
+from fastcka.core.plan import PassPlan
+from fastcka.core.plan_cache import plan_on_cpu
 from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View
 from fastcka.errors import DeviceError, InputError
 
@@ -36,56 +32,6 @@ OVERHEAD_SECONDS = 5e-3
 START_SECONDS = 1.0
 
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
-
-
-def plan_on_cpu(
-    views: Sequence[View],
-    precision: Precision,
-    threads: int,
-    device_reason: str = "",
-    third_moments: bool = False,
-) -> PassPlan:
-    """Return the plan of a pass over the views on the CPU."""
-    return _plan_of_shape(
-        views[0].n_examples,
-        tuple([view.n_features for view in views]),
-        tuple([view.dtype for view in views]),
-        all(isinstance(view, ArrayView) and view.staged for view in views),
-        resolve_implementation(),
-        precision,
-        threads,
-        device_reason,
-        third_moments,
-    )
-
-
-@lru_cache(maxsize=256)
-def _plan_of_shape(
-    n_examples: int,
-    n_features: tuple[int, ...],
-    dtypes: tuple[str, ...],
-    staged: bool,
-    implementation: Implementation,
-    precision: Precision,
-    threads: int,
-    device_reason: str,
-    third_moments: bool,
-) -> PassPlan:
-    """Return a cached plan: planning takes as long as a small pass, and shapes repeat."""
-    return make_plan(
-        n_examples,
-        n_features,
-        itemsizes=[ITEMSIZE[dtype] for dtype in dtypes],
-        implementation=implementation,
-        speed_of=lambda shape, used: speed_of(implementation.name, shape.products, used),
-        gain_of_fast=gain_of_fast,
-        bytes_needed=bytes_needed,
-        threads=threads,
-        precision=precision,
-        staged=staged,
-        device_reason=device_reason,
-        third_moments=third_moments,
-    )
 
 
 def plan_on_cuda(
@@ -186,27 +132,6 @@ def choose_for_host(
     seconds = there.seconds + OVERHEAD_SECONDS + (0 if runtime.started else START_SECONDS)
     faster: PassPlan | CudaPlan = there if seconds < here.seconds else here
     return replace(faster, device_reason=f"{predicted}, {seconds:.2g} s for {there.device}")
-
-
-def choose_for_inference(
-    device: str, views: Sequence[View], names: Sequence[str], precision: Precision, threads: int
-) -> PassPlan:
-    """Return the plan of a pass with third moments, which only the CPU computes.
-
-    Raises
-    ------
-    DeviceError
-        If another device is asked for, or an array is on one.
-    """
-    if any(isinstance(view, DeviceView) for view in views):
-        refuse_device_views(views, names, "the p-values of inference=True are computed on the CPU")
-    if device.startswith("cuda"):
-        raise DeviceError(
-            f"inference=True computes p-values on the CPU only, and device is {device!r}: choose "
-            "device='cpu' or 'auto', or leave inference out (null_mean, null_sd and z are there "
-            "all the same)"
-        )
-    return plan_on_cpu(views, precision, threads, "p-values are computed on it", third_moments=True)
 
 
 def open_session(plan: CudaPlan, views: Sequence[View], threads: int) -> CudaSession | PassPlan:

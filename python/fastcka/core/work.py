@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING
 from fastcka.core.backend import run_passes
 from fastcka.core.base_plan import Precision
 from fastcka.core.cuda.plan import CudaPlan
-from fastcka.core.device import (
-    choose_device,
-    choose_for_inference,
-    open_session,
-    plan_on_cpu,
-    plan_on_cuda,
-)
+from fastcka.core.device import choose_device, open_session, plan_on_cuda
+from fastcka.core.inference_device import choose_for_inference
 from fastcka.core.memory import named_memory, require_memory_of
 from fastcka.core.options import Options
 from fastcka.core.plan import PassPlan
+from fastcka.core.plan_cache import plan_on_cpu
 from fastcka.core.request import Group, Request
 from fastcka.core.result import Result
 from fastcka.core.sums import Sums

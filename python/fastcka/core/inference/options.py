@@ -55,6 +55,9 @@ class Inference:
         if isinstance(self.folds, bool) or not isinstance(self.folds, int) or self.folds < 2:
             raise InputError(f"folds: expected an integer of at least 2, got {self.folds!r}")
 
+    def __str__(self) -> str:
+        return f"p-values ({self.alternative}) and calibrated similarities at level {self.level:g}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the options for JSON, without `blocks`."""
         values = asdict(self)
