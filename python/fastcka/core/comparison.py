@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.estimators import Estimator
-from fastcka.core.inference.fdr import q_values
 from fastcka.core.inference.moments import Moments
-from fastcka.core.inference.null import Null, biased_null, unbiased_null
 from fastcka.core.inference.options import Inference
+from fastcka.core.inferred import InferredMatrices
+from fastcka.core.methods import methods_text
+from fastcka.core.partial import partial_of
 from fastcka.core.saved import read_fields, require_folder, write_comparison
 from fastcka.core.tables import dataframe_of, dataset_of
 from fastcka.errors import InputError
@@ -32,7 +32,7 @@ Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(InferredMatrices):
     """CKA of all pairs of M representations, with labels and provenance.
 
     Attributes
@@ -103,65 +103,6 @@ class Comparison:
         """(M, M) float64: HSIC by the chosen estimator (unbiased for "feature_corrected")."""
         return self.hsic_biased if self.estimator == "biased" else self.hsic_unbiased
 
-    @cached_property
-    def _null(self) -> Null | None:
-        moments = self.moments
-        if moments is None:
-            return None
-        if self.estimator == "biased":
-            return biased_null(moments, self.n_examples)
-        null = unbiased_null(moments, self.n_examples)
-        if self.estimator == "unbiased":
-            return null
-        return null.scaled(1 / np.sqrt(np.outer(moments.self_ratio, moments.self_ratio)))
-
-    @property
-    def null_mean(self) -> Matrix | None:
-        """(M, M): the mean of `cka` if the examples of one representation are permuted."""
-        return None if self._null is None else self._null.mean
-
-    @property
-    def null_sd(self) -> Matrix | None:
-        """(M, M): the standard deviation of `cka` under permutation."""
-        return None if self._null is None else self._null.sd
-
-    @cached_property
-    def z(self) -> Matrix | None:
-        """(M, M): the distance of `cka` from `null_mean` in units of `null_sd`."""
-        return None if self._null is None else self._null.z(self.cka)
-
-    @cached_property
-    def p_value(self) -> Matrix | None:
-        """(M, M): p-values under permutation; None unless ``inference`` was asked for.
-
-        From a distribution of Pearson type III with the exact mean, variance and skewness. NaN for
-        fewer than 6 examples. 0 means below 1e-307. `Inference.alternative` says which tails.
-        """
-        if self._null is None or self.inference is None:
-            return None
-        return self._null.p_value(self.cka, self.inference.alternative)
-
-    @cached_property
-    def q_value(self) -> Matrix | None:
-        """(M, M): Benjamini-Hochberg q-values over `pairs`; NaN for all other entries."""
-        if self.p_value is None:
-            return None
-        a, b = self.pairs.T
-        matrix = np.full_like(self.p_value, np.nan)
-        matrix[a, b] = matrix[b, a] = q_values(self.p_value[a, b])
-        return matrix
-
-    @cached_property
-    def calibrated(self) -> Matrix | None:
-        """(M, M): `cka` beyond chance, from 0 to 1 (Groeger et al. 2026).
-
-        0 up to the quantile `Inference.level` of the null distribution, above it the share of the
-        way from there to 1.
-        """
-        if self._null is None or self.inference is None:
-            return None
-        return self._null.calibrated(self.cka, self.inference.level)
-
     @property
     def names(self) -> list[str]:
         """One display name for each representation."""
@@ -172,6 +113,41 @@ class Comparison:
             f"Comparison({len(self.labels)} representations, {len(self.pairs)} pairs, "
             f"{self.n_examples} examples, {self.estimator})"
         )
+
+    def partial(self, given: str | int | Sequence[str | int]) -> Comparison:
+        """Return the similarities without what other representations of the comparison explain.
+
+        Compare the confounders together with the rest: the inputs, one-hot labels, token lengths,
+        an untrained network. Each Gram matrix is regressed on theirs (cf. Cui et al. 2022, who
+        regress before centring); "unbiased" gives the partial distance correlation of Szekely and
+        Rizzo 2014.
+
+        Parameters
+        ----------
+        given
+            Names (of `names`) or positions of the confounders.
+
+        Returns
+        -------
+        Comparison
+            `biased` and `unbiased` are the partial similarities of the other representations. HSIC
+            and feature-corrected matrices are NaN, and there is no inference.
+
+        Raises
+        ------
+        InputError
+            A name or position is unknown, the confounders are NaN or explain each other, or the
+            estimator is "feature_corrected", which is no inner product.
+        """
+        return partial_of(self, given)
+
+    def methods(self) -> str:
+        """Return a paragraph for the methods of a paper, with its references.
+
+        It contains the numbers of examples and features, the estimator, the pooling if a label
+        names it, the null distribution, the intervals, the version and the arithmetic.
+        """
+        return methods_text(self)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row for each of `pairs`.
@@ -192,11 +168,13 @@ class Comparison:
         *,
         title: str | None = None,
         estimator: Estimator | None = None,
+        mark_chance: bool = False,
     ) -> Figure:
         """Draw a heatmap of CKA, and write it to ``path`` if given (the suffix is the format).
 
         All cells are drawn, even if `pairs` lists only some of them. The default of ``estimator``
-        is the estimator of the comparison.
+        is the estimator of the comparison. With ``mark_chance``, a dot marks each cell whose value
+        is not above the quantile of the null distribution (see `calibrated`).
 
         Raises
         ------
@@ -207,6 +185,13 @@ class Comparison:
         """
         from fastcka.heatmap import draw_heatmap
 
+        marked = None
+        if mark_chance:
+            if self.calibrated is None or estimator not in (None, self.estimator):
+                raise InputError(
+                    "mark_chance needs a comparison with inference=True, and its estimator"
+                )
+            marked = self.calibrated == 0
         estimator = self.estimator if estimator is None else estimator
         figure = draw_heatmap(
             self._by(estimator),
@@ -214,6 +199,7 @@ class Comparison:
             title=title,
             estimator=estimator,
             n_examples=self.n_examples,
+            marked=marked,
         )
         if path is not None:
             path = Path(path)

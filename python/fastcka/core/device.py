@@ -232,7 +232,9 @@ def plan_pass(
     ]
     used, _ = resolve_threads(threads)
     if inference:
-        return choose_for_inference(device, views, [], precision, used)
+        return choose_for_inference(
+            "inference", device, views, [], precision, used, third_moments=True
+        )
     return choose_for_host(device, views, precision, used)
 
 

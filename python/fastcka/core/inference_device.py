@@ -1,4 +1,4 @@
-"""The device of a pass with third moments, which only the CPU computes."""
+"""The device of a pass for what only the CPU computes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from fastcka.errors import DeviceError
 
 
 def choose_for_inference(
-    device: str, views: Sequence[View], names: Sequence[str], precision: Precision, threads: int
+    what: str,
+    device: str,
+    views: Sequence[View],
+    names: Sequence[str],
+    precision: Precision,
+    threads: int,
+    *,
+    third_moments: bool,
 ) -> PassPlan:
-    """Return the plan of a pass with third moments, which only the CPU computes.
+    """Return the plan of a pass on the CPU, because only the CPU computes ``what``.
 
     Raises
     ------
@@ -23,11 +30,12 @@ def choose_for_inference(
         If another device is asked for, or an array is on one.
     """
     if any(isinstance(view, DeviceView) for view in views):
-        refuse_device_views(views, names, "the p-values of inference=True are computed on the CPU")
+        refuse_device_views(views, names, f"{what} is computed on the CPU only")
     if device.startswith("cuda"):
         raise DeviceError(
-            f"inference=True computes p-values on the CPU only, and device is {device!r}: choose "
-            "device='cpu' or 'auto', or leave inference out (null_mean, null_sd and z are there "
-            "all the same)"
+            f"{what} is computed on the CPU only, and device is {device!r}: choose device='cpu' or "
+            "'auto'. Without it, null_mean, null_sd and z are there on a GPU too"
         )
-    return plan_on_cpu(views, precision, threads, "p-values are computed on it", third_moments=True)
+    return plan_on_cpu(
+        views, precision, threads, f"{what} is computed on it", third_moments=third_moments
+    )

@@ -23,6 +23,13 @@ class Options:
     progress: Progress | None
     inference: Inference | None = None
 
+    @property
+    def needs_cpu(self) -> str:
+        """What only the CPU computes, as text; empty if nothing is asked for."""
+        if self.inference is not None:
+            return "inference=True"
+        return "estimator 'feature_corrected'" if self.estimator == "feature_corrected" else ""
+
     @classmethod
     def checked(
         cls,

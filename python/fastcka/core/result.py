@@ -74,7 +74,9 @@ class Result:
                 self._plan, seconds=self._seconds, cublas_version=self._cublas_version
             ),
             undefined=self.estimates(options.estimator).undefined,
-            feature_corrected=self.estimates("feature_corrected").cka,
+            feature_corrected=(
+                None if self._sums.column_terms is None else self.estimates("feature_corrected").cka
+            ),
             moments=moments_of(self._sums, self._ratios),
             inference=options.inference,
         )

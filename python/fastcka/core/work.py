@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -160,10 +160,21 @@ def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | C
     complete.
     """
     request = Request.of_group(group, options.estimator)
-    choose: Callable[..., PassPlan | CudaPlan] = (
-        choose_device if options.inference is None else choose_for_inference
-    )
-    plan = choose(options.device, request.views, request.names, options.precision, options.threads)
+    plan: PassPlan | CudaPlan
+    if options.needs_cpu:
+        plan = choose_for_inference(
+            options.needs_cpu,
+            options.device,
+            request.views,
+            request.names,
+            options.precision,
+            options.threads,
+            third_moments=options.inference is not None,
+        )
+    else:
+        plan = choose_device(
+            options.device, request.views, request.names, options.precision, options.threads
+        )
     if isinstance(plan, CudaPlan):
         session = open_session(plan, request.views, options.threads)
         if not isinstance(session, PassPlan):

@@ -76,7 +76,7 @@ def quantile(probability: float, skewness: ArrayLike) -> Floats:
         above = tail(x, skew) - target
         low, high = np.where(above > 0, x, low), np.where(above > 0, high, x)
         slope = density(x, skew)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = above / slope
         stepped = x + step
         inside = (stepped > low) & (stepped < high)
