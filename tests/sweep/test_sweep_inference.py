@@ -57,21 +57,21 @@ def test_without_inference_the_chance_level_is_there(trained, config_for):
     assert not {"p_value", "q_value", "calibrated", "stderr"} & rows[0].keys()
 
 
-def test_a_run_continues_with_the_same_table(trained, config_for, tmp_path, monkeypatch):
+def test_a_run_continues_with_the_same_table(trained, config_for):
     config = config_for(within=["layer"], inference=True)
     whole = run_sweep(config)
     table = whole.results_path.read_bytes()
-    assert run_sweep(config).groups_reused == 4
+    assert run_sweep(config).groups_reused == 2
     assert whole.results_path.read_bytes() == table
     # Groups without inference do not serve, and are kept beside those with it.
     plain = run_sweep(config_for(within=["layer"]))
-    assert (plain.groups_computed, plain.groups_reused) == (4, 0)
+    assert (plain.groups_computed, plain.groups_reused) == (2, 0)
     assert not [note for note in plain.notes if "computed again" in note]
     again = run_sweep(config)
-    assert (again.groups_computed, again.groups_reused) == (0, 4)
+    assert (again.groups_computed, again.groups_reused) == (0, 2)
     assert again.results_path.read_bytes() == table
     other = run_sweep(config_for(within=["layer"], inference={"level": 0.99}))
-    assert other.groups_computed == 4
+    assert other.groups_computed == 2
 
 
 def test_the_file_and_the_plan(trained, config_for, tmp_path):

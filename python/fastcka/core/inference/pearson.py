@@ -79,7 +79,7 @@ def quantile(probability: float, skewness: ArrayLike) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = above / slope
         stepped = x + step
-        inside = (stepped > low) & (stepped < high)
+        inside = (stepped >= low) & (stepped <= high)
         new = np.where(inside, stepped, (low + high) / 2)
         moved = np.abs(new - x)
         x = new
