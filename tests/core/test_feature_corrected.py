@@ -167,3 +167,35 @@ def test_chance_is_that_of_the_unbiased_estimator(rng):
     np.testing.assert_allclose(given.z[0, 1], plain.z[0, 1], rtol=1e-9)
     factor = given.cka[0, 1] / plain.cka[0, 1]
     assert given.null_sd[0, 1] == pytest.approx(factor * plain.null_sd[0, 1], rel=1e-9)
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_matched_units_against_pairs_of_features(far, rng):
+    shared = rng.standard_normal((50, 1)) * 30
+    xs = [shared + correlated(50, 6, rng) for _ in range(3)]
+    if far:
+        for x in xs:
+            x[[4, 9]] *= 1e3
+    result = fastcka.compare(xs, units="same", estimator="feature_corrected")
+    zs = [x - np.median(x, axis=0) for x in xs]
+
+    def numerator(x, y):
+        p = x.shape[1]
+        pairs = [(a, b) for a in range(p) for b in range(p) if a != b]
+        return sum(between(x[:, [a]], y[:, [b]]) for a, b in pairs) * p / (p - 1)
+
+    selves = [numerator(z, z) for z in zs]
+    for i, j in ((0, 1), (0, 2), (2, 1)):
+        expected = numerator(zs[i], zs[j]) / np.sqrt(selves[i] * selves[j])
+        assert result.cka[i, j] == pytest.approx(expected, rel=1e-8 if far else 1e-10)
+    np.testing.assert_allclose(result.cka.diagonal(), 1, rtol=1e-7)
+    value = fastcka.cka(xs[0], xs[1], units="same", estimator="feature_corrected")
+    assert value == pytest.approx(result.cka[0, 1], rel=1e-12)
+
+
+def test_matched_units_need_equal_widths(rng):
+    x = rng.standard_normal((20, 3))
+    with pytest.raises(InputError, match=r"units='same': .* has 2 features and .* has 3"):
+        fastcka.compare([x, x[:, :2]], units="same")
+    with pytest.raises(InputError, match="units must be one of independent, same, got 'equal'"):
+        fastcka.compare([x, x], units="equal")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastcka.core.base_plan import Precision
 from fastcka.core.compare import compare, result_of
 from fastcka.core.estimators import HSIC_ESTIMATORS, Estimates, Estimator, HsicEstimator
-from fastcka.core.options import Options
+from fastcka.core.options import Options, Units
 from fastcka.core.request import Group
 from fastcka.errors import DegenerateWarning, InputError
 
@@ -25,6 +25,7 @@ def cka(
     device: str = "auto",
     precision: Precision = "high",
     threads: int | None = None,
+    units: Units = "independent",
 ) -> float:
     """Linear Centered Kernel Alignment of two representations of the same examples.
 
@@ -37,7 +38,7 @@ def cka(
         "unbiased" (needs 4 examples; in [-1, 1], near 0 for unrelated data) or "biased" (needs 2;
         in [0, 1], close to 1 for unrelated data with many more features than examples), or
         "feature_corrected" (needs 4; for features that are a sample; see `compare`).
-    device, precision, threads
+    device, precision, threads, units
         As in `compare`.
 
     Returns
@@ -63,7 +64,7 @@ def cka(
     >>> round(fastcka.cka(x, 3 * x @ q), 6)
     1.0
     """
-    estimates = _estimates(x, y, estimator, device, precision, threads)
+    estimates = _estimates(x, y, estimator, device, precision, threads, units)
     _warn_undefined(estimates.undefined, ("x", "y"))
     return float(estimates.cka[0, 1])
 
@@ -137,9 +138,15 @@ def cka_matrix(
 
 
 def _estimates(
-    x: Any, y: Any, estimator: Estimator, device: str, precision: Precision, threads: int | None
+    x: Any,
+    y: Any,
+    estimator: Estimator,
+    device: str,
+    precision: Precision,
+    threads: int | None,
+    units: Units = "independent",
 ) -> Estimates:
-    options = Options.checked(estimator, device, precision, threads, None)
+    options = Options.checked(estimator, device, precision, threads, None, units=units)
     return result_of(Group({"x": x, "y": y}), options).estimates(estimator)
 
 

@@ -13,7 +13,7 @@ from fastcka.core.comparison import Comparison
 from fastcka.core.estimators import Estimator
 from fastcka.core.flight import FlightLoad, is_small
 from fastcka.core.inference.options import Inference
-from fastcka.core.options import Options
+from fastcka.core.options import Options, Units
 from fastcka.core.request import Flight, Group
 from fastcka.core.result import Result
 from fastcka.core.work import Begun, CpuWork, CudaWork, begin, finish
@@ -31,6 +31,7 @@ def compare(
     threads: int | None = None,
     progress: Progress | None = None,
     inference: bool | Inference = False,
+    units: Units = "independent",
 ) -> Comparison:
     """Compute the CKA of every pair of representations, by both estimators, in one pass.
 
@@ -87,6 +88,11 @@ def compare(
     inference
         True, or `Inference` with options: also compute `Comparison.p_value`, `q_value` and
         `calibrated`. `null_mean`, `null_sd`, `z` and `feature_corrected` need no request.
+    units
+        For `Comparison.feature_corrected`. "independent": the features of different representations
+        were sampled independently. "same": feature a is the same unit in all of them, for example
+        in two checkpoints of one network; all must have the same number of features. This takes a
+        further pass over the columns, on the CPU.
 
     Returns
     -------
@@ -117,7 +123,7 @@ def compare(
     >>> round(float(result.cka[0, 1]), 6)
     1.0
     """
-    options = Options.checked(estimator, device, precision, threads, progress, inference)
+    options = Options.checked(estimator, device, precision, threads, progress, inference, units)
     return result_of(Group(representations, labels, pairs), options).comparison()
 
 

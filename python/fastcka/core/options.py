@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from fastcka.core.backend import Progress, resolve_threads
 from fastcka.core.base_plan import Precision
@@ -10,6 +11,8 @@ from fastcka.core.device import check_device, check_precision
 from fastcka.core.estimators import ESTIMATORS, Estimator
 from fastcka.core.inference.options import Inference, parse_inference
 from fastcka.errors import InputError
+
+Units = Literal["independent", "same"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,15 @@ class Options:
     threads: int
     progress: Progress | None
     inference: Inference | None = None
+    units: Units = "independent"
 
     @property
     def needs_cpu(self) -> str:
         """What only the CPU computes, as text; empty if nothing is asked for."""
         if self.inference is not None:
             return "inference=True"
+        if self.units == "same":
+            return "units='same'"
         return "estimator 'feature_corrected'" if self.estimator == "feature_corrected" else ""
 
     @classmethod
@@ -39,13 +45,16 @@ class Options:
         threads: int | None,
         progress: Progress | None,
         inference: object = False,
+        units: Units = "independent",
     ) -> Options:
         """Return the options; raise `InputError` for a value that is not allowed."""
         if estimator not in ESTIMATORS:
             raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
         if progress is not None and not callable(progress):
             raise InputError(f"progress must be callable or None, got {progress!r}")
+        if units not in get_args(Units):
+            raise InputError(f"units must be one of {', '.join(get_args(Units))}, got {units!r}")
         check_precision(precision)
         check_device(device)
         used, _ = resolve_threads(threads)
-        return cls(estimator, device, precision, used, progress, parse_inference(inference))
+        return cls(estimator, device, precision, used, progress, parse_inference(inference), units)

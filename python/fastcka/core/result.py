@@ -6,13 +6,15 @@ import numpy as np
 
 from fastcka.core.base_plan import Plan
 from fastcka.core.comparison import Comparison
-from fastcka.core.estimators import Estimates, Estimator, estimate
+from fastcka.core.estimators import MIN_EXAMPLES, Estimates, Estimator, estimate
 from fastcka.core.inference.corrected import correct, self_ratios
+from fastcka.core.inference.matched import corrected_numerators, matched_terms
 from fastcka.core.inference.moments import Vector, moments_of
 from fastcka.core.options import Options
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Request
-from fastcka.core.sums import Sums
+from fastcka.core.sums import Matrix, Sums
+from fastcka.errors import InputError
 
 
 class Result:
@@ -27,6 +29,10 @@ class Result:
         self._pairs = request.pairs
         self._options = options
         self._estimates: dict[Estimator, Estimates] = {}
+        if options.units == "same" and request.staged:
+            raise InputError("units='same' needs arrays that the pass does not overwrite")
+        self._views = request.views if options.units == "same" else ()
+        self._terms: Matrix | None = None
 
     def put(self, sums: Sums, plan: Plan, seconds: float, cublas_version: int = 0) -> None:
         """Take the sums of a pass; they replace those of an earlier pass."""
@@ -35,16 +41,25 @@ class Result:
         self._seconds = seconds
         self._cublas_version = cublas_version
         self._estimates.clear()
+        if self._views:
+            self._terms = matched_terms(self._views, self.names, sums.exponent)
 
     def estimates(self, estimator: Estimator) -> Estimates:
         """Return HSIC and CKA of all pairs by an estimator."""
         if estimator not in self._estimates:
             if estimator == "feature_corrected":
-                found = correct(self.estimates("unbiased"), self._ratios, self._plan.n_features)
+                found = self._corrected()
             else:
                 found = estimate(self._sums, estimator)
             self._estimates[estimator] = found
         return self._estimates[estimator]
+
+    def _corrected(self) -> Estimates:
+        unbiased, widths = self.estimates("unbiased"), self._plan.n_features
+        found = correct(unbiased, self._ratios, widths)
+        if self._terms is not None and self._sums.n_examples >= MIN_EXAMPLES["feature_corrected"]:
+            found.cka = corrected_numerators(self._sums, self._terms, unbiased.cka, self._ratios)
+        return found
 
     @property
     def _ratios(self) -> Vector:
