@@ -1,6 +1,6 @@
 """Draws the figures of docs/inference.md, from simulated data.
 
-    python examples/inference_figures.py [folder]
+python examples/inference_figures.py [folder]
 """
 
 from __future__ import annotations

@@ -45,10 +45,10 @@ KINDS = ["Gaussian", "heavy tails", "low rank", "clusters", "far examples", "off
 
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_mean_and_variance_are_those_of_all_permutations(kind, estimator, rng):
+def test_mean_and_variance_are_those_of_all_permutations(device, kind, estimator, rng):
     x, y = data(kind, 7, rng)
     all_values = permuted(x, y, list(permutations(range(7))))[estimator]
-    result = fastcka.compare([x, y], estimator=estimator)
+    result = fastcka.compare([x, y], estimator=estimator, device=device)
     assert result.null_mean[0, 1] == pytest.approx(all_values.mean(), abs=1e-12)
     assert result.null_sd[0, 1] ** 2 == pytest.approx(all_values.var(), abs=1e-12)
     z = (oracle.cka(x, y, estimator) - all_values.mean()) / all_values.std()
