@@ -22,14 +22,13 @@
 #include "far_rule.hpp"
 #include "hsic.hpp"
 #include "plain_pass.hpp"
-#include "python_array.hpp"
 #include "python_poll.hpp"
 #include "store/bind.hpp"
+#include "sums_binding.hpp"
 
 namespace py = pybind11;
 using fastcka::DType;
 using fastcka::Route;
-using fastcka::to_array;
 using fastcka::View;
 using fastcka::cpu::Implementation;
 using fastcka::cpu::ProductShape;
@@ -57,7 +56,7 @@ View make_view(std::uintptr_t address, std::int64_t n, std::int64_t d, std::int6
 }
 
 Task make_task(std::vector<View> views, const std::string& route, std::int64_t tile, std::int64_t chunk,
-               std::int64_t batch, const std::string& implementation, const std::string& products) {
+               std::int64_t batch, const std::string& implementation, const std::string& products, bool third_moments) {
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
   const ProductShape shape = fastcka::cpu::find_implementation(implementation).shape(products);
   for (const View& view : views) {
@@ -73,40 +72,7 @@ Task make_task(std::vector<View> views, const std::string& route, std::int64_t t
     throw std::invalid_argument("chunk must be a positive multiple of " + std::to_string(shape.values));
   }
   if (batch < 0 || (batch > 0 && route == "F")) throw std::invalid_argument("batch must be 0, or positive in route G");
-  return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products}};
-}
-
-py::dict to_dict(fastcka::cpu::Result&& result, const Task& task) {
-  fastcka::Sums& sums = result.sums;
-  py::dict fields;
-  fields["seconds"] = result.seconds;
-  if (!sums.non_finite.empty()) {
-    py::list non_finite;
-    for (const fastcka::NonFinite& bad : sums.non_finite) {
-      py::dict entry;
-      entry["representation"] = bad.representation;
-      entry["count"] = bad.count;
-      entry["row"] = bad.row;
-      entry["column"] = bad.column;
-      non_finite.append(entry);
-    }
-    fields["non_finite"] = non_finite;
-    return fields;
-  }
-  const auto m = static_cast<py::ssize_t>(task.views.size());
-  fields["s0"] = to_array(std::move(sums.s0), {m, m});
-  fields["norms"] = to_array(std::move(sums.norms), {m, m});
-  fields["r_products"] = to_array(std::move(sums.r_products), {m, m});
-  fields["r_totals"] = to_array(std::move(sums.r_totals), {m});
-  fields["summed"] = to_array(std::move(sums.summed), {m});
-  fields["near_norms"] = to_array(std::move(sums.near_norms), {m});
-  if (!sums.q_totals.empty()) {
-    fields["q_products"] = to_array(std::move(sums.q_products), {m, m});
-    fields["q_totals"] = to_array(std::move(sums.q_totals), {m});
-  }
-  fields["exponent"] = to_array(std::move(sums.exponent), {m});
-  fields["constant"] = sums.constant;
-  return fields;
+  return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products, third_moments}};
 }
 
 py::list run(const std::vector<Task>& tasks, int threads, const py::object& progress) {
@@ -133,20 +99,20 @@ py::list run(const std::vector<Task>& tasks, int threads, const py::object& prog
       outcomes.append(refusal);
       continue;
     }
-    outcomes.append(to_dict(std::move(results[next]), accepted[next]));
+    outcomes.append(fastcka::to_dict(std::move(results[next])));
     ++next;
   }
   return outcomes;
 }
 
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
-                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place,
+                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
                       const ProductShape& shape) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
   const fastcka::cpu::PassBytes needed =
-      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch, in_place, shape);
+      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch, in_place, third_moments, shape);
   py::dict bytes;
   bytes["centered"] = needed.centered;
   bytes["thread"] = needed.thread;
@@ -230,7 +196,7 @@ PYBIND11_MODULE(_core, module) {
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
       .def(py::init(&make_task), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-           py::arg("batch"), py::arg("implementation"), py::arg("products"));
+           py::arg("batch"), py::arg("implementation"), py::arg("products"), py::arg("third_moments") = false);
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
@@ -245,8 +211,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("gather", &gather, py::arg("views"), py::kw_only(), py::arg("offsets"), py::arg("out").noconvert(),
              py::arg("threads"), "Copies views to offsets in a vector of bytes, as rows without gaps.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
-             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("shape"),
-             "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
+             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("third_moments") = false,
+             py::arg("shape"), "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
   module.def("run", &run, py::arg("tasks"), py::kw_only(), py::arg("threads"), py::arg("progress"),
              "The sums of the representations of each task; see csrc/hsic.hpp.");
   fastcka::bind_estimate(module);

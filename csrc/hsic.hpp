@@ -66,8 +66,11 @@ struct Sums {
   std::vector<double> summed;      // (m)
   std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
   // Empty where all centres are means, that is, q = 0.
-  std::vector<double> q_products;  // (m, m): q_i.q_j
-  std::vector<double> q_totals;    // (m): sum q_i
+  std::vector<double> q_products;    // (m, m): q_i.q_j
+  std::vector<double> q_totals;      // (m): sum q_i
+  std::vector<double> column_terms;  // (m): n(n-3) HSIC_1 of each feature with itself, summed over the features
+  // Third moments; empty unless they are asked for (csrc/cpu/third_moments.hpp). Each (m).
+  std::vector<double> cubes, triangles, weighted_squares, weighted_sum, diagonal_cubes;
   std::vector<int> exponent;
   std::vector<bool> constant;         // no feature varies
   std::vector<NonFinite> non_finite;  // if any, nothing else was computed and no staged buffer was touched

@@ -12,6 +12,7 @@
 #include "estimate.hpp"
 #include "python_array.hpp"
 #include "python_poll.hpp"
+#include "sums_binding.hpp"
 
 namespace py = pybind11;
 
@@ -29,9 +30,9 @@ class PlainPass {
     }
   }
 
-  // HSIC and CKA of all pairs by the biased estimator, by the unbiased one, and the seconds of the pass. None if the
-  // values need the usual way: they are not finite, or an estimate is undefined or out of its range.
-  py::object run(const py::sequence& arrays) const {
+  // HSIC and CKA of all pairs by the biased estimator, by the unbiased one, and the sums (None unless they are asked
+  // for). None if the values need the usual way: they are not finite, or an estimate is undefined or out of its range.
+  py::object run(const py::sequence& arrays, bool with_sums) const {
     std::vector<cpu::Task> tasks{task_};
     std::vector<View>& views = tasks.front().views;
     if (arrays.size() != views.size()) throw std::invalid_argument("expected one array for each view");
@@ -67,7 +68,7 @@ class PlainPass {
     const auto m = static_cast<py::ssize_t>(views.size());
     const auto matrix = [m](std::vector<double>& values) { return to_array(std::move(values), {m, m}); };
     return py::make_tuple(matrix(biased.hsic), matrix(biased.cka), matrix(unbiased.hsic), matrix(unbiased.cka),
-                          result.seconds);
+                          with_sums ? py::object(to_dict(std::move(result))) : py::none());
   }
 
  private:
@@ -83,7 +84,7 @@ void bind_plain_pass(py::module_& module) {
   py::class_<PlainPass>(module, "PlainPass", py::module_local(), "See csrc/plain_pass.hpp.")
       .def(py::init<cpu::Task, double, double, double>(), py::arg("task"), py::kw_only(), py::arg("zero"),
            py::arg("condition"), py::arg("excess"))
-      .def("run", &PlainPass::run, py::arg("arrays"));
+      .def("run", &PlainPass::run, py::arg("arrays"), py::arg("with_sums"));
 }
 
 }  // namespace fastcka

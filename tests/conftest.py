@@ -204,11 +204,11 @@ def no_drawing(monkeypatch):
 @pytest.fixture
 def fast_products(monkeypatch):
     """Take products of bfloat16 for all shapes, even if this processor gains nothing by them."""
-    from fastcka.core import device, plan
+    from fastcka.core import plan, plan_cache
 
-    monkeypatch.setattr(device, "gain_of", lambda name, products: 4.0)
+    monkeypatch.setattr(plan_cache, "gain_of", lambda name, products: 4.0)
     monkeypatch.setattr(plan, "TILES_FLOPS", 0.0)
     monkeypatch.setattr(plan, "TILES_EXTENT", 0)
-    device._plan_of_shape.cache_clear()
+    plan_cache._plan_of_shape.cache_clear()
     yield
-    device._plan_of_shape.cache_clear()
+    plan_cache._plan_of_shape.cache_clear()

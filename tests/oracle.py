@@ -106,6 +106,19 @@ def cka_matrix_about_median(xs, estimator):
     return hsic / np.sqrt(np.outer(np.diag(hsic), np.diag(hsic)))
 
 
+def centered_grams(x):
+    """The two Gram matrices whose normalised products are the biased and the unbiased CKA."""
+    n = len(x)
+    x = x - np.median(x, axis=0)
+    k = x @ x.T
+    h = np.eye(n) - 1 / n
+    u = k - np.diag(np.diag(k))
+    rows = u.sum(1) / (n - 2)
+    u = u - rows[:, None] - rows + u.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(u, 0)
+    return {"biased": h @ k @ h, "unbiased": u}
+
+
 def rbf_cka(x, y, bandwidth=1.0):
     """Biased CKA with Gaussian kernels, and their widths: ``bandwidth`` median distances."""
     h = np.eye(len(x)) - 1 / len(x)

@@ -58,6 +58,15 @@ def test_the_python_example(tmp_path):
     assert (tmp_path / "cka.png").stat().st_size > 0
 
 
+def test_the_inference_example(capsys):
+    exec(block("inference.md", "python"), {})
+    printed = capsys.readouterr().out.splitlines()
+    value, z, p = map(float, printed[0].split())
+    assert 0.2 < value < 0.6
+    assert z > 10 > 1e-10 > p
+    assert "P-values are two-sided" in printed[1]
+
+
 @pytest.fixture
 def store_example(tmp_path, monkeypatch, rng):
     """The variables of the store example after it ran in a temporary folder."""

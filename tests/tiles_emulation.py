@@ -19,6 +19,7 @@ SOURCES = [
     CSRC / "estimate.cpp",
     CSRC / "estimate_binding.cpp",
     CSRC / "plain_pass.cpp",
+    CSRC / "sums_binding.cpp",
     *sorted(CPU.glob("*.cpp")),
     *sorted((CPU / "threads").glob("*.cpp")),
 ]

@@ -1,6 +1,7 @@
 #include "gram.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "loops/arranged.hpp"
 #include "threads/ordered_sum.hpp"
@@ -125,9 +126,35 @@ class Gram {
   OrderedSum sum_;
 };
 
+// The third moments of all tiles, added in the order of the tiles at the end.
+class Entries {
+ public:
+  Entries(ThirdMoments& third, std::int64_t tiles, std::int64_t m) : third_(third), m_(m), sums_(to_size(tiles * m)) {}
+
+  template <class T>
+  void take(std::int64_t item, const std::vector<MicroTile>& micros, const T* v, std::int64_t room,
+            const Kernels<T>& kernels) {
+    for (std::int64_t i = 0; i < m_; ++i) {
+      sums_[to_size(item * m_ + i)] = third_.of_tile(i, micros, v + i * room, kernels);
+    }
+  }
+
+  void finish() const {
+    for (std::size_t entry = 0; entry < sums_.size(); ++entry) {
+      third_.add(static_cast<std::int64_t>(entry) % m_, sums_[entry]);
+    }
+  }
+
+ private:
+  ThirdMoments& third_;
+  std::int64_t m_;
+  std::vector<EntrySums> sums_;
+};
+
 // A tile at a time for all representations.
 template <class T>
-void sum_tiles(Gram<T>& gram, std::int64_t m, std::int64_t room, Pool& pool) {
+void sum_tiles(Gram<T>& gram, std::int64_t m, std::int64_t room, const Kernels<T>& kernels, Pool& pool,
+               Entries* entries) {
   std::vector<Block<T>> buffers(to_size(pool.threads()));
   pool.run(gram.tiles(), Pool::Progress::reported, [&](std::int64_t item, int worker) {
     Partial partial = gram.acquire(item, worker);
@@ -138,14 +165,25 @@ void sum_tiles(Gram<T>& gram, std::int64_t m, std::int64_t room, Pool& pool) {
       pool.checkpoint(worker);
       gram.multiply(item, micros, i, item, std::min(i + 1, m - 1), worker, v.get() + i * room);
     }
+    if (entries != nullptr) entries->take(item, micros, v.get(), room, kernels);
     gram.add(item, micros.back(), v.get(), std::move(partial));
   });
+}
+
+template <class T>
+void take_moments(ThirdMoments& third, Range representations, const Kernels<T>& kernels, const Kernels<double>& float64,
+                  Pool& pool, const Prepared& prepared) {
+  for (std::int64_t i = representations.begin; i < representations.end; ++i) {
+    third.take(prepared, i);
+    third.trace(prepared, i, kernels, float64, pool);
+  }
 }
 
 // All tiles for a batch of representations at a time.
 template <class T>
 void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t room, const Kernels<T>& kernels,
-                 Pool& pool, Prepared& prepared) {
+                 Pool& pool, Prepared& prepared, const Kernels<double>& float64, ThirdMoments* third,
+                 Entries* entries) {
   const auto m = static_cast<std::int64_t>(views.size());
   const std::int64_t tiles = gram.tiles();
   const std::int64_t total = (m + 1) * tiles;
@@ -159,9 +197,12 @@ void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t roo
       gram.multiply(tile, gram.micro_tiles(tile), i, std::min(tile + 1, tiles - 1), i, worker,
                     v.get() + (tile * m + i) * room);
     });
+    if (third != nullptr) take_moments(*third, {begin, end}, kernels, float64, pool, prepared);
   }
   pool.run_part(tiles, m * tiles, total, [&](std::int64_t item, int worker) {
-    gram.add(item, gram.micro_tiles(item).back(), v.get() + item * m * room, gram.acquire(item, worker));
+    const std::vector<MicroTile> micros = gram.micro_tiles(item);
+    if (entries != nullptr) entries->take(item, micros, v.get() + item * m * room, room, kernels);
+    gram.add(item, micros.back(), v.get() + item * m * room, gram.acquire(item, worker));
   });
 }
 
@@ -180,21 +221,27 @@ std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const
 
 template <class T>
 std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t edge, const Kernels<T>& kernels, Pool& pool,
-                              Prepared& prepared) {
+                              Prepared& prepared, const Kernels<double>& float64, ThirdMoments* third) {
   const auto m = static_cast<std::int64_t>(views.size());
   const std::int64_t room = edge * edge;
   Gram<T> gram(prepared, edge, kernels, pool);
+  std::optional<Entries> entries;
+  if (third != nullptr) entries.emplace(*third, gram.tiles(), m);
+  Entries* of_tiles = entries ? &*entries : nullptr;
   if (prepared.batch < m) {
-    sum_batches(gram, views, room, kernels, pool, prepared);
+    sum_batches(gram, views, room, kernels, pool, prepared, float64, third, of_tiles);
   } else {
     center(views, {0, m}, kernels, pool, prepared);
-    sum_tiles(gram, m, room, pool);
+    if (third != nullptr) take_moments(*third, {0, m}, kernels, float64, pool, prepared);
+    sum_tiles(gram, m, room, kernels, pool, of_tiles);
   }
+  if (entries) entries->finish();
   return gram.s0();
 }
 
-template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<float>&, Pool&, Prepared&);
-template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&,
-                                       Prepared&);
+template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<float>&, Pool&, Prepared&,
+                                       const Kernels<double>&, ThirdMoments*);
+template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&, Prepared&,
+                                       const Kernels<double>&, ThirdMoments*);
 
 }  // namespace fastcka::cpu

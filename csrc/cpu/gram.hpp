@@ -5,6 +5,7 @@
 
 #include "loops/implementation.hpp"
 #include "prepare.hpp"
+#include "third_moments.hpp"
 
 namespace fastcka::cpu {
 
@@ -24,9 +25,9 @@ std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const
 // If all representations are centred at once, a thread multiplies one tile for all of them, and the sums of the tile
 // stay in its caches until the rank update. With a batch, all tiles are multiplied for each batch, and the rank updates
 // follow at the end. Then memory contains all tiles and not all centred copies, which is less for wide data. The bits
-// are the same.
+// are the same. `third` takes the third moments, unless it is null.
 template <class T>
 std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t tile, const Kernels<T>& kernels, Pool& pool,
-                              Prepared& prepared);
+                              Prepared& prepared, const Kernels<double>& float64, ThirdMoments* third);
 
 }  // namespace fastcka::cpu

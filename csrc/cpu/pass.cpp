@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "far_examples.hpp"
 #include "features.hpp"
@@ -9,6 +10,7 @@
 #include "loops/implementation.hpp"
 #include "norms.hpp"
 #include "prepare.hpp"
+#include "third_moments.hpp"
 #include "threads/memory.hpp"
 #include "threads/ordered_sum.hpp"
 #include "threads/pool.hpp"
@@ -72,13 +74,24 @@ Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, c
   Prepared prepared = prepare(views, format, batch, implementation, kernels, pool, sums);
   if (!sums.non_finite.empty()) return sums;
 
+  std::optional<ThirdMoments> third;
+  if (settings.third_moments) third.emplace(prepared.n, m, kernels.lanes);
   if (settings.route == Route::gram) {
-    sums.s0 = gram_sums(views, settings.tile, kernels, pool, prepared);
+    ThirdMoments* moments = third ? &*third : nullptr;
+    sums.s0 = gram_sums(views, settings.tile, kernels, pool, prepared, implementation.float64, moments);
+    if (third) third->finish(sums);
     sums.summed = diagonal(sums.s0, m);
+    sums.column_terms = std::move(prepared.column_terms);
     sum_rows(prepared, implementation.float64, pool, sums);
     return sums;
   }
   center(views, {0, m}, kernels, pool, prepared);
+  for (std::int64_t i = 0; third && i < m; ++i) {
+    third->take(prepared, i);
+    third->trace(prepared, i, kernels, implementation.float64, pool);
+  }
+  if (third) third->finish(sums);
+  sums.column_terms = std::move(prepared.column_terms);
   const std::vector<double> near = sum_rows(prepared, implementation.float64, pool, sums);
   sums.s0 = feature_sums(prepared, settings.tile, kernels, pool);
   sums.summed = diagonal(sums.s0, m);
@@ -104,7 +117,8 @@ Result run_task(const Task& task, Pool& pool) {
 }  // namespace
 
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, std::int64_t batch, bool in_place, const ProductShape& shape) {
+                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
+                       const ProductShape& shape) {
   const auto m = static_cast<std::int64_t>(widths.size());
   const bool gram = route == Route::gram;
   const std::int64_t widest = *std::max_element(widths.begin(), widths.end());
@@ -113,10 +127,14 @@ PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, 
   const bool batched = batch > 0 && batch < m;
   std::int64_t total = 0;
   std::int64_t copies = 0;
+  std::int64_t columns = 0;
+  std::int64_t at_once = 0;
   for (std::int64_t i = 0; i < m; ++i) {
     const std::int64_t d = widths[to_size(i)];
     total += d;
-    if (batched && i % batch == 0) copies = 0;
+    if (batched && i % batch == 0) copies = columns = 0;
+    columns += d;
+    at_once = std::max(at_once, columns);
     copies += copy_extent(n, d, route, shape).bytes();
     bytes.centered = std::max(bytes.centered, copies);
   }
@@ -126,7 +144,10 @@ PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, 
       (gram ? gram_workspace_bytes(batched ? 0 : m, tile, shape) : feature_workspace_bytes(tile, chunk, shape));
   bytes.sums = partial_sums_per_thread * (gram ? gram_sum_bytes(m) : feature_sum_bytes(m));
   bytes.statistics = statistics_bytes(n, total);
+  // As many columns as are centred at once.
+  bytes.statistics = std::max(bytes.statistics, ColumnPowers(n, format.chunk).bytes(at_once));
   bytes.results = (2 * m * n + 2 * m * m) * static_cast<std::int64_t>(sizeof(double));
+  if (third_moments) bytes.results += ThirdMoments::bytes(n, widths, route, tile, shape);
   return bytes;
 }
 

@@ -18,6 +18,7 @@ struct Settings {
   std::int64_t batch;          // representations that are centred at once; 0: all (others: gram only)
   std::string implementation;  // of the inner loops, by name: one of available_implementations()
   std::string products;        // one of that implementation's, by name
+  bool third_moments;          // also those of each representation
 };
 
 // One group of representations, ready to be computed. All views have the same n. No staged view shares memory with
@@ -39,7 +40,8 @@ struct PassBytes {
 
 // `in_place`: all representations are staged and centred in place.
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, std::int64_t batch, bool in_place, const ProductShape& shape);
+                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
+                       const ProductShape& shape);
 
 struct Result {
   Sums sums;

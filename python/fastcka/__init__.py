@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core import Accumulator, Comparison, cka, cka_matrix, compare, hsic
+from fastcka.core import Accumulator, Comparison, Inference, cka, cka_matrix, compare, hsic
 from fastcka.core.backend import version as __version__
 from fastcka.memory import memory_check
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accumulator",
     "Comparison",
+    "Inference",
     "__version__",
     "cka",
     "cka_matrix",

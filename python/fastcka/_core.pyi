@@ -69,19 +69,20 @@ class Task:
         batch: int,
         implementation: str,
         products: str,
+        third_moments: bool = False,
     ) -> None: ...
 
 class PlainPass:
     def __init__(self, task: Task, *, zero: float, condition: float, excess: float) -> None: ...
     def run(
-        self, arrays: Sequence[NDArray[Any]]
+        self, arrays: Sequence[NDArray[Any]], with_sums: bool
     ) -> (
         tuple[
             NDArray[np.float64],
             NDArray[np.float64],
             NDArray[np.float64],
             NDArray[np.float64],
-            float,
+            dict[str, Any] | None,
         ]
         | None
     ): ...
@@ -107,6 +108,7 @@ def bytes_needed(
     chunk: int,
     batch: int,
     in_place: bool,
+    third_moments: bool = False,
     shape: ProductShape,
 ) -> dict[str, int]: ...
 def estimate(

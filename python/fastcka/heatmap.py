@@ -39,6 +39,7 @@ def draw_heatmap(
     blank: NDArray[np.bool_] | None = None,
     texts: Sequence[Sequence[str]] | None = None,
     notes: Sequence[str] = (),
+    marked: NDArray[np.bool_] | None = None,
     cell_inches: float = _CELL_INCHES,
 ) -> Figure:
     """Draw a CKA matrix. The colour scale always runs from 0 to 1, so figures are comparable.
@@ -65,6 +66,8 @@ def draw_heatmap(
         (M, M) texts shown in the cells instead of the values.
     notes
         Further lines of the caption.
+    marked
+        (M, M) mask of cells that are within chance; each gets a dot, and the caption says so.
     cell_inches
         Size of a cell in a small matrix; cells of a large matrix are smaller.
 
@@ -123,6 +126,10 @@ def draw_heatmap(
     axes.tick_params(length=2)
     if texts is not None or count <= _NUMBERS_UP_TO:
         _write_values(axes, matrix, texts, font=font if count <= 6 else 7.0)
+    if marked is not None:
+        rows, columns = np.nonzero(marked)
+        axes.scatter(columns, rows + 0.3, s=4, color="white", edgecolor="black", linewidth=0.4)
+        notes = [*notes, f"dots: {len(rows)} cells within chance"]
     bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, shrink=0.8)
     bar.set_label(f"CKA ({estimator})", fontsize=9)
     bar.ax.tick_params(labelsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 import oracle
+from fastcka import compare
+from fastcka.cli.inferred import p_text
 from fastcka.store import create_store
 
 
@@ -45,7 +48,30 @@ def test_unbiased_is_the_default_and_is_printed_first(call, pair):
     assert shown.exit_code == 0
     lines = shown.stdout.splitlines()
     assert lines[0].split() == ["CKA,", "unbiased", f"{oracle.cka(x, y, 'unbiased'):.6f}"]
-    assert lines[1].split() == ["CKA,", "biased", f"{oracle.cka(x, y, 'biased'):.6f}"]
+    n = len(x)
+    assert re.fullmatch(
+        rf"chance level +0\.0000 \+- {np.sqrt(2 / (n * (n - 3))):.2g} for permuted examples; "
+        r"z = \S+, p [=<] \S+ \(two-sided\) *",
+        lines[1],
+    )
+    assert lines[2].split() == ["CKA,", "biased", f"{oracle.cka(x, y, 'biased'):.6f}"]
+
+
+def test_the_chance_level_and_p_are_values_of_json(call, strict_json, pair):
+    a, b, x, y = pair
+    for estimator in ("unbiased", "feature_corrected"):
+        answer = strict_json(call("cka", a, b, "--json", "--estimator", estimator).stdout)
+        result = compare([x, y], estimator=estimator, inference=True)
+        for name in ("feature_corrected", "null_mean", "null_sd", "z", "p_value", "calibrated"):
+            value = float(getattr(result, name)[0, 1])
+            assert answer[name] == (None if np.isnan(value) else pytest.approx(value, rel=1e-9))
+        assert answer["alternative"] == "two-sided"
+        assert answer["stderr"] is None
+
+
+def test_a_p_that_float64_cannot_hold_is_a_bound():
+    assert p_text(0.0) == "p < 1e-307"
+    assert p_text(0.0321) == "p = 0.032"
 
 
 def test_options_reach_the_pass(call, strict_json, pair):

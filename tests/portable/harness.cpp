@@ -172,7 +172,9 @@ bool same_bits(const Sums& one, const Sums& other) {
   };
   return same(one.s0, other.s0) && same(one.norms, other.norms) && same(one.r_totals, other.r_totals) &&
          same(one.q_products, other.q_products) && same(one.r_products, other.r_products) &&
-         one.exponent == other.exponent;
+         same(one.column_terms, other.column_terms) && same(one.cubes, other.cubes) &&
+         same(one.triangles, other.triangles) && same(one.weighted_squares, other.weighted_squares) &&
+         same(one.weighted_sum, other.weighted_sum) && one.exponent == other.exponent;
 }
 
 int failures = 0;
@@ -188,7 +190,7 @@ void check(const char* group, std::int64_t n, const std::vector<Representation>&
   const fastcka::cpu::ProductShape shape = fastcka::cpu::find_implementation("portable").shape(products);
   const fastcka::Poll poll = [](std::int64_t, std::int64_t) {};
   const std::int64_t batch = route == Route::gram ? 2 : 0;  // two representations are centred at once
-  const Task task{views, {route, shape.step * 2, 64, batch, "portable", products}};
+  const Task task{views, {route, shape.step * 2, 64, batch, "portable", products, true}};
   const Sums sums = fastcka::cpu::run({task}, 1, poll)[0].sums;
   for (const int threads : {2, 3, 5}) {
     if (!same_bits(sums, fastcka::cpu::run({task, task}, threads, poll)[1].sums) ||

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+import fastcka
 from fastcka.errors import InputError
 from fastcka.stats import PairTable, compare_pairs, compare_values
 from fastcka.stats.permutation import exchangeable_classes
@@ -50,6 +51,33 @@ def test_a_planted_difference_is_significant(grid, pair_table, rng):
     assert (result.n_pairs, result.first.n_pairs, result.permutations) == (210, 21, 9_999)
     assert compare_pairs(table, same="variant") == result  # the same seed, the same numbers
     assert compare_pairs(table, same="variant", seed=1).low != result.low
+
+
+def test_a_comparison_or_a_data_frame_serves_as_a_table(rng):
+    models = [
+        {"model": f"{v}{s}", "step": 3, "layer": "l", "variant": v} for v in "ab" for s in "01"
+    ]
+    xs = [rng.standard_normal((30, 4)) for _ in models]
+    result = fastcka.compare(xs, labels=models)
+    expected = by_hand(
+        {m["model"]: m for m in models},
+        {
+            (models[i]["model"], models[j]["model"]): result.cka[i, j]
+            for i, j in itertools.combinations(range(4), 2)
+        },
+        "variant",
+    )
+    for given in (result, result.to_dataframe()):
+        answer = compare_pairs(given, same="variant")
+        assert answer.effect == pytest.approx(expected, abs=1e-12)
+        # 4!/(2! 2!) = 6 labellings, of which each is also there with the names exchanged.
+        assert answer.smallest_p == pytest.approx(2 / 6)
+    plain = fastcka.compare(
+        xs, labels=[{"variant": m["variant"], "seed": i} for i, m in enumerate(models)]
+    )
+    assert compare_pairs(plain, same="variant").effect == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(InputError, match="table: expected the result of read_results, a fastcka"):
+        compare_pairs([1, 2], same="variant")
 
 
 def test_labels_move_only_where_every_permuted_pair_was_measured():

@@ -65,7 +65,19 @@ def test_a_single_selected_value_is_read_as_a_list(tmp_path):
         ("output: o\ncompare: {}", "store: missing; expected the folder of the representation"),
         ("store: s\noutput: o", "compare: missing; expected a mapping with within"),
         ("store: [s]\noutput: o\ncompare: {}", "store: expected a path; got the list ['s']"),
-        (MINIMAL + "estimator: debiased", "'biased' or 'unbiased'; got the text 'debiased'"),
+        (
+            MINIMAL + "estimator: debiased",
+            "'biased', 'unbiased' or 'feature_corrected'; got the text 'debiased'",
+        ),
+        (
+            MINIMAL + "inference: {alternative: less}",
+            "inference: alternative: expected one of two-sided, greater; got 'less'",
+        ),
+        (
+            MINIMAL + "inference: {fold: 3}",
+            "inference: expected alternative, level or folds, got the key 'fold'",
+        ),
+        (MINIMAL + "inference: yes please", "inference: expected true, false or a mapping with"),
         (
             MINIMAL + "device: gpu",
             "device: expected 'auto', 'cpu', 'cuda' or 'cuda:<number>'; got",

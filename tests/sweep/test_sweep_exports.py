@@ -197,10 +197,13 @@ def test_why_a_similarity_is_undefined_depends_on_the_estimator():
     """The unbiased estimator is undefined at positions 1 and 2, the biased one only at 2."""
     nan = np.nan
     values = GroupValues(
-        cka_biased=np.array([[1, 0.5, nan], [0.5, 1, nan], [nan, nan, nan]]),
-        cka_unbiased=np.array([[1, nan, nan], [nan, nan, nan], [nan, nan, nan]]),
-        hsic_biased=np.diag([2.0, 0.125, 0.0]),
-        hsic_unbiased=np.diag([1.0, -0.25, 0.0]),
+        matrices={
+            "biased": np.array([[1, 0.5, nan], [0.5, 1, nan], [nan, nan, nan]]),
+            "unbiased": np.array([[1, nan, nan], [nan, nan, nan], [nan, nan, nan]]),
+            "hsic_biased": np.diag([2.0, 0.125, 0.0]),
+            "hsic_unbiased": np.diag([1.0, -0.25, 0.0]),
+        },
+        moments={},
         provenance={"products": "float64"},
     )
     constant = "zero variance: no feature varies over the examples"

@@ -63,6 +63,7 @@ def test_the_columns_of_the_table(trained, config_for, run):
         *["seed_a", "seed_b", "tasks_a", "tasks_b", "variant_a", "variant_b"],
         *["n_examples", "n_dropped", "dropped"],
         *["estimator", "cka", "cka_biased", "cka_unbiased", "hsic_biased", "hsic_unbiased"],
+        *["feature_corrected", "null_mean", "null_sd", "z"],
         *["undefined", "device", "route", "precision", "seconds"],
     ]
 

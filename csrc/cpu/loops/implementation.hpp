@@ -27,6 +27,14 @@ inline constexpr std::int64_t max_row_panels = 2;
 // The forms that Kernels::arrange_rows and arrange_columns make take room for a multiple of this many steps.
 inline constexpr std::int64_t arranged_steps = 32;
 
+// Numbers of examples for the third moments of a Gram matrix (see cpu/third_moments.hpp).
+struct ExampleTerm {
+  double u, weight, diagonal, near;
+};
+struct ExampleTerms {
+  const double *u, *weight, *diagonal, *near;
+};
+
 // The inner loops for products of one kind of cell, summed in T.
 template <class T>
 struct Kernels {
@@ -77,6 +85,15 @@ struct Kernels {
   //     feature_panels  ceil(width / lanes) panels of features, each [ceil(count / values)][lanes]
   void (*example_panel)(const T* rows, std::int64_t count, std::int64_t width, void* out);
   void (*feature_panels)(const T* rows, std::int64_t count, std::int64_t width, void* out);
+
+  // Of such rows, the sums of the powers 1 to 4 of each column, added to sums (4 x pitch).
+  void (*column_powers)(const T* rows, std::int64_t count, std::int64_t width, double* sums, std::int64_t pitch);
+
+  // Of a row of Gram entries v with U-centred entry e = v - u_row - u_column, added to sums (4): e^3,
+  // e^2 (weight_row + weight_column), e weight_row weight_column, e^2 (diagonal_row near_column + near_row
+  // diagonal_column).
+  void (*row_moments)(const T* v, std::int64_t count, const ExampleTerms& columns, const ExampleTerm& row,
+                      double* sums);
 
   std::int64_t steps(std::int64_t depth) const { return ceil_div(depth, values); }
 

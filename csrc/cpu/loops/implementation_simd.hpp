@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cells_simd.hpp"
+#include "moments_simd.hpp"
 #include "prepare_simd.hpp"
 #include "products_simd.hpp"
 #include "rank_simd.hpp"
@@ -37,7 +38,9 @@ constexpr Kernels<float> single_kernels(const char* name, Multiply<float> multip
           add<float>,
           center<Cell>,
           example_panel<Cell>,
-          feature_panels<Cell>};
+          feature_panels<Cell>,
+          column_powers<float>,
+          row_moments<float>};
 }
 
 // ROWS x COLUMNS: sums of a product that fit the register file at once.
@@ -67,7 +70,9 @@ constexpr Kernels<double> float64_kernels() {
           add<double>,
           center<Cell>,
           scalar_example_panel<double, lanes>,
-          scalar_feature_panels<double, lanes>};
+          scalar_feature_panels<double, lanes>,
+          column_powers<double>,
+          row_moments<double>};
 }
 
 }  // namespace

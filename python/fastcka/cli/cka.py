@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fastcka.cli import arguments, output
+from fastcka.cli.inferred import inferred_lines, inferred_values
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.core import Comparison
-    from fastcka.core.estimators import Estimator
+    from fastcka.core.estimators import HsicEstimator
 
 SOURCES = (
     "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path, x.nc:name or x.mat:name. The "
@@ -39,12 +40,13 @@ def cka(
     a: Annotated[str, typer.Argument(metavar="A", help=f"An array: {SOURCES}")],
     b: Annotated[str, typer.Argument(metavar="B", help="A second array of the same examples.")],
     estimator: Annotated[
-        Literal["unbiased", "biased"],
+        Literal["unbiased", "biased", "feature_corrected"],
         typer.Option(
             parser=str,
-            metavar="unbiased|biased",
-            callback=one_of("unbiased", "biased"),
-            help="Estimator of the HSIC terms in CKA.",
+            metavar="unbiased|biased|feature_corrected",
+            callback=one_of("unbiased", "biased", "feature_corrected"),
+            help="Estimator of the HSIC terms in CKA; feature_corrected if the features are a "
+            "sample, such as recorded neurons.",
         ),
     ] = "unbiased",
     precision: Annotated[
@@ -66,7 +68,8 @@ def cka(
     """Compute the CKA of two arrays of the same examples.
 
     Rows are examples; axes after the first are flattened into features. Arrays of MATLAB files
-    (version 7.3) have the shape that MATLAB displays.
+    (version 7.3) have the shape that MATLAB displays. The chance level and the p-value are those
+    for permuted examples, from their first three moments; --device cuda gives no p-value.
     """
     from fastcka.core import compare
     from fastcka.memory import memory_check
@@ -81,6 +84,7 @@ def cka(
             device=device,
             precision=precision,
             threads=threads,
+            inference=not device.startswith("cuda"),  # p-values need the CPU
         )
     answer = {
         "a": a,
@@ -146,18 +150,18 @@ def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> 
 
 def _answer(result: Comparison) -> dict[str, Any]:
     """Return the pair's numbers; ``undefined`` gives, for each that is NaN, the reason."""
-    both = {"biased": float(result.biased[0, 1]), "unbiased": float(result.unbiased[0, 1])}
-    estimators: dict[str, Estimator] = {
-        "cka": result.estimator,
-        "cka_biased": "biased",
-        "cka_unbiased": "unbiased",
+    values = {
+        "cka": float(result.cka[0, 1]),
+        "cka_biased": float(result.biased[0, 1]),
+        "cka_unbiased": float(result.unbiased[0, 1]),
     }
-    values = {name: both[estimator] for name, estimator in estimators.items()}
     undefined = {
         name: _reason(result, estimator)
-        for name, estimator in estimators.items()
-        if math.isnan(both[estimator])
+        for name, estimator in _estimators(result).items()
+        if math.isnan(values[name])
     }
+    if result.estimator == "feature_corrected" and math.isnan(values["cka"]):
+        undefined["cka"] = _of_sides(result, result.undefined)
     recorded = ("device", "route", "precision", "threads", "implementation", "seconds")
     return {
         **values,
@@ -165,10 +169,17 @@ def _answer(result: Comparison) -> dict[str, Any]:
         "estimator": result.estimator,
         "n_examples": result.n_examples,
         **{name: result.provenance[name] for name in recorded},
+        **inferred_values(result),
     }
 
 
-def _reason(result: Comparison, estimator: Estimator) -> str:
+def _estimators(result: Comparison) -> dict[str, HsicEstimator]:
+    chosen = result.estimator
+    of_cka: dict[str, HsicEstimator] = {} if chosen == "feature_corrected" else {"cka": chosen}
+    return {**of_cka, "cka_biased": "biased", "cka_unbiased": "unbiased"}
+
+
+def _reason(result: Comparison, estimator: HsicEstimator) -> str:
     from fastcka.core.estimators import MIN_EXAMPLES, nan_reasons
 
     reasons = nan_reasons(
@@ -181,6 +192,10 @@ def _reason(result: Comparison, estimator: Estimator) -> str:
     )
     if result.n_examples < MIN_EXAMPLES[estimator]:
         return f"{reasons[0]}, there are {result.n_examples}"
+    return _of_sides(result, reasons)
+
+
+def _of_sides(result: Comparison, reasons: dict[int, str]) -> str:
     return "; ".join(
         f"{result.labels[position]['source']}: {reason}" for position, reason in reasons.items()
     )
@@ -196,7 +211,7 @@ def _print_facts(answer: dict[str, Any]) -> None:
     from rich.text import Text
 
     chosen = answer["estimator"]
-    other = "biased" if chosen == "unbiased" else "unbiased"
+    others = [name for name in ("unbiased", "biased") if name != chosen]
     undefined = answer["undefined"]
 
     def shown(name: str) -> str:
@@ -206,8 +221,9 @@ def _print_facts(answer: dict[str, Any]) -> None:
     output.stdout().print(
         output.facts(
             {
-                f"CKA, {chosen}": Text(shown("cka"), style="bold"),
-                f"CKA, {other}": shown(f"cka_{other}"),
+                f"CKA, {chosen.replace('_', '-')}": Text(shown("cka"), style="bold"),
+                **inferred_lines(answer),
+                **{f"CKA, {other}": shown(f"cka_{other}") for other in others},
                 "examples": f"{answer['n_examples']:,}",
                 "features": f"{answer['n_features_a']:,} in A, {answer['n_features_b']:,} in B",
                 **_axes_fact(answer["matlab_axes"]),

@@ -15,8 +15,9 @@ from fastcka.arrays import aligned
 from fastcka.core.arrays import as_float64
 from fastcka.core.backend import version
 from fastcka.core.comparison import Comparison, label_text
-from fastcka.core.estimators import Estimator, check_estimator, estimate
+from fastcka.core.estimators import HSIC_ESTIMATORS, HsicEstimator, check_estimator, estimate
 from fastcka.core.far_moments import FarMoments
+from fastcka.core.inference.moments import moments_of
 from fastcka.core.request import Described, Group, check_same_examples, checked_pairs
 from fastcka.core.saved import load_npz, save_npz
 from fastcka.core.sums import Matrix, non_finite_text
@@ -155,7 +156,7 @@ class Accumulator:
 
     @named_shortage("the result of an accumulator", _REMEDY)
     def result(
-        self, *, estimator: Estimator = "unbiased", pairs: ArrayLike | None = None
+        self, *, estimator: HsicEstimator = "unbiased", pairs: ArrayLike | None = None
     ) -> Comparison:
         """Return CKA of all examples so far; more can be added afterwards.
 
@@ -170,7 +171,7 @@ class Accumulator:
             For no examples, or an argument that is not allowed.
         """
         self._require_whole()
-        check_estimator(estimator)
+        check_estimator(estimator, HSIC_ESTIMATORS)
         if self._moments is None:
             raise InputError("the accumulator has no examples: call update first")
         wanted = checked_pairs(pairs, len(self._labels))
@@ -197,6 +198,7 @@ class Accumulator:
                 "implementation": f"numpy {np.__version__}",
             },
             undefined=(biased if estimator == "biased" else unbiased).undefined,
+            moments=moments_of(sums, np.full(len(self._labels), np.nan)),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -227,7 +229,7 @@ class Accumulator:
             If the file is not a saved accumulator, or was saved by a newer version.
         """
         accumulator = cls()
-        header, arrays = load_npz(path, "accumulator", _VERSION, FarMoments.ARRAYS)
+        header, arrays = load_npz(path, "accumulator", [_VERSION], FarMoments.ARRAYS)
         accumulator._moments = FarMoments.of_arrays(header, arrays)
         accumulator._labels = tuple(header["labels"])
         accumulator._names = tuple(header["names"])

@@ -15,7 +15,7 @@ from fastcka import _core
 from fastcka.core.cost import Speed
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.implementation import Implementation
-from fastcka.core.sums import EPSILON, Sums, non_finite_text
+from fastcka.core.sums import EPSILON, THIRD_MOMENTS, Sums, non_finite_text
 from fastcka.core.views import ArrayView, View
 from fastcka.errors import InputError
 from fastcka.out_of_memory import THREAD_BYTES, require_room
@@ -183,6 +183,7 @@ def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
         plan.batch,
         plan.implementation,
         plan.products,
+        plan.third_moments,
     )
 
 
@@ -198,11 +199,20 @@ def _outcome(names: Sequence[str], plan: PassPlan, result: dict[str, Any]) -> Su
                 for bad in result["non_finite"]
             )
         )
-    constant = tuple(result.pop("constant"))
+    return sums_of(plan, result)
+
+
+def sums_of(plan: PassPlan, fields: dict[str, Any]) -> Sums:
+    """Return the sums of a pass from the fields that the compiled code returned."""
+    third = None
+    if plan.third_moments:
+        third = {name: fields.pop(name) for name in THIRD_MOMENTS}
+    constant = tuple(fields.pop("constant"))
     return Sums(
         plan.n_examples,
-        **result,
+        **fields,
         constant=constant,
+        third=third,
         products=plan.products,
         epsilon=EPSILON[plan.products],
     )

@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 
 from fastcka.core.base_plan import Precision
 from fastcka.core.compare import compare, result_of
-from fastcka.core.estimators import Estimates, Estimator
-from fastcka.core.options import Options
-from fastcka.core.plain import plain_values
+from fastcka.core.estimators import (
+    HSIC_ESTIMATORS,
+    Estimates,
+    Estimator,
+    HsicEstimator,
+    check_estimator,
+)
+from fastcka.core.options import Options, Units
+from fastcka.core.plain import plain_estimates
 from fastcka.core.request import Group
 from fastcka.errors import DegenerateWarning
 
@@ -26,6 +32,7 @@ def cka(
     device: str = "auto",
     precision: Precision = "high",
     threads: int | None = None,
+    units: Units = "independent",
 ) -> float:
     """Linear Centered Kernel Alignment of two representations of the same examples.
 
@@ -36,8 +43,9 @@ def cka(
         for dtypes and what counts as an array.
     estimator
         "unbiased" (needs 4 examples; in [-1, 1], near 0 for unrelated data) or "biased" (needs 2;
-        in [0, 1], close to 1 for unrelated data with many more features than examples).
-    device, precision, threads
+        in [0, 1], close to 1 for unrelated data with many more features than examples), or
+        "feature_corrected" (needs 4; for features that are a sample; see `compare`).
+    device, precision, threads, units
         As in `compare`.
 
     Returns
@@ -63,7 +71,7 @@ def cka(
     >>> round(fastcka.cka(x, 3 * x @ q), 6)
     1.0
     """
-    estimates = _estimates(x, y, estimator, device, precision, threads)
+    estimates = _estimates(x, y, estimator, device, precision, threads, units)
     _warn_undefined(estimates.undefined, ("x", "y"))
     return float(estimates.cka[0, 1])
 
@@ -72,7 +80,7 @@ def hsic(
     x: Any,
     y: Any,
     *,
-    estimator: Estimator = "unbiased",
+    estimator: HsicEstimator = "unbiased",
     device: str = "auto",
     precision: Precision = "high",
     threads: int | None = None,
@@ -90,6 +98,7 @@ def hsic(
     >>> fastcka.hsic(x, x, estimator="biased")  # (n-1)^2 cov(x, x)^2 / (n-1)^2
     1.0
     """
+    check_estimator(estimator, HSIC_ESTIMATORS)
     return float(_estimates(x, y, estimator, device, precision, threads).hsic[0, 1])
 
 
@@ -133,12 +142,18 @@ def cka_matrix(
 
 
 def _estimates(
-    x: Any, y: Any, estimator: Estimator, device: str, precision: Precision, threads: int | None
+    x: Any,
+    y: Any,
+    estimator: Estimator,
+    device: str,
+    precision: Precision,
+    threads: int | None,
+    units: Units = "independent",
 ) -> Estimates:
-    options = Options(estimator, device, precision, threads, None)
-    values = plain_values((x, y), options)
-    if values is not None:
-        return values.estimates[estimator]
+    options = Options.checked(estimator, device, precision, threads, None, units=units)
+    estimates = plain_estimates((x, y), options)
+    if estimates is not None:
+        return estimates[estimator]
     return result_of(Group({"x": x, "y": y}), options).estimates(estimator)
 
 

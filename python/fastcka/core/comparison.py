@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.comparison_file import read_fields, write_comparison
 from fastcka.core.estimators import Estimator
-from fastcka.core.saved import load_npz, require_folder, save_npz
-from fastcka.errors import InputError, MissingExtraError
+from fastcka.core.inference.moments import Moments
+from fastcka.core.inference.options import Inference
+from fastcka.core.inferred import InferredMatrices
+from fastcka.core.methods import methods_text
+from fastcka.core.partial import partial_of
+from fastcka.core.saved import require_folder
+from fastcka.core.tables import dataframe_of, dataset_of
+from fastcka.errors import InputError
 from fastcka.files import replaced_stream
 
 if TYPE_CHECKING:
@@ -24,13 +31,9 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float64]
 
-#: Of saved comparisons.
-_VERSION = 1
-_ARRAYS = ("biased", "unbiased", "hsic_biased", "hsic_unbiased", "pairs")
-
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(InferredMatrices):
     """CKA of all pairs of M representations, with labels and provenance.
 
     Attributes
@@ -56,6 +59,16 @@ class Comparison:
     undefined
         Position of a representation -> the reason why its row and column are NaN for the chosen
         estimator.
+    feature_corrected
+        (M, M) float64: unbiased CKA, corrected for a sample of features; see `compare`.
+    stderr, ci_low, ci_high
+        (M, M) float64: standard error and interval over examples; None unless ``inference`` was
+        asked for.
+    moments
+        Numbers of each representation from which the null distribution of every pair follows; None
+        in a file that an earlier version saved.
+    inference
+        The options of p-values and intervals; None if they were not asked for.
     """
 
     labels: tuple[dict[str, Any], ...]
@@ -68,15 +81,27 @@ class Comparison:
     pairs: NDArray[np.int64]
     provenance: dict[str, Any] = field(default_factory=dict)
     undefined: dict[int, str] = field(default_factory=dict)
+    feature_corrected: Matrix | None = None
+    stderr: Matrix | None = None
+    ci_low: Matrix | None = None
+    ci_high: Matrix | None = None
+    moments: Moments | None = None
+    inference: Inference | None = None
 
     @property
     def cka(self) -> Matrix:
         """(M, M) float64: CKA by the chosen estimator."""
-        return self.biased if self.estimator == "biased" else self.unbiased
+        return self._by(self.estimator)
+
+    def _by(self, estimator: Estimator) -> Matrix:
+        if estimator == "feature_corrected":
+            nothing = np.full_like(self.unbiased, np.nan)
+            return nothing if self.feature_corrected is None else self.feature_corrected
+        return self.biased if estimator == "biased" else self.unbiased
 
     @property
     def hsic(self) -> Matrix:
-        """(M, M) float64: HSIC by the chosen estimator."""
+        """(M, M) float64: HSIC by the chosen estimator (unbiased for "feature_corrected")."""
         return self.hsic_biased if self.estimator == "biased" else self.hsic_unbiased
 
     @property
@@ -90,57 +115,53 @@ class Comparison:
             f"{self.n_examples} examples, {self.estimator})"
         )
 
+    def partial(self, given: str | int | Sequence[str | int]) -> Comparison:
+        """Return the similarities without what other representations of the comparison explain.
+
+        Compare the confounders together with the rest: the inputs, one-hot labels, token lengths,
+        an untrained network. Each Gram matrix is regressed on theirs (cf. Cui et al. 2022, who
+        regress before centring); "unbiased" gives the partial distance correlation of Szekely and
+        Rizzo 2014.
+
+        Parameters
+        ----------
+        given
+            Names (of `names`) or positions of the confounders.
+
+        Returns
+        -------
+        Comparison
+            `biased` and `unbiased` are the partial similarities of the other representations. HSIC
+            and feature-corrected matrices are NaN, and there is no inference.
+
+        Raises
+        ------
+        InputError
+            A name or position is unknown, the confounders are NaN or explain each other, or the
+            estimator is "feature_corrected", which is no inner product.
+        """
+        return partial_of(self, given)
+
+    def methods(self) -> str:
+        """Return a paragraph for the methods of a paper, with its references.
+
+        It contains the numbers of examples and features, the estimator, the pooling if a label
+        names it, the null distribution, the intervals, the version and the arithmetic.
+        """
+        return methods_text(self)
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row for each of `pairs`.
 
         The columns are every label field as ``<field>_a`` and ``<field>_b``, ``n_examples``,
-        ``estimator``, ``cka``, ``cka_biased``, ``cka_unbiased``, ``hsic_biased`` and
-        ``hsic_unbiased``.
+        ``estimator``, ``cka``, ``cka_biased``, ``cka_unbiased``, ``hsic_biased``,
+        ``hsic_unbiased``, and each further matrix that this comparison has, by its name.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingExtraError.of("to_dataframe", "pandas", "report") from error
-        fields = list(dict.fromkeys(name for label in self.labels for name in label))
-        a, b = self.pairs[:, 0], self.pairs[:, 1]
-        columns: dict[str, Any] = {}
-        for side, positions in (("a", a), ("b", b)):
-            for name in fields:
-                columns[f"{name}_{side}"] = [self.labels[i].get(name) for i in positions]
-        columns["n_examples"] = self.n_examples
-        columns["estimator"] = self.estimator
-        columns["cka"] = self.cka[a, b]
-        columns["cka_biased"] = self.biased[a, b]
-        columns["cka_unbiased"] = self.unbiased[a, b]
-        columns["hsic_biased"] = self.hsic_biased[a, b]
-        columns["hsic_unbiased"] = self.hsic_unbiased[a, b]
-        return pd.DataFrame(columns, index=pd.RangeIndex(len(a)))
+        return dataframe_of(self)
 
     def to_xarray(self) -> xr.Dataset:
-        """Return the four matrices with dimensions a and b and each label field as a coordinate."""
-        try:
-            import xarray as xr
-        except ImportError as error:
-            raise MissingExtraError.of("to_xarray", "xarray", "report") from error
-        coordinates: dict[str, Any] = {}
-        fields = list(dict.fromkeys(name for label in self.labels for name in label))
-        for side in ("a", "b"):
-            coordinates[side] = self.names
-            for name in fields:
-                values = np.empty(len(self.labels), object)
-                values[:] = [label.get(name) for label in self.labels]
-                coordinates[f"{name}_{side}"] = (side, values)
-        matrices = {
-            "cka_biased": self.biased,
-            "cka_unbiased": self.unbiased,
-            "hsic_biased": self.hsic_biased,
-            "hsic_unbiased": self.hsic_unbiased,
-        }
-        return xr.Dataset(
-            {name: (("a", "b"), matrix) for name, matrix in matrices.items()},
-            coords=coordinates,
-            attrs={"estimator": self.estimator, "n_examples": self.n_examples},
-        )
+        """Return all matrices with dimensions a and b and each label field as a coordinate."""
+        return dataset_of(self)
 
     def plot(
         self,
@@ -148,11 +169,13 @@ class Comparison:
         *,
         title: str | None = None,
         estimator: Estimator | None = None,
+        mark_chance: bool = False,
     ) -> Figure:
         """Draw a heatmap of CKA, and write it to ``path`` if given (the suffix is the format).
 
         All cells are drawn, even if `pairs` lists only some of them. The default of ``estimator``
-        is the estimator of the comparison.
+        is the estimator of the comparison. With ``mark_chance``, a dot marks each cell whose value
+        is not above the quantile of the null distribution (see `calibrated`).
 
         Raises
         ------
@@ -163,13 +186,21 @@ class Comparison:
         """
         from fastcka.heatmap import draw_heatmap
 
+        marked = None
+        if mark_chance:
+            if self.calibrated is None or estimator not in (None, self.estimator):
+                raise InputError(
+                    "mark_chance needs a comparison with inference=True, and its estimator"
+                )
+            marked = self.calibrated == 0
         estimator = self.estimator if estimator is None else estimator
         figure = draw_heatmap(
-            self.biased if estimator == "biased" else self.unbiased,
+            self._by(estimator),
             self.names,
             title=title,
             estimator=estimator,
             n_examples=self.n_examples,
+            marked=marked,
         )
         if path is not None:
             path = Path(path)
@@ -195,15 +226,7 @@ class Comparison:
         WriteError
             If the file cannot be written.
         """
-        header = {
-            "labels": self.labels,
-            "estimator": self.estimator,
-            "n_examples": self.n_examples,
-            "provenance": self.provenance,
-            "undefined": {str(position): reason for position, reason in self.undefined.items()},
-        }
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        save_npz(path, "comparison", _VERSION, header, arrays)
+        write_comparison(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
@@ -214,15 +237,7 @@ class Comparison:
         InputError
             If the file is not a saved comparison, or was saved by a newer version.
         """
-        header, arrays = load_npz(path, "comparison", _VERSION, _ARRAYS)
-        return cls(
-            labels=tuple(header["labels"]),
-            estimator=header["estimator"],
-            n_examples=header["n_examples"],
-            provenance=header["provenance"],
-            undefined={int(position): reason for position, reason in header["undefined"].items()},
-            **arrays,
-        )
+        return cls(**read_fields(path))
 
 
 def label_text(label: Mapping[str, Any]) -> str:

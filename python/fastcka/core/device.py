@@ -5,16 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, overload
 
 from fastcka.core.backend import (
-    bytes_needed,
     cuda_runtime,
-    gain_of,
-    resolve_implementation,
     resolve_threads,
-    speed_of,
 )
 from fastcka.core.base_plan import PRECISIONS, Precision
 from fastcka.core.cost import most_seconds
@@ -22,9 +17,10 @@ from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import cupy_is_there
 from fastcka.core.device_arrays import common_device, refuse_device_views
-from fastcka.core.implementation import Implementation
-from fastcka.core.plan import PassPlan, make_plan
-from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View, absent_array
+from fastcka.core.inference_device import choose_for_inference
+from fastcka.core.plan import PassPlan
+from fastcka.core.plan_cache import plan_on_cpu
+from fastcka.core.views import ITEMSIZE, DeviceView, View, absent_array
 from fastcka.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
@@ -36,49 +32,6 @@ OVERHEAD_SECONDS = 5e-3
 START_SECONDS = 1.0
 
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
-
-
-def plan_on_cpu(
-    views: Sequence[View], precision: Precision, threads: int, device_reason: str = ""
-) -> PassPlan:
-    """Return the plan of a pass over the views on the CPU."""
-    return _plan_of_shape(
-        views[0].n_examples,
-        tuple([view.n_features for view in views]),
-        tuple([view.dtype for view in views]),
-        all(isinstance(view, ArrayView) and view.staged for view in views),
-        resolve_implementation(),
-        precision,
-        threads,
-        device_reason,
-    )
-
-
-@lru_cache(maxsize=256)
-def _plan_of_shape(
-    n_examples: int,
-    n_features: tuple[int, ...],
-    dtypes: tuple[str, ...],
-    staged: bool,
-    implementation: Implementation,
-    precision: Precision,
-    threads: int,
-    device_reason: str,
-) -> PassPlan:
-    """Return a cached plan: planning takes as long as a small pass, and shapes repeat."""
-    return make_plan(
-        n_examples,
-        n_features,
-        itemsizes=[ITEMSIZE[dtype] for dtype in dtypes],
-        implementation=implementation,
-        speed_of=lambda shape, used: speed_of(implementation.name, shape.products, used),
-        gain_of=gain_of,
-        bytes_needed=bytes_needed,
-        threads=threads,
-        precision=precision,
-        staged=staged,
-        device_reason=device_reason,
-    )
 
 
 def plan_on_cuda(
@@ -222,6 +175,7 @@ def plan_pass(
     threads: int | None = ...,
     staged: bool = ...,
     device: Literal["cpu"] = ...,
+    inference: bool = ...,
 ) -> PassPlan: ...
 
 
@@ -235,6 +189,7 @@ def plan_pass(
     threads: int | None = ...,
     staged: bool = ...,
     device: str,
+    inference: bool = ...,
 ) -> PassPlan | CudaPlan: ...
 
 
@@ -247,6 +202,7 @@ def plan_pass(
     threads: int | None = None,
     staged: bool = False,
     device: str = "cpu",
+    inference: bool = False,
 ) -> PassPlan | CudaPlan:
     """Plan a pass on this machine without running it.
 
@@ -266,6 +222,8 @@ def plan_pass(
         The representations are read into buffers that the pass centres in place.
     device
         As in `fastcka.compare`, for arrays on the CPU.
+    inference
+        Whether p-values are computed too, which needs the CPU.
 
     Returns
     -------
@@ -289,7 +247,12 @@ def plan_pass(
     views = [
         absent_array(n_examples, *each, staged) for each in zip(n_features, dtypes, strict=True)
     ]
-    return choose_for_host(device, views, precision, resolve_threads(threads)[0])
+    used, _ = resolve_threads(threads)
+    if inference:
+        return choose_for_inference(
+            "inference", device, views, [], precision, used, third_moments=True
+        )
+    return choose_for_host(device, views, precision, used)
 
 
 def check_precision(precision: str) -> None:

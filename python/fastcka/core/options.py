@@ -1,32 +1,59 @@
-"""The options of a call."""
+"""The checked options of a call."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from fastcka.core.backend import Progress, resolve_threads
 from fastcka.core.base_plan import Precision
 from fastcka.core.device import check_device, check_precision
 from fastcka.core.estimators import Estimator, check_estimator
+from fastcka.core.inference.options import Inference, parse_inference
 from fastcka.errors import InputError
 
+Units = Literal["independent", "same"]
 
+
+@dataclass(frozen=True, slots=True)
 class Options:
-    """The checked options of a call."""
+    """The checked options of a call; `threads` is a number."""
 
-    def __init__(
-        self,
+    estimator: Estimator
+    device: str
+    precision: Precision
+    threads: int
+    progress: Progress | None
+    inference: Inference | None = None
+    units: Units = "independent"
+
+    @property
+    def needs_cpu(self) -> str:
+        """What only the CPU computes, as text; empty if nothing is asked for."""
+        if self.inference is not None:
+            return "inference=True"
+        if self.units == "same":
+            return "units='same'"
+        return "estimator 'feature_corrected'" if self.estimator == "feature_corrected" else ""
+
+    @classmethod
+    def checked(
+        cls,
         estimator: Estimator,
         device: str,
         precision: Precision,
         threads: int | None,
         progress: Progress | None,
-    ) -> None:
+        inference: object = False,
+        units: Units = "independent",
+    ) -> Options:
+        """Return the options; raise `InputError` for a value that is not allowed."""
         check_estimator(estimator)
         if progress is not None and not callable(progress):
             raise InputError(f"progress must be callable or None, got {progress!r}")
+        if units not in get_args(Units):
+            raise InputError(f"units must be one of {', '.join(get_args(Units))}, got {units!r}")
         check_precision(precision)
         check_device(device)
-        self.estimator = estimator
-        self.device = device
-        self.precision = precision
-        self.threads, _ = resolve_threads(threads)
-        self.progress = progress
+        used, _ = resolve_threads(threads)
+        return cls(estimator, device, precision, used, progress, parse_inference(inference), units)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastcka.core.arrays import NATIVE
-from fastcka.core.backend import PlainPass, plain_pass, resolve_implementation
+from fastcka.core.backend import PlainPass, plain_pass, resolve_implementation, sums_of
 from fastcka.core.base_plan import Precision
 from fastcka.core.device import plan_without_choice
 from fastcka.core.estimators import MIN_EXAMPLES, Estimates, Estimator, tolerance
 from fastcka.core.memory import additional_bytes
-from fastcka.core.sums import EPSILON
+from fastcka.core.sums import EPSILON, Sums
 from fastcka.core.views import absent_array
 from fastcka.memory import UNCHECKED_BYTES
 
@@ -34,15 +34,31 @@ class PlainValues(NamedTuple):
 
     estimates: dict[Estimator, Estimates]
     plan: PassPlan
-    seconds: float
+    sums: Sums
 
 
 def plain_values(arrays: Sequence[Any], options: Options) -> PlainValues | None:
-    """Return both estimates of a group; None if the arrays are not plain and small, or unusual.
+    """Return the results for a group; None if the arrays are not plain and small, or unusual.
 
     Unusual values are NaN or infinite, or have an undefined or imprecise estimate.
     """
-    if options.progress is not None:
+    values = _run(arrays, options, with_sums=True)
+    if values is None:
+        return None
+    estimates, plan, fields = values
+    return PlainValues(estimates, plan, sums_of(plan, fields))
+
+
+def plain_estimates(arrays: Sequence[Any], options: Options) -> dict[Estimator, Estimates] | None:
+    """Return both estimates, without the time that the sums take; None as `plain_values`."""
+    values = _run(arrays, options, with_sums=False)
+    return None if values is None else values[0]
+
+
+def _run(
+    arrays: Sequence[Any], options: Options, *, with_sums: bool
+) -> tuple[dict[Estimator, Estimates], PassPlan, Any] | None:
+    if options.progress is not None or options.needs_cpu:
         return None
     for x in arrays:
         if type(x) is not np.ndarray:
@@ -59,17 +75,17 @@ def plain_values(arrays: Sequence[Any], options: Options) -> PlainValues | None:
         return None
     plan, compiled = prepared
     try:
-        values = compiled.run(arrays)
+        values = compiled.run(arrays, with_sums)
     except MemoryError:
         return None
     if values is None:
         return None
-    hsic_biased, biased, hsic_unbiased, unbiased, seconds = values
+    hsic_biased, biased, hsic_unbiased, unbiased, fields = values
     estimates: dict[Estimator, Estimates] = {
         "biased": Estimates(hsic_biased, biased, {}),
         "unbiased": Estimates(hsic_unbiased, unbiased, {}),
     }
-    return PlainValues(estimates, plan, seconds)
+    return estimates, plan, fields
 
 
 @lru_cache(maxsize=256)

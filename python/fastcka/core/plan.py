@@ -82,12 +82,16 @@ class PassPlan(Plan):
     batch
         Representations that are centred at once; 0: all. With a batch, `bytes_centered` counts its
         copies and the Gram tiles of all representations.
+    third_moments
+        Whether the pass also computes third moments, for p-values. `flops` and `seconds` do not
+        count them.
     predict
         Computes `seconds`.
     """
 
     in_place: bool
     batch: int
+    third_moments: bool
     predict: Callable[[], float] = field(repr=False, compare=False)
 
     @property
@@ -117,6 +121,7 @@ def make_plan(
     precision: Precision = "high",
     staged: bool = False,
     device_reason: str = "",
+    third_moments: bool = False,
 ) -> PassPlan:
     """Plan a pass over representations of ``n_examples`` rows and the given widths.
 
@@ -137,6 +142,8 @@ def make_plan(
     staged
         All representations are in staged buffers, in which float32 panels of one cache line
         can be centred.
+    third_moments
+        Whether the pass also computes third moments, for p-values.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
     shape, why = _choose_products(n, n_features, precision, implementation, gain_of)
@@ -159,6 +166,8 @@ def make_plan(
         tile = _tile(stacked, 8, shape)
     in_place = staged and shape.in_place
     options = {"route": route, "tile": tile, "chunk": chunk, "in_place": in_place, "shape": shape}
+    if third_moments:
+        options["third_moments"] = True
     needed = bytes_needed(n, list(n_features), batch=0, **options)
     batch = 0
     if route == "G" and not in_place and needed["centered"] > BATCH_BYTES:
@@ -187,6 +196,7 @@ def make_plan(
         products=shape.products,
         in_place=shape.in_place,
         batch=batch,
+        third_moments=third_moments,
         implementation=implementation.name,
         threads=used,
         n_examples=n,

@@ -30,6 +30,7 @@ def provenance_of(plan: Plan, *, seconds: float, cublas_version: int = 0) -> dic
         "device_reason": plan.device_reason,
         "kernel_function": "linear",
         "seconds": seconds,
+        "n_features": list(plan.n_features),
         "plan": plan.explain(),
         **{name: getattr(plan, name) for name in _PLANNED},
     }

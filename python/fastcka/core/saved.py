@@ -46,34 +46,43 @@ def save_npz(
 
 
 def load_npz(
-    path: str | os.PathLike[str], kind: str, version: int, names: Sequence[str]
+    path: str | os.PathLike[str], kind: str, versions: Sequence[int], required: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return the header and the named arrays of a file that `save_npz` wrote.
+    """Return the header and the arrays of a file that `save_npz` wrote.
 
     Raises
     ------
     InputError
-        If it is no such file, or has another version.
+        If it is no such file, has none of the versions, or lacks a required array.
     """
     name = os.fspath(path)
     try:
         # For a file that is not a zip file, the error of np.load would suggest unpickling.
-        if not zipfile.is_zipfile(path):
+        is_zip = zipfile.is_zipfile(path)
+        if not is_zip:
             Path(path).open("rb").close()  # says why it cannot be read
-            raise InputError(f"{name} is not a saved {kind}: not an .npz file")
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from error
+    if not is_zip:
+        raise InputError(f"{name} is not a saved {kind}: not an .npz file")
+    try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
-            got = header.get("format"), header.get("version")
-            if got != (f"fastcka.{kind}", version):
-                raise InputError(
-                    f"{name}: expected fastcka.{kind} version {version}, "
-                    f"got {got[0]} version {got[1]}"
-                )
-            return header, {array: file[array] for array in names}
+            arrays = {key: file[key] for key in file.files if key != "header"}
+            written = header.get("format"), header.get("version")
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from error
     except (ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(f"{name} is not a saved {kind}: {error}") from error
+    if written[0] != f"fastcka.{kind}" or written[1] not in versions:
+        raise InputError(
+            f"{name}: expected fastcka.{kind} version {' or '.join(map(str, versions))}, "
+            f"got {written[0]} version {written[1]}"
+        )
+    missing = [key for key in required if key not in arrays]
+    if missing:
+        raise InputError(f"{name} is not a saved {kind}: it contains no {', '.join(missing)}")
+    return header, arrays
 
 
 def require_folder(path: Path) -> None:

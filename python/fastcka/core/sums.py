@@ -25,6 +25,10 @@ EPSILON = {
 }
 
 
+#: The third moments of a pass; csrc/cpu/third_moments.hpp defines them.
+THIRD_MOMENTS = ("cubes", "triangles", "weighted_squares", "weighted_sum", "diagonal_cubes")
+
+
 @dataclass(slots=True)
 class Sums:
     """The sums that a pass returns, of the data times 2**-exponent.
@@ -47,6 +51,10 @@ class Sums:
         What was multiplied.
     epsilon
         Relative rounding of the products.
+    column_terms
+        (M,): n(n-3) HSIC_1 of each feature with itself, summed over the features.
+    third
+        Each of `THIRD_MOMENTS`, (M,), in units of x^6; None unless they were asked for.
     seconds
         Wall time of the pass on the CPU, from its first read to its sums; 0 on a GPU.
     """
@@ -64,6 +72,8 @@ class Sums:
     epsilon: float
     q_products: Matrix | None = None
     q_totals: Vector | None = None
+    column_terms: Vector | None = None
+    third: dict[str, Vector] | None = None
     seconds: float = 0.0
 
 

@@ -9,22 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastcka.core.backend import run_passes
-from fastcka.core.base_plan import Plan, Precision
-from fastcka.core.comparison import Comparison
+from fastcka.core.base_plan import Precision
 from fastcka.core.cuda.plan import CudaPlan
-from fastcka.core.device import (
-    choose_device,
-    open_session,
-    plan_on_cpu,
-    plan_on_cuda,
-)
-from fastcka.core.estimators import Estimates, Estimator, estimate
+from fastcka.core.device import choose_device, open_session, plan_on_cuda
+from fastcka.core.inference_device import choose_for_inference
 from fastcka.core.memory import named_memory, require_memory_of
 from fastcka.core.options import Options
-from fastcka.core.plain import PlainValues
 from fastcka.core.plan import PassPlan
-from fastcka.core.provenance import provenance_of
+from fastcka.core.plan_cache import plan_on_cpu
 from fastcka.core.request import Described, Group, Request
+from fastcka.core.result import Result
 from fastcka.core.sums import Sums
 from fastcka.core.views import DeviceView
 from fastcka.errors import InputError, OutOfMemoryError
@@ -32,64 +26,6 @@ from fastcka.out_of_memory import named_shortage
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.session import CudaSession
-
-
-class Result:
-    """The estimates of a group and the other contents of a `Comparison`, without the arrays.
-
-    An estimate is computed at its first use.
-    """
-
-    def __init__(self, group: Described | Request, estimator: Estimator) -> None:
-        self.names = group.names
-        self._labels = group.labels
-        self._pairs = group.pairs
-        self._estimator = estimator
-        self._estimates: dict[Estimator, Estimates] = {}
-
-    def put(self, sums: Sums, plan: Plan, seconds: float, cublas_version: int = 0) -> None:
-        """Take the sums of a pass; they replace those of an earlier pass."""
-        self._sums = sums
-        self._plan = plan
-        self._seconds = seconds
-        self._cublas_version = cublas_version
-        self._estimates.clear()
-
-    def put_values(self, values: PlainValues) -> None:
-        """Take the estimates of a pass over plain arrays."""
-        self._estimates, self._plan, self._seconds = values
-        self._cublas_version = 0
-
-    def estimates(self, estimator: Estimator) -> Estimates:
-        """Return HSIC and CKA of all pairs by an estimator."""
-        if estimator not in self._estimates:
-            self._estimates[estimator] = estimate(self._sums, estimator)
-        return self._estimates[estimator]
-
-    @property
-    def imprecise(self) -> frozenset[int]:
-        """Positions of the representations that need wider products."""
-        if self._sums.products == "float64":
-            return frozenset()
-        return self.estimates("biased").imprecise | self.estimates("unbiased").imprecise
-
-    def comparison(self) -> Comparison:
-        """Return the estimates with their labels."""
-        biased, unbiased = self.estimates("biased"), self.estimates("unbiased")
-        return Comparison(
-            labels=self._labels,
-            estimator=self._estimator,
-            n_examples=self._plan.n_examples,
-            biased=biased.cka,
-            unbiased=unbiased.cka,
-            hsic_biased=biased.hsic,
-            hsic_unbiased=unbiased.hsic,
-            pairs=self._pairs,
-            provenance=provenance_of(
-                self._plan, seconds=self._seconds, cublas_version=self._cublas_version
-            ),
-            undefined=self.estimates(self._estimator).undefined,
-        )
 
 
 class CpuWork:
@@ -111,7 +47,7 @@ class CpuWork:
         If float32 products have lost the digits of an unbiased estimate, the pass is repeated with
         float64 products, unless it has overwritten the data.
         """
-        result = Result(self.request, self._options.estimator)
+        result = Result(self.request, self._options)
         result.put(sums, self.plan, sums.seconds)
         imprecise = result.imprecise
         if imprecise and not (self.plan.in_place and self.request.staged):
@@ -121,7 +57,13 @@ class CpuWork:
         return result
 
     def _planned(self, precision: Precision, threads: int) -> PassPlan:
-        return plan_on_cpu(self.request.views, precision, threads, self.plan.device_reason)
+        return plan_on_cpu(
+            self.request.views,
+            precision,
+            threads,
+            self.plan.device_reason,
+            self.plan.third_moments,
+        )
 
     def _again(self, lost: frozenset[int]) -> Sums:
         """Return the sums of the same pass with float64 products."""
@@ -155,7 +97,7 @@ class CudaWork:
         *,
         keep: bool,
     ) -> None:
-        self._result = Result(request, options.estimator)
+        self._result = Result(request, options)
         self._options = options
         self._session = session
         self._start = time.perf_counter()
@@ -219,9 +161,21 @@ def begin(group: Group | Described, options: Options, *, alone: bool = False) ->
     complete.
     """
     request = Request.of_group(group, options.estimator)
-    plan = choose_device(
-        options.device, request.views, request.names, options.precision, options.threads
-    )
+    plan: PassPlan | CudaPlan
+    if options.needs_cpu:
+        plan = choose_for_inference(
+            options.needs_cpu,
+            options.device,
+            request.views,
+            request.names,
+            options.precision,
+            options.threads,
+            third_moments=options.inference is not None,
+        )
+    else:
+        plan = choose_device(
+            options.device, request.views, request.names, options.precision, options.threads
+        )
     if isinstance(plan, CudaPlan):
         session = open_session(plan, request.views, options.threads)
         if not isinstance(session, PassPlan):

@@ -75,7 +75,7 @@ def write_export(plan: SweepPlan, store: Store, ledger: Ledger, failed: Containe
     for group in plan.groups:
         if group.position in failed:
             continue
-        values = ledger.read(group_identity(group, plan.config.precision))
+        values = ledger.read(group_identity(group, plan.config.computation))
         if values is None:
             raise LedgerError(f"{ledger.path} does not hold the group '{group.name}'")
         reasons = undefined_reasons(values, "biased", group.examples.n_examples)
@@ -103,7 +103,7 @@ def _point(cell: PairCell, values: GroupValues, undefined: Mapping[int, str]) ->
         for position, member in enumerate((cell.first, cell.second))
         if member in undefined
     }
-    cka = float(values.cka_biased[cell.first, cell.second])
+    cka = float(values.matrices["biased"][cell.first, cell.second])
     return PairPoint(cell.step, cka, undefined_text(reasons))
 
 

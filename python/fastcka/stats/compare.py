@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core import Comparison
 from fastcka.errors import InputError
 from fastcka.stats.bootstrap import model_bootstrap
 from fastcka.stats.comparison import PairComparison, PairGroup
+from fastcka.stats.given import as_table
 from fastcka.stats.matrix import positions, refuse_repeats, sorted_models
 from fastcka.stats.permutation import PermutationTest, exchangeable_classes, permutation_test
 from fastcka.stats.table import PairTable, label_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PERMUTATIONS = 9_999
 """Together with the observed labelling these are 10,000, so p-values have four digits."""
@@ -55,7 +61,7 @@ class _Resampling:
 
 
 def compare_pairs(
-    table: PairTable,
+    table: PairTable | Comparison | pd.DataFrame,
     *,
     same: str = "variant",
     permute_within: str | None = None,
@@ -73,6 +79,7 @@ def compare_pairs(
     Parameters
     ----------
     table
+        A table of `read_results`, a `Comparison`, or a data frame with the columns of either.
         Pairs at one layer and one step; each pair of models occurs once. Pairs of a model with
         itself, pairs without a value, and pairs without a label in the field are excluded.
     same
@@ -96,6 +103,7 @@ def compare_pairs(
         The table lacks a field, a group has no pairs, a pair of models occurs twice, or a number
         is out of range.
     """
+    table = as_table(table)
     table.require(same)
     usable = table.defined()
     usable = usable.keep(usable.same(same) | usable.differ(same))
@@ -111,7 +119,7 @@ def compare_pairs(
 
 
 def compare_values(
-    table: PairTable,
+    table: PairTable | Comparison | pd.DataFrame,
     *,
     first: object,
     second: object,
@@ -131,6 +139,7 @@ def compare_values(
 
     The other parameters and the errors are those of `compare_pairs`.
     """
+    table = as_table(table)
     table.require(field)
     one, other = label_text(first), label_text(second)
     if one is None or other is None or one == other:
@@ -224,6 +233,7 @@ def _compare(
         permutations=test.permutations,
         exact=test.exact,
         draws=resampling.draws,
+        smallest_p=test.smallest_p,
         notes=_notes(test, interval.why_undefined, field),
     )
 

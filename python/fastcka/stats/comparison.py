@@ -48,6 +48,8 @@ class PairComparison:
         Number of relabellings, and whether these are all possible relabellings.
     draws
         Number of bootstrap samples.
+    smallest_p
+        The smallest p-value that these relabellings allow; 1 if no labels can move.
     notes
         Why the p-value or the interval is NaN.
     """
@@ -64,4 +66,5 @@ class PairComparison:
     permutations: int
     exact: bool
     draws: int
+    smallest_p: float
     notes: tuple[str, ...]

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from fastcka.core.columns import STORED
+from fastcka.core.inference.moments import MOMENTS
 from fastcka.errors import DamagedGroupError, LedgerError
-from fastcka.sweep.ledger.schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
+from fastcka.sweep.ledger.schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA, SIMILARITIES
 from fastcka.sweep.ledger.values import (
     GroupValues,
     digest_of_keys,
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.sweep.planning.group import GroupPlan
+    from fastcka.sweep.question.config import Computation
 """Part of every group's identity. Raise it if a change of the pass changes the values."""
 
+_REPRESENTATION = ", ".join(("model", "step", "layer", "n_features", "digest", *MOMENTS))
 _ROWS_AT_ONCE = 20_000
 """Rows of values that are converted to Python numbers at a time."""
 
@@ -79,30 +83,31 @@ class Ledger:
         """
         with self._named_errors():
             row = self._db.execute(
-                "SELECT id, name, n_examples, precision, provenance, checksum FROM groups "
-                "WHERE identity = ?",
+                "SELECT id, name, n_examples, precision, contents, provenance, checksum "
+                "FROM groups WHERE identity = ?",
                 (identity,),
             ).fetchone()
             if row is None:
                 return None
-            group_id, name, n_examples, precision, provenance, checksum = row
+            group_id, name, n_examples, precision, contents, provenance, checksum = row
             rows = self._db.execute(
-                "SELECT model, step, layer, n_features, digest FROM representations "
+                f"SELECT {_REPRESENTATION} FROM representations "  # noqa: S608
                 "WHERE group_id = ? ORDER BY position",
                 (group_id,),
             ).fetchall()
             cells = self._db.execute(
-                "SELECT position_a, position_b, cka_biased, cka_unbiased, hsic_biased, "
-                "hsic_unbiased FROM similarities WHERE group_id = ? "
-                "ORDER BY position_a, position_b",
+                f"SELECT position_a, position_b, {', '.join(SIMILARITIES)} "  # noqa: S608
+                "FROM similarities WHERE group_id = ? ORDER BY position_a, position_b",
                 (group_id,),
             )
             try:
                 # In parts: Python numbers take ten times the memory of NumPy's.
-                parts = [np.empty((0, 6))]
+                parts = [np.empty((0, 2 + len(SIMILARITIES)))]
                 while part := cells.fetchmany(_ROWS_AT_ONCE):
                     parts.append(np.array(part, dtype=np.float64))
-                recorded = json.loads(provenance)
+                moments = np.array([row[5:] for row in rows], dtype=np.float64)
+                rows = [row[:5] for row in rows]
+                recorded, computed = json.loads(provenance), json.loads(contents)
             except (TypeError, ValueError) as error:
                 raise DamagedGroupError(f"{self.path}: group '{name}': {error}") from error
         table = np.concatenate(parts)
@@ -110,79 +115,100 @@ class Ledger:
         first, second = _upper_triangle(len(rows))
         if not np.array_equal(positions, np.column_stack([first, second])):
             raise DamagedGroupError(f"{self.path}: group '{name}': values are missing")
-        if values_checksum(identity, n_examples, precision, recorded, rows, values) != checksum:
+        expected = values_checksum(
+            identity, n_examples, precision, computed, recorded, rows, values, moments
+        )
+        if expected != checksum:
             raise DamagedGroupError(
                 f"{self.path}: group '{name}': the stored values do not agree with their checksum"
             )
-        matrices = np.empty((4, len(rows), len(rows)))
-        matrices[:, first, second] = values.T
-        matrices[:, second, first] = values.T
+        matrices = {}
+        for column, stored in zip(STORED, values.T, strict=True):
+            if column.name in computed:
+                matrix = np.empty((len(rows), len(rows)))
+                matrix[first, second] = matrix[second, first] = stored
+                matrices[column.attribute] = matrix
         return GroupValues(
-            cka_biased=matrices[0],
-            cka_unbiased=matrices[1],
-            hsic_biased=matrices[2],
-            hsic_unbiased=matrices[3],
+            matrices=matrices,
+            moments={
+                name: np.ascontiguousarray(array)
+                for name, array in zip(MOMENTS, moments.T, strict=True)
+                if name in computed
+            },
             provenance=recorded,
         )
 
-    def has_other_data(self, group: GroupPlan, precision: str) -> bool:
+    def has_other_data(self, group: GroupPlan, computation: Computation) -> bool:
         """Return whether it contains these keys at this precision, computed from other data."""
         with self._named_errors():
             row = self._db.execute(
                 "SELECT 1 FROM groups WHERE keys_digest = ? AND identity <> ?",
-                (digest_of_keys(group, precision), group_identity(group, precision)),
+                (digest_of_keys(group, computation), group_identity(group, computation)),
             ).fetchone()
         return row is not None
 
-    def commit(self, entries: Iterable[tuple[GroupPlan, GroupValues]], precision: str) -> None:
+    def commit(
+        self, entries: Iterable[tuple[GroupPlan, GroupValues]], computation: Computation
+    ) -> None:
         """Store the groups in one transaction, and replace earlier values of the same keys."""
         with self._transaction():
             for group, values in entries:
-                self._insert(group, precision, values)
+                self._insert(group, computation, values)
 
-    def _insert(self, group: GroupPlan, precision: str, values: GroupValues) -> None:
-        identity, keys_digest = group_identity(group, precision), digest_of_keys(group, precision)
+    def _insert(self, group: GroupPlan, computation: Computation, values: GroupValues) -> None:
+        identity = group_identity(group, computation)
+        keys_digest = digest_of_keys(group, computation)
         first, second = _upper_triangle(len(group.representations))
-        matrices = (
-            values.cka_biased,
-            values.cka_unbiased,
-            values.hsic_biased,
-            values.hsic_unbiased,
-        )
+        nothing = np.full((len(group.representations),) * 2, np.nan)
+        of_pairs = [values.matrices.get(column.attribute, nothing) for column in STORED]
         # + 0.0, because SQLite does not keep the sign of a zero.
-        cells = np.column_stack([matrix[first, second] for matrix in matrices]) + 0.0
+        cells = np.column_stack([matrix[first, second] for matrix in of_pairs]) + 0.0
+        moments = np.column_stack([values.moments.get(name, nothing[0]) for name in MOMENTS]) + 0.0
         rows = [(*r.key, r.n_features, r.digest) for r in group.representations]
         provenance = json.dumps(values.provenance, sort_keys=True)
+        names = {column.attribute: column.name for column in STORED}
+        contents = sorted([*(names[each] for each in values.matrices), *values.moments])
         checksum = values_checksum(
-            identity, group.n_examples, precision, json.loads(provenance), rows, cells
+            identity,
+            group.n_examples,
+            computation.precision,
+            contents,
+            json.loads(provenance),
+            rows,
+            cells,
+            moments,
         )
         self._db.execute(
             "DELETE FROM groups WHERE identity = ? OR keys_digest = ?", (identity, keys_digest)
         )
         group_id = self._db.execute(
-            "INSERT INTO groups (identity, keys_digest, name, n_examples, precision, "
-            "provenance, checksum, committed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO groups (identity, keys_digest, name, n_examples, precision, inference, "
+            "contents, provenance, checksum, committed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 identity,
                 keys_digest,
                 group.name,
                 group.n_examples,
-                precision,
+                computation.precision,
+                computation.inference,
+                json.dumps(contents),
                 provenance,
                 checksum,
                 datetime.now(UTC).isoformat(timespec="seconds"),
             ),
         ).lastrowid
         self._db.executemany(
-            "INSERT INTO representations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO representations VALUES ({_marks(8 + len(MOMENTS))})",  # noqa: S608
             [
-                (group_id, at, *row, json.dumps(r.labels))
-                for at, (row, r) in enumerate(zip(rows, group.representations, strict=True))
+                (group_id, at, *row, json.dumps(r.labels), *numbers)
+                for at, (row, r, numbers) in enumerate(
+                    zip(rows, group.representations, moments.tolist(), strict=True)
+                )
             ],
         )
         # sqlite3 stores NaN as NULL.
         self._db.executemany(
-            "INSERT INTO similarities VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO similarities VALUES ({_marks(3 + len(STORED))})",  # noqa: S608
             (
                 (group_id, a, b, *cell)
                 for start in range(0, len(cells), _ROWS_AT_ONCE)
@@ -240,6 +266,10 @@ class Ledger:
                 f"{self.path} cannot be read as a ledger ({error}); move it away and run again: "
                 "everything is computed anew"
             ) from error
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
 
 
 def _part(

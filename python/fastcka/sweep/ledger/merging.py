@@ -50,7 +50,7 @@ def adopt_shards(ledger: Ledger, plan: SweepPlan) -> None:
     for path in paths:
         with Ledger(path) as shard:
             for group, values in _valid(list(wanted.values()), plan, shard):
-                ledger.commit([(group, values)], plan.config.precision)
+                ledger.commit([(group, values)], plan.config.computation)
                 del wanted[group.position]
 
 
@@ -83,7 +83,7 @@ def _valid(
 ) -> Iterable[tuple[GroupPlan, GroupValues]]:
     for group in groups:
         try:
-            values = ledger.read(group_identity(group, plan.config.precision))
+            values = ledger.read(group_identity(group, plan.config.computation))
         except DamagedGroupError:
             continue  # treated as missing; the run that computes it again reports this
         if values is not None:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.sweep.planning.group import GroupPlan
+    from fastcka.sweep.question.config import Computation
 
 
-VALUES_VERSION = 2
+VALUES_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,32 +27,35 @@ class GroupValues:
 
     Attributes
     ----------
-    cka_biased, cka_unbiased, hsic_biased, hsic_unbiased
-        (M, M) float64, symmetric. CKA is stored too, because it cannot always be derived from HSIC:
-        for data of magnitude 1e-100, the HSIC underflows to 0, and the CKA does not.
+    matrices
+        Attribute of `Comparison` -> (M, M) float64, symmetric; those of `core.columns.STORED` that
+        were computed. CKA is stored too, because it cannot always be derived from HSIC: for data of
+        magnitude 1e-100, the HSIC underflows to 0, and the CKA does not.
+    moments
+        Name -> (M,) float64: the numbers of `core.inference.moments.Moments`.
     provenance
         Device, route, threads, seconds and versions of the computation.
     """
 
-    cka_biased: NDArray[np.float64]
-    cka_unbiased: NDArray[np.float64]
-    hsic_biased: NDArray[np.float64]
-    hsic_unbiased: NDArray[np.float64]
+    matrices: dict[str, NDArray[np.float64]]
+    moments: dict[str, NDArray[np.float64]]
     provenance: dict[str, Any]
 
 
-def group_identity(group: GroupPlan, precision: str) -> str:
+def group_identity(group: GroupPlan, computation: Computation) -> str:
     """Return a digest of everything that the values of ``group`` depend on.
 
-    It does not depend on the estimator, the pairs, the labels or a path: the ledger has both
-    estimators and all pairs, so another sweep over the same data computes nothing again. A filter
-    counts only through the examples that it keeps. If a representation's rows are gathered, the ids
-    of all its rows count, because with other ids the same examples are other rows.
+    Without inference it does not depend on the estimator. It never depends on the pairs, the
+    labels or a path: the ledger has both estimators and all pairs, so another sweep over the same
+    data computes nothing again. A filter counts only through the examples that it keeps. If a
+    representation's rows are gathered, the ids of all its rows count, because with other ids the
+    same examples are other rows.
     """
     return json_digest(
         [
             VALUES_VERSION,
-            precision,
+            computation.precision,
+            computation.inference,
             group.n_examples,
             group.examples.digest,
             [
@@ -65,21 +69,24 @@ def group_identity(group: GroupPlan, precision: str) -> str:
     )
 
 
-def digest_of_keys(group: GroupPlan, precision: str) -> str:
-    """Return a digest of the keys of a group and the precision."""
-    return json_digest([precision, [list(r.key) for r in group.representations]])
+def digest_of_keys(group: GroupPlan, computation: Computation) -> str:
+    """Return a digest of the keys of a group and how it is computed."""
+    return json_digest([*computation, [list(r.key) for r in group.representations]])
 
 
 def values_checksum(
     identity: str,
     n_examples: int,
     precision: str,
+    contents: Sequence[str],
     provenance: dict[str, Any],
     rows: Sequence[tuple[Any, ...]],
-    cells: NDArray[np.float64],
+    *values: NDArray[np.float64],
 ) -> str:
     """Return a checksum of everything that a ledger stores about a group."""
     # NaN has many bit patterns; a NULL is read as one of them.
-    bits = np.where(np.isnan(cells), np.nan, cells).astype("<f8").tobytes()
-    description = json_digest([identity, n_examples, precision, provenance, rows])
+    bits = b"".join(
+        np.where(np.isnan(each), np.nan, each).astype("<f8").tobytes() for each in values
+    )
+    description = json_digest([identity, n_examples, precision, contents, provenance, rows])
     return bytes_digest(description.encode() + bits)

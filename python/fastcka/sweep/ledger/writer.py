@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fastcka.sweep.ledger.values import GroupValues
     from fastcka.sweep.planning.group import GroupPlan
+    from fastcka.sweep.question.config import Computation
 
 Entries = list[tuple["GroupPlan", "GroupValues"]]
 
@@ -28,9 +29,9 @@ class LedgerWriter:
     exit. If another error is being raised already, the error of the commit becomes a note of it.
     """
 
-    def __init__(self, path: Path, precision: str) -> None:
+    def __init__(self, path: Path, computation: Computation) -> None:
         self._path = path
-        self._precision = precision
+        self._computation = computation
         # One flight waits while another is written. So a slow disk delays the computation and does
         # not fill the memory.
         self._waiting: Queue[Entries | None] = Queue(maxsize=1)
@@ -85,7 +86,7 @@ class LedgerWriter:
                 try:
                     if ledger is None:
                         ledger = stack.enter_context(Ledger(self._path))
-                    ledger.commit(entries, self._precision)
+                    ledger.commit(entries, self._computation)
                 except BaseException as error:  # raised again in the caller's thread
                     self._error = error
                 else:

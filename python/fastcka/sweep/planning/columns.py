@@ -5,32 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from fastcka.core.columns import COLUMNS, Column
 from fastcka.errors import SweepError
 from fastcka.sweep.question.labels import KEY_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NUMBERS = (
-    "n_examples",
-    "n_dropped",
-    "dropped",
-    "estimator",
-    "cka",
-    "cka_biased",
-    "cka_unbiased",
-    "hsic_biased",
-    "hsic_unbiased",
-    "undefined",
-    "device",
-    "route",
-    "precision",
-    "seconds",
-)
-"""The columns after those of the group and the two sides."""
+BEFORE = ("n_examples", "n_dropped", "dropped", "estimator", "cka")
+"""The columns after those of the group and the two sides, up to the matrices."""
+AFTER = ("undefined", "device", "route", "precision", "seconds")
+"""The columns after the matrices."""
 
 
-def column_names(within: Sequence[str], factors: Sequence[str]) -> list[str]:
+def matrix_columns(*, inference: bool) -> list[Column]:
+    """Return the matrices that have a column, in order."""
+    return [column for column in COLUMNS if inference or not column.inferred]
+
+
+def column_names(
+    within: Sequence[str], factors: Sequence[str], *, inference: bool = False
+) -> list[str]:
     """Return the names of the columns of a sweep.
 
     Raises
@@ -40,7 +35,8 @@ def column_names(within: Sequence[str], factors: Sequence[str]) -> list[str]:
     """
     sides = [f"{field}_{side}" for side in "ab" for field in KEY_FIELDS]
     of_factors = [f"{factor}_{side}" for factor in factors for side in "ab"]
-    columns = ["group", *within, *sides, *of_factors, *NUMBERS]
+    columns = ["group", *within, *sides, *of_factors]
+    columns += [*BEFORE, *(each.name for each in matrix_columns(inference=inference)), *AFTER]
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise SweepError(

@@ -138,6 +138,7 @@ class SweepPlan:
             "store": str(self.config.store),
             "output": str(self.config.output),
             "estimator": self.config.estimator,
+            "inference": self.config.inference and self.config.inference.to_dict(),
             "device": self.device,
             "precision": self.config.precision,
             "representations_stored": self.stored,
@@ -167,6 +168,7 @@ class SweepPlan:
 
     def facts(self) -> dict[str, str]:
         """Return the facts to read before a run: name -> text, in reading order."""
+        inference = self.config.inference
         derivation = derivation_text(self.n_pairs, self.dropped_by_rule, self.comparisons)
         return {
             "store": f"{self.config.store} ({self.stored:,} representations)",
@@ -179,6 +181,7 @@ class SweepPlan:
             "steps": self.steps,
             "derivation": "\n".join([derivation, *self.explanations]),
             "estimator": self.config.estimator,
+            **({"inference": str(inference)} if inference else {}),
             "device": self.device,
             "left out": left_out_text(self.dropped, self.dropped_examples),
             **({"hint": self.hint} if self.hint else {}),
@@ -261,7 +264,9 @@ def plan_sweep(
             *map(str, twin_steps(store, compared)),
         ),
     )
-    column_names(plan.config.compare.within, plan.factors)  # refuses equal names before a run
+    column_names(  # refuses equal names before a run
+        plan.config.compare.within, plan.factors, inference=plan.config.inference is not None
+    )
     exporter = exporter_of(config)
     if exporter is not None:
         plan.explanations.extend(exporter.check_export(plan, store))

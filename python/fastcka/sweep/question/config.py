@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -19,6 +20,7 @@ from pydantic import (
 from fastcka.config_problems import path_value, problem_text
 from fastcka.core.base_plan import Precision
 from fastcka.core.estimators import Estimator
+from fastcka.core.inference.options import Inference, parse_inference
 from fastcka.errors import SweepConfigError
 from fastcka.store import ExampleFilter
 from fastcka.sweep.question.steps import StepsPolicy, parse_steps
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 Scalar = str | int | float | bool
 
+_INFERENCE = ("alternative", "level", "folds")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -70,6 +73,17 @@ def _device(value: object) -> object:
     if isinstance(value, str) and _DEVICE.fullmatch(value):
         return value
     raise ValueError("expected 'auto', 'cpu', 'cuda' or 'cuda:<number>'")
+
+
+def _inference(value: object) -> object:
+    if not isinstance(value, dict):
+        if value is None or isinstance(value, bool | Inference):
+            return parse_inference(value)
+        raise ValueError("expected true, false or a mapping with alternative, level or folds")
+    unknown = [name for name in value if name not in _INFERENCE]
+    if unknown:
+        raise ValueError(f"expected alternative, level or folds, got the key '{unknown[0]}'")
+    return Inference(**value)  # its error names the option
 
 
 Fields = Annotated[tuple[str, ...], BeforeValidator(_fields)]
@@ -125,6 +139,21 @@ class CompareConfig(BaseModel):
     steps: Annotated[StepsPolicy, BeforeValidator(parse_steps)] = "all"
 
 
+class Computation(NamedTuple):
+    """How values are computed.
+
+    Attributes
+    ----------
+    precision
+        Of the products.
+    inference
+        The options of inference with the estimator, as JSON; empty without inference.
+    """
+
+    precision: str
+    inference: str = ""
+
+
 class SweepConfig(BaseModel):
     """A sweep: a store, what to select from it, what to compare, and where the results go.
 
@@ -150,6 +179,10 @@ class SweepConfig(BaseModel):
     precision
         ``"high"`` (error <= 1e-6), ``"fast"`` (fp16 on a GPU, bfloat16 on a CPU that has it) or
         ``"float64"``.
+    inference
+        ``true``, or a mapping with ``alternative``, ``level`` or ``folds`` (see
+        `fastcka.Inference`): the results also contain p-values, q-values over all comparisons and
+        calibrated similarities. They are computed on the CPU.
     export
         ``"pairs"`` also writes a folder for each pair; None writes the table only.
     """
@@ -165,9 +198,18 @@ class SweepConfig(BaseModel):
     estimator: Estimator = "unbiased"
     device: Annotated[str, BeforeValidator(_device)] = "auto"
     precision: Precision = "high"
+    inference: Annotated[Inference | None, BeforeValidator(_inference)] = None
     export: Literal["pairs"] | None = None
 
     _written: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def computation(self) -> Computation:
+        """What the values of a group depend on, in addition to its data."""
+        if self.inference is None:
+            return Computation(self.precision)
+        options = {**self.inference.to_dict(), "estimator": self.estimator}
+        return Computation(self.precision, json.dumps(options, sort_keys=True))
 
     @property
     def wanted(self) -> dict[FieldPath, ByField | None]:

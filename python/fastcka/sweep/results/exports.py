@@ -10,6 +10,9 @@ import numpy as np
 
 from fastcka.core import Comparison
 from fastcka.core.estimators import nan_reasons
+from fastcka.core.inference.corrected import reasons as corrected_reasons
+from fastcka.core.inference.fdr import q_values
+from fastcka.core.inference.moments import Moments
 from fastcka.digests import file_digest, json_digest
 from fastcka.errors import LedgerError
 from fastcka.files import make_folder, remove_file, replaced_file
@@ -19,12 +22,15 @@ from fastcka.sweep.planning.folder import FIGURES, MATRICES, RESULTS
 from fastcka.sweep.results.table import group_rows, header, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Mapping, Sequence
     from pathlib import Path
 
-    from fastcka.core.estimators import Estimator
+    from numpy.typing import NDArray
+
+    from fastcka.core.estimators import Estimator, HsicEstimator
     from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.planning.plan import SweepPlan
+    from fastcka.sweep.question.config import SweepConfig
 
 _OURS = re.compile(r"\d{4,}_.*\.(npz|png)", re.DOTALL)
 
@@ -72,37 +78,51 @@ class Exports:
     figures_left_out: str | None = None
 
 
-def to_comparison(group: GroupPlan, values: GroupValues, estimator: Estimator) -> Comparison:
+def to_comparison(group: GroupPlan, values: GroupValues, config: SweepConfig) -> Comparison:
     """Return a group's values as a `Comparison` with the labels of the plan."""
     return Comparison(
         labels=tuple(r.labels for r in group.representations),
-        estimator=estimator,
+        estimator=config.estimator,
         n_examples=group.n_examples,
-        biased=values.cka_biased,
-        unbiased=values.cka_unbiased,
-        hsic_biased=values.hsic_biased,
-        hsic_unbiased=values.hsic_unbiased,
         pairs=group.pairs,
         provenance=values.provenance,
-        undefined=undefined_reasons(values, estimator, group.examples.n_examples),
+        undefined=undefined_reasons(
+            values,
+            config.estimator,
+            group.examples.n_examples,
+            [r.n_features for r in group.representations],
+        ),
+        moments=Moments.of_arrays(values.moments),
+        inference=config.inference,
+        **values.matrices,
     )
 
 
-def undefined_reasons(values: GroupValues, estimator: Estimator, n_examples: int) -> dict[int, str]:
+def undefined_reasons(
+    values: GroupValues,
+    estimator: Estimator,
+    n_examples: int,
+    n_features: Sequence[int] = (),
+) -> dict[int, str]:
     """Return position -> why the similarities of that representation are NaN.
 
     The reasons are derived from the values and not taken from the run that computed them, which may
     have used the other estimator: a self-HSIC can be positive by one estimator and not by the
-    other.
+    other. Only "feature_corrected" needs ``n_features``.
     """
-    return nan_reasons(
-        estimator,
-        cka=values.cka_biased if estimator == "biased" else values.cka_unbiased,
-        hsic_biased=values.hsic_biased,
-        hsic_unbiased=values.hsic_unbiased,
+    matrices = values.matrices
+    of_hsic: HsicEstimator = "biased" if estimator == "biased" else "unbiased"
+    reasons = nan_reasons(
+        of_hsic,
+        cka=matrices[of_hsic],
+        hsic_biased=matrices["hsic_biased"],
+        hsic_unbiased=matrices["hsic_unbiased"],
         n_examples=n_examples,
         products=values.provenance.get("products", ""),
     )
+    if estimator == "feature_corrected":
+        return corrected_reasons(reasons, matrices["feature_corrected"], n_features)
+    return reasons
 
 
 def write_results(
@@ -135,11 +155,12 @@ def write_results(
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         write_rows(file, [header(plan)])
-        for group in plan.groups:
-            if group.position in failed:
-                continue
+        groups = [group for group in plan.groups if group.position not in failed]
+        of_all = _q_values(groups, plan, ledger)
+        for group in groups:
             comparison = read_comparison(group, plan, ledger)
-            write_rows(file, group_rows(group, comparison, plan.factors))
+            of_group = None if of_all is None else of_all[group.position]
+            write_rows(file, group_rows(group, comparison, plan.factors, of_group))
             files = _files_of(group, plan, comparison)
             if not is_current(files.matrix, files, output, before):
                 comparison.save(output / files.matrix)  # all or nothing
@@ -149,12 +170,28 @@ def write_results(
     return exports
 
 
+def _q_values(
+    groups: Sequence[GroupPlan], plan: SweepPlan, ledger: Ledger
+) -> dict[int, NDArray[np.float64]] | None:
+    """Return position of a group -> the q-values of its pairs among all; None without inference."""
+    if plan.config.inference is None:
+        return None
+    parts = [np.empty(0)]
+    for group in groups:
+        p = read_comparison(group, plan, ledger).p_value
+        first, second = group.pairs.T
+        parts.append(np.full(len(first), np.nan) if p is None else p[first, second])
+    ends = np.cumsum([len(part) for part in parts])[1:-1]
+    divided = np.split(q_values(np.concatenate(parts)), ends) if groups else []
+    return {group.position: part for group, part in zip(groups, divided, strict=True)}
+
+
 def read_comparison(group: GroupPlan, plan: SweepPlan, ledger: Ledger) -> Comparison:
     """Return a group's values from the ledger; raise `LedgerError` if it lacks them."""
-    values = ledger.read(group_identity(group, plan.config.precision))
+    values = ledger.read(group_identity(group, plan.config.computation))
     if values is None:
         raise LedgerError(f"{ledger.path} does not hold the group '{group.name}'")
-    return to_comparison(group, values, plan.config.estimator)
+    return to_comparison(group, values, plan.config)
 
 
 def is_current(name: str, files: GroupFiles, output: Path, before: Mapping[str, str]) -> bool:
@@ -163,7 +200,7 @@ def is_current(name: str, files: GroupFiles, output: Path, before: Mapping[str, 
 
 
 def _files_of(group: GroupPlan, plan: SweepPlan, comparison: Comparison) -> GroupFiles:
-    identity = group_identity(group, plan.config.precision)
+    identity = group_identity(group, plan.config.computation)
     pairs = comparison.pairs.tolist()
     cka = comparison.cka[group.pairs[:, 0], group.pairs[:, 1]]
     return GroupFiles(

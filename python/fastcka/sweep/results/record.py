@@ -128,7 +128,15 @@ def _question(config: Mapping[str, Any]) -> list[Any]:
         os.path.relpath(config["store"], config["output"]),
         *(
             config.get(name)
-            for name in ("select", "exclude", "examples", "compare", "estimator", "precision")
+            for name in (
+                "select",
+                "exclude",
+                "examples",
+                "compare",
+                "estimator",
+                "precision",
+                "inference",
+            )
         ),
     ]
 

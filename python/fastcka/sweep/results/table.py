@@ -9,6 +9,9 @@ both numbers are the same for a whole group. ``seconds`` is the time of the whol
 ledger stores it with the values, so a resumed run writes the same bytes. If two runs each compute a
 group, their tables differ only in this column.
 
+``p_value``, ``q_value`` and ``calibrated`` are there if the sweep asks for inference; the q-values
+are those among all comparisons of the table.
+
 Cells: floats by ``repr``, so that they read back exactly; NaN as ``nan``, with the reason in
 ``undefined``; lists, booleans and nulls as JSON (``["a", "b"]``); an absent factor is empty. A
 *text* that starts with ``= + - @`` (or their full-width forms), a tab or a line break gets a
@@ -22,11 +25,15 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fastcka.sweep.planning.columns import column_names
+import numpy as np
+
+from fastcka.sweep.planning.columns import column_names, matrix_columns
 from fastcka.sweep.question.labels import value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from fastcka.core import Comparison
     from fastcka.sweep.planning.group import GroupPlan
@@ -67,13 +74,24 @@ def write_rows(file: TextIO, rows: Iterable[Iterable[str]]) -> None:
 
 def header(plan: SweepPlan) -> list[str]:
     """Return the cells that name the columns."""
-    return [cell(name) for name in column_names(plan.config.compare.within, plan.factors)]
+    return [cell(name) for name in _columns(plan)]
+
+
+def _columns(plan: SweepPlan) -> list[str]:
+    config = plan.config
+    return column_names(config.compare.within, plan.factors, inference=config.inference is not None)
 
 
 def group_rows(
-    group: GroupPlan, comparison: Comparison, factors: Sequence[str]
+    group: GroupPlan,
+    comparison: Comparison,
+    factors: Sequence[str],
+    q_values: NDArray[np.float64] | None,
 ) -> Iterator[list[str]]:
-    """Yield the rows of a group's comparisons, in the order of its pairs."""
+    """Yield the rows of a group's comparisons, in the order of its pairs.
+
+    ``q_values``, (P,), are those among all comparisons of the sweep; None without inference.
+    """
     fields = [cell(group.name), *(cell(value) for value in group.fields.values())]
     keys = [[cell(part) for part in r.key] for r in group.representations]
     labels = [
@@ -84,13 +102,17 @@ def group_rows(
         cell(comparison.provenance.get(name, ""))
         for name in ("device", "route", "precision", "seconds")
     ]
-    numbers = [
-        comparison.cka,
-        comparison.biased,
-        comparison.unbiased,
-        comparison.hsic_biased,
-        comparison.hsic_unbiased,
-    ]
+    first, second = group.pairs.T
+    numbers = [comparison.cka[first, second]]
+    for column in matrix_columns(inference=q_values is not None):
+        matrix = getattr(comparison, column.attribute)
+        if column.attribute == "q_value" and q_values is not None:
+            numbers.append(q_values)
+        elif matrix is None:
+            numbers.append(np.full(len(first), np.nan))
+        else:
+            numbers.append(matrix[first, second])
+    cells = np.column_stack(numbers).tolist()
     examples = group.examples
     about = [
         cell(examples.n_examples),
@@ -98,9 +120,9 @@ def group_rows(
         cell(examples.dropped_text),
         cell(comparison.estimator),
     ]
-    for a, b in group.pairs.tolist():
+    for (a, b), row in zip(group.pairs.tolist(), cells, strict=True):
         both = [text for pair in zip(labels[a], labels[b], strict=True) for text in pair]
-        values = [cell(float(matrix[a, b])) for matrix in numbers]
+        values = [cell(number) for number in row]
         why = cell(_why_undefined(comparison.undefined, a, b))
         yield [*fields, *keys[a], *keys[b], *both, *about, *values, why, *made_by]
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcka.core import Comparison, Group, StagedRepresentation, compare_many
 from fastcka.core import Flight as GroupFlight
+from fastcka.core.columns import STORED
 from fastcka.errors import InputError, StoreError
 from fastcka.store import Store, prefetch
 from fastcka.sweep.ledger.values import GroupValues
@@ -86,7 +87,7 @@ def compute_groups(
     config = plan.config
     with (
         closing(prefetch(flights, lambda flight: _load(flight, store), ahead=ahead)) as loading,
-        LedgerWriter(ledger, config.precision) as writer,
+        LedgerWriter(ledger, config.computation) as writer,
     ):
         clock = time.perf_counter()
         for outcomes in compare_many(
@@ -96,6 +97,7 @@ def compute_groups(
             precision=config.precision,
             threads=plan.threads,
             progress=run.course.report,
+            inference=config.inference or False,
         ):
             run.computed.computing += time.perf_counter() - clock
             writer.put(run.values(outcomes))
@@ -242,11 +244,10 @@ def _load_group(group: GroupPlan, store: Store) -> Loaded | _Failure:
 
 
 def _values(comparison: Comparison) -> GroupValues:
+    stored = {column.attribute: getattr(comparison, column.attribute) for column in STORED}
     return GroupValues(
-        cka_biased=comparison.biased,
-        cka_unbiased=comparison.unbiased,
-        hsic_biased=comparison.hsic_biased,
-        hsic_unbiased=comparison.hsic_unbiased,
+        matrices={name: matrix for name, matrix in stored.items() if matrix is not None},
+        moments={} if comparison.moments is None else comparison.moments.arrays(),
         provenance=dict(comparison.provenance),
     )
 

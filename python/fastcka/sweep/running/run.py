@@ -203,13 +203,13 @@ class _Run:
 
     def _say_why_again(self, group: GroupPlan, ledger: Ledger) -> None:
         """Report why a group is computed again, if the ledger contains invalid or older values."""
-        precision = self.plan.config.precision
+        computation = self.plan.config.computation
         try:
-            ledger.read(group_identity(group, precision))
+            ledger.read(group_identity(group, computation))
         except DamagedGroupError as error:
             self.tell(SweepEvent("recomputing", f"{error}: computed again", group.name))
             return
-        if ledger.has_other_data(group, precision):
+        if ledger.has_other_data(group, computation):
             message = f"group '{group.name}': its data or examples have changed: computed again"
             self.tell(SweepEvent("recomputing", message, group.name))
 

@@ -1,0 +1,59 @@
+"""Comparisons in .npz files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from fastcka.core.columns import REQUIRED, STORED
+from fastcka.core.inference.moments import Moments
+from fastcka.core.inference.options import Inference
+from fastcka.core.saved import load_npz, save_npz
+
+if TYPE_CHECKING:
+    from fastcka.core.comparison import Comparison
+
+#: Files of version 1 contain no inference.
+_VERSIONS = (1, 2)
+_MOMENT = "moment_"
+
+
+def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:
+    """Write a comparison; errors as `Comparison.save`."""
+    header = {
+        "labels": comparison.labels,
+        "estimator": comparison.estimator,
+        "n_examples": comparison.n_examples,
+        "provenance": comparison.provenance,
+        "undefined": {str(position): reason for position, reason in comparison.undefined.items()},
+        "inference": None if comparison.inference is None else comparison.inference.to_dict(),
+    }
+    arrays = {column.attribute: getattr(comparison, column.attribute) for column in STORED}
+    arrays["pairs"] = comparison.pairs
+    if comparison.moments is not None:
+        arrays |= {f"{_MOMENT}{name}": x for name, x in comparison.moments.arrays().items()}
+    computed = {name: array for name, array in arrays.items() if array is not None}
+    save_npz(path, "comparison", _VERSIONS[-1], header, computed)
+
+
+def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the fields of a saved `Comparison`; errors as `Comparison.load`."""
+    required = [*(column.attribute for column in REQUIRED), "pairs"]
+    header, arrays = load_npz(path, "comparison", _VERSIONS, required)
+    names = {*(column.attribute for column in STORED), "pairs"} & arrays.keys()
+    moments = {
+        name.removeprefix(_MOMENT): array
+        for name, array in arrays.items()
+        if name.startswith(_MOMENT)
+    }
+    options = header.get("inference")
+    return {
+        "labels": tuple(header["labels"]),
+        "estimator": header["estimator"],
+        "n_examples": header["n_examples"],
+        "provenance": header["provenance"],
+        "undefined": {int(position): reason for position, reason in header["undefined"].items()},
+        "moments": Moments.of_arrays(moments),
+        "inference": None if options is None else Inference(**options),
+        **{name: arrays[name] for name in names},
+    }
