@@ -106,22 +106,25 @@ def test_a_file_of_version_1_is_read(comparison, tmp_path):
     loaded = Comparison.load(tmp_path / "old.npz")
     np.testing.assert_array_equal(loaded.cka, comparison.biased)
     assert loaded.undefined == {1: "why"}
-    assert loaded.stderr is loaded.feature_corrected is loaded.moments is loaded.inference is None
+    assert loaded.feature_corrected is loaded.moments is loaded.inference is None
 
 
 def test_every_matrix_is_in_tables_and_files(comparison, tmp_path):
     """A matrix that is added to `core.columns` reaches every output."""
-    extra = {name: np.full((3, 3), 0.25 * i) for i, name in enumerate(("stderr", "ci_low"))}
-    given = replace(comparison, **extra, inference=fastcka.Inference(alternative="greater"))
+    matrix = np.full((3, 3), 0.25)
+    given = replace(
+        comparison, feature_corrected=matrix, inference=fastcka.Inference(alternative="greater")
+    )
     given.save(tmp_path / "r.npz")
     loaded = Comparison.load(tmp_path / "r.npz")
     assert loaded.inference == fastcka.Inference(alternative="greater")
-    assert loaded.ci_high is None
-    for name, matrix in extra.items():
-        np.testing.assert_array_equal(getattr(loaded, name), matrix)
-        assert set(loaded.to_dataframe()[name]) == {matrix[0, 0]}
-        np.testing.assert_array_equal(loaded.to_xarray()[name].values, matrix)
-    assert "ci_high" not in loaded.to_dataframe()
+    np.testing.assert_array_equal(loaded.feature_corrected, matrix)
+    assert set(loaded.to_dataframe()["feature_corrected"]) == {0.25}
+    np.testing.assert_array_equal(loaded.to_xarray()["feature_corrected"].values, matrix)
+    without = replace(given, feature_corrected=None)
+    without.save(tmp_path / "without.npz")
+    assert Comparison.load(tmp_path / "without.npz").feature_corrected is None
+    assert "feature_corrected" not in without.to_dataframe()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_every_matrix_is_in_tables_and_files(comparison, tmp_path):
     [
         ({"alternative": "less"}, "alternative: expected one of two-sided, greater; got 'less'"),
         ({"level": 1}, "level: expected a number between 0 and 1, got 1"),
-        ({"folds": True}, "folds: expected an integer of at least 2, got True"),
+        ({"level": True}, "level: expected a number between 0 and 1, got True"),
     ],
 )
 def test_options_of_inference_are_checked(options, message):

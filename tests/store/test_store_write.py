@@ -305,7 +305,12 @@ def test_no_factor_hides_the_key_or_a_column_of_the_results(store: Store) -> Non
     for model in "ab":
         store.write(model=model, step=0, layers={"l": np.random.default_rng(0).normal(size=(8, 2))})
     config = SweepConfig.model_validate(
-        {"store": store.path, "output": store.path.parent / "out", "compare": {}}
+        {
+            "store": store.path,
+            "output": store.path.parent / "out",
+            "compare": {},
+            "inference": True,
+        }
     )
     columns = header(plan_sweep(config, store))
     for name in ["model", "step", "layer", *columns]:

@@ -27,13 +27,8 @@ def inferred_values(result: Comparison) -> dict[str, Any]:
 
 
 def inferred_lines(answer: dict[str, Any]) -> dict[str, str]:
-    """Return the lines on interval and chance level, without what is undefined."""
+    """Return the line on the chance level, without what is undefined."""
     lines: dict[str, str] = {}
-    if _known(answer["ci_low"]):
-        lines["interval"] = (
-            f"{answer['ci_low']:.4f} to {answer['ci_high']:.4f} "
-            f"({answer['level']:.0%} over examples, standard error {answer['stderr']:.2g})"
-        )
     if _known(answer["null_mean"]) and _known(answer["null_sd"]):
         text = f"{answer['null_mean']:.4f} +- {answer['null_sd']:.2g} for permuted examples"
         if _known(answer["z"]):

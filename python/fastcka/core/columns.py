@@ -34,9 +34,6 @@ STORED = (
     Column("hsic_biased", "hsic_biased"),
     Column("hsic_unbiased", "hsic_unbiased"),
     Column("feature_corrected", "feature_corrected"),
-    Column("stderr", "stderr", inferred=True),
-    Column("ci_low", "ci_low", inferred=True),
-    Column("ci_high", "ci_high", inferred=True),
 )
 #: Computed from stored values when they are asked for.
 DERIVED = (

@@ -61,14 +61,11 @@ class Comparison(InferredMatrices):
         estimator.
     feature_corrected
         (M, M) float64: unbiased CKA, corrected for a sample of features; see `compare`.
-    stderr, ci_low, ci_high
-        (M, M) float64: standard error and interval over examples; None unless ``inference`` was
-        asked for.
     moments
         Numbers of each representation from which the null distribution of every pair follows; None
         in a file that an earlier version saved.
     inference
-        The options of p-values and intervals; None if they were not asked for.
+        The options of p-values; None if they were not asked for.
     """
 
     labels: tuple[dict[str, Any], ...]
@@ -82,9 +79,6 @@ class Comparison(InferredMatrices):
     provenance: dict[str, Any] = field(default_factory=dict)
     undefined: dict[int, str] = field(default_factory=dict)
     feature_corrected: Matrix | None = None
-    stderr: Matrix | None = None
-    ci_low: Matrix | None = None
-    ci_high: Matrix | None = None
     moments: Moments | None = None
     inference: Inference | None = None
 
@@ -146,7 +140,7 @@ class Comparison(InferredMatrices):
         """Return a paragraph for the methods of a paper, with its references.
 
         It contains the numbers of examples and features, the estimator, the pooling if a label
-        names it, the null distribution, the intervals, the version and the arithmetic.
+        names it, the null distribution, the version and the arithmetic.
         """
         return methods_text(self)
 

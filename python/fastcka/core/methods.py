@@ -68,11 +68,6 @@ def methods_text(comparison: Comparison) -> str:
             f"values are 0 up to the {inference.level:.0%} quantile of the null distribution and 1 "
             "for identical representations (Groeger et al. 2026)."
         )
-        if comparison.stderr is not None:
-            sentences.append(
-                f"Intervals at level {inference.level:.0%} are over examples, by a delete-block "
-                f"jackknife of {inference.folds} blocks."
-            )
     version = made.get("fastcka", "unknown")
     sentences.append(
         f"Computed with fastcka {version} on {made.get('device', 'an unknown device')} "

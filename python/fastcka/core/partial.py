@@ -49,9 +49,6 @@ def partial_of(comparison: Comparison, given: str | int | Sequence[str | int]) -
         provenance={**comparison.provenance, "partial": confounders},
         undefined={where[i]: why for i, why in comparison.undefined.items() if i in where},
         feature_corrected=None,
-        stderr=None,
-        ci_low=None,
-        ci_high=None,
         moments=None,
         inference=None,
     )

@@ -28,7 +28,8 @@ RESERVED_FACTORS: Final = {
     *("model_a", "step_a", "layer_a", "model_b", "step_b", "layer_b"),
     *("group", "n_examples", "n_dropped", "dropped", "estimator", "undefined"),
     *("device", "route", "precision", "seconds"),
-    *("cka", "cka_biased", "cka_unbiased", "hsic_biased", "hsic_unbiased"),
+    *("cka", "cka_biased", "cka_unbiased", "hsic_biased", "hsic_unbiased", "feature_corrected"),
+    *("null_mean", "null_sd", "z", "p_value", "q_value", "calibrated"),
 }
 """Names that no factor may have: the parts of a key, and the standard columns of results."""
 

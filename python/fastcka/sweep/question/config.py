@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Scalar = str | int | float | bool
 
-_INFERENCE = ("alternative", "level", "folds")
+_INFERENCE = ("alternative", "level")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -79,10 +79,10 @@ def _inference(value: object) -> object:
     if not isinstance(value, dict):
         if value is None or isinstance(value, bool | Inference):
             return parse_inference(value)
-        raise ValueError("expected true, false or a mapping with alternative, level or folds")
+        raise ValueError("expected true, false or a mapping with alternative or level")
     unknown = [name for name in value if name not in _INFERENCE]
     if unknown:
-        raise ValueError(f"expected alternative, level or folds, got the key '{unknown[0]}'")
+        raise ValueError(f"expected alternative or level, got the key '{unknown[0]}'")
     return Inference(**value)  # its error names the option
 
 
@@ -180,7 +180,7 @@ class SweepConfig(BaseModel):
         ``"high"`` (error <= 1e-6), ``"fast"`` (fp16 on a GPU, bfloat16 on a CPU that has it) or
         ``"float64"``.
     inference
-        ``true``, or a mapping with ``alternative``, ``level`` or ``folds`` (see
+        ``true``, or a mapping with ``alternative`` or ``level`` (see
         `fastcka.Inference`): the results also contain p-values, q-values over all comparisons and
         calibrated similarities. They are computed on the CPU.
     export
