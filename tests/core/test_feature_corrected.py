@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -191,6 +193,31 @@ def test_matched_units_against_pairs_of_features(far, rng):
     np.testing.assert_allclose(result.cka.diagonal(), 1, rtol=1e-7)
     value = fastcka.cka(xs[0], xs[1], units="same", estimator="feature_corrected")
     assert value == pytest.approx(result.cka[0, 1], rel=1e-12)
+
+
+def test_matched_units_with_few_examples(rng):
+    for n in (2, 3):
+        x, y = rng.standard_normal((2, n, 3))
+        result = fastcka.compare([x, y], estimator="biased", units="same")
+        assert result.cka[0, 1] == pytest.approx(oracle.cka(x, y, "biased"), abs=1e-12)
+        assert np.isnan(result.feature_corrected).all()
+
+
+def test_matched_units_have_no_closed_null(rng):
+    """Under permutation the numerator loses its terms of equal units, so its variance differs."""
+    x = rng.standard_normal((7, 1)) * 30 + correlated(7, 3, rng)
+    y = x + rng.standard_normal((7, 3))
+    options = {"estimator": "feature_corrected", "units": "same"}
+    values = [
+        fastcka.cka(x, y[list(order)], **options) for order in itertools.permutations(range(7))
+    ]
+    independent = fastcka.compare([x, y], estimator="feature_corrected")
+    assert np.std(values) != pytest.approx(independent.null_sd[0, 1], rel=1e-3)
+    result = fastcka.compare([x, y], **options)
+    assert result.null_mean is result.null_sd is result.z is result.moments is None
+    with pytest.raises(InputError, match="inference: the null distribution of estimator"):
+        fastcka.compare([x, y], inference=True, **options)
+    assert fastcka.compare([x, y], units="same", inference=True).p_value is not None
 
 
 def test_matched_units_need_equal_widths(rng):

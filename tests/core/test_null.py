@@ -104,6 +104,28 @@ def test_few_examples(rng):
     assert np.isnan(two.z[0, 1])
 
 
+@pytest.mark.parametrize("estimator", ["biased", "unbiased", "feature_corrected"])
+@pytest.mark.parametrize("n", [6, 8, 40])
+def test_calibrated_values_by_their_definition(n, estimator, rng):
+    """For few examples the threshold is often 1 or more: a value below it is within chance."""
+    beyond_one = 0
+    for _ in range(60):
+        x = rng.standard_normal((n, 1)) * 0.7 + rng.standard_normal((n, 4))
+        y = x[:, :2] + rng.standard_normal((n, 2)) * rng.choice([0.1, 3])
+        result = fastcka.compare([x, y], estimator=estimator, inference=True)
+        value = float(result.cka[0, 1])
+        threshold = float(result._null.threshold(0.95)[0, 1])
+        if np.isnan(value):
+            assert np.isnan(result.calibrated[0, 1])
+            continue
+        expected = 0.0
+        if value > threshold:
+            expected = 1.0 if threshold >= 1 else min(1.0, (value - threshold) / (1 - threshold))
+        beyond_one += threshold >= 1
+        assert result.calibrated[0, 1] == pytest.approx(expected, abs=1e-12)
+    assert beyond_one > 0 or n == 40 or estimator != "feature_corrected"
+
+
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_skewness_is_that_of_all_permutations(kind, estimator, rng):

@@ -88,12 +88,14 @@ def compare(
         Called as ``progress(done, total)`` a few times a second, from the calling thread.
     inference
         True, or `Inference` with options: also compute `Comparison.p_value`, `q_value` and
-        `calibrated`. `null_mean`, `null_sd`, `z` and `feature_corrected` need no request.
+        `calibrated`, on the CPU. Their time grows with n_examples^2. `null_mean`, `null_sd`, `z`
+        and, on the CPU, `feature_corrected` need no request.
     units
         For `Comparison.feature_corrected`. "independent": the features of different representations
         were sampled independently. "same": feature a is the same unit in all of them, for example
         in two checkpoints of one network; all must have the same number of features. This takes a
-        further pass over the columns, on the CPU.
+        further pass over the columns, on the CPU. With estimator "feature_corrected" there is then
+        no chance level (`null_mean`, `null_sd` and `z` are None).
 
     Returns
     -------

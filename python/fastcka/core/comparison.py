@@ -63,7 +63,8 @@ class Comparison(InferredMatrices):
         (M, M) float64: unbiased CKA, corrected for a sample of features; see `compare`.
     moments
         Numbers of each representation from which the null distribution of every pair follows; None
-        in a file that an earlier version saved.
+        in a file that an earlier version saved, and where it is unknown (partial similarities,
+        "feature_corrected" with matched units).
     inference
         The options of p-values; None if they were not asked for.
     """

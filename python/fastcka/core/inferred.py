@@ -6,17 +6,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastcka.core.inference.fdr import q_values
 from fastcka.core.inference.null import Null, biased_null, unbiased_null
+from fastcka.core.sums import Matrix
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fastcka.core.estimators import Estimator
     from fastcka.core.inference.moments import Moments
     from fastcka.core.inference.options import Inference
-
-Matrix = NDArray[np.float64]
 
 
 class InferredMatrices:

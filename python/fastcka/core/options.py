@@ -36,6 +36,11 @@ class Options:
             return "units='same'"
         return "estimator 'feature_corrected'" if self.estimator == "feature_corrected" else ""
 
+    @property
+    def has_null(self) -> bool:
+        """Whether the null distribution of the chosen estimate is known in closed form."""
+        return not (self.estimator == "feature_corrected" and self.units == "same")
+
     @classmethod
     def checked(
         cls,
@@ -56,4 +61,12 @@ class Options:
         check_precision(precision)
         check_device(device)
         used, _ = resolve_threads(threads)
-        return cls(estimator, device, precision, used, progress, parse_inference(inference), units)
+        options = cls(
+            estimator, device, precision, used, progress, parse_inference(inference), units
+        )
+        if options.inference is not None and not options.has_null:
+            raise InputError(
+                "inference: the null distribution of estimator 'feature_corrected' with "
+                "units='same' is not known: use units='independent', or inference=False"
+            )
+        return options

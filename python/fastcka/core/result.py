@@ -6,15 +6,15 @@ import numpy as np
 
 from fastcka.core.base_plan import Plan
 from fastcka.core.comparison import Comparison
-from fastcka.core.estimators import MIN_EXAMPLES, Estimates, Estimator, estimate
+from fastcka.core.estimators import Estimates, Estimator, estimate
 from fastcka.core.inference.corrected import correct, self_ratios
 from fastcka.core.inference.matched import corrected_numerators, matched_terms
-from fastcka.core.inference.moments import Vector, moments_of
+from fastcka.core.inference.moments import moments_of
 from fastcka.core.options import Options
 from fastcka.core.plain import PlainValues
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Described, Request
-from fastcka.core.sums import Matrix, Sums
+from fastcka.core.sums import Matrix, Sums, Vector
 from fastcka.core.views import View
 from fastcka.errors import InputError
 
@@ -66,7 +66,7 @@ class Result:
     def _corrected(self) -> Estimates:
         unbiased, widths = self.estimates("unbiased"), self._plan.n_features
         corrected = correct(unbiased, self._ratios, widths)
-        if self._terms is not None and self._sums.n_examples >= MIN_EXAMPLES["feature_corrected"]:
+        if self._terms is not None:
             corrected.cka = corrected_numerators(
                 self._sums, self._terms, unbiased.cka, self._ratios
             )
@@ -103,6 +103,6 @@ class Result:
             feature_corrected=(
                 None if self._sums.column_terms is None else self.estimates("feature_corrected").cka
             ),
-            moments=moments_of(self._sums, self._ratios),
+            moments=moments_of(self._sums, self._ratios) if options.has_null else None,
             inference=options.inference,
         )

@@ -1,10 +1,12 @@
-"""Chance levels, p-values, error bars and corrections of similarities.
+"""Chance levels, p-values and corrections of similarities.
 
 options     what is asked for
 moments     numbers of each representation from which the null distribution of every pair follows
 null        mean, standard deviation, p-values and calibrated similarities under permutation
 pearson     the distribution of Pearson type III
 fdr         Benjamini-Hochberg q-values
+products    inner products of U-centred Gram matrices
 corrected   the correction for a sample of features
+matched     the same for features that are the same units in all representations
 partial     similarities without what confounders explain
 """

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.estimators import Estimates
+from fastcka.core.inference.products import products_of_centred
 from fastcka.core.sums import Matrix, Sums, Vector
 
 if TYPE_CHECKING:
@@ -30,11 +31,9 @@ ROUNDINGS = 16
 
 def self_ratios(sums: Sums, n_features: NDArray[np.int64]) -> Vector:
     """Return C / HSIC_1(K, K), (M,); NaN where C is not positive, or p < 2, or n < 4."""
-    n = sums.n_examples
-    if n < 4 or sums.column_terms is None:
+    if sums.n_examples < 4 or sums.column_terms is None:
         return np.full(len(n_features), math.nan)
-    r = sums.r_products.diagonal()
-    whole = sums.s0.diagonal() - 2 / (n - 2) * r + sums.r_totals**2 / ((n - 1) * (n - 2))
+    whole = products_of_centred(sums).diagonal()
     p = n_features.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (1 - sums.column_terms / whole) * p / (p - 1)

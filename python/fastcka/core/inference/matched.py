@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.backend import FAR_FROM
+from fastcka.core.estimators import MIN_EXAMPLES
+from fastcka.core.inference.products import products_of_centred
 from fastcka.core.sums import Matrix, Sums, Vector
 from fastcka.core.views import View
 from fastcka.errors import InputError
@@ -25,8 +27,10 @@ BLOCK_BYTES = 32 << 20
 
 def matched_terms(
     views: Sequence[View], names: Sequence[str], exponent: NDArray[np.int32]
-) -> Matrix:
+) -> Matrix | None:
     """Return n(n-3) sum_a HSIC_1(k_a, l_a), (M, M), of the data times 2**-exponent.
+
+    None for fewer examples than the correction needs.
 
     Raises
     ------
@@ -40,6 +44,8 @@ def matched_terms(
                 f"units='same': {name} has {view.n_features} features and {names[0]} has {p}; "
                 "feature a must be the same unit in all representations"
             )
+    if n < MIN_EXAMPLES["feature_corrected"]:
+        return None
     arrays = [_rows(view) for view in views]
     scale = np.ldexp(1.0, -exponent.astype(np.int64))[:, None, None]
     width = max(1, BLOCK_BYTES // (8 * n * len(arrays)))
@@ -55,9 +61,7 @@ def matched_terms(
 
 def corrected_numerators(sums: Sums, terms: Matrix, unbiased: Matrix, ratios: Vector) -> Matrix:
     """Return the corrected CKA, (M, M), with matched units."""
-    n = sums.n_examples
-    whole = sums.s0 - 2 / (n - 2) * sums.r_products
-    whole = whole + np.outer(sums.r_totals, sums.r_totals) / ((n - 1) * (n - 2))
+    whole = products_of_centred(sums)
     undefined = np.isnan(unbiased.diagonal()) | np.isnan(ratios)
     # The factors p/(p-1) cancel.
     kept = np.where(undefined, np.nan, whole.diagonal() - terms.diagonal())

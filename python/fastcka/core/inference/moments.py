@@ -6,14 +6,12 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastcka.core.sums import Sums
+from fastcka.core.inference.products import products_of_centred
+from fastcka.core.sums import Sums, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,8 +88,7 @@ def _third_moments(sums: Sums, k_squared: Vector) -> dict[str, Vector]:
     n = sums.n_examples
     if n < 4:
         return {name: np.full_like(k_squared, np.nan) for name in sums.third}
-    r = sums.r_products.diagonal()
-    u_squared = sums.s0.diagonal() - 2 / (n - 2) * r + sums.r_totals**2 / ((n - 1) * (n - 2))
+    u_squared = products_of_centred(sums).diagonal()
     # A norm of zero belongs to a term that is zero.
     u = np.sqrt(np.where(u_squared > 0, u_squared, np.inf))
     k = np.sqrt(np.where(k_squared > 0, k_squared, np.inf))

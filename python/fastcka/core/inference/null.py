@@ -35,12 +35,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.inference import pearson
+from fastcka.core.sums import Matrix
 
 if TYPE_CHECKING:
     from fastcka.core.inference.moments import Moments
     from fastcka.core.inference.options import Alternative
-
-Matrix = NDArray[np.float64]
 
 #: Third moments exist from this number of examples on.
 MIN_EXAMPLES = 6
@@ -94,16 +93,17 @@ class Null:
         return self.mean + self.sd * _symmetric(quantiles, upper, len(self.mean))
 
     def calibrated(self, cka: Matrix, level: float) -> Matrix | None:
-        """Return 0 up to the threshold, and above it the share of the way to 1.
+        """Return 0 up to the threshold, and above it the share of the way to 1, at most 1.
 
-        Groeger et al. 2026. None without skewness.
+        Groeger et al. 2026. None without skewness. For few examples the threshold can be 1 or more.
         """
         threshold = self.threshold(level)
         if threshold is None:
             return None
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = (cka - threshold) / (1 - threshold)
-        return np.where(np.isnan(cka), np.nan, np.clip(share, 0, 1))
+            share = np.where(threshold < 1, (cka - threshold) / (1 - threshold), 1.0)
+        above = np.where(cka > threshold, np.minimum(share, 1), 0.0)
+        return np.where(np.isnan(cka) | np.isnan(threshold), np.nan, above)
 
     def scaled(self, factor: Matrix) -> Null:
         """Return the distribution of the similarity times a factor that no permutation changes."""
@@ -127,10 +127,10 @@ def biased_null(moments: Moments, n_examples: int) -> Null:
     mean = np.sqrt(np.outer(beta, beta)) / (n - 1)
     # |k|^2 and |U|^2 as shares of <K, K>.
     of_diagonal = np.maximum(delta - beta / n, 0)
-    if n < 4:
-        of_rest, rest, factor = np.zeros_like(beta), 0.0, float(n > 2) and n / (n - 2)
-    else:
-        factor, rest = n / (n - 2), 2 / (n * (n - 3))
+    of_rest, rest = np.zeros_like(beta), 0.0
+    factor = n / (n - 2) if n > 2 else 0.0  # with two examples, every order gives the same value
+    if n > 3:
+        rest = 2 / (n * (n - 3))
         of_rest = np.maximum(1 - factor * of_diagonal - beta / (n - 1), 0)
     u, k = np.sqrt(np.outer(of_rest, of_rest)), factor * np.sqrt(np.outer(of_diagonal, of_diagonal))
     variance = u**2 * rest + k**2 / (n - 1)

@@ -33,8 +33,7 @@ def partial_cka(cka: NDArray[np.float64], given: Sequence[int]) -> NDArray[np.fl
         raise InputError("given: expected representations with a similarity, got one that is NaN")
     if np.linalg.eigvalsh(inner).min() < NOTHING_LEFT:
         raise InputError(
-            "given: expected representations that differ, got some of which one is explained by "
-            "the others: leave it out"
+            "given: the confounders explain each other; leave out one that the others explain"
         )
     across = cka[:, given]
     rest = cka - across @ np.linalg.solve(inner, across.T)
