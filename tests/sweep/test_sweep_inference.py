@@ -24,8 +24,8 @@ def rows_of(path):
 def adjusted(p):
     """Benjamini and Hochberg 1995, by their definition."""
     return [
-        min(sum(q <= r for q in p) and r * len(p) / sum(q <= r for q in p) for r in p if r >= own)
-        for own in p
+        min(other * len(p) / sum(q <= other for q in p) for other in p if other >= each)
+        for each in p
     ]
 
 
@@ -63,15 +63,20 @@ def test_a_run_continues_with_the_same_table(trained, config_for):
     table = whole.results_path.read_bytes()
     assert run_sweep(config).groups_reused == 2
     assert whole.results_path.read_bytes() == table
-    # Groups without inference do not serve, and are kept beside those with it.
+    # A group without third moments is another entry of the ledger; both are kept.
     plain = run_sweep(config_for(within=["layer"]))
     assert (plain.groups_computed, plain.groups_reused) == (2, 0)
     assert not [note for note in plain.notes if "computed again" in note]
     again = run_sweep(config)
     assert (again.groups_computed, again.groups_reused) == (0, 2)
     assert again.results_path.read_bytes() == table
-    other = run_sweep(config_for(within=["layer"], inference={"level": 0.99}))
-    assert other.groups_computed == 2
+    # Options and estimators need nothing that the ledger lacks.
+    options = {"alternative": "greater", "level": 0.99}
+    for estimator in ("biased", "unbiased"):
+        other = run_sweep(config_for(within=["layer"], inference=options, estimator=estimator))
+        assert (other.groups_computed, other.groups_reused) == (0, 2)
+        saved = Comparison.load(next((config.output / "matrices").glob("*.npz")))
+        assert (saved.inference, saved.estimator) == (Inference(**options), estimator)
 
 
 def test_the_file_and_the_plan(trained, config_for, tmp_path):

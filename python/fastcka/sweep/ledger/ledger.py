@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.question.config import Computation
-"""Part of every group's identity. Raise it if a change of the pass changes the values."""
 
 _REPRESENTATION = ", ".join(("model", "step", "layer", "n_features", "digest", *MOMENTS))
 _ROWS_AT_ONCE = 20_000
@@ -182,15 +181,16 @@ class Ledger:
             "DELETE FROM groups WHERE identity = ? OR keys_digest = ?", (identity, keys_digest)
         )
         group_id = self._db.execute(
-            "INSERT INTO groups (identity, keys_digest, name, n_examples, precision, inference, "
-            "contents, provenance, checksum, committed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO groups (identity, keys_digest, name, n_examples, precision, "
+            "third_moments, contents, provenance, checksum, committed_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 identity,
                 keys_digest,
                 group.name,
                 group.n_examples,
                 computation.precision,
-                computation.inference,
+                computation.third_moments,
                 json.dumps(contents),
                 provenance,
                 checksum,

@@ -1,7 +1,7 @@
 """The tables of a ledger; they can be queried with ``sqlite3``.
 
-- ``groups``: name, n_examples, precision, inference (JSON), contents (JSON: what was computed),
-provenance (JSON), identity, checksum, committed_at.
+- ``groups``: name, n_examples, precision, third_moments (0 or 1), contents (JSON: what was
+computed), provenance (JSON), identity, checksum, committed_at.
 - ``representations``: model, step, layer, digest of the data, labels (JSON) and numbers for the
 null distribution at each position of each group.
 - ``similarities``: CKA, HSIC and the other matrices for every position_a <= position_b; NaN is
@@ -31,7 +31,7 @@ CREATE TABLE groups (
     name TEXT NOT NULL,
     n_examples INTEGER NOT NULL,
     precision TEXT NOT NULL,
-    inference TEXT NOT NULL,
+    third_moments INTEGER NOT NULL,
     contents TEXT NOT NULL,
     provenance TEXT NOT NULL,
     checksum TEXT NOT NULL,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 VALUES_VERSION = 3
+"""Part of every group's identity. Raise it if a change of the pass changes the values."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,17 +46,17 @@ class GroupValues:
 def group_identity(group: GroupPlan, computation: Computation) -> str:
     """Return a digest of everything that the values of ``group`` depend on.
 
-    Without inference it does not depend on the estimator. It never depends on the pairs, the
-    labels or a path: the ledger has both estimators and all pairs, so another sweep over the same
-    data computes nothing again. A filter counts only through the examples that it keeps. If a
-    representation's rows are gathered, the ids of all its rows count, because with other ids the
-    same examples are other rows.
+    It does not depend on the estimator, the options of inference, the pairs, the labels or a path:
+    the ledger has all estimates of all pairs, so another sweep over the same data computes nothing
+    again. A filter counts only through the examples that it keeps. If a representation's rows are
+    gathered, the ids of all its rows count, because with other ids the same examples are other
+    rows.
     """
     return json_digest(
         [
             VALUES_VERSION,
             computation.precision,
-            computation.inference,
+            computation.third_moments,
             group.n_examples,
             group.examples.digest,
             [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -146,12 +145,12 @@ class Computation(NamedTuple):
     ----------
     precision
         Of the products.
-    inference
-        The options of inference with the estimator, as JSON; empty without inference.
+    third_moments
+        Whether the numbers for p-values are computed. They serve every option of inference.
     """
 
     precision: str
-    inference: str = ""
+    third_moments: bool
 
 
 class SweepConfig(BaseModel):
@@ -206,10 +205,7 @@ class SweepConfig(BaseModel):
     @property
     def computation(self) -> Computation:
         """What the values of a group depend on, in addition to its data."""
-        if self.inference is None:
-            return Computation(self.precision)
-        options = {**self.inference.to_dict(), "estimator": self.estimator}
-        return Computation(self.precision, json.dumps(options, sort_keys=True))
+        return Computation(self.precision, self.inference is not None)
 
     @property
     def wanted(self) -> dict[FieldPath, ByField | None]:

@@ -207,7 +207,14 @@ def _files_of(group: GroupPlan, plan: SweepPlan, comparison: Comparison) -> Grou
         identity=identity,
         provenance=comparison.provenance,
         fingerprint=json_digest(
-            [identity, comparison.estimator, comparison.labels, comparison.provenance, pairs]
+            [
+                identity,
+                comparison.estimator,
+                comparison.inference and comparison.inference.to_dict(),
+                comparison.labels,
+                comparison.provenance,
+                pairs,
+            ]
         ),
         matrix=f"{MATRICES}/{group.file_stem}.npz",
         figure=None,
