@@ -68,6 +68,23 @@ def test_the_chance_level_and_p_are_values_of_json(call, strict_json, pair):
         assert answer["alternative"] == "two-sided"
 
 
+def test_many_examples_get_a_p_only_if_it_is_asked_for(call, strict_json, pair, monkeypatch):
+    a, b, x, _ = pair
+    monkeypatch.setattr("fastcka.cli.cka.MOST_FOR_P", len(x) - 1)
+    answer = strict_json(call("cka", a, b, "--json").stdout)
+    assert answer["p_value"] is None
+    assert answer["z"] is not None
+    shown = call("cka", a, b).stdout
+    assert "for permuted examples; z = " in shown
+    assert ", p " not in shown
+    assert strict_json(call("cka", a, b, "--json", "--p-value").stdout)["p_value"] is not None
+    monkeypatch.undo()
+    assert strict_json(call("cka", a, b, "--json", "--no-p-value").stdout)["p_value"] is None
+    refused = call("cka", a, b, "--p-value", "--device", "cuda")
+    assert refused.exit_code == 1
+    assert "inference=True is computed on the CPU only" in " ".join(refused.stderr.split())
+
+
 def test_a_p_that_float64_cannot_hold_is_a_bound():
     assert p_text(0.0) == "p < 1e-307"
     assert p_text(0.0321) == "p = 0.032"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from fastcka.core import Comparison
     from fastcka.core.estimators import HsicEstimator
 
+#: Most examples for which a p-value is computed by default: its time grows with their square.
+MOST_FOR_P = 20_000
+
 SOURCES = (
     "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path, x.nc:name or x.mat:name. The "
     "name may be omitted if the file contains one array."
@@ -60,6 +63,15 @@ def cka(
             "otherwise as high) or float64.",
         ),
     ] = "high",
+    p_value: Annotated[
+        bool | None,
+        typer.Option(
+            "--p-value/--no-p-value",
+            help="Compute the p-value, on the CPU; its time grows with the square of the number of "
+            f"examples. Default: for at most {MOST_FOR_P:,} examples, and not with --device cuda.",
+            show_default=False,
+        ),
+    ] = None,
     threads: arguments.Threads = None,
     device: arguments.Device = "auto",
     no_memory_check: arguments.NoMemoryCheck = False,
@@ -69,7 +81,7 @@ def cka(
 
     Rows are examples; axes after the first are flattened into features. Arrays of MATLAB files
     (version 7.3) have the shape that MATLAB displays. The chance level and the p-value are those
-    for permuted examples, from their first three moments; --device cuda gives no p-value.
+    for permuted examples; the p-value follows from their first three moments.
     """
     from fastcka.core import compare
     from fastcka.memory import memory_check
@@ -84,7 +96,7 @@ def cka(
             device=device,
             precision=precision,
             threads=threads,
-            inference=not device.startswith("cuda"),  # p-values need the CPU
+            inference=_wants_p(p_value, len(x), device),
         )
     answer = {
         "a": a,
@@ -116,6 +128,12 @@ def _with_matlab_axes(sources: dict[str, str]) -> list[str]:
     from fastcka.store import has_matlab_axes
 
     return [side for side, source in sources.items() if has_matlab_axes(source)]
+
+
+def _wants_p(asked: bool | None, n_examples: int, device: str) -> bool:
+    if asked is not None:
+        return asked
+    return n_examples <= MOST_FOR_P and not device.startswith("cuda")
 
 
 def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> None:
