@@ -34,6 +34,7 @@ class PlainPass {
   // for). None if the values need the usual way: they are not finite, or an estimate is undefined or out of its range.
   py::object run(const py::sequence& arrays, bool with_sums) const {
     std::vector<cpu::Task> tasks{task_};
+    tasks.front().settings.column_terms = with_sums;
     std::vector<View>& views = tasks.front().views;
     if (arrays.size() != views.size()) throw std::invalid_argument("expected one array for each view");
     std::vector<py::array> owners;  // keep the memory alive

@@ -73,6 +73,7 @@ Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, c
   const std::int64_t batch = settings.batch > 0 ? settings.batch : m;
   Prepared prepared = prepare(views, format, batch, implementation, kernels, pool, sums);
   if (!sums.non_finite.empty()) return sums;
+  if (!settings.column_terms) prepared.column_terms.clear();
 
   std::optional<ThirdMoments> third;
   if (settings.third_moments) third.emplace(prepared.n, m, kernels.lanes);

@@ -19,6 +19,7 @@ struct Settings {
   std::string implementation;  // of the inner loops, by name: one of available_implementations()
   std::string products;        // one of that implementation's, by name
   bool third_moments;          // also those of each representation
+  bool column_terms = true;    // also those of csrc/cpu/column_terms.hpp
 };
 
 // One group of representations, ready to be computed. All views have the same n. No staged view shares memory with

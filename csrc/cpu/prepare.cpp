@@ -137,8 +137,9 @@ void center(const std::vector<View>& views, Range representations, const Kernels
     room = std::max(room, format.chunk * strip_columns(view.d, view.staged, kernels.lanes));
   }
   const std::int64_t count_of_all = representations.end - representations.begin;
+  const bool with_powers = !prepared.column_terms.empty();
   std::vector<std::vector<double>> sums;
-  for (std::int64_t i = representations.begin; i < representations.end; ++i) {
+  for (std::int64_t i = representations.begin; with_powers && i < representations.end; ++i) {
     sums.emplace_back(to_size(blocks * ColumnPowers::powers * views[to_size(i)].d));
   }
   std::vector<Block<T>> scratch(to_size(pool.threads()));
@@ -160,11 +161,11 @@ void center(const std::vector<View>& views, Range representations, const Kernels
       if (format.route == Route::features) clear_far(prepared.far.rows, rows, width, part);
       if (format.route == Route::gram) {
         kernels.example_panel(part, count, width, chunk + kernels.steps(column) * kernels.lanes * kernels.cell_bytes);
-        clear_far(prepared.far.rows, rows, width, part);
+        if (with_powers) clear_far(prepared.far.rows, rows, width, part);
       } else {
         kernels.feature_panels(part, count, width, chunk + column * kernels.steps(count) * kernels.cell_bytes);
       }
-      kernels.column_powers(part, count, width, column_sums + column, x.d);
+      if (with_powers) kernels.column_powers(part, count, width, column_sums + column, x.d);
     }
   };
   pool.run(count_of_all * blocks, Pool::Progress::silent, [&](std::int64_t item, int worker) {
@@ -173,14 +174,15 @@ void center(const std::vector<View>& views, Range representations, const Kernels
     const std::int64_t block = item % blocks;
     Block<T>& part = scratch[to_size(worker)];
     if (!part) part = allocate<T>(room);
-    double* column_sums = &sums[of_all][to_size(block * ColumnPowers::powers * views[i].d)];
+    double* column_sums = with_powers ? &sums[of_all][to_size(block * ColumnPowers::powers * views[i].d)] : nullptr;
     const std::int64_t end = std::min(n, (block + 1) * powers.rows());
     for (std::int64_t begin = block * powers.rows(); begin < end; begin += format.chunk) {
       pool.checkpoint(worker);
       center_chunk(i, {begin, std::min(end, begin + format.chunk)}, part.get(), column_sums);
     }
   });
-  static const std::vector<double> none;
+  if (!with_powers) return;
+  const std::vector<double> none;
   pool.run(count_of_all, Pool::Progress::silent, [&](std::int64_t item, int) {
     const auto i = to_size(representations.begin + item);
     const std::vector<double>& far = prepared.far.x.empty() ? none : prepared.far.x[i];

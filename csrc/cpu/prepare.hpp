@@ -67,7 +67,7 @@ struct Prepared {
   std::vector<Centered> x;
   Far far;
   std::vector<double> k;             // (m, n): squared norms
-  std::vector<double> column_terms;  // (m): the sums of csrc/cpu/column_terms.hpp
+  std::vector<double> column_terms;  // (m): the sums of csrc/cpu/column_terms.hpp; empty: not wanted
   std::vector<double> q;  // (m, n): row sums of the Gram matrices; empty without far examples, where they are zero
   Block<std::byte> copy;  // of those that were not staged
 };
