@@ -196,7 +196,7 @@ PYBIND11_MODULE(_core, module) {
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
       .def(py::init(&make_task), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-           py::arg("batch"), py::arg("implementation"), py::arg("products"), py::arg("third_moments") = false);
+           py::arg("batch"), py::arg("implementation"), py::arg("products"), py::arg("third_moments"));
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
@@ -211,7 +211,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("gather", &gather, py::arg("views"), py::kw_only(), py::arg("offsets"), py::arg("out").noconvert(),
              py::arg("threads"), "Copies views to offsets in a vector of bytes, as rows without gaps.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
-             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("third_moments") = false,
+             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("third_moments"),
              py::arg("shape"), "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
   module.def("run", &run, py::arg("tasks"), py::kw_only(), py::arg("threads"), py::arg("progress"),
              "The sums of the representations of each task; see csrc/hsic.hpp.");

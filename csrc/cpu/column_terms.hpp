@@ -1,4 +1,4 @@
-// Each feature on its own: the sum over the features of a representation of n(n-3) HSIC_1 of a feature with itself.
+// The sum over the features of a representation of n(n-3) HSIC_1 of a feature with itself.
 // From unbiased CKA this sum makes the estimate that is corrected for a sample of features (Chun et al. 2025).
 #pragma once
 

@@ -106,7 +106,7 @@ Panels example_panels(const Prepared& prepared, std::int64_t i, const Kernels<T>
 
 // body(item, micro-tiles, products) for each tile of the upper triangle of the vectors' inner products.
 template <class T, class Body>
-std::int64_t multiply_triangle(const Panels& panels, const Kernels<T>& kernels, Pool& pool, const Body& body) {
+void multiply_triangle(const Panels& panels, const Kernels<T>& kernels, Pool& pool, const Body& body) {
   const std::int64_t lanes = kernels.lanes;
   const std::int64_t edge = edge_of(kernels);
   const std::int64_t step_bytes = lanes * kernels.cell_bytes;
@@ -142,7 +142,6 @@ std::int64_t multiply_triangle(const Panels& panels, const Kernels<T>& kernels, 
     }
     body(item, micros, out.get());
   });
-  return triangle.count();
 }
 
 inline std::int64_t tiles_of(std::int64_t vectors, std::int64_t lanes, std::int64_t edge) {

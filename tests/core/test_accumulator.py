@@ -215,6 +215,24 @@ def test_an_interrupted_update_is_not_used(rng, monkeypatch):
             call()
 
 
+@pytest.mark.parametrize("far", [False, True])
+def test_the_chance_level_is_that_of_compare(rng, far):
+    xs = related(rng, 90, (3, 5))
+    if far:
+        xs[0][[4, 70]] *= 1e3
+    accumulator = accumulated(xs, [slice(0, 40), slice(40, 90)])
+    for estimator in ("biased", "unbiased"):
+        result = accumulator.result(estimator=estimator)
+        expected = fastcka.compare(xs, estimator=estimator, precision="float64")
+        for name in ("null_mean", "null_sd", "z"):
+            given, wanted = getattr(result, name)[0, 1], getattr(expected, name)[0, 1]
+            assert given == pytest.approx(wanted, rel=1e-7, abs=1e-12)
+        assert result.feature_corrected is result.p_value is None
+        assert "with 3 to 5 features" in result.methods()
+    with pytest.raises(InputError, match="one of biased, unbiased, got 'feature_corrected'"):
+        accumulator.result(estimator="feature_corrected")
+
+
 def test_files_that_are_no_saved_accumulator(rng, tmp_path):
     (x,) = related(rng, 40, (3,))
     path = tmp_path / "sums.npz"

@@ -70,7 +70,7 @@ def test_a_comparison_or_a_data_frame_serves_as_a_table(rng):
     for given in (result, result.to_dataframe()):
         answer = compare_pairs(given, same="variant")
         assert answer.effect == pytest.approx(expected, abs=1e-12)
-        # 4!/(2! 2!) = 6 labellings, of which each is also there with the names exchanged.
+        # Of 4!/(2! 2!) = 6 labellings, two give each difference: the names can be exchanged.
         assert answer.smallest_p == pytest.approx(2 / 6)
     plain = fastcka.compare(
         xs, labels=[{"variant": m["variant"], "seed": i} for i, m in enumerate(models)]

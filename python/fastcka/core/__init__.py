@@ -9,8 +9,9 @@ cuda/       the same on a CUDA device
 estimators  sums -> HSIC and CKA, both estimators
 flight      which small groups go through one call of the compiled pass
 memory      what a pass needs in addition to its arrays, and whether that is free
-work        these together -> Comparison (labels, matrices, provenance): a group begun and finished
-inference/  chance levels, p-values, error bars and corrections
+work        a group begun and finished
+inference/  chance levels, p-values and corrections
+result      sums -> Comparison (labels, matrices, provenance)
 compare     one group, or many
 cka         the one-line functions on top
 kernels     kernels that are not linear, by NumPy

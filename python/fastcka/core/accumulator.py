@@ -162,8 +162,16 @@ class Accumulator:
 
         Parameters
         ----------
-        estimator, pairs
+        estimator
+            "unbiased" or "biased".
+        pairs
             As in `compare`.
+
+        Returns
+        -------
+        Comparison
+            With the chance level (`Comparison.null_mean`, `null_sd`, `z`), and without p-values
+            and the feature correction.
 
         Raises
         ------
@@ -192,6 +200,7 @@ class Accumulator:
                 "device_reason": "accumulated in batches",
                 "kernel_function": "linear",
                 "seconds": self._seconds,
+                "n_features": list(self._moments.near.widths),
                 "route": "F",
                 "precision": "float64",
                 "products": "float64",

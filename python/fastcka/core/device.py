@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, overload
 
-from fastcka.core.backend import (
-    cuda_runtime,
-    resolve_threads,
-)
+from fastcka.core.backend import cuda_runtime, resolve_threads
 from fastcka.core.base_plan import PRECISIONS, Precision
 from fastcka.core.cost import most_seconds
 from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND

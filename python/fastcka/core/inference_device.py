@@ -34,7 +34,7 @@ def choose_for_inference(
     if device.startswith("cuda"):
         raise DeviceError(
             f"{what} is computed on the CPU only, and device is {device!r}: choose device='cpu' or "
-            "'auto'. Without it, null_mean, null_sd and z are there on a GPU too"
+            "'auto'. A GPU computes null_mean, null_sd and z without it"
         )
     return plan_on_cpu(
         views, precision, threads, f"{what} is computed on it", third_moments=third_moments

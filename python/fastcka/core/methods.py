@@ -64,7 +64,7 @@ def methods_text(comparison: Comparison) -> str:
         sentences.append(
             f"P-values are {side}, from a Pearson type III distribution with the exact mean, "
             "variance and skewness under permutation; q-values control the false discovery rate "
-            f"(Benjamini and Hochberg 1995) over {len(comparison.pairs):,} pairs. Calibrated "
+            f"(Benjamini and Hochberg 1995) over {_pairs(len(comparison.pairs))}. Calibrated "
             f"values are 0 up to the {inference.level:.0%} quantile of the null distribution and 1 "
             "for identical representations (Groeger et al. 2026)."
         )
@@ -83,6 +83,10 @@ def _widths(n_features: object) -> str:
         return ""
     least, most = min(n_features), max(n_features)
     return f" with {least:,} features" if least == most else f" with {least:,} to {most:,} features"
+
+
+def _pairs(count: int) -> str:
+    return f"{count:,} pair{'s' * (count != 1)}"
 
 
 def _pooling(comparison: Comparison) -> list[str]:

@@ -165,9 +165,14 @@ def make_plan(
     else:
         tile = _tile(stacked, 8, shape)
     in_place = staged and shape.in_place
-    options = {"route": route, "tile": tile, "chunk": chunk, "in_place": in_place, "shape": shape}
-    if third_moments:
-        options["third_moments"] = True
+    options = {
+        "route": route,
+        "tile": tile,
+        "chunk": chunk,
+        "in_place": in_place,
+        "third_moments": third_moments,
+        "shape": shape,
+    }
     needed = bytes_needed(n, list(n_features), batch=0, **options)
     batch = 0
     if route == "G" and not in_place and needed["centered"] > BATCH_BYTES:

@@ -10,8 +10,11 @@ from fastcka.core.columns import COLUMNS
 from fastcka.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
     import xarray as xr
+    from numpy.typing import NDArray
 
     from fastcka.core.comparison import Comparison, Matrix
 
@@ -22,17 +25,25 @@ def matrices_of(comparison: Comparison) -> dict[str, Matrix]:
     return {name: matrix for name, matrix in values.items() if matrix is not None}
 
 
+def label_columns(
+    labels: Sequence[Mapping[str, Any]], pairs: NDArray[np.int64]
+) -> dict[str, list[Any]]:
+    """Return ``<field>_a`` and ``<field>_b`` of each pair for every field, None where absent."""
+    return {
+        f"{name}_{side}": [labels[i].get(name) for i in positions]
+        for side, positions in zip("ab", pairs.T, strict=True)
+        for name in _fields(labels)
+    }
+
+
 def dataframe_of(comparison: Comparison) -> pd.DataFrame:
     """Return one row for each pair; see `Comparison.to_dataframe`."""
     try:
         import pandas as pd
     except ImportError as error:
         raise MissingExtraError.of("to_dataframe", "pandas", "report") from error
-    labels, (a, b) = comparison.labels, comparison.pairs.T
-    columns: dict[str, Any] = {}
-    for side, positions in (("a", a), ("b", b)):
-        for name in _fields(comparison):
-            columns[f"{name}_{side}"] = [labels[i].get(name) for i in positions]
+    a, b = comparison.pairs.T
+    columns: dict[str, Any] = dict(label_columns(comparison.labels, comparison.pairs))
     columns["n_examples"] = comparison.n_examples
     columns["estimator"] = comparison.estimator
     columns["cka"] = comparison.cka[a, b]
@@ -50,7 +61,7 @@ def dataset_of(comparison: Comparison) -> xr.Dataset:
     coordinates: dict[str, Any] = {}
     for side in ("a", "b"):
         coordinates[side] = comparison.names
-        for name in _fields(comparison):
+        for name in _fields(labels):
             values = np.empty(len(labels), object)
             values[:] = [label.get(name) for label in labels]
             coordinates[f"{name}_{side}"] = (side, values)
@@ -61,5 +72,5 @@ def dataset_of(comparison: Comparison) -> xr.Dataset:
     )
 
 
-def _fields(comparison: Comparison) -> list[str]:
-    return list(dict.fromkeys(name for label in comparison.labels for name in label))
+def _fields(labels: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for label in labels for name in label))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastcka.core import Comparison
+from fastcka.core.tables import label_columns
 from fastcka.errors import InputError
 from fastcka.stats.table import PairTable
 
@@ -44,10 +45,7 @@ def _columns(comparison: Comparison) -> dict[str, list[Any]]:
         for name, label in zip(names, comparison.labels, strict=True)
     ]
     a, b = comparison.pairs.T
-    columns: dict[str, list[Any]] = {}
-    for field in dict.fromkeys(name for label in labels for name in label):
-        for side, positions in (("a", a), ("b", b)):
-            columns[f"{field}_{side}"] = [labels[i].get(field) for i in positions]
+    columns = label_columns(labels, comparison.pairs)
     columns["cka"] = comparison.cka[a, b].tolist()
     columns["n_examples"] = [comparison.n_examples] * len(a)
     columns["estimator"] = [comparison.estimator] * len(a)
