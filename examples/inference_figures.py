@@ -36,7 +36,7 @@ def estimators(rng):
     for name, values in means.items():
         axes.plot(widths, values, marker="o", label=name.replace("_", "-"))
     axes.set(xscale="log", xlabel="units sampled of 4,000", ylabel="CKA, mean over samples")
-    axes.axhline(means["unbiased"][-1], color="0.7", linewidth=1)
+    axes.axhline(means["unbiased"][-1], color="0.7", linewidth=1, label="unbiased, all units")
     axes.legend(frameon=False)
     return figure
 
@@ -48,7 +48,7 @@ def null(rng):
     values = [fastcka.cka(x, y[rng.permutation(40)]) for _ in range(20_000)]
     sd = float(result.null_sd[0, 1])
     skewness = float(result._null.skewness[0, 1])
-    grid = np.linspace(-2 * sd, 6 * sd, 400)
+    grid = np.linspace(-3.5 * sd, 8.5 * sd, 400)
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.add_subplot()
     axes.hist(values, bins=120, density=True, color="0.8", label="20,000 permutations")

@@ -128,7 +128,7 @@ def draw_heatmap(
         _write_values(axes, matrix, texts, font=font if count <= 6 else 7.0)
     if marked is not None:
         rows, columns = np.nonzero(marked)
-        axes.scatter(columns, rows + 0.3, s=4, color="white", edgecolor="black", linewidth=0.4)
+        axes.scatter(columns, rows + 0.3, s=10, color="white", edgecolor="black", linewidth=0.4)
         notes = [*notes, f"dots: {len(rows)} cells within chance"]
     bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, shrink=0.8)
     bar.set_label(f"CKA ({estimator})", fontsize=9)

@@ -35,6 +35,8 @@ def inferred_lines(answer: dict[str, Any]) -> dict[str, str]:
             text += f"; z = {answer['z']:.3g}"
         if _known(answer["p_value"]):
             text += f", {p_text(answer['p_value'])} ({answer['alternative']})"
+        elif answer["p_value"] is None:
+            text += "; p-value not computed (--p-value)"
         lines["chance level"] = text
     return lines
 

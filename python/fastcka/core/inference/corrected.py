@@ -59,6 +59,6 @@ def _reason(n_features: int) -> str:
     if n_features == 1:
         return "the feature correction needs at least 2 features"
     return (
-        "its self-similarity between different features is not positive, so the feature correction "
-        "is undefined: too few features, or too few examples, for what its features share"
+        "its features are not detectably correlated with each other, so the feature correction is "
+        "undefined: use more examples or features, or the unbiased estimator"
     )
