@@ -20,12 +20,14 @@
 #include "cpu/threads/memory.hpp"
 #include "estimate.hpp"
 #include "hsic.hpp"
+#include "python_arrays.hpp"
 #include "python_poll.hpp"
 #include "store/bind.hpp"
 
 namespace py = pybind11;
 using fastcka::DType;
 using fastcka::Route;
+using fastcka::to_array;
 using fastcka::View;
 using fastcka::cpu::Implementation;
 using fastcka::cpu::ProductShape;
@@ -53,7 +55,8 @@ View make_view(std::uintptr_t address, std::int64_t n, std::int64_t d, std::int6
 }
 
 Task make_task(std::vector<View> views, const std::string& route, std::int64_t tile, std::int64_t chunk,
-               std::int64_t batch, const std::string& implementation, const std::string& products) {
+               std::int64_t batch, const std::string& implementation, const std::string& products,
+               std::vector<std::int64_t> folds, bool nested) {
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
   const ProductShape shape = fastcka::cpu::find_implementation(implementation).shape(products);
   for (const View& view : views) {
@@ -69,15 +72,16 @@ Task make_task(std::vector<View> views, const std::string& route, std::int64_t t
     throw std::invalid_argument("chunk must be a positive multiple of " + std::to_string(shape.values));
   }
   if (batch < 0 || (batch > 0 && route == "F")) throw std::invalid_argument("batch must be 0, or positive in route G");
-  return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products}};
-}
-
-// A NumPy array that owns the vector's memory.
-template <class T>
-py::array_t<T> to_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
-  auto* owned = new std::vector<T>(std::move(values));
-  const py::capsule owner(owned, [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
-  return py::array_t<T>(std::move(shape), owned->data(), owner);
+  fastcka::Subsets subsets{std::move(folds), 0, nested};
+  if (!subsets.fold.empty()) {
+    const auto [least, most] = std::minmax_element(subsets.fold.begin(), subsets.fold.end());
+    const bool staged = std::any_of(views.begin(), views.end(), [](const View& view) { return view.staged; });
+    if (static_cast<std::int64_t>(subsets.fold.size()) != views.front().n || *least < 0 || staged) {
+      throw std::invalid_argument("folds must be one number from 0 on for each example, without staged views");
+    }
+    subsets.count = *most + 1;
+  }
+  return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products}, std::move(subsets)};
 }
 
 py::dict to_dict(fastcka::cpu::Result&& result, const Task& task) {
@@ -111,6 +115,7 @@ py::dict to_dict(fastcka::cpu::Result&& result, const Task& task) {
   }
   fields["exponent"] = to_array(std::move(sums.exponent), {m});
   fields["constant"] = sums.constant;
+  if (task.subsets.count > 0) fields["subsets"] = fastcka::to_dict(std::move(sums.subsets), task.subsets.count, m);
   return fields;
 }
 
@@ -188,13 +193,13 @@ py::tuple estimate(const std::string& estimator, std::int64_t n, const Doubles& 
 }
 
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
-                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place,
+                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place, std::int64_t subsets,
                       const ProductShape& shape) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
   const fastcka::cpu::PassBytes needed =
-      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch, in_place, shape);
+      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch, in_place, subsets, shape);
   py::dict bytes;
   bytes["centered"] = needed.centered;
   bytes["thread"] = needed.thread;
@@ -264,7 +269,8 @@ PYBIND11_MODULE(_core, module) {
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
       .def(py::init(&make_task), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-           py::arg("batch"), py::arg("implementation"), py::arg("products"));
+           py::arg("batch"), py::arg("implementation"), py::arg("products"),
+           py::arg("folds") = std::vector<std::int64_t>(), py::arg("nested") = false);
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
@@ -275,8 +281,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("gain_of_fast", &fastcka::cpu::gain_of_fast, py::arg("implementation"),
              "How many times as fast as those of \"high\" the products of \"fast\" run here; see csrc/cpu/gain.hpp.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
-             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("shape"),
-             "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
+             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("subsets") = 0,
+             py::arg("shape"), "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
   module.def("estimate", &estimate, py::arg("estimator"), py::arg("n"), py::arg("s0"), py::arg("norms"),
              py::arg("r_products"), py::arg("r_totals"), py::arg("q_products"), py::arg("q_totals"), py::arg("summed"),
              py::arg("near_norms"), py::arg("exponent"), py::arg("zero"), py::arg("condition"), py::arg("excess"),

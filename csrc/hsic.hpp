@@ -27,6 +27,7 @@
 
 #include "dtypes.hpp"
 #include "integers.hpp"
+#include "subsets.hpp"
 
 namespace fastcka {
 
@@ -69,6 +70,7 @@ struct Sums {
   std::vector<double> r_products;  // (m, m): r_i.r_j
   std::vector<double> r_totals;    // (m): sum r_i
   std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
+  SubsetSums subsets;              // empty where no subsets are wanted
   std::vector<int> exponent;
   std::vector<bool> constant;         // no feature varies
   std::vector<NonFinite> non_finite;  // if any, nothing else was computed and no staged buffer was touched

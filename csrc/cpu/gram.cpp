@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fold_pairs.hpp"
 #include "loops/arranged.hpp"
 #include "threads/ordered_sum.hpp"
 #include "triangle.hpp"
@@ -54,7 +55,12 @@ class Gram {
         triangle_(ceil_div(prepared.n, kernels.lanes), edge / kernels.lanes),
         room_(edge * edge),
         arranged_(to_size(pool.threads())),
-        sum_(count(), pool) {}
+        gathered_(to_size(pool.threads())),
+        pairs_(prepared.folds, count()),
+        sum_(count(), pool, [this](std::int64_t item, const Partial& partial) {
+          const Tile tile = triangle_.tile(item);
+          pairs_.add(segments(tile.row), segments(tile.column), 1, partial.blocks.data());
+        }) {}
 
   std::int64_t tiles() const { return triangle_.count(); }
 
@@ -92,8 +98,16 @@ class Gram {
   Partial acquire(std::int64_t item, int worker) { return sum_.acquire(item, worker); }
 
   // v: the tile of all representations.
-  void add(std::int64_t item, const MicroTile& last, const T* v, Partial partial) {
+  void add(std::int64_t item, const std::vector<MicroTile>& micros, int worker, const T* v, Partial partial) {
     partial.reset(0, count(), 0, count());
+    const MicroTile& last = micros.back();
+    if (prepared_.folds.count > 0) {
+      const Tile tile = triangle_.tile(item);
+      sum_blocks(micros, segments(tile.row), segments(tile.column), count(), v, room_, kernels_,
+                 gathered_[to_size(worker)], partial);
+      sum_.commit(item, std::move(partial));
+      return;
+    }
     kernels_.rank_update(count(), last.offset + kernels_.rows * last.panels * kernels_.lanes, v, room_,
                          partial.values.data());
     sum_.commit(item, std::move(partial));
@@ -105,7 +119,14 @@ class Gram {
     return s0;
   }
 
+  std::vector<double> subset_s0() const { return pairs_.subset_sums(2); }
+
  private:
+  // Of the examples in the tiles that begin at a panel.
+  std::vector<Segment> segments(std::int64_t panel) const {
+    return prepared_.folds.segments(panel * kernels_.lanes, triangle_.end(panel) * kernels_.lanes);
+  }
+
   std::int64_t count() const { return static_cast<std::int64_t>(prepared_.x.size()); }
 
   Ahead operands(const Tile& tile, const Centered& x) const {
@@ -119,6 +140,8 @@ class Gram {
   const Triangle triangle_;
   const std::int64_t room_;
   std::vector<Arranged> arranged_;
+  std::vector<Block<T>> gathered_;  // of each thread
+  FoldPairs pairs_;
   OrderedSum sum_;
 };
 
@@ -135,14 +158,14 @@ void sum_tiles(Gram<T>& gram, std::int64_t m, std::int64_t room, Pool& pool) {
       pool.checkpoint(worker);
       gram.multiply(item, micros, i, item, std::min(i + 1, m - 1), worker, v.get() + i * room);
     }
-    gram.add(item, micros.back(), v.get(), std::move(partial));
+    gram.add(item, micros, worker, v.get(), std::move(partial));
   });
 }
 
 // All tiles for a batch of representations at a time.
 template <class T>
 void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t room, const Kernels<T>& kernels,
-                 Pool& pool, Prepared& prepared) {
+                 Pool& pool, Prepared& prepared, const Centred& centred) {
   const auto m = static_cast<std::int64_t>(views.size());
   const std::int64_t tiles = gram.tiles();
   const std::int64_t total = (m + 1) * tiles;
@@ -150,6 +173,7 @@ void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t roo
   for (std::int64_t begin = 0; begin < m; begin += prepared.batch) {
     const std::int64_t end = std::min(begin + prepared.batch, m);
     center(views, {begin, end}, kernels, pool, prepared);
+    centred({begin, end});
     pool.run_part((end - begin) * tiles, begin * tiles, total, [&](std::int64_t item, int worker) {
       const std::int64_t i = begin + item / tiles;
       const std::int64_t tile = item % tiles;
@@ -158,7 +182,7 @@ void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t roo
     });
   }
   pool.run_part(tiles, m * tiles, total, [&](std::int64_t item, int worker) {
-    gram.add(item, gram.micro_tiles(item).back(), v.get() + item * m * room, gram.acquire(item, worker));
+    gram.add(item, gram.micro_tiles(item), worker, v.get() + item * m * room, gram.acquire(item, worker));
   });
 }
 
@@ -171,28 +195,33 @@ std::int64_t gram_workspace_bytes(std::int64_t m, std::int64_t tile, const Produ
 
 std::int64_t gram_sum_bytes(std::int64_t m) { return m * m * static_cast<std::int64_t>(sizeof(double)); }
 
+std::int64_t gram_block_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, std::int64_t folds) {
+  const std::int64_t side = std::min(folds, 1 + ceil_div(tile * folds, n));
+  return side * side * gram_sum_bytes(m);
+}
+
 std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const ProductShape& shape) {
   const Triangle triangle(ceil_div(n, shape.lanes), tile / shape.lanes);
   return triangle.count() * m * tile * tile * shape.sum_bytes;
 }
 
 template <class T>
-std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t edge, const Kernels<T>& kernels, Pool& pool,
-                              Prepared& prepared) {
+S0 gram_sums(const std::vector<View>& views, std::int64_t edge, const Kernels<T>& kernels, Pool& pool,
+             Prepared& prepared, const Centred& centred) {
   const auto m = static_cast<std::int64_t>(views.size());
   const std::int64_t room = edge * edge;
   Gram<T> gram(prepared, edge, kernels, pool);
   if (prepared.batch < m) {
-    sum_batches(gram, views, room, kernels, pool, prepared);
+    sum_batches(gram, views, room, kernels, pool, prepared, centred);
   } else {
     center(views, {0, m}, kernels, pool, prepared);
+    centred({0, m});
     sum_tiles(gram, m, room, pool);
   }
-  return gram.s0();
+  return {gram.s0(), gram.subset_s0()};
 }
 
-template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<float>&, Pool&, Prepared&);
-template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&,
-                                       Prepared&);
+template S0 gram_sums(const std::vector<View>&, std::int64_t, const Kernels<float>&, Pool&, Prepared&, const Centred&);
+template S0 gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&, Prepared&, const Centred&);
 
 }  // namespace fastcka::cpu

@@ -68,6 +68,8 @@ class Task:
         batch: int,
         implementation: str,
         products: str,
+        folds: Sequence[int] = ...,
+        nested: bool = ...,
     ) -> None: ...
 
 def implementations() -> list[dict[str, Any]]: ...
@@ -83,6 +85,7 @@ def bytes_needed(
     chunk: int,
     batch: int,
     in_place: bool,
+    subsets: int = ...,
     shape: ProductShape,
 ) -> dict[str, int]: ...
 def estimate(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastcka.core.cuda.runtime import CudaRuntime
     from fastcka.core.plan import PassPlan
     from fastcka.core.request import Request
+    from fastcka.core.subsets import Subsets
 
 Progress = Callable[[int, int], None]
 
@@ -127,7 +128,10 @@ def run_passes(
         representation, their number and the first position, or for a staged representation that
         shares memory with another of any group.
     """
-    tasks = [_task(request.views, plan) for request, plan in zip(requests, plans, strict=True)]
+    tasks = [
+        _task(request.views, plan, request.subsets)
+        for request, plan in zip(requests, plans, strict=True)
+    ]
     results = _core.run(tasks, threads=threads, progress=progress)
     return [
         _outcome(request.names, plan, result)
@@ -135,7 +139,7 @@ def run_passes(
     ]
 
 
-def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
+def _task(views: Sequence[View], plan: PassPlan, subsets: Subsets | None) -> _core.Task:
     return _core.Task(
         [
             _core.View(
@@ -156,6 +160,8 @@ def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
         plan.batch,
         plan.implementation,
         plan.products,
+        [] if subsets is None else subsets.fold.tolist(),
+        subsets is not None and subsets.nested,
     )
 
 
@@ -186,6 +192,7 @@ def _outcome(names: Sequence[str], plan: PassPlan, result: dict[str, Any]) -> Su
     if "q_totals" in result:
         about_another = ("q_products", "q_totals", "r_products", "r_totals", "near_norms")
         sums = replace(sums, **{name: result[name] for name in about_another})
+    sums.subsets = result.get("subsets")
     return sums
 
 

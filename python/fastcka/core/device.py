@@ -39,9 +39,13 @@ _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
 
 
 def plan_on_cpu(
-    views: Sequence[View], precision: Precision, threads: int, device_reason: str = ""
+    views: Sequence[View],
+    precision: Precision,
+    threads: int,
+    device_reason: str = "",
+    subsets: int = 0,
 ) -> PassPlan:
-    """Return the plan of a pass over the views on the CPU."""
+    """Return the plan of a pass over the views, and subsets of their examples, on the CPU."""
     return _plan_of_shape(
         views[0].n_examples,
         tuple([view.n_features for view in views]),
@@ -51,6 +55,7 @@ def plan_on_cpu(
         precision,
         threads,
         device_reason,
+        subsets,
     )
 
 
@@ -64,6 +69,7 @@ def _plan_of_shape(
     precision: Precision,
     threads: int,
     device_reason: str,
+    subsets: int,
 ) -> PassPlan:
     """Return a cached plan: planning takes as long as a small pass, and shapes repeat."""
     return make_plan(
@@ -78,6 +84,7 @@ def _plan_of_shape(
         precision=precision,
         staged=staged,
         device_reason=device_reason,
+        subsets=subsets,
     )
 
 
@@ -130,9 +137,17 @@ def _index(device: str) -> int:
 
 
 def choose_device(
-    device: str, views: Sequence[View], names: Sequence[str], precision: Precision, threads: int
+    device: str,
+    views: Sequence[View],
+    names: Sequence[str],
+    precision: Precision,
+    threads: int,
+    *,
+    subsets: int = 0,
 ) -> PassPlan | CudaPlan:
     """Return the plan of a pass on ``device``, given the devices of the arrays.
+
+    With subsets of the examples, that is the CPU.
 
     Raises
     ------
@@ -142,6 +157,13 @@ def choose_device(
         If the device cannot be used, or differs from that of the arrays.
     """
     index = common_device(views, names)
+    if subsets > 0:
+        reason = "folds and subsets of the examples are computed on the CPU only"
+        if index is not None:
+            refuse_device_views(views, names, reason)
+        if device.startswith("cuda"):
+            raise DeviceError(f"device: expected 'cpu' or 'auto', got {device!r}: {reason}")
+        return plan_on_cpu(views, precision, threads, reason, subsets)
     if index is None:
         return choose_for_host(device, views, precision, threads)
     if device == "cpu":

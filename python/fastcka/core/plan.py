@@ -71,12 +71,15 @@ class PassPlan(Plan):
     batch
         Representations that are centred at once; 0: all. With a batch, `bytes_centered` counts its
         copies and the Gram tiles of all representations.
+    subsets
+        Number of subsets of the examples whose sums are computed too.
     predict
         Computes `seconds`.
     """
 
     in_place: bool
     batch: int
+    subsets: int = 0
     predict: Callable[[], float] = field(repr=False, compare=False)
 
     @property
@@ -106,6 +109,7 @@ def make_plan(
     precision: Precision = "high",
     staged: bool = False,
     device_reason: str = "",
+    subsets: int = 0,
 ) -> PassPlan:
     """Plan a pass over representations of ``n_examples`` rows and the given widths.
 
@@ -126,6 +130,9 @@ def make_plan(
     staged
         All representations are in staged buffers, in which float32 panels of one cache line
         can be centred.
+    subsets
+        Number of subsets of the examples whose sums are wanted too. Their examples are sorted, so
+        that staged buffers are copied, and a tile of the features route is summed for each fold.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
     shape, why = _choose_products(n, n_features, precision, implementation, gain_of_fast)
@@ -145,9 +152,16 @@ def make_plan(
     if route == "G":
         tile = _tile(round_up(n, shape.lanes), m * item, shape.step)
     else:
-        tile = _tile(stacked, 8, shape.step)
-    in_place = staged and shape.in_place
-    options = {"route": route, "tile": tile, "chunk": chunk, "in_place": in_place, "shape": shape}
+        tile = _tile(stacked, 8 * (subsets + 2 if subsets else 1), shape.step)
+    in_place = staged and shape.in_place and not subsets
+    options = {
+        "route": route,
+        "tile": tile,
+        "chunk": chunk,
+        "in_place": in_place,
+        "subsets": subsets,
+        "shape": shape,
+    }
     needed = bytes_needed(n, list(n_features), batch=0, **options)
     batch = 0
     if route == "G" and not in_place and needed["centered"] > BATCH_BYTES:
@@ -174,8 +188,9 @@ def make_plan(
         chunk=chunk,
         precision=precision,
         products=shape.products,
-        in_place=shape.in_place,
+        in_place=shape.in_place and not subsets,
         batch=batch,
+        subsets=subsets,
         implementation=implementation.name,
         threads=used,
         n_examples=n,

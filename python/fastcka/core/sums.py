@@ -46,6 +46,9 @@ class Sums:
         What was multiplied.
     epsilon
         Relative rounding of the products.
+    subsets
+        The same sums over the examples of each subset (core/subsets.py), by name: (B, M, M) and
+        (B, M), and ``near_norms`` (B, M, M); None where none are wanted.
     seconds
         Wall time of the pass on the CPU, from its first read to its sums; 0 on a GPU.
     """
@@ -63,6 +66,7 @@ class Sums:
     epsilon: float
     q_products: Matrix | None = None
     q_totals: Vector | None = None
+    subsets: dict[str, NDArray[np.float64]] | None = None
     seconds: float = 0.0
 
     @classmethod

@@ -25,6 +25,7 @@ from fastcka.core.memory import named_memory, require_memory_of
 from fastcka.core.plan import PassPlan
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Group, Request
+from fastcka.core.subsets import SubsetsOf
 from fastcka.core.sums import Sums
 from fastcka.core.views import DeviceView
 from fastcka.errors import InputError, OutOfMemoryError
@@ -44,6 +45,7 @@ class Options:
         precision: Precision,
         threads: int | None,
         progress: Progress | None,
+        subsets_of: SubsetsOf | None = None,
     ) -> None:
         if estimator not in ESTIMATORS:
             raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
@@ -56,6 +58,7 @@ class Options:
         self.precision = precision
         self.threads, _ = resolve_threads(threads)
         self.progress = progress
+        self.subsets_of = subsets_of
 
 
 class Result:
@@ -140,7 +143,9 @@ class CpuWork:
         return result
 
     def _planned(self, precision: Precision, threads: int) -> PassPlan:
-        return plan_on_cpu(self.request.views, precision, threads, self.plan.device_reason)
+        return plan_on_cpu(
+            self.request.views, precision, threads, self.plan.device_reason, self.plan.subsets
+        )
 
     def _again(self, lost: frozenset[int]) -> Sums:
         """Return the sums of the same pass with float64 products."""
@@ -237,8 +242,15 @@ def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | C
     complete.
     """
     request = Request.of_group(group, options.estimator)
+    if options.subsets_of is not None:
+        request.subsets = options.subsets_of(request.views[0].n_examples)
     plan = choose_device(
-        options.device, request.views, request.names, options.precision, options.threads
+        options.device,
+        request.views,
+        request.names,
+        options.precision,
+        options.threads,
+        subsets=0 if request.subsets is None else len(request.subsets.sizes),
     )
     if isinstance(plan, CudaPlan):
         session = open_session(plan, request.views, options.threads)

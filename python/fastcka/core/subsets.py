@@ -1,0 +1,60 @@
+"""Subsets of the examples whose similarities follow from one pass: unions of folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.core.estimators import Estimator, estimate
+from fastcka.core.sums import Matrix, Sums
+
+
+@dataclass(frozen=True, eq=False)
+class Subsets:
+    """As many subsets of the examples as folds.
+
+    Attributes
+    ----------
+    fold
+        (n_examples,) int64: the fold of each example, from 0 on; no fold is empty.
+    nested
+        Whether subset b contains the folds 0 to b; otherwise it contains all folds but b.
+    """
+
+    fold: NDArray[np.int64]
+    nested: bool
+
+    @property
+    def fold_sizes(self) -> NDArray[np.int64]:
+        """(B,): number of examples in each fold."""
+        return np.bincount(self.fold)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(B,): number of examples in each subset."""
+        sizes = self.fold_sizes
+        return np.cumsum(sizes) if self.nested else len(self.fold) - sizes
+
+
+SubsetsOf = Callable[[int], Subsets]
+"""From a number of examples to the subsets that a call asks for."""
+
+
+def subset_ckas(sums: Sums, subsets: Subsets, estimator: Estimator) -> NDArray[np.float64]:
+    """Return the CKA of all pairs for each subset, (B, M, M); NaN where undefined."""
+    by_subset = [
+        estimate(sums_of_subset(sums, subset, int(size)), estimator).cka
+        for subset, size in enumerate(subsets.sizes)
+    ]
+    return np.stack(by_subset)
+
+
+def sums_of_subset(sums: Sums, subset: int, n_examples: int) -> Sums:
+    """Return the sums over the examples of one subset, as a pass over them alone returns them."""
+    assert sums.subsets is not None
+    parts: dict[str, Matrix] = {name: part[subset] for name, part in sums.subsets.items()}
+    parts["near_norms"] = parts["near_norms"].diagonal().copy()
+    return replace(sums, n_examples=n_examples, subsets=None, **parts)
