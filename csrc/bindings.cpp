@@ -105,6 +105,7 @@ py::dict to_dict(fastcka::cpu::Result&& result, const Task& task) {
   fields["s0"] = to_array(std::move(sums.s0), {m, m});
   fields["norms"] = to_array(std::move(sums.norms), {m, m});
   fields["k_totals"] = to_array(std::move(sums.k_totals), {m});
+  fields["column_terms"] = to_array(std::move(sums.column_terms), {m});
   fields["summed"] = to_array(std::move(sums.summed), {m});
   if (!sums.q_totals.empty()) {
     fields["q_products"] = to_array(std::move(sums.q_products), {m, m});

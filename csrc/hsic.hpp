@@ -65,12 +65,13 @@ struct Sums {
   // examples. Rounding errors of the products are relative to this.
   std::vector<double> summed;  // (m)
   // Empty where all centres are means, that is, q = 0.
-  std::vector<double> q_products;  // (m, m): q_i.q_j
-  std::vector<double> q_totals;    // (m): sum q_i
-  std::vector<double> r_products;  // (m, m): r_i.r_j
-  std::vector<double> r_totals;    // (m): sum r_i
-  std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
-  SubsetSums subsets;              // empty where no subsets are wanted
+  std::vector<double> q_products;    // (m, m): q_i.q_j
+  std::vector<double> q_totals;      // (m): sum q_i
+  std::vector<double> r_products;    // (m, m): r_i.r_j
+  std::vector<double> r_totals;      // (m): sum r_i
+  std::vector<double> near_norms;    // (m): k_i.k_i without the far examples
+  SubsetSums subsets;                // empty where no subsets are wanted
+  std::vector<double> column_terms;  // (m): n(n-3) HSIC_1 of each feature with itself, summed over the features
   std::vector<int> exponent;
   std::vector<bool> constant;         // no feature varies
   std::vector<NonFinite> non_finite;  // if any, nothing else was computed and no staged buffer was touched

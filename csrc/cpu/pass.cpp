@@ -87,11 +87,13 @@ Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, c
     sums.summed = diagonals(sums.s0, m);
     sums.subsets.s0 = std::move(s0.subsets);
     sums.subsets.summed = diagonals(sums.subsets.s0, m);
+    sums.column_terms = std::move(prepared.column_terms);
     sum_rows(prepared, implementation.float64, pool, sums);
     return sums;
   }
   center(views, {0, m}, kernels, pool, prepared);
   subset_rows.take({0, m}, sums.subsets);
+  sums.column_terms = std::move(prepared.column_terms);
   const std::vector<double> near = sum_rows(prepared, implementation.float64, pool, sums);
   S0 s0 = feature_sums(prepared, settings.tile, kernels, implementation.float64, pool);
   sums.s0 = std::move(s0.all);
@@ -133,10 +135,14 @@ PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, 
   const bool batched = batch > 0 && batch < m;
   std::int64_t total = 0;
   std::int64_t copies = 0;
+  std::int64_t columns = 0;
+  std::int64_t at_once = 0;
   for (std::int64_t i = 0; i < m; ++i) {
     const std::int64_t d = widths[to_size(i)];
     total += d;
-    if (batched && i % batch == 0) copies = 0;
+    if (batched && i % batch == 0) copies = columns = 0;
+    columns += d;
+    at_once = std::max(at_once, columns);
     copies += copy_extent(n, d, route, shape).bytes();
     bytes.centered = std::max(bytes.centered, copies);
   }
@@ -146,6 +152,8 @@ PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, 
                        : feature_workspace_bytes(tile, chunk, subsets, shape));
   bytes.sums = partial_sums_per_thread * (gram ? gram_sum_bytes(m) : feature_sum_bytes(m, subsets));
   bytes.statistics = statistics_bytes(n, total);
+  // As many columns as are centred at once.
+  bytes.statistics = std::max(bytes.statistics, ColumnPowers(n, format.chunk).bytes(at_once));
   bytes.results = (2 * m * n + 2 * m * m) * static_cast<std::int64_t>(sizeof(double));
   if (subsets > 0) {
     bytes.centered += subset_rows_bytes(n, widths, subsets, batched);

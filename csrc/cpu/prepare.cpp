@@ -145,7 +145,7 @@ Prepared prepare(const std::vector<View>& views, const CopyFormat& format, std::
                  const Implementation& implementation, const Kernels<T>& kernels, Pool& pool, Folds folds, Sums& sums) {
   const std::size_t m = views.size();
   const std::int64_t n = folds.count > 0 ? folds.positions() : views.front().n;
-  Prepared prepared{n, format, batch, {}, {}, {}, {}, {}, nullptr, std::move(folds)};
+  Prepared prepared{n, format, batch, {}, {}, {}, {}, std::vector<double>(m), {}, nullptr, std::move(folds)};
   std::vector<Columns> columns = describe_columns(views, implementation, pool, sums.non_finite);
   if (!sums.non_finite.empty()) return prepared;
   const std::vector<std::vector<std::int64_t>> far = find_far_examples(views, implementation, pool, columns);
@@ -168,40 +168,61 @@ void center(const std::vector<View>& views, Range representations, const Kernels
             Prepared& prepared) {
   const CopyFormat& format = prepared.format;
   const std::int64_t n = prepared.n;
-  const std::int64_t chunks = ceil_div(n, format.chunk);
+  const ColumnPowers powers(n, format.chunk);
+  const std::int64_t blocks = powers.blocks();
   std::int64_t room = 0;
   for (const View& view : views) {
     room = std::max(room, format.chunk * strip_columns(view.d, view.staged, kernels.lanes));
   }
+  const std::int64_t count_of_all = representations.end - representations.begin;
+  std::vector<std::vector<double>> sums;
+  for (std::int64_t i = representations.begin; i < representations.end; ++i) {
+    sums.emplace_back(to_size(blocks * ColumnPowers::powers * views[to_size(i)].d));
+  }
   std::vector<Block<T>> scratch(to_size(pool.threads()));
-  const std::int64_t items = (representations.end - representations.begin) * chunks;
-  pool.run(items, Pool::Progress::silent, [&](std::int64_t item, int worker) {
-    const auto i = to_size(representations.begin + item / chunks);
-    const std::int64_t begin = item % chunks * format.chunk;
-    const Range rows{begin, std::min(n, begin + format.chunk)};
+  const auto center_chunk = [&](std::size_t i, const Range& rows, T* part, double* column_sums) {
+    const std::int64_t begin = rows.begin;
     const std::int64_t count = rows.end - rows.begin;
     const auto& [mean, scale, far_total] = prepared.centring[i];
     const Centered& x = prepared.x[i];
     std::byte* chunk = x.data + begin * x.pitch;
     const std::size_t first = i * to_size(n) + to_size(begin);
     const std::int64_t strip = strip_columns(views[i].d, views[i].staged, kernels.lanes);
-    Block<T>& part = scratch[to_size(worker)];
-    if (!part) part = allocate<T>(room);
     for (std::int64_t column = 0; column < x.d; column += strip) {
       const Range range{column, std::min(x.d, column + strip)};
       const std::int64_t width = range.end - range.begin;
-      center_part(views[i], prepared.folds, rows, range, mean.data(), scale, kernels, part.get(), &prepared.k[first]);
+      center_part(views[i], prepared.folds, rows, range, mean.data(), scale, kernels, part, &prepared.k[first]);
       if (!far_total.empty()) {
-        add_row_sums(part.get(), count, width, &far_total[to_size(column)], &prepared.q[first]);
+        add_row_sums(part, count, width, &far_total[to_size(column)], &prepared.q[first]);
       }
-      if (format.route == Route::features) clear_far(prepared.far.rows, rows, width, part.get());
+      if (format.route == Route::features) clear_far(prepared.far.rows, rows, width, part);
       if (format.route == Route::gram) {
-        kernels.example_panel(part.get(), count, width,
-                              chunk + kernels.steps(column) * kernels.lanes * kernels.cell_bytes);
+        kernels.example_panel(part, count, width, chunk + kernels.steps(column) * kernels.lanes * kernels.cell_bytes);
+        clear_far(prepared.far.rows, rows, width, part);
       } else {
-        kernels.feature_panels(part.get(), count, width, chunk + column * kernels.steps(count) * kernels.cell_bytes);
+        kernels.feature_panels(part, count, width, chunk + column * kernels.steps(count) * kernels.cell_bytes);
       }
+      kernels.column_powers(part, count, width, column_sums + column, x.d);
     }
+  };
+  pool.run(count_of_all * blocks, Pool::Progress::silent, [&](std::int64_t item, int worker) {
+    const auto of_all = to_size(item / blocks);
+    const auto i = to_size(representations.begin) + of_all;
+    const std::int64_t block = item % blocks;
+    Block<T>& part = scratch[to_size(worker)];
+    if (!part) part = allocate<T>(room);
+    double* column_sums = &sums[of_all][to_size(block * ColumnPowers::powers * views[i].d)];
+    const std::int64_t end = std::min(n, (block + 1) * powers.rows());
+    for (std::int64_t begin = block * powers.rows(); begin < end; begin += format.chunk) {
+      pool.checkpoint(worker);
+      center_chunk(i, {begin, std::min(end, begin + format.chunk)}, part.get(), column_sums);
+    }
+  });
+  static const std::vector<double> none;
+  pool.run(count_of_all, Pool::Progress::silent, [&](std::int64_t item, int) {
+    const auto i = to_size(representations.begin + item);
+    const std::vector<double>& far = prepared.far.x.empty() ? none : prepared.far.x[i];
+    prepared.column_terms[i] = powers.terms(sums[to_size(item)], views[i].d, views[i].n, far);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../hsic.hpp"
+#include "column_terms.hpp"
 #include "folds.hpp"
 #include "loops/implementation.hpp"
 #include "threads/memory.hpp"
@@ -66,7 +67,8 @@ struct Prepared {
   std::vector<Centring> centring;
   std::vector<Centered> x;
   Far far;
-  std::vector<double> k;  // (m, n): squared norms
+  std::vector<double> k;             // (m, n): squared norms
+  std::vector<double> column_terms;  // (m): the sums of csrc/cpu/column_terms.hpp
   std::vector<double> q;  // (m, n): row sums of the Gram matrices; empty without far examples, where they are zero
   Block<std::byte> copy;  // of those that were not staged
   Folds folds;
@@ -78,8 +80,8 @@ template <class T>
 Prepared prepare(const std::vector<View>& views, const CopyFormat& format, std::int64_t batch,
                  const Implementation& implementation, const Kernels<T>& kernels, Pool& pool, Folds folds, Sums& sums);
 
-// Centres the representations [begin, end), which are in one batch, and fills their k and q. In the features route the
-// far examples are zero in the copy: far_sums adds what they contribute.
+// Centres the representations [begin, end), which are in one batch, and fills their k, q and column_terms. In the
+// features route the far examples are zero in the copy: far_sums adds what they contribute.
 template <class T>
 void center(const std::vector<View>& views, Range representations, const Kernels<T>& kernels, Pool& pool,
             Prepared& prepared);

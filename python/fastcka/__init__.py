@@ -5,21 +5,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core import Comparison, cka, cka_matrix, compare, hsic
+from fastcka.core import Comparison, Inference, cka, cka_matrix, compare, hsic
 from fastcka.core.backend import version as __version__
 from fastcka.memory import memory_check
 
 if TYPE_CHECKING:
+    from fastcka.core.curve import curve
     from fastcka.store import create_store, open_store
     from fastcka.sweep import run_sweep
 
 __all__ = [
     "Comparison",
+    "Inference",
     "__version__",
     "cka",
     "cka_matrix",
     "compare",
     "create_store",
+    "curve",
     "hsic",
     "memory_check",
     "open_store",
@@ -29,6 +32,7 @@ __all__ = [
 # Imported on first use: h5py and pydantic would double the time of `import fastcka`.
 _LAZY = {
     "create_store": "fastcka.store",
+    "curve": "fastcka.core.curve",
     "open_store": "fastcka.store",
     "run_sweep": "fastcka.sweep",
 }

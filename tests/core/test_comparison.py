@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -95,6 +97,46 @@ def test_save_and_load(comparison, tmp_path):
         np.testing.assert_array_equal(file["unbiased"], comparison.unbiased)
 
 
+def test_a_file_of_version_1_is_read(comparison, tmp_path):
+    header = {"format": "fastcka.comparison", "version": 1, "labels": [{"label": "a"}] * 3}
+    header |= {"estimator": "biased", "n_examples": 30, "provenance": {}, "undefined": {"1": "why"}}
+    names = ("biased", "unbiased", "hsic_biased", "hsic_unbiased", "pairs")
+    arrays = {name: getattr(comparison, name) for name in names}
+    np.savez(tmp_path / "old.npz", header=np.array(json.dumps(header)), **arrays)
+    loaded = Comparison.load(tmp_path / "old.npz")
+    np.testing.assert_array_equal(loaded.cka, comparison.biased)
+    assert loaded.undefined == {1: "why"}
+    assert loaded.stderr is loaded.feature_corrected is loaded.moments is loaded.inference is None
+
+
+def test_every_matrix_is_in_tables_and_files(comparison, tmp_path):
+    """A matrix that is added to `core.columns` reaches every output."""
+    extra = {name: np.full((3, 3), 0.25 * i) for i, name in enumerate(("stderr", "ci_low"))}
+    given = replace(comparison, **extra, inference=fastcka.Inference(alternative="greater"))
+    given.save(tmp_path / "r.npz")
+    loaded = Comparison.load(tmp_path / "r.npz")
+    assert loaded.inference == fastcka.Inference(alternative="greater")
+    assert loaded.ci_high is None
+    for name, matrix in extra.items():
+        np.testing.assert_array_equal(getattr(loaded, name), matrix)
+        assert set(loaded.to_dataframe()[name]) == {matrix[0, 0]}
+        np.testing.assert_array_equal(loaded.to_xarray()[name].values, matrix)
+    assert "ci_high" not in loaded.to_dataframe()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alternative": "less"}, "alternative: expected one of two-sided, greater; got 'less'"),
+        ({"level": 1}, "level: expected a number between 0 and 1, got 1"),
+        ({"folds": True}, "folds: expected an integer of at least 2, got True"),
+    ],
+)
+def test_options_of_inference_are_checked(options, message):
+    with pytest.raises(InputError, match=message):
+        fastcka.Inference(**options)
+
+
 def test_save_keeps_reasons(tmp_path, xs):
     result = fastcka.compare([xs[0], np.ones((30, 2))])
     result.save(tmp_path / "r.npz")
@@ -128,7 +170,9 @@ def test_loading_another_file_is_refused(tmp_path):
         header=np.array('{"format": "fastcka.comparison", "version": 99}'),
         **dict.fromkeys(("biased", "unbiased", "hsic_biased", "hsic_unbiased", "pairs"), np.eye(2)),
     )
-    with pytest.raises(InputError, match=r"expected fastcka\.comparison version 1, got .* 99"):
+    with pytest.raises(
+        InputError, match=r"expected fastcka\.comparison version 2 \(or 1\), got .* 99"
+    ):
         Comparison.load(tmp_path / "new.npz")
 
 

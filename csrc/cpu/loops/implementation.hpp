@@ -69,6 +69,9 @@ struct Kernels {
   void (*example_panel)(const T* rows, std::int64_t count, std::int64_t width, void* out);
   void (*feature_panels)(const T* rows, std::int64_t count, std::int64_t width, void* out);
 
+  // Of such rows, the sums of the powers 1 to 4 of each column, added to sums (4 x pitch).
+  void (*column_powers)(const T* rows, std::int64_t count, std::int64_t width, double* sums, std::int64_t pitch);
+
   std::int64_t steps(std::int64_t depth) const { return ceil_div(depth, values); }
 };
 

@@ -33,7 +33,8 @@ constexpr Kernels<float> single_kernels(const char* name, Multiply<float> multip
           add<float>,
           center<Cell>,
           example_panel<Cell>,
-          feature_panels<Cell>};
+          feature_panels<Cell>,
+          column_powers<float>};
 }
 
 // ROWS x COLUMNS: sums of a product that fit the register file at once.
@@ -60,7 +61,8 @@ constexpr Kernels<double> float64_kernels() {
           add<double>,
           center<Cell>,
           scalar_example_panel<double, lanes>,
-          scalar_feature_panels<double, lanes>};
+          scalar_feature_panels<double, lanes>,
+          column_powers<double>};
 }
 
 }  // namespace

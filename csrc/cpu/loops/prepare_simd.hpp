@@ -159,5 +159,38 @@ void center(const View& view, Range rows, Range columns, const double* mean, dou
   }
 }
 
+// COLUMNS columns of all rows: their sums stay in registers.
+template <class T, int COLUMNS>
+inline void column_powers_of(const T* rows, std::int64_t count, std::int64_t width, double* sums, std::int64_t pitch) {
+  double s1[COLUMNS] = {};
+  double s2[COLUMNS] = {};
+  double s3[COLUMNS] = {};
+  double s4[COLUMNS] = {};
+  for (std::int64_t row = 0; row < count; ++row, rows += width) {
+#pragma GCC unroll 16
+    for (int j = 0; j < COLUMNS; ++j) {
+      const double x = static_cast<double>(rows[j]);
+      const double square = x * x;
+      s1[j] += x;
+      s2[j] += square;
+      s3[j] += square * x;
+      s4[j] += square * square;
+    }
+  }
+  for (int j = 0; j < COLUMNS; ++j) {
+    sums[j] += s1[j];
+    sums[pitch + j] += s2[j];
+    sums[2 * pitch + j] += s3[j];
+    sums[3 * pitch + j] += s4[j];
+  }
+}
+
+template <class T>
+void column_powers(const T* rows, std::int64_t count, std::int64_t width, double* sums, std::int64_t pitch) {
+  std::int64_t j = 0;
+  for (; j + 16 <= width; j += 16) column_powers_of<T, 16>(rows + j, count, width, sums + j, pitch);
+  for (; j < width; ++j) column_powers_of<T, 1>(rows + j, count, width, sums + j, pitch);
+}
+
 }  // namespace
 }  // namespace fastcka::cpu

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.core import Comparison
-    from fastcka.core.estimators import Estimator
+    from fastcka.core.estimators import HsicEstimator
 
 SOURCES = (
     "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path, x.nc:name or x.mat:name. The "
@@ -147,7 +147,7 @@ def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> 
 def _answer(result: Comparison) -> dict[str, Any]:
     """Return the pair's numbers; ``undefined`` gives, for each that is NaN, the reason."""
     both = {"biased": float(result.biased[0, 1]), "unbiased": float(result.unbiased[0, 1])}
-    estimators: dict[str, Estimator] = {
+    estimators: dict[str, HsicEstimator] = {
         "cka": result.estimator,
         "cka_biased": "biased",
         "cka_unbiased": "unbiased",
@@ -168,7 +168,7 @@ def _answer(result: Comparison) -> dict[str, Any]:
     }
 
 
-def _reason(result: Comparison, estimator: Estimator) -> str:
+def _reason(result: Comparison, estimator: HsicEstimator) -> str:
     from fastcka.core.estimators import MIN_EXAMPLES, nan_reasons
 
     reasons = nan_reasons(

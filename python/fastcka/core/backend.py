@@ -188,6 +188,7 @@ def _outcome(names: Sequence[str], plan: PassPlan, result: dict[str, Any]) -> Su
         products=plan.products,
         epsilon=EPSILON[plan.products],
         seconds=result["seconds"],
+        column_terms=result["column_terms"],
     )
     if "q_totals" in result:
         about_another = ("q_products", "q_totals", "r_products", "r_totals", "near_norms")

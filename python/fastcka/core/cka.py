@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from fastcka.core.base_plan import Precision
 from fastcka.core.compare import compare, result_of
-from fastcka.core.estimators import Estimates, Estimator
+from fastcka.core.estimators import HSIC_ESTIMATORS, Estimates, Estimator, HsicEstimator
+from fastcka.core.options import Options
 from fastcka.core.request import Group
-from fastcka.core.work import Options
-from fastcka.errors import DegenerateWarning
+from fastcka.errors import DegenerateWarning, InputError
 
 
 def cka(
@@ -35,7 +35,8 @@ def cka(
         for dtypes and what counts as an array.
     estimator
         "unbiased" (needs 4 examples; in [-1, 1], near 0 for unrelated data) or "biased" (needs 2;
-        in [0, 1], close to 1 for unrelated data with many more features than examples).
+        in [0, 1], close to 1 for unrelated data with many more features than examples), or
+        "feature_corrected" (needs 4; for features that are a sample; see `compare`).
     device, precision, threads
         As in `compare`.
 
@@ -71,7 +72,7 @@ def hsic(
     x: Any,
     y: Any,
     *,
-    estimator: Estimator = "unbiased",
+    estimator: HsicEstimator = "unbiased",
     device: str = "auto",
     precision: Precision = "high",
     threads: int | None = None,
@@ -89,6 +90,10 @@ def hsic(
     >>> fastcka.hsic(x, x, estimator="biased")  # (n-1)^2 cov(x, x)^2 / (n-1)^2
     1.0
     """
+    if estimator not in HSIC_ESTIMATORS:
+        raise InputError(
+            f"estimator must be one of {', '.join(HSIC_ESTIMATORS)}, got {estimator!r}"
+        )
     return float(_estimates(x, y, estimator, device, precision, threads).hsic[0, 1])
 
 
@@ -134,7 +139,7 @@ def cka_matrix(
 def _estimates(
     x: Any, y: Any, estimator: Estimator, device: str, precision: Precision, threads: int | None
 ) -> Estimates:
-    options = Options(estimator, device, precision, threads, None)
+    options = Options.checked(estimator, device, precision, threads, None)
     return result_of(Group({"x": x, "y": y}), options).estimates(estimator)
 
 

@@ -12,8 +12,11 @@ from fastcka.core.base_plan import Precision
 from fastcka.core.comparison import Comparison
 from fastcka.core.estimators import Estimator
 from fastcka.core.flight import FlightLoad, is_small
+from fastcka.core.inference.options import Inference
+from fastcka.core.options import Options
 from fastcka.core.request import Flight, Group
-from fastcka.core.work import Begun, CpuWork, CudaWork, Options, Result, begin, finish
+from fastcka.core.result import Result
+from fastcka.core.work import Begun, CpuWork, CudaWork, begin, finish
 from fastcka.errors import InputError
 
 
@@ -27,6 +30,7 @@ def compare(
     precision: Precision = "high",
     threads: int | None = None,
     progress: Progress | None = None,
+    inference: bool | Inference = False,
 ) -> Comparison:
     """Compute the CKA of every pair of representations, by both estimators, in one pass.
 
@@ -56,7 +60,13 @@ def compare(
         (P, 2) positions of the pairs to list in `Comparison.to_dataframe`; default: all a < b. The
         matrices always contain all pairs.
     estimator
-        "unbiased" (n_examples >= 4) or "biased" (>= 2): the estimate in `Comparison.cka`.
+        "unbiased" (n_examples >= 4), "biased" (>= 2) or "feature_corrected" (>= 4): the estimate in
+        `Comparison.cka`. "feature_corrected" is the unbiased one without the similarity of a
+        feature with itself in the self-similarities (Chun et al. 2025). It estimates what all
+        features would give if those at hand are a sample: recorded neurons, some of the channels.
+        Use it neither where all features were recorded nor where both sides have the same
+        features. It changes if the features are rotated, it can exceed 1 and be below -1, and it
+        is NaN where the corrected self-similarity is not positive.
     device
         "cpu", "cuda" (the GPU that contains the arrays, otherwise the first GPU), "cuda:1", or
         "auto". "auto" uses the GPU that contains the arrays; for arrays on the CPU, it uses the
@@ -74,6 +84,9 @@ def compare(
         use. The result is bitwise identical for any number of threads.
     progress
         Called as ``progress(done, total)`` a few times a second, from the calling thread.
+    inference
+        True, or `Inference` with options: also compute `Comparison.p_value`, `q_value` and
+        `calibrated`. `null_mean`, `null_sd`, `z` and `feature_corrected` need no request.
 
     Returns
     -------
@@ -104,7 +117,7 @@ def compare(
     >>> round(float(result.cka[0, 1]), 6)
     1.0
     """
-    options = Options(estimator, device, precision, threads, progress)
+    options = Options.checked(estimator, device, precision, threads, progress, inference)
     return result_of(Group(representations, labels, pairs), options).comparison()
 
 
@@ -128,6 +141,7 @@ def compare_many(
     precision: Precision = "high",
     threads: int | None = None,
     progress: Progress | None = None,
+    inference: bool | Inference = False,
 ) -> Iterator[list[Comparison | InputError]]:
     """Yield the outcomes of many groups, in order; small groups are computed together, in flights.
 
@@ -153,7 +167,7 @@ def compare_many(
         A `Flight` has groups of your choice, and may have staged representations. You are
         responsible for its memory. It is taken when the groups before it are computed (on a GPU,
         while the last of them is computed).
-    estimator, device, precision, threads
+    estimator, device, precision, threads, inference
         As in `fastcka.compare`; "auto" chooses a device for each group.
     progress
         As in `fastcka.compare`, for the group that is being computed. For groups that are computed
@@ -171,7 +185,7 @@ def compare_many(
     DeviceError, OutOfMemoryError
         As `fastcka.compare`, after the outcomes of all groups before. So are errors of ``groups``.
     """
-    options = Options(estimator, device, precision, threads, progress)
+    options = Options.checked(estimator, device, precision, threads, progress, inference)
     return _Queue(options).outcomes(groups)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.estimators import Estimator
-from fastcka.errors import InputError, MissingExtraError
+from fastcka.core.inference.fdr import q_values
+from fastcka.core.inference.moments import Moments
+from fastcka.core.inference.null import Null, biased_null, unbiased_null
+from fastcka.core.inference.options import Inference
+from fastcka.core.saved import read_fields, require_folder, write_comparison
+from fastcka.core.tables import dataframe_of, dataset_of
+from fastcka.errors import InputError
 from fastcka.files import replaced_stream
 
 if TYPE_CHECKING:
@@ -24,10 +29,6 @@ if TYPE_CHECKING:
     from fastcka.heatmap import Figure
 
 Matrix = NDArray[np.float64]
-
-_FORMAT = "fastcka.comparison"
-_VERSION = 1
-_MATRICES = ("biased", "unbiased", "hsic_biased", "hsic_unbiased")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,16 @@ class Comparison:
     undefined
         Position of a representation -> the reason why its row and column are NaN for the chosen
         estimator.
+    feature_corrected
+        (M, M) float64: unbiased CKA, corrected for a sample of features; see `compare`.
+    stderr, ci_low, ci_high
+        (M, M) float64: standard error and interval over examples; None unless ``inference`` was
+        asked for.
+    moments
+        Numbers of each representation from which the null distribution of every pair follows; None
+        in a file that an earlier version saved.
+    inference
+        The options of p-values and intervals; None if they were not asked for.
     """
 
     labels: tuple[dict[str, Any], ...]
@@ -69,16 +80,87 @@ class Comparison:
     pairs: NDArray[np.int64]
     provenance: dict[str, Any] = field(default_factory=dict)
     undefined: dict[int, str] = field(default_factory=dict)
+    feature_corrected: Matrix | None = None
+    stderr: Matrix | None = None
+    ci_low: Matrix | None = None
+    ci_high: Matrix | None = None
+    moments: Moments | None = None
+    inference: Inference | None = None
 
     @property
     def cka(self) -> Matrix:
         """(M, M) float64: CKA by the chosen estimator."""
-        return self.biased if self.estimator == "biased" else self.unbiased
+        return self._by(self.estimator)
+
+    def _by(self, estimator: Estimator) -> Matrix:
+        if estimator == "feature_corrected":
+            nothing = np.full_like(self.unbiased, np.nan)
+            return nothing if self.feature_corrected is None else self.feature_corrected
+        return self.biased if estimator == "biased" else self.unbiased
 
     @property
     def hsic(self) -> Matrix:
-        """(M, M) float64: HSIC by the chosen estimator."""
+        """(M, M) float64: HSIC by the chosen estimator (unbiased for "feature_corrected")."""
         return self.hsic_biased if self.estimator == "biased" else self.hsic_unbiased
+
+    @cached_property
+    def _null(self) -> Null | None:
+        moments = self.moments
+        if moments is None:
+            return None
+        if self.estimator == "biased":
+            return biased_null(moments, self.n_examples)
+        null = unbiased_null(moments, self.n_examples)
+        if self.estimator == "unbiased":
+            return null
+        return null.scaled(1 / np.sqrt(np.outer(moments.self_ratio, moments.self_ratio)))
+
+    @property
+    def null_mean(self) -> Matrix | None:
+        """(M, M): the mean of `cka` if the examples of one representation are permuted."""
+        return None if self._null is None else self._null.mean
+
+    @property
+    def null_sd(self) -> Matrix | None:
+        """(M, M): the standard deviation of `cka` under permutation."""
+        return None if self._null is None else self._null.sd
+
+    @cached_property
+    def z(self) -> Matrix | None:
+        """(M, M): the distance of `cka` from `null_mean` in units of `null_sd`."""
+        return None if self._null is None else self._null.z(self.cka)
+
+    @cached_property
+    def p_value(self) -> Matrix | None:
+        """(M, M): p-values under permutation; None unless ``inference`` was asked for.
+
+        From a distribution of Pearson type III with the exact mean, variance and skewness. NaN for
+        fewer than 6 examples. 0 means below 1e-307. `Inference.alternative` says which tails.
+        """
+        if self._null is None or self.inference is None:
+            return None
+        return self._null.p_value(self.cka, self.inference.alternative)
+
+    @cached_property
+    def q_value(self) -> Matrix | None:
+        """(M, M): Benjamini-Hochberg q-values over `pairs`; NaN for all other entries."""
+        if self.p_value is None:
+            return None
+        a, b = self.pairs.T
+        matrix = np.full_like(self.p_value, np.nan)
+        matrix[a, b] = matrix[b, a] = q_values(self.p_value[a, b])
+        return matrix
+
+    @cached_property
+    def calibrated(self) -> Matrix | None:
+        """(M, M): `cka` beyond chance, from 0 to 1 (Groeger et al. 2026).
+
+        0 up to the quantile `Inference.level` of the null distribution, above it the share of the
+        way from there to 1.
+        """
+        if self._null is None or self.inference is None:
+            return None
+        return self._null.calibrated(self.cka, self.inference.level)
 
     @property
     def names(self) -> list[str]:
@@ -95,53 +177,14 @@ class Comparison:
         """Return one row for each of `pairs`.
 
         The columns are every label field as ``<field>_a`` and ``<field>_b``, ``n_examples``,
-        ``estimator``, ``cka``, ``cka_biased``, ``cka_unbiased``, ``hsic_biased`` and
-        ``hsic_unbiased``.
+        ``estimator``, ``cka``, ``cka_biased``, ``cka_unbiased``, ``hsic_biased``,
+        ``hsic_unbiased``, and each further matrix that this comparison has, by its name.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingExtraError.of("to_dataframe", "pandas", "report") from error
-        fields = list(dict.fromkeys(name for label in self.labels for name in label))
-        a, b = self.pairs[:, 0], self.pairs[:, 1]
-        columns: dict[str, Any] = {}
-        for side, positions in (("a", a), ("b", b)):
-            for name in fields:
-                columns[f"{name}_{side}"] = [self.labels[i].get(name) for i in positions]
-        columns["n_examples"] = self.n_examples
-        columns["estimator"] = self.estimator
-        columns["cka"] = self.cka[a, b]
-        columns["cka_biased"] = self.biased[a, b]
-        columns["cka_unbiased"] = self.unbiased[a, b]
-        columns["hsic_biased"] = self.hsic_biased[a, b]
-        columns["hsic_unbiased"] = self.hsic_unbiased[a, b]
-        return pd.DataFrame(columns, index=pd.RangeIndex(len(a)))
+        return dataframe_of(self)
 
     def to_xarray(self) -> xr.Dataset:
-        """Return the four matrices with dimensions a and b and each label field as a coordinate."""
-        try:
-            import xarray as xr
-        except ImportError as error:
-            raise MissingExtraError.of("to_xarray", "xarray", "report") from error
-        coordinates: dict[str, Any] = {}
-        fields = list(dict.fromkeys(name for label in self.labels for name in label))
-        for side in ("a", "b"):
-            coordinates[side] = self.names
-            for name in fields:
-                values = np.empty(len(self.labels), object)
-                values[:] = [label.get(name) for label in self.labels]
-                coordinates[f"{name}_{side}"] = (side, values)
-        matrices = {
-            "cka_biased": self.biased,
-            "cka_unbiased": self.unbiased,
-            "hsic_biased": self.hsic_biased,
-            "hsic_unbiased": self.hsic_unbiased,
-        }
-        return xr.Dataset(
-            {name: (("a", "b"), matrix) for name, matrix in matrices.items()},
-            coords=coordinates,
-            attrs={"estimator": self.estimator, "n_examples": self.n_examples},
-        )
+        """Return all matrices with dimensions a and b and each label field as a coordinate."""
+        return dataset_of(self)
 
     def plot(
         self,
@@ -166,7 +209,7 @@ class Comparison:
 
         estimator = self.estimator if estimator is None else estimator
         figure = draw_heatmap(
-            self.biased if estimator == "biased" else self.unbiased,
+            self._by(estimator),
             self.names,
             title=title,
             estimator=estimator,
@@ -175,7 +218,7 @@ class Comparison:
         if path is not None:
             path = Path(path)
             path = path if path.suffix else path.with_name(f"{path.name}.png")
-            _require_folder(path)
+            require_folder(path)
             try:
                 with replaced_stream(path) as file:
                     figure.savefig(file, format=path.suffix[1:])
@@ -196,31 +239,7 @@ class Comparison:
         WriteError
             If the file cannot be written.
         """
-        path = Path(path)
-        if path.suffix != ".npz":
-            raise InputError(f"a comparison is saved to a file *.npz, got '{path}'")
-        header = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "labels": self.labels,
-            "estimator": self.estimator,
-            "n_examples": self.n_examples,
-            "provenance": self.provenance,
-            "undefined": {str(position): reason for position, reason in self.undefined.items()},
-        }
-        try:
-            text = json.dumps(header)
-        except TypeError as error:
-            raise InputError(f"to be saved, labels must be JSON values: {error}") from error
-        _require_folder(path)
-        with replaced_stream(path) as file:
-            np.savez(
-                file,
-                allow_pickle=False,
-                header=np.array(text),
-                pairs=self.pairs,
-                **{name: getattr(self, name) for name in _MATRICES},
-            )
+        write_comparison(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
@@ -231,36 +250,7 @@ class Comparison:
         InputError
             If the file is not a saved comparison, or was saved by a newer version.
         """
-        try:
-            # For a file that is not a zip file, the error of np.load would suggest unpickling.
-            if not zipfile.is_zipfile(path):
-                Path(path).open("rb").close()  # says why it cannot be read
-                raise InputError(f"{os.fspath(path)} is not a saved comparison: not an .npz file")
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                arrays = {name: file[name] for name in (*_MATRICES, "pairs")}
-        except OSError as error:
-            raise InputError(f"{os.fspath(path)}: {error.strerror or error}") from error
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{os.fspath(path)} is not a saved comparison: {error}") from error
-        if header.get("format") != _FORMAT or header.get("version") != _VERSION:
-            raise InputError(
-                f"{os.fspath(path)}: expected {_FORMAT} version {_VERSION}, "
-                f"got {header.get('format')} version {header.get('version')}"
-            )
-        return cls(
-            labels=tuple(header["labels"]),
-            estimator=header["estimator"],
-            n_examples=header["n_examples"],
-            provenance=header["provenance"],
-            undefined={int(position): reason for position, reason in header["undefined"].items()},
-            **arrays,
-        )
-
-
-def _require_folder(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: cannot be written: No such file or directory: {path.parent}")
+        return cls(**read_fields(path))
 
 
 def label_text(label: Mapping[str, Any]) -> str:

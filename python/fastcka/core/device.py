@@ -21,7 +21,7 @@ from fastcka.core.cost import most_seconds
 from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
 from fastcka.core.cuda.plan import CudaPlan, make_cuda_plan
 from fastcka.core.cuda.status import cupy_is_there
-from fastcka.core.device_arrays import common_device, refuse_device_views
+from fastcka.core.device_arrays import common_device, refuse_device_views, refuse_gpu
 from fastcka.core.implementation import Implementation
 from fastcka.core.plan import PassPlan, make_plan
 from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View
@@ -45,7 +45,7 @@ def plan_on_cpu(
     device_reason: str = "",
     subsets: int = 0,
 ) -> PassPlan:
-    """Return the plan of a pass over the views, and subsets of their examples, on the CPU."""
+    """Return the plan of a pass over the views on the CPU."""
     return _plan_of_shape(
         views[0].n_examples,
         tuple([view.n_features for view in views]),
@@ -142,12 +142,9 @@ def choose_device(
     names: Sequence[str],
     precision: Precision,
     threads: int,
-    *,
     subsets: int = 0,
 ) -> PassPlan | CudaPlan:
     """Return the plan of a pass on ``device``, given the devices of the arrays.
-
-    With subsets of the examples, that is the CPU.
 
     Raises
     ------
@@ -156,14 +153,9 @@ def choose_device(
     DeviceError
         If the device cannot be used, or differs from that of the arrays.
     """
-    index = common_device(views, names)
     if subsets > 0:
-        reason = "folds and subsets of the examples are computed on the CPU only"
-        if index is not None:
-            refuse_device_views(views, names, reason)
-        if device.startswith("cuda"):
-            raise DeviceError(f"device: expected 'cpu' or 'auto', got {device!r}: {reason}")
-        return plan_on_cpu(views, precision, threads, reason, subsets)
+        return plan_on_cpu(views, precision, threads, refuse_gpu(device, views, names), subsets)
+    index = common_device(views, names)
     if index is None:
         return choose_for_host(device, views, precision, threads)
     if device == "cpu":

@@ -147,3 +147,13 @@ def refuse_device_views(views: Sequence[View], names: Sequence[str], why: str) -
                 f"{name} is on cuda:{view.device}, and {why}: copy it to the host first "
                 f"(of torch by .cpu(), of cupy by .get())"
             )
+
+
+def refuse_gpu(device: str, views: Sequence[View], names: Sequence[str]) -> str:
+    """Refuse a GPU for a pass with subsets of the examples; return why it runs on the CPU."""
+    reason = "folds and subsets of the examples are computed on the CPU only"
+    if common_device(views, names) is not None:
+        refuse_device_views(views, names, reason)
+    if device.startswith("cuda"):
+        raise DeviceError(f"device: expected 'cpu' or 'auto', got {device!r}: {reason}")
+    return reason

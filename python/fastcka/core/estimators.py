@@ -38,11 +38,13 @@ from fastcka.core.backend import compiled_estimate
 from fastcka.core.sums import EPSILON, Matrix, Sums
 from fastcka.errors import InternalError
 
-Estimator = Literal["biased", "unbiased"]
+HsicEstimator = Literal["biased", "unbiased"]
+HSIC_ESTIMATORS: tuple[HsicEstimator, ...] = get_args(HsicEstimator)
+Estimator = Literal["biased", "unbiased", "feature_corrected"]
 ESTIMATORS: tuple[str, ...] = get_args(Estimator)
 
 #: Smallest number of examples for which an estimator is defined.
-MIN_EXAMPLES = {"biased": 2, "unbiased": 4}
+MIN_EXAMPLES = {"biased": 2, "unbiased": 4, "feature_corrected": 4}
 
 #: An unbiased self-HSIC is zero if it is below this multiple of the rounding error of its sum.
 ROUNDINGS = 16
@@ -76,7 +78,7 @@ class Estimates:
     imprecise: frozenset[int] = frozenset()
 
 
-def estimate(sums: Sums, estimator: Estimator) -> Estimates:
+def estimate(sums: Sums, estimator: HsicEstimator) -> Estimates:
     """Return HSIC and CKA of all pairs.
 
     CKA is NaN, with a reason, for a representation whose self-HSIC is zero (within rounding) or
@@ -109,7 +111,7 @@ def estimate(sums: Sums, estimator: Estimator) -> Estimates:
 
 
 def _computed(
-    sums: Sums, estimator: Estimator, exponent: NDArray[np.int32]
+    sums: Sums, estimator: HsicEstimator, exponent: NDArray[np.int32]
 ) -> tuple[Matrix, Matrix, list[int], tuple[int, int, float] | None]:
     zero = ROUNDINGS * sums.epsilon
     return compiled_estimate(
@@ -130,14 +132,14 @@ def _computed(
     )
 
 
-def _reasons(sums: Sums, estimator: Estimator, cka: Matrix) -> dict[int, str]:
+def _reasons(sums: Sums, estimator: HsicEstimator, cka: Matrix) -> dict[int, str]:
     """Return why similarities are NaN, from HSIC in units without overflow and underflow."""
     unscaled = np.zeros_like(sums.exponent)
-    hsic: dict[Estimator, Matrix] = {
+    hsic: dict[HsicEstimator, Matrix] = {
         name: _computed(sums, name, unscaled)[0]
         if sums.n_examples >= MIN_EXAMPLES[name]
         else np.full_like(sums.s0, np.nan)
-        for name in get_args(Estimator)
+        for name in HSIC_ESTIMATORS
     }
     return nan_reasons(
         estimator,
@@ -150,7 +152,7 @@ def _reasons(sums: Sums, estimator: Estimator, cka: Matrix) -> dict[int, str]:
 
 
 def nan_reasons(
-    estimator: Estimator,
+    estimator: HsicEstimator,
     *,
     cka: Matrix,
     hsic_biased: Matrix,
@@ -191,7 +193,7 @@ def nan_reasons(
 
 
 def _nan_reason(
-    estimator: Estimator, biased: float, unbiased: float, rounding: float, products: str
+    estimator: HsicEstimator, biased: float, unbiased: float, rounding: float, products: str
 ) -> str:
     if math.isnan(biased if estimator == "biased" else unbiased):
         return f"the {estimator} estimator needs at least {MIN_EXAMPLES[estimator]} examples"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core.estimators import Estimator, estimate
-from fastcka.core.sums import Matrix, Sums
+from fastcka.core.estimators import HsicEstimator, estimate
+from fastcka.core.sums import Sums
+from fastcka.errors import InternalError
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ SubsetsOf = Callable[[int], Subsets]
 """From a number of examples to the subsets that a call asks for."""
 
 
-def subset_ckas(sums: Sums, subsets: Subsets, estimator: Estimator) -> NDArray[np.float64]:
+def subset_ckas(sums: Sums, subsets: Subsets, estimator: HsicEstimator) -> NDArray[np.float64]:
     """Return the CKA of all pairs for each subset, (B, M, M); NaN where undefined."""
     by_subset = [
         estimate(sums_of_subset(sums, subset, int(size)), estimator).cka
@@ -54,7 +56,8 @@ def subset_ckas(sums: Sums, subsets: Subsets, estimator: Estimator) -> NDArray[n
 
 def sums_of_subset(sums: Sums, subset: int, n_examples: int) -> Sums:
     """Return the sums over the examples of one subset, as a pass over them alone returns them."""
-    assert sums.subsets is not None
-    parts: dict[str, Matrix] = {name: part[subset] for name, part in sums.subsets.items()}
+    if sums.subsets is None:
+        raise InternalError("the pass was run without subsets")
+    parts: dict[str, Any] = {name: part[subset] for name, part in sums.subsets.items()}
     parts["near_norms"] = parts["near_norms"].diagonal().copy()
     return replace(sums, n_examples=n_examples, subsets=None, **parts)

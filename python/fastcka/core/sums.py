@@ -49,6 +49,8 @@ class Sums:
     subsets
         The same sums over the examples of each subset (core/subsets.py), by name: (B, M, M) and
         (B, M), and ``near_norms`` (B, M, M); None where none are wanted.
+    column_terms
+        (M,): n(n-3) HSIC_1 of each feature with itself, summed over the features.
     seconds
         Wall time of the pass on the CPU, from its first read to its sums; 0 on a GPU.
     """
@@ -67,6 +69,7 @@ class Sums:
     q_products: Matrix | None = None
     q_totals: Vector | None = None
     subsets: dict[str, NDArray[np.float64]] | None = None
+    column_terms: Vector | None = None
     seconds: float = 0.0
 
     @classmethod
@@ -83,6 +86,7 @@ class Sums:
         products: str,
         epsilon: float,
         seconds: float,
+        column_terms: Vector | None = None,
     ) -> Sums:
         """Return the sums of a pass whose centres are all means; `traces`, (M,), sum k."""
         return cls(
@@ -98,6 +102,7 @@ class Sums:
             products=products,
             epsilon=epsilon,
             seconds=seconds,
+            column_terms=column_terms,
         )
 
 

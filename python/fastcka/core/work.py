@@ -8,24 +8,20 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fastcka.core.backend import Progress, resolve_threads, run_passes
-from fastcka.core.base_plan import Plan, Precision
-from fastcka.core.comparison import Comparison
+from fastcka.core.backend import run_passes
+from fastcka.core.base_plan import Precision
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.device import (
-    check_device,
-    check_precision,
     choose_device,
     open_session,
     plan_on_cpu,
     plan_on_cuda,
 )
-from fastcka.core.estimators import ESTIMATORS, Estimates, Estimator, estimate
 from fastcka.core.memory import named_memory, require_memory_of
+from fastcka.core.options import Options
 from fastcka.core.plan import PassPlan
-from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Group, Request
-from fastcka.core.subsets import SubsetsOf
+from fastcka.core.result import Result
 from fastcka.core.sums import Sums
 from fastcka.core.views import DeviceView
 from fastcka.errors import InputError, OutOfMemoryError
@@ -33,85 +29,6 @@ from fastcka.out_of_memory import named_shortage
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.session import CudaSession
-
-
-class Options:
-    """The checked options of a call."""
-
-    def __init__(
-        self,
-        estimator: Estimator,
-        device: str,
-        precision: Precision,
-        threads: int | None,
-        progress: Progress | None,
-        subsets_of: SubsetsOf | None = None,
-    ) -> None:
-        if estimator not in ESTIMATORS:
-            raise InputError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
-        if progress is not None and not callable(progress):
-            raise InputError(f"progress must be callable or None, got {progress!r}")
-        check_precision(precision)
-        check_device(device)
-        self.estimator = estimator
-        self.device = device
-        self.precision = precision
-        self.threads, _ = resolve_threads(threads)
-        self.progress = progress
-        self.subsets_of = subsets_of
-
-
-class Result:
-    """The estimates of a group and the other contents of a `Comparison`, without the arrays.
-
-    An estimate is computed at its first use.
-    """
-
-    def __init__(self, request: Request, estimator: Estimator) -> None:
-        self.names = request.names
-        self._labels = request.labels
-        self._pairs = request.pairs
-        self._estimator = estimator
-        self._estimates: dict[Estimator, Estimates] = {}
-
-    def put(self, sums: Sums, plan: Plan, seconds: float, cublas_version: int = 0) -> None:
-        """Take the sums of a pass; they replace those of an earlier pass."""
-        self._sums = sums
-        self._plan = plan
-        self._seconds = seconds
-        self._cublas_version = cublas_version
-        self._estimates.clear()
-
-    def estimates(self, estimator: Estimator) -> Estimates:
-        """Return HSIC and CKA of all pairs by an estimator."""
-        if estimator not in self._estimates:
-            self._estimates[estimator] = estimate(self._sums, estimator)
-        return self._estimates[estimator]
-
-    @property
-    def imprecise(self) -> frozenset[int]:
-        """Positions of the representations that need wider products."""
-        if self._sums.products == "float64":
-            return frozenset()
-        return self.estimates("biased").imprecise | self.estimates("unbiased").imprecise
-
-    def comparison(self) -> Comparison:
-        """Return the estimates with their labels."""
-        biased, unbiased = self.estimates("biased"), self.estimates("unbiased")
-        return Comparison(
-            labels=self._labels,
-            estimator=self._estimator,
-            n_examples=self._sums.n_examples,
-            biased=biased.cka,
-            unbiased=unbiased.cka,
-            hsic_biased=biased.hsic,
-            hsic_unbiased=unbiased.hsic,
-            pairs=self._pairs,
-            provenance=provenance_of(
-                self._plan, seconds=self._seconds, cublas_version=self._cublas_version
-            ),
-            undefined=self.estimates(self._estimator).undefined,
-        )
 
 
 class CpuWork:
@@ -133,7 +50,7 @@ class CpuWork:
         If float32 products have lost the digits of an unbiased estimate, the pass is repeated with
         float64 products, unless it has overwritten the data.
         """
-        result = Result(self.request, self._options.estimator)
+        result = Result(self.request, self._options)
         result.put(sums, self.plan, sums.seconds)
         imprecise = result.imprecise
         if imprecise and not (self.plan.in_place and self.request.staged):
@@ -179,7 +96,7 @@ class CudaWork:
         *,
         keep: bool,
     ) -> None:
-        self._result = Result(request, options.estimator)
+        self._result = Result(request, options)
         self._options = options
         self._session = session
         self._start = time.perf_counter()

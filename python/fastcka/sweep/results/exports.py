@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
     from pathlib import Path
 
-    from fastcka.core.estimators import Estimator
+    from fastcka.core.estimators import Estimator, HsicEstimator
     from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.planning.plan import SweepPlan
 
@@ -95,8 +95,9 @@ def undefined_reasons(values: GroupValues, estimator: Estimator, n_examples: int
     have used the other estimator: a self-HSIC can be positive by one estimator and not by the
     other.
     """
+    hsic_estimator: HsicEstimator = "biased" if estimator == "biased" else "unbiased"
     return nan_reasons(
-        estimator,
+        hsic_estimator,
         cka=values.cka_biased if estimator == "biased" else values.cka_unbiased,
         hsic_biased=values.hsic_biased,
         hsic_unbiased=values.hsic_unbiased,

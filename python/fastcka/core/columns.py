@@ -1,0 +1,52 @@
+"""The matrices of a `Comparison`, and their columns in tables, files and ledgers.
+
+A matrix that is added here appears in `to_dataframe`, `to_xarray`, saved files, ``results.csv`` and
+the ledger.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """One matrix.
+
+    Attributes
+    ----------
+    attribute
+        The attribute of `Comparison`, (M, M) or None.
+    name
+        The column of a table.
+    inferred
+        Whether the matrix exists only if ``inference`` was asked for.
+    """
+
+    attribute: str
+    name: str
+    inferred: bool = False
+
+
+#: Computed from the representations, so files and ledgers contain them.
+STORED = (
+    Column("biased", "cka_biased"),
+    Column("unbiased", "cka_unbiased"),
+    Column("hsic_biased", "hsic_biased"),
+    Column("hsic_unbiased", "hsic_unbiased"),
+    Column("feature_corrected", "feature_corrected"),
+    Column("stderr", "stderr", inferred=True),
+    Column("ci_low", "ci_low", inferred=True),
+    Column("ci_high", "ci_high", inferred=True),
+)
+#: Computed from stored values when they are asked for.
+DERIVED = (
+    Column("null_mean", "null_mean"),
+    Column("null_sd", "null_sd"),
+    Column("z", "z"),
+    Column("p_value", "p_value", inferred=True),
+    Column("q_value", "q_value", inferred=True),
+    Column("calibrated", "calibrated", inferred=True),
+)
+#: Those that every comparison has, also one that an earlier version saved.
+REQUIRED = STORED[:4]
+COLUMNS = STORED + DERIVED
