@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import fastcka
 import oracle
 from fastcka.core import Group
 from fastcka.core.inference.folds import make_folds
@@ -107,3 +108,16 @@ def test_few_examples():
 def test_a_gpu_is_refused(rng):
     with pytest.raises(DeviceError, match="expected 'cpu' or 'auto', got 'cuda'"):
         sums_of(related(rng, 30, (3, 4)), make_folds(30), device="cuda")
+
+
+def test_compare_has_intervals(rng):
+    xs = related(rng, 120, (6, 9, 4))
+    options = fastcka.Inference(level=0.8, folds=10, blocks=np.arange(120) // 6)
+    result = fastcka.compare(xs, inference=options, estimator="biased")
+    subsets = make_folds(120, folds=10, blocks=np.arange(120) // 6)
+    expected = intervals(sums_of(xs, subsets), subsets, "biased", level=0.8)
+    np.testing.assert_allclose(result.stderr, expected.stderr, atol=1e-12)
+    np.testing.assert_allclose(result.ci_low, expected.low, atol=1e-12)
+    np.testing.assert_allclose(result.ci_high, expected.high, atol=1e-12)
+    assert fastcka.compare(xs).stderr is None
+    np.testing.assert_allclose(fastcka.compare(xs).cka, result.unbiased, atol=1e-13)

@@ -8,6 +8,7 @@ from fastcka.core.base_plan import Plan
 from fastcka.core.comparison import Comparison
 from fastcka.core.estimators import Estimates, Estimator, estimate
 from fastcka.core.inference.corrected import correct, self_ratios
+from fastcka.core.inference.jackknife import intervals
 from fastcka.core.inference.moments import Vector, moments_of
 from fastcka.core.options import Options
 from fastcka.core.provenance import provenance_of
@@ -26,6 +27,7 @@ class Result:
         self._labels = request.labels
         self._pairs = request.pairs
         self._options = options
+        self._subsets = request.subsets
         self._estimates: dict[Estimator, Estimates] = {}
 
     def put(self, sums: Sums, plan: Plan, seconds: float, cublas_version: int = 0) -> None:
@@ -82,4 +84,17 @@ class Result:
             feature_corrected=self.estimates("feature_corrected").cka,
             moments=moments_of(self._sums, self._ratios),
             inference=options.inference,
+            **self._intervals(),
         )
+
+    def _intervals(self) -> dict[str, Vector]:
+        """Return the matrices of the jackknife, if it was asked for."""
+        options = self._options
+        if options.inference is None or self._subsets is None:
+            return {}
+        if options.estimator == "feature_corrected":  # not a function of the sums of a subset
+            return {}
+        found = intervals(
+            self._sums, self._subsets, options.estimator, level=options.inference.level
+        )
+        return {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high}

@@ -17,6 +17,7 @@ from fastcka.core.device import (
     plan_on_cpu,
     plan_on_cuda,
 )
+from fastcka.core.inference.folds import make_folds
 from fastcka.core.memory import named_memory, require_memory_of
 from fastcka.core.options import Options
 from fastcka.core.plan import PassPlan
@@ -159,8 +160,12 @@ def begin(group: Group, options: Options, *, alone: bool = False) -> CpuWork | C
     complete.
     """
     request = Request.of_group(group, options.estimator)
+    n_examples = request.views[0].n_examples
     if options.subsets_of is not None:
-        request.subsets = options.subsets_of(request.views[0].n_examples)
+        request.subsets = options.subsets_of(n_examples)
+    elif options.inference is not None:
+        asked = options.inference
+        request.subsets = make_folds(n_examples, folds=asked.folds, blocks=asked.blocks)
     plan = choose_device(
         options.device,
         request.views,
