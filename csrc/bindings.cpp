@@ -56,7 +56,8 @@ View make_view(std::uintptr_t address, std::int64_t n, std::int64_t d, std::int6
 }
 
 Task make_task(std::vector<View> views, const std::string& route, std::int64_t tile, std::int64_t chunk,
-               std::int64_t batch, const std::string& implementation, const std::string& products, bool third_moments) {
+               std::int64_t batch, const std::string& implementation, const std::string& products, bool third_moments,
+               std::vector<std::int64_t> folds, bool nested) {
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
   const ProductShape shape = fastcka::cpu::find_implementation(implementation).shape(products);
   for (const View& view : views) {
@@ -72,7 +73,18 @@ Task make_task(std::vector<View> views, const std::string& route, std::int64_t t
     throw std::invalid_argument("chunk must be a positive multiple of " + std::to_string(shape.values));
   }
   if (batch < 0 || (batch > 0 && route == "F")) throw std::invalid_argument("batch must be 0, or positive in route G");
-  return {std::move(views), {parse_route(route), tile, chunk, batch, implementation, products, third_moments}};
+  fastcka::Subsets subsets{std::move(folds), 0, nested};
+  if (!subsets.fold.empty()) {
+    const auto [least, most] = std::minmax_element(subsets.fold.begin(), subsets.fold.end());
+    const bool staged = std::any_of(views.begin(), views.end(), [](const View& view) { return view.staged; });
+    if (static_cast<std::int64_t>(subsets.fold.size()) != views.front().n || *least < 0 || staged) {
+      throw std::invalid_argument("folds must be one number from 0 on for each example, without staged views");
+    }
+    subsets.count = *most + 1;
+  }
+  return {std::move(views),
+          {parse_route(route), tile, chunk, batch, implementation, products, third_moments},
+          std::move(subsets)};
 }
 
 py::list run(const std::vector<Task>& tasks, int threads, const py::object& progress) {
@@ -107,12 +119,12 @@ py::list run(const std::vector<Task>& tasks, int threads, const py::object& prog
 
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
                       std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
-                      const ProductShape& shape) {
+                      std::int64_t subsets, const ProductShape& shape) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
-  const fastcka::cpu::PassBytes needed =
-      fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch, in_place, third_moments, shape);
+  const fastcka::cpu::PassBytes needed = fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch,
+                                                                    in_place, third_moments, subsets, shape);
   py::dict bytes;
   bytes["centered"] = needed.centered;
   bytes["thread"] = needed.thread;
@@ -196,7 +208,8 @@ PYBIND11_MODULE(_core, module) {
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
       .def(py::init(&make_task), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-           py::arg("batch"), py::arg("implementation"), py::arg("products"), py::arg("third_moments"));
+           py::arg("batch"), py::arg("implementation"), py::arg("products"), py::arg("third_moments"),
+           py::arg("folds") = std::vector<std::int64_t>(), py::arg("nested") = false);
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
   module.def("measure_speed", &measure_speed, py::arg("implementation"), py::arg("products"), py::arg("threads"),
@@ -212,7 +225,8 @@ PYBIND11_MODULE(_core, module) {
              py::arg("threads"), "Copies views to offsets in a vector of bytes, as rows without gaps.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
              py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("third_moments"),
-             py::arg("shape"), "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
+             py::arg("subsets") = 0, py::arg("shape"),
+             "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
   module.def("run", &run, py::arg("tasks"), py::kw_only(), py::arg("threads"), py::arg("progress"),
              "The sums of the representations of each task; see csrc/hsic.hpp.");
   fastcka::bind_estimate(module);

@@ -27,6 +27,7 @@
 
 #include "dtypes.hpp"
 #include "integers.hpp"
+#include "subsets.hpp"
 
 namespace fastcka {
 
@@ -65,6 +66,7 @@ struct Sums {
   // examples. Rounding errors of the products are relative to this.
   std::vector<double> summed;      // (m)
   std::vector<double> near_norms;  // (m): k_i.k_i without the far examples
+  SubsetSums subsets;              // empty where no subsets are wanted
   // Empty where all centres are means, that is, q = 0.
   std::vector<double> q_products;    // (m, m): q_i.q_j
   std::vector<double> q_totals;      // (m): sum q_i

@@ -11,6 +11,25 @@ namespace py = pybind11;
 
 namespace fastcka {
 
+namespace {
+
+// The sums of (count) subsets of the examples.
+py::dict to_dict(SubsetSums&& sums, py::ssize_t m) {
+  const auto count = static_cast<py::ssize_t>(sums.s0.size()) / (m * m);
+  py::dict fields;
+  fields["s0"] = to_array(std::move(sums.s0), {count, m, m});
+  fields["norms"] = to_array(std::move(sums.norms), {count, m, m});
+  fields["near_norms"] = to_array(std::move(sums.near_norms), {count, m, m});
+  fields["q_products"] = to_array(std::move(sums.q_products), {count, m, m});
+  fields["r_products"] = to_array(std::move(sums.r_products), {count, m, m});
+  fields["summed"] = to_array(std::move(sums.summed), {count, m});
+  fields["q_totals"] = to_array(std::move(sums.q_totals), {count, m});
+  fields["r_totals"] = to_array(std::move(sums.r_totals), {count, m});
+  return fields;
+}
+
+}  // namespace
+
 py::dict to_dict(cpu::Result&& result) {
   Sums& sums = result.sums;
   py::dict fields;
@@ -49,6 +68,7 @@ py::dict to_dict(cpu::Result&& result) {
   }
   fields["exponent"] = to_array(std::move(sums.exponent), {m});
   fields["constant"] = sums.constant;
+  if (!sums.subsets.s0.empty()) fields["subsets"] = to_dict(std::move(sums.subsets), m);
   return fields;
 }
 

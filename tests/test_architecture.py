@@ -30,6 +30,7 @@ BASE = {
     "errors",
     "files",
     "heatmap",
+    "line_plot",
     "memory",
     "near_misses",
     "out_of_memory",
@@ -43,6 +44,7 @@ BELOW = {
     "digests": set(),
     "files": {"errors"},
     "heatmap": {"errors"},
+    "line_plot": {"errors", "files"},
     "near_misses": set(),
     "memory": {"errors"},
     "out_of_memory": {"errors", "memory"},
@@ -88,7 +90,7 @@ HOME = {
     "cupy": {"core/cuda/session.py"},
     "h5py": {"store/"},
     "jinja2": {"report/page.py"},
-    "matplotlib": {"heatmap.py", "demo/", "evolution/", "pair/", "report/"},
+    "matplotlib": {"heatmap.py", "line_plot.py", "demo/", "evolution/", "pair/", "report/"},
     "pydantic": {"capture/", "pair/", "sweep/"},
     "regex": {"store/patterns.py"},
     "rich": {"cli/", "demo/"},
@@ -102,7 +104,7 @@ INSIDE_FUNCTIONS = {
 }
 # File -> the modules of other packages that it loads by their names when they are needed.
 LOADED_BY_NAME = {
-    "__init__.py": {"fastcka.store", "fastcka.sweep"},
+    "__init__.py": {"fastcka.core.curve", "fastcka.store", "fastcka.sweep"},
     "sweep/planning/exporter.py": {"fastcka.pair.export"},
 }
 NEVER = {"matplotlib.pyplot"}  # keeps global state and picks a window system

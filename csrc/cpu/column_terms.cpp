@@ -49,7 +49,8 @@ std::int64_t ColumnPowers::bytes(std::int64_t columns) const {
   return blocks() * powers * columns * static_cast<std::int64_t>(sizeof(double));
 }
 
-double ColumnPowers::terms(const std::vector<double>& sums, std::int64_t d, const std::vector<double>& far) const {
+double ColumnPowers::terms(const std::vector<double>& sums, std::int64_t d, std::int64_t examples,
+                           const std::vector<double>& far) const {
   const auto count = static_cast<std::int64_t>(far.size()) / d;
   Twofold sum;
   for (std::int64_t column = 0; column < d; ++column) {
@@ -59,7 +60,7 @@ double ColumnPowers::terms(const std::vector<double>& sums, std::int64_t d, cons
         column_sums[power] += sums[to_size((block * powers + power) * d + column)];
       }
     }
-    const double term = column_term(column_sums, far.data() + column, count, d, static_cast<double>(n_));
+    const double term = column_term(column_sums, far.data() + column, count, d, static_cast<double>(examples));
     sum.add(term);
   }
   return sum.value + sum.rest;

@@ -25,8 +25,9 @@ class ColumnPowers {
   std::int64_t bytes(std::int64_t columns) const;
 
   // Of columns (d), from the sums (blocks, d, 4) of the examples that are not far and the far examples themselves
-  // (count, d): of these, fourth powers would leave nothing of the other terms.
-  double terms(const std::vector<double>& sums, std::int64_t d, const std::vector<double>& far) const;
+  // (count, d), of so many `examples` in all: of far ones, fourth powers would leave nothing of the other terms.
+  double terms(const std::vector<double>& sums, std::int64_t d, std::int64_t examples,
+               const std::vector<double>& far) const;
 
  private:
   std::int64_t n_;

@@ -6,9 +6,11 @@
 #include <limits>
 
 #include "../far_rule.hpp"
+#include "fold_pairs.hpp"
 #include "median_of_nine.hpp"
 #include "threads/memory.hpp"
 #include "threads/ordered_sum.hpp"
+#include "unpack.hpp"
 
 namespace fastcka::cpu {
 namespace {
@@ -143,31 +145,6 @@ std::vector<double> mean_without(const View& view, const Columns& columns, const
   return mean;
 }
 
-// A chunk of the features route, back from its panels: (count, d), row-major.
-template <class T>
-void unpack(const Centered& x, std::int64_t begin, std::int64_t count, const Kernels<T>& kernels, double* out) {
-  const std::int64_t lanes = kernels.lanes;
-  const std::int64_t steps = kernels.steps(count);
-  for (std::int64_t j = 0; j < x.d; ++j) {
-    const std::byte* panel = x.data + begin * x.pitch + j / lanes * steps * lanes * kernels.cell_bytes;
-    const std::int64_t lane = j % lanes;
-    for (std::int64_t row = 0; row < count; ++row) {
-      if (kernels.values == 1) {
-        T value;
-        __builtin_memcpy(&value, panel + (row * lanes + lane) * kernels.cell_bytes, sizeof value);
-        out[row * x.d + j] = static_cast<double>(value);
-      } else {  // two bfloat16: the upper halves of two float32
-        std::uint32_t cell;
-        __builtin_memcpy(&cell, panel + (row / 2 * lanes + lane) * kernels.cell_bytes, sizeof cell);
-        const std::uint32_t bits = row % 2 == 0 ? cell << 16 : cell & 0xffff0000;
-        float value;
-        __builtin_memcpy(&value, &bits, sizeof value);
-        out[row * x.d + j] = static_cast<double>(value);
-      }
-    }
-  }
-}
-
 // Rows (count, d) as panels of examples in float64, padded to whole panels.
 std::int64_t pack(const double* rows, std::int64_t count, std::int64_t d, const Kernels<double>& float64, double* out) {
   const std::int64_t panels = ceil_div(count, float64.lanes);
@@ -180,11 +157,13 @@ std::int64_t pack(const double* rows, std::int64_t count, std::int64_t d, const 
 
 // Gram entries of far examples (panels of `left`) with others (panels of `right`): one micro-tile after the other.
 // Returns how many there are. The first of the left examples is the self-th of the right ones (or would be, if the
-// right ones went on in both directions): entries of an example with itself become zero.
+// right ones went on in both directions): entries of an example with itself become zero. `micros` become the tiles.
 std::int64_t gram_entries(const double* left, std::int64_t left_panels, const double* right, std::int64_t right_panels,
-                          std::int64_t d, const Kernels<double>& float64, std::int64_t self, double* out) {
+                          std::int64_t d, const Kernels<double>& float64, std::int64_t self,
+                          std::vector<MicroTile>& micros, double* out) {
   const std::int64_t lanes = float64.lanes;
   std::int64_t offset = 0;
+  micros.clear();
   for (std::int64_t column = 0; column < right_panels; column += float64.most_panels) {
     const std::int64_t count = std::min(float64.most_panels, right_panels - column);
     const void* columns[max_panels];
@@ -197,11 +176,22 @@ std::int64_t gram_entries(const double* left, std::int64_t left_panels, const do
           const std::int64_t same = self + panel * lanes + row + r - column * lanes;
           if (same >= 0 && same < count * lanes) out[offset + r * count * lanes + same] = 0;
         }
+        micros.push_back({panel * lanes + row, float64.rows, column, count, offset});
         offset += float64.rows * count * lanes;
       }
     }
   }
   return offset;
+}
+
+// The folds of the far examples [first, last), from `first` on.
+std::vector<Segment> far_segments(const Prepared& prepared, std::int64_t first, std::int64_t last) {
+  std::vector<Segment> segments;
+  for (std::int64_t f = first; f < last; ++f) {
+    const std::int64_t fold = prepared.folds.fold_at(prepared.far.rows[to_size(f)]);
+    segments.push_back({f - first, f - first + 1, fold});
+  }
+  return segments;
 }
 
 }  // namespace
@@ -229,8 +219,7 @@ std::vector<std::vector<std::int64_t>> find_far_examples(const std::vector<View>
 }
 
 template <class T>
-std::vector<double> far_sums(const Prepared& prepared, const Kernels<T>& kernels, const Kernels<double>& float64,
-                             Pool& pool) {
+S0 far_sums(const Prepared& prepared, const Kernels<T>& kernels, const Kernels<double>& float64, Pool& pool) {
   const auto m = static_cast<std::int64_t>(prepared.x.size());
   const std::int64_t chunk = prepared.format.chunk;
   const std::int64_t chunks = ceil_div(prepared.n, chunk);
@@ -242,7 +231,22 @@ std::vector<double> far_sums(const Prepared& prepared, const Kernels<T>& kernels
 
   // Items: the far examples against each chunk of all others, then against each chunk of themselves.
   const std::int64_t far_chunks = ceil_div(far, chunk);
-  OrderedSum sum(m, pool);
+  const Folds& folds = prepared.folds;
+  FoldPairs pairs(folds, m);
+  const auto column_segments = [&](std::int64_t item) {
+    const std::int64_t begin = (item >= chunks ? item - chunks : item) * chunk;
+    if (item >= chunks) return far_segments(prepared, begin, std::min(begin + chunk, far));
+    std::vector<Segment> segments = folds.segments(begin, std::min(begin + chunk, prepared.n));
+    for (Segment& segment : segments) segment = {segment.begin - begin, segment.end - begin, segment.fold};
+    return segments;
+  };
+  OrderedSum sum(m, pool, [&](std::int64_t item, const Partial& partial) {
+    const double* blocks = partial.blocks.data();
+    for (std::int64_t first = 0; first < far; first += far_at_once) {
+      blocks = pairs.add(far_segments(prepared, first, std::min(first + far_at_once, far)), column_segments(item),
+                         item >= chunks ? 1 : 2, blocks);
+    }
+  });
   pool.run(chunks + far_chunks, Pool::Progress::reported, [&](std::int64_t item, int worker) {
     Partial partial = sum.acquire(item, worker);
     partial.reset(0, m, 0, m);
@@ -254,6 +258,8 @@ std::vector<double> far_sums(const Prepared& prepared, const Kernels<T>& kernels
     const Block<double> rows = allocate<double>(count * widest);
     const Block<double> right = allocate<double>(round_up(count, float64.lanes) * widest);
     const Block<double> left = allocate<double>(round_up(far_at_once, float64.lanes) * widest);
+    Block<double> gathered;
+    std::vector<MicroTile> micros;
     for (std::int64_t first = 0; first < far; first += far_at_once) {
       const std::int64_t some = std::min(far_at_once, far - first);
       std::int64_t length = 0;
@@ -263,25 +269,30 @@ std::vector<double> far_sums(const Prepared& prepared, const Kernels<T>& kernels
         const double* far_rows = prepared.far.x[to_size(i)].data();
         const double* others = far_rows + begin * x.d;
         if (!among_far) {
-          unpack(x, begin, count, kernels, rows.get());
+          unpack(x, prepared.format, prepared.n, {begin, begin + count}, {0, x.d}, kernels, rows.get());
           others = rows.get();
         }
         const std::int64_t right_panels = pack(others, count, x.d, float64, right.get());
         const std::int64_t left_panels = pack(far_rows + first * x.d, some, x.d, float64, left.get());
         length = gram_entries(left.get(), left_panels, right.get(), right_panels, x.d, float64,
-                              among_far ? first - begin : no_self, v.get() + i * room);
+                              among_far ? first - begin : no_self, micros, v.get() + i * room);
       }
-      float64.rank_update(m, length, v.get(), room, partial.values.data());
+      if (folds.count > 0) {
+        sum_blocks(micros, far_segments(prepared, first, first + some), column_segments(item), m, v.get(), room,
+                   float64, gathered, partial);
+      } else {
+        float64.rank_update(m, length, v.get(), room, partial.values.data());
+      }
     }
     if (!among_far) {
       for (double& value : partial.values) value *= 2;  // (a, b) and (b, a)
     }
     sum.commit(item, std::move(partial));
   });
-  return sum.symmetric();
+  return {sum.symmetric(), pairs.subset_sums(1)};
 }
 
-template std::vector<double> far_sums(const Prepared&, const Kernels<float>&, const Kernels<double>&, Pool&);
-template std::vector<double> far_sums(const Prepared&, const Kernels<double>&, const Kernels<double>&, Pool&);
+template S0 far_sums(const Prepared&, const Kernels<float>&, const Kernels<double>&, Pool&);
+template S0 far_sums(const Prepared&, const Kernels<double>&, const Kernels<double>&, Pool&);
 
 }  // namespace fastcka::cpu

@@ -18,11 +18,10 @@ std::vector<std::vector<std::int64_t>> find_far_examples(const std::vector<View>
                                                          const Implementation& implementation, Pool& pool,
                                                          std::vector<Columns>& columns);
 
-// What the far examples add to S0 (m, m), by products in float64: all pairs a != b with a or b among `prepared.far`.
+// What the far examples add to S0, by products in float64: all pairs a != b with a or b among `prepared.far`.
 // For route F, where the sum over all pairs contains a = b: of a far example that term alone is so large that nothing
 // else would be left of a float32 sum.
 template <class T>
-std::vector<double> far_sums(const Prepared& prepared, const Kernels<T>& kernels, const Kernels<double>& float64,
-                             Pool& pool);
+S0 far_sums(const Prepared& prepared, const Kernels<T>& kernels, const Kernels<double>& float64, Pool& pool);
 
 }  // namespace fastcka::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "fold_pairs.hpp"
 #include "loops/arranged.hpp"
 #include "threads/ordered_sum.hpp"
 #include "triangle.hpp"
@@ -55,7 +56,12 @@ class Gram {
         triangle_(ceil_div(prepared.n, kernels.lanes), edge / kernels.lanes),
         room_(edge * edge),
         operands_(to_size(pool.threads())),
-        sum_(count(), pool) {}
+        gathered_(to_size(pool.threads())),
+        pairs_(prepared.folds, count()),
+        sum_(count(), pool, [this](std::int64_t item, const Partial& partial) {
+          const Tile tile = triangle_.tile(item);
+          pairs_.add(segments(tile.row), segments(tile.column), 1, partial.blocks.data());
+        }) {}
 
   std::int64_t tiles() const { return triangle_.count(); }
 
@@ -96,8 +102,16 @@ class Gram {
   Partial acquire(std::int64_t item, int worker) { return sum_.acquire(item, worker); }
 
   // v: the tile of all representations.
-  void add(std::int64_t item, const MicroTile& last, const T* v, Partial partial) {
+  void add(std::int64_t item, const std::vector<MicroTile>& micros, int worker, const T* v, Partial partial) {
     partial.reset(0, count(), 0, count());
+    const MicroTile& last = micros.back();
+    if (prepared_.folds.count > 0) {
+      const Tile tile = triangle_.tile(item);
+      sum_blocks(micros, segments(tile.row), segments(tile.column), count(), v, room_, kernels_,
+                 gathered_[to_size(worker)], partial);
+      sum_.commit(item, std::move(partial));
+      return;
+    }
     kernels_.rank_update(count(), last.offset + last.rows * last.panels * kernels_.lanes, v, room_,
                          partial.values.data());
     sum_.commit(item, std::move(partial));
@@ -109,7 +123,14 @@ class Gram {
     return s0;
   }
 
+  std::vector<double> subset_s0() const { return pairs_.subset_sums(2); }
+
  private:
+  // Of the examples in the tiles that begin at a panel.
+  std::vector<Segment> segments(std::int64_t panel) const {
+    return prepared_.folds.segments(panel * kernels_.lanes, triangle_.end(panel) * kernels_.lanes);
+  }
+
   std::int64_t count() const { return static_cast<std::int64_t>(prepared_.x.size()); }
 
   Ahead panels_of(const Tile& tile, const Centered& x) const {
@@ -123,6 +144,8 @@ class Gram {
   const Triangle triangle_;
   const std::int64_t room_;
   std::vector<Operands> operands_;
+  std::vector<Block<T>> gathered_;  // of each thread
+  FoldPairs pairs_;
   OrderedSum sum_;
 };
 
@@ -166,24 +189,14 @@ void sum_tiles(Gram<T>& gram, std::int64_t m, std::int64_t room, const Kernels<T
       gram.multiply(item, micros, i, item, std::min(i + 1, m - 1), worker, v.get() + i * room);
     }
     if (entries != nullptr) entries->take(item, micros, v.get(), room, kernels);
-    gram.add(item, micros.back(), v.get(), std::move(partial));
+    gram.add(item, micros, worker, v.get(), std::move(partial));
   });
-}
-
-template <class T>
-void take_moments(ThirdMoments& third, Range representations, const Kernels<T>& kernels, const Kernels<double>& float64,
-                  Pool& pool, const Prepared& prepared) {
-  for (std::int64_t i = representations.begin; i < representations.end; ++i) {
-    third.take(prepared, i);
-    third.trace(prepared, i, kernels, float64, pool);
-  }
 }
 
 // All tiles for a batch of representations at a time.
 template <class T>
 void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t room, const Kernels<T>& kernels,
-                 Pool& pool, Prepared& prepared, const Kernels<double>& float64, ThirdMoments* third,
-                 Entries* entries) {
+                 Pool& pool, Prepared& prepared, const Centred& centred, Entries* entries) {
   const auto m = static_cast<std::int64_t>(views.size());
   const std::int64_t tiles = gram.tiles();
   const std::int64_t total = (m + 1) * tiles;
@@ -191,18 +204,18 @@ void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t roo
   for (std::int64_t begin = 0; begin < m; begin += prepared.batch) {
     const std::int64_t end = std::min(begin + prepared.batch, m);
     center(views, {begin, end}, kernels, pool, prepared);
+    centred({begin, end});
     pool.run_part((end - begin) * tiles, begin * tiles, total, [&](std::int64_t item, int worker) {
       const std::int64_t i = begin + item / tiles;
       const std::int64_t tile = item % tiles;
       gram.multiply(tile, gram.micro_tiles(tile), i, std::min(tile + 1, tiles - 1), i, worker,
                     v.get() + (tile * m + i) * room);
     });
-    if (third != nullptr) take_moments(*third, {begin, end}, kernels, float64, pool, prepared);
   }
   pool.run_part(tiles, m * tiles, total, [&](std::int64_t item, int worker) {
     const std::vector<MicroTile> micros = gram.micro_tiles(item);
     if (entries != nullptr) entries->take(item, micros, v.get() + item * m * room, room, kernels);
-    gram.add(item, micros.back(), v.get() + item * m * room, gram.acquire(item, worker));
+    gram.add(item, micros, worker, v.get() + item * m * room, gram.acquire(item, worker));
   });
 }
 
@@ -214,14 +227,19 @@ std::int64_t gram_workspace_bytes(std::int64_t m, std::int64_t tile, const Produ
 
 std::int64_t gram_sum_bytes(std::int64_t m) { return m * m * static_cast<std::int64_t>(sizeof(double)); }
 
+std::int64_t gram_block_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, std::int64_t folds) {
+  const std::int64_t side = std::min(folds, 1 + ceil_div(tile * folds, n));
+  return side * side * gram_sum_bytes(m);
+}
+
 std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const ProductShape& shape) {
   const Triangle triangle(ceil_div(n, shape.lanes), tile / shape.lanes);
   return triangle.count() * m * tile * tile * shape.sum_bytes;
 }
 
 template <class T>
-std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t edge, const Kernels<T>& kernels, Pool& pool,
-                              Prepared& prepared, const Kernels<double>& float64, ThirdMoments* third) {
+S0 gram_sums(const std::vector<View>& views, std::int64_t edge, const Kernels<T>& kernels, Pool& pool,
+             Prepared& prepared, const Centred& centred, ThirdMoments* third) {
   const auto m = static_cast<std::int64_t>(views.size());
   const std::int64_t room = edge * edge;
   Gram<T> gram(prepared, edge, kernels, pool);
@@ -229,19 +247,19 @@ std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t edge,
   if (third != nullptr) entries.emplace(*third, gram.tiles(), m);
   Entries* of_tiles = entries ? &*entries : nullptr;
   if (prepared.batch < m) {
-    sum_batches(gram, views, room, kernels, pool, prepared, float64, third, of_tiles);
+    sum_batches(gram, views, room, kernels, pool, prepared, centred, of_tiles);
   } else {
     center(views, {0, m}, kernels, pool, prepared);
-    if (third != nullptr) take_moments(*third, {0, m}, kernels, float64, pool, prepared);
+    centred({0, m});
     sum_tiles(gram, m, room, kernels, pool, of_tiles);
   }
   if (entries) entries->finish();
-  return gram.s0();
+  return {gram.s0(), gram.subset_s0()};
 }
 
-template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<float>&, Pool&, Prepared&,
-                                       const Kernels<double>&, ThirdMoments*);
-template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&, Prepared&,
-                                       const Kernels<double>&, ThirdMoments*);
+template S0 gram_sums(const std::vector<View>&, std::int64_t, const Kernels<float>&, Pool&, Prepared&, const Centred&,
+                      ThirdMoments*);
+template S0 gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&, Prepared&, const Centred&,
+                      ThirdMoments*);
 
 }  // namespace fastcka::cpu

@@ -1,6 +1,7 @@
 // Route G: Gram tiles.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "loops/implementation.hpp"
@@ -17,17 +18,23 @@ inline constexpr std::int64_t gram_product_steps = 128;
 std::int64_t gram_workspace_bytes(std::int64_t m, std::int64_t tile, const ProductShape& shape);
 std::int64_t gram_sum_bytes(std::int64_t m);
 
+// Bytes of the blocks of a tile, for folds of the same size.
+std::int64_t gram_block_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, std::int64_t folds);
+
 // Bytes of the Gram tiles of m representations.
 std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const ProductShape& shape);
 
-// S0 (m, m), symmetric; centres the representations on the way. `tile` is a multiple of micro-tile columns.
+// Called when these representations are centred, before they are multiplied.
+using Centred = std::function<void(Range representations)>;
+
+// S0; centres the representations on the way. `tile` is a multiple of micro-tile columns.
 //
 // If all representations are centred at once, a thread multiplies one tile for all of them, and the sums of the tile
 // stay in its caches until the rank update. With a batch, all tiles are multiplied for each batch, and the rank updates
 // follow at the end. Then memory contains all tiles and not all centred copies, which is less for wide data. The bits
-// are the same. `third` takes the third moments, unless it is null.
+// are the same. `third` takes the sums of the tiles, unless it is null.
 template <class T>
-std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t tile, const Kernels<T>& kernels, Pool& pool,
-                              Prepared& prepared, const Kernels<double>& float64, ThirdMoments* third);
+S0 gram_sums(const std::vector<View>& views, std::int64_t tile, const Kernels<T>& kernels, Pool& pool,
+             Prepared& prepared, const Centred& centred, ThirdMoments* third);
 
 }  // namespace fastcka::cpu

@@ -43,12 +43,7 @@ template <class T>
 void rows_of(const Prepared& prepared, std::int64_t i, std::int64_t begin, std::int64_t count, bool without_far,
              const Kernels<T>& kernels, T* rows) {
   const Centered& x = prepared.x[to_size(i)];
-  const Route route = prepared.format.route;
-  // In route F, parts of a chunk are not contiguous.
-  const std::int64_t chunk = route == Route::features ? prepared.format.chunk : count;
-  for (std::int64_t row = 0; row < count; row += chunk) {
-    unpack(x, route, begin + row, std::min(chunk, count - row), kernels, rows + row * x.d);
-  }
+  unpack(x, prepared.format, prepared.n, {begin, begin + count}, {0, x.d}, kernels, rows);
   set_far(prepared.far, i, without_far, begin, count, x.d, rows);
 }
 

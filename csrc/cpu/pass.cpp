@@ -6,10 +6,12 @@
 
 #include "far_examples.hpp"
 #include "features.hpp"
+#include "fold_pairs.hpp"
 #include "gram.hpp"
 #include "loops/implementation.hpp"
 #include "norms.hpp"
 #include "prepare.hpp"
+#include "subset_rows.hpp"
 #include "third_moments.hpp"
 #include "threads/memory.hpp"
 #include "threads/ordered_sum.hpp"
@@ -19,11 +21,18 @@
 namespace fastcka::cpu {
 namespace {
 
-// The diagonal of an (m, m) matrix.
-std::vector<double> diagonal(const std::vector<double>& matrix, std::int64_t m) {
+// The diagonals of (m, m) matrices.
+std::vector<double> diagonals(const std::vector<double>& matrices, std::int64_t m) {
   std::vector<double> values;
-  for (std::int64_t i = 0; i < m; ++i) values.push_back(matrix[to_size(i * (m + 1))]);
+  for (auto matrix = matrices.begin(); matrix != matrices.end(); matrix += m * m) {
+    for (std::int64_t i = 0; i < m; ++i) values.push_back(matrix[i * (m + 1)]);
+  }
   return values;
+}
+
+// sums += factor * terms
+void add(double factor, const std::vector<double>& terms, std::vector<double>& sums) {
+  for (std::size_t entry = 0; entry < terms.size(); ++entry) sums[entry] += factor * terms[entry];
 }
 
 // The sums of the rows of an (m, n) array.
@@ -60,46 +69,60 @@ std::vector<double> sum_rows(Prepared& prepared, const Kernels<double>& float64,
     }
     near = norm_products(k, m, n, float64, pool);
   }
-  sums.near_norms = diagonal(near, m);
+  sums.near_norms = diagonals(near, m);
   return near;
 }
 
 template <class T>
-Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, const std::vector<View>& views,
-              const Settings& settings, Pool& pool) {
+Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, const Task& task, Pool& pool) {
+  const std::vector<View>& views = task.views;
+  const Settings& settings = task.settings;
   Sums sums;
   const CopyFormat format{settings.route == Route::gram ? kernels.lanes : settings.chunk, settings.route};
   const auto m = static_cast<std::int64_t>(views.size());
   const std::int64_t batch = settings.batch > 0 ? settings.batch : m;
-  Prepared prepared = prepare(views, format, batch, implementation, kernels, pool, sums);
+  Folds folds(task.subsets, settings.route == Route::gram ? 1 : kernels.values);
+  Prepared prepared = prepare(views, format, batch, implementation, kernels, pool, std::move(folds), sums);
   if (!sums.non_finite.empty()) return sums;
   if (!settings.column_terms) prepared.column_terms.clear();
+  SubsetRows<T> subset_rows(prepared, kernels, implementation.float64, pool);
 
   std::optional<ThirdMoments> third;
   if (settings.third_moments) third.emplace(prepared.n, m, kernels.lanes);
+  const auto centred = [&](Range representations) {
+    subset_rows.take(representations, sums.subsets);
+    for (std::int64_t i = representations.begin; third && i < representations.end; ++i) {
+      third->take(prepared, i);
+      third->trace(prepared, i, kernels, implementation.float64, pool);
+    }
+  };
   if (settings.route == Route::gram) {
-    ThirdMoments* moments = third ? &*third : nullptr;
-    sums.s0 = gram_sums(views, settings.tile, kernels, pool, prepared, implementation.float64, moments);
+    S0 s0 = gram_sums(views, settings.tile, kernels, pool, prepared, centred, third ? &*third : nullptr);
     if (third) third->finish(sums);
-    sums.summed = diagonal(sums.s0, m);
+    sums.s0 = std::move(s0.all);
+    sums.summed = diagonals(sums.s0, m);
+    sums.subsets.s0 = std::move(s0.subsets);
+    sums.subsets.summed = diagonals(sums.subsets.s0, m);
     sums.column_terms = std::move(prepared.column_terms);
     sum_rows(prepared, implementation.float64, pool, sums);
     return sums;
   }
   center(views, {0, m}, kernels, pool, prepared);
-  for (std::int64_t i = 0; third && i < m; ++i) {
-    third->take(prepared, i);
-    third->trace(prepared, i, kernels, implementation.float64, pool);
-  }
+  centred({0, m});
   if (third) third->finish(sums);
   sums.column_terms = std::move(prepared.column_terms);
   const std::vector<double> near = sum_rows(prepared, implementation.float64, pool, sums);
-  sums.s0 = feature_sums(prepared, settings.tile, kernels, pool);
-  sums.summed = diagonal(sums.s0, m);
-  for (std::size_t entry = 0; entry < near.size(); ++entry) sums.s0[entry] -= near[entry];
+  S0 s0 = feature_sums(prepared, settings.tile, kernels, implementation.float64, pool);
+  sums.s0 = std::move(s0.all);
+  sums.summed = diagonals(sums.s0, m);
+  add(-1, near, sums.s0);
+  sums.subsets.s0 = std::move(s0.subsets);
+  sums.subsets.summed = diagonals(sums.subsets.s0, m);
+  add(-1, sums.subsets.near_norms, sums.subsets.s0);
   if (!prepared.far.rows.empty()) {
-    const std::vector<double> far = far_sums(prepared, kernels, implementation.float64, pool);
-    for (std::size_t entry = 0; entry < far.size(); ++entry) sums.s0[entry] += far[entry];
+    const S0 far = far_sums(prepared, kernels, implementation.float64, pool);
+    add(1, far.all, sums.s0);
+    add(1, far.subsets, sums.subsets.s0);
   }
   return sums;
 }
@@ -109,8 +132,8 @@ Result run_task(const Task& task, Pool& pool) {
   const Settings& settings = task.settings;
   const Implementation& implementation = find_implementation(settings.implementation);
   Sums sums = settings.products == implementation.float64.name
-                  ? run_with(implementation.float64, implementation, task.views, settings, pool)
-                  : run_with(implementation.single(settings.products), implementation, task.views, settings, pool);
+                  ? run_with(implementation.float64, implementation, task, pool)
+                  : run_with(implementation.single(settings.products), implementation, task, pool);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return {std::move(sums), seconds.count()};
 }
@@ -118,13 +141,14 @@ Result run_task(const Task& task, Pool& pool) {
 }  // namespace
 
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
+                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments, std::int64_t subsets,
                        const ProductShape& shape) {
   const auto m = static_cast<std::int64_t>(widths.size());
   const bool gram = route == Route::gram;
   const std::int64_t widest = *std::max_element(widths.begin(), widths.end());
   const CopyFormat format{gram ? shape.lanes : chunk, route};
   PassBytes bytes{};
+  n += gram ? 0 : subsets * (shape.values - 1);  // a row of zeros may end each fold
   const bool batched = batch > 0 && batch < m;
   std::int64_t total = 0;
   std::int64_t copies = 0;
@@ -140,15 +164,25 @@ PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, 
     bytes.centered = std::max(bytes.centered, copies);
   }
   if (batched) bytes.centered += gram_bytes(n, m, tile, shape);
-  bytes.thread =
-      prepare_workspace_bytes(widest, format, in_place, shape) +
-      (gram ? gram_workspace_bytes(batched ? 0 : m, tile, shape) : feature_workspace_bytes(tile, chunk, shape));
-  bytes.sums = partial_sums_per_thread * (gram ? gram_sum_bytes(m) : feature_sum_bytes(m));
+  bytes.thread = prepare_workspace_bytes(widest, format, in_place, shape) +
+                 (gram ? gram_workspace_bytes(batched ? 0 : m, tile, shape)
+                       : feature_workspace_bytes(tile, chunk, subsets, shape));
+  bytes.sums = partial_sums_per_thread * (gram ? gram_sum_bytes(m) : feature_sum_bytes(m, subsets));
   bytes.statistics = statistics_bytes(n, total);
   // As many columns as are centred at once.
   bytes.statistics = std::max(bytes.statistics, ColumnPowers(n, format.chunk).bytes(at_once));
   bytes.results = (2 * m * n + 2 * m * m) * static_cast<std::int64_t>(sizeof(double));
   if (third_moments) bytes.results += ThirdMoments::bytes(n, widths, route, tile, shape);
+  if (subsets > 0) {
+    bytes.centered += subset_rows_bytes(n, widths, subsets, batched);
+    bytes.thread += subset_rows_workspace_bytes(subsets);
+    if (gram) {
+      bytes.thread += gram_workspace_bytes(m, tile, shape);  // blocks of a tile
+      bytes.sums += partial_sums_per_thread * gram_block_bytes(n, m, tile, subsets);
+    }
+    bytes.results += (5 * m * m + 3 * m) * subsets * static_cast<std::int64_t>(sizeof(double));
+    bytes.results += FoldPairs::bytes(subsets, m);
+  }
   return bytes;
 }
 

@@ -27,6 +27,7 @@ struct Settings {
 struct Task {
   std::vector<View> views;
   Settings settings;
+  Subsets subsets;
 };
 
 // Bytes that a pass needs in addition to its views, by purpose.
@@ -39,9 +40,9 @@ struct PassBytes {
   std::int64_t results;     // k, q and the sums of all pairs
 };
 
-// `in_place`: all representations are staged and centred in place.
+// `in_place`: all representations are staged and centred in place. 0 subsets: none are wanted.
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
+                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments, std::int64_t subsets,
                        const ProductShape& shape);
 
 struct Result {

@@ -30,7 +30,7 @@ void place(const std::vector<View>& views, const Kernels<T>& kernels, Prepared& 
   std::vector<std::int64_t> offsets;
   for (const View& view : views) {
     if (static_cast<std::int64_t>(offsets.size()) % prepared.batch == 0) total = 0;
-    const CopyExtent copy = copy_extent(view.n, view.d, prepared.format.route, shape);
+    const CopyExtent copy = copy_extent(prepared.n, view.d, prepared.format.route, shape);
     const std::int64_t staged_pitch = round_up(view.d, staging_lanes) * static_cast<std::int64_t>(sizeof(T));
     prepared.x.push_back({nullptr, view.d, view.staged ? staged_pitch : copy.pitch});
     offsets.push_back(total);
@@ -73,6 +73,43 @@ std::vector<std::vector<double>> take_far(const std::vector<View>& views, const 
   return total;
 }
 
+// The far examples in the order of their positions.
+void sort_far(const Folds& folds, Far& far) {
+  Far sorted;
+  sorted.x.resize(far.x.size());
+  for (std::int64_t position = 0; position < folds.positions(); ++position) {
+    const std::int64_t a = folds.example[to_size(position)];
+    const auto match = std::lower_bound(far.rows.begin(), far.rows.end(), a);
+    if (match == far.rows.end() || *match != a) continue;
+    sorted.rows.push_back(position);
+    for (std::size_t i = 0; i < far.x.size(); ++i) {
+      const std::size_t d = far.x[i].size() / far.rows.size();
+      const auto row = far.x[i].begin() + (match - far.rows.begin()) * static_cast<std::ptrdiff_t>(d);
+      sorted.x[i].insert(sorted.x[i].end(), row, row + static_cast<std::ptrdiff_t>(d));
+    }
+  }
+  far = std::move(sorted);
+}
+
+// Kernels::center of the examples at some positions.
+template <class T>
+void center_part(const View& view, const Folds& folds, Range rows, Range columns, const double* mean, double scale,
+                 const Kernels<T>& kernels, T* out, double* k) {
+  const std::int64_t width = columns.end - columns.begin;
+  if (folds.count == 0) {
+    kernels.center(view, rows, columns, mean, scale, out, width, k);
+    return;
+  }
+  for (std::int64_t position = rows.begin; position < rows.end; ++position, out += width, ++k) {
+    const std::int64_t a = folds.example[to_size(position)];
+    if (a < 0) {
+      std::fill_n(out, width, T{0});
+    } else {
+      kernels.center(view, {a, a + 1}, columns, mean, scale, out, width, k);
+    }
+  }
+}
+
 // q += x . total, for rows (count, width).
 template <class T>
 void add_row_sums(const T* rows, std::int64_t count, std::int64_t width, const double* total, double* q) {
@@ -105,14 +142,15 @@ std::int64_t prepare_workspace_bytes(std::int64_t d, const CopyFormat& format, b
 
 template <class T>
 Prepared prepare(const std::vector<View>& views, const CopyFormat& format, std::int64_t batch,
-                 const Implementation& implementation, const Kernels<T>& kernels, Pool& pool, Sums& sums) {
+                 const Implementation& implementation, const Kernels<T>& kernels, Pool& pool, Folds folds, Sums& sums) {
   const std::size_t m = views.size();
-  const std::int64_t n = views.front().n;
-  Prepared prepared{n, format, batch, {}, {}, {}, {}, std::vector<double>(m), {}, nullptr};
+  const std::int64_t n = folds.count > 0 ? folds.positions() : views.front().n;
+  Prepared prepared{n, format, batch, {}, {}, {}, {}, std::vector<double>(m), {}, nullptr, std::move(folds)};
   std::vector<Columns> columns = describe_columns(views, implementation, pool, sums.non_finite);
   if (!sums.non_finite.empty()) return prepared;
   const std::vector<std::vector<std::int64_t>> far = find_far_examples(views, implementation, pool, columns);
   std::vector<std::vector<double>> total = take_far(views, columns, far, kernels, prepared.far);
+  if (prepared.folds.count > 0) sort_far(prepared.folds, prepared.far);
   for (std::size_t i = 0; i < m; ++i) {
     sums.exponent.push_back(columns[i].exponent());
     sums.constant.push_back(columns[i].constant);
@@ -154,7 +192,7 @@ void center(const std::vector<View>& views, Range representations, const Kernels
     for (std::int64_t column = 0; column < x.d; column += strip) {
       const Range range{column, std::min(x.d, column + strip)};
       const std::int64_t width = range.end - range.begin;
-      kernels.center(views[i], rows, range, mean.data(), scale, part, width, &prepared.k[first]);
+      center_part(views[i], prepared.folds, rows, range, mean.data(), scale, kernels, part, &prepared.k[first]);
       if (!far_total.empty()) {
         add_row_sums(part, count, width, &far_total[to_size(column)], &prepared.q[first]);
       }
@@ -186,14 +224,14 @@ void center(const std::vector<View>& views, Range representations, const Kernels
   pool.run(count_of_all, Pool::Progress::silent, [&](std::int64_t item, int) {
     const auto i = to_size(representations.begin + item);
     const std::vector<double>& far = prepared.far.x.empty() ? none : prepared.far.x[i];
-    prepared.column_terms[i] = powers.terms(sums[to_size(item)], views[i].d, far);
+    prepared.column_terms[i] = powers.terms(sums[to_size(item)], views[i].d, views[i].n, far);
   });
 }
 
 template Prepared prepare(const std::vector<View>&, const CopyFormat&, std::int64_t, const Implementation&,
-                          const Kernels<float>&, Pool&, Sums&);
+                          const Kernels<float>&, Pool&, Folds, Sums&);
 template Prepared prepare(const std::vector<View>&, const CopyFormat&, std::int64_t, const Implementation&,
-                          const Kernels<double>&, Pool&, Sums&);
+                          const Kernels<double>&, Pool&, Folds, Sums&);
 template void center(const std::vector<View>&, Range, const Kernels<float>&, Pool&, Prepared&);
 template void center(const std::vector<View>&, Range, const Kernels<double>&, Pool&, Prepared&);
 

@@ -6,6 +6,7 @@
 
 #include "../hsic.hpp"
 #include "column_terms.hpp"
+#include "folds.hpp"
 #include "loops/implementation.hpp"
 #include "threads/memory.hpp"
 #include "threads/pool.hpp"
@@ -45,8 +46,8 @@ struct Centered {
   const std::byte* panel(std::int64_t index, std::int64_t lanes) const { return data + index * lanes * pitch; }
 };
 
-// Examples that are far from all others in some representation, in ascending order, and their rows (count, d) in each:
-// centred, times 2^-exponent, rounded as in the copy.
+// Positions of examples that are far from all others in some representation, in ascending order, and their rows (count,
+// d) in each: centred, times 2^-exponent, rounded as in the copy.
 struct Far {
   std::vector<std::int64_t> rows;
   std::vector<std::vector<double>> x;
@@ -60,7 +61,7 @@ struct Centring {
 };
 
 struct Prepared {
-  std::int64_t n;
+  std::int64_t n;  // positions in the copy; without folds, these are the examples
   CopyFormat format;
   std::int64_t batch;  // representations that have room at once
   std::vector<Centring> centring;
@@ -70,13 +71,14 @@ struct Prepared {
   std::vector<double> column_terms;  // (m): the sums of csrc/cpu/column_terms.hpp; empty: not wanted
   std::vector<double> q;  // (m, n): row sums of the Gram matrices; empty without far examples, where they are zero
   Block<std::byte> copy;  // of those that were not staged
+  Folds folds;
 };
 
 // Fills exponent, constant and non_finite of sums. Nothing is centred yet. Of those that are not staged, `batch` at a
-// time have room.
+// time have room. With folds, no view is staged.
 template <class T>
 Prepared prepare(const std::vector<View>& views, const CopyFormat& format, std::int64_t batch,
-                 const Implementation& implementation, const Kernels<T>& kernels, Pool& pool, Sums& sums);
+                 const Implementation& implementation, const Kernels<T>& kernels, Pool& pool, Folds folds, Sums& sums);
 
 // Centres the representations [begin, end), which are in one batch, and fills their k, q and column_terms. In the
 // features route the far examples are zero in the copy: far_sums adds what they contribute.

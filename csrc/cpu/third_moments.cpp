@@ -53,7 +53,10 @@ ExampleTerm ThirdMoments::term(std::int64_t i, std::int64_t example) const {
 }
 
 void ThirdMoments::take(const Prepared& prepared, std::int64_t i) {
-  const auto n = static_cast<double>(n_);
+  const std::vector<std::int64_t>& example = prepared.folds.example;
+  const std::int64_t absent = std::count(example.begin(), example.end(), -1);
+  const auto n = static_cast<double>(n_ - absent);
+  const auto is_absent = [&](std::int64_t a) { return absent > 0 && example[to_size(a)] < 0; };
   const double* k = &prepared.k[to_size(i * n_)];
   const double* q = prepared.q.empty() ? nullptr : &prepared.q[to_size(i * n_)];
   const auto q_of = [q](std::int64_t a) { return q == nullptr ? 0.0 : q[a]; };
@@ -71,15 +74,24 @@ void ThirdMoments::take(const Prepared& prepared, std::int64_t i) {
   std::fill_n(near, n_, 1.0);
   for (const std::int64_t a : prepared.far.rows) near[a] = 0;
   for (std::int64_t a = 0; a < n_; ++a) {
+    if (is_absent(a)) {
+      near[a] = 0;
+      continue;
+    }
     u[a] = (q_of(a) - k[a]) / (n - 2) - r_total / (2 * (n - 1) * (n - 2));
     weight[a] = k[a] - 2 * q_of(a) / n + q_total / (n * n);
     mean += weight[a] / n;
     diagonal[a] = near[a] * (k[a] - 2 * u[a]);
   }
   double cubes = 0;
+  EntrySums& entries = entries_[to_size(i)];
   for (std::int64_t a = 0; a < n_; ++a) {
+    if (is_absent(a)) continue;
     weight[a] -= mean;
     cubes += weight[a] * weight[a] * weight[a];
+    // With a row of zeros, the tiles have an entry -u.
+    entries[0] += static_cast<double>(absent) * u[a] * u[a] * u[a];
+    entries[1] -= static_cast<double>(absent) * u[a] * u[a] * weight[a];
   }
   diagonal_cubes_[to_size(i)] = cubes;
 }

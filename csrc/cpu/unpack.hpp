@@ -23,29 +23,29 @@ T cell_value(const std::byte* cell, std::int64_t values, std::int64_t index) {
   return static_cast<T>(value);
 }
 
-// Examples [begin, begin + count) of one chunk of the copy (gram: of any panels, from the first of one on) as rows
-// (count, d).
+// A part of the copy of one representation, (rows, columns), row-major. Rows are positions in the copy, of n.
 template <class T, class Out>
-void unpack(const Centered& x, Route route, std::int64_t begin, std::int64_t count, const Kernels<T>& kernels,
-            Out* out) {
+void unpack(const Centered& x, const CopyFormat& format, std::int64_t n, Range rows, Range columns,
+            const Kernels<T>& kernels, Out* out) {
   const std::int64_t lanes = kernels.lanes;
+  const std::int64_t values = kernels.values;
   const std::int64_t bytes = kernels.cell_bytes;
-  if (route == Route::features) {
-    const std::int64_t steps = kernels.steps(count);
-    for (std::int64_t j = 0; j < x.d; ++j) {
-      const std::byte* panel = x.data + begin * x.pitch + (j / lanes * steps * lanes + j % lanes) * bytes;
-      for (std::int64_t row = 0; row < count; ++row) {
-        const std::byte* cell = panel + row / kernels.values * lanes * bytes;
-        out[row * x.d + j] = static_cast<Out>(cell_value<T>(cell, kernels.values, row % kernels.values));
+  for (std::int64_t a = rows.begin; a < rows.end; ++a) {
+    const std::int64_t begin = a / format.chunk * format.chunk;
+    const std::byte* chunk = x.data + begin * x.pitch;
+    if (format.route == Route::gram) {
+      const std::byte* first = chunk + (a - begin) * bytes;
+      for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+        *out++ = static_cast<Out>(cell_value<T>(first + j / values * lanes * bytes, values, j % values));
       }
+      continue;
     }
-    return;
-  }
-  for (std::int64_t row = 0; row < count; ++row) {
-    const std::byte* first = x.panel((begin + row) / lanes, lanes) + (begin + row) % lanes * bytes;
-    for (std::int64_t j = 0; j < x.d; ++j) {
-      const std::byte* cell = first + j / kernels.values * lanes * bytes;
-      out[row * x.d + j] = static_cast<Out>(cell_value<T>(cell, kernels.values, j % kernels.values));
+    const std::int64_t steps = kernels.steps(std::min(format.chunk, n - begin));
+    const std::int64_t step = (a - begin) / values;
+    for (std::int64_t j = columns.begin; j < columns.end;) {
+      const std::int64_t end = std::min(columns.end, (j / lanes + 1) * lanes);
+      const std::byte* cell = chunk + ((j / lanes * steps + step) * lanes + j % lanes) * bytes;
+      for (; j < end; ++j, cell += bytes) *out++ = static_cast<Out>(cell_value<T>(cell, values, (a - begin) % values));
     }
   }
 }

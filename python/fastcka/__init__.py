@@ -10,6 +10,7 @@ from fastcka.core.backend import version as __version__
 from fastcka.memory import memory_check
 
 if TYPE_CHECKING:
+    from fastcka.core.curve import curve
     from fastcka.store import create_store, open_store
     from fastcka.sweep import run_sweep
 
@@ -22,6 +23,7 @@ __all__ = [
     "cka_matrix",
     "compare",
     "create_store",
+    "curve",
     "hsic",
     "memory_check",
     "open_store",
@@ -31,6 +33,7 @@ __all__ = [
 # Imported on first use: h5py and pydantic would double the time of `import fastcka`.
 _LAZY = {
     "create_store": "fastcka.store",
+    "curve": "fastcka.core.curve",
     "open_store": "fastcka.store",
     "run_sweep": "fastcka.sweep",
 }

@@ -70,6 +70,8 @@ class Task:
         implementation: str,
         products: str,
         third_moments: bool,
+        folds: Sequence[int] = ...,
+        nested: bool = ...,
     ) -> None: ...
 
 class PlainPass:
@@ -109,6 +111,7 @@ def bytes_needed(
     batch: int,
     in_place: bool,
     third_moments: bool,
+    subsets: int = ...,
     shape: ProductShape,
 ) -> dict[str, int]: ...
 def estimate(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import fastcka
 import oracle
 from fastcka import compare
 from fastcka.cli.inferred import p_text
@@ -47,7 +48,10 @@ def test_unbiased_is_the_default_and_is_printed_first(call, pair):
     shown = call("cka", a, b)
     assert shown.exit_code == 0
     lines = shown.stdout.splitlines()
-    assert lines[0].split() == ["CKA,", "unbiased", f"{oracle.cka(x, y, 'unbiased'):.6f}"]
+    assert lines[0].split()[:3] == ["CKA,", "unbiased", f"{oracle.cka(x, y, 'unbiased'):.6f}"]
+    result = fastcka.compare([x, y], inference=True)
+    low, high = result.ci_low[0, 1], result.ci_high[0, 1]
+    assert lines[0].rstrip().endswith(f" (95% interval {low:.4f} to {high:.4f})")
     n = len(x)
     assert re.fullmatch(
         rf"chance level +0\.0000 \+- {np.sqrt(2 / (n * (n - 3))):.2g} for permuted examples; "

@@ -85,7 +85,7 @@ def test_the_file_and_the_plan(trained, config_for, tmp_path):
     path.write_text(f"{text}{{level: 0.9}}\n")
     config = load_sweep(path)
     assert config.inference == Inference(level=0.9)
-    assert "p-values (two-sided) and calibrated similarities at level 0.9" in str(
+    assert "p-values (two-sided), intervals and calibrated similarities at level 0.9" in str(
         plan_sweep(config).facts()
     )
     path.write_text(f"{text}true\n")

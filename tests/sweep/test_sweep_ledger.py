@@ -97,10 +97,10 @@ def test_a_damaged_group_is_never_read(done):
 
 def test_another_format_version_is_refused(done, config):
     with closing(sqlite3.connect(done.ledger_path)) as db:
-        db.execute("PRAGMA user_version = 3")
+        db.execute("PRAGMA user_version = 2")
     before = done.ledger_path.read_bytes()
     with pytest.raises(
-        LedgerError, match="has the format version 3; this fastcka reads and writes"
+        LedgerError, match="has the format version 2; this fastcka reads and writes"
     ):
         run_sweep(config)
     assert done.ledger_path.read_bytes() == before

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -20,12 +21,14 @@ namespace fastcka::cpu {
 struct Partial {
   std::int64_t i0 = 0, i1 = 0, j0 = 0, j1 = 0;
   std::vector<double> values;
-  std::vector<double> rest;  // what rounding took from the values; empty where that is not kept
+  std::vector<double> rest;    // what rounding took from the values; empty where that is not kept
+  std::vector<double> blocks;  // parts of the sum, for subsets of the examples; empty where there are none
 
   void reset(std::int64_t rows_begin, std::int64_t rows_end, std::int64_t columns_begin, std::int64_t columns_end) {
     i0 = rows_begin, i1 = rows_end, j0 = columns_begin, j1 = columns_end;
     values.assign(to_size((i1 - i0) * (j1 - j0)), 0.0);
     rest.clear();
+    blocks.clear();
   }
   // Adds a sum and what rounding took from it.
   void add(std::int64_t i, std::int64_t j, const Twofold& sum) {
@@ -43,8 +46,15 @@ inline constexpr std::int64_t partial_sums_per_thread = 1 + waiting_per_thread;
 
 class OrderedSum {
  public:
-  OrderedSum(std::int64_t m, Pool& pool)
-      : m_(m), pool_(pool), total_(to_size(m * m)), limit_(waiting_per_thread * pool.threads()) {}
+  // `take_blocks` is called for each tile in their order, one at a time.
+  using TakeBlocks = std::function<void(std::int64_t tile, const Partial& partial)>;
+
+  OrderedSum(std::int64_t m, Pool& pool, TakeBlocks take_blocks = nullptr)
+      : m_(m),
+        pool_(pool),
+        take_blocks_(std::move(take_blocks)),
+        total_(to_size(m * m)),
+        limit_(waiting_per_thread * pool.threads()) {}
 
   // To be called before tile `tile` is computed. Waits while too many later tiles are finished before their turn;
   // the tile whose turn it is never waits, so that the sum always moves on.
@@ -67,6 +77,7 @@ class OrderedSum {
     waiting_.emplace(tile, std::move(partial));
     for (auto it = waiting_.begin(); it != waiting_.end() && it->first == next_; ++next_) {
       add(it->second);
+      if (take_blocks_ && !it->second.blocks.empty()) take_blocks_(next_, it->second);
       spare_.push_back(std::move(it->second));
       it = waiting_.erase(it);
     }
@@ -98,6 +109,7 @@ class OrderedSum {
 
   const std::int64_t m_;
   Pool& pool_;
+  const TakeBlocks take_blocks_;
   std::vector<Twofold> total_;
   const int limit_;
   std::mutex mutex_;

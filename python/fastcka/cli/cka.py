@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fastcka.cli import arguments, output
-from fastcka.cli.inferred import inferred_lines, inferred_values
+from fastcka.cli.inferred import inferred_lines, inferred_values, interval_text
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ def cka(
         bool | None,
         typer.Option(
             "--p-value/--no-p-value",
-            help="Compute the p-value, on the CPU; its time grows with the square of the number of "
-            f"examples. Default: for at most {MOST_FOR_P:,} examples, and not with --device cuda.",
+            help="Compute the interval over examples and the p-value, on the CPU; the time grows "
+            "with the square of the number of examples. Default: for at most "
+            f"{MOST_FOR_P:,} examples, and not with --device cuda.",
             show_default=False,
         ),
     ] = None,
@@ -80,8 +81,9 @@ def cka(
     """Compute the CKA of two arrays of the same examples.
 
     Rows are examples; axes after the first are flattened into features. Arrays of MATLAB files
-    (version 7.3) have the shape that MATLAB displays. The chance level and the p-value are those
-    for permuted examples; the p-value follows from their first three moments.
+    (version 7.3) have the shape that MATLAB displays. The interval says how the value would vary
+    with other examples (jackknife). The chance level and the p-value are those for permuted
+    examples; the p-value follows from their first three moments.
     """
     from fastcka.core import compare
     from fastcka.memory import memory_check
@@ -239,7 +241,9 @@ def _print_facts(answer: dict[str, Any]) -> None:
     output.stdout().print(
         output.facts(
             {
-                f"CKA, {chosen.replace('_', '-')}": Text(shown("cka"), style="bold"),
+                f"CKA, {chosen.replace('_', '-')}": Text.assemble(
+                    (shown("cka"), "bold"), interval_text(answer)
+                ),
                 **inferred_lines(answer),
                 **{f"CKA, {other}": shown(f"cka_{other}") for other in others},
                 "examples": f"{answer['n_examples']:,}",

@@ -26,6 +26,13 @@ def inferred_values(result: Comparison) -> dict[str, Any]:
     return values
 
 
+def interval_text(answer: dict[str, Any]) -> str:
+    """Return the interval over examples; empty where it is undefined or was not computed."""
+    if not _known(answer["ci_low"]):
+        return ""
+    return f" ({answer['level']:.0%} interval {answer['ci_low']:.4f} to {answer['ci_high']:.4f})"
+
+
 def inferred_lines(answer: dict[str, Any]) -> dict[str, str]:
     """Return the line on the chance level, without what is undefined."""
     lines: dict[str, str] = {}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastcka.core.cuda.runtime import CudaRuntime
     from fastcka.core.plan import PassPlan
     from fastcka.core.request import Request
+    from fastcka.core.subsets import Subsets
 
 Progress = Callable[[int, int], None]
 
@@ -147,7 +148,10 @@ def run_passes(
         representation, their number and the first position, or for a staged representation that
         shares memory with another of any group.
     """
-    tasks = [_task(request.views, plan) for request, plan in zip(requests, plans, strict=True)]
+    tasks = [
+        _task(request.views, plan, request.subsets)
+        for request, plan in zip(requests, plans, strict=True)
+    ]
     results = _core.run(tasks, threads=threads, progress=progress)
     return [
         _outcome(request.names, plan, result)
@@ -159,10 +163,10 @@ def plain_pass(
     views: Sequence[View], plan: PassPlan, zero: float, condition: float, excess: float
 ) -> PlainPass:
     """Return the pass of a plan over arrays of the views' shapes."""
-    return PlainPass(_task(views, plan), zero=zero, condition=condition, excess=excess)
+    return PlainPass(_task(views, plan, None), zero=zero, condition=condition, excess=excess)
 
 
-def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
+def _task(views: Sequence[View], plan: PassPlan, subsets: Subsets | None) -> _core.Task:
     return _core.Task(
         [
             _core.View(
@@ -184,6 +188,8 @@ def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
         plan.implementation,
         plan.products,
         plan.third_moments,
+        [] if subsets is None else subsets.fold.tolist(),
+        subsets is not None and subsets.nested,
     )
 
 

@@ -1,7 +1,7 @@
 """The matrices of a `Comparison`, and their columns in tables, files and ledgers.
 
-A matrix that is added here appears in `to_dataframe`, `to_xarray`, saved files, ``results.csv`` and
-the ledger.
+A matrix that is added to STORED is kept in saved files and ledgers. Those of COLUMNS appear in
+`to_dataframe`, `to_xarray` and ``results.csv``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ class Column(NamedTuple):
     inferred: bool = False
 
 
+#: Of the jackknife, from which errors and intervals at any level follow.
+JACKKNIFE = tuple(
+    Column(f"{name}_{estimator}", f"{name}_{estimator}", inferred=True)
+    for estimator in ("biased", "unbiased")
+    for name in ("stderr", "fisher_mean", "fisher_sd")
+)
 #: Computed from the representations, so files and ledgers contain them.
 STORED = (
     Column("biased", "cka_biased"),
@@ -34,6 +40,7 @@ STORED = (
     Column("hsic_biased", "hsic_biased"),
     Column("hsic_unbiased", "hsic_unbiased"),
     Column("feature_corrected", "feature_corrected"),
+    *JACKKNIFE,
 )
 #: Computed from stored values when they are asked for.
 DERIVED = (
@@ -43,7 +50,11 @@ DERIVED = (
     Column("p_value", "p_value", inferred=True),
     Column("q_value", "q_value", inferred=True),
     Column("calibrated", "calibrated", inferred=True),
+    Column("stderr", "stderr", inferred=True),
+    Column("ci_low", "ci_low", inferred=True),
+    Column("ci_high", "ci_high", inferred=True),
 )
 #: Those that every comparison has, also one that an earlier version saved.
 REQUIRED = STORED[:4]
-COLUMNS = STORED + DERIVED
+#: Those of tables.
+COLUMNS = tuple(column for column in STORED + DERIVED if column not in JACKKNIFE)

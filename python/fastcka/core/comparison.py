@@ -54,7 +54,7 @@ class Comparison(InferredMatrices):
         (P, 2) int: the positions of the requested pairs, a < b. The matrices contain all pairs.
     provenance
         How the values were computed: the version (key ``fastcka``), device, device_reason,
-        precision, products, implementation, route, tile, chunk, threads, flops, seconds,
+        precision, products, implementation, route, tile, chunk, threads, flops, seconds, folds,
         kernel_function, and the plan as text; on a GPU also rank_chunk and overrides.
     undefined
         Position of a representation -> the reason why its row and column are NaN for the chosen
@@ -66,7 +66,13 @@ class Comparison(InferredMatrices):
         in a file that an earlier version saved, and where it is unknown (partial similarities,
         "feature_corrected" with matched units).
     inference
-        The options of p-values; None if they were not asked for.
+        The options of p-values and intervals; None if they were not asked for.
+    stderr_biased, stderr_unbiased
+        (M, M) float64: standard errors of CKA over examples, by a delete-block jackknife; None if
+        they were not asked for, NaN for fewer than 5 examples.
+    fisher_mean_biased, fisher_mean_unbiased, fisher_sd_biased, fisher_sd_unbiased
+        (M, M) float64: arctanh(CKA) without its bias of order 1/n, and its standard error, from
+        which the intervals follow.
     """
 
     labels: tuple[dict[str, Any], ...]
@@ -82,6 +88,12 @@ class Comparison(InferredMatrices):
     feature_corrected: Matrix | None = None
     moments: Moments | None = None
     inference: Inference | None = None
+    stderr_biased: Matrix | None = None
+    stderr_unbiased: Matrix | None = None
+    fisher_mean_biased: Matrix | None = None
+    fisher_mean_unbiased: Matrix | None = None
+    fisher_sd_biased: Matrix | None = None
+    fisher_sd_unbiased: Matrix | None = None
 
     @property
     def cka(self) -> Matrix:

@@ -14,6 +14,8 @@ from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import cupy_is_there
 from fastcka.core.device_arrays import common_device, refuse_device_views
+from fastcka.core.inference.folds import fold_count
+from fastcka.core.inference.options import Inference, parse_inference
 from fastcka.core.inference_device import choose_for_inference
 from fastcka.core.plan import PassPlan
 from fastcka.core.plan_cache import plan_on_cpu
@@ -172,7 +174,7 @@ def plan_pass(
     threads: int | None = ...,
     staged: bool = ...,
     device: Literal["cpu"] = ...,
-    inference: bool = ...,
+    inference: bool | Inference = ...,
 ) -> PassPlan: ...
 
 
@@ -186,7 +188,7 @@ def plan_pass(
     threads: int | None = ...,
     staged: bool = ...,
     device: str,
-    inference: bool = ...,
+    inference: bool | Inference = ...,
 ) -> PassPlan | CudaPlan: ...
 
 
@@ -199,7 +201,7 @@ def plan_pass(
     threads: int | None = None,
     staged: bool = False,
     device: str = "cpu",
-    inference: bool = False,
+    inference: bool | Inference = False,
 ) -> PassPlan | CudaPlan:
     """Plan a pass on this machine without running it.
 
@@ -220,7 +222,7 @@ def plan_pass(
     device
         As in `fastcka.compare`, for arrays on the CPU.
     inference
-        Whether p-values are computed too, which needs the CPU.
+        True, or the options, if p-values and intervals are computed too, which needs the CPU.
 
     Returns
     -------
@@ -245,9 +247,17 @@ def plan_pass(
         absent_array(n_examples, *each, staged) for each in zip(n_features, dtypes, strict=True)
     ]
     used, _ = resolve_threads(threads)
-    if inference:
+    asked = parse_inference(inference)
+    if asked is not None:
         return choose_for_inference(
-            "inference", device, views, [], precision, used, third_moments=True
+            "inference",
+            device,
+            views,
+            [],
+            precision,
+            used,
+            third_moments=True,
+            subsets=fold_count(n_examples, asked.folds),
         )
     return choose_for_host(device, views, precision, used)
 

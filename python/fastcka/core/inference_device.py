@@ -21,6 +21,7 @@ def choose_for_inference(
     threads: int,
     *,
     third_moments: bool,
+    subsets: int,
 ) -> PassPlan:
     """Return the plan of a pass on the CPU, because only the CPU computes ``what``.
 
@@ -37,5 +38,10 @@ def choose_for_inference(
             "'auto'. A GPU computes null_mean, null_sd and z without it"
         )
     return plan_on_cpu(
-        views, precision, threads, f"{what} is computed on it", third_moments=third_moments
+        views,
+        precision,
+        threads,
+        f"{what} is computed on it",
+        third_moments=third_moments,
+        subsets=subsets,
     )

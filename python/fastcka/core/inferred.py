@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastcka.core.inference.fdr import q_values
+from fastcka.core.inference.jackknife import Jackknife
 from fastcka.core.inference.null import Null, biased_null, unbiased_null
 from fastcka.core.sums import Matrix
 
@@ -27,6 +28,7 @@ class InferredMatrices:
     pairs: NDArray[np.int64]
     moments: Moments | None
     inference: Inference | None
+    provenance: dict[str, Any]
 
     if TYPE_CHECKING:
 
@@ -92,3 +94,42 @@ class InferredMatrices:
         if self._null is None or self.inference is None:
             return None
         return self._null.calibrated(self.cka, self.inference.level)
+
+    @property
+    def stderr(self) -> Matrix | None:
+        """(M, M): standard error of `cka` over examples; None unless ``inference`` was asked for.
+
+        By a delete-block jackknife (Busing, Meijer and van der Leeden 1999). None for
+        "feature_corrected". It does not cover other seeds or models.
+        """
+        return None if self._jackknife is None else self._jackknife.stderr
+
+    @property
+    def ci_low(self) -> Matrix | None:
+        """(M, M): lower end of the interval over examples, at `Inference.level`; as `stderr`."""
+        return None if self._interval is None else self._interval[0]
+
+    @property
+    def ci_high(self) -> Matrix | None:
+        """(M, M): upper end of the interval; see `ci_low`."""
+        return None if self._interval is None else self._interval[1]
+
+    @cached_property
+    def _jackknife(self) -> Jackknife | None:
+        if self.estimator == "feature_corrected":
+            return None
+        stderr, mean, sd = (
+            getattr(self, f"{name}_{self.estimator}")
+            for name in ("stderr", "fisher_mean", "fisher_sd")
+        )
+        return None if stderr is None else Jackknife(stderr, mean, sd)
+
+    @cached_property
+    def _interval(self) -> tuple[Matrix, Matrix] | None:
+        if self._jackknife is None or self.inference is None:
+            return None
+        folds = self.provenance.get("folds", 0)
+        if folds < 2:  # too few examples
+            return self._jackknife.stderr, self._jackknife.stderr
+        lowest = 0.0 if self.estimator == "biased" else -1.0
+        return self._jackknife.interval(self.inference.level, folds, lowest)

@@ -17,7 +17,8 @@ RESULT_MATRICES = 4
 
 def bytes_of_results(plan: PassPlan) -> int:
     """Return the peak of the bytes for the estimates of a group."""
-    return plan.bytes_results + matrix_bytes(plan, ESTIMATE_MATRICES)
+    # The values of all subsets, and once more while intervals follow from them.
+    return plan.bytes_results + matrix_bytes(plan, ESTIMATE_MATRICES + 2 * plan.subsets)
 
 
 def additional_bytes(plan: PassPlan) -> int:

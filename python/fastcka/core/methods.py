@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastcka.core.comparison import Comparison
+    from fastcka.core.inference.options import Inference
 
 _ESTIMATORS = {
     "biased": "the biased estimator of HSIC (Gretton et al. 2005)",
@@ -30,6 +31,8 @@ _REFERENCES = {
     "tests for multivariate inference. CSDA 20, 1995.",
     "Benjamini": "Benjamini, Hochberg: Controlling the false discovery rate. JRSS B 57, 1995.",
     "Groeger": "Groeger et al.: null-calibrated similarity of representations, 2026.",
+    "Busing": "Busing, Meijer, van der Leeden: Delete-m jackknife for unequal m. Statistics and "
+    "Computing 9, 1999.",
 }
 
 
@@ -68,6 +71,12 @@ def methods_text(comparison: Comparison) -> str:
             f"values are 0 up to the {inference.level:.0%} quantile of the null distribution and 1 "
             "for identical representations (Groeger et al. 2026)."
         )
+        if comparison.stderr is not None and made.get("folds"):
+            sentences.append(
+                f"Intervals ({inference.level:.0%}) over examples are those of a jackknife with "
+                f"{made['folds']} folds{_of_blocks(inference)} on Fisher's scale (Busing et al. "
+                "1999); they do not cover other seeds or models."
+            )
     version = made.get("fastcka", "unknown")
     sentences.append(
         f"Computed with fastcka {version} on {made.get('device', 'an unknown device')} "
@@ -83,6 +92,10 @@ def _widths(n_features: object) -> str:
         return ""
     least, most = min(n_features), max(n_features)
     return f" with {least:,} features" if least == most else f" with {least:,} to {most:,} features"
+
+
+def _of_blocks(inference: Inference) -> str:
+    return "" if inference.blocks is None else " of whole blocks of examples"
 
 
 def _pairs(count: int) -> str:

@@ -9,7 +9,9 @@ from fastcka.core.backend import Progress, resolve_threads
 from fastcka.core.base_plan import Precision
 from fastcka.core.device import check_device, check_precision
 from fastcka.core.estimators import Estimator, check_estimator
+from fastcka.core.inference.folds import make_folds
 from fastcka.core.inference.options import Inference, parse_inference
+from fastcka.core.subsets import Subsets, SubsetsOf
 from fastcka.errors import InputError
 
 Units = Literal["independent", "same"]
@@ -26,10 +28,13 @@ class Options:
     progress: Progress | None
     inference: Inference | None = None
     units: Units = "independent"
+    subsets_of: SubsetsOf | None = None
 
     @property
     def needs_cpu(self) -> str:
         """What only the CPU computes, as text; empty if nothing is asked for."""
+        if self.subsets_of is not None:
+            return "a curve"
         if self.inference is not None:
             return "inference=True"
         if self.units == "same":
@@ -40,6 +45,14 @@ class Options:
     def has_null(self) -> bool:
         """Whether the null distribution of the chosen estimate is known in closed form."""
         return not (self.estimator == "feature_corrected" and self.units == "same")
+
+    def subsets(self, n_examples: int) -> Subsets | None:
+        """Return the subsets of the examples whose sums are wanted too; None: of none."""
+        if self.subsets_of is not None:
+            return self.subsets_of(n_examples)
+        if self.inference is None:
+            return None
+        return make_folds(n_examples, folds=self.inference.folds, blocks=self.inference.blocks)
 
     @classmethod
     def checked(

@@ -85,6 +85,8 @@ class PassPlan(Plan):
     third_moments
         Whether the pass also computes third moments, for p-values. `flops` and `seconds` do not
         count them.
+    subsets
+        Number of subsets of the examples whose sums are computed too.
     predict
         Computes `seconds`.
     """
@@ -92,6 +94,7 @@ class PassPlan(Plan):
     in_place: bool
     batch: int
     third_moments: bool
+    subsets: int
     predict: Callable[[], float] = field(repr=False, compare=False)
 
     @property
@@ -122,6 +125,7 @@ def make_plan(
     staged: bool = False,
     device_reason: str = "",
     third_moments: bool = False,
+    subsets: int = 0,
 ) -> PassPlan:
     """Plan a pass over representations of ``n_examples`` rows and the given widths.
 
@@ -144,6 +148,9 @@ def make_plan(
         can be centred.
     third_moments
         Whether the pass also computes third moments, for p-values.
+    subsets
+        Number of subsets of the examples whose sums are wanted too. Their examples are sorted, so
+        that staged buffers are copied, and a tile of the features route is summed for each fold.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
     shape, why = _choose_products(n, n_features, precision, implementation, gain_of)
@@ -163,14 +170,15 @@ def make_plan(
     if route == "G":
         tile = _tile(round_up(n, shape.lanes), m * item, shape)
     else:
-        tile = _tile(stacked, 8, shape)
-    in_place = staged and shape.in_place
+        tile = _tile(stacked, 8 * (subsets + 2 if subsets else 1), shape)
+    in_place = staged and shape.in_place and not subsets
     options = {
         "route": route,
         "tile": tile,
         "chunk": chunk,
         "in_place": in_place,
         "third_moments": third_moments,
+        "subsets": subsets,
         "shape": shape,
     }
     needed = bytes_needed(n, list(n_features), batch=0, **options)
@@ -199,9 +207,10 @@ def make_plan(
         chunk=chunk,
         precision=precision,
         products=shape.products,
-        in_place=shape.in_place,
+        in_place=shape.in_place and not subsets,
         batch=batch,
         third_moments=third_moments,
+        subsets=subsets,
         implementation=implementation.name,
         threads=used,
         n_examples=n,

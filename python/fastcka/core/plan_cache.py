@@ -17,7 +17,9 @@ def plan_on_cpu(
     precision: Precision,
     threads: int,
     device_reason: str = "",
+    *,
     third_moments: bool = False,
+    subsets: int = 0,
 ) -> PassPlan:
     """Return the plan of a pass over the views on the CPU."""
     return _plan_of_shape(
@@ -30,6 +32,7 @@ def plan_on_cpu(
         threads,
         device_reason,
         third_moments,
+        subsets,
     )
 
 
@@ -44,6 +47,7 @@ def _plan_of_shape(
     threads: int,
     device_reason: str,
     third_moments: bool,
+    subsets: int,
 ) -> PassPlan:
     """Return a cached plan: planning takes as long as a small pass, and shapes repeat."""
     return make_plan(
@@ -59,4 +63,5 @@ def _plan_of_shape(
         staged=staged,
         device_reason=device_reason,
         third_moments=third_moments,
+        subsets=subsets,
     )

@@ -9,6 +9,7 @@ from fastcka.core.backend import version
 from fastcka.core.base_plan import Plan
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import cublas_version_text
+from fastcka.core.plan import PassPlan
 
 #: Variables that make cuBLAS and cupy compute products in another way than they are asked to.
 OVERRIDES = (
@@ -34,6 +35,8 @@ def provenance_of(plan: Plan, *, seconds: float, cublas_version: int = 0) -> dic
         "plan": plan.explain(),
         **{name: getattr(plan, name) for name in _PLANNED},
     }
+    if isinstance(plan, PassPlan) and plan.subsets:
+        record["folds"] = plan.subsets
     if isinstance(plan, CudaPlan):
         record["device"] = str(plan.device)
         record["rank_chunk"] = plan.rank_chunk

@@ -14,6 +14,7 @@ from fastcka.arrays import aligned
 from fastcka.core.arrays import StagedRepresentation, as_views
 from fastcka.core.comparison import label_text
 from fastcka.core.estimators import MIN_EXAMPLES, Estimator
+from fastcka.core.subsets import Subsets
 from fastcka.core.views import View
 from fastcka.errors import InputError
 
@@ -85,6 +86,7 @@ class Request:
     pairs: NDArray[np.int64]
     views: tuple[View, ...]
     staged: tuple[StagedRepresentation, ...]
+    subsets: Subsets | None = None
 
     @classmethod
     def of_group(cls, group: Group | Described, estimator: Estimator) -> Request:

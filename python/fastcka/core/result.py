@@ -6,14 +6,16 @@ import numpy as np
 
 from fastcka.core.base_plan import Plan
 from fastcka.core.comparison import Comparison
-from fastcka.core.estimators import Estimates, Estimator, estimate
+from fastcka.core.estimators import HSIC_ESTIMATORS, Estimates, Estimator, HsicEstimator, estimate
 from fastcka.core.inference.corrected import correct, self_ratios
+from fastcka.core.inference.jackknife import Jackknife, jackknife
 from fastcka.core.inference.matched import corrected_numerators, matched_terms
 from fastcka.core.inference.moments import moments_of
 from fastcka.core.options import Options
 from fastcka.core.plain import PlainValues
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Described, Request
+from fastcka.core.subsets import estimates_of
 from fastcka.core.sums import Matrix, Sums, Vector
 from fastcka.core.views import View
 from fastcka.errors import InputError
@@ -30,7 +32,9 @@ class Result:
         self._labels = request.labels
         self._pairs = request.pairs
         self._options = options
+        self._subsets = request.subsets if isinstance(request, Request) else None
         self._estimates: dict[Estimator, Estimates] = {}
+        self._of_subsets: dict[HsicEstimator, list[Estimates]] = {}
         self._views: tuple[View, ...] = ()
         self._terms: Matrix | None = None
         if options.units == "same" and isinstance(request, Request):
@@ -45,6 +49,7 @@ class Result:
         self._seconds = seconds
         self._cublas_version = cublas_version
         self._estimates.clear()
+        self._of_subsets.clear()
         if self._views:
             self._terms = matched_terms(self._views, self.names, sums.exponent)
 
@@ -81,7 +86,12 @@ class Result:
         """Positions of the representations that need wider products."""
         if self._sums.products == "float64":
             return frozenset()
-        return self.estimates("biased").imprecise | self.estimates("unbiased").imprecise
+        estimates = [
+            each
+            for estimator in HSIC_ESTIMATORS
+            for each in (self.estimates(estimator), *self.of_subsets(estimator))
+        ]
+        return frozenset().union(*(each.imprecise for each in estimates))
 
     def comparison(self) -> Comparison:
         """Return the estimates with their labels."""
@@ -105,4 +115,29 @@ class Result:
             ),
             moments=moments_of(self._sums, self._ratios) if options.has_null else None,
             inference=options.inference,
+            **self._jackknife(),
         )
+
+    def of_subsets(self, estimator: HsicEstimator) -> list[Estimates]:
+        """Return HSIC and CKA of all pairs for each subset of the examples, if any were wanted."""
+        if self._subsets is None:
+            return []
+        if estimator not in self._of_subsets:
+            self._of_subsets[estimator] = estimates_of(self._sums, self._subsets, estimator)
+        return self._of_subsets[estimator]
+
+    def _jackknife(self) -> dict[str, Matrix]:
+        """Return the matrices of the jackknife, NaN for too few examples; nothing unless asked."""
+        if self._options.inference is None:
+            return {}
+        matrices = {}
+        nothing = np.full_like(self._sums.s0, np.nan)
+        for estimator in HSIC_ESTIMATORS:
+            of_all = Jackknife(nothing, nothing, nothing)
+            if self._subsets is not None:
+                without = np.stack([each.cka for each in self.of_subsets(estimator)])
+                sizes = self._subsets.fold_sizes
+                of_all = jackknife(without, self.estimates(estimator).cka, sizes)
+            for name in ("stderr", "fisher_mean", "fisher_sd"):
+                matrices[f"{name}_{estimator}"] = getattr(of_all, name)
+        return matrices

@@ -51,6 +51,9 @@ class Sums:
         What was multiplied.
     epsilon
         Relative rounding of the products.
+    subsets
+        The same sums over the examples of each subset (core/subsets.py), by name: (B, M, M) and
+        (B, M), and ``near_norms`` (B, M, M); None where none are wanted.
     column_terms
         (M,): n(n-3) HSIC_1 of each feature with itself, summed over the features.
     third
@@ -72,6 +75,7 @@ class Sums:
     epsilon: float
     q_products: Matrix | None = None
     q_totals: Vector | None = None
+    subsets: dict[str, NDArray[np.float64]] | None = None
     column_terms: Vector | None = None
     third: dict[str, Vector] | None = None
     seconds: float = 0.0

@@ -62,7 +62,8 @@ class CpuWork:
             precision,
             threads,
             self.plan.device_reason,
-            self.plan.third_moments,
+            third_moments=self.plan.third_moments,
+            subsets=self.plan.subsets,
         )
 
     def _again(self, lost: frozenset[int]) -> Sums:
@@ -161,6 +162,7 @@ def begin(group: Group | Described, options: Options, *, alone: bool = False) ->
     complete.
     """
     request = Request.of_group(group, options.estimator)
+    request.subsets = options.subsets(request.views[0].n_examples)
     plan: PassPlan | CudaPlan
     if options.needs_cpu:
         plan = choose_for_inference(
@@ -171,6 +173,7 @@ def begin(group: Group | Described, options: Options, *, alone: bool = False) ->
             options.precision,
             options.threads,
             third_moments=options.inference is not None,
+            subsets=0 if request.subsets is None else request.subsets.count,
         )
     else:
         plan = choose_device(

@@ -9,4 +9,6 @@ products    inner products of U-centred Gram matrices
 corrected   the correction for a sample of features
 matched     the same for features that are the same units in all representations
 partial     similarities without what confounders explain
+folds       which examples the jackknife leaves out together
+jackknife   standard errors and intervals over examples
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from fastcka.errors import InputError
@@ -13,7 +13,7 @@ ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """The options of p-values and calibrated similarities.
+    """The options of p-values, intervals and calibrated similarities.
 
     Attributes
     ----------
@@ -22,8 +22,14 @@ class Inference:
         at least as far from chance level as the observed one, on either side. "greater": of one
         that is at least as large.
     level
-        The calibrated similarity is zero up to this quantile of the null distribution, between 0
-        and 1.
+        Level of the intervals, between 0 and 1. The calibrated similarity is zero up to this
+        quantile of the null distribution.
+    folds
+        Number of folds of the jackknife, which leaves out one at a time; at least 2.
+    blocks
+        (n_examples,) labels. The jackknife leaves out examples with equal labels together, because
+        they depend on each other: tokens of one text, frames of one film. In a sweep: the name of
+        an example column with these labels. None: the examples are independent.
 
     Raises
     ------
@@ -33,6 +39,8 @@ class Inference:
 
     alternative: Alternative = "two-sided"
     level: float = 0.95
+    folds: int = 20
+    blocks: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.alternative not in ALTERNATIVES:
@@ -45,13 +53,19 @@ class Inference:
             or not 0 < self.level < 1
         ):
             raise InputError(f"level: expected a number between 0 and 1, got {self.level!r}")
+        if isinstance(self.folds, bool) or not isinstance(self.folds, int) or self.folds < 2:
+            raise InputError(f"folds: expected an integer of at least 2, got {self.folds!r}")
 
     def __str__(self) -> str:
-        return f"p-values ({self.alternative}) and calibrated similarities at level {self.level:g}"
+        return (
+            f"p-values ({self.alternative}), intervals and calibrated similarities at level "
+            f"{self.level:g}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the options for JSON."""
-        return asdict(self)
+        """Return the options for JSON, with `blocks` only if it is the name of a column."""
+        values = {name: getattr(self, name) for name in ("alternative", "level", "folds")}
+        return {**values, "blocks": self.blocks} if isinstance(self.blocks, str) else values
 
 
 def parse_inference(value: object) -> Inference | None:

@@ -30,6 +30,7 @@ RESERVED_FACTORS: Final = {
     *("device", "route", "precision", "seconds"),
     *("cka", "cka_biased", "cka_unbiased", "hsic_biased", "hsic_unbiased", "feature_corrected"),
     *("null_mean", "null_sd", "z", "p_value", "q_value", "calibrated"),
+    *("stderr", "ci_low", "ci_high"),
 }
 """Names that no factor may have: the parts of a key, and the standard columns of results."""
 

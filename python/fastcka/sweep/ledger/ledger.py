@@ -182,7 +182,7 @@ class Ledger:
         )
         group_id = self._db.execute(
             "INSERT INTO groups (identity, keys_digest, name, n_examples, precision, "
-            "third_moments, contents, provenance, checksum, committed_at) "
+            "inferred, contents, provenance, checksum, committed_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 identity,
@@ -190,7 +190,7 @@ class Ledger:
                 group.name,
                 group.n_examples,
                 computation.precision,
-                computation.third_moments,
+                computation.inferred,
                 json.dumps(contents),
                 provenance,
                 checksum,

@@ -1,7 +1,7 @@
 """The tables of a ledger; they can be queried with ``sqlite3``.
 
-- ``groups``: name, n_examples, precision, third_moments (0 or 1), contents (JSON: what was
-computed), provenance (JSON), identity, checksum, committed_at.
+- ``groups``: name, n_examples, precision, inferred (how error bars were computed), contents (JSON:
+what was computed), provenance (JSON), identity, checksum, committed_at.
 - ``representations``: model, step, layer, digest of the data, labels (JSON) and numbers for the
 null distribution at each position of each group.
 - ``similarities``: CKA, HSIC and the other matrices for every position_a <= position_b; NaN is
@@ -15,7 +15,7 @@ from fastcka.core.columns import STORED
 from fastcka.core.inference.moments import MOMENTS
 
 APPLICATION_ID = 0x66636B61  # "fcka" in the header; identifies a ledger
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 #: Columns of `similarities`: CKA and HSIC by both estimators, and what inference adds.
 SIMILARITIES = tuple(column.name for column in STORED)
@@ -31,7 +31,7 @@ CREATE TABLE groups (
     name TEXT NOT NULL,
     n_examples INTEGER NOT NULL,
     precision TEXT NOT NULL,
-    third_moments INTEGER NOT NULL,
+    inferred TEXT NOT NULL,
     contents TEXT NOT NULL,
     provenance TEXT NOT NULL,
     checksum TEXT NOT NULL,

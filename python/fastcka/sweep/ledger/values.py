@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastcka.sweep.question.config import Computation
 
 
-VALUES_VERSION = 3
+VALUES_VERSION = 4
 """Part of every group's identity. Raise it if a change of the pass changes the values."""
 
 
@@ -46,17 +46,17 @@ class GroupValues:
 def group_identity(group: GroupPlan, computation: Computation) -> str:
     """Return a digest of everything that the values of ``group`` depend on.
 
-    It does not depend on the estimator, the options of inference, the pairs, the labels or a path:
-    the ledger has all estimates of all pairs, so another sweep over the same data computes nothing
-    again. A filter counts only through the examples that it keeps. If a representation's rows are
-    gathered, the ids of all its rows count, because with other ids the same examples are other
-    rows.
+    It does not depend on the estimator, the level or side of inference, the pairs, the labels or a
+    path: the ledger has all estimates of all pairs, so another sweep over the same data computes
+    nothing again. A filter counts only through the examples that it keeps. If a representation's
+    rows are gathered, the ids of all its rows count, because with other ids the same examples are
+    other rows.
     """
     return json_digest(
         [
             VALUES_VERSION,
             computation.precision,
-            computation.third_moments,
+            computation.inferred,
             group.n_examples,
             group.examples.digest,
             [

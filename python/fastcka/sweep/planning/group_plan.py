@@ -102,7 +102,7 @@ def _plan_group(
             threads=threads,
             staged=all(r.staged for r in representations),
             device=device,
-            inference=config.inference is not None,
+            inference=config.inference or False,
         ),
     )
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Scalar = str | int | float | bool
 
-_INFERENCE = ("alternative", "level")
+_INFERENCE = ("alternative", "level", "folds")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -78,10 +78,10 @@ def _inference(value: object) -> object:
     if not isinstance(value, dict):
         if value is None or isinstance(value, bool | Inference):
             return parse_inference(value)
-        raise ValueError("expected true, false or a mapping with alternative or level")
+        raise ValueError("expected true, false or a mapping with alternative, level or folds")
     unknown = [name for name in value if name not in _INFERENCE]
     if unknown:
-        raise ValueError(f"expected alternative or level, got the key '{unknown[0]}'")
+        raise ValueError(f"expected alternative, level or folds, got the key '{unknown[0]}'")
     return Inference(**value)  # its error names the option
 
 
@@ -145,12 +145,13 @@ class Computation(NamedTuple):
     ----------
     precision
         Of the products.
-    third_moments
-        Whether the numbers for p-values are computed. They serve every option of inference.
+    inferred
+        How p-values and intervals are computed, as text; empty if they are not. The numbers serve
+        every level and side.
     """
 
     precision: str
-    third_moments: bool
+    inferred: str
 
 
 class SweepConfig(BaseModel):
@@ -179,9 +180,10 @@ class SweepConfig(BaseModel):
         ``"high"`` (error <= 1e-6), ``"fast"`` (fp16 on a GPU, bfloat16 on a CPU that has it) or
         ``"float64"``.
     inference
-        ``true``, or a mapping with ``alternative`` or ``level`` (see
-        `fastcka.Inference`): the results also contain p-values, q-values over all comparisons and
-        calibrated similarities. They are computed on the CPU.
+        ``true``, or a mapping with ``alternative``, ``level`` or ``folds`` (see
+        `fastcka.Inference`): the results also contain p-values, q-values over all comparisons,
+        calibrated similarities, and standard errors and intervals over examples. They are computed
+        on the CPU.
     export
         ``"pairs"`` also writes a folder for each pair; None writes the table only.
     """
@@ -205,7 +207,8 @@ class SweepConfig(BaseModel):
     @property
     def computation(self) -> Computation:
         """What the values of a group depend on, in addition to its data."""
-        return Computation(self.precision, self.inference is not None)
+        asked = self.inference
+        return Computation(self.precision, "" if asked is None else f"{asked.folds} folds")
 
     @property
     def wanted(self) -> dict[FieldPath, ByField | None]:

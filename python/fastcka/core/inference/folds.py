@@ -1,0 +1,86 @@
+"""Which examples the jackknife leaves out together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.core.estimators import MIN_EXAMPLES
+from fastcka.core.subsets import Subsets
+from fastcka.errors import InputError
+
+#: Of the random order in which examples and blocks are put into folds.
+SEED = 0
+
+
+def fold_count(n_examples: int, folds: int) -> int:
+    """Return the number of folds of independent examples; 0 if there are too few examples."""
+    return min(folds, n_examples) if n_examples > MIN_EXAMPLES["unbiased"] else 0
+
+
+def make_folds(n_examples: int, *, folds: int = 20, blocks: Any = None) -> Subsets | None:
+    """Return the subsets that leave out one fold each; None for fewer than 5 examples.
+
+    Parameters
+    ----------
+    folds
+        Number of folds: fewer if there are fewer examples or blocks.
+    blocks
+        (n_examples,) labels; examples with equal labels are in the same fold. None: the examples
+        are put into folds at random, which differ in size by at most one.
+
+    Raises
+    ------
+    InputError
+        ``blocks`` has another shape, a missing label, or fewer than two different labels; or fewer
+        examples remain without a fold than an estimate needs.
+    """
+    order = np.random.default_rng(SEED)
+    if fold_count(n_examples, folds) == 0:
+        return None
+    if blocks is None:
+        fold = order.permutation(np.arange(n_examples) % fold_count(n_examples, folds))
+    else:
+        block = _numbered(blocks, n_examples)
+        sizes = np.bincount(block)
+        load = np.zeros(min(folds, len(sizes)), np.int64)
+        fold_of_block = np.empty(len(sizes), np.int64)
+        shuffled = order.permutation(len(sizes))
+        for each in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+            fold_of_block[each] = np.argmin(load)
+            load[fold_of_block[each]] += sizes[each]
+        fold = fold_of_block[block]
+    subsets = Subsets(fold.astype(np.int64), nested=False)
+    if min(subsets.sizes) < MIN_EXAMPLES["unbiased"]:
+        what = "representations" if blocks is None else "blocks"
+        remedy = "more examples" if blocks is None else "more or smaller blocks"
+        raise InputError(
+            f"{what}: expected at least {MIN_EXAMPLES['unbiased']} examples without each fold of "
+            f"the jackknife; got {min(subsets.sizes)} of {n_examples}: intervals need {remedy}"
+        )
+    return subsets
+
+
+def _numbered(blocks: Any, n_examples: int) -> NDArray[np.int64]:
+    """Return the number of the block of each example."""
+    labels = np.asarray(blocks)
+    if labels.shape != (n_examples,):
+        raise InputError(
+            f"blocks: expected one label for each of {n_examples} examples, shape "
+            f"({n_examples},); got shape {labels.shape}"
+        )
+    if np.ma.is_masked(blocks) or any(x is None or x != x for x in labels.tolist()):
+        raise InputError("blocks: expected a label for each example; got a missing one")
+    numbers: dict[Any, int] = {}
+    try:
+        block = [numbers.setdefault(label, len(numbers)) for label in labels.tolist()]
+    except TypeError as error:
+        raise InputError(f"blocks: expected labels that can be compared; {error}") from None
+    if len(numbers) < 2:
+        raise InputError(
+            "blocks: expected at least two different labels; got one: "
+            "no example remains without its block"
+        )
+    return np.asarray(block, np.int64)

@@ -1,0 +1,91 @@
+"""Draw values over a number as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastcka.errors import InputError, MissingExtraError
+from fastcka.files import replaced_stream
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure as Figure  # re-exported for annotations in core
+    from numpy.typing import NDArray
+
+_MOST_NAMES = 12
+"""With more lines, the legend would hide them: all lines are grey and none is named."""
+
+
+def draw_lines(
+    x: NDArray[np.int64],
+    lines: Sequence[NDArray[np.float64]],
+    names: Sequence[str],
+    *,
+    title: str | None,
+    x_label: str,
+    y_label: str,
+) -> Figure:
+    """Draw each line over ``x``, which has a logarithmic scale.
+
+    Parameters
+    ----------
+    x
+        (S,) numbers above zero.
+    lines
+        Arrays of shape (S,).
+    names
+        The name of each line.
+    title
+        Title above the lines, or None.
+    x_label, y_label
+        Labels of the axes.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError.of("drawing", "matplotlib", "report") from error
+    figure = Figure(figsize=(6.0, 4.0), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    named = len(lines) <= _MOST_NAMES
+    for values, name in zip(lines, names, strict=True):
+        if named:
+            axes.plot(x, values, marker="o", markersize=3, label=name)
+        else:
+            axes.plot(x, values, color="0.3", alpha=0.4, linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_xticks(list(x), [str(each) for each in x], minor=False)
+    axes.minorticks_off()
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    if title is not None:
+        axes.set_title(title)
+    if named and lines:
+        axes.legend(fontsize=7)
+    return figure
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure; the suffix of the path is the format, .png by default.
+
+    Raises
+    ------
+    InputError
+        The folder does not exist, or there is no such format.
+    WriteError
+        The file cannot be written.
+    """
+    path = path if path.suffix else path.with_name(f"{path.name}.png")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written: No such file or directory: {path.parent}")
+    try:
+        with replaced_stream(path) as file:
+            figure.savefig(file, format=path.suffix[1:])
+    except ValueError as error:  # no such format
+        raise InputError(f"{path}: cannot be written: {error}") from error
