@@ -9,11 +9,12 @@ import pytest
 
 import fastcka
 from fastcka import Comparison, Inference
-from fastcka.errors import DeviceError
+from fastcka.errors import DeviceError, SweepError
+from fastcka.store import create_store
 from fastcka.sweep import load_sweep, plan_sweep, run_sweep
 
 pytestmark = pytest.mark.usefixtures("no_figures")
-INFERRED = ["null_mean", "null_sd", "z", "p_value", "calibrated"]
+INFERRED = ["null_mean", "null_sd", "z", "p_value", "calibrated", "stderr", "ci_low", "ci_high"]
 
 
 def rows_of(path):
@@ -70,6 +71,9 @@ def test_a_run_continues_with_the_same_table(trained, config_for):
     again = run_sweep(config)
     assert (again.groups_computed, again.groups_reused) == (0, 2)
     assert again.results_path.read_bytes() == table
+    # Other folds are computed.
+    assert run_sweep(config_for(within=["layer"], inference={"folds": 5})).groups_computed == 2
+    assert run_sweep(config).groups_reused == 2
     # Options and estimators need nothing that the ledger lacks.
     options = {"alternative": "greater", "level": 0.99}
     for estimator in ("biased", "unbiased"):
@@ -77,6 +81,44 @@ def test_a_run_continues_with_the_same_table(trained, config_for):
         assert (other.groups_computed, other.groups_reused) == (0, 2)
         saved = Comparison.load(next((config.output / "matrices").glob("*.npz")))
         assert (saved.inference, saved.estimator) == (Inference(**options), estimator)
+
+
+def test_intervals_leave_out_whole_blocks(tmp_path, config_for, rng):
+    ids = [f"token {k}" for k in range(60)]
+    texts = [k // 4 for k in range(60)]
+    xs = {layer: rng.standard_normal((60, 5)) for layer in ("a", "b")}
+    xs["b"][:, :3] += xs["a"][:, :3]
+    with create_store(tmp_path / "store") as store:
+        columns = {"text": texts}
+        store.write(model="m", step=0, layers=xs, example_ids=ids, example_columns=columns)
+    inference = {"blocks": "text", "folds": 6, "level": 0.8}
+    (row,) = rows_of(run_sweep(config_for(inference=inference)).results_path)
+    options = Inference(blocks=np.array(texts), folds=6, level=0.8)
+    expected = fastcka.compare([xs["a"], xs["b"]], inference=options)
+    for name in ("stderr", "ci_low", "ci_high", "p_value"):
+        assert float(row[name]) == pytest.approx(getattr(expected, name)[0, 1], rel=1e-6)
+    independent = run_sweep(config_for(inference={**inference, "blocks": None}))
+    assert (independent.groups_computed, independent.groups_reused) == (1, 0)
+    (other,) = rows_of(independent.results_path)
+    assert float(other["stderr"]) != pytest.approx(float(row["stderr"]), rel=1e-3)
+
+
+def test_blocks_that_do_not_exist_or_disagree(tmp_path, config_for, rng):
+    ids = [f"token {k}" for k in range(12)]
+    with create_store(tmp_path / "store") as store:
+        for model, texts in (("m", ["x"] * 6 + ["y"] * 6), ("n", ["x"] * 5 + ["y"] * 7)):
+            layers = {layer: rng.standard_normal((12, 3)) for layer in ("a", "b")}
+            columns = {"text": texts}
+            store.write(
+                model=model, step=0, layers=layers, example_ids=ids, example_columns=columns
+            )
+    with pytest.raises(SweepError, match=r"inference\.blocks: expected an example col.*: text"):
+        plan_sweep(config_for(inference={"blocks": "film"}))
+    with pytest.raises(SweepError, match=r"example 5 of the group is in block 'x' in .* and in"):
+        plan_sweep(config_for(inference={"blocks": "text"}))
+    config = config_for(inference={"blocks": "text"}, examples="text:x", select={"model": "m"})
+    with pytest.raises(SweepError, match="blocks: expected at least two different labels"):
+        plan_sweep(config)
 
 
 def test_the_file_and_the_plan(trained, config_for, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from fastcka.core.backend import Progress, resolve_threads
 from fastcka.core.base_plan import Precision
@@ -13,6 +13,9 @@ from fastcka.core.inference.folds import make_folds
 from fastcka.core.inference.options import Inference, parse_inference
 from fastcka.core.subsets import Subsets, SubsetsOf
 from fastcka.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Units = Literal["independent", "same"]
 
@@ -46,13 +49,18 @@ class Options:
         """Whether the null distribution of the chosen estimate is known in closed form."""
         return not (self.estimator == "feature_corrected" and self.units == "same")
 
-    def subsets(self, n_examples: int) -> Subsets | None:
-        """Return the subsets of the examples whose sums are wanted too; None: of none."""
+    def subsets(self, n_examples: int, blocks: ArrayLike | None) -> Subsets | None:
+        """Return the subsets of the examples whose sums are wanted too; None: of none.
+
+        ``blocks`` of a group replace those of the inference.
+        """
         if self.subsets_of is not None:
             return self.subsets_of(n_examples)
         if self.inference is None:
             return None
-        return make_folds(n_examples, folds=self.inference.folds, blocks=self.inference.blocks)
+        if blocks is None:
+            blocks = self.inference.blocks
+        return make_folds(n_examples, folds=self.inference.folds, blocks=blocks)
 
     @classmethod
     def checked(

@@ -30,11 +30,14 @@ class Group:
         Those of pandas and xarray are aligned by the labels of their rows, as in `fastcka.compare`.
     labels, pairs
         As in `fastcka.compare`.
+    blocks
+        Labels of the examples, as `Inference.blocks`, which they replace.
     """
 
     representations: Sequence[Any] | Mapping[Any, Any]
     labels: Sequence[Any] | None = None
     pairs: ArrayLike | None = None
+    blocks: ArrayLike | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Described:
     names: tuple[str, ...]
     pairs: NDArray[np.int64]
     arrays: list[Any]
+    blocks: ArrayLike | None = None
 
     @classmethod
     def of_group(cls, group: Group) -> Described:
@@ -74,7 +78,8 @@ class Described:
         if not arrays:
             raise InputError("representations is empty: at least one is needed")
         records, names = _labelled(labels, len(arrays))
-        return cls(records, names, checked_pairs(group.pairs, len(arrays)), arrays)
+        pairs = checked_pairs(group.pairs, len(arrays))
+        return cls(records, names, pairs, arrays, group.blocks)
 
 
 @dataclass
@@ -86,6 +91,7 @@ class Request:
     pairs: NDArray[np.int64]
     views: tuple[View, ...]
     staged: tuple[StagedRepresentation, ...]
+    blocks: ArrayLike | None = None
     subsets: Subsets | None = None
 
     @classmethod
@@ -99,7 +105,7 @@ class Request:
         check_same_examples([view.n_examples for view in views], names)
         _check_enough_examples(views[0].n_examples, estimator)
         staged = tuple([x for x in arrays if isinstance(x, StagedRepresentation)])
-        return cls(group.labels, names, group.pairs, views, staged)
+        return cls(group.labels, names, group.pairs, views, staged, group.blocks)
 
     def consume(self) -> None:
         """Mark the staged representations as used."""

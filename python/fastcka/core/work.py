@@ -162,7 +162,7 @@ def begin(group: Group | Described, options: Options, *, alone: bool = False) ->
     complete.
     """
     request = Request.of_group(group, options.estimator)
-    request.subsets = options.subsets(request.views[0].n_examples)
+    request.subsets = options.subsets(request.views[0].n_examples, request.blocks)
     plan: PassPlan | CudaPlan
     if options.needs_cpu:
         plan = choose_for_inference(

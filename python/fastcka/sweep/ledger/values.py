@@ -59,6 +59,7 @@ def group_identity(group: GroupPlan, computation: Computation) -> str:
             computation.inferred,
             group.n_examples,
             group.examples.digest,
+            group.blocks_digest,
             [
                 [
                     *(*r.key, r.n_features, r.dtype, r.digest),

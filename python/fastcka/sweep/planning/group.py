@@ -62,6 +62,8 @@ class GroupPlan:
         The examples, and the rows in which each representation has them.
     pass_plan
         The core's plan of the pass.
+    blocks, blocks_digest
+        (n_examples,) the block of each example, and a digest; None and "" without blocks.
     """
 
     position: int
@@ -70,6 +72,8 @@ class GroupPlan:
     pairs: NDArray[np.int64]
     examples: MatchedExamples
     pass_plan: PassPlan | CudaPlan
+    blocks: NDArray[np.int64] | None = None
+    blocks_digest: str = ""
 
     @property
     def n_examples(self) -> int:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastcka.core import plan_pass, require_device
+from fastcka.core.inference.folds import make_folds
 from fastcka.errors import DeviceError, FilterError, InputError, SweepError
 from fastcka.store import Key
+from fastcka.sweep.planning.blocks import BlockReader
 from fastcka.sweep.planning.examples import TooFewExamplesError
 from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.question.labels import group_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from fastcka.store import Store
     from fastcka.sweep.planning.examples import ExampleMatcher, MatchedExamples, Member
@@ -43,8 +48,12 @@ def plan_groups(
     device = config.device
     if why_not_here(device) is not None:
         device = "cpu"  # a sweep is often planned on one machine and run on another
+    column = None if config.inference is None else config.inference.blocks
+    reader = None if column is None else BlockReader(column)
     return tuple(
-        _plan_group(position, group, labels, within, store, matcher, config, device, threads)
+        _plan_group(
+            position, group, labels, within, store, matcher, reader, config, device, threads
+        )
         for position, group in enumerate(groups)
     )
 
@@ -65,6 +74,7 @@ def _plan_group(
     within: Sequence[str],
     store: Store,
     matcher: ExampleMatcher,
+    reader: BlockReader | None,
     config: SweepConfig,
     device: str,
     threads: int,
@@ -72,9 +82,11 @@ def _plan_group(
     members = [labels[member] for member in group.members]
     infos = [store.info(Key(label["model"], label["step"], label["layer"])) for label in members]
     fields = {field: members[0][field] for field in within}
-    examples = _examples(
-        [(store, info) for info in infos], f"group '{group_name(fields)}'", matcher
-    )
+    sources = [(store, info) for info in infos]
+    where = f"group '{group_name(fields)}'"
+    examples = _examples(sources, where, matcher)
+    blocks, digest = (None, "") if reader is None else reader.read(sources, examples, where)
+    _require_folds(config, examples.n_examples, blocks, where)
     representations = tuple(
         Representation(
             info.key,
@@ -104,7 +116,20 @@ def _plan_group(
             device=device,
             inference=config.inference or False,
         ),
+        blocks=blocks,
+        blocks_digest=digest,
     )
+
+
+def _require_folds(
+    config: SweepConfig, n_examples: int, blocks: NDArray[np.int64] | None, where: str
+) -> None:
+    """Refuse blocks of which no jackknife follows."""
+    if config.inference is not None and blocks is not None:
+        try:
+            make_folds(n_examples, folds=config.inference.folds, blocks=blocks)
+        except InputError as error:
+            raise SweepError(f"inference.{error}; in {where}") from None
 
 
 def _examples(members: Sequence[Member], where: str, matcher: ExampleMatcher) -> MatchedExamples:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 Scalar = str | int | float | bool
 
-_INFERENCE = ("alternative", "level", "folds")
+_INFERENCE = ("alternative", "level", "folds", "blocks")
+_KEYS = "alternative, level, folds or blocks"
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -78,10 +79,13 @@ def _inference(value: object) -> object:
     if not isinstance(value, dict):
         if value is None or isinstance(value, bool | Inference):
             return parse_inference(value)
-        raise ValueError("expected true, false or a mapping with alternative, level or folds")
+        raise ValueError(f"expected true, false or a mapping with {_KEYS}")
     unknown = [name for name in value if name not in _INFERENCE]
     if unknown:
-        raise ValueError(f"expected alternative, level or folds, got the key '{unknown[0]}'")
+        raise ValueError(f"expected {_KEYS}, got the key '{unknown[0]}'")
+    blocks = value.get("blocks")
+    if blocks is not None and not isinstance(blocks, str):
+        raise ValueError(f"blocks: expected the name of an example column, got {blocks!r}")
     return Inference(**value)  # its error names the option
 
 
@@ -180,10 +184,10 @@ class SweepConfig(BaseModel):
         ``"high"`` (error <= 1e-6), ``"fast"`` (fp16 on a GPU, bfloat16 on a CPU that has it) or
         ``"float64"``.
     inference
-        ``true``, or a mapping with ``alternative``, ``level`` or ``folds`` (see
-        `fastcka.Inference`): the results also contain p-values, q-values over all comparisons,
-        calibrated similarities, and standard errors and intervals over examples. They are computed
-        on the CPU.
+        ``true``, or a mapping with ``alternative``, ``level``, ``folds`` or ``blocks`` (the name of
+        an example column; see `fastcka.Inference`): the results also contain p-values, q-values
+        over all comparisons, calibrated similarities, and standard errors and intervals over
+        examples. They are computed on the CPU.
     export
         ``"pairs"`` also writes a folder for each pair; None writes the table only.
     """
@@ -208,7 +212,10 @@ class SweepConfig(BaseModel):
     def computation(self) -> Computation:
         """What the values of a group depend on, in addition to its data."""
         asked = self.inference
-        return Computation(self.precision, "" if asked is None else f"{asked.folds} folds")
+        if asked is None:
+            return Computation(self.precision, "")
+        of_blocks = "" if asked.blocks is None else f" of {asked.blocks}"
+        return Computation(self.precision, f"{asked.folds} folds{of_blocks}")
 
     @property
     def wanted(self) -> dict[FieldPath, ByField | None]:

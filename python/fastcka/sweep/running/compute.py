@@ -143,7 +143,7 @@ class _Computing:
                 ]
             )
             groups = [
-                Group(arrays, labels=[r.labels for r in group.representations])
+                Group(arrays, labels=[r.labels for r in group.representations], blocks=group.blocks)
                 for group, arrays in zip(flight, loaded, strict=True)
                 if not isinstance(arrays, _Failure)
             ]
