@@ -7,7 +7,7 @@
 namespace fastcka {
 
 struct Subsets {
-  std::vector<std::int64_t> fold;  // (n): of each example, from 0 to count - 1
+  std::vector<std::int64_t> fold;  // (n): the fold of each example, from 0 to count - 1
   std::int64_t count = 0;          // 0: no subsets are wanted
   bool nested = false;             // subset b contains the folds 0 to b; otherwise all folds but b
 };

@@ -21,7 +21,7 @@ struct Folds {
   std::int64_t count = 0;             // 0: positions are examples
   bool nested = false;                // as in Subsets
   std::vector<std::int64_t> example;  // at each position; -1: a row of zeros, which adds nothing to any sum
-  std::vector<std::int64_t> begin;    // first position of each fold; then the number of positions
+  std::vector<std::int64_t> begin;    // the first position of each fold, and the number of positions at the end
 
   Folds() = default;
 

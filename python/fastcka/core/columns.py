@@ -27,7 +27,7 @@ class Column(NamedTuple):
     inferred: bool = False
 
 
-#: Of the jackknife, from which errors and intervals at any level follow.
+#: Results of the jackknife; errors and intervals at any level follow from them.
 JACKKNIFE = tuple(
     Column(f"{name}_{estimator}", f"{name}_{estimator}", inferred=True)
     for estimator in ("biased", "unbiased")

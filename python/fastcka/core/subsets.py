@@ -16,7 +16,7 @@ from fastcka.errors import InternalError
 
 @dataclass(frozen=True, eq=False)
 class Subsets:
-    """As many subsets of the examples as folds.
+    """Subsets of the examples, one for each fold.
 
     Attributes
     ----------

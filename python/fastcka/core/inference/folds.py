@@ -11,7 +11,7 @@ from fastcka.core.estimators import MIN_EXAMPLES
 from fastcka.core.subsets import Subsets
 from fastcka.errors import InputError
 
-#: Of the random order in which examples and blocks are put into folds.
+#: Seed of the random order in which examples and blocks are put into folds.
 SEED = 0
 
 

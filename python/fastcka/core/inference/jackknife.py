@@ -25,7 +25,7 @@ _LARGEST = np.nextafter(1.0, 0.0)
 
 @dataclass(frozen=True, eq=False)
 class Jackknife:
-    """Of similarities over examples.
+    """The spread of similarities over examples.
 
     Attributes
     ----------
