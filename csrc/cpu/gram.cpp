@@ -135,6 +135,7 @@ class Entries {
   void take(std::int64_t item, const std::vector<MicroTile>& micros, const T* v, std::int64_t room,
             const Kernels<T>& kernels) {
     for (std::int64_t i = 0; i < m_; ++i) {
+      if (!third_.needs_tiles(i)) continue;
       sums_[to_size(item * m_ + i)] = third_.of_tile(i, micros, v + i * room, kernels);
     }
   }
@@ -171,18 +172,18 @@ void sum_tiles(Gram<T>& gram, std::int64_t m, std::int64_t room, const Kernels<T
 }
 
 template <class T>
-void take_moments(ThirdMoments& third, Range representations, const Kernels<T>& kernels, const Kernels<double>& float64,
-                  Pool& pool, const Prepared& prepared) {
+void take_moments(ThirdMoments& third, Range representations, const Kernels<T>& kernels,
+                  const Implementation& implementation, Pool& pool, const Prepared& prepared) {
   for (std::int64_t i = representations.begin; i < representations.end; ++i) {
     third.take(prepared, i);
-    third.trace(prepared, i, kernels, float64, pool);
+    third.trace(prepared, i, kernels, implementation.whole<T>(), implementation.float64, pool);
   }
 }
 
 // All tiles for a batch of representations at a time.
 template <class T>
 void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t room, const Kernels<T>& kernels,
-                 Pool& pool, Prepared& prepared, const Kernels<double>& float64, ThirdMoments* third,
+                 Pool& pool, Prepared& prepared, const Implementation& implementation, ThirdMoments* third,
                  Entries* entries) {
   const auto m = static_cast<std::int64_t>(views.size());
   const std::int64_t tiles = gram.tiles();
@@ -197,7 +198,7 @@ void sum_batches(Gram<T>& gram, const std::vector<View>& views, std::int64_t roo
       gram.multiply(tile, gram.micro_tiles(tile), i, std::min(tile + 1, tiles - 1), i, worker,
                     v.get() + (tile * m + i) * room);
     });
-    if (third != nullptr) take_moments(*third, {begin, end}, kernels, float64, pool, prepared);
+    if (third != nullptr) take_moments(*third, {begin, end}, kernels, implementation, pool, prepared);
   }
   pool.run_part(tiles, m * tiles, total, [&](std::int64_t item, int worker) {
     const std::vector<MicroTile> micros = gram.micro_tiles(item);
@@ -221,7 +222,7 @@ std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const
 
 template <class T>
 std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t edge, const Kernels<T>& kernels, Pool& pool,
-                              Prepared& prepared, const Kernels<double>& float64, ThirdMoments* third) {
+                              Prepared& prepared, const Implementation& implementation, ThirdMoments* third) {
   const auto m = static_cast<std::int64_t>(views.size());
   const std::int64_t room = edge * edge;
   Gram<T> gram(prepared, edge, kernels, pool);
@@ -229,10 +230,10 @@ std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t edge,
   if (third != nullptr) entries.emplace(*third, gram.tiles(), m);
   Entries* of_tiles = entries ? &*entries : nullptr;
   if (prepared.batch < m) {
-    sum_batches(gram, views, room, kernels, pool, prepared, float64, third, of_tiles);
+    sum_batches(gram, views, room, kernels, pool, prepared, implementation, third, of_tiles);
   } else {
     center(views, {0, m}, kernels, pool, prepared);
-    if (third != nullptr) take_moments(*third, {0, m}, kernels, float64, pool, prepared);
+    if (third != nullptr) take_moments(*third, {0, m}, kernels, implementation, pool, prepared);
     sum_tiles(gram, m, room, kernels, pool, of_tiles);
   }
   if (entries) entries->finish();
@@ -240,8 +241,8 @@ std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t edge,
 }
 
 template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<float>&, Pool&, Prepared&,
-                                       const Kernels<double>&, ThirdMoments*);
+                                       const Implementation&, ThirdMoments*);
 template std::vector<double> gram_sums(const std::vector<View>&, std::int64_t, const Kernels<double>&, Pool&, Prepared&,
-                                       const Kernels<double>&, ThirdMoments*);
+                                       const Implementation&, ThirdMoments*);
 
 }  // namespace fastcka::cpu

@@ -28,6 +28,6 @@ std::int64_t gram_bytes(std::int64_t n, std::int64_t m, std::int64_t tile, const
 // are the same. `third` takes the third moments, unless it is null.
 template <class T>
 std::vector<double> gram_sums(const std::vector<View>& views, std::int64_t tile, const Kernels<T>& kernels, Pool& pool,
-                              Prepared& prepared, const Kernels<double>& float64, ThirdMoments* third);
+                              Prepared& prepared, const Implementation& implementation, ThirdMoments* third);
 
 }  // namespace fastcka::cpu

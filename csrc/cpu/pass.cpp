@@ -76,10 +76,10 @@ Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, c
   if (!settings.column_terms) prepared.column_terms.clear();
 
   std::optional<ThirdMoments> third;
-  if (settings.third_moments) third.emplace(prepared.n, m, kernels.lanes);
+  if (!settings.moment_routes.empty()) third.emplace(prepared.n, settings.moment_routes, kernels.lanes);
   if (settings.route == Route::gram) {
     ThirdMoments* moments = third ? &*third : nullptr;
-    sums.s0 = gram_sums(views, settings.tile, kernels, pool, prepared, implementation.float64, moments);
+    sums.s0 = gram_sums(views, settings.tile, kernels, pool, prepared, implementation, moments);
     if (third) third->finish(sums);
     sums.summed = diagonal(sums.s0, m);
     sums.column_terms = std::move(prepared.column_terms);
@@ -89,7 +89,7 @@ Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, c
   center(views, {0, m}, kernels, pool, prepared);
   for (std::int64_t i = 0; third && i < m; ++i) {
     third->take(prepared, i);
-    third->trace(prepared, i, kernels, implementation.float64, pool);
+    third->trace(prepared, i, kernels, implementation.whole<T>(), implementation.float64, pool);
   }
   if (third) third->finish(sums);
   sums.column_terms = std::move(prepared.column_terms);
@@ -118,7 +118,7 @@ Result run_task(const Task& task, Pool& pool) {
 }  // namespace
 
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
+                       std::int64_t chunk, std::int64_t batch, bool in_place, const std::vector<Route>& moment_routes,
                        const ProductShape& shape) {
   const auto m = static_cast<std::int64_t>(widths.size());
   const bool gram = route == Route::gram;
@@ -148,7 +148,11 @@ PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, 
   // As many columns as are centred at once.
   bytes.statistics = std::max(bytes.statistics, ColumnPowers(n, format.chunk).bytes(at_once));
   bytes.results = (2 * m * n + 2 * m * m) * static_cast<std::int64_t>(sizeof(double));
-  if (third_moments) bytes.results += ThirdMoments::bytes(n, widths, route, tile, shape);
+  if (!moment_routes.empty()) {
+    const MomentBytes moments = ThirdMoments::bytes(n, widths, moment_routes, route, tile, shape);
+    bytes.results += moments.shared;
+    bytes.thread = std::max(bytes.thread, moments.thread);
+  }
   return bytes;
 }
 

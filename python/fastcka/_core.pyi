@@ -69,7 +69,7 @@ class Task:
         batch: int,
         implementation: str,
         products: str,
-        third_moments: bool,
+        moment_routes: Sequence[str],
     ) -> None: ...
 
 class PlainPass:
@@ -108,7 +108,7 @@ def bytes_needed(
     chunk: int,
     batch: int,
     in_place: bool,
-    third_moments: bool,
+    moment_routes: Sequence[str],
     shape: ProductShape,
 ) -> dict[str, int]: ...
 def estimate(

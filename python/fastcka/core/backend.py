@@ -183,7 +183,7 @@ def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
         plan.batch,
         plan.implementation,
         plan.products,
-        plan.third_moments,
+        plan.moment_routes,
     )
 
 

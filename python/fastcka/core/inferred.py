@@ -25,10 +25,13 @@ class InferredMatrices:
     estimator: Estimator
     n_examples: int
     pairs: NDArray[np.int64]
-    moments: Moments | None
     inference: Inference | None
 
     if TYPE_CHECKING:
+
+        @property
+        def moments(self) -> Moments | None:
+            """The numbers of each representation."""
 
         @property
         def cka(self) -> Matrix:
