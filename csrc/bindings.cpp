@@ -42,6 +42,12 @@ Route parse_route(const std::string& name) {
   throw std::invalid_argument("route must be G or F, got " + name);
 }
 
+std::vector<Route> parse_routes(const std::vector<std::string>& names) {
+  std::vector<Route> routes;
+  for (const std::string& name : names) routes.push_back(parse_route(name));
+  return routes;
+}
+
 // Strides in bytes. The caller keeps the memory alive.
 View make_view(std::uintptr_t address, std::int64_t n, std::int64_t d, std::int64_t row_stride,
                std::int64_t column_stride, const std::string& dtype, bool staged) {
@@ -56,8 +62,8 @@ View make_view(std::uintptr_t address, std::int64_t n, std::int64_t d, std::int6
 }
 
 Task make_task(std::vector<View> views, const std::string& route, std::int64_t tile, std::int64_t chunk,
-               std::int64_t batch, const std::string& implementation, const std::string& products, bool third_moments,
-               std::vector<std::int64_t> folds, bool nested) {
+               std::int64_t batch, const std::string& implementation, const std::string& products,
+               const std::vector<std::string>& moment_routes, std::vector<std::int64_t> folds, bool nested) {
   if (views.empty()) throw std::invalid_argument("at least one view is needed");
   const ProductShape shape = fastcka::cpu::find_implementation(implementation).shape(products);
   for (const View& view : views) {
@@ -73,6 +79,14 @@ Task make_task(std::vector<View> views, const std::string& route, std::int64_t t
     throw std::invalid_argument("chunk must be a positive multiple of " + std::to_string(shape.values));
   }
   if (batch < 0 || (batch > 0 && route == "F")) throw std::invalid_argument("batch must be 0, or positive in route G");
+  if (!moment_routes.empty() && moment_routes.size() != views.size()) {
+    throw std::invalid_argument("moment_routes must be empty, or one for each view");
+  }
+  for (std::size_t i = 0; i < moment_routes.size(); ++i) {
+    if (moment_routes[i] == "F" && views[i].d > views[i].n) {
+      throw std::invalid_argument("moment_routes must be G for more features than examples");
+    }
+  }
   fastcka::Subsets subsets{std::move(folds), 0, nested};
   if (!subsets.fold.empty()) {
     const auto [least, most] = std::minmax_element(subsets.fold.begin(), subsets.fold.end());
@@ -83,7 +97,7 @@ Task make_task(std::vector<View> views, const std::string& route, std::int64_t t
     subsets.count = *most + 1;
   }
   return {std::move(views),
-          {parse_route(route), tile, chunk, batch, implementation, products, third_moments},
+          {parse_route(route), tile, chunk, batch, implementation, products, parse_routes(moment_routes)},
           std::move(subsets)};
 }
 
@@ -118,13 +132,16 @@ py::list run(const std::vector<Task>& tasks, int threads, const py::object& prog
 }
 
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
-                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments,
-                      std::int64_t subsets, const ProductShape& shape) {
+                      std::int64_t tile, std::int64_t chunk, std::int64_t batch, bool in_place,
+                      const std::vector<std::string>& moment_routes, std::int64_t subsets, const ProductShape& shape) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
-  const fastcka::cpu::PassBytes needed = fastcka::cpu::bytes_needed(n, widths, parse_route(route), tile, chunk, batch,
-                                                                    in_place, third_moments, subsets, shape);
+  if (!moment_routes.empty() && moment_routes.size() != widths.size()) {
+    throw std::invalid_argument("moment_routes must be empty, or one for each width");
+  }
+  const fastcka::cpu::PassBytes needed = fastcka::cpu::bytes_needed(
+      n, widths, parse_route(route), tile, chunk, batch, in_place, parse_routes(moment_routes), subsets, shape);
   py::dict bytes;
   bytes["centered"] = needed.centered;
   bytes["thread"] = needed.thread;
@@ -146,6 +163,7 @@ py::dict measure_speed(const std::string& implementation, const std::string& pro
   result["rank"] = speed.rank;
   result["statistics"] = speed.statistics;
   result["center"] = speed.center;
+  result["entries"] = speed.entries;
   return result;
 }
 
@@ -208,7 +226,7 @@ PYBIND11_MODULE(_core, module) {
            py::arg("column_stride"), py::arg("dtype"), py::arg("staged"));
   py::class_<Task>(module, "Task", py::module_local(), "A group of representations, and how its pass runs.")
       .def(py::init(&make_task), py::arg("views"), py::arg("route"), py::arg("tile"), py::arg("chunk"),
-           py::arg("batch"), py::arg("implementation"), py::arg("products"), py::arg("third_moments"),
+           py::arg("batch"), py::arg("implementation"), py::arg("products"), py::arg("moment_routes"),
            py::arg("folds") = std::vector<std::int64_t>(), py::arg("nested") = false);
   module.def("implementations", &implementations,
              "The implementations of the inner loops that this processor can run, the preferred one first.");
@@ -224,7 +242,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("gather", &gather, py::arg("views"), py::kw_only(), py::arg("offsets"), py::arg("out").noconvert(),
              py::arg("threads"), "Copies views to offsets in a vector of bytes, as rows without gaps.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
-             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("third_moments"),
+             py::arg("tile"), py::arg("chunk"), py::arg("batch"), py::arg("in_place"), py::arg("moment_routes"),
              py::arg("subsets") = 0, py::arg("shape"),
              "Bytes of a pass by purpose; see PassBytes in csrc/cpu/pass.hpp.");
   module.def("run", &run, py::arg("tasks"), py::kw_only(), py::arg("threads"), py::arg("progress"),

@@ -49,8 +49,25 @@ std::int64_t ColumnPowers::bytes(std::int64_t columns) const {
   return blocks() * powers * columns * static_cast<std::int64_t>(sizeof(double));
 }
 
+double ColumnPowers::terms_about_means(const std::vector<double>& sums, std::int64_t d, std::int64_t examples) const {
+  const auto n = static_cast<double>(examples);
+  double squares = 0;
+  double fourths = 0;
+  for (std::int64_t column = 0; column < d; ++column) {
+    double s2 = 0;
+    for (std::int64_t block = 0; block < blocks(); ++block) {
+      const double* block_sums = &sums[to_size(block * powers * d + column)];
+      s2 += block_sums[d];
+      fourths += block_sums[3 * d];
+    }
+    squares += s2 * s2;
+  }
+  return squares * ((n * n - 3 * n + 3) / ((n - 1) * (n - 2))) - fourths * (n / (n - 2));
+}
+
 double ColumnPowers::terms(const std::vector<double>& sums, std::int64_t d, std::int64_t examples,
                            const std::vector<double>& far) const {
+  if (far.empty()) return terms_about_means(sums, d, examples);
   const auto count = static_cast<std::int64_t>(far.size()) / d;
   Twofold sum;
   for (std::int64_t column = 0; column < d; ++column) {

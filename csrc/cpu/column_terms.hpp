@@ -9,7 +9,8 @@
 
 namespace fastcka::cpu {
 
-// Of each column, the sums of x, x^2, x^3 and x^4 over blocks of examples. The blocks depend on the problem alone, so
+// Of each column, the sums of x, x^2, x^3 and x^4 over blocks of examples; without far examples, those of x and x^3 are
+// not needed, because the columns are centred: s1 = 0. The blocks depend on the problem alone, so
 // that the sums have the same bits for any number of threads.
 class ColumnPowers {
  public:
@@ -30,6 +31,9 @@ class ColumnPowers {
                const std::vector<double>& far) const;
 
  private:
+  // With s1 = 0: sum s2^2 (n^2-3n+3)/((n-1)(n-2)) - sum s4 n/(n-2).
+  double terms_about_means(const std::vector<double>& sums, std::int64_t d, std::int64_t examples) const;
+
   std::int64_t n_;
   std::int64_t rows_;
 };

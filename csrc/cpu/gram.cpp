@@ -158,6 +158,7 @@ class Entries {
   void take(std::int64_t item, const std::vector<MicroTile>& micros, const T* v, std::int64_t room,
             const Kernels<T>& kernels) {
     for (std::int64_t i = 0; i < m_; ++i) {
+      if (!third_.needs_tiles(i)) continue;
       sums_[to_size(item * m_ + i)] = third_.of_tile(i, micros, v + i * room, kernels);
     }
   }

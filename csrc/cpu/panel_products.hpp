@@ -39,9 +39,9 @@ struct Panels {
 };
 
 // The rows [begin, begin + count) of a representation; far examples zero or not.
-template <class T>
+template <class T, class Out>
 void rows_of(const Prepared& prepared, std::int64_t i, std::int64_t begin, std::int64_t count, bool without_far,
-             const Kernels<T>& kernels, T* rows) {
+             const Kernels<T>& kernels, Out* rows) {
   const Centered& x = prepared.x[to_size(i)];
   unpack(x, prepared.format, prepared.n, {begin, begin + count}, {0, x.d}, kernels, rows);
   set_far(prepared.far, i, without_far, begin, count, x.d, rows);
@@ -51,28 +51,36 @@ inline std::int64_t block_of(const Prepared& prepared) {
   return prepared.format.route == Route::features ? prepared.format.chunk : rows_at_once;
 }
 
-template <class T>
-Panels feature_panels(const Prepared& prepared, std::int64_t i, const Kernels<T>& kernels, Pool& pool) {
+// body(block, first example, examples) for blocks of examples.
+template <class Body>
+void for_each_block(const Prepared& prepared, Pool& pool, const Body& body) {
+  const std::int64_t block = block_of(prepared);
+  pool.run(ceil_div(prepared.n, block), Pool::Progress::silent, [&](std::int64_t item, int worker) {
+    pool.checkpoint(worker);
+    body(item, item * block, std::min(block, prepared.n - item * block));
+  });
+}
+
+// Features of the near examples. `kernels` are those of the copy, `out` those of the panels.
+template <class T, class U>
+Panels feature_panels(const Prepared& prepared, std::int64_t i, const Kernels<T>& kernels, const Kernels<U>& out,
+                      Pool& pool) {
   const std::int64_t d = prepared.x[to_size(i)].d;
   const std::int64_t n = prepared.n;
-  const std::int64_t lanes = kernels.lanes;
-  Panels panels = Panels::empty(d, n, kernels);
-  const std::int64_t block = block_of(prepared);
-  pool.run(ceil_div(n, block), Pool::Progress::silent, [&](std::int64_t item, int worker) {
-    pool.checkpoint(worker);
-    const std::int64_t begin = item * block;
-    const std::int64_t count = std::min(block, n - begin);
-    const Block<T> rows = allocate<T>(count * d);
-    const Block<T> part = allocate<T>(count * lanes);
+  const std::int64_t lanes = out.lanes;
+  Panels panels = Panels::empty(d, n, out);
+  for_each_block(prepared, pool, [&](std::int64_t, std::int64_t begin, std::int64_t count) {
+    const Block<U> rows = allocate<U>(count * d);
+    const Block<U> part = allocate<U>(count * lanes);
     rows_of(prepared, i, begin, count, true, kernels, rows.get());
     for (std::int64_t column = 0; column < d; column += lanes) {
       const std::int64_t width = std::min(lanes, d - column);
       for (std::int64_t row = 0; row < count; ++row) {
         std::copy_n(rows.get() + row * d + column, width, part.get() + row * width);
       }
-      kernels.feature_panels(part.get(), count, width,
-                             panels.data.get() + column / lanes * Panels::panel_bytes(n, kernels) +
-                                 kernels.steps(begin) * lanes * kernels.cell_bytes);
+      out.feature_panels(
+          part.get(), count, width,
+          panels.data.get() + column / lanes * Panels::panel_bytes(n, out) + out.steps(begin) * lanes * out.cell_bytes);
     }
   });
   return panels;

@@ -88,12 +88,12 @@ Sums run_with(const Kernels<T>& kernels, const Implementation& implementation, c
   SubsetRows<T> subset_rows(prepared, kernels, implementation.float64, pool);
 
   std::optional<ThirdMoments> third;
-  if (settings.third_moments) third.emplace(prepared.n, m, kernels.lanes);
+  if (!settings.moment_routes.empty()) third.emplace(prepared.n, settings.moment_routes, kernels.lanes);
   const auto centred = [&](Range representations) {
     subset_rows.take(representations, sums.subsets);
     for (std::int64_t i = representations.begin; third && i < representations.end; ++i) {
       third->take(prepared, i);
-      third->trace(prepared, i, kernels, implementation.float64, pool);
+      third->trace(prepared, i, kernels, implementation.whole<T>(), implementation.float64, pool);
     }
   };
   if (settings.route == Route::gram) {
@@ -141,8 +141,8 @@ Result run_task(const Task& task, Pool& pool) {
 }  // namespace
 
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments, std::int64_t subsets,
-                       const ProductShape& shape) {
+                       std::int64_t chunk, std::int64_t batch, bool in_place, const std::vector<Route>& moment_routes,
+                       std::int64_t subsets, const ProductShape& shape) {
   const auto m = static_cast<std::int64_t>(widths.size());
   const bool gram = route == Route::gram;
   const std::int64_t widest = *std::max_element(widths.begin(), widths.end());
@@ -172,7 +172,6 @@ PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, 
   // As many columns as are centred at once.
   bytes.statistics = std::max(bytes.statistics, ColumnPowers(n, format.chunk).bytes(at_once));
   bytes.results = (2 * m * n + 2 * m * m) * static_cast<std::int64_t>(sizeof(double));
-  if (third_moments) bytes.results += ThirdMoments::bytes(n, widths, route, tile, shape);
   if (subsets > 0) {
     bytes.centered += subset_rows_bytes(n, widths, subsets, batched);
     bytes.thread += subset_rows_workspace_bytes(subsets);
@@ -182,6 +181,11 @@ PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, 
     }
     bytes.results += (5 * m * m + 3 * m) * subsets * static_cast<std::int64_t>(sizeof(double));
     bytes.results += FoldPairs::bytes(subsets, m);
+  }
+  if (!moment_routes.empty()) {
+    const MomentBytes moments = ThirdMoments::bytes(n, widths, moment_routes, route, tile, shape);
+    bytes.results += moments.shared;
+    bytes.thread = std::max(bytes.thread, moments.thread);
   }
   return bytes;
 }

@@ -13,13 +13,13 @@ namespace fastcka::cpu {
 // What the planner decided; the pass only carries it out.
 struct Settings {
   Route route;
-  std::int64_t tile;           // edge of a tile: examples (gram) or features (features)
-  std::int64_t chunk;          // examples between float64 sums (features)
-  std::int64_t batch;          // representations that are centred at once; 0: all (others: gram only)
-  std::string implementation;  // of the inner loops, by name: one of available_implementations()
-  std::string products;        // one of that implementation's, by name
-  bool third_moments;          // also those of each representation
-  bool column_terms = true;    // also those of csrc/cpu/column_terms.hpp
+  std::int64_t tile;                 // edge of a tile: examples (gram) or features (features)
+  std::int64_t chunk;                // examples between float64 sums (features)
+  std::int64_t batch;                // representations that are centred at once; 0: all (others: gram only)
+  std::string implementation;        // of the inner loops, by name: one of available_implementations()
+  std::string products;              // one of that implementation's, by name
+  std::vector<Route> moment_routes;  // for third moments: of the sums over entries of each representation; or empty
+  bool column_terms = true;          // also those of csrc/cpu/column_terms.hpp
 };
 
 // One group of representations, ready to be computed. All views have the same n. No staged view shares memory with
@@ -42,8 +42,8 @@ struct PassBytes {
 
 // `in_place`: all representations are staged and centred in place. 0 subsets: none are wanted.
 PassBytes bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, Route route, std::int64_t tile,
-                       std::int64_t chunk, std::int64_t batch, bool in_place, bool third_moments, std::int64_t subsets,
-                       const ProductShape& shape);
+                       std::int64_t chunk, std::int64_t batch, bool in_place, const std::vector<Route>& moment_routes,
+                       std::int64_t subsets, const ProductShape& shape);
 
 struct Result {
   Sums sums;

@@ -180,6 +180,8 @@ void center(const std::vector<View>& views, Range representations, const Kernels
   for (std::int64_t i = representations.begin; with_powers && i < representations.end; ++i) {
     sums.emplace_back(to_size(blocks * ColumnPowers::powers * views[to_size(i)].d));
   }
+  // About the means, the sums of the columns are zero.
+  const auto add_powers = prepared.far.rows.empty() ? kernels.even_powers : kernels.column_powers;
   std::vector<Block<T>> scratch(to_size(pool.threads()));
   const auto center_chunk = [&](std::size_t i, const Range& rows, T* part, double* column_sums) {
     const std::int64_t begin = rows.begin;
@@ -203,7 +205,7 @@ void center(const std::vector<View>& views, Range representations, const Kernels
       } else {
         kernels.feature_panels(part, count, width, chunk + column * kernels.steps(count) * kernels.cell_bytes);
       }
-      if (with_powers) kernels.column_powers(part, count, width, column_sums + column, x.d);
+      if (with_powers) add_powers(part, count, width, column_sums + column, x.d);
     }
   };
   pool.run(count_of_all * blocks, Pool::Progress::silent, [&](std::int64_t item, int worker) {

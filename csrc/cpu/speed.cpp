@@ -105,6 +105,18 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
   });
   speed.rank = all * static_cast<double>(m * m * length) / 2 / rank;
 
+  // Rows of micro-tiles, whose examples' numbers are in the caches.
+  const std::int64_t width = kernels.most_panels * kernels.lanes;
+  const std::vector<double> terms(to_size(width));
+  speed.entries = all * static_cast<double>(outputs_count) / seconds(pool, [&](int worker) {
+                    const ExampleTerms columns{terms.data(), terms.data(), terms.data(), terms.data()};
+                    double* sums_of_entries = totals[to_size(worker)].data();
+                    for (std::int64_t begin = 0; begin < outputs_count; begin += width) {
+                      kernels.row_moments(outputs[to_size(worker)].get() + begin,
+                                          std::min(width, outputs_count - begin), columns, {}, sums_of_entries);
+                    }
+                  });
+
   // A representation of 4 MiB for all threads together, more than the caches of few cores hold.
   constexpr std::int64_t d = 512;
   const std::int64_t n = std::max<std::int64_t>((std::int64_t{1} << 20) / d / threads / 96, 1) * 96;

@@ -13,6 +13,7 @@ struct Speed {
   double rank;        // multiply-adds of the rank update, a second
   double statistics;  // float32 values a second: column statistics
   double center;      // float32 values a second: centred, packed and written
+  double entries;     // Gram entries a second: third moments
 };
 
 // Takes some milliseconds. Throws std::invalid_argument for names that are not available.

@@ -1,4 +1,4 @@
-// A symmetric matrix in float64, and the trace of its third power.
+// A symmetric matrix in float64: the trace of its third power, its quadratic forms.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +7,19 @@
 #include "panel_products.hpp"
 
 namespace fastcka::cpu {
+
+// With several sums, which the compiler puts into vectors.
+inline double dot(const double* a, const double* b, std::int64_t count) {
+  constexpr std::int64_t lanes = 8;
+  double sums[lanes] = {};
+  std::int64_t j = 0;
+  for (; j + lanes <= count; j += lanes) {
+    for (std::int64_t lane = 0; lane < lanes; ++lane) sums[lane] += a[j + lane] * b[j + lane];
+  }
+  double total = ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+  for (; j < count; ++j) total += a[j] * b[j];
+  return total;
+}
 
 // A symmetric matrix in panels of float64.
 class Symmetric {
@@ -33,6 +46,34 @@ class Symmetric {
     double total = 0;
     for (const double part : parts) total += part;
     return total;
+  }
+
+  // out[r] = x^T A x for each x of rows (count, size).
+  void forms(const double* rows, std::int64_t count, double* out) const {
+    const std::int64_t size = panels_.vectors;
+    const std::int64_t lanes = float64_.lanes;
+    const std::int64_t panels = ceil_div(size, lanes);
+    const Block<double> left = allocate<double>(lanes * size);
+    const Block<double> product = allocate<double>(float64_.rows * float64_.most_panels * lanes);
+    const auto* cells = reinterpret_cast<const double*>(panels_.data.get());
+    std::fill_n(out, count, 0.0);
+    for (std::int64_t first = 0; first < count; first += lanes) {
+      float64_.example_panel(rows + first * size, std::min(lanes, count - first), size, left.get());
+      for (std::int64_t panel = 0; panel < panels; panel += float64_.most_panels) {
+        const std::int64_t some = std::min(float64_.most_panels, panels - panel);
+        const std::int64_t width = std::min(some * lanes, size - panel * lanes);
+        const void* right[max_panels];
+        for (std::int64_t p = 0; p < some; ++p) right[p] = cells + (panel + p) * lanes * size;
+        for (std::int64_t lane = 0; lane < lanes; lane += float64_.rows) {
+          const void* const from = left.get() + lane;
+          float64_.multiply(size, &from, float64_.rows, right, some, product.get(), false, from);
+          const std::int64_t begin = first + lane;
+          for (std::int64_t row = begin; row < std::min(count, begin + float64_.rows); ++row) {
+            out[row] += dot(product.get() + (row - begin) * some * lanes, rows + row * size + panel * lanes, width);
+          }
+        }
+      }
+    }
   }
 
   // product (size) = the matrix times a vector

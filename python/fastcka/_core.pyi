@@ -69,7 +69,7 @@ class Task:
         batch: int,
         implementation: str,
         products: str,
-        third_moments: bool,
+        moment_routes: Sequence[str],
         folds: Sequence[int] = ...,
         nested: bool = ...,
     ) -> None: ...
@@ -110,7 +110,7 @@ def bytes_needed(
     chunk: int,
     batch: int,
     in_place: bool,
-    third_moments: bool,
+    moment_routes: Sequence[str],
     subsets: int = ...,
     shape: ProductShape,
 ) -> dict[str, int]: ...

@@ -63,7 +63,7 @@ def test_the_bytes_of_batches():
         products="float32", lanes=16, rows=8, step=48, values=1, cell_bytes=4, sum_bytes=4
     )
     options = {"route": "G", "tile": 96, "chunk": 256, "in_place": False, "shape": shape}
-    options |= {"third_moments": False}
+    options |= {"moment_routes": []}
     needed = bytes_needed(1000, [4000, 1000, 3000, 4000], batch=2, **options)
     copies = 1008 * (3000 + 4000) * 4
     grams = 11 * 12 // 2 * 4 * 96**2 * 4

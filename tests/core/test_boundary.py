@@ -137,7 +137,7 @@ def test_the_bytes_of_a_pass():
         products="float32", lanes=16, rows=8, step=48, values=1, cell_bytes=4, sum_bytes=4
     )
     options = {"tile": 96, "chunk": 256, "batch": 0, "in_place": False}
-    options |= {"third_moments": False, "shape": shape}
+    options |= {"moment_routes": [], "shape": shape}
     gram = bytes_needed(1000, [40, 100], route="G", **options)
     assert gram == {
         "centered": 1008 * 140 * 4,  # 63 panels of 16 examples
@@ -167,7 +167,7 @@ def test_wrong_shapes_of_a_pass_are_refused(wrong):
         "chunk": 256,
         "batch": 0,
         "in_place": False,
-        "third_moments": False,
+        "moment_routes": [],
     }
     with pytest.raises(ValueError, match=r"route must be|at least one example"):
         bytes_needed(shape=shape, **(good | wrong))

@@ -53,7 +53,7 @@ def test_count_features(shape):
 
 
 def test_seconds_add_up():
-    speed = Speed(steps=10.0, call=0.5, rank=100.0, statistics=4.0, center=2.0)
+    speed = Speed(steps=10.0, call=0.5, rank=100.0, statistics=4.0, center=2.0, entries=1.0)
     operations = Operations(steps=20.0, calls=8.0, rank=300.0, rows=0.0, values=12.0)
     # 2 s of steps, 8 calls of 0.5 s on two threads, 3 s of rank updates, 3 + 6 s of preparation
     assert operations.seconds(speed, 2) == pytest.approx(2 + 2 + 3 + 9, abs=1e-3)

@@ -20,7 +20,7 @@ SINGLE = {"lanes": 16, "step": 48, "cell_bytes": 4, "sum_bytes": 4, "in_place": 
 FLOAT32 = ProductShape(products="float32", **SINGLE, **ROWS)
 BFLOAT16 = ProductShape(products="bfloat16", **SINGLE, rows=8, values=2)
 STEPS = {"G": 128, "F": 64}
-SPEED = Speed(steps=2e8, call=1e-8, rank=1e11, statistics=4e9, center=1e9)
+SPEED = Speed(steps=2e8, call=1e-8, rank=1e11, statistics=4e9, center=1e9, entries=1e9)
 IMPLEMENTATION = Implementation("test", FLOAT64, FLOAT32, None, BFLOAT16, STEPS)
 # Matrix tiles: 2 x 2 tiles of 16 x 16 sums; operands in forms of 6 or 4 bytes a cell.
 TILES = {"lanes": 16, "rows": 32, "step": 32, "cell_bytes": 4, "sum_bytes": 4, "in_place": True}

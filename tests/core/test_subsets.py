@@ -15,6 +15,7 @@ from fastcka.core.inference.moments import moments_of
 from fastcka.core.plan_cache import plan_on_cpu
 from fastcka.core.request import Request
 from fastcka.core.subsets import Subsets, estimates_of
+from fastcka.core.sums import SelfSums
 from samples import related
 
 WIDTHS = (64, 100, 17, 5)
@@ -100,8 +101,9 @@ def test_bfloat16_products(rng):
 
 
 @pytest.mark.parametrize("route", ["G", "F"])
+@pytest.mark.parametrize("moment_route", ["G", "F"])
 @pytest.mark.parametrize("far", [False, True])
-def test_third_moments_with_folds_of_odd_size(rng, route, far):
+def test_third_moments_with_folds_of_odd_size(rng, route, moment_route, far):
     xs = related(rng, 501, WIDTHS)
     if far:
         xs[1][[5, 90]] *= 1e3
@@ -109,11 +111,11 @@ def test_third_moments_with_folds_of_odd_size(rng, route, far):
     for products, tolerance in (("float64", 1e-11), ("float32", 1e-5), ("bfloat16", 1e-3)):
         precision = "float64" if products == "float64" else "high"
         whole, folded = (
-            sums_by(xs, each, route, precision, products=products, third_moments=True)
+            sums_by(xs, each, route, precision, products=products, moment_routes=[moment_route] * 4)
             for each in (None, subsets)
         )
-        for name, values in moments_of(whole, np.ones(4)).arrays().items():
-            moments = moments_of(folded, np.ones(4)).arrays()
+        for name, values in moments_of(SelfSums.of_sums(whole), np.ones(4)).arrays().items():
+            moments = moments_of(SelfSums.of_sums(folded), np.ones(4)).arrays()
             np.testing.assert_allclose(moments[name], values, rtol=0, atol=tolerance, err_msg=name)
 
 

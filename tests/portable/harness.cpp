@@ -190,7 +190,13 @@ void check(const char* group, std::int64_t n, const std::vector<Representation>&
   const fastcka::cpu::ProductShape shape = fastcka::cpu::find_implementation("portable").shape(products);
   const fastcka::Poll poll = [](std::int64_t, std::int64_t) {};
   const std::int64_t batch = route == Route::gram ? 2 : 0;  // two representations are centred at once
-  const Task task{views, {route, shape.step * 2, 64, batch, "portable", products, true}, {}};
+  // Every second one by features.
+  std::vector<Route> moment_routes;
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    const bool by_features = i % 2 == 0 && xs[i].view.d <= xs[i].view.n;
+    moment_routes.push_back(by_features ? Route::features : Route::gram);
+  }
+  const Task task{views, {route, shape.step * 2, 64, batch, "portable", products, moment_routes}, {}};
   const Sums sums = fastcka::cpu::run({task}, 1, poll)[0].sums;
   for (const int threads : {2, 3, 5}) {
     if (!same_bits(sums, fastcka::cpu::run({task, task}, threads, poll)[1].sums) ||

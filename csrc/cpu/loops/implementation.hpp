@@ -86,7 +86,12 @@ struct Kernels {
   void (*example_panel)(const T* rows, std::int64_t count, std::int64_t width, void* out);
   void (*feature_panels)(const T* rows, std::int64_t count, std::int64_t width, void* out);
 
-  // Of such rows, the sums of the powers 1 to 4 of each column, added to sums (4 x pitch).
+  // A part of a panel of values, each step times that step of one lane of a panel: out[k][lane] = panel[k][lane]
+  // by[k][0].
+  void (*weigh)(std::int64_t steps, const T* panel, const T* by, T* out);
+
+  // Of such rows, the sums of the powers 2 and 4 of each column, and those of 1 to 4, added to sums (4 x pitch).
+  void (*even_powers)(const T* rows, std::int64_t count, std::int64_t width, double* sums, std::int64_t pitch);
   void (*column_powers)(const T* rows, std::int64_t count, std::int64_t width, double* sums, std::int64_t pitch);
 
   // Of a row of Gram entries v with U-centred entry e = v - u_row - u_column, added to sums (4): e^3,
@@ -164,9 +169,22 @@ struct Implementation {
   // One of the last three by name; throws std::invalid_argument for another.
   const Kernels<float>& single(const std::string& products) const;
 
+  // Of values of a type as they are.
+  template <class T>
+  const Kernels<T>& whole() const;
+
   // Of any of the four by name; throws std::invalid_argument for another.
   ProductShape shape(const std::string& products) const;
 };
+
+template <>
+inline const Kernels<float>& Implementation::whole() const {
+  return float32;
+}
+template <>
+inline const Kernels<double>& Implementation::whole() const {
+  return float64;
+}
 
 // The tables that were built and that this processor can run, the preferred one first.
 const std::vector<const Implementation*>& available_implementations();

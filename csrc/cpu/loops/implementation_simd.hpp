@@ -39,6 +39,8 @@ constexpr Kernels<float> single_kernels(const char* name, Multiply<float> multip
           center<Cell>,
           example_panel<Cell>,
           feature_panels<Cell>,
+          weigh<float>,
+          even_powers<float>,
           column_powers<float>,
           row_moments<float>};
 }
@@ -71,6 +73,8 @@ constexpr Kernels<double> float64_kernels() {
           center<Cell>,
           scalar_example_panel<double, lanes>,
           scalar_feature_panels<double, lanes>,
+          weigh<double>,
+          even_powers<double>,
           column_powers<double>,
           row_moments<double>};
 }

@@ -159,37 +159,69 @@ void center(const View& view, Range rows, Range columns, const double* mean, dou
   }
 }
 
-// COLUMNS columns of all rows: their sums stay in registers.
-template <class T, int COLUMNS>
-inline void column_powers_of(const T* rows, std::int64_t count, std::int64_t width, double* sums, std::int64_t pitch) {
-  double s1[COLUMNS] = {};
-  double s2[COLUMNS] = {};
-  double s3[COLUMNS] = {};
-  double s4[COLUMNS] = {};
-  for (std::int64_t row = 0; row < count; ++row, rows += width) {
-#pragma GCC unroll 16
-    for (int j = 0; j < COLUMNS; ++j) {
-      const double x = static_cast<double>(rows[j]);
-      const double square = x * x;
-      s1[j] += x;
-      s2[j] += square;
-      s3[j] += square * x;
-      s4[j] += square * square;
+// LINES lines of columns of all rows: their sums stay in registers.
+template <class T, int LINES>
+inline void even_powers_of(const T* rows, std::int64_t count, std::int64_t width, std::int64_t first, double* sums,
+                           std::int64_t pitch) {
+  constexpr int lanes = 64 / sizeof(T);
+  // Sums of float32 are of at most this many values.
+  constexpr std::int64_t run = 16;
+  using V = Vector<T, 64>;
+  for (std::int64_t begin = 0; begin < count; begin += run) {
+    const std::int64_t end = begin + run < count ? begin + run : count;
+    V squares[LINES] = {};
+    V fourths[LINES] = {};
+    for (std::int64_t row = begin; row < end; ++row) {
+#pragma GCC unroll 4
+      for (int line = 0; line < LINES; ++line) {
+        const V x = load<V>(rows + row * width + line * lanes);
+        const V square = x * x;
+        squares[line] += square;
+        fourths[line] += square * square;
+      }
+    }
+    for (int line = 0; line < LINES; ++line) {
+      for (std::int64_t lane = first; lane < lanes; ++lane) {
+        sums[pitch + line * lanes + lane] += static_cast<double>(squares[line][lane]);
+        sums[3 * pitch + line * lanes + lane] += static_cast<double>(fourths[line][lane]);
+      }
     }
   }
-  for (int j = 0; j < COLUMNS; ++j) {
-    sums[j] += s1[j];
-    sums[pitch + j] += s2[j];
-    sums[2 * pitch + j] += s3[j];
-    sums[3 * pitch + j] += s4[j];
+}
+
+template <class T>
+void even_powers(const T* rows, std::int64_t count, std::int64_t width, double* sums, std::int64_t pitch) {
+  constexpr std::int64_t lanes = 64 / sizeof(T);
+  std::int64_t j = 0;
+  for (; j + 2 * lanes <= width; j += 2 * lanes) even_powers_of<T, 2>(rows + j, count, width, 0, sums + j, pitch);
+  for (; j + lanes <= width; j += lanes) even_powers_of<T, 1>(rows + j, count, width, 0, sums + j, pitch);
+  if (j == width) return;
+  if (width >= lanes) {  // the last line of the rows; its first lanes have been added
+    const std::int64_t from = width - lanes;
+    even_powers_of<T, 1>(rows + from, count, width, j - from, sums + from, pitch);
+    return;
+  }
+  for (std::int64_t row = 0; row < count; ++row, rows += width) {
+    for (std::int64_t column = 0; column < width; ++column) {
+      const double x = static_cast<double>(rows[column]);
+      sums[pitch + column] += x * x;
+      sums[3 * pitch + column] += x * x * (x * x);
+    }
   }
 }
 
 template <class T>
 void column_powers(const T* rows, std::int64_t count, std::int64_t width, double* sums, std::int64_t pitch) {
-  std::int64_t j = 0;
-  for (; j + 16 <= width; j += 16) column_powers_of<T, 16>(rows + j, count, width, sums + j, pitch);
-  for (; j < width; ++j) column_powers_of<T, 1>(rows + j, count, width, sums + j, pitch);
+  for (std::int64_t row = 0; row < count; ++row, rows += width) {
+    for (std::int64_t j = 0; j < width; ++j) {
+      const double x = static_cast<double>(rows[j]);
+      const double square = x * x;
+      sums[j] += x;
+      sums[pitch + j] += square;
+      sums[2 * pitch + j] += square * x;
+      sums[3 * pitch + j] += square * square;
+    }
+  }
 }
 
 }  // namespace

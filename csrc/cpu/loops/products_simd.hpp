@@ -98,6 +98,14 @@ void multiply(std::int64_t steps, const void* const* a, std::int64_t, const void
 }
 
 template <class T>
+void weigh(std::int64_t steps, const T* panel, const T* by, T* out) {
+  constexpr std::int64_t lanes = 64 / sizeof(T);
+  for (std::int64_t k = 0; k < steps * lanes; k += lanes) {
+    store(out + k, load<Vector<T, 64>>(panel + k) * by[k]);
+  }
+}
+
+template <class T>
 void add(std::int64_t count, const T* c, double* total) {
   for (std::int64_t i = 0; i < count; ++i) total[i] += static_cast<double>(c[i]);
 }

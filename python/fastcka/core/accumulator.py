@@ -20,7 +20,7 @@ from fastcka.core.far_moments import FarMoments
 from fastcka.core.inference.moments import moments_of
 from fastcka.core.request import Described, Group, check_same_examples, checked_pairs
 from fastcka.core.saved import load_npz, save_npz
-from fastcka.core.sums import Matrix, non_finite_text
+from fastcka.core.sums import Matrix, SelfSums, non_finite_text
 from fastcka.errors import InputError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import named_shortage
@@ -207,7 +207,7 @@ class Accumulator:
                 "implementation": f"numpy {np.__version__}",
             },
             undefined=(biased if estimator == "biased" else unbiased).undefined,
-            moments=moments_of(sums, np.full(len(self._labels), np.nan)),
+            moments=moments_of(SelfSums.of_sums(sums), np.full(len(self._labels), np.nan)),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

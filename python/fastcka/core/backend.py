@@ -187,7 +187,7 @@ def _task(views: Sequence[View], plan: PassPlan, subsets: Subsets | None) -> _co
         plan.batch,
         plan.implementation,
         plan.products,
-        plan.third_moments,
+        plan.moment_routes,
         [] if subsets is None else subsets.fold.tolist(),
         subsets is not None and subsets.nested,
     )

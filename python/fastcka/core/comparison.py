@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.comparison_file import read_fields, write_comparison
+from fastcka.core.deferred import Deferred
 from fastcka.core.estimators import Estimator
 from fastcka.core.inference.moments import Moments
 from fastcka.core.inference.options import Inference
@@ -85,8 +86,8 @@ class Comparison(InferredMatrices):
     pairs: NDArray[np.int64]
     provenance: dict[str, Any] = field(default_factory=dict)
     undefined: dict[int, str] = field(default_factory=dict)
-    feature_corrected: Matrix | None = None
-    moments: Moments | None = None
+    feature_corrected: Deferred[Matrix] = Deferred()  # noqa: RUF009
+    moments: Deferred[Moments] = Deferred()  # noqa: RUF009
     inference: Inference | None = None
     stderr_biased: Matrix | None = None
     stderr_unbiased: Matrix | None = None

@@ -43,6 +43,8 @@ class Speed:
         Multiply-adds of the rank update per second.
     statistics, center
         Values per second: column statistics; centring and packing.
+    entries
+        Gram entries per second whose third moments are taken.
     """
 
     steps: float
@@ -50,6 +52,7 @@ class Speed:
     rank: float
     statistics: float
     center: float
+    entries: float
 
 
 @dataclass(frozen=True)

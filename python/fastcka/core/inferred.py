@@ -26,11 +26,14 @@ class InferredMatrices:
     estimator: Estimator
     n_examples: int
     pairs: NDArray[np.int64]
-    moments: Moments | None
     inference: Inference | None
     provenance: dict[str, Any]
 
     if TYPE_CHECKING:
+
+        @property
+        def moments(self) -> Moments | None:
+            """The numbers of each representation."""
 
         @property
         def cka(self) -> Matrix:

@@ -22,6 +22,7 @@ from fastcka.core.base_plan import (
 )
 from fastcka.core.cost import Speed, count_features, count_gram
 from fastcka.core.implementation import Implementation
+from fastcka.core.moment_cost import plan_moments
 
 if TYPE_CHECKING:
     from fastcka.core.backend import ProductShape
@@ -82,9 +83,11 @@ class PassPlan(Plan):
     batch
         Representations that are centred at once; 0: all. With a batch, `bytes_centered` counts its
         copies and the Gram tiles of all representations.
-    third_moments
-        Whether the pass also computes third moments, for p-values. `flops` and `seconds` do not
-        count them.
+    moment_routes
+        If the pass also computes third moments, for p-values: for each representation, whether sums
+        over the entries of its Gram matrix are taken from Gram tiles ("G") or features ("F").
+        Empty otherwise. `flops`, `seconds` and `bytes_results` include third moments;
+        `flops_gram` and `flops_features` do not.
     subsets
         Number of subsets of the examples whose sums are computed too.
     predict
@@ -93,7 +96,7 @@ class PassPlan(Plan):
 
     in_place: bool
     batch: int
-    third_moments: bool
+    moment_routes: tuple[Route, ...]
     subsets: int
     predict: Callable[[], float] = field(repr=False, compare=False)
 
@@ -105,6 +108,11 @@ class PassPlan(Plan):
         it measures how fast the inner loops run. Only predictions that are used are made.
         """
         return self.predict()
+
+    @property
+    def third_moments(self) -> bool:
+        """Whether the pass also computes third moments."""
+        return bool(self.moment_routes)
 
     @property
     def _processor(self) -> str:
@@ -159,11 +167,16 @@ def make_plan(
     flops_gram = float(n) ** 2 * total + float(m * n) ** 2 / 2
     flops_features = float(n) * float(stacked) ** 2
     wide = shape.products == "float64"
-    cost_gram = FLOP_COST[shape.products] * float(n) ** 2 * total
+    cost = FLOP_COST[shape.products]
+    cost_gram = cost * float(n) ** 2 * total
     cost_gram += RANK_COST * (2.0 if wide else 1.0) * float(m * n) ** 2 / 2
-    cost_features = FEATURE_COST * FLOP_COST[shape.products] * flops_features
+    cost_features = FEATURE_COST * cost * flops_features
     route: Route = "F" if cost_features < cost_gram else "G"
     flops = flops_gram if route == "G" else flops_features
+    moments = plan_moments(
+        n, n_features if third_moments else (), route, cost, shape, implementation
+    )
+    flops += moments.work.flops
 
     item = shape.sum_bytes
     chunk = max(shape.lanes, min(CHUNK, CHUNK_BYTES // (item * max(n_features)) // 2 * 2))
@@ -177,7 +190,7 @@ def make_plan(
         "tile": tile,
         "chunk": chunk,
         "in_place": in_place,
-        "third_moments": third_moments,
+        "moment_routes": moments.routes,
         "subsets": subsets,
         "shape": shape,
     }
@@ -198,7 +211,7 @@ def make_plan(
     reason = f"route {other} would cost {dearer / cheaper:.3g} times as much"
     if used < threads and flops >= SERIAL_FLOPS:
         reason += f"; {used} of {threads} threads, to stay within {limit // MIB} MiB"
-    reason += why
+    reason += why + moments.reason
     count = count_gram if route == "G" else count_features
     operations = count(n, n_features, shape, implementation.product_steps[route])
     return PassPlan(
@@ -209,7 +222,7 @@ def make_plan(
         products=shape.products,
         in_place=shape.in_place and not subsets,
         batch=batch,
-        third_moments=third_moments,
+        moment_routes=moments.routes,
         subsets=subsets,
         implementation=implementation.name,
         threads=used,
@@ -222,7 +235,9 @@ def make_plan(
         bytes_centered=0 if in_place else needed["centered"],
         bytes_workspace=workspace,
         bytes_results=needed["results"],
-        predict=lambda: operations.seconds(speed_of(shape, used), used),
+        predict=lambda: (
+            operations.seconds(speed_of(shape, used), used) + moments.seconds(speed_of, used)
+        ),
         reason=reason,
         device_reason=device_reason,
     )

@@ -81,6 +81,50 @@ class Sums:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class SelfSums:
+    """The sums of each representation with itself: diagonals, and vectors as in `Sums`, (M,)."""
+
+    n_examples: int
+    s0: Vector
+    norms: Vector
+    r_products: Vector
+    r_totals: Vector
+    q_products: Vector | None
+    q_totals: Vector | None
+    summed: Vector
+    epsilon: float
+    column_terms: Vector | None
+    third: dict[str, Vector] | None
+
+    @classmethod
+    def of_sums(cls, sums: Sums) -> SelfSums:
+        """Return copies of the diagonals, without the matrices."""
+        return cls(
+            sums.n_examples,
+            sums.s0.diagonal().copy(),
+            sums.norms.diagonal().copy(),
+            sums.r_products.diagonal().copy(),
+            sums.r_totals,
+            None if sums.q_products is None else sums.q_products.diagonal().copy(),
+            sums.q_totals,
+            sums.summed,
+            sums.epsilon,
+            sums.column_terms,
+            sums.third,
+        )
+
+    @property
+    def centred(self) -> Vector:
+        """U_i.U_i, n(n-3) HSIC_1 with itself (`inference.products`), for 3 examples or more."""
+        n = self.n_examples
+        return (
+            self.s0
+            - 2 / (n - 2) * self.r_products
+            + self.r_totals * self.r_totals / ((n - 1) * (n - 2))
+        )
+
+
 def non_finite_text(name: str, count: int, row: int, column: int) -> str:
     """Return why a representation cannot be summed; count 0: its values are too large."""
     if count == 0:

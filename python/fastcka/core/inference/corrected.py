@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.estimators import Estimates
-from fastcka.core.inference.products import products_of_centred
-from fastcka.core.sums import Matrix, Sums, Vector
+from fastcka.core.sums import Matrix, SelfSums, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +28,11 @@ if TYPE_CHECKING:
 ROUNDINGS = 16
 
 
-def self_ratios(sums: Sums, n_features: NDArray[np.int64]) -> Vector:
+def self_ratios(sums: SelfSums, n_features: NDArray[np.int64]) -> Vector:
     """Return C / HSIC_1(K, K), (M,); NaN where C is not positive, or p < 2, or n < 4."""
     if sums.n_examples < 4 or sums.column_terms is None:
         return np.full(len(n_features), math.nan)
-    whole = products_of_centred(sums).diagonal()
+    whole = sums.centred
     p = n_features.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (1 - sums.column_terms / whole) * p / (p - 1)
@@ -41,9 +40,15 @@ def self_ratios(sums: Sums, n_features: NDArray[np.int64]) -> Vector:
     return np.where((p >= 2) & (whole > 0) & (ratio > rounding), ratio, math.nan)
 
 
+def corrected_matrix(unbiased: Matrix, ratios: Vector) -> Matrix:
+    """Return the corrected CKA."""
+    corrected: Matrix = unbiased / np.sqrt(np.outer(ratios, ratios))
+    return corrected
+
+
 def correct(unbiased: Estimates, ratios: Vector, n_features: Sequence[int]) -> Estimates:
     """Return the corrected CKA with the unbiased HSIC."""
-    cka = unbiased.cka / np.sqrt(np.outer(ratios, ratios))
+    cka = corrected_matrix(unbiased.cka, ratios)
     return Estimates(unbiased.hsic, cka, reasons(unbiased.undefined, cka, n_features))
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastcka.core.inference.products import products_of_centred
-from fastcka.core.sums import Sums, Vector
+from fastcka.core.sums import SelfSums, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,16 +56,16 @@ class Moments:
         return cls(**known) if set(MOMENTS[:3]) <= known.keys() else None
 
 
-def moments_of(sums: Sums, self_ratio: Vector) -> Moments:
+def moments_of(sums: SelfSums, self_ratio: Vector) -> Moments:
     """Return the moments of the representations of a pass."""
     n = sums.n_examples
-    s0, squares = sums.s0.diagonal(), sums.norms.diagonal()  # squares: k.k
+    s0, squares = sums.s0, sums.norms  # squares: k.k
     if sums.q_products is None or sums.q_totals is None:  # about the mean: q = 0, r = -k
         whole, trace, diagonal = s0 + squares, np.abs(sums.r_totals), squares
     else:
-        q, totals = sums.q_products.diagonal(), sums.q_totals
+        q, totals = sums.q_products, sums.q_totals
         k_totals = totals - sums.r_totals
-        products = (q + squares - sums.r_products.diagonal()) / 2  # k.q
+        products = (q + squares - sums.r_products) / 2  # k.q
         whole = s0 + squares - 2 / n * q + totals**2 / n**2
         trace = k_totals - totals / n
         # K_ii = k_i - 2 q_i/n + sum q/n^2
@@ -81,14 +80,14 @@ def moments_of(sums: Sums, self_ratio: Vector) -> Moments:
         )
 
 
-def _third_moments(sums: Sums, k_squared: Vector) -> dict[str, Vector]:
+def _third_moments(sums: SelfSums, k_squared: Vector) -> dict[str, Vector]:
     """Return the third moments, divided by norms: |k|^2 is given."""
     if sums.third is None:
         return {}
     n = sums.n_examples
     if n < 4:
         return {name: np.full_like(k_squared, np.nan) for name in sums.third}
-    u_squared = products_of_centred(sums).diagonal()
+    u_squared = sums.centred
     # A norm of zero belongs to a term that is zero.
     u = np.sqrt(np.where(u_squared > 0, u_squared, np.inf))
     k = np.sqrt(np.where(k_squared > 0, k_squared, np.inf))
