@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastcka.core.inference.fdr import q_values
-from fastcka.core.inference.null import Null, biased_null, unbiased_null
 from fastcka.core.sums import Matrix
 
 if TYPE_CHECKING:
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
 
     from fastcka.core.estimators import Estimator
     from fastcka.core.inference.moments import Moments
+    from fastcka.core.inference.null import Null
     from fastcka.core.inference.options import Inference
 
 
@@ -39,6 +38,8 @@ class InferredMatrices:
         moments = self.moments
         if moments is None:
             return None
+        from fastcka.core.inference.null import biased_null, unbiased_null
+
         if self.estimator == "biased":
             return biased_null(moments, self.n_examples)
         null = unbiased_null(moments, self.n_examples)
@@ -77,6 +78,8 @@ class InferredMatrices:
         """(M, M): Benjamini-Hochberg q-values over `pairs`; NaN for all other entries."""
         if self.p_value is None:
             return None
+        from fastcka.core.inference.fdr import q_values
+
         a, b = self.pairs.T
         matrix = np.full_like(self.p_value, np.nan)
         matrix[a, b] = matrix[b, a] = q_values(self.p_value[a, b])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from fastcka.core.base_plan import Plan
 from fastcka.core.comparison import Comparison
 from fastcka.core.estimators import Estimates, Estimator, estimate
 from fastcka.core.inference.corrected import correct, self_ratios
@@ -12,11 +13,15 @@ from fastcka.core.inference.matched import corrected_numerators, matched_terms
 from fastcka.core.inference.moments import moments_of
 from fastcka.core.options import Options
 from fastcka.core.plain import PlainValues
+from fastcka.core.plan import PassPlan
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Described, Request
 from fastcka.core.sums import Matrix, Sums, Vector
 from fastcka.core.views import View
 from fastcka.errors import InputError
+
+if TYPE_CHECKING:
+    from fastcka.core.cuda.plan import CudaPlan
 
 
 class Result:
@@ -38,7 +43,9 @@ class Result:
                 raise InputError("units='same' needs arrays that the pass does not overwrite")
             self._views = request.views
 
-    def put(self, sums: Sums, plan: Plan, seconds: float, cublas_version: int = 0) -> None:
+    def put(
+        self, sums: Sums, plan: PassPlan | CudaPlan, seconds: float, cublas_version: int = 0
+    ) -> None:
         """Take the sums of a pass; they replace those of an earlier pass."""
         self._sums = sums
         self._plan = plan
