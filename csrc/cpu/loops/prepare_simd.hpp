@@ -58,6 +58,20 @@ inline void widen_row(const View& view, std::int64_t row, std::int64_t begin, st
   }
 }
 
+// Whether eight values at a time can be widened from memory as they are.
+template <class S>
+constexpr bool by_eight = false;
+template <>
+constexpr bool by_eight<float> = true;
+template <>
+constexpr bool by_eight<double> = true;
+
+template <class S>
+inline Vector<double, 64> load_eight(const char* from) {
+  if constexpr (by_eight<S>) return widened(load<Vector<S, 8 * sizeof(S)>>(from));
+  return Vector<double, 64>{};
+}
+
 // Columns that are worked on together: their float64 values and statistics stay in the L1 cache.
 constexpr std::int64_t strip = 256;
 
@@ -65,16 +79,41 @@ constexpr std::int64_t strip = 256;
 template <class S, int ROWS>
 inline void add_rows(const View& view, std::int64_t row, std::int64_t begin, std::int64_t count, double* sum,
                      double* min, double* max) {
+  std::int64_t j = 0;
+  if constexpr (by_eight<S>) {
+    using V = Vector<double, 64>;
+    constexpr auto bytes = static_cast<std::int64_t>(sizeof(S));
+    const char* from = static_cast<const char*>(view.data) + row * view.row_stride + begin * bytes;
+    const bool consecutive = view.column_stride == bytes;
+    for (; consecutive && j + 8 <= count; j += 8, from += 8 * bytes) {
+      V s = load<V>(sum + j);
+      V low = load<V>(min + j);
+      V high = load<V>(max + j);
+#pragma GCC unroll 8
+      for (int r = 0; r < ROWS; ++r) {
+        const V x = load_eight<S>(from + r * view.row_stride);
+        s += x;
+        low = x < low ? x : low;
+        high = x > high ? x : high;
+      }
+      store(sum + j, s);
+      store(min + j, low);
+      store(max + j, high);
+    }
+    if (j == count) return;
+  }
+  const std::int64_t rest = j;
   double x[ROWS][strip];
-  for (int r = 0; r < ROWS; ++r) widen_row<S>(view, row + r, begin, count, x[r]);
-  for (std::int64_t j = 0; j < count; ++j) {
+  for (int r = 0; r < ROWS; ++r) widen_row<S>(view, row + r, begin + rest, count - rest, x[r]);
+  for (; j < count; ++j) {
     double s = sum[j];
     double low = min[j];
     double high = max[j];
     for (int r = 0; r < ROWS; ++r) {
-      s += x[r][j];
-      low = x[r][j] < low ? x[r][j] : low;
-      high = x[r][j] > high ? x[r][j] : high;
+      const double value = x[r][j - rest];
+      s += value;
+      low = value < low ? value : low;
+      high = value > high ? value : high;
     }
     sum[j] = s;
     min[j] = low;
@@ -110,13 +149,20 @@ void column_statistics(const View& view, Range rows, Range columns, ColumnStatis
   }
 }
 
+// The sum of all lanes, by halves.
+inline double sum_of_eight(Vector<double, 64> x) {
+  return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+}
+
 template <class S, class Cell>
 void center_from(const View& view, Range rows, Range columns, const double* mean, double scale,
                  typename Cell::Value* out, std::int64_t pitch, double* k) {
   using T = typename Cell::Value;
   constexpr std::int64_t lanes = 8;
-  using V = Vector<double, lanes * sizeof(double)>;
+  constexpr auto bytes = static_cast<std::int64_t>(sizeof(S));
+  using V = Vector<double, 64>;
   using Narrow = Vector<T, lanes * sizeof(T)>;
+  const bool in_memory = by_eight<S> && view.column_stride == bytes;
   double x[strip];
   for (std::int64_t row = rows.begin; row < rows.end; ++row, out += pitch) {
     V squares{};
@@ -124,14 +170,23 @@ void center_from(const View& view, Range rows, Range columns, const double* mean
     for (std::int64_t j0 = columns.begin; j0 < columns.end; j0 += strip) {
       const std::int64_t count = columns.end - j0 < strip ? columns.end - j0 : strip;
       T* part = out + (j0 - columns.begin);
-      widen_row<S>(view, row, j0, count, x);
-      std::int64_t j = 0;
-      for (; j + lanes <= count; j += lanes) {
-        const V centered = (load<V>(x + j) - load<V>(mean + j0 + j)) * scale;
-        const Narrow rounded = Cell::round(__builtin_convertvector(centered, Narrow));
-        const V value = __builtin_convertvector(rounded, V);
+      const auto take = [&](std::int64_t j, V value) {
+        const V centered = (value - load<V>(mean + j0 + j)) * scale;
+        Narrow rounded;
+        narrow(centered, rounded);
+        rounded = Cell::round(rounded);
+        const V wide = widened(rounded);
         store(part + j, rounded);
-        squares += value * value;
+        squares += wide * wide;
+      };
+      std::int64_t j = 0;
+      if (in_memory) {
+        const char* from = static_cast<const char*>(view.data) + row * view.row_stride + j0 * bytes;
+        for (; j + lanes <= count; j += lanes) take(j, load_eight<S>(from + j * bytes));
+        if (j < count) widen_row<S>(view, row, j0 + j, count - j, x + j);
+      } else {
+        widen_row<S>(view, row, j0, count, x);
+        for (; j + lanes <= count; j += lanes) take(j, load<V>(x + j));
       }
       for (; j < count; ++j) {
         const T rounded = Cell::round(Narrow{static_cast<T>((x[j] - mean[j0 + j]) * scale)})[0];
@@ -139,8 +194,7 @@ void center_from(const View& view, Range rows, Range columns, const double* mean
         rest += static_cast<double>(rounded) * static_cast<double>(rounded);
       }
     }
-    for (int lane = 0; lane < lanes; ++lane) rest += squares[lane];
-    *k++ += rest;
+    *k++ += rest + sum_of_eight(squares);
   }
 }
 

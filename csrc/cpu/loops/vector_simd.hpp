@@ -1,6 +1,10 @@
 // Vectors of GCC and Clang, for the translation units named in implementation_simd.hpp.
 #pragma once
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 
 namespace fastcka::cpu {
@@ -24,6 +28,24 @@ template <class V, class T>
 inline void store(T* to, V value) {
   __builtin_memcpy(to, &value, sizeof value);
 }
+
+// Eight values in float64 and back. GCC 12 takes the conversion of a vector of 64 bytes apart.
+inline Vector<double, 64> widened(Vector<float, 32> x) {
+#ifdef __AVX512F__
+  return (Vector<double, 64>)_mm512_cvtps_pd((__m256)x);
+#else
+  return __builtin_convertvector(x, Vector<double, 64>);
+#endif
+}
+inline Vector<double, 64> widened(Vector<double, 64> x) { return x; }
+inline void narrow(Vector<double, 64> x, Vector<float, 32>& out) {
+#ifdef __AVX512F__
+  out = (Vector<float, 32>)_mm512_cvtpd_ps((__m512d)x);
+#else
+  out = __builtin_convertvector(x, Vector<float, 32>);
+#endif
+}
+inline void narrow(Vector<double, 64> x, Vector<double, 64>& out) { out = x; }
 
 // 16 words of 32 bits, a cache line.
 using Line = Vector<std::uint32_t, 64>;
