@@ -38,6 +38,7 @@ class Result:
         self._estimates: dict[Estimator, Estimates] = {}
         self._views: tuple[View, ...] = ()
         self._terms: Matrix | None = None
+        self._known_ratios: Vector | None = None
         if options.units == "same" and isinstance(request, Request):
             if request.staged:
                 raise InputError("units='same' needs arrays that the pass does not overwrite")
@@ -52,6 +53,7 @@ class Result:
         self._seconds = seconds
         self._cublas_version = cublas_version
         self._estimates.clear()
+        self._known_ratios = None
         if self._views:
             self._terms = matched_terms(self._views, self.names, sums.exponent)
 
@@ -81,7 +83,9 @@ class Result:
 
     @property
     def _ratios(self) -> Vector:
-        return self_ratios(self._sums, np.array(self._plan.n_features))
+        if self._known_ratios is None:
+            self._known_ratios = self_ratios(self._sums, np.array(self._plan.n_features))
+        return self._known_ratios
 
     @property
     def imprecise(self) -> frozenset[int]:
