@@ -50,7 +50,8 @@ void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::
     for (std::int64_t p = 0; p < micro.panels; ++p) {
       const std::int64_t j = panels[to_size(micro.panel + p)].representation;
       const double* block = c + r * pitch + p * lanes;
-      const std::int64_t diagonal = micro.row + r - (micro.panel + p) * lanes;  // lane on the diagonal, of the first row
+      const std::int64_t diagonal =
+          micro.row + r - (micro.panel + p) * lanes;  // lane on the diagonal, of the first row
       Twofold squares;
       if (diagonal < 0) {
         squares = sum_of_squares(rows, lanes, block, pitch);

@@ -58,18 +58,20 @@ inline void widen_row(const View& view, std::int64_t row, std::int64_t begin, st
   }
 }
 
-// Whether eight values at a time can be widened from memory as they are.
+// Whether registers can be widened from memory as it is.
 template <class S>
-constexpr bool by_eight = false;
+constexpr bool as_it_is = false;
 template <>
-constexpr bool by_eight<float> = true;
+constexpr bool as_it_is<float> = true;
 template <>
-constexpr bool by_eight<double> = true;
+constexpr bool as_it_is<double> = true;
+
+constexpr std::int64_t wide_lanes = sizeof(Wide) / sizeof(double);
 
 template <class S>
-inline Vector<double, 64> load_eight(const char* from) {
-  if constexpr (by_eight<S>) return widened(load<Vector<S, 8 * sizeof(S)>>(from));
-  return Vector<double, 64>{};
+inline Wide load_wide(const char* from) {
+  if constexpr (as_it_is<S>) return widened(load<Vector<S, wide_lanes * sizeof(S)>>(from));
+  return Wide{};
 }
 
 // Columns that are worked on together: their float64 values and statistics stay in the L1 cache.
@@ -80,18 +82,17 @@ template <class S, int ROWS>
 inline void add_rows(const View& view, std::int64_t row, std::int64_t begin, std::int64_t count, double* sum,
                      double* min, double* max) {
   std::int64_t j = 0;
-  if constexpr (by_eight<S>) {
-    using V = Vector<double, 64>;
+  if constexpr (as_it_is<S>) {
     constexpr auto bytes = static_cast<std::int64_t>(sizeof(S));
     const char* from = static_cast<const char*>(view.data) + row * view.row_stride + begin * bytes;
     const bool consecutive = view.column_stride == bytes;
-    for (; consecutive && j + 8 <= count; j += 8, from += 8 * bytes) {
-      V s = load<V>(sum + j);
-      V low = load<V>(min + j);
-      V high = load<V>(max + j);
+    for (; consecutive && j + wide_lanes <= count; j += wide_lanes, from += wide_lanes * bytes) {
+      Wide s = load<Wide>(sum + j);
+      Wide low = load<Wide>(min + j);
+      Wide high = load<Wide>(max + j);
 #pragma GCC unroll 8
       for (int r = 0; r < ROWS; ++r) {
-        const V x = load_eight<S>(from + r * view.row_stride);
+        const Wide x = load_wide<S>(from + r * view.row_stride);
         s += x;
         low = x < low ? x : low;
         high = x > high ? x : high;
@@ -149,52 +150,45 @@ void column_statistics(const View& view, Range rows, Range columns, ColumnStatis
   }
 }
 
-// The sum of all lanes, by halves.
-inline double sum_of_eight(Vector<double, 64> x) {
-  return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
-}
-
 template <class S, class Cell>
 void center_from(const View& view, Range rows, Range columns, const double* mean, double scale,
                  typename Cell::Value* out, std::int64_t pitch, double* k) {
   using T = typename Cell::Value;
-  constexpr std::int64_t lanes = 8;
+  constexpr std::int64_t lanes = wide_lanes;
   constexpr auto bytes = static_cast<std::int64_t>(sizeof(S));
-  using V = Vector<double, 64>;
-  using Narrow = Vector<T, lanes * sizeof(T)>;
-  const bool in_memory = by_eight<S> && view.column_stride == bytes;
+  using Values = Vector<T, lanes * sizeof(T)>;
+  const bool in_memory = as_it_is<S> && view.column_stride == bytes;
   double x[strip];
   for (std::int64_t row = rows.begin; row < rows.end; ++row, out += pitch) {
-    V squares{};
+    Wide squares{};
     double rest = 0;
     for (std::int64_t j0 = columns.begin; j0 < columns.end; j0 += strip) {
       const std::int64_t count = columns.end - j0 < strip ? columns.end - j0 : strip;
       T* part = out + (j0 - columns.begin);
-      const auto take = [&](std::int64_t j, V value) {
-        const V centered = (value - load<V>(mean + j0 + j)) * scale;
-        Narrow rounded;
-        narrow(centered, rounded);
+      const auto take = [&](std::int64_t j, Wide value) {
+        Values rounded;
+        narrow((value - load<Wide>(mean + j0 + j)) * scale, rounded);
         rounded = Cell::round(rounded);
-        const V wide = widened(rounded);
+        const Wide wide = widened(rounded);
         store(part + j, rounded);
         squares += wide * wide;
       };
       std::int64_t j = 0;
       if (in_memory) {
         const char* from = static_cast<const char*>(view.data) + row * view.row_stride + j0 * bytes;
-        for (; j + lanes <= count; j += lanes) take(j, load_eight<S>(from + j * bytes));
+        for (; j + lanes <= count; j += lanes) take(j, load_wide<S>(from + j * bytes));
         if (j < count) widen_row<S>(view, row, j0 + j, count - j, x + j);
       } else {
         widen_row<S>(view, row, j0, count, x);
-        for (; j + lanes <= count; j += lanes) take(j, load<V>(x + j));
+        for (; j + lanes <= count; j += lanes) take(j, load<Wide>(x + j));
       }
       for (; j < count; ++j) {
-        const T rounded = Cell::round(Narrow{static_cast<T>((x[j] - mean[j0 + j]) * scale)})[0];
+        const T rounded = Cell::round(Values{static_cast<T>((x[j] - mean[j0 + j]) * scale)})[0];
         part[j] = rounded;
         rest += static_cast<double>(rounded) * static_cast<double>(rounded);
       }
     }
-    *k++ += rest + sum_of_eight(squares);
+    *k++ += rest + sum_of_lanes<double, register_bytes>(squares);
   }
 }
 
