@@ -6,6 +6,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -105,12 +106,18 @@ def _side_by_side(calls, limit):
 
 
 def _start(settings, repeats):
-    """Seconds of the import after NumPy's, and of the first call, in new processes."""
+    """Seconds of the import after NumPy's, and of the first call, in new processes.
+
+    The modules are imported from bytecode, as after an installation; a first process writes it.
+    """
     command = [sys.executable, "-c", START]
-    pairs = [
-        json.loads(subprocess.check_output(command, cwd=ROOT, env=environment(settings.threads)))
-        for _ in range(repeats)
-    ]
+    with tempfile.TemporaryDirectory() as folder:
+        variables = {**environment(settings.threads), "PYTHONPYCACHEPREFIX": folder}
+        variables.pop("PYTHONDONTWRITEBYTECODE", None)
+        pairs = [
+            json.loads(subprocess.check_output(command, cwd=ROOT, env=variables))
+            for _ in range(repeats + 1)
+        ][1:]
     return {
         name: {"median": statistics.median(took), "least": min(took)}
         for name, took in zip(("import", "first call"), zip(*pairs, strict=True), strict=True)

@@ -15,22 +15,54 @@ struct Panel {
   std::int64_t index;  // within its representation
 };
 
+// Eight columns next to each other, added up side by side.
+typedef double Eight __attribute__((vector_size(64)));
+
+// Squares of `rows` rows of `lanes` values at a distance of `pitch`.
+Twofold sum_of_squares(std::int64_t rows, std::int64_t lanes, const double* c, std::int64_t pitch) {
+  Eight value{};
+  Eight rest{};
+  for (std::int64_t r = 0; r < rows; ++r, c += pitch) {
+    for (std::int64_t lane = 0; lane < lanes; lane += 8) {
+      Eight x;
+      __builtin_memcpy(&x, c + lane, sizeof x);
+      x *= x;
+      const Eight sum = value + x;  // as Twofold::add
+      const Eight of_x = sum - value;
+      rest += (value - (sum - of_x)) + (x - of_x);
+      value = sum;
+    }
+  }
+  Twofold squares;
+  for (int lane = 0; lane < 8; ++lane) squares.add(Twofold{value[lane], rest[lane]});
+  return squares;
+}
+
 // Squares of one micro-tile's sums, added to the blocks of its representations. Below the diagonal nothing counts;
-// above it, within one representation, an entry counts for itself and its mirror image.
+// above it, within one representation, an entry counts for itself and its mirror image. A micro-tile has rows of one
+// panel, or of whole panels.
 void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::int64_t lanes, const double* c,
                  Partial& partial) {
-  for (std::int64_t r = 0; r < micro.rows; ++r) {
+  const std::int64_t pitch = micro.panels * lanes;
+  std::int64_t rows = std::min(micro.rows, lanes);
+  for (std::int64_t r = 0; r < micro.rows; r += rows) {
     const std::int64_t i = panels[to_size((micro.row + r) / lanes)].representation;
-    for (std::int64_t p = 0; p < micro.panels; ++p, c += lanes) {
+    for (std::int64_t p = 0; p < micro.panels; ++p) {
       const std::int64_t j = panels[to_size(micro.panel + p)].representation;
-      const std::int64_t diagonal = micro.row + r - (micro.panel + p) * lanes;  // lane on the diagonal
+      const double* block = c + r * pitch + p * lanes;
+      const std::int64_t diagonal =
+          micro.row + r - (micro.panel + p) * lanes;  // lane on the diagonal, of the first row
       Twofold squares;
-      for (std::int64_t lane = std::max<std::int64_t>(diagonal + 1, 0); lane < lanes; ++lane) {
-        squares.add(c[lane] * c[lane]);
-      }
-      if (i == j) {
-        squares = {2 * squares.value, 2 * squares.rest};
-        if (diagonal >= 0 && diagonal < lanes) squares.add(c[diagonal] * c[diagonal]);
+      if (diagonal < 0) {
+        squares = sum_of_squares(rows, lanes, block, pitch);
+        if (i == j) squares = {2 * squares.value, 2 * squares.rest};
+      } else {
+        for (std::int64_t row = 0; row < rows; ++row) {
+          for (std::int64_t lane = diagonal + row; lane < lanes; ++lane) {
+            const double square = block[row * pitch + lane] * block[row * pitch + lane];
+            squares.add(lane == diagonal + row || i != j ? square : 2 * square);
+          }
+        }
       }
       partial.add(i, j, squares);
     }

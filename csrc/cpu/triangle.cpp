@@ -25,8 +25,10 @@ std::vector<MicroTile> Triangle::micro_tiles(const Tile& tile, std::int64_t rows
     const std::int64_t end_row = std::min(end(tile.row), panel + panels) * lanes;
     for (std::int64_t row = tile.row * lanes; row < end_row; row += rows) {
       const std::int64_t row_count = std::min(rows, end_row - row);
-      micros.push_back({row, row_count, panel, panels, offset});
-      offset += row_count * panels * lanes;
+      const std::int64_t first = std::max(panel, row / lanes);  // those before it are below the diagonal
+      const std::int64_t rest = panel + panels - first;
+      micros.push_back({row, row_count, first, rest, offset});
+      offset += row_count * rest * lanes;
     }
   }
   return micros;

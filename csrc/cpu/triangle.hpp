@@ -33,8 +33,9 @@ class Triangle {
   // Tiles are numbered row by row.
   Tile tile(std::int64_t item) const;
 
-  // Those that reach to or above the diagonal, column by column. At the end of a tile, or where their last panel of
-  // columns is on the diagonal, they may have fewer whole panels of rows.
+  // Those that reach to or above the diagonal, column by column, without the panels of columns that are below it. At
+  // the end of a tile, or where their last panel of columns is on the diagonal, they may have fewer whole panels of
+  // rows.
   std::vector<MicroTile> micro_tiles(const Tile& tile, std::int64_t rows, std::int64_t lanes,
                                      std::int64_t most_panels) const;
 

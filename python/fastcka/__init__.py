@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core import Accumulator, Comparison, Inference, cka, cka_matrix, compare, hsic
+from fastcka.core import Comparison, Inference, cka, cka_matrix, compare, hsic
 from fastcka.core.backend import version as __version__
 from fastcka.memory import memory_check
 
 if TYPE_CHECKING:
+    from fastcka.core import Accumulator
     from fastcka.core.curve import curve
     from fastcka.store import create_store, open_store
     from fastcka.sweep import run_sweep
@@ -32,6 +33,7 @@ __all__ = [
 
 # Imported on first use: h5py and pydantic would double the time of `import fastcka`.
 _LAZY = {
+    "Accumulator": "fastcka.core",
     "create_store": "fastcka.store",
     "curve": "fastcka.core.curve",
     "open_store": "fastcka.store",

@@ -12,13 +12,13 @@ import resource
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastcka.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NO_CHECK = "--no-memory-check (in Python fastcka.memory_check(False)) skips this check"
 
@@ -39,7 +39,7 @@ class FreeMemory:
         return f"{size_text(self.bytes)} are free ({self.limit})"
 
 
-def free_memory(root: Path = Path("/")) -> FreeMemory:
+def free_memory(root: Path | None = None) -> FreeMemory:
     """Return the free memory under the tightest limit: machine, control groups or ``ulimit``.
 
     The page cache counts as free; swap does not. Limits that cannot be read are ignored. A system
@@ -49,9 +49,13 @@ def free_memory(root: Path = Path("/")) -> FreeMemory:
     Parameters
     ----------
     root
-        The folder that contains ``proc``.
+        The folder that contains ``proc``; default: that of the system.
     """
-    return min(_limits(root / "proc"), default=FreeMemory(1 << 62, "no limit is known"))
+    from pathlib import Path
+
+    return min(
+        _limits((root or Path("/")) / "proc"), default=FreeMemory(1 << 62, "no limit is known")
+    )
 
 
 @contextmanager
@@ -145,6 +149,8 @@ def _left_in(folder: Path) -> Iterator[FreeMemory]:
 
 def _control_groups(proc: Path) -> Iterator[Path]:
     """Yield the folders of this process's memory control groups and of their parents."""
+    from pathlib import Path
+
     paths: dict[str, str] = {}  # type of the file system -> path of the control group
     for line in _lines(proc / "self" / "cgroup"):
         _, controllers, path = line.split(":", 2)

@@ -10,11 +10,14 @@ from __future__ import annotations
 import errno
 import mmap
 import re
-import threading
 from contextlib import ContextDecorator, suppress
+from typing import TYPE_CHECKING
 
 from fastcka.errors import FastckaError, MissingExtraError, OutOfMemoryError
 from fastcka.memory import free_memory, size_text
+
+if TYPE_CHECKING:
+    import threading
 
 REMEDY = "use less data at once, close other programs, or raise the limit"
 THREAD_BYTES = 16 << 20

@@ -24,7 +24,12 @@ def micro_tiles(side, shape):
         width = min(shape.step, padded - begin)
         for row in range(0, begin + width, shape.rows):
             rows = min(shape.rows, begin + width - row)
-            count += rows / shape.rows * width / shape.step
+            panels = [
+                column
+                for column in range(begin, begin + width, shape.lanes)
+                if column + shape.lanes > row  # not below the diagonal
+            ]
+            count += rows / shape.rows * len(panels) * shape.lanes / shape.step
     return count
 
 

@@ -17,6 +17,7 @@ FIRST_CALL = """
     import sys
     import numpy as np, fastcka
     from fastcka.core import device
+    from fastcka.core.cuda.status import cupy_is_there
 
     def refuse(*arguments):
         raise AssertionError("the speed was measured")
@@ -27,7 +28,7 @@ FIRST_CALL = """
     fastcka.compare([x, x[::-1]])
     fastcka.cka(x.tolist(), x)
     assert not {"numpy.ma", "fastcka._cuda", "cupy"} & set(sys.modules)
-    if not device.cupy_is_there():  # no GPU can be used, whatever the size
+    if not cupy_is_there():  # no GPU can be used, whatever the size
         wide = np.ones((1000, 3000), "float32")
         wide[::2] = 2
         fastcka.cka(wide, wide)

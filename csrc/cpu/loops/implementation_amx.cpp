@@ -203,7 +203,7 @@ void multiply_symmetric(std::int64_t steps, const void* const* a, std::int64_t r
 
 template <class Form>
 constexpr Kernels<float> tile_kernels(const char* name, Multiply<float> multiply, Multiply<float> symmetric) {
-  Kernels<float> kernels = single_kernels<typename Form::Cell, 64, 8>(name, multiply);
+  Kernels<float> kernels = single_kernels<typename Form::Cell, 64, 4>(name, multiply);
   kernels.multiply_symmetric = symmetric;
   kernels.rows = 2 * edge;
   kernels.most_panels = 2;
@@ -225,7 +225,7 @@ constexpr Kernels<float> whole_kernels =
 extern const Implementation amx_implementation;
 // Constant: a dynamic initialiser would run this unit's instructions at import.
 constexpr Implementation amx_implementation{
-    "amx",         supported,    column_statistics, float64_kernels<64, 8>(), float32_kernels<64, 8>(),
+    "amx",         supported,    column_statistics, float64_kernels<64, 8, 3, 4>(), float32_kernels<64, 8, 3, 4>(),
     split_kernels, whole_kernels};
 
 }  // namespace fastcka::cpu

@@ -15,6 +15,6 @@ bool supported() {
 extern const Implementation avx512_implementation;
 // Constant: a dynamic initialiser would run this unit's instructions at import.
 constexpr Implementation avx512_implementation{
-    "avx512", supported, column_statistics, float64_kernels<64, 8>(), float32_kernels<64, 8, 3, 5>(), {}, {}};
+    "avx512", supported, column_statistics, float64_kernels<64, 8, 3, 4>(), float32_kernels<64, 8, 3, 4>(), {}, {}};
 
 }  // namespace fastcka::cpu

@@ -33,9 +33,9 @@ extern const Implementation avx512bf16_implementation;
 constexpr Implementation avx512bf16_implementation{"avx512bf16",
                                                    supported,
                                                    column_statistics,
-                                                   float64_kernels<64, 8>(),
-                                                   float32_kernels<64, 8, 3, 5>(),
+                                                   float64_kernels<64, 8, 3, 4>(),
+                                                   float32_kernels<64, 8, 3, 4>(),
                                                    {},
-                                                   single_kernels<Pair, 64, 5>("bfloat16", multiply<PairDot, 8>)};
+                                                   single_kernels<Pair, 64, 4>("bfloat16", multiply<PairDot, 8>)};
 
 }  // namespace fastcka::cpu

@@ -58,6 +58,22 @@ inline void widen_row(const View& view, std::int64_t row, std::int64_t begin, st
   }
 }
 
+// Whether registers can be widened from memory as it is.
+template <class S>
+constexpr bool as_it_is = false;
+template <>
+constexpr bool as_it_is<float> = true;
+template <>
+constexpr bool as_it_is<double> = true;
+
+constexpr std::int64_t wide_lanes = sizeof(Wide) / sizeof(double);
+
+template <class S>
+inline Wide load_wide(const char* from) {
+  if constexpr (as_it_is<S>) return widened(load<Vector<S, wide_lanes * sizeof(S)>>(from));
+  return Wide{};
+}
+
 // Columns that are worked on together: their float64 values and statistics stay in the L1 cache.
 constexpr std::int64_t strip = 256;
 
@@ -65,16 +81,40 @@ constexpr std::int64_t strip = 256;
 template <class S, int ROWS>
 inline void add_rows(const View& view, std::int64_t row, std::int64_t begin, std::int64_t count, double* sum,
                      double* min, double* max) {
+  std::int64_t j = 0;
+  if constexpr (as_it_is<S>) {
+    constexpr auto bytes = static_cast<std::int64_t>(sizeof(S));
+    const char* from = static_cast<const char*>(view.data) + row * view.row_stride + begin * bytes;
+    const bool consecutive = view.column_stride == bytes;
+    for (; consecutive && j + wide_lanes <= count; j += wide_lanes, from += wide_lanes * bytes) {
+      Wide s = load<Wide>(sum + j);
+      Wide low = load<Wide>(min + j);
+      Wide high = load<Wide>(max + j);
+#pragma GCC unroll 8
+      for (int r = 0; r < ROWS; ++r) {
+        const Wide x = load_wide<S>(from + r * view.row_stride);
+        s += x;
+        low = x < low ? x : low;
+        high = x > high ? x : high;
+      }
+      store(sum + j, s);
+      store(min + j, low);
+      store(max + j, high);
+    }
+    if (j == count) return;
+  }
+  const std::int64_t rest = j;
   double x[ROWS][strip];
-  for (int r = 0; r < ROWS; ++r) widen_row<S>(view, row + r, begin, count, x[r]);
-  for (std::int64_t j = 0; j < count; ++j) {
+  for (int r = 0; r < ROWS; ++r) widen_row<S>(view, row + r, begin + rest, count - rest, x[r]);
+  for (; j < count; ++j) {
     double s = sum[j];
     double low = min[j];
     double high = max[j];
     for (int r = 0; r < ROWS; ++r) {
-      s += x[r][j];
-      low = x[r][j] < low ? x[r][j] : low;
-      high = x[r][j] > high ? x[r][j] : high;
+      const double value = x[r][j - rest];
+      s += value;
+      low = value < low ? value : low;
+      high = value > high ? value : high;
     }
     sum[j] = s;
     min[j] = low;
@@ -114,33 +154,41 @@ template <class S, class Cell>
 void center_from(const View& view, Range rows, Range columns, const double* mean, double scale,
                  typename Cell::Value* out, std::int64_t pitch, double* k) {
   using T = typename Cell::Value;
-  constexpr std::int64_t lanes = 8;
-  using V = Vector<double, lanes * sizeof(double)>;
-  using Narrow = Vector<T, lanes * sizeof(T)>;
+  constexpr std::int64_t lanes = wide_lanes;
+  constexpr auto bytes = static_cast<std::int64_t>(sizeof(S));
+  using Values = Vector<T, lanes * sizeof(T)>;
+  const bool in_memory = as_it_is<S> && view.column_stride == bytes;
   double x[strip];
   for (std::int64_t row = rows.begin; row < rows.end; ++row, out += pitch) {
-    V squares{};
+    Wide squares{};
     double rest = 0;
     for (std::int64_t j0 = columns.begin; j0 < columns.end; j0 += strip) {
       const std::int64_t count = columns.end - j0 < strip ? columns.end - j0 : strip;
       T* part = out + (j0 - columns.begin);
-      widen_row<S>(view, row, j0, count, x);
-      std::int64_t j = 0;
-      for (; j + lanes <= count; j += lanes) {
-        const V centered = (load<V>(x + j) - load<V>(mean + j0 + j)) * scale;
-        const Narrow rounded = Cell::round(__builtin_convertvector(centered, Narrow));
-        const V value = __builtin_convertvector(rounded, V);
+      const auto take = [&](std::int64_t j, Wide value) {
+        Values rounded;
+        narrow((value - load<Wide>(mean + j0 + j)) * scale, rounded);
+        rounded = Cell::round(rounded);
+        const Wide wide = widened(rounded);
         store(part + j, rounded);
-        squares += value * value;
+        squares += wide * wide;
+      };
+      std::int64_t j = 0;
+      if (in_memory) {
+        const char* from = static_cast<const char*>(view.data) + row * view.row_stride + j0 * bytes;
+        for (; j + lanes <= count; j += lanes) take(j, load_wide<S>(from + j * bytes));
+        if (j < count) widen_row<S>(view, row, j0 + j, count - j, x + j);
+      } else {
+        widen_row<S>(view, row, j0, count, x);
+        for (; j + lanes <= count; j += lanes) take(j, load<Wide>(x + j));
       }
       for (; j < count; ++j) {
-        const T rounded = Cell::round(Narrow{static_cast<T>((x[j] - mean[j0 + j]) * scale)})[0];
+        const T rounded = Cell::round(Values{static_cast<T>((x[j] - mean[j0 + j]) * scale)})[0];
         part[j] = rounded;
         rest += static_cast<double>(rounded) * static_cast<double>(rounded);
       }
     }
-    for (int lane = 0; lane < lanes; ++lane) rest += squares[lane];
-    *k++ += rest;
+    *k++ += rest + sum_of_lanes<double, register_bytes>(squares);
   }
 }
 

@@ -7,20 +7,6 @@
 namespace fastcka::cpu {
 namespace {
 
-// The sum of all lanes, by halves.
-template <class T, int BYTES>
-inline double sum_of_lanes(Vector<T, BYTES> x) {
-  if constexpr (BYTES == 16) {
-    double total = 0;
-    for (std::size_t lane = 0; lane < 16 / sizeof(T); ++lane) total += static_cast<double>(x[lane]);
-    return total;
-  } else {
-    Vector<T, BYTES / 2> half[2];
-    __builtin_memcpy(half, &x, sizeof x);
-    return sum_of_lanes<T, BYTES / 2>(half[0] + half[1]);
-  }
-}
-
 // ROWS x COLUMNS inner products of rows of V, added up in float64.
 template <class T, int BYTES, int ROWS, int COLUMNS>
 inline void dot_block(std::int64_t length, const T* rows, const T* columns, std::int64_t stride, double* out,
@@ -34,15 +20,20 @@ inline void dot_block(std::int64_t length, const T* rows, const T* columns, std:
     for (int v = 0; v < COLUMNS; ++v) right[v] = load<V>(columns + v * stride + k);
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
-      const V left = load<V>(rows + r * stride + k);
+      const V left = in_register(load<V>(rows + r * stride + k));
 #pragma GCC unroll 8
       for (int v = 0; v < COLUMNS; ++v) sum[r][v] += left * right[v];
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r) {
+    V four[4] = {};
+    double sums[4];
 #pragma GCC unroll 8
-    for (int v = 0; v < COLUMNS; ++v) out[r * pitch + v] += sum_of_lanes<T, BYTES>(sum[r][v]);
+    for (int v = 0; v < COLUMNS; ++v) four[v] = sum[r][v];
+    sums_of_lanes<T, BYTES>(four, sums);
+#pragma GCC unroll 8
+    for (int v = 0; v < COLUMNS; ++v) out[r * pitch + v] += sums[v];
   }
 }
 
@@ -61,10 +52,8 @@ inline void dot_rows(std::int64_t m, std::int64_t i, std::int64_t length, const 
   }
 }
 
-// ROWS (at most 8 of 32 registers, 4 of 16, 3 of 16 without FMA) x 3 sums stay in registers. Over a stretch, the rows
-// stay in the L1 cache while the others pass by, and a lane adds up few values of float32. The rows of a Gram tile are
-// a multiple of 4 KiB apart, so that 8 lines of them fit a cache of 8 ways: with 32 registers, 5 rows are up to 1.2
-// times as fast as 8 (Zen 4).
+// ROWS (4, or 3 of 16 registers without FMA) x 3 sums stay in registers. Over a stretch, the rows stay in the L1 cache
+// while the others pass by, and a lane adds up few values of float32. More rows gain nothing (Zen 4).
 constexpr std::int64_t stretch = 768;
 
 template <class T, int BYTES, int ROWS>

@@ -1,6 +1,10 @@
 // Vectors of GCC and Clang, for the translation units named in implementation_simd.hpp.
 #pragma once
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 
 namespace fastcka::cpu {
@@ -25,6 +29,48 @@ inline void store(T* to, V value) {
   __builtin_memcpy(to, &value, sizeof value);
 }
 
+// Bytes of a register of this unit. Longer vectors serve only where they are no slower: GCC 12 compares and converts
+// them value by value.
+#if defined(__AVX512F__)
+constexpr int register_bytes = 64;
+#elif defined(__AVX__)
+constexpr int register_bytes = 32;
+#else
+constexpr int register_bytes = 16;
+#endif
+
+// A register of float64, as many float32, and the way from one to the other.
+using Wide = Vector<double, register_bytes>;
+using HalfWide = Vector<float, register_bytes / 2>;
+
+inline Wide widened(HalfWide x) {
+#ifdef __AVX512F__
+  return (Wide)_mm512_cvtps_pd((__m256)x);  // GCC 12 takes the conversion apart
+#else
+  return __builtin_convertvector(x, Wide);
+#endif
+}
+inline Wide widened(Wide x) { return x; }
+inline void narrow(Wide x, HalfWide& out) {
+#ifdef __AVX512F__
+  out = (HalfWide)_mm512_cvtpd_ps((__m512d)x);
+#else
+  out = __builtin_convertvector(x, HalfWide);
+#endif
+}
+inline void narrow(Wide x, Wide& out) { out = x; }
+
+// A value that is loaded once: GCC would load it again for each product, and the loads would limit the loop.
+template <class V>
+inline V in_register(V x) {
+#if defined(__x86_64__)
+  __asm__("" : "+v"(x));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(x));
+#endif
+  return x;
+}
+
 // 16 words of 32 bits, a cache line.
 using Line = Vector<std::uint32_t, 64>;
 
@@ -33,6 +79,41 @@ using Line = Vector<std::uint32_t, 64>;
 #else
 #define FASTCKA_SHUFFLE(V, a, b, ...) __builtin_shuffle(a, b, V{__VA_ARGS__})  // GCC 11 has no other
 #endif
+
+// The sum of all lanes, by halves.
+template <class T, int BYTES>
+inline T sum_of_lanes(Vector<T, BYTES> x) {
+  if constexpr (BYTES == sizeof(T) * 2) {
+    return x[0] + x[1];
+  } else {
+    Vector<T, BYTES / 2> half[2];
+    __builtin_memcpy(half, &x, sizeof x);
+    return sum_of_lanes<T, BYTES / 2>(half[0] + half[1]);
+  }
+}
+
+// The same of each of four vectors.
+template <class T, int BYTES>
+inline void sums_of_lanes(const Vector<T, BYTES>* x, double* sums) {
+  if constexpr (BYTES > 16) {
+    Vector<T, BYTES / 2> sum[4];
+    for (int i = 0; i < 4; ++i) {
+      Vector<T, BYTES / 2> half[2];
+      __builtin_memcpy(half, &x[i], sizeof x[i]);
+      sum[i] = half[0] + half[1];
+    }
+    sums_of_lanes<T, BYTES / 2>(sum, sums);
+  } else if constexpr (sizeof(T) == 4) {
+    using Q = Vector<T, 16>;
+    using Places = Vector<std::uint32_t, 16>;
+    const Q even = FASTCKA_SHUFFLE(Places, x[0], x[1], 0, 4, 1, 5) + FASTCKA_SHUFFLE(Places, x[0], x[1], 2, 6, 3, 7);
+    const Q odd = FASTCKA_SHUFFLE(Places, x[2], x[3], 0, 4, 1, 5) + FASTCKA_SHUFFLE(Places, x[2], x[3], 2, 6, 3, 7);
+    const Q all = FASTCKA_SHUFFLE(Places, even, odd, 0, 1, 4, 5) + FASTCKA_SHUFFLE(Places, even, odd, 2, 3, 6, 7);
+    for (int i = 0; i < 4; ++i) sums[i] = static_cast<double>(all[i]);
+  } else {
+    for (int i = 0; i < 4; ++i) sums[i] = x[i][0] + x[i][1];
+  }
+}
 
 #ifdef __AVX512F__
 

@@ -22,20 +22,25 @@ minibatch   batches -> minibatch CKA, an average of estimates
 
 from __future__ import annotations
 
-from fastcka.core.accumulator import Accumulator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastcka.core.arrays import StagedRepresentation
 from fastcka.core.backend import cuda_status, release_memory
 from fastcka.core.cka import cka, cka_matrix, hsic
 from fastcka.core.compare import compare, compare_many
 from fastcka.core.comparison import Comparison
-from fastcka.core.cuda.plan import CudaPlan
-from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.device import plan_pass, require_device
 from fastcka.core.inference.options import Inference
-from fastcka.core.kernels import kernel_cka
-from fastcka.core.minibatch import minibatch_cka
 from fastcka.core.plan import PassPlan
 from fastcka.core.request import Flight, Group
+
+if TYPE_CHECKING:
+    from fastcka.core.accumulator import Accumulator
+    from fastcka.core.cuda.plan import CudaPlan
+    from fastcka.core.cuda.status import CudaStatus
+    from fastcka.core.kernels import kernel_cka
+    from fastcka.core.minibatch import minibatch_cka
 
 __all__ = [
     "Accumulator",
@@ -59,3 +64,18 @@ __all__ = [
     "release_memory",
     "require_device",
 ]
+
+# Imported on first use: `cka` and `compare` on a CPU need none of them.
+_LAZY = {
+    "Accumulator": "fastcka.core.accumulator",
+    "CudaPlan": "fastcka.core.cuda.plan",
+    "CudaStatus": "fastcka.core.cuda.status",
+    "kernel_cka": "fastcka.core.kernels",
+    "minibatch_cka": "fastcka.core.minibatch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'fastcka.core' has no attribute {name!r}")

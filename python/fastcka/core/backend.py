@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from fastcka import _core
 from fastcka.core.cost import Speed
-from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.implementation import Implementation
 from fastcka.core.sums import EPSILON, THIRD_MOMENTS, Sums, non_finite_text
 from fastcka.core.views import ArrayView, View
@@ -23,6 +22,7 @@ from fastcka.processors import usable_processors
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.runtime import CudaRuntime
+    from fastcka.core.cuda.status import CudaStatus
     from fastcka.core.plan import PassPlan
     from fastcka.core.request import Request
     from fastcka.core.subsets import Subsets

@@ -12,6 +12,9 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 MIB = 1 << 20
 
+#: Bytes a second from the memory of the host to that of a CUDA device.
+HOST_BYTES_PER_SECOND = 10e9
+
 #: With at most this many examples, products run in float64 at any precision: the sums are short, so
 #: the rounding of the data shows (with 4 to 8 examples, float32 gives unbiased CKA errors of 2e-5).
 FEW_EXAMPLES = 64

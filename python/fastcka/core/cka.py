@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.backend import resolve_threads
 from fastcka.core.base_plan import Precision
 from fastcka.core.compare import compare, result_of
 from fastcka.core.estimators import (
@@ -150,11 +152,23 @@ def _estimates(
     threads: int | None,
     units: Units = "independent",
 ) -> Estimates:
-    options = Options.checked(estimator, device, precision, threads, None, units=units)
+    used, _ = resolve_threads(threads)
+    try:
+        options = _options(estimator, device, precision, used, units)
+    except TypeError:  # not hashable, so not allowed either
+        options = Options.checked(estimator, device, precision, used, None, units=units)
     estimates = plain_estimates((x, y), options)
     if estimates is not None:
         return estimates[estimator]
     return result_of(Group({"x": x, "y": y}), options).estimates(estimator)
+
+
+@lru_cache(maxsize=64)
+def _options(
+    estimator: Estimator, device: str, precision: Precision, threads: int, units: Units
+) -> Options:
+    """Return checked options; cached, because the checks take a tenth of a small call."""
+    return Options.checked(estimator, device, precision, threads, None, units=units)
 
 
 def _warn_undefined(undefined: Mapping[int, str], names: Sequence[str]) -> None:

@@ -5,24 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core.comparison_file import read_fields, write_comparison
 from fastcka.core.deferred import Deferred
 from fastcka.core.estimators import Estimator
 from fastcka.core.inference.moments import Moments
 from fastcka.core.inference.options import Inference
 from fastcka.core.inferred import InferredMatrices
-from fastcka.core.methods import methods_text
-from fastcka.core.partial import partial_of
-from fastcka.core.saved import require_folder
-from fastcka.core.tables import dataframe_of, dataset_of
 from fastcka.errors import InputError
-from fastcka.files import replaced_stream
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,6 +141,8 @@ class Comparison(InferredMatrices):
             A name or position is unknown, the confounders are NaN or explain each other, or the
             estimator is "feature_corrected", which is no inner product.
         """
+        from fastcka.core.partial import partial_of
+
         return partial_of(self, given)
 
     def methods(self) -> str:
@@ -156,6 +151,8 @@ class Comparison(InferredMatrices):
         It contains the numbers of examples and features, the estimator, the pooling if a label
         names it, the null distribution, the version and the arithmetic.
         """
+        from fastcka.core.methods import methods_text
+
         return methods_text(self)
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -165,10 +162,14 @@ class Comparison(InferredMatrices):
         ``estimator``, ``cka``, ``cka_biased``, ``cka_unbiased``, ``hsic_biased``,
         ``hsic_unbiased``, and each further matrix that this comparison has, by its name.
         """
+        from fastcka.core.tables import dataframe_of
+
         return dataframe_of(self)
 
     def to_xarray(self) -> xr.Dataset:
         """Return all matrices with dimensions a and b and each label field as a coordinate."""
+        from fastcka.core.tables import dataset_of
+
         return dataset_of(self)
 
     def plot(
@@ -211,6 +212,11 @@ class Comparison(InferredMatrices):
             marked=marked,
         )
         if path is not None:
+            from pathlib import Path
+
+            from fastcka.core.saved import require_folder
+            from fastcka.files import replaced_stream
+
             path = Path(path)
             path = path if path.suffix else path.with_name(f"{path.name}.png")
             require_folder(path)
@@ -234,6 +240,8 @@ class Comparison(InferredMatrices):
         WriteError
             If the file cannot be written.
         """
+        from fastcka.core.comparison_file import write_comparison
+
         write_comparison(self, path)
 
     @classmethod
@@ -245,6 +253,8 @@ class Comparison(InferredMatrices):
         InputError
             If the file is not a saved comparison, or was saved by a newer version.
         """
+        from fastcka.core.comparison_file import read_fields
+
         return cls(**read_fields(path))
 
 

@@ -125,7 +125,16 @@ def _triangle(side: int, shape: ProductShape) -> float:
     """Return the number of entries in the micro-tiles that reach the diagonal or lie above it."""
     side = round_up(side, shape.lanes)
     groups, rest = divmod(side, shape.step)  # of columns; each with all rows up to its end
-    return shape.step**2 * groups * (groups + 1) / 2 + rest * side
+    above = shape.step**2 * groups * (groups - 1) / 2 + rest * (side - rest)
+    return above + groups * _on_diagonal(shape.step, shape) + _on_diagonal(rest, shape)
+
+
+def _on_diagonal(side: int, shape: ProductShape) -> float:
+    """Return the same of a square on the diagonal; rows omit the panels below it."""
+    return sum(
+        min(shape.rows, side - row) * (side - row // shape.lanes * shape.lanes)
+        for row in range(0, side, shape.rows)
+    )
 
 
 def _norms(n: int, m: int) -> float:

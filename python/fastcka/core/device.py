@@ -8,11 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, overload
 
 from fastcka.core.backend import cuda_runtime, resolve_threads
-from fastcka.core.base_plan import PRECISIONS, Precision
+from fastcka.core.base_plan import HOST_BYTES_PER_SECOND, PRECISIONS, Precision
 from fastcka.core.cost import most_seconds
-from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
-from fastcka.core.cuda.plan import CudaPlan
-from fastcka.core.cuda.status import cupy_is_there
 from fastcka.core.device_arrays import common_device, refuse_device_views
 from fastcka.core.inference.folds import fold_count
 from fastcka.core.inference.options import Inference, parse_inference
@@ -23,6 +20,7 @@ from fastcka.core.views import ITEMSIZE, DeviceView, View, absent_array
 from fastcka.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
+    from fastcka.core.cuda.plan import CudaPlan
     from fastcka.core.cuda.session import CudaSession
 
 #: Seconds of a pass on a GPU in addition to the prediction: Python, launches, waiting.
@@ -120,6 +118,8 @@ def choose_for_host(
     certain = plan_without_choice(device, views, precision, threads)
     if certain is not None:
         return certain
+    from fastcka.core.cuda.status import cupy_is_there
+
     here = plan_on_cpu(views, precision, threads)
     least = _least_seconds_on_cuda(here)
     if not cupy_is_there():  # then no prediction is needed

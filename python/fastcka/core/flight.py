@@ -7,11 +7,13 @@ and the values have the same bits as those of the group alone. This module only 
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from fastcka.core.base_plan import MIB
-from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.plan import PassPlan
+
+if TYPE_CHECKING:
+    from fastcka.core.cuda.plan import CudaPlan
 
 #: A group is small up to this size (with the memory of its pass) and this number of flops.
 SMALL_BYTES = 16 * MIB
@@ -26,7 +28,7 @@ MOST_GROUPS = 256
 
 def is_small(plan: PassPlan | CudaPlan) -> TypeGuard[PassPlan]:
     """Whether a group may go into a flight with others."""
-    if isinstance(plan, CudaPlan):
+    if not isinstance(plan, PassPlan):
         return False
     return bytes_of_group(plan) <= SMALL_BYTES and plan.flops <= SMALL_FLOPS
 

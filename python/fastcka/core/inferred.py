@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcka.core.inference.fdr import q_values
-from fastcka.core.inference.jackknife import Jackknife
-from fastcka.core.inference.null import Null, biased_null, unbiased_null
 from fastcka.core.sums import Matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.core.estimators import Estimator
+    from fastcka.core.inference.jackknife import Jackknife
     from fastcka.core.inference.moments import Moments
+    from fastcka.core.inference.null import Null
     from fastcka.core.inference.options import Inference
 
 
@@ -44,6 +43,8 @@ class InferredMatrices:
         moments = self.moments
         if moments is None:
             return None
+        from fastcka.core.inference.null import biased_null, unbiased_null
+
         if self.estimator == "biased":
             return biased_null(moments, self.n_examples)
         null = unbiased_null(moments, self.n_examples)
@@ -82,6 +83,8 @@ class InferredMatrices:
         """(M, M): Benjamini-Hochberg q-values over `pairs`; NaN for all other entries."""
         if self.p_value is None:
             return None
+        from fastcka.core.inference.fdr import q_values
+
         a, b = self.pairs.T
         matrix = np.full_like(self.p_value, np.nan)
         matrix[a, b] = matrix[b, a] = q_values(self.p_value[a, b])
@@ -125,7 +128,11 @@ class InferredMatrices:
             getattr(self, f"{name}_{self.estimator}")
             for name in ("stderr", "fisher_mean", "fisher_sd")
         )
-        return None if stderr is None else Jackknife(stderr, mean, sd)
+        if stderr is None:
+            return None
+        from fastcka.core.inference.jackknife import Jackknife
+
+        return Jackknife(stderr, mean, sd)
 
     @cached_property
     def _interval(self) -> tuple[Matrix, Matrix] | None:

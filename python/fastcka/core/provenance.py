@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastcka.core.backend import version
-from fastcka.core.base_plan import Plan
-from fastcka.core.cuda.plan import CudaPlan
-from fastcka.core.cuda.status import cublas_version_text
 from fastcka.core.plan import PassPlan
+
+if TYPE_CHECKING:
+    from fastcka.core.cuda.plan import CudaPlan
 
 #: Variables that make cuBLAS and cupy compute products in another way than they are asked to.
 OVERRIDES = (
@@ -23,7 +23,9 @@ OVERRIDES = (
 _PLANNED = ("route", "tile", "chunk", "precision", "products", "implementation", "threads", "flops")
 
 
-def provenance_of(plan: Plan, *, seconds: float, cublas_version: int = 0) -> dict[str, Any]:
+def provenance_of(
+    plan: PassPlan | CudaPlan, *, seconds: float, cublas_version: int = 0
+) -> dict[str, Any]:
     """Return the versions, device, plan and seconds of a computation."""
     record: dict[str, Any] = {
         "fastcka": version,
@@ -35,9 +37,12 @@ def provenance_of(plan: Plan, *, seconds: float, cublas_version: int = 0) -> dic
         "plan": plan.explain(),
         **{name: getattr(plan, name) for name in _PLANNED},
     }
-    if isinstance(plan, PassPlan) and plan.subsets:
-        record["folds"] = plan.subsets
-    if isinstance(plan, CudaPlan):
+    if isinstance(plan, PassPlan):
+        if plan.subsets:
+            record["folds"] = plan.subsets
+    else:
+        from fastcka.core.cuda.status import cublas_version_text
+
         record["device"] = str(plan.device)
         record["rank_chunk"] = plan.rank_chunk
         record["implementation"] += f" {cublas_version_text(cublas_version)}"

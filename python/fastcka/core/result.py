@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastcka.core.base_plan import Plan
 from fastcka.core.comparison import Comparison
 from fastcka.core.deferred import Later
 from fastcka.core.estimators import HSIC_ESTIMATORS, Estimates, Estimator, HsicEstimator, estimate
 from fastcka.core.inference.corrected import correct, corrected_matrix, self_ratios
-from fastcka.core.inference.jackknife import Jackknife, jackknife
 from fastcka.core.inference.matched import corrected_numerators, matched_terms
 from fastcka.core.inference.moments import Moments, moments_of
 from fastcka.core.options import Options
 from fastcka.core.plain import PlainValues
+from fastcka.core.plan import PassPlan
 from fastcka.core.provenance import provenance_of
 from fastcka.core.request import Described, Request
 from fastcka.core.subsets import estimates_of
 from fastcka.core.sums import Matrix, SelfSums, Sums, Vector
 from fastcka.core.views import View
 from fastcka.errors import InputError
+
+if TYPE_CHECKING:
+    from fastcka.core.cuda.plan import CudaPlan
 
 
 class Result:
@@ -46,7 +49,9 @@ class Result:
                 raise InputError("units='same' needs arrays that the pass does not overwrite")
             self._views = request.views
 
-    def put(self, sums: Sums, plan: Plan, seconds: float, cublas_version: int = 0) -> None:
+    def put(
+        self, sums: Sums, plan: PassPlan | CudaPlan, seconds: float, cublas_version: int = 0
+    ) -> None:
         """Take the sums of a pass; they replace those of an earlier pass."""
         self._sums = sums
         self._plan = plan
@@ -133,6 +138,8 @@ class Result:
         """Return the matrices of the jackknife, NaN for too few examples; nothing unless asked."""
         if self._options.inference is None:
             return {}
+        from fastcka.core.inference.jackknife import Jackknife, jackknife
+
         matrices = {}
         nothing = np.full_like(self._sums.s0, np.nan)
         for estimator in HSIC_ESTIMATORS:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from fastcka.core.backend import run_passes
 from fastcka.core.base_plan import Precision
-from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.device import choose_device, open_session, plan_on_cuda
 from fastcka.core.inference_device import choose_for_inference
 from fastcka.core.memory import named_memory, require_memory_of
@@ -25,6 +24,7 @@ from fastcka.errors import InputError, OutOfMemoryError
 from fastcka.out_of_memory import named_shortage
 
 if TYPE_CHECKING:
+    from fastcka.core.cuda.plan import CudaPlan
     from fastcka.core.cuda.session import CudaSession
 
 
@@ -179,7 +179,7 @@ def begin(group: Group | Described, options: Options, *, alone: bool = False) ->
         plan = choose_device(
             options.device, request.views, request.names, options.precision, options.threads
         )
-    if isinstance(plan, CudaPlan):
+    if not isinstance(plan, PassPlan):
         session = open_session(plan, request.views, options.threads)
         if not isinstance(session, PassPlan):
             on_device = any(isinstance(view, DeviceView) for view in request.views)

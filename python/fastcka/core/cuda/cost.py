@@ -31,9 +31,8 @@ GRAM_SHARE = 0.7
 FULL_FLOAT64 = ((8, 0), (9, 0))
 SLOW_FLOAT64 = 32
 MULTIPROCESSORS = 132
-#: Bytes a second between the device's memory and its processors, and from the host to the device.
+#: Bytes a second between the device's memory and its processors.
 MEMORY_BYTES_PER_SECOND = 3.0e12
-HOST_BYTES_PER_SECOND = 10e9
 #: The same between the L2 cache and the processors. Assumed.
 CACHE_BYTES_PER_SECOND = 5.5e12
 #: From the start of a kernel to that of the next, which waits for it, at least.

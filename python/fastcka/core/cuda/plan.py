@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from fastcka.core.base_plan import (
+    HOST_BYTES_PER_SECOND,
     Plan,
     Precision,
     Route,
@@ -18,7 +19,6 @@ from fastcka.core.cuda.cost import (
     FEATURE_BAND,
     FULL_FLOAT64,
     GRAM_TILE,
-    HOST_BYTES_PER_SECOND,
     Cost,
     CudaProducts,
     longest_sum,
