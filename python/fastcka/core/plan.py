@@ -58,8 +58,7 @@ TILES_FLOPS = 2e9
 #: With fewer examples or features, the tiles of the plane are so small that to arrange their
 #: operands takes too much of the time.
 TILES_EXTENT = 672
-#: With matrix tiles, the Gram tiles of one step may leave the L2 cache: larger tiles of the plane
-#: gain more (measured on the products alone).
+#: With matrix tiles, larger tiles of the plane gain more than Gram tiles in the L2 cache (measured).
 TILES_BYTES = 12 * MIB
 #: A flop of the rank update waits for memory.
 RANK_COST = 1.5
@@ -84,10 +83,9 @@ class PassPlan(Plan):
         Representations that are centred at once; 0: all. With a batch, `bytes_centered` counts its
         copies and the Gram tiles of all representations.
     moment_routes
-        If the pass also computes third moments, for p-values: for each representation, whether sums
-        over the entries of its Gram matrix are taken from Gram tiles ("G") or features ("F").
-        Empty otherwise. `flops`, `seconds` and `bytes_results` include third moments;
-        `flops_gram` and `flops_features` do not.
+        Empty without third moments, which p-values need. With them, "G" for each representation
+        whose sums of cubes come from Gram tiles, and "F" for those from features. `flops` and
+        `seconds` include third moments; `flops_gram` and `flops_features` do not.
     subsets
         Number of subsets of the examples whose sums are computed too.
     predict
@@ -104,8 +102,8 @@ class PassPlan(Plan):
     def seconds(self) -> float:
         """The predicted seconds of a call of `fastcka.compare` that runs this pass.
 
-        The first prediction for an implementation, products and threads takes some 20 ms, because
-        it measures how fast the inner loops run. Only predictions that are used are made.
+        The first prediction for an implementation, products and threads measures the inner loops
+        for some 20 ms. Only predictions that are used are made.
         """
         return self.predict()
 
@@ -154,11 +152,8 @@ def make_plan(
     staged
         All representations are in staged buffers, in which float32 panels of one cache line
         can be centred.
-    third_moments
-        Whether the pass also computes third moments, for p-values.
-    subsets
-        Number of subsets of the examples whose sums are wanted too. Their examples are sorted, so
-        that staged buffers are copied, and a tile of the features route is summed for each fold.
+    third_moments, subsets
+        As in `PassPlan`. Examples are sorted by subset, so that staged buffers are copied.
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
     shape, why = _choose_products(n, n_features, precision, implementation, gain_of)
