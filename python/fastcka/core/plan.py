@@ -58,7 +58,7 @@ TILES_FLOPS = 2e9
 #: With fewer examples or features, the tiles of the plane are so small that to arrange their
 #: operands takes too much of the time.
 TILES_EXTENT = 672
-#: With matrix tiles, larger tiles of the plane gain more than Gram tiles in the L2 cache (measured).
+#: With matrix tiles, larger tiles of the plane gain more than Gram tiles in the L2 cache.
 TILES_BYTES = 12 * MIB
 #: A flop of the rank update waits for memory.
 RANK_COST = 1.5
