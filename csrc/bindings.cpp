@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "bind_permuted.hpp"
 #include "cpu/features.hpp"
 #include "cpu/gain.hpp"
 #include "cpu/gram.hpp"
@@ -284,5 +285,6 @@ PYBIND11_MODULE(_core, module) {
              "explain; see csrc/estimate.hpp.");
   module.def("run", &run, py::arg("tasks"), py::kw_only(), py::arg("threads"), py::arg("progress"),
              "The sums of the representations of each task; see csrc/hsic.hpp.");
+  fastcka::bind_permuted(module);
   fastcka::store::bind(module);
 }

@@ -55,6 +55,11 @@ struct Kernels {
   // s (m x m, upper triangle) += V V^T, V the m rows of `length` at distance `stride`.
   void (*rank_update)(std::int64_t m, std::int64_t length, const T* v, std::int64_t stride, double* s);
 
+  // out (count x m, rows at distance `pitch`) += the inner products of `count` rows at distance `row_stride` with the m
+  // rows of v at distance `stride`. `length` is a multiple of 64 bytes.
+  void (*inner_products)(std::int64_t count, const T* rows, std::int64_t row_stride, std::int64_t m, const T* v,
+                         std::int64_t stride, std::int64_t length, double* out, std::int64_t pitch);
+
   // total += c, elementwise.
   void (*add)(std::int64_t count, const T* c, double* total);
 
