@@ -10,6 +10,7 @@ estimators  sums -> HSIC and CKA, both estimators
 flight      which small groups go through one call of the compiled pass
 memory      what a pass needs in addition to its arrays, and whether that is free
 work        these together -> Comparison (labels, matrices, provenance): a group begun and finished
+inference/  chance levels, p-values, error bars and corrections
 compare     one group, or many
 cka         the one-line functions on top
 kernels     kernels that are not linear, by NumPy
@@ -25,6 +26,8 @@ from fastcka.core.comparison import Comparison
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.device import plan_pass, require_device
+from fastcka.core.inference.permutation_result import PermutationTest, PermutedMatrices
+from fastcka.core.inference.permutations import permutation_test
 from fastcka.core.kernels import kernel_cka
 from fastcka.core.plan import PassPlan
 from fastcka.core.request import Flight, Group
@@ -36,6 +39,8 @@ __all__ = [
     "Flight",
     "Group",
     "PassPlan",
+    "PermutationTest",
+    "PermutedMatrices",
     "StagedRepresentation",
     "cka",
     "cka_matrix",
@@ -44,6 +49,7 @@ __all__ = [
     "cuda_status",
     "hsic",
     "kernel_cka",
+    "permutation_test",
     "plan_pass",
     "release_memory",
     "require_device",

@@ -9,6 +9,9 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastcka import _core
 from fastcka.core.cost import Speed
 from fastcka.core.cuda.status import CudaStatus
@@ -138,15 +141,7 @@ def run_passes(
 def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
     return _core.Task(
         [
-            _core.View(
-                view.address,
-                view.n_examples,
-                view.n_features,
-                view.row_stride,
-                view.column_stride,
-                view.dtype,
-                view.staged and plan.in_place,
-            )
+            _view(view, staged=view.staged and plan.in_place)
             for view in views
             if isinstance(view, ArrayView)
         ],
@@ -156,6 +151,18 @@ def _task(views: Sequence[View], plan: PassPlan) -> _core.Task:
         plan.batch,
         plan.implementation,
         plan.products,
+    )
+
+
+def _view(view: ArrayView, *, staged: bool) -> _core.View:
+    return _core.View(
+        view.address,
+        view.n_examples,
+        view.n_features,
+        view.row_stride,
+        view.column_stride,
+        view.dtype,
+        staged,
     )
 
 
@@ -187,6 +194,57 @@ def _outcome(names: Sequence[str], plan: PassPlan, result: dict[str, Any]) -> Su
         about_another = ("q_products", "q_totals", "r_products", "r_totals", "near_norms")
         sums = replace(sums, **{name: result[name] for name in about_another})
     return sums
+
+
+class Permuter:
+    """Centred Gram matrices of representations, for CKA under permutations of the examples.
+
+    Raises
+    ------
+    InputError
+        There are more examples than a permutation may have.
+    """
+
+    def __init__(
+        self, views: Sequence[ArrayView], estimator: str, products: str, threads: int
+    ) -> None:
+        if views[0].n_examples > _core.most_permuted:
+            raise InputError(
+                f"expected at most {_core.most_permuted:,} examples to permute, got "
+                f"{views[0].n_examples:,}: test a sample of the examples"
+            )
+        self._owners = views
+        self._threads = threads
+        require_room(threads * THREAD_BYTES, "permuting examples")
+        self._permuted = _core.Permuted(
+            [_view(view, staged=False) for view in views],
+            estimator=estimator,
+            implementation=resolve_implementation().name,
+            products=products,
+            threads=threads,
+            progress=None,
+        )
+
+    def similarities(
+        self, permutations: NDArray[np.int32], progress: Progress | None
+    ) -> NDArray[np.float64]:
+        """Return CKA, (count, M(M-1)/2), for permutations (count, n_examples).
+
+        Example ``a`` of the first representation of a pair meets example ``permutations[k, a]`` of
+        the second. Pairs are in the order of ``numpy.triu_indices(M, 1)``.
+        """
+        return self._permuted.similarities(permutations, threads=self._threads, progress=progress)
+
+    @staticmethod
+    def bytes_needed(
+        n_examples: int, views: Sequence[View], products: str, threads: int, count: int
+    ) -> int:
+        """Return the bytes for ``count`` permutations at once."""
+        size, m = 8 if products == "float64" else 4, len(views)
+        centred = sum(n_examples * view.n_features for view in views) * size
+        grams = _core.permuted_gram_bytes(n_examples, m, size)
+        of_thread = _core.permuted_thread_bytes(n_examples, m, count, size)
+        return grams + max(centred, threads * of_thread)
 
 
 @cache

@@ -1,0 +1,79 @@
+"""What is inferred about similarities in addition to their values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from fastcka.errors import InputError
+
+Alternative = Literal["two-sided", "greater"]
+ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The options of p-values, intervals and calibrated similarities.
+
+    Attributes
+    ----------
+    alternative
+        "two-sided": the p-value is the probability, for permuted examples, of a similarity that is
+        at least as far from chance level as the observed one, on either side. "greater": of one
+        that is at least as large.
+    level
+        Level of the intervals, between 0 and 1. The calibrated similarity is zero up to this
+        quantile of the null distribution.
+    folds
+        Number of blocks that the jackknife leaves out, one at a time.
+    blocks
+        (n_examples,) labels. Examples with equal labels are left out together, because they depend
+        on each other: tokens of one text, frames of one film. None: examples are independent.
+
+    Raises
+    ------
+    InputError
+        An option has a value that is not allowed.
+    """
+
+    alternative: Alternative = "two-sided"
+    level: float = 0.95
+    folds: int = 20
+    blocks: Any = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.alternative not in ALTERNATIVES:
+            raise InputError(
+                f"alternative: expected one of {', '.join(ALTERNATIVES)}; got {self.alternative!r}"
+            )
+        if (
+            isinstance(self.level, bool)
+            or not isinstance(self.level, int | float)
+            or not 0 < self.level < 1
+        ):
+            raise InputError(f"level: expected a number between 0 and 1, got {self.level!r}")
+        if isinstance(self.folds, bool) or not isinstance(self.folds, int) or self.folds < 2:
+            raise InputError(f"folds: expected an integer of at least 2, got {self.folds!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options for JSON, without `blocks`."""
+        values = asdict(self)
+        del values["blocks"]
+        return values
+
+
+def parse_inference(value: object) -> Inference | None:
+    """Return the options for the argument ``inference``: True, False, None or options.
+
+    Raises
+    ------
+    InputError
+        The value is none of these.
+    """
+    if value is None or value is False:
+        return None
+    if value is True:
+        return Inference()
+    if isinstance(value, Inference):
+        return value
+    raise InputError(f"inference: expected True, False or fastcka.Inference(...); got {value!r}")
