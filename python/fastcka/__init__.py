@@ -5,7 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core import Accumulator, Comparison, Inference, cka, cka_matrix, compare, hsic
+from fastcka.core import (
+    Accumulator,
+    Comparison,
+    Inference,
+    cka,
+    cka_matrix,
+    compare,
+    hsic,
+    permutation_test,
+)
 from fastcka.core.backend import version as __version__
 from fastcka.memory import memory_check
 
@@ -25,6 +34,7 @@ __all__ = [
     "hsic",
     "memory_check",
     "open_store",
+    "permutation_test",
     "run_sweep",
 ]
 

@@ -156,3 +156,15 @@ def test_fast_is_one_product_of_rounded_values(tiles, rng):
     similarity = fastcka.compare(xs, precision="fast", estimator="biased").cka[0, 1]
     expected = oracle.cka_matrix(xs, "biased")[0, 1]
     assert 1e-8 < abs(similarity - expected) < 1e-4
+
+
+@pytest.mark.parametrize("estimator", ["unbiased", "biased"])
+def test_permuted_examples(tiles, rng, estimator):
+    xs = related(rng, 250, (30, 200, 17))
+    test = fastcka.permutation_test(xs, n_permutations=4, estimator=estimator)
+    assert test.provenance["products"] == "bfloat16x3"
+    generator = np.random.Generator(np.random.PCG64(0))
+    for null in test.null:
+        order = generator.permutation(250)
+        expected = [oracle.cka(xs[i], xs[j][order], estimator) for i, j in test.pairs]
+        np.testing.assert_allclose(null, expected, atol=1e-6)

@@ -32,6 +32,8 @@ from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.device import plan_pass, require_device
 from fastcka.core.inference.options import Inference
+from fastcka.core.inference.permutation_result import PermutationTest, PermutedMatrices
+from fastcka.core.inference.permutations import permutation_test
 from fastcka.core.kernels import kernel_cka
 from fastcka.core.minibatch import minibatch_cka
 from fastcka.core.plan import PassPlan
@@ -46,6 +48,8 @@ __all__ = [
     "Group",
     "Inference",
     "PassPlan",
+    "PermutationTest",
+    "PermutedMatrices",
     "StagedRepresentation",
     "cka",
     "cka_matrix",
@@ -55,6 +59,7 @@ __all__ = [
     "hsic",
     "kernel_cka",
     "minibatch_cka",
+    "permutation_test",
     "plan_pass",
     "release_memory",
     "require_device",
