@@ -9,6 +9,7 @@ products    inner products of U-centred Gram matrices
 corrected   the correction for a sample of features
 matched     the same for features that are the same units in all representations
 partial     similarities without what confounders explain
+blocks      blocks of examples, from labels
 exchange    random permutations of the examples: of all, within blocks, or of whole blocks
 permuter    CKA of all pairs under given permutations
 layers      the similarity of two models, from those of their layers

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.inference.blocks import members_of
 from fastcka.errors import InputError
 
 Exchange = Literal["within", "whole"]
@@ -38,11 +39,16 @@ class ExampleExchange:
     """
 
     def __init__(self, n: int, blocks: Any = None, exchange: Exchange | None = None) -> None:
-        self._n = n
-        self._whole = exchange == "whole"
-        self._members = [np.arange(n)] if blocks is None else _members(n, blocks, exchange)
+        if blocks is not None and exchange not in EXCHANGES:
+            raise InputError(
+                f"exchange: with blocks, expected 'within' (examples change places inside their "
+                f"block) or 'whole' (blocks of equal size change places); got {exchange!r}"
+            )
         if blocks is None and exchange is not None:
             raise InputError(f"exchange={exchange!r} needs blocks: pass a label for each example")
+        self._n = n
+        self._whole = exchange == "whole"
+        self._members = [np.arange(n)] if blocks is None else members_of(blocks, n)
         self.n_blocks = 0 if blocks is None else len(self._members)
         sizes = [len(rows) for rows in self._members]
         if self._whole:
@@ -107,42 +113,6 @@ class ExampleExchange:
 
     def _rows_of(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.stack(self._members)[order].ravel()
-
-
-def _members(n: int, blocks: Any, exchange: Exchange | None) -> list[NDArray[np.int64]]:
-    if exchange not in EXCHANGES:
-        raise InputError(
-            f"exchange: with blocks, expected 'within' (examples change places inside their block) "
-            f"or 'whole' (blocks of equal size change places); got {exchange!r}"
-        )
-    labels = np.asarray(blocks)
-    if labels.shape != (n,):
-        raise InputError(
-            f"blocks: expected a label for each of {n} examples, shape ({n},); got an array of "
-            f"shape {labels.shape}"
-        )
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise InputError(
-            f"blocks: expected a label for each example; got NaN at example "
-            f"{int(np.flatnonzero(np.isnan(labels))[0])}: leave such examples out"
-        )
-    number: dict[Any, int] = {}
-    members: list[list[int]] = []
-    for row, label in enumerate(labels.tolist()):
-        try:
-            block = number.setdefault(label, len(members))
-        except TypeError as error:
-            raise InputError(
-                f"blocks: expected labels that are text or numbers; got {label!r} at example {row}"
-            ) from error
-        if label is None:
-            raise InputError(
-                f"blocks: expected a label for each example; got None at example {row}"
-            )
-        if block == len(members):
-            members.append([])
-        members[block].append(row)
-    return [np.array(rows) for rows in members]
 
 
 def _require_equal_sizes(sizes: list[int]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.comparison import label_text
+from fastcka.core.inference.blocks import is_missing, missing_text
 from fastcka.errors import InputError
 
 Aggregate = Literal["max", "mean"] | Callable[[NDArray[np.float64]], float]
@@ -92,4 +93,10 @@ def _models(labels: Sequence[Mapping[str, Any]], groups: str | Sequence[Any] | N
             f"groups: expected one model for each of {len(labels)} representations; got "
             f"{len(models)}"
         )
+    for position, model in enumerate(models):
+        if is_missing(model):
+            raise InputError(
+                f"groups: expected a model for each representation; got {missing_text(model)} for "
+                f"representation {position}"
+            )
     return models

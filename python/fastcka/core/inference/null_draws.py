@@ -64,3 +64,32 @@ class NullDraws:
         undefined = np.isnan(everything).any(axis=0)
         values = (p_value, threshold, calibrated, null.mean(axis=0), null.std(axis=0))
         return cls(*(np.where(undefined, np.nan, value) for value in values))
+
+
+def null_matrices(
+    size: int,
+    pairs: NDArray[np.int64],
+    values: NDArray[np.float64],
+    *,
+    alternative: Alternative,
+    level: float,
+    tie: float,
+) -> dict[str, NDArray[np.float64]]:
+    """Return symmetric matrices (size, size) with a NaN diagonal, by their names in the result.
+
+    ``values`` (K + 1, pairs) contains the observed values first.
+    """
+    draws = NullDraws.of(values[0], values[1:], alternative=alternative, level=level, tie=tie)
+    a, b = pairs.T
+    columns = {
+        "observed": values[0],
+        "p_value": draws.p_value,
+        "threshold": draws.threshold,
+        "calibrated": draws.calibrated,
+        "null_mean": draws.mean,
+        "null_sd": draws.sd,
+    }
+    matrices = {name: np.full((size, size), np.nan) for name in columns}
+    for name, column in columns.items():
+        matrices[name][a, b] = matrices[name][b, a] = column
+    return matrices

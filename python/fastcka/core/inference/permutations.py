@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastcka.arrays import aligned
 from fastcka.core.arrays import StagedRepresentation
 from fastcka.core.backend import Progress, resolve_threads
 from fastcka.core.compare import compare
@@ -15,11 +16,11 @@ from fastcka.core.comparison import Comparison
 from fastcka.core.estimators import Estimator
 from fastcka.core.inference.exchange import GENERATOR, ExampleExchange, Exchange, Permutations
 from fastcka.core.inference.layers import Aggregate, ModelPairs
-from fastcka.core.inference.null_draws import NullDraws, tie_of
+from fastcka.core.inference.null_draws import null_matrices, tie_of
 from fastcka.core.inference.options import Alternative, Inference
 from fastcka.core.inference.permutation_result import PermutationTest, PermutedMatrices
 from fastcka.core.inference.permuter import Permuter
-from fastcka.core.request import Group, Request
+from fastcka.core.request import Described, Group, Request
 from fastcka.core.views import ArrayView
 from fastcka.errors import DeviceError, InputError
 
@@ -65,7 +66,8 @@ def permutation_test(
         ``permutation(n_examples)``; within blocks, that permutation sorted by block; of whole
         blocks, one ``permutation(n_blocks)``.
     blocks
-        (n_examples,) labels, text or integers. Examples with equal labels are one block.
+        (n_examples,) labels, text or numbers. Examples with equal labels are one block. Rows of
+        pandas and xarray objects are matched by label, as those of the representations.
     exchange
         Needed with ``blocks``. "within": examples change places inside their block only. The test
         then ignores similarity that comes from differences between blocks, and the examples of a
@@ -117,6 +119,7 @@ def permutation_test(
     0.01
     """
     group = _host_group(representations, labels, pairs)
+    group, blocks = _aligned_blocks(group, blocks)
     Inference(alternative=alternative, level=level)  # checks both
     _require_count("n_permutations", n_permutations, 1)
     _require_count("seed", seed, 0)
@@ -165,13 +168,13 @@ def permutation_test(
             labels=tuple({"model": name} for name in models.names),
             pairs=models.pairs,
             null=aggregated[1:],
-            **_matrices(len(models.names), models.pairs, aggregated, options),
+            **null_matrices(len(models.names), models.pairs, aggregated, **options),
         )
     return PermutationTest(
         labels=observed.labels,
         pairs=observed.pairs,
         null=values[1:, _columns(m, *observed.pairs.T)],
-        **_matrices(m, all_pairs, values, options),
+        **null_matrices(m, all_pairs, values, **options),
         estimator=estimator,
         n_examples=observed.n_examples,
         alternative=alternative,
@@ -200,6 +203,15 @@ def _host_group(representations: Any, labels: Any, pairs: Any) -> Group:
         representations = list(representations.values())
     arrays = [x.array if isinstance(x, StagedRepresentation) else x for x in representations]
     return Group(arrays, labels, pairs)
+
+
+def _aligned_blocks(group: Group, blocks: Any) -> tuple[Group, Any]:
+    """Return both with their rows in one order, by their labels."""
+    if blocks is None:
+        return group, None
+    names = [*Described.of_group(group).names, "blocks"]
+    *arrays, blocks = aligned([*group.representations, blocks], names)
+    return Group(arrays, group.labels, group.pairs), blocks
 
 
 def _require_count(name: str, value: object, least: int) -> None:
@@ -273,22 +285,3 @@ def _values(
             aggregated[begin : begin + len(drawn)] = models.aggregated(matrices)
         begin += len(drawn)
     return values, aggregated
-
-
-def _matrices(
-    size: int, pairs: NDArray[np.int64], values: Matrix, options: dict[str, Any]
-) -> dict[str, Matrix]:
-    draws = NullDraws.of(values[0], values[1:], **options)
-    a, b = pairs.T
-    columns = {
-        "observed": values[0],
-        "p_value": draws.p_value,
-        "threshold": draws.threshold,
-        "calibrated": draws.calibrated,
-        "null_mean": draws.mean,
-        "null_sd": draws.sd,
-    }
-    matrices = {name: np.full((size, size), np.nan) for name in columns}
-    for name, column in columns.items():
-        matrices[name][a, b] = matrices[name][b, a] = column
-    return matrices
