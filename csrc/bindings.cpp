@@ -21,6 +21,7 @@
 #include "estimate_binding.hpp"
 #include "far_rule.hpp"
 #include "hsic.hpp"
+#include "permuted_binding.hpp"
 #include "plain_pass.hpp"
 #include "python_poll.hpp"
 #include "store/bind.hpp"
@@ -249,5 +250,6 @@ PYBIND11_MODULE(_core, module) {
              "The sums of the representations of each task; see csrc/hsic.hpp.");
   fastcka::bind_estimate(module);
   fastcka::bind_plain_pass(module);
+  fastcka::bind_permuted(module);
   fastcka::store::bind(module);
 }

@@ -119,6 +119,18 @@ def centered_grams(x):
     return {"biased": h @ k @ h, "unbiased": u}
 
 
+def permuted_cka(xs, orders, estimator):
+    """Return CKA of each pair, (K, pairs), with the examples of the second permuted."""
+    grams = [centered_grams(np.float64(x))[estimator] for x in xs]
+    grams = [gram / np.linalg.norm(gram) for gram in grams]
+    upper = np.triu_indices(len(xs), 1)
+    values = []
+    for order in orders:
+        permuted = np.array([gram[np.ix_(order, order)].ravel() for gram in grams])
+        values.append((np.array([gram.ravel() for gram in grams]) @ permuted.T)[upper])
+    return np.array(values)
+
+
 def rbf_cka(x, y, bandwidth=1.0):
     """Biased CKA with Gaussian kernels, and their widths: ``bandwidth`` median distances."""
     h = np.eye(len(x)) - 1 / len(x)

@@ -26,8 +26,12 @@ def text(page):
     return PAGES[page].read_text("utf-8")
 
 
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text(page), re.M | re.S)
+
+
 def block(page, language):
-    (code,) = re.findall(rf"^```{language}\n(.*?)^```", text(page), re.M | re.S)
+    (code,) = blocks(page, language)
     return code
 
 
@@ -39,7 +43,7 @@ def first_cells(page, heading):
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
-@pytest.mark.parametrize("module", ["cka", "compare"])
+@pytest.mark.parametrize("module", ["cka", "compare", "inference.permutations"])
 def test_docstrings(module):
     # By name: the package exports functions with the names of their modules.
     result = doctest.testmod(importlib.import_module(f"fastcka.core.{module}"))
@@ -58,8 +62,10 @@ def test_the_python_example(tmp_path):
     assert (tmp_path / "cka.png").stat().st_size > 0
 
 
-def test_the_inference_example(capsys):
-    exec(block("inference.md", "python"), {})
+def test_the_inference_examples(capsys):
+    names = {}
+    first, permuting = blocks("inference.md", "python")
+    exec(first, names)
     printed = capsys.readouterr().out.splitlines()
     value, z, p = map(float, printed[0].split())
     assert 0.2 < value < 0.6
@@ -67,6 +73,13 @@ def test_the_inference_example(capsys):
     low, high = map(float, printed[1].split())
     assert 0.2 < low < value < high < 0.5
     assert "P-values are two-sided" in printed[2]
+    exec(permuting, names)
+    printed = capsys.readouterr().out.splitlines()
+    closed, permuted = map(float, printed[0].split())
+    assert closed < 1e-20
+    assert 0.01 < permuted <= 1
+    assert 0.01 < float(printed[1]) <= 1
+    assert len(names["test"].to_dataframe()) == 6
 
 
 @pytest.fixture

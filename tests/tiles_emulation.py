@@ -18,6 +18,7 @@ TILES = ROOT / "tests" / "emulated_tiles" / "tiles.hpp"
 SOURCES = [
     CSRC / "estimate.cpp",
     CSRC / "estimate_binding.cpp",
+    CSRC / "permuted_binding.cpp",
     CSRC / "plain_pass.cpp",
     CSRC / "sums_binding.cpp",
     *sorted(CPU.glob("*.cpp")),

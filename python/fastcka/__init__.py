@@ -10,7 +10,7 @@ from fastcka.core.backend import version as __version__
 from fastcka.memory import memory_check
 
 if TYPE_CHECKING:
-    from fastcka.core import Accumulator
+    from fastcka.core import Accumulator, permutation_test
     from fastcka.core.curve import curve
     from fastcka.store import create_store, open_store
     from fastcka.sweep import run_sweep
@@ -28,6 +28,7 @@ __all__ = [
     "hsic",
     "memory_check",
     "open_store",
+    "permutation_test",
     "run_sweep",
 ]
 
@@ -37,6 +38,7 @@ _LAZY = {
     "create_store": "fastcka.store",
     "curve": "fastcka.core.curve",
     "open_store": "fastcka.store",
+    "permutation_test": "fastcka.core",
     "run_sweep": "fastcka.sweep",
 }
 

@@ -89,6 +89,29 @@ class PlainPass:
         | None
     ): ...
 
+class Permuted:
+    def __init__(
+        self,
+        views: Sequence[View],
+        *,
+        estimator: str,
+        implementation: str,
+        products: str,
+        threads: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> None: ...
+    def similarities(
+        self,
+        permutations: NDArray[np.int32],
+        *,
+        threads: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> NDArray[np.float64]: ...
+
+most_permuted: int
+
+def permuted_gram_bytes(n: int, m: int, value_bytes: int) -> int: ...
+def permuted_thread_bytes(n: int, m: int, count: int, value_bytes: int) -> int: ...
 def implementations() -> list[dict[str, Any]]: ...
 def measure_speed(implementation: str, products: str, threads: int) -> dict[str, float]: ...
 def release_kept() -> int: ...

@@ -156,3 +156,13 @@ def test_fast_is_one_product_of_rounded_values(tiles, rng):
     similarity = fastcka.compare(xs, precision="fast", estimator="biased").cka[0, 1]
     expected = oracle.cka_matrix(xs, "biased")[0, 1]
     assert 1e-8 < abs(similarity - expected) < 1e-4
+
+
+@pytest.mark.parametrize("estimator", ["unbiased", "biased"])
+def test_permuted_examples(tiles, rng, estimator):
+    xs = related(rng, 1000, (30, 400, 17))
+    test = fastcka.permutation_test(xs, n_permutations=3, estimator=estimator)
+    assert test.provenance["products"] == "bfloat16x3"
+    generator = np.random.Generator(np.random.PCG64(0))
+    orders = [generator.permutation(1000) for _ in range(3)]
+    np.testing.assert_allclose(test.null, oracle.permuted_cka(xs, orders, estimator), atol=1e-6)

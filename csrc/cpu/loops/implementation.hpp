@@ -35,6 +35,21 @@ struct ExampleTerms {
   const double *u, *weight, *diagonal, *near;
 };
 
+// A row of `width` matrices, entry by entry, and the entries that a permutation takes from it, in turn (see
+// Kernels::permuted_sums).
+template <class T>
+struct PermutedRow {
+  const T* entries;             // [examples][width]
+  const std::uint16_t* places;  // of entries
+  double* sums;                 // (rows, width)
+};
+
+// Matrices next to each other in a PermutedRow: this many, or half as many.
+inline constexpr std::int64_t most_width = 8;
+
+// `rows` of Kernels::permuted_sums is a multiple of this.
+inline constexpr std::int64_t permuted_grain = 4;
+
 // The inner loops for products of one kind of cell, summed in T.
 template <class T>
 struct Kernels {
@@ -99,6 +114,18 @@ struct Kernels {
   // diagonal_column).
   void (*row_moments)(const T* v, std::int64_t count, const ExampleTerms& columns, const ExampleTerm& row,
                       double* sums);
+
+  // Of `count` permutations, sums (rows, width) += the sum over k < length of
+  //     fixed[k * pitch + r] * entries[places[k] * width + w].
+  // At most `together(width)` permutations. Asks for `lines` cache lines from `ahead` on, without reading them.
+  void (*permuted_sums)(std::int64_t length, std::int64_t rows, const T* fixed, std::int64_t pitch, std::int64_t width,
+                        const PermutedRow<T>* permuted, std::int64_t count, const void* ahead, std::int64_t lines);
+  std::int64_t vector_bytes;
+
+  std::int64_t together(std::int64_t width) const {
+    const std::int64_t row_bytes = width * static_cast<std::int64_t>(sizeof(T));
+    return vector_bytes > row_bytes ? vector_bytes / row_bytes : 1;
+  }
 
   std::int64_t steps(std::int64_t depth) const { return ceil_div(depth, values); }
 

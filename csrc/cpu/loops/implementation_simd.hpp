@@ -7,6 +7,7 @@
 
 #include "cells_simd.hpp"
 #include "moments_simd.hpp"
+#include "permuted_simd.hpp"
 #include "prepare_simd.hpp"
 #include "products_simd.hpp"
 #include "rank_simd.hpp"
@@ -42,7 +43,9 @@ constexpr Kernels<float> single_kernels(const char* name, Multiply<float> multip
           weigh<float>,
           even_powers<float>,
           column_powers<float>,
-          row_moments<float>};
+          row_moments<float>,
+          permuted_sums<float, BYTES>,
+          BYTES};
 }
 
 // ROWS x COLUMNS: sums of a product that fit the register file at once.
@@ -76,7 +79,9 @@ constexpr Kernels<double> float64_kernels() {
           weigh<double>,
           even_powers<double>,
           column_powers<double>,
-          row_moments<double>};
+          row_moments<double>,
+          permuted_sums<double, BYTES>,
+          BYTES};
 }
 
 }  // namespace

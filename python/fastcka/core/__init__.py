@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from fastcka.core.accumulator import Accumulator
     from fastcka.core.cuda.plan import CudaPlan
     from fastcka.core.cuda.status import CudaStatus
+    from fastcka.core.inference.permutation_result import PermutationTest, PermutedMatrices
+    from fastcka.core.inference.permutations import permutation_test
     from fastcka.core.kernels import kernel_cka
     from fastcka.core.minibatch import minibatch_cka
 
@@ -51,6 +53,8 @@ __all__ = [
     "Group",
     "Inference",
     "PassPlan",
+    "PermutationTest",
+    "PermutedMatrices",
     "StagedRepresentation",
     "cka",
     "cka_matrix",
@@ -60,6 +64,7 @@ __all__ = [
     "hsic",
     "kernel_cka",
     "minibatch_cka",
+    "permutation_test",
     "plan_pass",
     "release_memory",
     "require_device",
@@ -70,8 +75,11 @@ _LAZY = {
     "Accumulator": "fastcka.core.accumulator",
     "CudaPlan": "fastcka.core.cuda.plan",
     "CudaStatus": "fastcka.core.cuda.status",
+    "PermutationTest": "fastcka.core.inference.permutation_result",
+    "PermutedMatrices": "fastcka.core.inference.permutation_result",
     "kernel_cka": "fastcka.core.kernels",
     "minibatch_cka": "fastcka.core.minibatch",
+    "permutation_test": "fastcka.core.inference.permutations",
 }
 
 

@@ -36,6 +36,8 @@ IMPLEMENTATION_VARIABLE = "FASTCKA_IMPLEMENTATION"
 
 #: How one kind of products takes its operands; see csrc/cpu/loops/implementation.hpp.
 ProductShape = _core.ProductShape
+#: Most examples that can be permuted.
+MOST_PERMUTED: int = _core.most_permuted
 #: A pass over plain arrays; see csrc/plain_pass.hpp.
 PlainPass = _core.PlainPass
 #: Float32 values in a cache line; both extents of a staged buffer are multiples of it.
@@ -169,15 +171,7 @@ def plain_pass(
 def _task(views: Sequence[View], plan: PassPlan, subsets: Subsets | None) -> _core.Task:
     return _core.Task(
         [
-            _core.View(
-                view.address,
-                view.n_examples,
-                view.n_features,
-                view.row_stride,
-                view.column_stride,
-                view.dtype,
-                view.staged and plan.in_place,
-            )
+            _view(view, staged=view.staged and plan.in_place)
             for view in views
             if isinstance(view, ArrayView)
         ],
@@ -190,6 +184,18 @@ def _task(views: Sequence[View], plan: PassPlan, subsets: Subsets | None) -> _co
         plan.moment_routes,
         [] if subsets is None else subsets.fold.tolist(),
         subsets is not None and subsets.nested,
+    )
+
+
+def _view(view: ArrayView, *, staged: bool) -> _core.View:
+    return _core.View(
+        view.address,
+        view.n_examples,
+        view.n_features,
+        view.row_stride,
+        view.column_stride,
+        view.dtype,
+        staged,
     )
 
 
@@ -222,6 +228,27 @@ def sums_of(plan: PassPlan, fields: dict[str, Any]) -> Sums:
         products=plan.products,
         epsilon=EPSILON[plan.products],
     )
+
+
+def permuted(
+    views: Sequence[ArrayView], *, estimator: str, products: str, threads: int
+) -> _core.Permuted:
+    """Return the compiled permutation of the examples; see csrc/cpu/permute.hpp."""
+    require_room(threads * THREAD_BYTES, "permuting examples")
+    return _core.Permuted(
+        [_view(view, staged=False) for view in views],
+        estimator=estimator,
+        implementation=resolve_implementation().name,
+        products=products,
+        threads=threads,
+        progress=None,
+    )
+
+
+def permuted_bytes(n: int, m: int, value_bytes: int, count: int) -> tuple[int, int]:
+    """Return the bytes of `permuted`, and of one thread for ``count`` permutations at once."""
+    grams = _core.permuted_gram_bytes(n, m, value_bytes)
+    return grams, _core.permuted_thread_bytes(n, m, count, value_bytes)
 
 
 @cache

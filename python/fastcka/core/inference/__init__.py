@@ -11,4 +11,10 @@ matched     the same for features that are the same units in all representations
 partial     similarities without what confounders explain
 folds       which examples the jackknife leaves out together
 jackknife   standard errors and intervals over examples
+blocks      blocks of examples, from labels
+exchange    random permutations of the examples: of all, within blocks, or of whole blocks
+permuter    CKA of all pairs under given permutations
+layers      the similarity of two models, from those of their layers
+null_draws  p-values and calibrated values from permuted values
+permutations, permutation_result  the permutation test and its result
 """

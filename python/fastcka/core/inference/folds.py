@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.estimators import MIN_EXAMPLES
+from fastcka.core.inference.blocks import members_of
 from fastcka.core.subsets import Subsets
 from fastcka.errors import InputError
 
@@ -65,22 +66,13 @@ def make_folds(n_examples: int, *, folds: int = 20, blocks: Any = None) -> Subse
 
 def _numbered(blocks: Any, n_examples: int) -> NDArray[np.int64]:
     """Return the number of the block of each example."""
-    labels = np.asarray(blocks)
-    if labels.shape != (n_examples,):
-        raise InputError(
-            f"blocks: expected one label for each of {n_examples} examples, shape "
-            f"({n_examples},); got shape {labels.shape}"
-        )
-    if np.ma.is_masked(blocks) or any(x is None or x != x for x in labels.tolist()):
-        raise InputError("blocks: expected a label for each example; got a missing one")
-    numbers: dict[Any, int] = {}
-    try:
-        block = [numbers.setdefault(label, len(numbers)) for label in labels.tolist()]
-    except TypeError as error:
-        raise InputError(f"blocks: expected labels that can be compared; {error}") from None
-    if len(numbers) < 2:
+    members = members_of(blocks, n_examples)
+    if len(members) < 2:
         raise InputError(
             "blocks: expected at least two different labels; got one: "
             "no example remains without its block"
         )
-    return np.asarray(block, np.int64)
+    block = np.empty(n_examples, np.int64)
+    for number, rows in enumerate(members):
+        block[rows] = number
+    return block
