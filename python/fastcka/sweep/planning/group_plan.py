@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastcka.core import plan_pass, require_device
 from fastcka.errors import DeviceError, FilterError, InputError, SweepError
 from fastcka.store import Key
-from fastcka.sweep.planning.examples import TooFewExamplesError
+from fastcka.sweep.planning.examples import SampleError, TooFewExamplesError
 from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.question.labels import group_name
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastcka.store import Store
-    from fastcka.sweep.planning.examples import ExampleMatcher, MatchedExamples, Member
+    from fastcka.sweep.planning.examples import ExampleMatcher, Member
+    from fastcka.sweep.planning.matched import MatchedExamples
     from fastcka.sweep.question.config import SweepConfig
     from fastcka.sweep.question.labels import Labels
     from fastcka.sweep.question.pairs import LabelGroup
@@ -112,6 +113,8 @@ def _examples(members: Sequence[Member], where: str, matcher: ExampleMatcher) ->
         return matcher.match(members, where)
     except FilterError as error:
         raise SweepError(f"examples: {error}") from None
+    except SampleError as error:
+        raise SweepError(f"examples.{error}") from None
     except TooFewExamplesError as error:
         raise SweepError(f"estimator: {error}") from None
     except InputError as error:
