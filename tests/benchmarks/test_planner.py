@@ -7,8 +7,8 @@ import pstats
 import tracemalloc
 
 import pytest
-
 from benchmarks.planner import SimulatedStore, layout
+
 from fastcka.sweep import SweepConfig, plan_sweep
 
 

@@ -17,7 +17,6 @@ from fastcka.sweep.running.worker import VERSION, Described, describe
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from types import ModuleType
 
     from distributed import Client
 
@@ -199,7 +198,7 @@ def _version_text(version: tuple[str, int]) -> str:
     return f"{version[0]} (values of version {version[1]})"
 
 
-def _library() -> ModuleType:
+def _library() -> Any:
     try:
         import distributed
     except ImportError as error:
