@@ -66,7 +66,7 @@ def cells(path):
 def run(folder, name, options, kill_after=None):
     """Run the sweep; return its table, its seconds, those of computing, and what was killed.
 
-    kill -9 one worker some seconds after workers are there.
+    kill -9 one worker some seconds after the workers are connected.
     """
     output = folder / name
     shutil.rmtree(output, ignore_errors=True)
@@ -77,6 +77,7 @@ def run(folder, name, options, kill_after=None):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         killed = None
         if kill_after is not None:
+            process.stderr.readline()  # the workers are there
             killed = kill_worker(process.pid, kill_after)
         _, messages = process.communicate()
     seconds = time.perf_counter() - start
@@ -91,9 +92,7 @@ def run(folder, name, options, kill_after=None):
 
 
 def kill_worker(parent, seconds):
-    """Wait for workers and some seconds more, and kill one. Return whether one was left."""
-    while not (alive := workers_of(parent)) and psutil.pid_exists(parent):
-        time.sleep(0.05)
+    """Kill a worker after some seconds. Return whether one was left."""
     time.sleep(seconds)
     alive = workers_of(parent)
     if not alive:

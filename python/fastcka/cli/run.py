@@ -65,7 +65,7 @@ def run(
 
         def show_event(event: SweepEvent) -> None:
             if event.kind == "connected":
-                bars.console.print(event.message)
+                bars.console.print(event.message, soft_wrap=True)
             if event.kind in groups:
                 groups[event.kind] += 1
             bars.update(task, description=_so_far(**groups))

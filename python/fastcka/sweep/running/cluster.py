@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from fastcka.core import cuda_status
@@ -213,23 +216,51 @@ def _library() -> Any:
 def _local_scheduler(workers: int) -> Iterator[str]:
     """Start local workers, and yield the address of their scheduler."""
     distributed = _library()
-    try:
-        cluster = distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            memory_limit=0,  # the plan predicts what is needed, and is checked before
-            silence_logs=logging.CRITICAL,  # a lost worker is replaced
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ClusterError(
-            f"workers: {workers} local workers could not be started ({error}); a script must call "
-            'run_sweep below `if __name__ == "__main__":`, because each worker imports it'
-        ) from error
-    with cluster:
+    with ExitStack() as stack:
+        try:
+            with _later_interrupts():
+                cluster = stack.enter_context(
+                    distributed.LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        dashboard_address="127.0.0.1:0",
+                        memory_limit=0,  # the plan predicts what is needed, and is checked before
+                        silence_logs=logging.CRITICAL,  # a lost worker is replaced
+                    )
+                )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ClusterError(
+                f"workers: {workers} local workers could not be started ({error}): run again if "
+                'one was killed; a script must call run_sweep below `if __name__ == "__main__":`, '
+                "because each worker imports it"
+            ) from error
         yield cluster.scheduler_address
+
+
+@contextmanager
+def _later_interrupts() -> Iterator[None]:
+    """Raise the interrupts of this block at its end; threads that it starts never receive one.
+
+    A terminal sends Ctrl-C to all processes of a command, and workers inherit the signal mask of
+    Dask's thread. So this process can stop them in order.
+    """
+    arrived: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    if main:
+        signal.signal(signal.SIGINT, lambda number, _: arrived.append(number))
+    resource_tracker.ensure_running()  # its start unblocks the signal
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        if arrived:
+            raise KeyboardInterrupt
 
 
 @contextmanager
