@@ -88,6 +88,7 @@ ROOMS = {
 HOME = {
     "_core": {"core/backend.py", "store/file/checksums.py", "store/file/chunks.py"},
     "cupy": {"core/cuda/session.py"},
+    "distributed": {"sweep/running/"},
     "h5py": {"store/"},
     "jinja2": {"report/page.py"},
     "matplotlib": {"heatmap.py", "line_plot.py", "demo/", "evolution/", "pair/", "report/"},
@@ -100,7 +101,17 @@ HOME = {
 }
 # Optional libraries: imported only when a function that needs them is called.
 INSIDE_FUNCTIONS = {
-    *("cupy", "jinja2", "matplotlib", "pandas", "safetensors", "scipy", "sklearn", "xarray"),
+    *(
+        "cupy",
+        "distributed",
+        "jinja2",
+        "matplotlib",
+        "pandas",
+        "safetensors",
+        "scipy",
+        "sklearn",
+        "xarray",
+    ),
 }
 # File -> the modules of other packages that it loads by their names when they are needed.
 LOADED_BY_NAME = {

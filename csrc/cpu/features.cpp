@@ -69,7 +69,7 @@ void add_squares(const MicroTile& micro, const std::vector<Panel>& panels, std::
   }
 }
 
-// The same as plain sums, for a subset: added to the matrix (rows of `partial` x its columns).
+// The same for a subset: added to the matrix (rows of `partial` x its columns), each sum followed by its rest.
 void add_squares_of_subset(const MicroTile& micro, const std::vector<Panel>& panels, std::int64_t lanes,
                            const double* c, const Partial& partial, double* matrix) {
   constexpr std::int64_t width = 4;  // chains of additions
@@ -94,7 +94,11 @@ void add_squares_of_subset(const MicroTile& micro, const std::vector<Panel>& pan
         squares *= 2;
         if (diagonal >= 0 && diagonal < lanes) squares += c[diagonal] * c[diagonal];
       }
-      matrix[(i - partial.i0) * (partial.j1 - partial.j0) + j - partial.j0] += squares;
+      double* entry = matrix + 2 * ((i - partial.i0) * (partial.j1 - partial.j0) + j - partial.j0);
+      Twofold sum{entry[0], entry[1]};
+      sum.add(squares);
+      entry[0] = sum.value;
+      entry[1] = sum.rest;
     }
   }
 }
@@ -112,7 +116,7 @@ void square_subsets(const Folds& folds, const std::vector<MicroTile>& micros, co
   std::fill_n(all, length, 0.0);
   for (std::int64_t fold = 0; fold < folds.count; ++fold) float64.add(length, sums + fold * room, all);
   const std::size_t entries = partial.values.size();
-  partial.blocks.assign(to_size(folds.count) * entries, 0.0);
+  partial.blocks.assign(2 * to_size(folds.count) * entries, 0.0);
   std::fill_n(some, length, 0.0);
   for (std::int64_t subset = 0; subset < folds.count; ++subset) {
     const double* fold = sums + subset * room;
@@ -123,7 +127,7 @@ void square_subsets(const Folds& folds, const std::vector<MicroTile>& micros, co
     }
     for (const MicroTile& micro : micros) {
       add_squares_of_subset(micro, panels, kernels.lanes, some + micro.offset, partial,
-                            &partial.blocks[to_size(subset) * entries]);
+                            &partial.blocks[2 * to_size(subset) * entries]);
     }
   }
 }
@@ -139,7 +143,7 @@ std::int64_t feature_workspace_bytes(std::int64_t tile, std::int64_t chunk, std:
 
 // Sums of squares come with what rounding took from them.
 std::int64_t feature_sum_bytes(std::int64_t m, std::int64_t subsets) {
-  return m * m * (static_cast<std::int64_t>(sizeof(Twofold)) + subsets * static_cast<std::int64_t>(sizeof(double)));
+  return m * m * (1 + subsets) * static_cast<std::int64_t>(sizeof(Twofold));
 }
 
 template <class T>
@@ -162,12 +166,14 @@ S0 feature_sums(const Prepared& prepared, std::int64_t tile_edge, const Kernels<
   const Folds& folds = prepared.folds;
   const std::int64_t parts = std::max<std::int64_t>(folds.count, 1);
   const std::int64_t room = tile_edge * tile_edge;
-  std::vector<double> subsets(to_size(folds.count * m * m));
+  std::vector<Twofold> subset_sums(to_size(folds.count * m * m));
   OrderedSum sum(m, pool, [&](std::int64_t, const Partial& partial) {
     const double* from = partial.blocks.data();
     for (std::int64_t subset = 0; subset < folds.count; ++subset) {
       for (std::int64_t i = partial.i0; i < partial.i1; ++i) {
-        for (std::int64_t j = partial.j0; j < partial.j1; ++j) subsets[to_size((subset * m + i) * m + j)] += *from++;
+        for (std::int64_t j = partial.j0; j < partial.j1; ++j, from += 2) {
+          subset_sums[to_size((subset * m + i) * m + j)].add(Twofold{from[0], from[1]});
+        }
       }
     }
   });
@@ -227,6 +233,8 @@ S0 feature_sums(const Prepared& prepared, std::int64_t tile_edge, const Kernels<
     sum.commit(item, std::move(partial));
   });
 
+  std::vector<double> subsets;
+  for (const Twofold& each : subset_sums) subsets.push_back(each.value + each.rest);
   mirror(folds.count, m, subsets);
   return {sum.symmetric(), std::move(subsets)};
 }

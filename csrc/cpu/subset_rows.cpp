@@ -14,12 +14,14 @@ constexpr std::int64_t block_columns = 256;
 // Float64 in a panel of any implementation, at most.
 constexpr std::int64_t most_lanes = 8;
 
-// Row sums in memory at once, but for batches, which need those of all examples.
-constexpr std::int64_t most_row_sums = (std::int64_t{2} << 20) / static_cast<std::int64_t>(sizeof(double));
+// Positions whose row sums are added up together, however many representations and batches there are: the bits of a
+// pair then do not depend on other representations.
+constexpr std::int64_t summed_rows = 4 * block_rows;
 
-std::int64_t positions_at_once(std::int64_t n, std::int64_t m, std::int64_t subsets, bool batched) {
+// Positions whose row sums are in memory at once; batches need those of all examples.
+std::int64_t positions_at_once(std::int64_t n, std::int64_t subsets, bool batched) {
   if (subsets == 0) return 0;
-  return batched ? n : std::min(n, std::max(block_rows, most_row_sums / (m * subsets) / block_rows * block_rows));
+  return batched ? n : std::min(n, summed_rows);
 }
 
 }  // namespace
@@ -27,7 +29,7 @@ std::int64_t positions_at_once(std::int64_t n, std::int64_t m, std::int64_t subs
 std::int64_t subset_rows_bytes(std::int64_t n, const std::vector<std::int64_t>& widths, std::int64_t subsets,
                                bool batched) {
   const auto m = static_cast<std::int64_t>(widths.size());
-  std::int64_t values = positions_at_once(n, m, subsets, batched) * m * subsets;
+  std::int64_t values = positions_at_once(n, subsets, batched) * m * subsets;
   for (const std::int64_t d : widths) values += d * round_up(subsets, most_lanes);
   return values * static_cast<std::int64_t>(sizeof(double));
 }
@@ -47,7 +49,7 @@ SubsetRows<T>::SubsetRows(const Prepared& prepared, const Kernels<T>& kernels, c
       m_(static_cast<std::int64_t>(prepared.x.size())),
       subsets_(prepared.folds.count),
       totals_(to_size(m_)),
-      width_(positions_at_once(prepared.n, m_, subsets_, prepared.batch < m_)) {
+      width_(positions_at_once(prepared.n, subsets_, prepared.batch < m_)) {
   if (subsets_ > 0) q_.resize(to_size(subsets_ * m_ * width_));
 }
 
@@ -226,14 +228,11 @@ void SubsetRows<T>::take(Range representations, SubsetSums& sums) {
   for (auto* totals : {&sums.q_totals, &sums.r_totals}) totals->resize(to_size(subsets_ * m_));
   sum_folds(representations);
   const bool all = representations.end == m_;
-  if (width_ == prepared_.n) {
-    fill(representations, {0, prepared_.n});
-    if (all) add_up({0, prepared_.n}, sums);
-  } else {
-    for (std::int64_t begin = 0; begin < prepared_.n; begin += width_) {
-      const Range positions{begin, std::min(prepared_.n, begin + width_)};
-      fill(representations, positions);
-      add_up(positions, sums);
+  for (std::int64_t begin = 0; begin < prepared_.n; begin += width_) {
+    const std::int64_t end = std::min(prepared_.n, begin + width_);
+    fill(representations, {begin, end});
+    for (std::int64_t first = begin; all && first < end; first += summed_rows) {
+      add_up({first, std::min(end, first + summed_rows)}, sums);
     }
   }
   if (!all) return;

@@ -85,6 +85,10 @@ class BusyFolderError(LedgerError):
     """Another run is writing in the output folder."""
 
 
+class ClusterError(SweepError):
+    """The workers of a sweep cannot be used; the message gives the reason and a remedy."""
+
+
 class DamagedGroupError(LedgerError):
     """The values of a group in a ledger do not match their checksum."""
 

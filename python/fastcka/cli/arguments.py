@@ -13,7 +13,8 @@ Fields of SWEEP.yaml (paths are relative to the file; FIELD is model, step, laye
 store, output: folders of the representations and of the results.
 select: {FIELD: VALUE or LIST}; only representations with these values take part.
 exclude: the same form; representations that match all of its entries are left out.
-examples: a filter, COLUMN:REGEX && COLUMN:REGEX; COLUMN is a column of the examples, or id.
+examples: a filter, COLUMN:REGEX && COLUMN:REGEX; COLUMN is a column of the examples, or id; \
+or {filter: FILTER, sample: N, seed: S}, to take N of the examples by id.
 compare.within: fields that are equal within a group. Groups are not compared with each other.
 compare.differ: fields that must all differ within a pair.
 compare.same: fields that must all be equal within a pair. Unlike compare.within, this only leaves \

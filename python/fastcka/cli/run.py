@@ -32,6 +32,23 @@ def run(
         ),
     ] = None,
     threads: arguments.Threads = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Compute in N processes of this machine, which Dask starts and stops. --threads "
+            "is then the number of threads of each. Needs the extra [cluster].",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Compute on the workers of a Dask scheduler, such as tcp://host:8786. They read "
+            "the store themselves, under the same path.",
+        ),
+    ] = None,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
@@ -47,6 +64,8 @@ def run(
         groups = {"computed": 0, "reused": 0}
 
         def show_event(event: SweepEvent) -> None:
+            if event.kind == "connected":
+                bars.console.print(event.message, soft_wrap=True)
             if event.kind in groups:
                 groups[event.kind] += 1
             bars.update(task, description=_so_far(**groups))
@@ -62,6 +81,8 @@ def run(
                 shard=part,
                 device=device,
                 threads=threads,
+                workers=workers,
+                scheduler=scheduler,
                 progress=show_progress,
                 on_event=show_event,
             )

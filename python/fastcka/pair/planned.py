@@ -17,6 +17,7 @@ from fastcka.store import Key, Store
 from fastcka.store.importing import representations_folder
 from fastcka.sweep.planning.folder import PAIRS
 from fastcka.sweep.question.ordering import ranks
+from fastcka.sweep.question.sample import SampledExamples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -183,12 +184,22 @@ def _pair(
         layer=_layer(layer),
         checkpoint_steps=None if final or steps == common else tuple(steps),
         use_final_only=final,
-        city_filter=plan.config.examples,
+        city_filter=_filter_of(plan),
         use_gpu=plan.config.device.startswith("cuda"),
         output_dir=plan.config.output / PAIRS / folder,
     )
     last = tuple(sides.stored[model, layer][-1] for model in (one, other))
     return PlannedPair(config, folder, tuple(cells), (last[0], last[1]))
+
+
+def _filter_of(plan: SweepPlan) -> str | None:
+    examples = plan.config.examples
+    if isinstance(examples, SampledExamples):
+        raise SweepError(
+            "examples.sample: `fastcka pair` and `export: pairs` have no samples; remove "
+            "`examples.sample`, or do not ask for pairs"
+        )
+    return examples
 
 
 class _Sides:

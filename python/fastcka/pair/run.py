@@ -23,7 +23,8 @@ from fastcka.pair.results import (
 )
 from fastcka.pair.sources import CheckpointTree, is_store, opened_model
 from fastcka.store import ExampleFilter, prefetch
-from fastcka.sweep.planning.examples import DISPUTED, NOT_EVERYWHERE, OUTSIDE, ExampleMatcher
+from fastcka.sweep.planning.examples import ExampleMatcher
+from fastcka.sweep.planning.matched import DISPUTED, NOT_EVERYWHERE, OUTSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from fastcka.pair.config import PairConfig
     from fastcka.pair.sources import PairModel
-    from fastcka.sweep.planning.examples import MatchedExamples
+    from fastcka.sweep.planning.matched import MatchedExamples
 
 PROGRAM: Final = "fastcka pair"
 _OUTPUT: Final = "output_dir"

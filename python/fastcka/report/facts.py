@@ -96,6 +96,9 @@ def read_facts(folder: Path) -> RunFacts:
 def _filter_text(value: object) -> str:
     if not value:
         return "none"
+    if isinstance(value, dict) and "sample" in value:
+        text = _filter_text(value.get("filter"))
+        return f"{text}; a sample of {value['sample']} by id, seed {value.get('seed')}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
@@ -164,7 +165,9 @@ class Ledger:
         cells = np.column_stack([matrix[first, second] for matrix in of_pairs]) + 0.0
         moments = np.column_stack([values.moments.get(name, nothing[0]) for name in MOMENTS]) + 0.0
         rows = [(*r.key, r.n_features, r.digest) for r in group.representations]
-        provenance = json.dumps(values.provenance, sort_keys=True)
+        sample = group.examples.sample
+        sampled = {} if sample is None else {"sample": asdict(sample)}
+        provenance = json.dumps(values.provenance | sampled, sort_keys=True)
         names = {column.attribute: column.name for column in STORED}
         contents = sorted([*(names[each] for each in values.matrices), *values.moments])
         checksum = values_checksum(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.planning.plan import SweepPlan
+    from fastcka.sweep.question.config import Computation
 
 
 def groups_held(plan: SweepPlan, output: Path) -> set[int]:
@@ -76,6 +77,17 @@ def groups_to_compute(plan: SweepPlan) -> list[GroupPlan]:
     """
     held = groups_held(plan, plan.config.output)
     return [group for group in plan.groups if group.position not in held]
+
+
+def why_again(group: GroupPlan, ledger: Ledger, computation: Computation) -> str | None:
+    """Return why a group is computed again, if the ledger contains invalid or older values."""
+    try:
+        ledger.read(group_identity(group, computation))
+    except DamagedGroupError as error:
+        return str(error)
+    if ledger.has_other_data(group, computation):
+        return f"group '{group.name}': its data or examples have changed"
+    return None
 
 
 def _valid(

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastcka.sweep.planning.examples import MatchedExamples, Member
+    from fastcka.sweep.planning.examples import Member
+    from fastcka.sweep.planning.matched import MatchedExamples
 
 
 class BlockReader:

@@ -2,12 +2,13 @@
 
 Rows are matched by the ids of their examples, never by position. The examples have the order in
 which the first representation holds them; rows of the others are read in that order. There are
-three reasons to leave an example out:
+four reasons to leave an example out:
 
 - *outside the filter*: the filter drops it wherever it occurs;
 - *not in every representation of the group*: the filter keeps it where it occurs;
 - *outside the filter in some representations of the group only*: all have it, and their columns do
-  not agree on it.
+  not agree on it;
+- *outside the sample*: it is none of those that a sample takes from the rest.
 
 A store refuses a file in which an id occurs twice. Ids that only name positions match only ids of
 the same kind from a representation with as many rows; anything else is refused.
@@ -24,69 +25,33 @@ from fastcka.core.estimators import MIN_EXAMPLES
 from fastcka.errors import FilterError, InputError
 from fastcka.store import ExampleFilter, ids_digest
 from fastcka.store.joining import GIVE_IDS, NamedRows, join_refusal
+from fastcka.sweep.planning.matched import (
+    DISPUTED,
+    NOT_EVERYWHERE,
+    NOT_SAMPLED,
+    OUTSIDE,
+    MatchedExamples,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fastcka.core.estimators import Estimator
     from fastcka.store.filters import Verdicts
     from fastcka.sweep.planning.source import RowsInfo, Source
+    from fastcka.sweep.question.sample import Sample
 
     Member = tuple[Source, RowsInfo]
 
-OUTSIDE = "outside the filter"
-NOT_EVERYWHERE = "not in every representation of the group"
-DISPUTED = "outside the filter in some representations of the group only"
+
+class SampleError(InputError):
+    """A sample has more examples than representations have in common."""
 
 
 class TooFewExamplesError(InputError):
     """Representations have fewer examples in common than the estimator needs."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MatchedExamples:
-    """The examples that some representations have in common.
-
-    Attributes
-    ----------
-    n_examples
-        Number of examples.
-    digest
-        Digest of their ids in order, equal to the one that a store has for these examples.
-    rows
-        For each representation, the positions of their rows in its file, (n_examples,); None for
-        all rows in the order of the file.
-    rows_dropped
-        For each representation, reason -> number of its rows that are left out.
-    dropped
-        Reason -> number of examples that are left out, each id counted once.
-    positional_ids
-        Whether rows are matched by position, because none of the representations has ids.
-    """
-
-    n_examples: int
-    digest: str
-    rows: tuple[NDArray[np.int64] | None, ...]
-    rows_dropped: tuple[Mapping[str, int], ...]
-    dropped: Mapping[str, int]
-    positional_ids: bool
-
-    @property
-    def n_dropped(self) -> tuple[int, ...]:
-        """For each representation, the number of its rows that are left out."""
-        return tuple(sum(counts.values()) for counts in self.rows_dropped)
-
-    @property
-    def shared(self) -> bool:
-        """Whether any two of the representations, compared alone, would use the same examples."""
-        return not any(self.dropped.get(reason) for reason in (NOT_EVERYWHERE, DISPUTED))
-
-    @property
-    def dropped_text(self) -> str:
-        """The reasons in one line, ``87 outside the filter``; empty if nothing is left out."""
-        return "; ".join(f"{count} {reason}" for reason, count in self.dropped.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,16 +75,25 @@ class ExampleMatcher:
         None keeps every example.
     estimator
         Sets how many examples representations must have in common.
+    sample
+        Taken from the examples that representations have in common; None takes all.
     """
 
-    def __init__(self, example_filter: ExampleFilter | None, estimator: Estimator) -> None:
+    def __init__(
+        self,
+        example_filter: ExampleFilter | None,
+        estimator: Estimator,
+        sample: Sample | None = None,
+    ) -> None:
         self._filter = example_filter
+        self._sample = sample
         self._estimator = estimator
         fields = () if self._filter is None else self._filter.fields
         self._columns = [name for name in dict.fromkeys(fields) if name != "id"]
         self._verdicts: Verdicts = {}
         # Id -> number. Numbers keep the memory small for thousands of files in different orders.
         self._numbers: dict[str, int] = {}
+        self._digests = np.empty(0, dtype=np.uint64)
         self._marks: dict[tuple[str, int], str] = {}
         self._listed: dict[str, _Listed] = {}
         self._matched: dict[tuple[str, ...], MatchedExamples] = {}
@@ -136,6 +110,8 @@ class ExampleMatcher:
             with other ids.
         TooFewExamplesError
             The representations have too few examples in common for the estimator.
+        SampleError
+            They have fewer in common than the sample.
         StoreError
             The examples of a file cannot be read.
         """
@@ -146,7 +122,7 @@ class ExampleMatcher:
             raise InputError(f"{where}: {refusal}")
         marks = tuple(self._mark(*member) for member in members)
         if marks not in self._matched:
-            if self._filter is None and len(set(marks)) == 1:
+            if self._filter is None and self._sample is None and len(set(marks)) == 1:
                 self._matched[marks] = _as_stored(members)
             else:
                 self._matched[marks] = self._match(members, marks, where)
@@ -207,6 +183,11 @@ class ExampleMatcher:
             raise InputError(
                 self._nothing_in_common(members, [lists[mark] for mark in marks], where)
             )
+        if self._sample is not None:
+            sampled = self._sampled(kept, self._sample, where)
+            reasons[NOT_SAMPLED] = inside == len(lists)
+            reasons[NOT_SAMPLED][sampled] = False
+            kept, dropped = sampled, _counts(reasons)
         rows = {
             mark: _rows_of(listed.numbers, kept, len(present)) for mark, listed in lists.items()
         }
@@ -221,7 +202,20 @@ class ExampleMatcher:
             rows_dropped=tuple(counts[mark] for mark in marks),
             dropped=dropped,
             positional_ids=members[0][1].positional_ids,
+            sample=self._sample,
         )
+
+    def _sampled(self, kept: NDArray[np.int64], sample: Sample, where: str) -> NDArray[np.int64]:
+        """Return a sample of some examples, in their order."""
+        if sample.size > len(kept):
+            raise SampleError(
+                f"sample: expected at most {len(kept):,}, the examples that {where} has in common"
+                f"{'' if self._filter is None else ' and the filter keeps'}; got {sample.size:,}"
+            )
+        new = list(self._numbers)[len(self._digests) :]
+        self._digests = np.concatenate([self._digests, sample.digests(new)])
+        smallest = np.argsort(self._digests[kept], kind="stable")[: sample.size]
+        return kept[np.sort(smallest)]
 
     def _list(self, mark: str, source: Source, info: RowsInfo) -> _Listed:
         if mark not in self._listed:
@@ -252,20 +246,6 @@ class ExampleMatcher:
         )
 
 
-def examples_text(matched: Iterable[MatchedExamples]) -> str:
-    """Return how many examples the groups of a sweep use and leave out, in words."""
-    groups = list(matched)
-    text = f"{_span([examples.n_examples for examples in groups])} in each group"
-    for reason in (OUTSIDE, NOT_EVERYWHERE, DISPUTED):
-        counts = [examples.dropped.get(reason, 0) for examples in groups]
-        if any(counts):
-            text += f"\n{_span(counts)} left out: {reason}"
-    by_position = sum(examples.positional_ids for examples in groups)
-    if by_position:
-        text += f"\nno ids in {by_position:,} of {len(groups):,} groups: rows matched by position"
-    return text
-
-
 def _counts(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, int]:
     """Return the number of examples for each reason that occurs."""
     counts = {reason: int(np.count_nonzero(mask)) for reason, mask in masks.items()}
@@ -292,8 +272,3 @@ def _rows_of(
     rows = position[kept]
     as_stored = len(rows) == len(numbers) and bool((rows == np.arange(len(rows))).all())
     return None if as_stored else rows
-
-
-def _span(counts: Sequence[int]) -> str:
-    low, high = min(counts), max(counts)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastcka.core import CudaPlan, PassPlan, StagedRepresentation
 from fastcka.store import STORED_DTYPES, Key
-from fastcka.sweep.planning.examples import MatchedExamples
+from fastcka.sweep.planning.matched import MatchedExamples
 from fastcka.sweep.question.labels import Labels, group_name
 
 

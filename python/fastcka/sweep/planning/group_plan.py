@@ -9,7 +9,7 @@ from fastcka.core.inference.folds import make_folds
 from fastcka.errors import DeviceError, FilterError, InputError, SweepError
 from fastcka.store import Key
 from fastcka.sweep.planning.blocks import BlockReader
-from fastcka.sweep.planning.examples import TooFewExamplesError
+from fastcka.sweep.planning.examples import SampleError, TooFewExamplesError
 from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.question.labels import group_name
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.store import Store
-    from fastcka.sweep.planning.examples import ExampleMatcher, MatchedExamples, Member
+    from fastcka.sweep.planning.examples import ExampleMatcher, Member
+    from fastcka.sweep.planning.matched import MatchedExamples
     from fastcka.sweep.question.config import SweepConfig
     from fastcka.sweep.question.labels import Labels
     from fastcka.sweep.question.pairs import LabelGroup
@@ -137,6 +138,8 @@ def _examples(members: Sequence[Member], where: str, matcher: ExampleMatcher) ->
         return matcher.match(members, where)
     except FilterError as error:
         raise SweepError(f"examples: {error}") from None
+    except SampleError as error:
+        raise SweepError(f"examples.{error}") from None
     except TooFewExamplesError as error:
         raise SweepError(f"estimator: {error}") from None
     except InputError as error:

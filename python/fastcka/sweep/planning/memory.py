@@ -95,6 +95,21 @@ def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
     return SweepMemory(LIBRARY_BYTES + needs[computing], largest)
 
 
+def memory_of_tasks(groups: Sequence[GroupPlan], at_once: int) -> SweepMemory:
+    """Return the predicted peak of computing ``groups`` on workers of this machine.
+
+    ``at_once`` is the number of groups that they compute at the same time.
+    """
+    needs = sorted(
+        ((_bytes_of_task(group), group.position, group) for group in groups), reverse=True
+    )
+    exported = max(groups, key=_bytes_of_export)
+    computing = sum(need for need, _, _ in needs[:at_once]) + LIBRARY_BYTES * (1 + at_once)
+    if _bytes_of_export(exported) > computing:
+        return SweepMemory(LIBRARY_BYTES + _bytes_of_export(exported), exported)
+    return SweepMemory(computing, needs[0][2])
+
+
 def memory_text(needed: int) -> str:
     """Return the needed and the free memory as text."""
     return f"needs {size_text(needed)}, {free_memory()}" if needed else "nothing to compute"
@@ -113,6 +128,11 @@ def _bytes_of_passes(flight: Flight, threads: int) -> int:
         return bytes_of_pass(flight[0])
     plans = [group.pass_plan for group in flight if not isinstance(group.pass_plan, CudaPlan)]
     return bytes_of_flight(plans, threads)
+
+
+def _bytes_of_task(group: GroupPlan) -> int:
+    values = _matrices(group, RESULT_MATRICES + COMMIT_MATRICES)
+    return group.bytes_loaded + bytes_of_pass(group) + values
 
 
 def _bytes_of_export(group: GroupPlan) -> int:

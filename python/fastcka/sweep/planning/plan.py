@@ -13,11 +13,12 @@ from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
 from fastcka.sweep.planning.columns import column_names
-from fastcka.sweep.planning.examples import ExampleMatcher, examples_text
+from fastcka.sweep.planning.examples import ExampleMatcher
 from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import require_usable
 from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.planning.group_plan import plan_groups, why_not_here
+from fastcka.sweep.planning.matched import examples_text
 from fastcka.sweep.planning.memory import memory_of, memory_text
 from fastcka.sweep.question.dropped import left_out_text
 from fastcka.sweep.question.labels import (
@@ -239,7 +240,7 @@ def plan_sweep(
     except SweepError as error:
         hint = f"; {selection.hint}" if selection.hint else ""
         raise SweepError(f"{error}{hint}") from None
-    matcher = ExampleMatcher(config.example_filter, config.estimator)
+    matcher = ExampleMatcher(config.example_filter, config.estimator, config.sample)
     groups = plan_groups(
         formed.groups, selection.labels, question.within, store, matcher, config, n_threads
     )

@@ -22,6 +22,7 @@ from fastcka.core.estimators import Estimator
 from fastcka.core.inference.options import Inference, parse_inference
 from fastcka.errors import SweepConfigError
 from fastcka.store import ExampleFilter
+from fastcka.sweep.question.sample import Sample, SampledExamples, parse_examples
 from fastcka.sweep.question.steps import StepsPolicy, parse_steps
 from fastcka.yaml_file import FieldPath, describe, field_text, read_yaml
 
@@ -60,13 +61,6 @@ def _fields(value: object) -> object:
     if len(set(value)) != len(value):
         raise ValueError("expected each field once")
     return tuple(value)
-
-
-def _filter(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("expected a filter, field:pattern terms joined by '&&'")
-    ExampleFilter.parse(value)  # its error names the term
-    return value
 
 
 def _device(value: object) -> object:
@@ -173,7 +167,8 @@ class SweepConfig(BaseModel):
     exclude
         The same form. A representation that fits every listed field is left out.
     examples
-        An `ExampleFilter` as text; None for all examples.
+        An `ExampleFilter` as text, or a mapping with ``filter``, ``sample`` (the number of examples
+        in each group) and ``seed``; None for all examples.
     compare
         Which pairs: see :class:`CompareConfig`.
     estimator
@@ -198,7 +193,7 @@ class SweepConfig(BaseModel):
     output: Annotated[Path, BeforeValidator(path_value)]
     select: ByField = Field(default_factory=dict)
     exclude: ByField = Field(default_factory=dict)
-    examples: Annotated[str, BeforeValidator(_filter)] | None = None
+    examples: Annotated[str | SampledExamples, BeforeValidator(parse_examples)] | None = None
     compare: CompareConfig
     estimator: Estimator = "unbiased"
     device: Annotated[str, BeforeValidator(_device)] = "auto"
@@ -230,7 +225,17 @@ class SweepConfig(BaseModel):
     @property
     def example_filter(self) -> ExampleFilter | None:
         """The filter of `examples`."""
-        return None if self.examples is None else ExampleFilter.parse(self.examples)
+        examples = self.examples
+        text = examples.filter if isinstance(examples, SampledExamples) else examples
+        return None if text is None else ExampleFilter.parse(text)
+
+    @property
+    def sample(self) -> Sample | None:
+        """The sample of `examples`."""
+        examples = self.examples
+        if not isinstance(examples, SampledExamples):
+            return None
+        return Sample(examples.sample, examples.seed)
 
     @property
     def descriptions(self) -> dict[FieldPath, str]:

@@ -16,7 +16,8 @@ class SweepEvent:
     Attributes
     ----------
     kind
-        ``planned``; once for each group ``reused``, ``computed`` (and committed) or ``failed``;
+        ``planned``; ``connected`` with the workers of a cluster; once for each group ``reused``,
+        ``computed`` (and committed) or ``failed``;
         ``recomputing`` if the ledger's values of a group are damaged or from other data;
         ``undefined`` for a representation without a similarity; ``no_figures``; ``replaced`` if the
         folder contained the results of another sweep; ``doubtful`` for equal models or steps.
@@ -28,6 +29,7 @@ class SweepEvent:
 
     kind: Literal[
         "planned",
+        "connected",
         "reused",
         "computed",
         "failed",

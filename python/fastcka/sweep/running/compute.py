@@ -13,16 +13,18 @@ import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastcka.core import Comparison, Group, StagedRepresentation, compare_many
 from fastcka.core import Flight as GroupFlight
 from fastcka.core.columns import STORED
 from fastcka.errors import InputError, StoreError
+from fastcka.memory import memory_check
 from fastcka.store import Store, prefetch
 from fastcka.sweep.ledger.values import GroupValues
 from fastcka.sweep.ledger.writer import LedgerWriter
 from fastcka.sweep.planning.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
+from fastcka.sweep.planning.memory import memory_of
 from fastcka.sweep.planning.plan import SweepPlan
 from fastcka.sweep.results.result import SweepEvent
 
@@ -32,13 +34,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from fastcka.sweep.planning.group import GroupPlan
+    from fastcka.sweep.planning.group import GroupPlan, Representation
+    from fastcka.sweep.planning.matched import MatchedExamples
 
 Loaded = list["StagedRepresentation | np.ndarray[Any, Any]"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
+class Failure:
     """Why one group has no values, as text: the error's frames would keep arrays in memory.
 
     Errors of a device, a ledger or a disk concern every group, and are raised instead.
@@ -62,7 +65,8 @@ class Computed:
     reading
         Seconds of waiting for a flight to be read (a GPU may compute meanwhile).
     computing
-        All other seconds until the last group was computed.
+        All other seconds until the last group was computed. On a cluster, both are sums over the
+        workers.
     """
 
     seconds: dict[int, float] = field(default_factory=dict)
@@ -71,17 +75,32 @@ class Computed:
     computing: float = 0.0
 
 
-def compute_groups(
+def compute_here(
+    store: Store,
     groups: Sequence[GroupPlan],
     plan: SweepPlan,
-    store: Store,
     ledger: Path,
     *,
     progress: Callable[[int, int], None] | None,
     tell: Callable[[SweepEvent], None],
 ) -> Computed:
     """Compute ``groups`` and commit each to the ledger at that path; see `run_sweep`."""
-    run = _Computing(_Course(sum(_units(group) for group in groups), progress), tell)
+    needed = memory_of(groups, plan.threads)
+    if needed is not None:
+        needed.require()
+    with memory_check(False):  # for each group, because every group has been computed
+        return _compute_groups(store, groups, plan, ledger, progress, tell)
+
+
+def _compute_groups(
+    store: Store,
+    groups: Sequence[GroupPlan],
+    plan: SweepPlan,
+    ledger: Path,
+    progress: Callable[[int, int], None] | None,
+    tell: Callable[[SweepEvent], None],
+) -> Computed:
+    run = _Computing(_Course(sum(units_of(group) for group in groups), progress), tell)
     flights = flights_of(groups, plan.threads)
     ahead = FLIGHTS_IN_MEMORY - 1
     config = plan.config
@@ -118,13 +137,13 @@ class _Computing:
         self.computed = Computed()
         self._tell = tell
         # A GPU computes one flight while the next is copied to it.
-        self._begun: deque[list[tuple[GroupPlan, _Failure | None]]] = deque()
+        self._begun: deque[list[tuple[GroupPlan, Failure | None]]] = deque()
         self._seconds: dict[int, float] = {}
         self._undefined: dict[int, list[str]] = {}
         self._clock = time.perf_counter()
 
     def arriving(
-        self, loading: Iterator[tuple[Flight, list[Loaded | _Failure]]]
+        self, loading: Iterator[tuple[Flight, list[Loaded | Failure]]]
     ) -> Iterator[GroupFlight]:
         """Yield each flight as it is read, and keep no reference to it."""
         while True:
@@ -138,14 +157,14 @@ class _Computing:
             self.course.begin(flight)
             self._begun.append(
                 [
-                    (group, arrays if isinstance(arrays, _Failure) else None)
+                    (group, arrays if isinstance(arrays, Failure) else None)
                     for group, arrays in zip(flight, loaded, strict=True)
                 ]
             )
             groups = [
                 Group(arrays, labels=[r.labels for r in group.representations], blocks=group.blocks)
                 for group, arrays in zip(flight, loaded, strict=True)
-                if not isinstance(arrays, _Failure)
+                if not isinstance(arrays, Failure)
             ]
             del loaded
             yield GroupFlight(groups)
@@ -171,11 +190,8 @@ class _Computing:
                 continue
             share = outcome.provenance["seconds"] / of_passes
             self._seconds[group.position] = took * share
-            self._undefined[group.position] = [
-                f"{group.representations[position].key}: {reason}"
-                for position, reason in outcome.undefined.items()
-            ]
-            entries.append((group, _values(outcome)))
+            self._undefined[group.position] = undefined_texts(group, outcome)
+            entries.append((group, values_of(outcome)))
         return entries
 
     def tell_committed(self, writer: LedgerWriter) -> None:
@@ -203,7 +219,7 @@ class _Course:
 
     def begin(self, flight: Flight) -> None:
         self._before += self._units
-        self._units = sum(_units(group) for group in flight)
+        self._units = sum(units_of(group) for group in flight)
         self.report(0, 1)
 
     def report(self, done: int, total: int) -> None:
@@ -215,11 +231,27 @@ class _Course:
             self.report(1, 1)
 
 
-def _load(flight: Flight, store: Store) -> list[Loaded | _Failure]:
-    return [_load_group(group, store) for group in flight]
+def _load(flight: Flight, store: Store) -> list[Loaded | Failure]:
+    return [load_group(group, store) for group in flight]
 
 
-def _load_group(group: GroupPlan, store: Store) -> Loaded | _Failure:
+class Loadable(Protocol):
+    """A group, or a part of one, as the data to read."""
+
+    @property
+    def representations(self) -> tuple[Representation, ...]:
+        """The representations."""
+
+    @property
+    def examples(self) -> MatchedExamples:
+        """Their examples."""
+
+    @property
+    def n_examples(self) -> int:
+        """Number of examples."""
+
+
+def load_group(group: Loadable, store: Store) -> Loaded | Failure:
     """Read a group's data, and check that it is the data of the plan."""
     staged = [
         StagedRepresentation.empty(group.n_examples, planned.n_features) if planned.staged else None
@@ -235,15 +267,24 @@ def _load_group(group: GroupPlan, store: Store) -> Loaded | _Failure:
             # Check after reading: a change of the file before or during it is then detected.
             info = store.info(planned.key)
             if (info.digest, info.examples_digest) != (planned.digest, planned.examples_digest):
-                return _Failure(
+                return Failure(
                     f"the store has changed since the plan was made ({planned.key}); run again"
                 )
     except (StoreError, InputError) as error:  # InputError: the shape differs from the plan
-        return _Failure(str(error))
+        return Failure(str(error))
     return [array if each is None else each for each, array in zip(staged, read, strict=True)]
 
 
-def _values(comparison: Comparison) -> GroupValues:
+def undefined_texts(group: Loadable, comparison: Comparison) -> list[str]:
+    """Return why representations have no similarity."""
+    return [
+        f"{group.representations[position].key}: {reason}"
+        for position, reason in comparison.undefined.items()
+    ]
+
+
+def values_of(comparison: Comparison) -> GroupValues:
+    """Return what the ledger keeps of a comparison."""
     stored = {column.attribute: getattr(comparison, column.attribute) for column in STORED}
     return GroupValues(
         matrices={name: matrix for name, matrix in stored.items() if matrix is not None},
@@ -252,5 +293,6 @@ def _values(comparison: Comparison) -> GroupValues:
     )
 
 
-def _units(group: GroupPlan) -> int:
+def units_of(group: GroupPlan) -> int:
+    """Return the units of progress of a group."""
     return max(int(group.pass_plan.flops), 1)

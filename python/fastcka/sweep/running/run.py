@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastcka.core import require_device
-from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
+from fastcka.errors import BusyFolderError, FailedGroupsError
 from fastcka.files import remove_file
-from fastcka.memory import memory_check
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Store, open_store
 from fastcka.sweep.ledger.ledger import Ledger
-from fastcka.sweep.ledger.merging import adopt_shards, groups_held
-from fastcka.sweep.ledger.values import group_identity
+from fastcka.sweep.ledger.merging import adopt_shards, groups_held, why_again
 from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import (
     LEDGER,
@@ -26,7 +25,6 @@ from fastcka.sweep.planning.folder import (
     shared_folder,
 )
 from fastcka.sweep.planning.group import GroupPlan
-from fastcka.sweep.planning.memory import memory_of
 from fastcka.sweep.planning.plan import SweepPlan, plan_sweep
 from fastcka.sweep.question.config import SweepConfig, load_sweep
 from fastcka.sweep.results.exports import Exports, remove_stale, write_results
@@ -40,12 +38,16 @@ from fastcka.sweep.results.record import (
     write_record,
 )
 from fastcka.sweep.results.result import SweepEvent, SweepResult, failed_text
-from fastcka.sweep.running.compute import Computed, compute_groups
+from fastcka.sweep.running.cluster import Cluster
+from fastcka.sweep.running.compute import Computed, compute_here
+from fastcka.sweep.running.remote import compute_on_cluster
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from distributed import Client
 
     from fastcka.sweep.ledger.shards import Shard
 
@@ -59,6 +61,9 @@ def run_sweep(
     shard: Shard | None = None,
     device: str | None = None,
     threads: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    client: Client | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
 ) -> SweepResult:
@@ -79,7 +84,12 @@ def run_sweep(
     device
         Overrides the device of ``config``.
     threads
-        Number of CPU threads; None: see `fastcka.compare`. The values do not depend on it.
+        Number of CPU threads; None: see `fastcka.compare`. The values do not depend on it. On
+        workers: for each task; None divides the processors of a machine among its tasks.
+    workers, scheduler, client
+        Compute on Dask workers: a number of processes on this machine, the address of a scheduler,
+        or a ``distributed.Client``. Workers read the store themselves, under the same path. At most
+        one of the three; none computes in this process. The values have the same bits.
     progress
         Called as ``progress(done, total)``, in units of estimated work, from this thread.
     on_event
@@ -97,8 +107,8 @@ def run_sweep(
         during the run). All other groups are in the results.
     SweepError
         The configuration is not valid, or the output folder or a ledger cannot be used.
-    StoreError, DeviceError
-        The store cannot be opened; the device cannot be used.
+    StoreError, DeviceError, ClusterError
+        The store cannot be opened; the device, or the workers, cannot be used.
     OutOfMemoryError
         Before anything is computed, if the sweep needs more memory than is free
         (`fastcka.memory_check` turns this check off). Later, if an allocation failed; the groups
@@ -108,11 +118,13 @@ def run_sweep(
         config = load_sweep(config)
     if device is not None:
         config = config.model_copy(update={"device": device})
-    require_device(config.device)
+    cluster = Cluster.of(workers, scheduler, client, threads)
+    if cluster is None:
+        require_device(config.device)
     started, clock = datetime.now(UTC), time.perf_counter()
     with open_store(config.store) as store:
         plan = plan_sweep(config, store, threads=threads)
-        run = _Run(plan, store, progress, on_event, started, clock)
+        run = _Run(plan, store, cluster, progress, on_event, started, clock)
         run.tell(SweepEvent("planned", run.plan.explain()))
         for line in plan.doubtful:
             run.tell(SweepEvent("doubtful", line))
@@ -129,6 +141,7 @@ class _Run:
 
     plan: SweepPlan
     store: Store
+    cluster: Cluster | None
     progress: Callable[[int, int], None] | None
     on_event: Callable[[SweepEvent], None] | None
     started: datetime
@@ -181,37 +194,20 @@ class _Run:
         self._tell_reused([group for group in groups if group.position in held])
         wanted = [group for group in groups if group.position not in held]
         for group in wanted:
-            self._say_why_again(group, ledger)
-        needed = memory_of(wanted, self.plan.threads)
-        if needed is not None:
-            needed.require()
-        with memory_check(False):  # for each group, because every group has been computed
-            computed = compute_groups(
-                wanted,
-                self.plan,
-                self.store,
-                ledger.path,
-                progress=self.progress,
-                tell=self.tell,
-            )
+            reason = why_again(group, ledger, self.plan.config.computation)
+            if reason is not None:
+                self.tell(SweepEvent("recomputing", f"{reason}: computed again", group.name))
+        if self.cluster is None:
+            compute = partial(compute_here, self.store)
+        else:
+            compute = partial(compute_on_cluster, self.cluster)
+        computed = compute(wanted, self.plan, ledger.path, progress=self.progress, tell=self.tell)
         self.end_lap("compute")
         return computed
 
     def _tell_reused(self, groups: Sequence[GroupPlan]) -> None:
         for group in groups:
             self.tell(SweepEvent("reused", f"'{group.name}' is in the ledger", group.name))
-
-    def _say_why_again(self, group: GroupPlan, ledger: Ledger) -> None:
-        """Report why a group is computed again, if the ledger contains invalid or older values."""
-        computation = self.plan.config.computation
-        try:
-            ledger.read(group_identity(group, computation))
-        except DamagedGroupError as error:
-            self.tell(SweepEvent("recomputing", f"{error}: computed again", group.name))
-            return
-        if ledger.has_other_data(group, computation):
-            message = f"group '{group.name}': its data or examples have changed: computed again"
-            self.tell(SweepEvent("recomputing", message, group.name))
 
     def _export_alone(self) -> Exports | None:
         """Export the groups of all shards, unless another process is still writing."""
