@@ -1,5 +1,9 @@
 #include "speed.hpp"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -15,10 +19,23 @@
 namespace fastcka::cpu {
 namespace {
 
+// Takes memory out of the caches, where the processor has an instruction for it.
+void forget(const void* memory, std::int64_t bytes) {
+#ifdef __SSE2__
+  const char* line = static_cast<const char*>(memory);
+  for (const char* end = line + bytes; line < end; line += 64) _mm_clflush(line);
+  _mm_mfence();
+#else
+  static_cast<void>(memory), static_cast<void>(bytes);
+#endif
+}
+
+using Work = std::function<void(int worker)>;
+
 // Seconds of one run of `work` by all threads at once. Other processes can only make a run slower. So each thread
 // repeats a short run many times, and its fastest run counts; the first run only warms the caches. The rates of the
-// threads are added, because their fastest runs need not coincide.
-double seconds(Pool& pool, const std::function<void(int worker)>& work) {
+// threads are added, because their fastest runs need not coincide. `before` precedes each run and is not counted.
+double seconds(Pool& pool, const Work& work, const Work& before = [](int) {}) {
   constexpr auto enough = std::chrono::microseconds(600);
   constexpr int fewest = 4;
   constexpr int most = 24;
@@ -26,13 +43,14 @@ double seconds(Pool& pool, const std::function<void(int worker)>& work) {
   pool.run(pool.threads(), Pool::Progress::silent, [&](std::int64_t item, int worker) {
     work(worker);
     double best = std::numeric_limits<double>::infinity();
-    const auto begin = std::chrono::steady_clock::now();
-    auto start = begin;
-    for (int run = 0; run < fewest || (run < most && start - begin < enough); ++run) {
+    std::chrono::steady_clock::duration total{};
+    for (int run = 0; run < fewest || (run < most && total < enough); ++run) {
+      before(worker);
+      const auto start = std::chrono::steady_clock::now();
       work(worker);
-      const auto end = std::chrono::steady_clock::now();
-      best = std::min(best, std::chrono::duration<double>(end - start).count());
-      start = end;
+      const auto took = std::chrono::steady_clock::now() - start;
+      best = std::min(best, std::chrono::duration<double>(took).count());
+      total += took;
     }
     fastest[to_size(item)] = best;
   });
@@ -126,13 +144,14 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
   };
   const std::vector<double> mean(d);
   const auto values = all * static_cast<double>(n * d);
-  speed.statistics =
-      values / seconds(pool, [&](int worker) {
-        std::vector<double> sum(d);
-        std::vector<double> min(d);
-        std::vector<double> max(d);
-        implementation.column_statistics(view_of(worker), {0, n}, {0, d}, {sum.data(), min.data(), max.data()});
-      });
+  // The statistics read the data first, mostly from memory; centring then finds a part of them in the caches.
+  const Work statistics = [&](int worker) {
+    std::vector<double> sum(d);
+    std::vector<double> min(d);
+    std::vector<double> max(d);
+    implementation.column_statistics(view_of(worker), {0, n}, {0, d}, {sum.data(), min.data(), max.data()});
+  };
+  speed.statistics = values / seconds(pool, statistics, [&](int worker) { forget(view_of(worker).data, n * d * 4); });
   // To memory that is there already: a pass mostly has the pages of the one before.
   const std::int64_t chunk = kernels.lanes * kernels.steps(d) * kernels.cell_bytes;
   const std::int64_t chunks = n / kernels.lanes;
@@ -142,11 +161,13 @@ Speed measure(const Implementation& implementation, const Kernels<T>& kernels, i
                    std::byte* const copy = copies[to_size(worker)].get();
                    std::vector<T> rows(to_size(kernels.lanes * d));
                    std::vector<double> k(to_size(n));
+                   std::vector<double> powers(4 * d);
                    for (std::int64_t index = 0; index < chunks; ++index) {
                      const std::int64_t begin = index * kernels.lanes;
                      kernels.center(view_of(worker), {begin, begin + kernels.lanes}, {0, d}, mean.data(), 1.0,
                                     rows.data(), d, &k[to_size(begin)]);
                      kernels.example_panel(rows.data(), kernels.lanes, d, copy + index * chunk);
+                     kernels.column_powers(rows.data(), kernels.lanes, d, powers.data(), d);
                    }
                  });
   return speed;

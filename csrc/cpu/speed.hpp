@@ -11,8 +11,8 @@ struct Speed {
   double steps;       // of whole micro-tiles, a second
   double call;        // seconds of one thread that a product takes in addition to its steps
   double rank;        // multiply-adds of the rank update, a second
-  double statistics;  // float32 values a second: column statistics
-  double center;      // float32 values a second: centred, packed and written
+  double statistics;  // float32 values a second: column statistics, read from memory
+  double center;      // float32 values a second: centred, packed and written, with the powers of the columns
   double entries;     // Gram entries a second: third moments
 };
 

@@ -66,7 +66,7 @@ def test_the_bytes_of_batches():
     options |= {"moment_routes": []}
     needed = bytes_needed(1000, [4000, 1000, 3000, 4000], batch=2, **options)
     copies = 1008 * (3000 + 4000) * 4
-    grams = 11 * 12 // 2 * 4 * 96**2 * 4
+    grams = 11 * 12 // 2 * 4 * (96**2 + 208) * 4
     assert needed["centered"] == copies + grams
     assert needed["thread"] == 16 * 256 * 4  # a strip before it is packed: the sums are no part
 

@@ -141,7 +141,7 @@ def test_the_bytes_of_a_pass():
     gram = bytes_needed(1000, [40, 100], route="G", **options)
     assert gram == {
         "centered": 1008 * 140 * 4,  # 63 panels of 16 examples
-        "thread": 2 * 96**2 * 4 + 16 * 100 * 4,  # two Gram tiles, and a panel before it is packed
+        "thread": 2 * (96**2 + 208) * 4 + 16 * 100 * 4,  # two Gram tiles; an unpacked panel
         "sums": 3 * 2**2 * 8,
         "statistics": 4 * 140 * 4 * 8,  # the sums of four powers in four blocks of 256 rows
         "results": (2 * 2 * 1000 + 2 * 2**2) * 8,

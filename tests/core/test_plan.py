@@ -208,7 +208,7 @@ def test_memory_of_pairs():
         options = {"threads": 1, "precision": precision, "implementation": WITH_TILES}
         made = plan(2000, [512] * 4, **options)
         centring = 16 * 256 * 4
-        gram_tiles = 4 * made.tile**2 * 4
+        gram_tiles = 4 * (made.tile**2 + 208) * 4
         both_sides = 2 * made.tile * 128 * copied
         sums = 3 * 4 * 4 * 8
         assert made.bytes_workspace == centring + gram_tiles + both_sides + sums

@@ -42,7 +42,8 @@ class Speed:
     rank
         Multiply-adds of the rank update per second.
     statistics, center
-        Values per second: column statistics; centring and packing.
+        Values per second: column statistics, read from memory; centring and packing, with the
+        powers of the columns.
     entries
         Gram entries per second whose third moments are taken.
     """
