@@ -121,6 +121,26 @@ def test_the_first_record_can_be_compared_with(script):
     assert {name[0] for name in figures if name[1] == ":"} == set("ABCD")
 
 
+def test_the_documentation_quotes_the_first_record(script):
+    """The table of times of "fast" and of torch."""
+    module, record = script("benchmarks.gpu.differences"), script("benchmarks.record")
+    benchmarks = record.read(module.FIRST, record.GPU_FORMAT)["benchmarks"]
+    text = (ROOT / "docs" / "arrays.md").read_text("utf-8")
+    rows = text.partition("| whole call / torch |\n")[2].splitlines()[1:5]
+    for name, row in zip("ABCD", rows, strict=True):
+        shape, *shown = row.strip("| ").split(" | ")
+        measured = benchmarks[name]
+        assert shape == "{m}, {n}, {d}".format(**measured["case"])
+        torch = min(
+            measured[f"torch {way} float16"]["median"] for way in ("gram tiles", "feature panels")
+        )
+        gpu, call = (measured[way]["median"] for way in ("pass float16", "call fast"))
+        exact = 1e3 * torch, 1e3 * gpu, 1e3 * call, call / torch
+        for quoted, value in zip(shown, exact, strict=True):
+            digits = len(quoted.partition(".")[2])
+            assert float(quoted) == pytest.approx(value, abs=0.51 * 10.0**-digits)
+
+
 @pytest.mark.parametrize(
     ("facts", "criterion", "result"),
     [

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastcka.core.base_plan import Precision
 from fastcka.core.compare import compare, result_of
+from fastcka.core.device_name import Device
 from fastcka.core.estimators import (
     HSIC_ESTIMATORS,
     Estimates,
@@ -29,7 +30,7 @@ def cka(
     y: Any,
     *,
     estimator: Estimator = "unbiased",
-    device: str = "auto",
+    device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
     units: Units = "independent",
@@ -81,7 +82,7 @@ def hsic(
     y: Any,
     *,
     estimator: HsicEstimator = "unbiased",
-    device: str = "auto",
+    device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
 ) -> float:
@@ -106,7 +107,7 @@ def cka_matrix(
     representations: Sequence[Any] | Mapping[Any, Any],
     *,
     estimator: Estimator = "unbiased",
-    device: str = "auto",
+    device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
 ) -> NDArray[np.float64]:
@@ -145,7 +146,7 @@ def _estimates(
     x: Any,
     y: Any,
     estimator: Estimator,
-    device: str,
+    device: Device,
     precision: Precision,
     threads: int | None,
     units: Units = "independent",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, overload
@@ -14,6 +13,7 @@ from fastcka.core.cuda.cost import HOST_BYTES_PER_SECOND
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import cupy_is_there
 from fastcka.core.device_arrays import common_device, refuse_device_views
+from fastcka.core.device_name import EVERY_GPU, Device, checked_device, gpu_index
 from fastcka.core.inference_device import choose_for_inference
 from fastcka.core.plan import PassPlan
 from fastcka.core.plan_cache import plan_on_cpu
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 OVERHEAD_SECONDS = 5e-3
 #: Seconds of the first pass of a process: it imports cupy, starts CUDA and opens cuBLAS.
 START_SECONDS = 1.0
-
-_DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
 
 
 def plan_on_cuda(
@@ -58,13 +56,7 @@ def plan_on_cuda(
     )
 
 
-def check_device(device: str) -> None:
-    """Refuse a text that is not the name of a device, without testing the device."""
-    if not isinstance(device, str) or not _DEVICE.fullmatch(device):
-        raise InputError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<number>', got {device!r}")
-
-
-def require_device(device: str) -> None:
+def require_device(device: Device) -> None:
     """Raise an error if data on the host cannot be compared on ``device``; "auto" always works.
 
     Raises
@@ -74,13 +66,9 @@ def require_device(device: str) -> None:
     DeviceError
         If the device cannot be used; the message gives the reason.
     """
-    check_device(device)
-    if device.startswith("cuda"):
-        cuda_runtime().device(_index(device))
-
-
-def _index(device: str) -> int:
-    return int(device.partition(":")[2] or 0)
+    name = checked_device(device)
+    if name.startswith("cuda"):
+        cuda_runtime().device(gpu_index(name))
 
 
 def choose_device(
@@ -103,7 +91,7 @@ def choose_device(
     why_not = cuda_runtime().why_not
     if why_not is not None:
         refuse_device_views(views, names, f"CUDA cannot be used here: {why_not}")
-    if device not in ("auto", "cuda", f"cuda:{index}"):
+    if device not in ("auto", "cuda", EVERY_GPU, f"cuda:{index}"):
         refuse_device_views(views, names, f"device is {device!r}")
     return plan_on_cuda(views, precision, index, "the arrays are on it", threads=threads)
 
@@ -113,8 +101,8 @@ def choose_for_host(
 ) -> PassPlan | CudaPlan:
     """Return the plan for arrays on the CPU; "auto" is the faster device as predicted."""
     if device.startswith("cuda"):
-        index = _index(device)
-        return plan_on_cuda(views, precision, index, "it was asked for", threads=threads)
+        reason = "it was asked for" if device != EVERY_GPU else "one GPU computes a single group"
+        return plan_on_cuda(views, precision, gpu_index(device), reason, threads=threads)
     certain = plan_without_choice(device, views, precision, threads)
     if certain is not None:
         return certain
@@ -185,7 +173,7 @@ def plan_pass(
     precision: Precision = ...,
     threads: int | None = ...,
     staged: bool = ...,
-    device: str,
+    device: Device,
     inference: bool = ...,
 ) -> PassPlan | CudaPlan: ...
 
@@ -198,7 +186,7 @@ def plan_pass(
     precision: Precision = "high",
     threads: int | None = None,
     staged: bool = False,
-    device: str = "cpu",
+    device: Device = "cpu",
     inference: bool = False,
 ) -> PassPlan | CudaPlan:
     """Plan a pass on this machine without running it.
@@ -229,7 +217,7 @@ def plan_pass(
         `seconds`, bytes by purpose, `explain` and `to_dict`.
     """
     check_precision(precision)
-    check_device(device)
+    name = checked_device(device)
     if n_examples < 1 or not n_features or min(n_features) < 1:
         raise InputError(
             f"a pass needs at least one example, representation and feature, "
@@ -247,9 +235,9 @@ def plan_pass(
     used, _ = resolve_threads(threads)
     if inference:
         return choose_for_inference(
-            "inference", device, views, [], precision, used, third_moments=True
+            "inference", name, views, [], precision, used, third_moments=True
         )
-    return choose_for_host(device, views, precision, used)
+    return choose_for_host(name, views, precision, used)
 
 
 def check_precision(precision: str) -> None:

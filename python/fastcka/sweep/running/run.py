@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fastcka.core import require_device
+from fastcka.core import Device, checked_device, require_device
 from fastcka.errors import BusyFolderError, DamagedGroupError, FailedGroupsError
 from fastcka.files import remove_file
 from fastcka.memory import memory_check
@@ -57,7 +57,7 @@ def run_sweep(
     config: SweepConfig | str | os.PathLike[str],
     *,
     shard: Shard | None = None,
-    device: str | None = None,
+    device: Device | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
@@ -107,7 +107,7 @@ def run_sweep(
     if not isinstance(config, SweepConfig):
         config = load_sweep(config)
     if device is not None:
-        config = config.model_copy(update={"device": device})
+        config = config.model_copy(update={"device": checked_device(device)})
     require_device(config.device)
     started, clock = datetime.now(UTC), time.perf_counter()
     with open_store(config.store) as store:
@@ -182,7 +182,7 @@ class _Run:
         wanted = [group for group in groups if group.position not in held]
         for group in wanted:
             self._say_why_again(group, ledger)
-        needed = memory_of(wanted, self.plan.threads)
+        needed = memory_of(wanted, self.plan.threads, self.plan.config.device)
         if needed is not None:
             needed.require()
         with memory_check(False):  # for each group, because every group has been computed
