@@ -186,9 +186,8 @@ cudaError_t cudaHostRegister(void* address, std::size_t bytes, unsigned) {
 }
 
 cudaError_t cudaHostUnregister(void* address) {
-  return call([&] {
-    return registered.erase(static_cast<const char*>(address)) == 1 ? cudaSuccess : cudaErrorInvalidValue;
-  });
+  return call(
+      [&] { return registered.erase(static_cast<const char*>(address)) == 1 ? cudaSuccess : cudaErrorInvalidValue; });
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* address) {
