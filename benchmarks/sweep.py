@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import shutil
@@ -33,19 +34,23 @@ compare: {within: [layer]}
 
 
 def write_store(path, workload):
-    """Write a store with `workload.groups` layers of each model; return the checked arrays."""
+    """Write a store with `workload.groups` layers of each model."""
     from fastcka import create_store
 
-    m, n, d, layers = workload.m, workload.n, workload.d, workload.groups
-    drawn = [data.representations(m, n, d, seed) for seed in range(layers)]
-    first = []
     with create_store(path) as store:
-        for model, arrays in enumerate(zip(*drawn, strict=True)):
+        for model, arrays in enumerate(zip(*_layers(workload), strict=True)):
             named = {f"layer{layer}": x for layer, x in enumerate(arrays)}
             store.write(model=f"model{model:03}", step=0, layers=named)
-            if model < CHECKED:
-                first.append(arrays)
-    return list(zip(*first, strict=True))
+
+
+def checked_arrays(workload):
+    """For each layer, the arrays of the models whose pairs are checked."""
+    return [list(itertools.islice(layer, CHECKED)) for layer in _layers(workload)]
+
+
+def _layers(workload):
+    m, n, d = workload.m, workload.n, workload.d
+    return [data.representations(m, n, d, seed) for seed in range(workload.groups)]
 
 
 def from_store(workload, settings, scratch, progress, results):
@@ -53,9 +58,9 @@ def from_store(workload, settings, scratch, progress, results):
     folder = Path(scratch) / "sweep"
     folder.mkdir()
     progress.now("writing the store of the sweep")
-    first = write_store(folder / "store", workload)
+    write_store(folder / "store", workload)
     (folder / "sweep.yaml").write_text(CONFIG, encoding="utf-8")
-    exact = [reference.cka_matrix(arrays, "unbiased") for arrays in first]
+    exact = [reference.cka_matrix(arrays, "unbiased") for arrays in checked_arrays(workload)]
     for name in NAMES:
         progress.now(name)
         try:
@@ -64,7 +69,7 @@ def from_store(workload, settings, scratch, progress, results):
                 if name.endswith("cold"):
                     forget(folder / "store")
                 runs.append(_run(folder, settings))
-                error = _checked(folder / "results" / "results.csv", workload, exact)
+                error = checked_results(folder / "results" / "results.csv", workload, exact)
             reads = [_reading(folder / "store", name, settings) for _ in range(2)]
         except (ContestantError, subprocess.CalledProcessError) as error:
             results[name] = {"failed": str(error)}
@@ -141,7 +146,7 @@ def _summary(runs):
     }
 
 
-def _checked(results, workload, exact):
+def checked_results(results, workload, exact):
     """The largest error of the checked pairs; `ContestantError` if rows or values are wrong."""
     errors, rows = [], 0
     with open(results, newline="", encoding="utf-8") as file:

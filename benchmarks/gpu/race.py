@@ -1,17 +1,11 @@
 """The contestants of one workload on a GPU: fastcka's passes and calls, and torch's ways.
 
-Each answer is checked against float64 before its time counts. `gpu_check.py` starts one process
-for each workload, so that an error of the device ends with it. Measurements are in the file at
-once.
-
-    python -m benchmarks.gpu.race --workload A --into FILE [--seconds 100]
+Each answer is checked against float64 before its time counts.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import time
 
 import numpy as np
@@ -20,13 +14,13 @@ import torch
 import fastcka
 from benchmarks import data
 from benchmarks.by_fastcka import comparisons
-from benchmarks.clock import on_gpu, repeated, stage_seconds, timed, wall_seconds
-from benchmarks.gpu.resident import PRECISIONS, ResidentPass, planned
+from benchmarks.clock import repeated, stage_seconds, timed, wall_seconds
+from benchmarks.gpu.part import Part
+from benchmarks.gpu.resident import ResidentPass, planned
 from benchmarks.gpu.store import from_store
-from benchmarks.rates import device_rates, product_rate
-from benchmarks.record import Record
+from benchmarks.rates import product_rate
 from benchmarks.reference import Exact, checked_positions
-from benchmarks.workloads import GPU
+from fastcka.core import plan_pass
 
 #: A pass that is predicted to take more seconds is not run, nor torch's way that takes a third.
 LONGEST = 10.0
@@ -35,18 +29,19 @@ PAIRS = 300
 RESIDENT_GROUPS = 4
 #: A contestant with a larger error does not compute CKA, and its time means nothing.
 WRONG = 0.02
+#: Bytes of a group, at most, that is also measured from a store.
+LARGEST_STORED = 1e9
 #: Float64 flops of a reference, which the CPU computes.
 MOST_FLOPS = 5e11
 
 
-class GpuRace:
+class GpuRace(Part):
     """The measurements of one workload, the most important first."""
 
     def __init__(self, workload, record, *, device="cuda", until=float("inf")):
+        super().__init__(record, device=device, until=until)
+        torch.backends.cuda.matmul.allow_tf32 = False
         self.workload = workload
-        self.record = record
-        self.device = device
-        self.until = until
         m, n, d = workload.m, workload.n, workload.d
         self.xs = data.on_device(m, n, d, device)
         positions = checked_positions(m, n, d, MOST_FLOPS)
@@ -56,31 +51,24 @@ class GpuRace:
         m, k = self.workload.m, len(self.exact.positions)
         self.record.put("workload", {"m": m, "n": self.workload.n, "d": self.workload.d})
         self.record.put("pairs_checked", k * (k + 1) // 2)
-        for products in PRECISIONS:
+        contestants = self.workload.contestants()
+        for products, precision in (("float16x3", "high"), ("float16", "fast")):
             self.measure(f"pass {products}", self.one_pass, products)
-        for precision in ("high", "fast"):
             self.measure(f"call {precision}", self.call, precision, self.xs)
-        for contestant in self.workload.contestants():
-            self.measure(contestant.name, self.by_torch, contestant)
-        self.measure("groups", self.groups)
+        self.by_torch_where(contestants, lambda contestant: contestant.name.endswith("float16"))
         self.measure("host", self.host)
-        self.measure("store", self.store)
+        self.measure("cpu", self.on_cpu)
+        self.measure("groups", self.groups)
+        for products in ("float32", "float64"):
+            self.measure(f"pass {products}", self.one_pass, products)
         self.measure("call float64", self.call, "float64", self.xs)
+        self.by_torch_where(contestants, lambda contestant: contestant.name.endswith("float32"))
+        self.by_torch_where(contestants, lambda contestant: not contestant.whole)
+        self.measure("store", self.store)
 
-    def measure(self, name, call, *arguments):
-        if time.monotonic() > self.until:
-            self.record.put(name, {"skipped": "the time for this workload is over"})
-        else:
-            self.record.measure(name, lambda: call(*arguments))
-        self.release()
-
-    def release(self):
-        """Free the memory that torch and cupy keep, so that the other can have it."""
-        if on_gpu(self.device):
-            import cupy
-
-            torch.cuda.empty_cache()
-            cupy.get_default_memory_pool().free_all_blocks()
+    def by_torch_where(self, contestants, holds):
+        for contestant in filter(holds, contestants):
+            self.measure(contestant.name, self.by_torch, contestant)
 
     def one_pass(self, products):
         """The compiled pass alone, and the rate of cuBLAS at the shape of its products."""
@@ -121,21 +109,21 @@ class GpuRace:
             "bytes": plan.bytes_centered + plan.bytes_workspace + plan.bytes_results,
         }
 
-    def call(self, precision, xs):
+    def call(self, precision, xs, device="cuda", **sampling):
         """`fastcka.compare` from Python."""
         latest = []
 
         def compare():
-            latest[:] = [fastcka.compare(xs, device="cuda", precision=precision)]
+            latest[:] = [fastcka.compare(xs, device=device, precision=precision)]
 
-        samples = repeated(lambda: wall_seconds(compare, self.device))
+        samples = repeated(lambda: wall_seconds(compare, self.device), **sampling)
         provenance = latest[0].provenance
         names = ("device", "route", "products", "tile", "implementation", "overrides")
         return {
             "median": samples["median"],
             "seconds": samples,
             "errors": self.errors_in(latest[0]),
-            "ran": {name: provenance[name] for name in names},
+            "ran": {name: provenance[name] for name in names if name in provenance},
         }
 
     def groups(self):
@@ -152,6 +140,20 @@ class GpuRace:
         """The call on arrays in the host's memory, which includes their copy to the GPU."""
         measured = self.call("high", [x.cpu().numpy() for x in self.xs])
         return measured | {"bytes_per_second": self.workload.bytes / measured["median"]}
+
+    def on_cpu(self):
+        """The call on the CPU, by all its threads; with one, what is predicted."""
+        m, n, d = self.workload.m, self.workload.n, self.workload.d
+        every, one = (plan_pass(n, [d] * m, threads=count) for count in (None, 1))
+        if every.seconds > LONGEST:
+            return {"skipped": f"{every.seconds:.0f} s are predicted"}
+        arrays = [x.cpu().numpy() for x in self.xs]
+        measured = self.call("high", arrays, device="cpu", warmup=1, least=2)
+        return measured | {
+            "threads": every.threads,
+            "predicted_seconds": every.seconds,
+            "predicted_seconds_of_one_thread": one.seconds,
+        }
 
     def by_torch(self, contestant):
         """A contestant on all representations, or a loop over pairs on a part of them."""
@@ -183,6 +185,8 @@ class GpuRace:
 
     def store(self):
         """Groups from a store."""
+        if self.workload.bytes > LARGEST_STORED:
+            return {"skipped": "the parts `store` and `sweep` read larger ones"}
         seconds = min(self.until - time.monotonic(), 120.0) / 2
         return from_store(self.workload, self.xs, self.errors_in, seconds=seconds)
 
@@ -207,25 +211,3 @@ def checked(errors, most=WRONG):
     if not all(abs(error) <= most for error in errors.values()):
         raise AssertionError(f"the answer is wrong: {errors}")
     return errors
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workload", choices=("rates", *GPU), required=True)
-    parser.add_argument("--into", required=True, help="JSON file for the measurements")
-    parser.add_argument(
-        "--seconds", type=float, default=100.0, help="no measurement starts after this time"
-    )
-    options = parser.parse_args()
-    until = time.monotonic() + options.seconds
-    torch.backends.cuda.matmul.allow_tf32 = False
-    record = Record(options.into)
-    if options.workload == "rates":
-        record.measure("device", lambda: device_rates("cuda"))
-    else:
-        GpuRace(GPU[options.workload], record, until=until).run()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,6 +13,7 @@ import torch
 
 from fastcka.core.arrays import as_view
 from fastcka.core.backend import cuda_runtime
+from fastcka.core.base_plan import round_up
 from fastcka.core.cuda.pending import Results, read_results
 from fastcka.core.cuda.plan import make_cuda_plan, sum_lengths, with_tile
 from fastcka.core.device import plan_on_cuda
@@ -40,6 +41,26 @@ def planned(workload, products, *, index=0):
     chunk, rank_chunk = sum_lengths(products, n, runtime.compiled)
     plan = replace(plan, products=products, chunk=chunk, rank_chunk=rank_chunk)
     return with_tile(plan, plan.tile, runtime.compiled.bytes_needed)
+
+
+def with_sums_of(plan, length):
+    """The plan with sums of that many examples, or entries of a Gram tile."""
+    compiled = cuda_runtime().compiled
+    whole = round_up(plan.n_examples, compiled.example_grain)
+    plan = replace(plan, chunk=min(length, whole), rank_chunk=length)
+    return with_tile(plan, plan.tile, compiled.bytes_needed)
+
+
+def upload(arrays, *, threads, index=0):
+    """Copy arrays of the host to the GPU as a pass does; return when they have arrived."""
+    session = cuda_runtime().session(index)
+    views = [as_view(x, f"arrays[{i}]") for i, x in enumerate(arrays)]
+    with session.current():
+        while views:
+            _, copied = session.upload(views, threads)
+            del views[: len(copied)]
+        session.ring.wait()
+        session.copy.synchronize()
 
 
 def repeated_cka(arrays, *, repeats, index=0, **changes):

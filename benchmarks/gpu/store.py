@@ -57,7 +57,7 @@ def read_groups(path, workload):
     with open_store(path) as store:
 
         def load(step):
-            return [store.read(Key(MODEL, step, f"layer{i}")) for i in range(workload.m)]
+            return store.read_many([Key(MODEL, step, f"layer{i}") for i in range(workload.m)])
 
         for _, arrays in prefetch(range(GROUPS), load):
             yield arrays

@@ -254,7 +254,7 @@ def test_wrong_representations_are_refused(device, x, bad, message):
         ({"estimator": "debiased"}, InputError, "estimator must be one of biased, unbiased"),
         ({"precision": "double"}, InputError, "precision must be one of high, fast, float64"),
         ({"threads": 1.5}, InputError, "threads must be a positive integer"),
-        ({"device": "tpu"}, InputError, "device must be 'auto', .* 'cuda:<number>', got 'tpu'"),
+        ({"device": "tpu"}, InputError, "device must be 'auto', .* of the CPU or a GPU, got 'tpu'"),
         ({"device": "cuda:-1"}, InputError, "got 'cuda:-1'"),
         ({"device": 0}, InputError, "got 0"),
     ],

@@ -6,15 +6,19 @@ import h5py
 import numpy as np
 import pytest
 
+from fastcka.core.backend import cuda_runtime
 from fastcka.core.cuda.runtime import CudaRuntime
-from fastcka.errors import DeviceError, FailedGroupsError
+from fastcka.errors import DeviceError, FailedGroupsError, InputError
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
+from fastcka.sweep.planning import memory
 from fastcka.sweep.question.config import SweepConfig
 from samples import related
 from sweep.runs import rows_of
 
 LAYERS = ("conv1", "conv2", "fc")
+#: And the folder of the output.
+DEVICES = (("cuda", "one"), ("cuda:all", "both"), ("cuda:all", "again"))
 
 
 @pytest.fixture
@@ -51,6 +55,58 @@ def test_the_same_table_as_on_the_cpu(emulated, sweep):
         assert (cpu["model_a"], cpu["layer_b"]) == (cuda["model_a"], cuda["layer_b"])
         for name in ("cka_biased", "cka_unbiased"):
             assert float(cpu[name]) == pytest.approx(float(cuda[name]), abs=1e-6)
+
+
+def test_all_gpus_share_a_sweep(monkeypatch, emulated, sweep):
+    monkeypatch.setenv("FASTCKA_EMULATION_DEVICES", "2")
+    tables = [rows_of(on(sweep, device, name)) for device, name in DEVICES]
+    for rows in tables:
+        for row in rows:
+            del row["seconds"]
+    one, both, again = tables
+    assert both == again
+    assert {row.pop("device") for row in both} == {f"cuda:{i} emulated device {i}" for i in (0, 1)}
+    assert {row.pop("device") for row in one} == {"cuda:0 emulated device 0"}
+    assert one == both
+
+
+def test_a_gpu_that_fails_is_named_and_the_rest_can_be_computed_later(monkeypatch, emulated, sweep):
+    monkeypatch.setenv("FASTCKA_EMULATION_DEVICES", "2")
+    session = cuda_runtime().session(1)
+
+    def submit(*_arguments, **_options):
+        raise DeviceError(f"{session.device}: it fell off the bus")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "submit", submit)
+        with pytest.raises(DeviceError, match=r"^cuda:1 emulated device 1: it fell off the bus$"):
+            run_sweep(sweep, device="cuda:all")
+    result = run_sweep(sweep, device="cuda:all")
+    assert (result.groups_reused, result.groups_computed) == (1, 2)
+
+
+def test_the_memory_of_a_sweep_counts_the_groups_of_all_gpus(monkeypatch, emulated, sweep):
+    monkeypatch.setenv("FASTCKA_EMULATION_DEVICES", "2")
+    monkeypatch.setattr(memory, "bytes_of_heatmap", lambda extent: 0)
+    one = plan_sweep(sweep.model_copy(update={"device": "cuda"}))
+    both = plan_sweep(sweep.model_copy(update={"device": "cuda:all"}))
+    loaded = [group.bytes_loaded for group in both.groups]
+    assert both.facts()["device"] == "cuda:all"
+    # All three are in memory: four may be on their way, and one is read ahead. On one GPU, the peak
+    # is at the second and third, when the values of the first are in memory in place of its data.
+    values = (memory.RESULT_MATRICES + memory.COMMIT_MATRICES) * 8 * 4**2
+    assert both.bytes_memory - one.bytes_memory == loaded[0] - values
+
+
+def test_a_device_of_torch(monkeypatch, emulated, sweep):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setenv("FASTCKA_EMULATION_DEVICES", "2")
+    fields = sweep.model_dump() | {"device": torch.device("cuda", 1)}
+    assert SweepConfig(**fields).device == "cuda:1"
+    rows = rows_of(run_sweep(sweep, device=torch.device("cuda", 1)))
+    assert {row["device"] for row in rows} == {"cuda:1 emulated device 1"}
+    with pytest.raises(InputError, match="device must be"):
+        run_sweep(sweep, device=torch.device("meta"))
 
 
 def test_the_others_are_computed_after_a_group_fails_on_the_device(emulated, sweep):

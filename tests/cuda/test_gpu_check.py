@@ -1,4 +1,4 @@
-"""benchmarks/gpu_check.py: all parts at tiny sizes, on the emulated device.
+"""benchmarks/gpu_check.py: its parts at tiny sizes, on the emulated device.
 
 A GPU is hard to get, so the one run on it must not fail.
 """
@@ -73,11 +73,21 @@ def test_a_workload_is_measured(script, emulated, tmp_path, monkeypatch, route, 
         figures["pass float16x3"]["median"] / 1e-3
     )
     assert figures["call fast"]["ran"]["products"] == "float16"
+    assert figures["cpu"]["ran"]["device"] == "cpu"
     assert figures["store"]["groups"] == 2
     assert figures["store"]["errors"]["biased"] < 1e-6
     assert figures["torch pair loop"]["pairs"] == 3
     lines = script("benchmarks.gpu.verdict").verdict({"benchmarks": {"A": figures}})
-    assert [line["result"] for line in lines].count("not measured") == len(lines) - 3
+    judged = {line["criterion"].partition(":")[2] for line in lines if line["figure"] != "not run"}
+    assert judged == {
+        " at most 1.5 times the prediction",
+        " at least 10 times as fast as a torch loop over pairs",
+        " errors of CKA at 'high' against float64",
+        " errors of CKA at 'fast' against float64",
+        " errors of CKA at 'float64' against float64",
+        " a call at 'high' takes at most 1.2 ms",
+        " a call at 'fast' takes no longer than torch's float16 tiles",
+    }
 
 
 def gpu_race(script, tmp_path, **changes):
@@ -94,7 +104,7 @@ def test_a_contestant_that_fails_leaves_the_rest(script, emulated, tmp_path, mon
     race.until = time.monotonic() - 1
     race.measure("late", lambda: 1)
     assert "the answer is wrong" in race.record.facts["wrong"]["failed"]
-    assert race.record.facts["late"] == {"skipped": "the time for this workload is over"}
+    assert race.record.facts["late"] == {"skipped": "the time for this part is over"}
 
 
 def test_loops_over_pairs_are_timed_on_a_part(script, emulated, tmp_path, monkeypatch):
@@ -158,20 +168,20 @@ def test_errs(broken): pass
 
 
 def test_outcomes_of_tests_are_counted(script, tmp_path):
-    check = script("benchmarks.gpu_check")
     (tmp_path / "test_some.py").write_text(OUTCOMES)
     (tmp_path / "test_worse.py").write_text("import nothing_of_that_name")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -q -p no:cacheprovider")
     command = [sys.executable, "-m", "pytest", "-vv", "--continue-on-collection-errors"]
-    status, output = check.run_program([*command, str(tmp_path)], 60)
-    tests = check.test_outcomes(output)
+    run_program = script("benchmarks.gpu.program").run_program
+    status, output = run_program([*command, str(tmp_path)], 60, tmp_path / "output.txt")
+    tests = script("benchmarks.gpu.suite").test_outcomes(output)
     assert status == 1
     assert tests["counts"] == {"passed": 1, "failed": 1, "error": 2, "skipped": 2, "xfailed": 1}
     assert [name.split("::")[1] for name in tests["failed_tests"]] == ["test_fails", "test_errs"]
 
 
 def test_a_program_is_stopped_with_what_it_started(script, tmp_path):
-    check = script("benchmarks.gpu_check")
+    run_program = script("benchmarks.gpu.program").run_program
     code = (
         "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True);"
         "time.sleep(600)"
@@ -179,7 +189,8 @@ def test_a_program_is_stopped_with_what_it_started(script, tmp_path):
     output = ""
     for seconds in (1, 5, 60):  # a slow machine may take longer to start it
         if not output:
-            status, output = check.run_program([sys.executable, "-c", code], seconds)
+            command = [sys.executable, "-c", code]
+            status, output = run_program(command, seconds, tmp_path / "output.txt")
     assert status is None
     child = Path("/proc") / output.strip()
     deadline = time.monotonic() + 60
@@ -201,22 +212,22 @@ def test_a_program_is_stopped_with_what_it_started(script, tmp_path):
     ],
 )
 def test_the_output_of_the_sanitizer_is_judged(script, tool, status, output, result):
-    figures = script("benchmarks.gpu_check").sanitizer_errors(tool, status, output, 60.0)
+    figures = script("benchmarks.gpu.suite").sanitizer_errors(tool, status, output, 60.0)
     lines = script("benchmarks.gpu.verdict").verdict({"sanitizer": {tool: figures}})
     assert [line["result"] for line in lines if tool in line["criterion"]] == [result]
 
 
-def test_a_stopped_part_leaves_the_others(script, tmp_path, monkeypatch):
-    check = script("benchmarks.gpu_check")
-    facts = {"device": "NVIDIA H100 80GB", "commit": "c0ffee", "usable": True}
+FACTS = {"device": "NVIDIA H100 80GB", "commit": "c0ffee", "usable": True}
 
-    def run_program(command, seconds):
+
+def test_a_stopped_part_leaves_the_others(script, tmp_path, monkeypatch):
+    check, suite = script("benchmarks.gpu_check"), script("benchmarks.gpu.suite")
+
+    def run_program(command, seconds, log):
         assert seconds > 0
-        words = " ".join(map(str, command))
-        if "benchmarks.gpu.race" in words:
-            name, into = (
-                command[command.index(f"--{option}") + 1] for option in ("workload", "into")
-            )
+        assert log.parent.name.endswith("-c0ffee.json.parts")
+        if "benchmarks.gpu" in command:
+            name, into = command[3], command[command.index("--into") + 1]
             if name == "B":
                 return 1, "Traceback: no torch"
             Path(into).write_text(json.dumps({"call high": {"median": 0.001}}))
@@ -225,14 +236,15 @@ def test_a_stopped_part_leaves_the_others(script, tmp_path, monkeypatch):
             return None, "tests/core/test_pass.py::test_one PASSED [ 10%]\n"
         return 0, "========= ERROR SUMMARY: 0 errors\n"
 
-    monkeypatch.setattr(check, "run_program", run_program)
-    monkeypatch.setattr(check, "find_sanitizer", lambda: "compute-sanitizer")
+    for module in (check, suite):
+        monkeypatch.setattr(module, "run_program", run_program)
+    monkeypatch.setattr(suite, "find_sanitizer", lambda: "compute-sanitizer")
     monkeypatch.setattr(check, "HERE", tmp_path)
-    record = check.begin_record(facts, None)
-    check.check(record, check.PARTS, time.monotonic() + 100)
-    written = json.loads(next((tmp_path / "records").iterdir()).read_text("utf-8"))
+    record = check.begin_record(FACTS, None)
+    check.Check(record, time.monotonic() + 1000).run(check.LIMITS)
+    (path,) = (tmp_path / "records").iterdir()  # nothing of the parts is left
+    written = json.loads(path.read_text("utf-8"))
     assert record.path.name.startswith("nvidia-h100-80gb-20")
-    assert record.path.name.endswith("-c0ffee.json")
     assert written["suite"]["counts"] == {"passed": 1}
     assert "stopped" in written["suite"]
     assert written["sanitizer"]["memcheck"]["errors"] == 0
@@ -246,13 +258,36 @@ def test_a_stopped_part_leaves_the_others(script, tmp_path, monkeypatch):
     assert set(results.values()) == {"pass", "not measured"}
 
     # The same commit and device continue the record; others are refused.
-    assert check.begin_record(facts, record.path).facts["suite"] == written["suite"]
+    assert check.begin_record(FACTS, record.path).facts["suite"] == written["suite"]
     error = script("benchmarks.record").RecordError
     with pytest.raises(error, match="give another --record"):
-        check.begin_record(facts | {"commit": "beef"}, record.path)
+        check.begin_record(FACTS | {"commit": "beef"}, record.path)
     (tmp_path / "cpu.json").write_text('{"format": "fastcka.benchmarks/1"}')
     with pytest.raises(error, match=r"cpu\.json: expected .* fastcka\.gpu_check 1, got"):
-        check.begin_record(facts, tmp_path / "cpu.json")
+        check.begin_record(FACTS, tmp_path / "cpu.json")
+
+
+def test_no_part_starts_when_the_time_of_the_run_is_over(script, tmp_path):
+    check = script("benchmarks.gpu_check")
+    record = check.begin_record(FACTS, tmp_path / "record.json")
+    check.Check(record, time.monotonic()).run(["suite", "A"])
+    assert record.facts["benchmarks"]["A"]["skipped"].endswith("; --only A measures it")
+    assert "is over" in record.facts["suite"]["skipped"]
+
+
+def test_what_a_killed_run_has_measured_is_taken_over(script, tmp_path):
+    check = script("benchmarks.gpu_check")
+    record = check.begin_record(FACTS, tmp_path / "record.json")
+    parts = check.parts_folder(record.path)
+    parts.mkdir()
+    for name in ("copies", "C"):
+        (parts / f"{name}.json").write_text('{"pinned": {"median": 0.5}}')
+    (parts / "other.json").write_text("{}")
+    again = check.begin_record(FACTS, record.path)
+    expected = {"pinned": {"median": 0.5}, "stopped": "killed"}
+    assert again.facts["copies"] == again.facts["benchmarks"]["C"] == expected
+    assert json.loads(record.path.read_text("utf-8"))["copies"] == expected
+    assert [path.name for path in parts.iterdir()] == ["other.json"]
 
 
 def test_facts_are_json(script, emulated):
@@ -273,4 +308,4 @@ def test_without_a_gpu_it_says_why_and_writes_nothing(tmp_path):
     )
     assert done.returncode == 2
     assert "there is no usable GPU: " in done.stderr
-    assert not path.exists()
+    assert not list(tmp_path.iterdir())

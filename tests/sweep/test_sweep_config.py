@@ -80,7 +80,7 @@ def test_a_single_selected_value_is_read_as_a_list(tmp_path):
         (MINIMAL + "inference: yes please", "inference: expected true, false or a mapping with"),
         (
             MINIMAL + "device: gpu",
-            "device: expected 'auto', 'cpu', 'cuda' or 'cuda:<number>'; got",
+            "device: expected 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'cuda:all'; got",
         ),
         (MINIMAL + "select: [seed]", "select: expected a mapping; got the list ['seed']"),
         (MINIMAL + "select: {seed: []}", "select.seed: expected one value or a list of values"),

@@ -61,7 +61,7 @@ def plan(
     missing = groups_to_compute(planned)
     to_compute = sum(len(group.pairs) for group in missing)
     held = planned.comparisons - to_compute
-    needed = memory_of(missing, planned.threads)
+    needed = memory_of(missing, planned.threads, planned.config.device)
     configs = emit_configs or (emit_scripts and emit_scripts / "configs")
     emitted = None
     if configs is not None:

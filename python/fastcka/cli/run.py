@@ -28,7 +28,8 @@ def run(
     device: Annotated[
         str | None,
         typer.Option(
-            help="Override the device of the sweep file: auto, cpu, cuda or cuda:<number>."
+            help="Override the device of the sweep file: auto, cpu, cuda, cuda:<number> "
+            "or cuda:all (the groups are spread over all GPUs)."
         ),
     ] = None,
     threads: arguments.Threads = None,

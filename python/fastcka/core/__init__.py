@@ -4,6 +4,7 @@ arrays      what the caller has -> views (address, shape, strides, dtype), no co
 base_plan   what the plans for the CPU and for CUDA have in common
 plan        shapes -> route, tile, memory, flops; pure
 device      on the CPU or on a GPU, and why: views -> plan
+device_name how a caller names a device
 backend     views + plan -> sums, by the compiled pass on the CPU
 cuda/       the same on a CUDA device
 estimators  sums -> HSIC and CKA, both estimators
@@ -13,6 +14,7 @@ work        a group begun and finished
 inference/  chance levels, p-values and corrections
 result      sums -> Comparison (labels, matrices, provenance)
 compare     one group, or many
+many_gpus   groups spread over all GPUs
 cka         the one-line functions on top
 kernels     kernels that are not linear, by NumPy
 moments     sums over examples that can be extended and merged, by NumPy
@@ -31,6 +33,7 @@ from fastcka.core.cka import cka, cka_matrix, hsic
 from fastcka.core.compare import compare, compare_many
 from fastcka.core.comparison import Comparison
 from fastcka.core.device import plan_pass, require_device
+from fastcka.core.device_name import Device, checked_device
 from fastcka.core.inference.options import Inference
 from fastcka.core.plan import PassPlan
 from fastcka.core.request import Flight, Group
@@ -49,6 +52,7 @@ __all__ = [
     "Comparison",
     "CudaPlan",
     "CudaStatus",
+    "Device",
     "Flight",
     "Group",
     "Inference",
@@ -56,6 +60,7 @@ __all__ = [
     "PermutationTest",
     "PermutedMatrices",
     "StagedRepresentation",
+    "checked_device",
     "cka",
     "cka_matrix",
     "compare",

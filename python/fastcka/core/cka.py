@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastcka.core.backend import resolve_threads
 from fastcka.core.base_plan import Precision
 from fastcka.core.compare import compare, result_of
+from fastcka.core.device_name import Device, checked_device
 from fastcka.core.estimators import (
     HSIC_ESTIMATORS,
     Estimates,
@@ -31,7 +32,7 @@ def cka(
     y: Any,
     *,
     estimator: Estimator = "unbiased",
-    device: str = "auto",
+    device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
     units: Units = "independent",
@@ -83,7 +84,7 @@ def hsic(
     y: Any,
     *,
     estimator: HsicEstimator = "unbiased",
-    device: str = "auto",
+    device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
 ) -> float:
@@ -108,7 +109,7 @@ def cka_matrix(
     representations: Sequence[Any] | Mapping[Any, Any],
     *,
     estimator: Estimator = "unbiased",
-    device: str = "auto",
+    device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
 ) -> NDArray[np.float64]:
@@ -147,16 +148,17 @@ def _estimates(
     x: Any,
     y: Any,
     estimator: Estimator,
-    device: str,
+    device: Device,
     precision: Precision,
     threads: int | None,
     units: Units = "independent",
 ) -> Estimates:
     used, _ = resolve_threads(threads)
+    name = device if isinstance(device, str) else checked_device(device)
     try:
-        options = _options(estimator, device, precision, used, units)
+        options = _options(estimator, name, precision, used, units)
     except TypeError:  # not hashable, so not allowed either
-        options = Options.checked(estimator, device, precision, used, None, units=units)
+        options = Options.checked(estimator, name, precision, used, None, units=units)
     estimates = plain_estimates((x, y), options)
     if estimates is not None:
         return estimates[estimator]

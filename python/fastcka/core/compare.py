@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike
 from fastcka.core.backend import Progress
 from fastcka.core.base_plan import Precision
 from fastcka.core.comparison import Comparison
+from fastcka.core.device_name import EVERY_GPU, Device
 from fastcka.core.estimators import Estimator
 from fastcka.core.flight import FlightLoad, is_small
 from fastcka.core.inference.options import Inference
 from fastcka.core.options import Options, Units
 from fastcka.core.plain import plain_values
-from fastcka.core.request import Described, Flight, Group
-from fastcka.core.result import Result
+from fastcka.core.request import AnyGroup, Described, Flight, Group
+from fastcka.core.result import Outcome, Result
 from fastcka.core.work import Begun, CpuWork, CudaWork, begin, finish
 from fastcka.errors import InputError
 
@@ -27,7 +28,7 @@ def compare(
     labels: Sequence[Any] | None = None,
     pairs: ArrayLike | None = None,
     estimator: Estimator = "unbiased",
-    device: str = "auto",
+    device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
     progress: Progress | None = None,
@@ -70,17 +71,19 @@ def compare(
         features. It changes if the features are rotated, it can exceed 1 and be below -1, and it
         is NaN where the corrected self-similarity is not positive.
     device
-        "cpu", "cuda" (the GPU that contains the arrays, otherwise the first GPU), "cuda:1", or
-        "auto". "auto" uses the GPU that contains the arrays; for arrays on the CPU, it uses the
-        device that is predicted to be faster. `Comparison.provenance` contains the reason.
+        "cpu", "cuda" (the GPU that contains the arrays, otherwise the first GPU), "cuda:1",
+        "cuda:all" (the same as "cuda" for a single group), "auto", or a `torch.device`. "auto" uses
+        the GPU that contains the arrays; for arrays on the CPU, it uses the device that is
+        predicted to be faster. `Comparison.provenance` contains the reason.
     precision
         "high": float32 products (of large passes with AMX as sums of three bfloat16), or float64
         products for small problems and where float32 loses digits. Long sums are accumulated in
         float64. Errors of CKA are below 1e-6 on a CPU; on an H100 they reached 7e-6. "fast": fp16
         products on a GPU (errors of CKA up to 2e-4), bfloat16 products on a CPU where they are
         faster (AMX, AVX512_BF16: errors up to 5e-4, typically 1e-5 with thousands of examples and
-        hundreds of features); otherwise the same as "high". "float64": float64 products. TF32 is
-        never used. `Comparison.provenance` names the products and the implementation.
+        hundreds of features); otherwise the same as "high". On an H100, a call at "fast" took 0.98
+        to 2.4 times as long as fp16 tiles in torch: see docs/arrays.md. "float64": float64
+        products. TF32 is never used. `Comparison.provenance` has the products and implementation.
     threads
         Number of CPU threads. Default: OMP_NUM_THREADS, else the processors that this process may
         use. The result is bitwise identical for any number of threads.
@@ -102,8 +105,7 @@ def compare(
     Comparison
         The row and column of a representation are NaN if it is constant or, for "unbiased", if its
         unbiased self-HSIC is zero (for example if its examples are all equidistant) or too small
-        for the precision.
-        `Comparison.undefined` gives the reason.
+        for the precision. `Comparison.undefined` gives the reason.
 
     Raises
     ------
@@ -144,15 +146,11 @@ def result_of(group: Group | Described, options: Options) -> Result:
     return outcome
 
 
-AnyGroup = Group | Sequence[Any] | Mapping[Any, Any]
-Outcome = Comparison | InputError
-
-
 def compare_many(
     groups: Iterable[AnyGroup | Flight],
     *,
     estimator: Estimator = "unbiased",
-    device: str = "auto",
+    device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
     progress: Progress | None = None,
@@ -168,7 +166,9 @@ def compare_many(
     groups is still waiting.
 
     On a GPU each group is a flight. A group is taken, copied to the GPU and centred there while the
-    previous group is computed, so the GPU contains at most two groups.
+    previous group is computed, so the GPU contains at most two groups. With "cuda:all", all GPUs of
+    the machine share the groups, but no group is divided: two for each GPU are taken before the
+    first outcome is yielded.
 
     Parameters
     ----------
@@ -187,13 +187,13 @@ def compare_many(
     progress
         As in `fastcka.compare`, for the group that is being computed. For groups that are computed
         together, the units are groups. On a GPU it is already called for the next group before the
-        outcome of the last one.
+        outcome of the last one; with "cuda:all" it is called after each group.
 
     Yields
     ------
     list
-        The outcomes of one flight: for each group a `Comparison`, or the `InputError` that says
-        why the group cannot be compared. Such a group does not affect the others.
+        The outcomes of one flight: for each group a `Comparison`, or the `InputError` that says why
+        it cannot be compared. Such a group does not affect the others.
 
     Raises
     ------
@@ -201,6 +201,10 @@ def compare_many(
         As `fastcka.compare`, after the outcomes of all groups before. So are errors of ``groups``.
     """
     options = Options.checked(estimator, device, precision, threads, progress, inference)
+    if options.device == EVERY_GPU and not options.needs_cpu:
+        from fastcka.core.many_gpus import ManyGpus
+
+        return ManyGpus(options).outcomes(groups)
     return _Queue(options).outcomes(groups)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, overload
@@ -11,6 +10,7 @@ from fastcka.core.backend import cuda_runtime, resolve_threads
 from fastcka.core.base_plan import HOST_BYTES_PER_SECOND, PRECISIONS, Precision
 from fastcka.core.cost import most_seconds
 from fastcka.core.device_arrays import common_device, refuse_device_views
+from fastcka.core.device_name import EVERY_GPU, Device, checked_device, gpu_index
 from fastcka.core.inference.folds import fold_count
 from fastcka.core.inference.options import Inference, parse_inference
 from fastcka.core.inference_device import choose_for_inference
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 OVERHEAD_SECONDS = 5e-3
 #: Seconds of the first pass of a process: it imports cupy, starts CUDA and opens cuBLAS.
 START_SECONDS = 1.0
-
-_DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
 
 
 def plan_on_cuda(
@@ -58,13 +56,7 @@ def plan_on_cuda(
     )
 
 
-def check_device(device: str) -> None:
-    """Refuse a text that is not the name of a device, without testing the device."""
-    if not isinstance(device, str) or not _DEVICE.fullmatch(device):
-        raise InputError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<number>', got {device!r}")
-
-
-def require_device(device: str) -> None:
+def require_device(device: Device) -> None:
     """Raise an error if data on the host cannot be compared on ``device``; "auto" always works.
 
     Raises
@@ -74,13 +66,9 @@ def require_device(device: str) -> None:
     DeviceError
         If the device cannot be used; the message gives the reason.
     """
-    check_device(device)
-    if device.startswith("cuda"):
-        cuda_runtime().device(_index(device))
-
-
-def _index(device: str) -> int:
-    return int(device.partition(":")[2] or 0)
+    name = checked_device(device)
+    if name.startswith("cuda"):
+        cuda_runtime().device(gpu_index(name))
 
 
 def choose_device(
@@ -103,7 +91,7 @@ def choose_device(
     why_not = cuda_runtime().why_not
     if why_not is not None:
         refuse_device_views(views, names, f"CUDA cannot be used here: {why_not}")
-    if device not in ("auto", "cuda", f"cuda:{index}"):
+    if device not in ("auto", "cuda", EVERY_GPU, f"cuda:{index}"):
         refuse_device_views(views, names, f"device is {device!r}")
     return plan_on_cuda(views, precision, index, "the arrays are on it", threads=threads)
 
@@ -113,8 +101,8 @@ def choose_for_host(
 ) -> PassPlan | CudaPlan:
     """Return the plan for arrays on the CPU; "auto" is the faster device as predicted."""
     if device.startswith("cuda"):
-        index = _index(device)
-        return plan_on_cuda(views, precision, index, "it was asked for", threads=threads)
+        reason = "it was asked for" if device != EVERY_GPU else "one GPU computes a single group"
+        return plan_on_cuda(views, precision, gpu_index(device), reason, threads=threads)
     certain = plan_without_choice(device, views, precision, threads)
     if certain is not None:
         return certain
@@ -187,7 +175,7 @@ def plan_pass(
     precision: Precision = ...,
     threads: int | None = ...,
     staged: bool = ...,
-    device: str,
+    device: Device,
     inference: bool | Inference = ...,
 ) -> PassPlan | CudaPlan: ...
 
@@ -200,7 +188,7 @@ def plan_pass(
     precision: Precision = "high",
     threads: int | None = None,
     staged: bool = False,
-    device: str = "cpu",
+    device: Device = "cpu",
     inference: bool | Inference = False,
 ) -> PassPlan | CudaPlan:
     """Plan a pass on this machine without running it.
@@ -231,7 +219,7 @@ def plan_pass(
         `seconds`, bytes by purpose, `explain` and `to_dict`.
     """
     check_precision(precision)
-    check_device(device)
+    name = checked_device(device)
     if n_examples < 1 or not n_features or min(n_features) < 1:
         raise InputError(
             f"a pass needs at least one example, representation and feature, "
@@ -251,7 +239,7 @@ def plan_pass(
     if asked is not None:
         return choose_for_inference(
             "inference",
-            device,
+            name,
             views,
             [],
             precision,
@@ -259,7 +247,7 @@ def plan_pass(
             third_moments=True,
             subsets=fold_count(n_examples, asked.folds),
         )
-    return choose_for_host(device, views, precision, used)
+    return choose_for_host(name, views, precision, used)
 
 
 def check_precision(precision: str) -> None:

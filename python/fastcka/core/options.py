@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from fastcka.core.backend import Progress, resolve_threads
 from fastcka.core.base_plan import Precision
-from fastcka.core.device import check_device, check_precision
+from fastcka.core.device import check_precision
+from fastcka.core.device_name import Device, checked_device
 from fastcka.core.estimators import Estimator, check_estimator
 from fastcka.core.inference.folds import make_folds
 from fastcka.core.inference.options import Inference, parse_inference
@@ -66,7 +67,7 @@ class Options:
     def checked(
         cls,
         estimator: Estimator,
-        device: str,
+        device: Device,
         precision: Precision,
         threads: int | None,
         progress: Progress | None,
@@ -80,11 +81,9 @@ class Options:
         if units not in get_args(Units):
             raise InputError(f"units must be one of {', '.join(get_args(Units))}, got {units!r}")
         check_precision(precision)
-        check_device(device)
+        name = checked_device(device)
         used, _ = resolve_threads(threads)
-        options = cls(
-            estimator, device, precision, used, progress, parse_inference(inference), units
-        )
+        options = cls(estimator, name, precision, used, progress, parse_inference(inference), units)
         if options.inference is not None and not options.has_null:
             raise InputError(
                 "inference: the null distribution of estimator 'feature_corrected' with "

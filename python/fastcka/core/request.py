@@ -53,6 +53,10 @@ class Flight:
     groups: Sequence[Group | Sequence[Any] | Mapping[Any, Any]]
 
 
+#: A group, or its representations, as `fastcka.compare` takes them.
+AnyGroup = Group | Sequence[Any] | Mapping[Any, Any]
+
+
 @dataclass
 class Described:
     """A group whose labels and pairs are checked, but not its arrays.

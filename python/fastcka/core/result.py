@@ -27,6 +27,9 @@ from fastcka.errors import InputError
 if TYPE_CHECKING:
     from fastcka.core.cuda.plan import CudaPlan
 
+#: The comparison of a group, or why it cannot be compared.
+Outcome = Comparison | InputError
+
 
 class Result:
     """The estimates of a group and the other contents of a `Comparison`, without the arrays.

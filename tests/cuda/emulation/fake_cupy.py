@@ -265,6 +265,14 @@ def _memcpy_async(dst, src, size, kind, stream):
     _check(_library.cudaMemcpyAsync(_address(dst), _address(src), count, kind, _address(stream)))
 
 
+def _host_register(ptr, size, flags):
+    _check(_library.cudaHostRegister(_address(ptr), ctypes.c_size_t(size), flags))
+
+
+def _host_unregister(ptr):
+    _check(_library.cudaHostUnregister(_address(ptr)))
+
+
 class ndarray:  # noqa: N801 (cupy's name)
     """An array on the emulated device; made by `asarray`, `from_dlpack` and its methods."""
 
@@ -335,6 +343,8 @@ runtime = SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
     eventQuery=_event_query,
     eventRecord=_event_record,
+    hostRegister=_host_register,
+    hostUnregister=_host_unregister,
     memcpyAsync=_memcpy_async,
     memcpyHostToDevice=1,
     memcpyDeviceToHost=2,

@@ -55,6 +55,7 @@ struct Allocation {
 
 using Allocations = std::map<const char*, std::shared_ptr<Allocation>>;
 Allocations on_device, pinned;
+std::map<const char*, std::size_t> registered;  // memory of the process that CUDA was told to pin -> bytes
 
 // Reused by the next allocation of the same size on the same stream, as in the pools of CUDA and cupy.
 struct Freed {
@@ -102,6 +103,13 @@ bool is_in(const Allocations& allocations, const void* address) {
   return byte < begin + allocation->bytes;
 }
 
+bool is_pinned(const void* address) {
+  const auto* byte = static_cast<const char*>(address);
+  const auto after = registered.upper_bound(byte);
+  return is_in(pinned, address) ||
+         (after != registered.begin() && byte < std::prev(after)->first + std::prev(after)->second);
+}
+
 std::size_t free_bytes() {
   std::size_t free = cuda_emulation::device_bytes();
   for (const auto& [begin, allocation] : on_device) {
@@ -114,6 +122,7 @@ std::size_t free_bytes() {
 
 void cuda_emulation::reset_memory() {
   on_device.clear();
+  registered.clear();
   freed.clear();
   freed_bytes = 0;
 }
@@ -168,9 +177,22 @@ cudaError_t cudaFreeHost(void* address) {
   });
 }
 
+cudaError_t cudaHostRegister(void* address, std::size_t bytes, unsigned) {
+  return call([&] {
+    if (bytes == 0 || is_pinned(address)) return cudaErrorInvalidValue;
+    registered[static_cast<const char*>(address)] = bytes;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaHostUnregister(void* address) {
+  return call(
+      [&] { return registered.erase(static_cast<const char*>(address)) == 1 ? cudaSuccess : cudaErrorInvalidValue; });
+}
+
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* address) {
   return call([&] {
-    const cudaMemoryType type = is_in(pinned, address)      ? cudaMemoryTypeHost
+    const cudaMemoryType type = is_pinned(address)          ? cudaMemoryTypeHost
                                 : is_in(on_device, address) ? cudaMemoryTypeDevice
                                                             : cudaMemoryTypeUnregistered;
     *attributes = {type, cuda_emulation::current_device(), nullptr, nullptr};
@@ -191,12 +213,12 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
         (is_in(from_host ? on_device : pinned, from) || is_in(to_host ? on_device : pinned, to))) {
       return cudaErrorInvalidValue;
     }
-    if (from_host && !is_in(pinned, from)) {
+    if (from_host && !is_pinned(from)) {
       const std::string staged(static_cast<const char*>(from), bytes);
       return enqueue(stream, [=] { std::memcpy(to, staged.data(), bytes); });
     }
     const cudaError_t error = enqueue(stream, [=] { std::memmove(to, from, bytes); });
-    const bool wait = to_host && !is_in(pinned, to) && !cuda_emulation::is_capturing(stream);
+    const bool wait = to_host && !is_pinned(to) && !cuda_emulation::is_capturing(stream);
     return error == cudaSuccess && wait ? cuda_emulation::synchronize(stream) : error;
   });
 }

@@ -14,7 +14,7 @@ from fastcka.core.memory import (
 )
 from fastcka.heatmap import bytes_of_heatmap
 from fastcka.memory import free_memory, require_memory, size_text
-from fastcka.sweep.planning.flights import FLIGHTS_IN_MEMORY, flights_of
+from fastcka.sweep.planning.flights import flights_in_memory, flights_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +60,10 @@ class SweepMemory:
         require_memory(self.bytes, what, _remedy(self.group))
 
 
-def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
-    """Return the predicted peak of computing ``groups``; None if there are none.
+def memory_of(
+    groups: Sequence[GroupPlan], threads: int, device: str = "auto"
+) -> SweepMemory | None:
+    """Return the predicted peak of computing ``groups`` on ``device``; None if there are none.
 
     At the peak, memory contains the flight in the pass with its working memory, the flight that is
     read ahead, and the values of earlier flights that are not yet in the ledger.
@@ -71,7 +73,7 @@ def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
     flights = flights_of(groups, threads)
     loaded = [sum(group.bytes_loaded for group in flight) for flight in flights]
     values = [sum(_matrices(group, RESULT_MATRICES) for group in flight) for flight in flights]
-    needs = []
+    needs, held = [], flights_in_memory(device)
     for position, flight in enumerate(flights):
         waiting = slice(max(position - FLIGHTS_TO_COMMIT, 0), position)
         committed = max(
@@ -79,15 +81,13 @@ def memory_of(groups: Sequence[GroupPlan], threads: int) -> SweepMemory | None:
             default=0,
         )
         needs.append(
-            sum(loaded[position : position + FLIGHTS_IN_MEMORY])
+            sum(loaded[position : position + held])
             + _bytes_of_passes(flight, threads)
             + sum(values[waiting])
             + committed
         )
     computing = max(range(len(flights)), key=needs.__getitem__)
-    near = [
-        group for flight in flights[computing : computing + FLIGHTS_IN_MEMORY] for group in flight
-    ]
+    near = [group for flight in flights[computing : computing + held] for group in flight]
     largest = max(near, key=lambda group: group.bytes_loaded + bytes_of_pass(group))
     exported = max(groups, key=_bytes_of_export)
     if _bytes_of_export(exported) > needs[computing]:

@@ -111,7 +111,7 @@ class SweepPlan:
     @property
     def bytes_memory(self) -> int:
         """Predicted peak of additional memory: arrays (also those read ahead), passes, values."""
-        needed = memory_of(self.groups, self.threads)
+        needed = memory_of(self.groups, self.threads, self.config.device)
         return 0 if needed is None else needed.bytes
 
     @property

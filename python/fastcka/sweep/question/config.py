@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -17,10 +16,11 @@ from pydantic import (
 )
 
 from fastcka.config_problems import path_value, problem_text
+from fastcka.core import checked_device
 from fastcka.core.base_plan import Precision
 from fastcka.core.estimators import Estimator
 from fastcka.core.inference.options import Inference, parse_inference
-from fastcka.errors import SweepConfigError
+from fastcka.errors import InputError, SweepConfigError
 from fastcka.store import ExampleFilter
 from fastcka.sweep.question.sample import Sample, SampledExamples, parse_examples
 from fastcka.sweep.question.steps import StepsPolicy, parse_steps
@@ -35,7 +35,6 @@ Scalar = str | int | float | bool
 
 _INFERENCE = ("alternative", "level", "folds", "blocks")
 _KEYS = "alternative, level, folds or blocks"
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def _scalar(value: object) -> Scalar:
@@ -64,9 +63,10 @@ def _fields(value: object) -> object:
 
 
 def _device(value: object) -> object:
-    if isinstance(value, str) and _DEVICE.fullmatch(value):
-        return value
-    raise ValueError("expected 'auto', 'cpu', 'cuda' or 'cuda:<number>'")
+    try:
+        return checked_device(value)  # type: ignore[arg-type]
+    except InputError:
+        raise ValueError("expected 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'cuda:all'") from None
 
 
 def _inference(value: object) -> object:
@@ -174,7 +174,8 @@ class SweepConfig(BaseModel):
     estimator
         The estimator of the column ``cka``; the results always contain both.
     device
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:<number>"`` or ``"cuda:all"``, which spreads the
+        groups over all GPUs of the machine; or a `torch.device`.
     precision
         ``"high"`` (error <= 1e-6), ``"fast"`` (fp16 on a GPU, bfloat16 on a CPU that has it) or
         ``"float64"``.

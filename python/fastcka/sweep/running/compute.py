@@ -85,7 +85,7 @@ def compute_here(
     tell: Callable[[SweepEvent], None],
 ) -> Computed:
     """Compute ``groups`` and commit each to the ledger at that path; see `run_sweep`."""
-    needed = memory_of(groups, plan.threads)
+    needed = memory_of(groups, plan.threads, plan.config.device)
     if needed is not None:
         needed.require()
     with memory_check(False):  # for each group, because every group has been computed

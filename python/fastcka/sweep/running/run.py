@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fastcka.core import require_device
+from fastcka.core import Device, checked_device, require_device
 from fastcka.errors import BusyFolderError, FailedGroupsError
 from fastcka.files import remove_file
 from fastcka.out_of_memory import named_shortage
@@ -59,7 +59,7 @@ def run_sweep(
     config: SweepConfig | str | os.PathLike[str],
     *,
     shard: Shard | None = None,
-    device: str | None = None,
+    device: Device | None = None,
     threads: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -117,7 +117,7 @@ def run_sweep(
     if not isinstance(config, SweepConfig):
         config = load_sweep(config)
     if device is not None:
-        config = config.model_copy(update={"device": device})
+        config = config.model_copy(update={"device": checked_device(device)})
     cluster = Cluster.of(workers, scheduler, client, threads)
     if cluster is None:
         require_device(config.device)
