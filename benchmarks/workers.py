@@ -17,6 +17,7 @@ import csv
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -26,6 +27,7 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -36,6 +38,14 @@ from fastcka.store import create_store
 
 LAYERS, FEATURES = 4, 256
 VARIANTS = {"one process": [], "2 workers": ["--workers", "2"]}
+
+
+class Times(NamedTuple):
+    """Seconds of a command, of computing with the start of workers, and of all processors."""
+
+    command: float
+    computing: float
+    processors: float
 
 
 def write_store(path, models, examples):
@@ -64,7 +74,7 @@ def cells(path):
 
 
 def run(folder, name, options, kill_after=None):
-    """Run the sweep; return its table, its seconds, those of computing, and what was killed.
+    """Run the sweep; return its table, its times, and whether a worker was killed.
 
     kill -9 one worker some seconds after the workers are connected.
     """
@@ -73,7 +83,7 @@ def run(folder, name, options, kill_after=None):
     sweep = folder / f"{name}.yaml"
     sweep.write_text(f"store: store\noutput: {name}\ncompare: {{within: [layer]}}\n", "utf-8")
     command = [sys.executable, "-m", "fastcka", "run", str(sweep), *options]
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), _cpu_of_children()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         killed = None
         if kill_after is not None:
@@ -88,7 +98,13 @@ def run(folder, name, options, kill_after=None):
     if sorted(names) != [f"layer=layer{layer}" for layer in range(LAYERS)]:
         sys.exit(f"{name}: the ledger has the groups {names}")
     timings = json.loads((output / "run.json").read_text("utf-8"))["timings"]
-    return cells(output / "results.csv"), seconds, timings["compute"], killed
+    times = Times(seconds, timings["compute"], _cpu_of_children() - cpu)
+    return cells(output / "results.csv"), times, killed
+
+
+def _cpu_of_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def kill_worker(parent, seconds):
@@ -127,27 +143,32 @@ def main():
     times = {name: [] for name in VARIANTS}
     for _ in range(options.repeats):
         for name, arguments in VARIANTS.items():
-            table, seconds, computing, _ = run(folder, name.replace(" ", "-"), arguments)
+            table, taken, _ = run(folder, name.replace(" ", "-"), arguments)
             expected = expected or table
             if table != expected:
                 sys.exit(f"{name}: another table")
-            times[name].append((seconds, computing))
-    for name, seconds in times.items():
-        shown = ", ".join(f"{all_of_it:.1f} ({part:.1f})" for all_of_it, part in seconds)
-        print(f"{name:12s} {min(seconds)[0]:7.1f} s of {shown}; in brackets: with the workers")
+            times[name].append(taken)
+    print("seconds:       command   with workers   processors   (least of each)")
+    for name, taken in times.items():
+        least = [min(column) for column in zip(*taken, strict=True)]
+        print(f"{name:13s}" + "".join(f"{number:12.1f}" for number in least), flush=True)
     print(f"{len(expected) - 1:,} comparisons, all tables equal", flush=True)
-    span = min(computing for _, computing in times["2 workers"])
-    for number in range(options.kills):
+    span = min(taken.computing for taken in times["2 workers"])
+    number = 0
+    while number < options.kills:
         moment = random.uniform(0, span)
-        table, seconds, _, killed = run(folder, "killed", VARIANTS["2 workers"], moment)
+        table, taken, killed = run(folder, "killed", VARIANTS["2 workers"], moment)
         if table != expected:
             sys.exit(f"killed after {moment:.1f} s: another table")
-        what = "a worker was killed" if killed else "the workers had ended"
-        print(
-            f"kill {number + 1:2d}: {what} after {moment:4.1f} s; {seconds:5.1f} s, table equal, "
-            f"each of {LAYERS} groups once in the ledger",
-            flush=True,
-        )
+        if killed:
+            number += 1
+            print(
+                f"kill {number:2d}: after {moment:4.1f} s; the command took {taken.command:.1f} s; "
+                f"table equal, each of {LAYERS} groups once in the ledger",
+                flush=True,
+            )
+        else:
+            span = moment  # the workers had ended
 
 
 if __name__ == "__main__":

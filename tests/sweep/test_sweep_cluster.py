@@ -196,6 +196,7 @@ def test_a_killed_worker_changes_nothing(
     folder, table = world
     seen, killed = [], []
     client.wait_for_workers(2, timeout=120)
+    time.sleep(2)  # Dask does not restart a worker that is lost in its first moment
 
     def kill(event):
         seen.append(event.kind)

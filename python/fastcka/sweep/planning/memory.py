@@ -103,10 +103,11 @@ def memory_of_tasks(groups: Sequence[GroupPlan], at_once: int) -> SweepMemory:
     needs = sorted(
         ((_bytes_of_task(group), group.position, group) for group in groups), reverse=True
     )
+    computing = LIBRARY_BYTES * (1 + at_once) + sum(need for need, _, _ in needs[:at_once])
     exported = max(groups, key=_bytes_of_export)
-    computing = sum(need for need, _, _ in needs[:at_once]) + LIBRARY_BYTES * (1 + at_once)
-    if _bytes_of_export(exported) > computing:
-        return SweepMemory(LIBRARY_BYTES + _bytes_of_export(exported), exported)
+    exporting = LIBRARY_BYTES + _bytes_of_export(exported)
+    if exporting > computing:
+        return SweepMemory(exporting, exported)
     return SweepMemory(computing, needs[0][2])
 
 
