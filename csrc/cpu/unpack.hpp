@@ -24,29 +24,42 @@ T cell_value(const std::byte* cell, std::int64_t values, std::int64_t index) {
 }
 
 // Examples [begin, begin + count) of one chunk of the copy (gram: of any panels, from the first of one on) as rows
-// (count, d).
-template <class T, class Out>
-void unpack(const Centered& x, Route route, std::int64_t begin, std::int64_t count, const Kernels<T>& kernels,
-            Out* out) {
+// (count, d). VALUES, those of a cell, is a constant: a division by it for each value would take longer than the rest.
+template <std::int64_t VALUES, class T, class Out>
+void unpack_cells(const Centered& x, Route route, std::int64_t begin, std::int64_t count, const Kernels<T>& kernels,
+                  Out* out) {
   const std::int64_t lanes = kernels.lanes;
   const std::int64_t bytes = kernels.cell_bytes;
   if (route == Route::features) {
-    const std::int64_t steps = kernels.steps(count);
-    for (std::int64_t j = 0; j < x.d; ++j) {
-      const std::byte* panel = x.data + begin * x.pitch + (j / lanes * steps * lanes + j % lanes) * bytes;
+    const std::int64_t panel_bytes = kernels.steps(count) * lanes * bytes;
+    const std::byte* panel = x.data + begin * x.pitch;
+    for (std::int64_t first = 0; first < x.d; first += lanes, panel += panel_bytes) {
+      const std::int64_t width = std::min(lanes, x.d - first);
       for (std::int64_t row = 0; row < count; ++row) {
-        const std::byte* cell = panel + row / kernels.values * lanes * bytes;
-        out[row * x.d + j] = static_cast<Out>(cell_value<T>(cell, kernels.values, row % kernels.values));
+        const std::byte* cells = panel + row / VALUES * lanes * bytes;
+        Out* to = out + row * x.d + first;
+        for (std::int64_t lane = 0; lane < width; ++lane) {
+          to[lane] = static_cast<Out>(cell_value<T>(cells + lane * bytes, VALUES, row % VALUES));
+        }
       }
     }
     return;
   }
-  for (std::int64_t row = 0; row < count; ++row) {
+  for (std::int64_t row = 0; row < count; ++row, out += x.d) {
     const std::byte* first = x.panel((begin + row) / lanes, lanes) + (begin + row) % lanes * bytes;
     for (std::int64_t j = 0; j < x.d; ++j) {
-      const std::byte* cell = first + j / kernels.values * lanes * bytes;
-      out[row * x.d + j] = static_cast<Out>(cell_value<T>(cell, kernels.values, j % kernels.values));
+      out[j] = static_cast<Out>(cell_value<T>(first + j / VALUES * lanes * bytes, VALUES, j % VALUES));
     }
+  }
+}
+
+template <class T, class Out>
+void unpack(const Centered& x, Route route, std::int64_t begin, std::int64_t count, const Kernels<T>& kernels,
+            Out* out) {
+  if (kernels.values == 1) {
+    unpack_cells<1>(x, route, begin, count, kernels, out);
+  } else {
+    unpack_cells<2>(x, route, begin, count, kernels, out);
   }
 }
 
