@@ -131,6 +131,21 @@ def permuted_cka(xs, orders, estimator):
     return np.array(values)
 
 
+def third_moments(x):
+    """Normalised sums of third order of the U-centred Gram matrix and of the centred diagonal."""
+    grams = centered_grams(x.astype(np.float64))
+    k, u = np.diag(grams["biased"]), grams["unbiased"]
+    k = k - k.mean()
+    a, b = np.linalg.norm(u), np.linalg.norm(k)
+    return {
+        "cubes": (u**3).sum() / a**3,
+        "triangles": np.vdot(u @ u, u) / a**3,
+        "weighted_squares": k @ (u**2).sum(1) / a**2 / b,
+        "weighted_sum": k @ u @ k / a / b**2,
+        "diagonal_cubes": (k**3).sum() / b**3,
+    }
+
+
 def rbf_cka(x, y, bandwidth=1.0):
     """Biased CKA with Gaussian kernels, and their widths: ``bandwidth`` median distances."""
     h = np.eye(len(x)) - 1 / len(x)

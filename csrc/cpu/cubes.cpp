@@ -152,9 +152,10 @@ double sum_of_cubes(const Panels& features, const Kernels<T>& kernels, Pool& poo
     const Range& piece = pieces[to_size(index)];
     if (splits > 1) {
       double* sums = kept[to_size(index * splits)].get();
+      const std::int64_t size = layout.size(piece);
       for (std::int64_t split = 1; split < splits; ++split) {
         const double* part = kept[to_size(index * splits + split)].get();
-        for (std::int64_t entry = 0; entry < layout.size(piece); ++entry) sums[entry] += part[entry];
+        for (std::int64_t entry = 0; entry < size; ++entry) sums[entry] += part[entry];
       }
       squares[to_size(index)] = layout.sum_of_squares(piece, sums);
     }

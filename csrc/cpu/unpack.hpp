@@ -23,12 +23,12 @@ T cell_value(const std::byte* cell, std::int64_t values, std::int64_t index) {
   return static_cast<T>(value);
 }
 
-// A part of the copy of one representation, (rows, columns), row-major. Rows are positions in the copy, of n.
-template <class T, class Out>
-void unpack(const Centered& x, const CopyFormat& format, std::int64_t n, Range rows, Range columns,
-            const Kernels<T>& kernels, Out* out) {
+// A part of the copy of one representation, (rows, columns), row-major. Rows are positions in the copy, of n. VALUES,
+// those of a cell, is a constant: a division by it for each value would take longer than the rest.
+template <std::int64_t VALUES, class T, class Out>
+void unpack_cells(const Centered& x, const CopyFormat& format, std::int64_t n, Range rows, Range columns,
+                  const Kernels<T>& kernels, Out* out) {
   const std::int64_t lanes = kernels.lanes;
-  const std::int64_t values = kernels.values;
   const std::int64_t bytes = kernels.cell_bytes;
   for (std::int64_t a = rows.begin; a < rows.end; ++a) {
     const std::int64_t begin = a / format.chunk * format.chunk;
@@ -36,17 +36,27 @@ void unpack(const Centered& x, const CopyFormat& format, std::int64_t n, Range r
     if (format.route == Route::gram) {
       const std::byte* first = chunk + (a - begin) * bytes;
       for (std::int64_t j = columns.begin; j < columns.end; ++j) {
-        *out++ = static_cast<Out>(cell_value<T>(first + j / values * lanes * bytes, values, j % values));
+        *out++ = static_cast<Out>(cell_value<T>(first + j / VALUES * lanes * bytes, VALUES, j % VALUES));
       }
       continue;
     }
     const std::int64_t steps = kernels.steps(std::min(format.chunk, n - begin));
-    const std::int64_t step = (a - begin) / values;
+    const std::int64_t step = (a - begin) / VALUES;
     for (std::int64_t j = columns.begin; j < columns.end;) {
       const std::int64_t end = std::min(columns.end, (j / lanes + 1) * lanes);
       const std::byte* cell = chunk + ((j / lanes * steps + step) * lanes + j % lanes) * bytes;
-      for (; j < end; ++j, cell += bytes) *out++ = static_cast<Out>(cell_value<T>(cell, values, (a - begin) % values));
+      for (; j < end; ++j, cell += bytes) *out++ = static_cast<Out>(cell_value<T>(cell, VALUES, (a - begin) % VALUES));
     }
+  }
+}
+
+template <class T, class Out>
+void unpack(const Centered& x, const CopyFormat& format, std::int64_t n, Range rows, Range columns,
+            const Kernels<T>& kernels, Out* out) {
+  if (kernels.values == 1) {
+    unpack_cells<1>(x, format, n, rows, columns, kernels, out);
+  } else {
+    unpack_cells<2>(x, format, n, rows, columns, kernels, out);
   }
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from dataclasses import replace
+import pickle
+from dataclasses import FrozenInstanceError, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -224,3 +226,18 @@ def test_plot_writes_a_figure(comparison, tmp_path):
     np.testing.assert_array_equal(image.get_array(), comparison.unbiased)
     image = comparison.plot(estimator="biased").axes[0].get_images()[0]
     np.testing.assert_array_equal(image.get_array(), comparison.biased)
+
+
+def test_what_is_computed_later_survives_copies(rng):
+    """`moments` and `feature_corrected` are computed when they are first read."""
+    xs = [rng.standard_normal((30, 4)) @ rng.standard_normal((4, 8)) for _ in range(3)]
+    result = fastcka.compare(xs, inference=True)
+    unread = pickle.loads(pickle.dumps(result))
+    for other in (unread, copy.copy(result), replace(result)):
+        np.testing.assert_array_equal(other.feature_corrected, result.feature_corrected)
+        np.testing.assert_array_equal(other.p_value, result.p_value)
+        assert other.moments.arrays().keys() == result.moments.arrays().keys()
+    with pytest.raises(FrozenInstanceError):
+        result.moments = None
+    bare = replace(result, moments=None, feature_corrected=None)
+    assert bare.moments is bare.feature_corrected is bare.z is None

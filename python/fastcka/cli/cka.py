@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.core import Comparison
+    from fastcka.core.base_plan import Precision
     from fastcka.core.estimators import HsicEstimator
 
-#: Most examples for which a p-value is computed by default: its time grows with their square.
-MOST_FOR_P = 20_000
+#: Most predicted seconds of a comparison with a p-value that is computed by default.
+MOST_SECONDS = 10.0
+#: From this many predicted seconds on, a line on stderr says so first.
+LONG_SECONDS = 2.0
 
 SOURCES = (
     "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path, x.nc:name or x.mat:name. The "
@@ -67,9 +70,9 @@ def cka(
         bool | None,
         typer.Option(
             "--p-value/--no-p-value",
-            help="Compute the interval over examples and the p-value, on the CPU; the time grows "
-            "with the square of the number of examples. Default: for at most "
-            f"{MOST_FOR_P:,} examples, and not with --device cuda.",
+            help="Compute the interval over examples and the p-value, on the CPU. Default: if the "
+            f"comparison then takes at most {MOST_SECONDS:.0f} s as predicted, and not with "
+            "--device cuda.",
             show_default=False,
         ),
     ] = None,
@@ -98,7 +101,7 @@ def cka(
             device=device,
             precision=precision,
             threads=threads,
-            inference=_wants_p(p_value, len(x), device),
+            inference=_wants_p(p_value, x, y, device, precision, threads),
         )
     answer = {
         "a": a,
@@ -132,10 +135,33 @@ def _with_matlab_axes(sources: dict[str, str]) -> list[str]:
     return [side for side, source in sources.items() if has_matlab_axes(source)]
 
 
-def _wants_p(asked: bool | None, n_examples: int, device: str) -> bool:
-    if asked is not None:
-        return asked
-    return n_examples <= MOST_FOR_P and not device.startswith("cuda")
+def _wants_p(
+    asked: bool | None,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    device: str,
+    precision: Precision,
+    threads: int | None,
+) -> bool:
+    """Return whether to compute the p-value; if that takes long, say so on stderr."""
+    from fastcka.core import plan_pass
+    from fastcka.core.cost import most_seconds
+
+    if asked is False or device.startswith("cuda"):
+        return asked is True  # with a GPU, `compare` refuses it
+    if len(x) != len(y) or 0 in x.shape + y.shape:  # `compare` refuses them
+        return asked is True
+    widths = [math.prod(array.shape[1:]) for array in (x, y)]
+    plan = plan_pass(len(x), widths, precision=precision, threads=threads, inference=True)
+    seconds = most_seconds(plan.flops, plan.bytes_inputs)
+    if seconds >= LONG_SECONDS:
+        seconds = plan.seconds  # measures how fast the inner loops run
+    wanted = asked is True or seconds <= MOST_SECONDS
+    if wanted and seconds >= LONG_SECONDS:
+        output.stderr().print(
+            f"fastcka: computing the p-value: about {seconds:,.0f} s (--no-p-value skips it)"
+        )
+    return wanted
 
 
 def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> None:

@@ -3,6 +3,7 @@
 arrays      what the caller has -> views (address, shape, strides, dtype), no copy if it can be
 base_plan   what the plans for the CPU and for CUDA have in common
 plan        shapes -> route, tile, memory, flops; pure
+moment_cost the same for third moments
 device      on the CPU or on a GPU, and why: views -> plan
 device_name how a caller names a device
 backend     views + plan -> sums, by the compiled pass on the CPU

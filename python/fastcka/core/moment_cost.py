@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastcka.core.implementation import Implementation
 
 #: What the sums of one Gram entry cost, in flops of float32 products (measured on Zen 4).
-ENTRY_COST = 40.0
+ENTRY_COST = 60.0
 #: What a flop costs in each kind of products, in those of float32; see `plan.FLOP_COST`.
 WIDE_COST = 2.0
 #: A flop of the sum of cubes pays for scaled panels and float64 sums (measured on Zen 4).
