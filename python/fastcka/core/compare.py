@@ -17,8 +17,9 @@ from fastcka.core.options import Options, Units
 from fastcka.core.plain import plain_values
 from fastcka.core.request import Described, Flight, Group
 from fastcka.core.result import Result
+from fastcka.core.streaming.work import StreamWork
 from fastcka.core.work import Begun, CpuWork, CudaWork, begin, finish
-from fastcka.errors import InputError
+from fastcka.errors import InputError, StoreError
 
 
 def compare(
@@ -33,6 +34,7 @@ def compare(
     progress: Progress | None = None,
     inference: bool | Inference = False,
     units: Units = "independent",
+    memory: int | str | None = None,
 ) -> Comparison:
     """Compute the CKA of every pair of representations, by both estimators, in one pass.
 
@@ -96,6 +98,9 @@ def compare(
         in two checkpoints of one network; all must have the same number of features. This takes a
         further pass over the columns, on the CPU. With estimator "feature_corrected" there is then
         no chance level (`null_mean`, `null_sd` and `z` are None).
+    memory
+        Bytes ("2GB") to use beyond the arrays. With more needed, blocks of rows are read, in
+        float64 on the CPU. Default: 75 % of what is free, for mapped and unread data.
 
     Returns
     -------
@@ -127,8 +132,8 @@ def compare(
     1.0
     """
     options = Options.checked(estimator, device, precision, threads, progress, inference, units)
-    group = Described.of_group(Group(representations, labels, pairs))
-    values = plain_values(group.arrays, options)
+    group = Described.of_group(Group(representations, labels, pairs, memory))
+    values = plain_values(group.arrays, options) if memory is None else None
     if values is None:
         return result_of(group, options).comparison()
     result = Result(group, options)
@@ -139,13 +144,13 @@ def compare(
 def result_of(group: Group | Described, options: Options) -> Result:
     """The result of a group alone; errors as `compare`."""
     (outcome,) = finish([begin(group, options, alone=True)], options)
-    if isinstance(outcome, InputError):
+    if not isinstance(outcome, Result):
         raise outcome
     return outcome
 
 
 AnyGroup = Group | Sequence[Any] | Mapping[Any, Any]
-Outcome = Comparison | InputError
+Outcome = Comparison | InputError | StoreError
 
 
 def compare_many(
@@ -157,7 +162,7 @@ def compare_many(
     threads: int | None = None,
     progress: Progress | None = None,
     inference: bool | Inference = False,
-) -> Iterator[list[Comparison | InputError]]:
+) -> Iterator[list[Comparison | InputError | StoreError]]:
     """Yield the outcomes of many groups, in order; small groups are computed together, in flights.
 
     On the CPU, small groups are taken from ``groups`` until a flight is full. Then they are
@@ -192,8 +197,8 @@ def compare_many(
     Yields
     ------
     list
-        The outcomes of one flight: for each group a `Comparison`, or the `InputError` that says
-        why the group cannot be compared. Such a group does not affect the others.
+        The outcomes of one flight: for each group a `Comparison`, or the error that says why the
+        group cannot be compared or read. Such a group does not affect the others.
 
     Raises
     ------
@@ -290,6 +295,6 @@ class _Queue:
         return outcomes
 
 
-def _goes_with_others(work: CpuWork | CudaWork) -> bool:
+def _goes_with_others(work: CpuWork | CudaWork | StreamWork) -> bool:
     # The caller's next group may have a staged representation in the same memory.
     return isinstance(work, CpuWork) and is_small(work.plan) and not work.request.staged

@@ -16,6 +16,7 @@ from fastcka.core.comparison import label_text
 from fastcka.core.estimators import MIN_EXAMPLES, Estimator
 from fastcka.core.views import View
 from fastcka.errors import InputError
+from fastcka.memory import parse_memory
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,14 @@ class Group:
     representations
         M arrays of shape (n_examples, n_features_i), or a mapping from label to array.
         Those of pandas and xarray are aligned by the labels of their rows, as in `fastcka.compare`.
-    labels, pairs
+    labels, pairs, memory
         As in `fastcka.compare`.
     """
 
     representations: Sequence[Any] | Mapping[Any, Any]
     labels: Sequence[Any] | None = None
     pairs: ArrayLike | None = None
+    memory: int | str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Described:
     names: tuple[str, ...]
     pairs: NDArray[np.int64]
     arrays: list[Any]
+    memory: int | None = None
 
     @classmethod
     def of_group(cls, group: Group) -> Described:
@@ -73,7 +76,8 @@ class Described:
         if not arrays:
             raise InputError("representations is empty: at least one is needed")
         records, names = _labelled(labels, len(arrays))
-        return cls(records, names, checked_pairs(group.pairs, len(arrays)), arrays)
+        pairs, memory = checked_pairs(group.pairs, len(arrays)), parse_memory(group.memory)
+        return cls(records, names, pairs, arrays, memory)
 
 
 @dataclass
@@ -95,7 +99,7 @@ class Request:
         arrays = aligned(group.arrays, names)
         views = as_views(arrays, names)
         check_same_examples([view.n_examples for view in views], names)
-        _check_enough_examples(views[0].n_examples, estimator)
+        check_enough_examples(views[0].n_examples, estimator)
         staged = tuple([x for x in arrays if isinstance(x, StagedRepresentation)])
         return cls(group.labels, names, group.pairs, views, staged)
 
@@ -190,7 +194,8 @@ def check_same_examples(counts: Sequence[int], names: Sequence[str]) -> None:
             )
 
 
-def _check_enough_examples(n: int, estimator: Estimator) -> None:
+def check_enough_examples(n: int, estimator: Estimator) -> None:
+    """Refuse fewer examples than the estimator needs."""
     if n < MIN_EXAMPLES[estimator]:
         hint = "; the biased estimator needs 2" if estimator == "unbiased" else ""
         raise InputError(

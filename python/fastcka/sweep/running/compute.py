@@ -152,7 +152,7 @@ class _Computing:
             del groups  # no longer used; the next flight needs the memory
 
     def values(
-        self, outcomes: Sequence[Comparison | InputError]
+        self, outcomes: Sequence[Comparison | InputError | StoreError]
     ) -> list[tuple[GroupPlan, GroupValues]]:
         """Return the ledger's entries for the oldest unfinished flight."""
         now = time.perf_counter()
@@ -166,7 +166,7 @@ class _Computing:
                 self._fail(group, failure.reason)
                 continue
             outcome = next(of_the_loaded)
-            if isinstance(outcome, InputError):
+            if not isinstance(outcome, Comparison):
                 self._fail(group, str(outcome))
                 continue
             share = outcome.provenance["seconds"] / of_passes
