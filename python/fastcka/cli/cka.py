@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fastcka.cli import arguments, output
 from fastcka.cli.inferred import inferred_lines, inferred_values
-from fastcka.errors import InputError
+from fastcka.errors import InputError, OutOfMemoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
 
     from numpy.typing import NDArray
 
+    from fastcka.arrays import Rows
     from fastcka.core import Comparison
     from fastcka.core.estimators import HsicEstimator
 
@@ -74,6 +76,7 @@ def cka(
     ] = None,
     threads: arguments.Threads = None,
     device: arguments.Device = "auto",
+    memory: arguments.Memory = None,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
@@ -89,15 +92,22 @@ def cka(
     with memory_check(not no_memory_check):
         x, y = _read(a), _read(b)
         _require_same_examples(a, x, b, y)
-        result = compare(
+        compared = partial(
+            compare,
             [x, y],
             labels=[{"side": "A", "source": a}, {"side": "B", "source": b}],
             estimator=estimator,
             device=device,
             precision=precision,
             threads=threads,
-            inference=_wants_p(p_value, len(x), device),
+            memory=memory,
         )
+        try:
+            result = compared(inference=_wants_p(p_value, len(x), device))
+        except OutOfMemoryError:
+            if p_value:
+                raise
+            result = compared()  # a p-value, which was not asked for, needs more memory
     answer = {
         "a": a,
         "b": b,
@@ -111,11 +121,11 @@ def cka(
         _print_facts(answer)
 
 
-def _read(source: str) -> NDArray[Any]:
-    from fastcka.store import read_array
+def _read(source: str) -> Rows | NDArray[Any]:
+    from fastcka.store import open_array
 
-    array = read_array(source)
-    if array.ndim < 2:
+    array = open_array(source)
+    if len(array.shape) < 2:
         raise InputError(
             f"{source}: the array has the shape {array.shape}; expected (examples, features), for "
             "example (n, 1) for a single feature"
@@ -136,7 +146,7 @@ def _wants_p(asked: bool | None, n_examples: int, device: str) -> bool:
     return n_examples <= MOST_FOR_P and not device.startswith("cuda")
 
 
-def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> None:
+def _require_same_examples(a: str, x: Sized, b: str, y: Sized) -> None:
     """Refuse two files whose ids differ, because rows are matched by position."""
     import numpy as np
 
@@ -187,6 +197,7 @@ def _answer(result: Comparison) -> dict[str, Any]:
         "estimator": result.estimator,
         "n_examples": result.n_examples,
         **{name: result.provenance[name] for name in recorded},
+        "reads": result.provenance.get("reads"),
         **inferred_values(result),
     }
 
@@ -225,6 +236,14 @@ def _axes_fact(sides: list[str]) -> dict[str, str]:
     return {"axes": f"of {' and '.join(sides)} as in MATLAB (the file stores them reversed)"}
 
 
+def _reads_fact(reads: float | None) -> dict[str, str]:
+    if reads is None:
+        return {}
+    from fastcka.core.streaming.plan import times_text
+
+    return {"read": f"in blocks of rows, {times_text(reads)}"}
+
+
 def _print_facts(answer: dict[str, Any]) -> None:
     from rich.text import Text
 
@@ -250,6 +269,7 @@ def _print_facts(answer: dict[str, Any]) -> None:
                     f"precision {answer['precision']}, "
                     f"{output.counted(answer['threads'], 'thread')}, {answer['seconds']:.3f} s"
                 ),
+                **_reads_fact(answer["reads"]),
             }
         )
     )

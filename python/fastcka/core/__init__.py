@@ -17,6 +17,7 @@ cka         the one-line functions on top
 kernels     kernels that are not linear, by NumPy
 moments     sums over examples that can be extended and merged, by NumPy
 accumulator batches of examples -> moments -> Comparison
+streaming/  blocks of rows, where a group does not fit into memory
 minibatch   batches -> minibatch CKA, an average of estimates
 """
 
@@ -36,6 +37,7 @@ from fastcka.core.kernels import kernel_cka
 from fastcka.core.minibatch import minibatch_cka
 from fastcka.core.plan import PassPlan
 from fastcka.core.request import Flight, Group
+from fastcka.core.streaming.plan import StreamPlan
 
 __all__ = [
     "Accumulator",
@@ -47,6 +49,7 @@ __all__ = [
     "Inference",
     "PassPlan",
     "StagedRepresentation",
+    "StreamPlan",
     "cka",
     "cka_matrix",
     "compare",

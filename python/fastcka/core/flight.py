@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from fastcka.core.base_plan import MIB
-from fastcka.core.cuda.plan import CudaPlan
+from fastcka.core.base_plan import MIB, Plan
 from fastcka.core.plan import PassPlan
 
 #: A group is small up to this size (with the memory of its pass) and this number of flops.
@@ -24,9 +23,9 @@ FLIGHT_FLOPS = 12e9
 MOST_GROUPS = 256
 
 
-def is_small(plan: PassPlan | CudaPlan) -> TypeGuard[PassPlan]:
+def is_small(plan: Plan) -> TypeGuard[PassPlan]:
     """Whether a group may go into a flight with others."""
-    if isinstance(plan, CudaPlan):
+    if not isinstance(plan, PassPlan):
         return False
     return bytes_of_group(plan) <= SMALL_BYTES and plan.flops <= SMALL_FLOPS
 

@@ -9,6 +9,7 @@ from fastcka.core.backend import version
 from fastcka.core.base_plan import Plan
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import cublas_version_text
+from fastcka.core.streaming.plan import StreamPlan
 
 #: Variables that make cuBLAS and cupy compute products in another way than they are asked to.
 OVERRIDES = (
@@ -39,4 +40,6 @@ def provenance_of(plan: Plan, *, seconds: float, cublas_version: int = 0) -> dic
         record["rank_chunk"] = plan.rank_chunk
         record["implementation"] += f" {cublas_version_text(cublas_version)}"
         record["overrides"] = {name: os.environ[name] for name in OVERRIDES if name in os.environ}
+    if isinstance(plan, StreamPlan):
+        record["reads"] = plan.reads
     return record

@@ -19,7 +19,7 @@ from fastcka.core.backend import most_far
 from fastcka.core.base_plan import MIB, Plan, Precision, Route, ceil_div
 from fastcka.core.column_terms import MOST_FAR
 from fastcka.core.far_moments import FIRST, MOST_KEPT
-from fastcka.core.memory import ESTIMATE_MATRICES
+from fastcka.core.memory import ESTIMATE_MATRICES, additional_bytes
 from fastcka.core.moments import Moments
 from fastcka.errors import OutOfMemoryError
 from fastcka.memory import FreeMemory, size_text
@@ -32,7 +32,9 @@ SECONDS_PER_BLOCK = 3e-4
 #: Float64 copies of a block that route F needs, with the block that is read ahead.
 BLOCK_COPIES = 8
 #: Bytes of a block in float64: larger ones leave the caches, and are no faster.
-BLOCK_BYTES = 8 * MIB
+BLOCK_BYTES = 4 * MIB
+#: Matrices (M, M) of a pass.
+SUM_MATRICES = 8
 #: Fewest rows of a block or a band: with fewer, Python takes most of the time.
 LEAST_ROWS = 16
 #: Bytes of the features of two panels that route G converts to float64 at once.
@@ -73,7 +75,7 @@ class StreamPlan(Plan):
     @property
     def bytes_needed(self) -> int:
         """The bytes that the pass needs."""
-        return self.bytes_workspace + self.bytes_results
+        return additional_bytes(self)
 
     @property
     def _processor(self) -> str:
@@ -140,8 +142,9 @@ def plan_stream(
     """
     n, m, total = n_examples, len(n_features), sum(n_features)
     widest = max(d * size for d, size in zip(n_features, itemsizes, strict=True))
-    results = 8 * m * m * ESTIMATE_MATRICES
-    left = budget.bytes - results
+    results = 8 * m * m * SUM_MATRICES
+    finishing = results + 8 * m * m * ESTIMATE_MATRICES
+    left = budget.bytes - finishing
     common: dict[str, Any] = {
         "chunk": 0,
         "precision": precision,
@@ -199,7 +202,7 @@ def plan_stream(
         remedy = "leave out inference, " if third_moments else ""
         raise OutOfMemoryError(
             f"comparing {m:,} representations of {n:,} examples{what} needs at least "
-            f"{size_text(smallest + results)} in blocks of rows ({needs}), and {may}: {remedy}"
+            f"{size_text(smallest + finishing)} in blocks of rows ({needs}), and {may}: {remedy}"
             "compare fewer or narrower representations at once, or raise memory"
         )
     chosen = min(plans, key=lambda plan: plan.seconds)
