@@ -32,6 +32,7 @@ def run(
         ),
     ] = None,
     threads: arguments.Threads = None,
+    memory: arguments.Memory = None,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
@@ -62,6 +63,7 @@ def run(
                 shard=part,
                 device=device,
                 threads=threads,
+                memory=memory,
                 progress=show_progress,
                 on_event=show_event,
             )

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastcka.core import Comparison, Group, StagedRepresentation, compare_many
+from fastcka.core import Comparison, Group, StagedRepresentation, StreamPlan, compare_many
 from fastcka.core import Flight as GroupFlight
 from fastcka.core.columns import STORED
 from fastcka.errors import InputError, StoreError
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from fastcka.store.rows import StoredRows
     from fastcka.sweep.planning.group import GroupPlan
 
-Loaded = list["StagedRepresentation | np.ndarray[Any, Any]"]
+Loaded = list["StagedRepresentation | StoredRows | np.ndarray[Any, Any]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class _Computing:
                 ]
             )
             groups = [
-                Group(arrays, labels=[r.labels for r in group.representations])
+                Group(arrays, [r.labels for r in group.representations], memory=group.memory)
                 for group, arrays in zip(flight, loaded, strict=True)
                 if not isinstance(arrays, _Failure)
             ]
@@ -220,16 +221,30 @@ def _load(flight: Flight, store: Store) -> list[Loaded | _Failure]:
 
 
 def _load_group(group: GroupPlan, store: Store) -> Loaded | _Failure:
-    """Read a group's data, and check that it is the data of the plan."""
+    """Read a group's data, and check that it is the data of the plan.
+
+    Data that do not fit into memory are read when the group is computed.
+    """
     staged = [
-        StagedRepresentation.empty(group.n_examples, planned.n_features) if planned.staged else None
+        StagedRepresentation.empty(group.n_examples, planned.n_features)
+        if planned.staged and not isinstance(group.pass_plan, StreamPlan)
+        else None
         for planned in group.representations
     ]
     try:
-        read = store.read_many(
-            [planned.key for planned in group.representations],
-            outs=[None if each is None else each.array for each in staged],
-            rows=group.examples.rows,
+        read: Loaded = (
+            [
+                store.rows(planned.key, rows)
+                for planned, rows in zip(group.representations, group.examples.rows, strict=True)
+            ]
+            if isinstance(group.pass_plan, StreamPlan)
+            else [
+                *store.read_many(
+                    [planned.key for planned in group.representations],
+                    outs=[None if each is None else each.array for each in staged],
+                    rows=group.examples.rows,
+                )
+            ]
         )
         for planned in group.representations:
             # Check after reading: a change of the file before or during it is then detected.

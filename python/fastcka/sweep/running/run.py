@@ -59,6 +59,7 @@ def run_sweep(
     shard: Shard | None = None,
     device: str | None = None,
     threads: int | None = None,
+    memory: int | str | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
 ) -> SweepResult:
@@ -80,6 +81,8 @@ def run_sweep(
         Overrides the device of ``config``.
     threads
         Number of CPU threads; None: see `fastcka.compare`. The values do not depend on it.
+    memory
+        As of `plan_sweep`.
     progress
         Called as ``progress(done, total)``, in units of estimated work, from this thread.
     on_event
@@ -111,7 +114,7 @@ def run_sweep(
     require_device(config.device)
     started, clock = datetime.now(UTC), time.perf_counter()
     with open_store(config.store) as store:
-        plan = plan_sweep(config, store, threads=threads)
+        plan = plan_sweep(config, store, threads=threads, memory=memory)
         run = _Run(plan, store, progress, on_event, started, clock)
         run.tell(SweepEvent("planned", run.plan.explain()))
         for line in plan.doubtful:
@@ -184,13 +187,10 @@ class _Run:
             self._say_why_again(group, ledger)
         needed = memory_of(wanted, self.plan.threads)
         if needed is not None:
-            needed.require()
+            needed.require(self.plan.memory)
         with memory_check(False):  # for each group, because every group has been computed
             computed = compute_groups(
-                wanted,
-                self.plan,
-                self.store,
-                ledger.path,
+                *(wanted, self.plan, self.store, ledger.path),
                 progress=self.progress,
                 tell=self.tell,
             )
