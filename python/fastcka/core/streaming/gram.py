@@ -115,10 +115,13 @@ class GramPass:
         distances = self._distances(i, reference, panel)
         if not np.isfinite(distances).all():
             self._sources.refuse_values()
-        self._constant[i] = self._constant[i] and bool((panel == reference.first).all())
+        self._constant[i] = self._constant[i] and all(
+            bool((panel[:, part] == reference.first[part]).all()) for part in self._parts(i)
+        )
         is_far = distances > reference.far
         for part in self._parts(i):
-            columns.add(reference.about(panel[~is_far] if is_far.any() else panel, part), part)
+            values = reference.about(panel, part)
+            columns.add(values[~is_far] if is_far.any() else values, part)
         if is_far.any():
             columns.add_far(reference.about(panel[is_far]), distances[is_far])
         if start + len(panel) == self._sources.n_examples:
