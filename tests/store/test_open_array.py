@@ -102,7 +102,9 @@ def test_missing_values_are_named_by_their_rows(tmp_path, x):
     with h5py.File(path, "w") as file:
         file.create_dataset("x", data=y).attrs["_FillValue"] = -99.0
     rows = open_array(path)
-    with pytest.raises(InputError, match=r"x\.h5:/x\[300:400\]: 1 of 600 values.*first is at \[33, 2\]"):
+    with pytest.raises(
+        InputError, match=r"x\.h5:/x\[300:400\]: 1 of 600 values.*first is at \[33, 2\]"
+    ):
         rows.read(300, 400)
     with h5py.File(path) as file, pytest.raises(InputError, match=r"1 of .*marks missing values"):
         fastcka.compare([file["x"]] * 2, memory="50kB")

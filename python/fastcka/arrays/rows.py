@@ -89,7 +89,8 @@ class SlicedRows(Rows):
         """Return rows; values that attributes mark as missing are errors."""
         values = self._x[start:stop]
         if self._attributes and values.dtype.kind in "biuf":
-            refuse_missing(values, self._attributes, f"{self._where}[{start}:{stop}]")
+            rows = "" if (start, stop) == (0, self.shape[0]) else f"[{start}:{stop}]"
+            refuse_missing(values, self._attributes, f"{self._where}{rows}")
         return values
 
 

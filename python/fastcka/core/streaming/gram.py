@@ -6,6 +6,7 @@ some rows. Row sums r and q and the diagonals k then complete the formulas.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,6 @@ from fastcka.core.streaming.plan import (
 )
 from fastcka.core.streaming.sources import Sources, read_ahead
 from fastcka.core.sums import EPSILON, THIRD_MOMENTS, Matrix, Sums, Vector
-
-_GOLDEN = 0.6180339887498949
 
 
 @dataclass
@@ -130,7 +129,7 @@ class GramPass:
     def _reference(self, i: int, panel: NDArray[Any]) -> _Reference:
         n = self._sources.n_examples
         # Different rows in no period: every hundredth example may be the first token of a text.
-        turns = _GOLDEN * np.arange(1, min(n, SAMPLED_ROWS) + 1)
+        turns = math.sqrt(2) * np.arange(1, min(n, SAMPLED_ROWS) + 1)
         rows = np.arange(n) if n <= SAMPLED_ROWS else ((turns % 1) * n).astype(np.int64)
         whole = len(panel) == n
         sample = panel[rows] if whole else self._sampled(i, rows)

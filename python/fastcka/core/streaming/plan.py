@@ -36,7 +36,7 @@ BLOCK_BYTES = 4 * MIB
 #: Matrices (M, M) of a pass.
 SUM_MATRICES = 8
 #: Fewest rows of a block or a band: with fewer, Python takes most of the time.
-LEAST_ROWS = 16
+LEAST_BAND = 16
 #: Bytes of the features of two panels that route G converts to float64 at once.
 CONVERTED_BYTES = 32 * MIB
 LEAST_COLUMNS = 64
@@ -181,17 +181,17 @@ def plan_stream(
     kept = min(MOST_KEPT, max(FIRST, most_far(n)))
     fixed = Moments.bytes_of(n_features) + 2 * 8 * kept * total
     row = BLOCK_COPIES * 8 * total + widest
-    rows = min(n, max(LEAST_ROWS, BLOCK_BYTES // (8 * total)), (left - fixed) // row)
-    least = fixed + min(n, LEAST_ROWS) * row
-    if rows >= min(n, LEAST_ROWS) and not third_moments:
+    rows = min(n, max(LEAST_BAND, BLOCK_BYTES // (8 * total)), (left - fixed) // row)
+    least = fixed + min(n, LEAST_BAND) * row
+    if rows >= min(n, LEAST_BAND) and not third_moments:
         plans.append(planned("F", rows, 1.0, fixed + rows * row))
     for used in {min(threads, 2), 1}:
         need = _BandBytes(n, tuple(n_features), widest, used, left)
         rows = need.most_rows()
-        if rows >= (n if third_moments else min(n, LEAST_ROWS)):
+        if rows >= (n if third_moments else min(n, LEAST_BAND)):
             plan = planned("G", rows, _reads(n, rows), need(rows), need.columns(rows))
             plans.append(replace(plan, threads=used))
-    least_gram = need(n if third_moments else min(n, LEAST_ROWS))
+    least_gram = need(n if third_moments else min(n, LEAST_BAND))
     needs = f"in memory the group needs {size_text(bytes_in_memory)}"
     may = f"{size_text(budget.bytes)} may be used ({budget.limit})"
     if not plans:

@@ -232,7 +232,8 @@ def read_dataset_rows(path: Path, layout: DatasetLayout, start: int, stop: int) 
         data = _find(path, file, layout.name)
         with safe.named_errors(path, data):
             values = np.asarray(data[start:stop])
-        refuse_missing_values(path, data, values, f"[{start}:{stop}]")
+        whole = (start, stop) == (0, layout.shape[0])
+        refuse_missing_values(path, data, values, "" if whole else f"[{start}:{stop}]")
         return float32_of_bfloat16(values) if layout.bfloat16 else values
 
 
