@@ -8,13 +8,14 @@ system can reclaim their pages.
 from __future__ import annotations
 
 import os
+import re
 import resource
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastcka.errors import OutOfMemoryError
+from fastcka.errors import InputError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,11 @@ NO_CHECK = "--no-memory-check (in Python fastcka.memory_check(False)) skips this
 
 UNCHECKED_BYTES = 64 << 20
 """Smaller requests are not checked: finding the free memory would take longer than it saves."""
+
+USED_SHARE = 0.75
+"""The share of the free memory that a computation may use, if ``memory`` does not say otherwise."""
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 _checked: ContextVar[bool] = ContextVar("checked", default=True)
 
@@ -94,6 +100,40 @@ def require_memory(needed: int, what: str, remedy: str) -> None:
     free = free_memory()
     if needed > free.bytes:
         raise OutOfMemoryError(f"{what} needs {size_text(needed)}, {free}: {remedy}; {NO_CHECK}")
+
+
+def parse_memory(memory: object) -> int | None:
+    """Return the bytes of an argument ``memory``; None stays None.
+
+    Raises
+    ------
+    InputError
+        If it is neither a positive number of bytes nor a text such as "2GB" or "512 MiB".
+    """
+    if memory is None:
+        return None
+    count = 0.0
+    if isinstance(memory, int | float) and not isinstance(memory, bool):
+        count = float(memory)
+    elif isinstance(memory, str) and (parts := _SIZE.fullmatch(memory.strip())):
+        number, unit, binary = parts.groups()
+        base = 1024 if binary else 1000
+        count = float(number) * base ** (" kmgt".index(unit.lower()) if unit else 0)
+    if not 1 <= count < 2**62:
+        raise InputError(
+            f"memory: expected a number of bytes, or a text such as '2GB' or '512MiB'; "
+            f"got {memory!r}"
+        )
+    return int(count)
+
+
+def usable_memory(memory: int | None) -> FreeMemory:
+    """Return the bytes that a computation may use: ``memory``, or a share of what is free."""
+    if memory is not None:
+        return FreeMemory(memory, "the argument memory")
+    free = free_memory()
+    share = f"{USED_SHARE:.0%} of the {size_text(free.bytes)} that are free {free.limit}"
+    return FreeMemory(int(free.bytes * USED_SHARE), share)
 
 
 def size_text(count: int) -> str:

@@ -22,8 +22,8 @@ MEASURE = """
     measured = {}
     require = SweepMemory.require
 
-    def begin(self):
-        require(self)
+    def begin(self, *allowed):
+        require(self, *allowed)
         reset_peak()
         measured.update(before=memory("VmRSS"), predicted=self.bytes)
 

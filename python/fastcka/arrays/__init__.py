@@ -12,10 +12,13 @@ from fastcka.arrays.labels import aligned, aligned_to_ids, given_labels
 from fastcka.arrays.masked import refuse_special_tensor
 from fastcka.arrays.missing import MISSING_ATTRIBUTES, refuse_missing, with_fill_value
 from fastcka.arrays.plain import plain_array, unwrapped
+from fastcka.arrays.rows import Rows, SlicedRows, rows_of
 
 __all__ = [
     "MAX_EXACT",
     "MISSING_ATTRIBUTES",
+    "Rows",
+    "SlicedRows",
     "aligned",
     "aligned_to_ids",
     "exact_floats",
@@ -23,6 +26,7 @@ __all__ = [
     "plain_array",
     "refuse_missing",
     "refuse_special_tensor",
+    "rows_of",
     "unwrapped",
     "with_fill_value",
 ]

@@ -79,6 +79,15 @@ NoMemoryCheck = Annotated[
     typer.Option("--no-memory-check", help="Continue even if more memory is needed than is free."),
 ]
 
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory to use, such as 2GB. Data that need more are read in blocks of rows. Default: "
+        "75 % of what is free.",
+    ),
+]
+
 Device = Annotated[
     str,
     typer.Option(

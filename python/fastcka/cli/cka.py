@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fastcka.cli import arguments, output
 from fastcka.cli.inferred import inferred_lines, inferred_values, interval_text
-from fastcka.errors import InputError
+from fastcka.cli.p_value import MOST_SECONDS, wants_p
+from fastcka.errors import InputError, OutOfMemoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
 
     from numpy.typing import NDArray
 
+    from fastcka.arrays import Rows
     from fastcka.core import Comparison
-    from fastcka.core.base_plan import Precision
     from fastcka.core.estimators import HsicEstimator
-
-#: Most predicted seconds of a comparison with a p-value that is computed by default.
-MOST_SECONDS = 10.0
-#: From this many predicted seconds on, a line on stderr says so first.
-LONG_SECONDS = 2.0
 
 SOURCES = (
     "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path, x.nc:name or x.mat:name. The "
@@ -78,6 +75,7 @@ def cka(
     ] = None,
     threads: arguments.Threads = None,
     device: arguments.Device = "auto",
+    memory: arguments.Memory = None,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
@@ -94,15 +92,23 @@ def cka(
     with memory_check(not no_memory_check):
         x, y = _read(a), _read(b)
         _require_same_examples(a, x, b, y)
-        result = compare(
+        compared = partial(
+            compare,
             [x, y],
             labels=[{"side": "A", "source": a}, {"side": "B", "source": b}],
             estimator=estimator,
             device=device,
             precision=precision,
             threads=threads,
-            inference=_wants_p(p_value, x, y, device, precision, threads),
+            memory=memory,
         )
+        try:
+            wanted = wants_p(p_value, x, y, device, precision, threads)
+            result = compared(inference=wanted)
+        except OutOfMemoryError:
+            if p_value:
+                raise
+            result = compared()  # a p-value, which was not asked for, needs more memory
     answer = {
         "a": a,
         "b": b,
@@ -116,11 +122,11 @@ def cka(
         _print_facts(answer)
 
 
-def _read(source: str) -> NDArray[Any]:
-    from fastcka.store import read_array
+def _read(source: str) -> Rows | NDArray[Any]:
+    from fastcka.store import open_array
 
-    array = read_array(source)
-    if array.ndim < 2:
+    array = open_array(source)
+    if len(array.shape) < 2:
         raise InputError(
             f"{source}: the array has the shape {array.shape}; expected (examples, features), for "
             "example (n, 1) for a single feature"
@@ -135,36 +141,7 @@ def _with_matlab_axes(sources: dict[str, str]) -> list[str]:
     return [side for side, source in sources.items() if has_matlab_axes(source)]
 
 
-def _wants_p(
-    asked: bool | None,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    device: str,
-    precision: Precision,
-    threads: int | None,
-) -> bool:
-    """Return whether to compute the p-value; if that takes long, say so on stderr."""
-    from fastcka.core import plan_pass
-    from fastcka.core.cost import most_seconds
-
-    if asked is False or device.startswith("cuda"):
-        return asked is True  # with a GPU, `compare` refuses it
-    if len(x) != len(y) or 0 in x.shape + y.shape:  # `compare` refuses them
-        return asked is True
-    widths = [math.prod(array.shape[1:]) for array in (x, y)]
-    plan = plan_pass(len(x), widths, precision=precision, threads=threads, inference=True)
-    seconds = most_seconds(plan.flops, plan.bytes_inputs)
-    if seconds >= LONG_SECONDS:
-        seconds = plan.seconds  # measures how fast the inner loops run
-    wanted = asked is True or seconds <= MOST_SECONDS
-    if wanted and seconds >= LONG_SECONDS:
-        output.stderr().print(
-            f"fastcka: computing the p-value: about {seconds:,.0f} s (--no-p-value skips it)"
-        )
-    return wanted
-
-
-def _require_same_examples(a: str, x: NDArray[Any], b: str, y: NDArray[Any]) -> None:
+def _require_same_examples(a: str, x: Sized, b: str, y: Sized) -> None:
     """Refuse two files whose ids differ, because rows are matched by position."""
     import numpy as np
 
@@ -215,6 +192,7 @@ def _answer(result: Comparison) -> dict[str, Any]:
         "estimator": result.estimator,
         "n_examples": result.n_examples,
         **{name: result.provenance[name] for name in recorded},
+        "reads": result.provenance.get("reads"),
         **inferred_values(result),
     }
 
@@ -253,6 +231,14 @@ def _axes_fact(sides: list[str]) -> dict[str, str]:
     return {"axes": f"of {' and '.join(sides)} as in MATLAB (the file stores them reversed)"}
 
 
+def _reads_fact(reads: float | None) -> dict[str, str]:
+    if reads is None:
+        return {}
+    from fastcka.core.streaming.plan import times_text
+
+    return {"read": f"in blocks of rows, {times_text(reads)}"}
+
+
 def _print_facts(answer: dict[str, Any]) -> None:
     from rich.text import Text
 
@@ -280,6 +266,7 @@ def _print_facts(answer: dict[str, Any]) -> None:
                     f"precision {answer['precision']}, "
                     f"{output.counted(answer['threads'], 'thread')}, {answer['seconds']:.3f} s"
                 ),
+                **_reads_fact(answer["reads"]),
             }
         )
     )

@@ -45,6 +45,7 @@ def plan(
         ),
     ] = None,
     threads: arguments.Threads = None,
+    memory: arguments.Memory = None,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
@@ -57,7 +58,7 @@ def plan(
 
     if (emit_scripts is None) != (chunks is None):
         raise InputError("--emit-scripts DIR and --chunks N: expected both or neither")
-    planned = plan_sweep(load_sweep(sweep), threads=threads)
+    planned = plan_sweep(load_sweep(sweep), threads=threads, memory=memory)
     missing = groups_to_compute(planned)
     to_compute = sum(len(group.pairs) for group in missing)
     held = planned.comparisons - to_compute
@@ -77,7 +78,7 @@ def plan(
         _print_plan(planned, held, needed, emitted)
     with memory_check(not no_memory_check):
         if needed is not None:
-            needed.require()
+            needed.require(planned.memory)
 
 
 def _print_plan(

@@ -50,6 +50,7 @@ def run(
             "the store themselves, under the same path.",
         ),
     ] = None,
+    memory: arguments.Memory = None,
     no_memory_check: arguments.NoMemoryCheck = False,
     json: arguments.Json = False,
 ) -> None:
@@ -84,6 +85,7 @@ def run(
                 threads=threads,
                 workers=workers,
                 scheduler=scheduler,
+                memory=memory,
                 progress=show_progress,
                 on_event=show_event,
             )

@@ -20,6 +20,7 @@ cka         the one-line functions on top
 kernels     kernels that are not linear, by NumPy
 moments     sums over examples that can be extended and merged, by NumPy
 accumulator batches of examples -> moments -> Comparison
+streaming/  blocks of rows, where a group does not fit into memory
 minibatch   batches -> minibatch CKA, an average of estimates
 """
 
@@ -38,6 +39,7 @@ from fastcka.core.device_name import Device, checked_device
 from fastcka.core.inference.options import Inference
 from fastcka.core.plan import PassPlan
 from fastcka.core.request import Flight, Group
+from fastcka.core.streaming.plan import StreamPlan
 
 if TYPE_CHECKING:
     from fastcka.core.accumulator import Accumulator
@@ -61,6 +63,7 @@ __all__ = [
     "PermutationTest",
     "PermutedMatrices",
     "StagedRepresentation",
+    "StreamPlan",
     "checked_device",
     "cka",
     "cka_matrix",

@@ -15,20 +15,19 @@ from fastcka.arrays import aligned
 from fastcka.core.arrays import as_float64
 from fastcka.core.backend import version
 from fastcka.core.comparison import Comparison, label_text
-from fastcka.core.estimators import HSIC_ESTIMATORS, HsicEstimator, check_estimator, estimate
+from fastcka.core.estimators import Estimator, check_estimator, estimate
 from fastcka.core.far_moments import FarMoments
+from fastcka.core.inference.corrected import correct, self_ratios
 from fastcka.core.inference.moments import moments_of
 from fastcka.core.request import Described, Group, check_same_examples, checked_pairs
 from fastcka.core.saved import load_npz, save_npz
-from fastcka.core.sums import Matrix, SelfSums, non_finite_text
+from fastcka.core.sums import LARGEST, Matrix, SelfSums, non_finite_text
 from fastcka.errors import InputError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import named_shortage
 
 #: Of saved accumulators.
-_VERSION = 1
-#: Larger values are refused: sums of them could overflow.
-_LARGEST = 1e300
+_VERSION = 2
 _REMEDY = "accumulate fewer or narrower representations at once"
 
 
@@ -138,8 +137,8 @@ class Accumulator:
             raise InputError(
                 "an accumulator cannot be merged with itself: its examples would repeat"
             )
-        self._require_whole()
-        other._require_whole()
+        for each in (self, other):
+            each._require_whole()
         if other._moments is None:
             return
         _require_memory(other._moments.near.widths)
@@ -156,22 +155,22 @@ class Accumulator:
 
     @named_shortage("the result of an accumulator", _REMEDY)
     def result(
-        self, *, estimator: HsicEstimator = "unbiased", pairs: ArrayLike | None = None
+        self, *, estimator: Estimator = "unbiased", pairs: ArrayLike | None = None
     ) -> Comparison:
         """Return CKA of all examples so far; more can be added afterwards.
 
         Parameters
         ----------
         estimator
-            "unbiased" or "biased".
+            "unbiased", "biased" or "feature_corrected", as in `compare`.
         pairs
             As in `compare`.
 
         Returns
         -------
         Comparison
-            With the chance level (`Comparison.null_mean`, `null_sd`, `z`), and without p-values
-            and the feature correction.
+            With the chance level (`Comparison.null_mean`, `null_sd`, `z`) and the feature
+            correction, and without p-values.
 
         Raises
         ------
@@ -179,12 +178,15 @@ class Accumulator:
             For no examples, or an argument that is not allowed.
         """
         self._require_whole()
-        check_estimator(estimator, HSIC_ESTIMATORS)
+        check_estimator(estimator)
         if self._moments is None:
             raise InputError("the accumulator has no examples: call update first")
         wanted = checked_pairs(pairs, len(self._labels))
         sums = self._moments.sums(self._seconds)
         biased, unbiased = estimate(sums, "biased"), estimate(sums, "unbiased")
+        widths = self._moments.near.widths
+        selves = SelfSums.of_sums(sums)
+        corrected = correct(unbiased, ratios := self_ratios(selves, np.array(widths)), widths)
         return Comparison(
             labels=tuple([dict(label) for label in self._labels]),
             estimator=estimator,
@@ -200,14 +202,14 @@ class Accumulator:
                 "device_reason": "accumulated in batches",
                 "kernel_function": "linear",
                 "seconds": self._seconds,
-                "n_features": list(self._moments.near.widths),
+                "n_features": list(widths),
                 "route": "F",
-                "precision": "float64",
-                "products": "float64",
+                **dict.fromkeys(("precision", "products"), "float64"),
                 "implementation": f"numpy {np.__version__}",
             },
-            undefined=(biased if estimator == "biased" else unbiased).undefined,
-            moments=moments_of(SelfSums.of_sums(sums), np.full(len(self._labels), np.nan)),
+            undefined={"biased": biased, "unbiased": unbiased}.get(estimator, corrected).undefined,
+            feature_corrected=corrected.cka,
+            moments=moments_of(selves, ratios),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -289,12 +291,10 @@ def _require_memory(widths: Sequence[int]) -> None:
 
 
 def _batch(arrays: Sequence[Any], names: Sequence[str]) -> list[Matrix]:
-    batch = [
-        as_float64(x, name, shift=False)
-        for x, name in zip(aligned(arrays, names), names, strict=True)
-    ]
+    pairs = zip(aligned(arrays, names), names, strict=True)
+    batch = [as_float64(x, name, shift=False) for x, name in pairs]
     check_same_examples([len(x) for x in batch], names)
-    for x, name in zip(batch, names, strict=True):
-        if np.abs(x).max() > _LARGEST:
-            raise InputError(non_finite_text(name, 0, 0, 0))
+    large = [name for x, name in zip(batch, names, strict=True) if np.abs(x).max() > LARGEST]
+    if large:
+        raise InputError(non_finite_text(large[0], 0, 0, 0))
     return batch

@@ -134,16 +134,21 @@ def as_float64(x: Any, name: str, *, shift: bool = True) -> NDArray[np.float64]:
     `shift` and the errors are those of `as_view`; NaN, infinite values and an array on a CUDA
     device are errors too.
     """
+    values = float64_of(x, name, shift=shift)
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        raise InputError(non_finite_text(name, len(wrong), *wrong[0].tolist()))
+    return values
+
+
+def float64_of(x: Any, name: str, *, shift: bool) -> NDArray[np.float64]:
+    """Return the same as `as_float64`, also with NaN and infinite values."""
     view = as_view(x, name, shift=shift)
     if isinstance(view, DeviceView):
         raise DeviceError(f"{name} is on a CUDA device: copy it to the host first")
     owner: Any = view.owner
     array = owner if isinstance(owner, np.ndarray) else owner.double().numpy()  # of torch
-    values = np.array(array, dtype=np.float64).reshape(view.n_examples, view.n_features)
-    wrong = np.argwhere(~np.isfinite(values))
-    if len(wrong):
-        raise InputError(non_finite_text(name, len(wrong), *wrong[0].tolist()))
-    return values
+    return np.array(array, dtype=np.float64).reshape(view.n_examples, view.n_features)
 
 
 def _of_torch(x: Any, name: str, shift: bool) -> ArrayView:

@@ -36,6 +36,7 @@ def cka(
     precision: Precision = "high",
     threads: int | None = None,
     units: Units = "independent",
+    memory: int | str | None = None,
 ) -> float:
     """Linear Centered Kernel Alignment of two representations of the same examples.
 
@@ -48,7 +49,7 @@ def cka(
         "unbiased" (needs 4 examples; in [-1, 1], near 0 for unrelated data) or "biased" (needs 2;
         in [0, 1], close to 1 for unrelated data with many more features than examples), or
         "feature_corrected" (needs 4; for features that are a sample; see `compare`).
-    device, precision, threads, units
+    device, precision, threads, units, memory
         As in `compare`.
 
     Returns
@@ -74,7 +75,7 @@ def cka(
     >>> round(fastcka.cka(x, 3 * x @ q), 6)
     1.0
     """
-    estimates = _estimates(x, y, estimator, device, precision, threads, units)
+    estimates = _estimates(x, y, estimator, device, precision, threads, units, memory)
     _warn_undefined(estimates.undefined, ("x", "y"))
     return float(estimates.cka[0, 1])
 
@@ -87,6 +88,7 @@ def hsic(
     device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
+    memory: int | str | None = None,
 ) -> float:
     """Hilbert-Schmidt independence criterion of two representations, linear kernel.
 
@@ -102,7 +104,8 @@ def hsic(
     1.0
     """
     check_estimator(estimator, HSIC_ESTIMATORS)
-    return float(_estimates(x, y, estimator, device, precision, threads).hsic[0, 1])
+    estimates = _estimates(x, y, estimator, device, precision, threads, memory=memory)
+    return float(estimates.hsic[0, 1])
 
 
 def cka_matrix(
@@ -112,6 +115,7 @@ def cka_matrix(
     device: Device = "auto",
     precision: Precision = "high",
     threads: int | None = None,
+    memory: int | str | None = None,
 ) -> NDArray[np.float64]:
     """Linear CKA of all unique pairs in one fused pass.
 
@@ -119,7 +123,7 @@ def cka_matrix(
     ----------
     representations
         M arrays of shape (n_examples, n_features_i), or a mapping with these as values.
-    estimator, device, precision, threads
+    estimator, device, precision, threads, memory
         As in `cka`.
 
     Returns
@@ -135,7 +139,12 @@ def cka_matrix(
         As `compare`.
     """
     result = compare(
-        representations, estimator=estimator, device=device, precision=precision, threads=threads
+        representations,
+        estimator=estimator,
+        device=device,
+        precision=precision,
+        threads=threads,
+        memory=memory,
     )
     names = result.names
     if not isinstance(representations, Mapping):
@@ -152,6 +161,7 @@ def _estimates(
     precision: Precision,
     threads: int | None,
     units: Units = "independent",
+    memory: int | str | None = None,
 ) -> Estimates:
     used, _ = resolve_threads(threads)
     name = device if isinstance(device, str) else checked_device(device)
@@ -159,10 +169,10 @@ def _estimates(
         options = _options(estimator, name, precision, used, units)
     except TypeError:  # not hashable, so not allowed either
         options = Options.checked(estimator, name, precision, used, None, units=units)
-    estimates = plain_estimates((x, y), options)
+    estimates = plain_estimates((x, y), options) if memory is None else None
     if estimates is not None:
         return estimates[estimator]
-    return result_of(Group({"x": x, "y": y}), options).estimates(estimator)
+    return result_of(Group({"x": x, "y": y}, memory=memory), options).estimates(estimator)
 
 
 @lru_cache(maxsize=64)

@@ -18,8 +18,9 @@ from fastcka.core.options import Options, Units
 from fastcka.core.plain import plain_values
 from fastcka.core.request import AnyGroup, Described, Flight, Group
 from fastcka.core.result import Outcome, Result
+from fastcka.core.streaming.work import StreamWork
 from fastcka.core.work import Begun, CpuWork, CudaWork, begin, finish
-from fastcka.errors import InputError
+from fastcka.errors import InputError, StoreError
 
 
 def compare(
@@ -34,6 +35,7 @@ def compare(
     progress: Progress | None = None,
     inference: bool | Inference = False,
     units: Units = "independent",
+    memory: int | str | None = None,
 ) -> Comparison:
     """Compute the CKA of every pair of representations, by both estimators, in one pass.
 
@@ -67,23 +69,21 @@ def compare(
         `Comparison.cka`. "feature_corrected" is the unbiased one without the similarity of a
         feature with itself in the self-similarities (Chun et al. 2025). It estimates what all
         features would give if those at hand are a sample: recorded neurons, some of the channels.
-        Use it neither where all features were recorded nor where both sides have the same
-        features. It changes if the features are rotated, it can exceed 1 and be below -1, and it
-        is NaN where the corrected self-similarity is not positive.
+        Use it only for samples, and not where both sides have the same features. It depends on
+        rotations, can exceed 1 and be below -1, and is NaN where its self-similarity is not
+        positive.
     device
-        "cpu", "cuda" (the GPU that contains the arrays, otherwise the first GPU), "cuda:1",
-        "cuda:all" (the same as "cuda" for a single group), "auto", or a `torch.device`. "auto" uses
-        the GPU that contains the arrays; for arrays on the CPU, it uses the device that is
-        predicted to be faster. `Comparison.provenance` contains the reason.
+        "cpu", "cuda" (the GPU that contains the arrays, otherwise the first), "cuda:1", "cuda:all"
+        (here the same as "cuda"), a `torch.device`, or "auto": the GPU that contains the arrays;
+        for arrays on the CPU, the device that is predicted to be faster.
     precision
         "high": float32 products (of large passes with AMX as sums of three bfloat16), or float64
         products for small problems and where float32 loses digits. Long sums are accumulated in
         float64. Errors of CKA are below 1e-6 on a CPU; on an H100 they reached 7e-6. "fast": fp16
         products on a GPU (errors of CKA up to 2e-4), bfloat16 products on a CPU where they are
         faster (AMX, AVX512_BF16: errors up to 5e-4, typically 1e-5 with thousands of examples and
-        hundreds of features); otherwise the same as "high". On an H100, a call at "fast" took 0.98
-        to 2.4 times as long as fp16 tiles in torch: see docs/arrays.md. "float64": float64
-        products. TF32 is never used. `Comparison.provenance` has the products and implementation.
+        hundreds of features); otherwise the same as "high"; docs/arrays.md has figures. "float64":
+        float64 products. TF32 is never used. `Comparison.provenance` has the products.
     threads
         Number of CPU threads. Default: OMP_NUM_THREADS, else the processors that this process may
         use. The result is bitwise identical for any number of threads.
@@ -100,6 +100,10 @@ def compare(
         in two checkpoints of one network; all must have the same number of features. This takes a
         further pass over the columns, on the CPU. With estimator "feature_corrected" there is then
         no chance level (`null_mean`, `null_sd` and `z` are None).
+    memory
+        Bytes ("2GB") to use beyond the arrays. With more needed, blocks of rows are read, in
+        float64 on the CPU, without intervals. Default: 75 % of what is free, for mapped and unread
+        data.
 
     Returns
     -------
@@ -130,8 +134,8 @@ def compare(
     1.0
     """
     options = Options.checked(estimator, device, precision, threads, progress, inference, units)
-    group = Described.of_group(Group(representations, labels, pairs))
-    values = plain_values(group.arrays, options)
+    group = Described.of_group(Group(representations, labels, pairs, memory))
+    values = plain_values(group.arrays, options) if memory is None else None
     if values is None:
         return result_of(group, options).comparison()
     result = Result(group, options)
@@ -142,7 +146,7 @@ def compare(
 def result_of(group: Group | Described, options: Options) -> Result:
     """The result of a group alone; errors as `compare`."""
     (outcome,) = finish([begin(group, options, alone=True)], options)
-    if isinstance(outcome, InputError):
+    if not isinstance(outcome, Result):
         raise outcome
     return outcome
 
@@ -156,7 +160,7 @@ def compare_many(
     threads: int | None = None,
     progress: Progress | None = None,
     inference: bool | Inference = False,
-) -> Iterator[list[Comparison | InputError]]:
+) -> Iterator[list[Comparison | InputError | StoreError]]:
     """Yield the outcomes of many groups, in order; small groups are computed together, in flights.
 
     On the CPU, small groups are taken from ``groups`` until a flight is full. Then they are
@@ -193,8 +197,8 @@ def compare_many(
     Yields
     ------
     list
-        The outcomes of one flight: for each group a `Comparison`, or the `InputError` that says why
-        it cannot be compared. Such a group does not affect the others.
+        The outcomes of one flight: for each group a `Comparison`, or the error that says why it
+        cannot be compared or read. Such a group does not affect the others.
 
     Raises
     ------
@@ -295,6 +299,6 @@ class _Queue:
         return outcomes
 
 
-def _goes_with_others(work: CpuWork | CudaWork) -> bool:
+def _goes_with_others(work: CpuWork | CudaWork | StreamWork) -> bool:
     # The caller's next group may have a staged representation in the same memory.
     return isinstance(work, CpuWork) and is_small(work.plan) and not work.request.staged

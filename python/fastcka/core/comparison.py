@@ -49,7 +49,8 @@ class Comparison(InferredMatrices):
     provenance
         How the values were computed: the version (key ``fastcka``), device, device_reason,
         precision, products, implementation, route, tile, chunk, threads, flops, seconds, folds,
-        kernel_function, and the plan as text; on a GPU also rank_chunk and overrides.
+        kernel_function, and the plan as text; on a GPU also rank_chunk and overrides; of data that
+        did not fit into memory also reads, how often they were read.
     undefined
         Position of a representation -> the reason why its row and column are NaN for the chosen
         estimator.

@@ -194,7 +194,7 @@ def curve(
     options = replace(checked, subsets_of=subsets_of)
     group = Described.of_group(Group(representations, labels))
     (result,) = finish([begin(group, options, alone=True)], options)
-    if isinstance(result, InputError):
+    if not isinstance(result, Result):
         raise result
     return Curve(
         labels=group.labels,

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.backend import FAR_FROM, most_far
+from fastcka.core.column_terms import column_terms
 from fastcka.core.moments import Moments
 from fastcka.core.sums import EPSILON, Matrix, Sums, Vector
 
@@ -134,6 +135,8 @@ class FarMoments:
         near_products = about.norm_products * scale
         s0 = squares - near_products
         constant = tuple(self._constant(block) for block in near.blocks())
+        powers = near.powers_about(shift)
+        powers *= np.repeat(factor, near.widths) ** np.arange(1, 5)[:, None]
         grams = np.stack([x[:, block] @ x[:, block].T for block in near.blocks()])
         k = np.einsum("iaa->ia", grams).copy()
         np.einsum("iaa->ia", grams)[...] = 0
@@ -159,6 +162,9 @@ class FarMoments:
             epsilon=EPSILON["float64"],
             q_products=q_products,
             q_totals=q_totals,
+            column_terms=np.array(
+                [column_terms(powers[:, b], x[:, b], self.n_examples) for b in near.blocks()]
+            ),
             seconds=seconds,
         )
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeGuard
 
-from fastcka.core.base_plan import MIB
+from fastcka.core.base_plan import MIB, Plan
 from fastcka.core.plan import PassPlan
 
 if TYPE_CHECKING:
-    from fastcka.core.cuda.plan import CudaPlan
+    pass
 
 #: A group is small up to this size (with the memory of its pass) and this number of flops.
 SMALL_BYTES = 16 * MIB
@@ -26,7 +26,7 @@ FLIGHT_FLOPS = 12e9
 MOST_GROUPS = 256
 
 
-def is_small(plan: PassPlan | CudaPlan) -> TypeGuard[PassPlan]:
+def is_small(plan: Plan) -> TypeGuard[PassPlan]:
     """Whether a group may go into a flight with others."""
     if not isinstance(plan, PassPlan):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fastcka.core.base_plan import Plan
 from fastcka.core.plan import PassPlan
 from fastcka.memory import UNCHECKED_BYTES, require_memory
 from fastcka.out_of_memory import THREAD_BYTES, named_shortage, require_room
@@ -15,13 +16,14 @@ ESTIMATE_MATRICES = 14
 RESULT_MATRICES = 4
 
 
-def bytes_of_results(plan: PassPlan) -> int:
+def bytes_of_results(plan: Plan) -> int:
     """Return the peak of the bytes for the estimates of a group."""
     # The values of all subsets, and once more while intervals follow from them.
-    return plan.bytes_results + matrix_bytes(plan, ESTIMATE_MATRICES + 2 * plan.subsets)
+    subsets = plan.subsets if isinstance(plan, PassPlan) else 0
+    return plan.bytes_results + matrix_bytes(plan, ESTIMATE_MATRICES + 2 * subsets)
 
 
-def additional_bytes(plan: PassPlan) -> int:
+def additional_bytes(plan: Plan) -> int:
     """Return the bytes that a group needs in addition to its arrays."""
     return plan.bytes_centered + plan.bytes_workspace + bytes_of_results(plan)
 
@@ -38,7 +40,7 @@ def bytes_of_flight(plans: Sequence[PassPlan], threads: int) -> int:
     return min(threads, len(plans)) * most + sums + values + estimates
 
 
-def matrix_bytes(plan: PassPlan, count: int) -> int:
+def matrix_bytes(plan: Plan, count: int) -> int:
     """Return the bytes of ``count`` float64 matrices of shape (M, M)."""
     return count * 8 * len(plan.n_features) ** 2
 

@@ -5,6 +5,8 @@ p_i(a) = |x_i(a)|^2. The sums over the examples are
 
     sum x_i    sum p_i    C_ij = sum x_i x_j^T    Q_ij = sum p_i x_j    P_ij = sum p_i p_j
 
+and of each feature the sums of x^3 and x^4, for the feature correction.
+
 About the centre c + s, with a_i = s_i.x_i, a row is x_i - s_i and its squared norm is
 p_i - 2 a_i + |s_i|^2. So the sums about a new centre follow from those about the old one, and the
 mean need not be known in advance. About the mean, S0_ij = |C_ij|^2 - P_ij and k_i.k_j = P_ij
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 
 from fastcka.core.sums import Matrix, Vector
 
-_SUMS = ("rows", "products", "norms", "norm_rows", "norm_products")
+_SUMS = ("rows", "products", "norms", "norm_rows", "norm_products", "cubes", "fourths")
 #: The exponent while no feature varies.
 _NO_SCALE = -1000
 
@@ -48,14 +50,13 @@ class Moments:
         (D, D): C. Only the blocks (i, j) with i <= j are kept; the others are zero.
     norms, norm_rows, norm_products
         (M,): sum of p. (M, D): Q. (M, M): P.
+    cubes, fourths
+        (D,): sum of x^3 and of x^4.
     least, most
         (D,): the smallest and the largest value of each feature, in the units of the data.
     """
 
-    ARRAYS: ClassVar = (
-        *("exponent", "center", "rows", "products", "norms", "norm_rows", "norm_products"),
-        *("least", "most"),
-    )
+    ARRAYS: ClassVar = (*("exponent", "center", *_SUMS, "least", "most"),)
 
     widths: tuple[int, ...]
     n_examples: int
@@ -66,6 +67,8 @@ class Moments:
     norms: Vector
     norm_rows: Matrix
     norm_products: Matrix
+    cubes: Vector
+    fourths: Vector
     least: Vector
     most: Vector
 
@@ -83,6 +86,8 @@ class Moments:
             norms=np.zeros(m),
             norm_rows=np.zeros((m, width)),
             norm_products=np.zeros((m, m)),
+            cubes=np.zeros(width),
+            fourths=np.zeros(width),
             least=np.full(width, np.inf),
             most=np.full(width, -np.inf),
         )
@@ -102,12 +107,15 @@ class Moments:
         self._center_for(len(values), means, variations)
         x = values - self.center
         x *= scales
-        p = np.add.reduceat(x**2, self.starts, axis=1)
+        squares = x**2
+        p = np.add.reduceat(squares, self.starts, axis=1)
         self.n_examples += len(x)
         self.rows += x.sum(axis=0)
         self.norms += p.sum(axis=0)
         self.norm_rows += p.T @ x
         self.norm_products += p.T @ p
+        self.cubes += np.einsum("ab,ab->b", squares, x)
+        self.fourths += np.einsum("ab,ab->b", squares, squares)
         for block in self.blocks():
             self.products[block, block.start :] += x[:, block].T @ x[:, block.start :]
 
@@ -133,6 +141,19 @@ class Moments:
             products = self.products[block, rest] - np.outer(shift[block], self.rows[rest])
             products -= np.outer(moved[block], shift[rest])
             yield block, products
+
+    def powers_about(self, shift: Vector) -> Matrix:
+        """Return (4, D): the sums of x, x^2, x^3 and x^4 about a shifted centre, scaled."""
+        n, s = self.n_examples, shift
+        p1, p2, p3, p4 = self.rows, self.products.diagonal(), self.cubes, self.fourths
+        return np.stack(
+            [
+                p1 - n * s,
+                p2 - 2 * s * p1 + n * s**2,
+                p3 - 3 * s * p2 + 3 * s**2 * p1 - n * s**3,
+                p4 - 4 * s * p3 + 6 * s**2 * p2 - 4 * s**3 * p1 + n * s**4,
+            ]
+        )
 
     @property
     def starts(self) -> NDArray[np.int64]:
@@ -193,11 +214,14 @@ class Moments:
         self.norm_rows *= (factor**2)[:, None]
         self.norm_rows *= wide
         self.norm_products *= np.outer(factor**2, factor**2)
+        self.cubes *= wide**3
+        self.fourths *= wide**4
         self.exponent = exponent
 
     def _recenter(self, center: Vector) -> None:
         shift = (center - self.center) * self.scales(-self.exponent)
         moved = self.norms_about(shift)
+        _, _, self.cubes, self.fourths = self.powers_about(shift)
         for block, products in self.products_about(shift):
             self.products[block, block.start :] = products
         self.rows, self.norms = moved.rows, moved.norms

@@ -57,7 +57,7 @@ class Options:
         """
         if self.subsets_of is not None:
             return self.subsets_of(n_examples)
-        if self.inference is None:
+        if self.inference is None or self.inference.folds == 0:
             return None
         if blocks is None:
             blocks = self.inference.blocks

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcka.core.backend import version
 from fastcka.core.plan import PassPlan
+from fastcka.core.streaming.plan import StreamPlan
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.plan import CudaPlan
@@ -24,7 +25,7 @@ _PLANNED = ("route", "tile", "chunk", "precision", "products", "implementation",
 
 
 def provenance_of(
-    plan: PassPlan | CudaPlan, *, seconds: float, cublas_version: int = 0
+    plan: PassPlan | CudaPlan | StreamPlan, *, seconds: float, cublas_version: int = 0
 ) -> dict[str, Any]:
     """Return the versions, device, plan and seconds of a computation."""
     record: dict[str, Any] = {
@@ -40,6 +41,8 @@ def provenance_of(
     if isinstance(plan, PassPlan):
         if plan.subsets:
             record["folds"] = plan.subsets
+    elif isinstance(plan, StreamPlan):
+        record["reads"] = plan.reads
     else:
         from fastcka.core.cuda.status import cublas_version_text
 

@@ -17,6 +17,7 @@ from fastcka.core.estimators import MIN_EXAMPLES, Estimator
 from fastcka.core.subsets import Subsets
 from fastcka.core.views import View
 from fastcka.errors import InputError
+from fastcka.memory import parse_memory
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Group:
     representations
         M arrays of shape (n_examples, n_features_i), or a mapping from label to array.
         Those of pandas and xarray are aligned by the labels of their rows, as in `fastcka.compare`.
-    labels, pairs
+    labels, pairs, memory
         As in `fastcka.compare`.
     blocks
         Labels of the examples, as `Inference.blocks`, which they replace.
@@ -37,6 +38,7 @@ class Group:
     representations: Sequence[Any] | Mapping[Any, Any]
     labels: Sequence[Any] | None = None
     pairs: ArrayLike | None = None
+    memory: int | str | None = None
     blocks: ArrayLike | None = None
 
 
@@ -68,6 +70,7 @@ class Described:
     names: tuple[str, ...]
     pairs: NDArray[np.int64]
     arrays: list[Any]
+    memory: int | None = None
     blocks: ArrayLike | None = None
 
     @classmethod
@@ -82,8 +85,8 @@ class Described:
         if not arrays:
             raise InputError("representations is empty: at least one is needed")
         records, names = _labelled(labels, len(arrays))
-        pairs = checked_pairs(group.pairs, len(arrays))
-        return cls(records, names, pairs, arrays, group.blocks)
+        pairs, memory = checked_pairs(group.pairs, len(arrays)), parse_memory(group.memory)
+        return cls(records, names, pairs, arrays, memory, group.blocks)
 
 
 @dataclass
@@ -107,7 +110,7 @@ class Request:
         arrays = aligned(group.arrays, names)
         views = as_views(arrays, names)
         check_same_examples([view.n_examples for view in views], names)
-        _check_enough_examples(views[0].n_examples, estimator)
+        check_enough_examples(views[0].n_examples, estimator)
         staged = tuple([x for x in arrays if isinstance(x, StagedRepresentation)])
         return cls(group.labels, names, group.pairs, views, staged, group.blocks)
 
@@ -202,7 +205,8 @@ def check_same_examples(counts: Sequence[int], names: Sequence[str]) -> None:
             )
 
 
-def _check_enough_examples(n: int, estimator: Estimator) -> None:
+def check_enough_examples(n: int, estimator: Estimator) -> None:
+    """Refuse fewer examples than the estimator needs."""
     if n < MIN_EXAMPLES[estimator]:
         hint = "; the biased estimator needs 2" if estimator == "unbiased" else ""
         raise InputError(

@@ -22,13 +22,14 @@ from fastcka.core.request import Described, Request
 from fastcka.core.subsets import estimates_of
 from fastcka.core.sums import Matrix, SelfSums, Sums, Vector
 from fastcka.core.views import View
-from fastcka.errors import InputError
+from fastcka.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     from fastcka.core.cuda.plan import CudaPlan
+    from fastcka.core.streaming.plan import StreamPlan
 
 #: The comparison of a group, or why it cannot be compared.
-Outcome = Comparison | InputError
+Outcome = Comparison | InputError | StoreError
 
 
 class Result:
@@ -53,7 +54,11 @@ class Result:
             self._views = request.views
 
     def put(
-        self, sums: Sums, plan: PassPlan | CudaPlan, seconds: float, cublas_version: int = 0
+        self,
+        sums: Sums,
+        plan: PassPlan | CudaPlan | StreamPlan,
+        seconds: float,
+        cublas_version: int = 0,
     ) -> None:
         """Take the sums of a pass; they replace those of an earlier pass."""
         self._sums = sums
@@ -139,7 +144,7 @@ class Result:
 
     def _jackknife(self) -> dict[str, Matrix]:
         """Return the matrices of the jackknife, NaN for too few examples; nothing unless asked."""
-        if self._options.inference is None:
+        if self._options.inference is None or self._options.inference.folds == 0:
             return {}
         from fastcka.core.inference.jackknife import Jackknife, jackknife
 

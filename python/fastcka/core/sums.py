@@ -25,6 +25,9 @@ EPSILON = {
 }
 
 
+#: Larger values are refused where sums about a provisional centre could overflow.
+LARGEST = 1e300
+
 #: The third moments of a pass; csrc/cpu/third_moments.hpp defines them.
 THIRD_MOMENTS = ("cubes", "triangles", "weighted_squares", "weighted_sum", "diagonal_cubes")
 

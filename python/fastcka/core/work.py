@@ -18,9 +18,10 @@ from fastcka.core.plan import PassPlan
 from fastcka.core.plan_cache import plan_on_cpu
 from fastcka.core.request import Described, Group, Request
 from fastcka.core.result import Result
+from fastcka.core.streaming.work import StreamWork, stream_work
 from fastcka.core.sums import Sums
 from fastcka.core.views import DeviceView
-from fastcka.errors import InputError, OutOfMemoryError
+from fastcka.errors import InputError, OutOfMemoryError, StoreError
 from fastcka.out_of_memory import named_shortage
 
 if TYPE_CHECKING:
@@ -150,18 +151,24 @@ def _lost_digits(products: str, lost: frozenset[int], request: Request) -> str:
     return f"; float64, since {products} products lost the digits of {names}"
 
 
-Begun = CpuWork | CudaWork | InputError
+Begun = CpuWork | CudaWork | StreamWork | InputError
 """A group that was begun, or why it cannot be computed."""
 
 
 @named_shortage("preparing representations")
-def begin(group: Group | Described, options: Options, *, alone: bool = False) -> CpuWork | CudaWork:
+def begin(
+    group: Group | Described, options: Options, *, alone: bool = False
+) -> CpuWork | CudaWork | StreamWork:
     """Check and plan a group; on a GPU, also queue its pass.
 
     If a group is not `alone`, the caller may write to its arrays on a GPU before its result is
     complete.
     """
-    request = Request.of_group(group, options.estimator)
+    described = Described.of_group(group) if isinstance(group, Group) else group
+    streamed = stream_work(described, options)
+    if streamed is not None:
+        return streamed
+    request = Request.of_group(described, options.estimator)
     request.subsets = options.subsets(request.views[0].n_examples, request.blocks)
     plan: PassPlan | CudaPlan
     if options.needs_cpu:
@@ -189,7 +196,7 @@ def begin(group: Group | Described, options: Options, *, alone: bool = False) ->
     return CpuWork(request, plan, options)
 
 
-def finish(flight: Sequence[Begun], options: Options) -> list[Result | InputError]:
+def finish(flight: Sequence[Begun], options: Options) -> list[Result | InputError | StoreError]:
     """Return the outcome of each; one call of the compiled pass computes all groups on the CPU."""
     works = [work for work in flight if isinstance(work, CpuWork)]
     on_cpu = iter(_finish_on_cpu(works, options))
@@ -197,7 +204,7 @@ def finish(flight: Sequence[Begun], options: Options) -> list[Result | InputErro
         next(on_cpu)
         if isinstance(work, CpuWork)
         else work.outcome()
-        if isinstance(work, CudaWork)
+        if isinstance(work, CudaWork | StreamWork)
         else work
         for work in flight
     ]

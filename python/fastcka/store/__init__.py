@@ -17,6 +17,7 @@ from fastcka.store.file.key import Examples, Key, LayerInfo
 from fastcka.store.filters import ExampleFilter, Filtered
 from fastcka.store.foreign.arrays import has_matlab_axes, read_array
 from fastcka.store.foreign.examples import read_examples
+from fastcka.store.foreign.rows import open_array
 from fastcka.store.hdf5.safety import HDF5_VERSION
 from fastcka.store.headers import UnreadableFile
 from fastcka.store.importing import ImportFinding, ImportReport, import_tree
@@ -45,6 +46,7 @@ __all__ = [
     "has_matlab_axes",
     "ids_digest",
     "import_tree",
+    "open_array",
     "open_store",
     "prefetch",
     "read_array",

@@ -20,6 +20,7 @@ from fastcka.store.file.writer import write_file
 from fastcka.store.headers import HeaderCache
 from fastcka.store.inventory import Inventory
 from fastcka.store.reading import concurrently
+from fastcka.store.rows import StoredRows
 from fastcka.store.verify import Finding, Verification
 
 if TYPE_CHECKING:
@@ -84,30 +85,26 @@ class Store(Inventory):
             Name of the training run and its training step (0 or more).
         layers
             Layer name -> array (n_examples, n_features); list the layers in the order of the
-            network. Axes after
-            the first are flattened. An array is a NumPy array, a torch CPU tensor, a table, or any
-            object that supports DLPack. float16, bfloat16, float32 and float64 keep their dtype;
-            booleans and integers of at most 16 bits become float32; convert wider integers
-            to floats yourself. Labelled rows (pandas,
-            xarray) are reordered to match `example_ids`.
+            network. Axes after the first are flattened. An array is a NumPy array, a torch CPU
+            tensor, a table, or any object that supports DLPack. float16, bfloat16, float32 and
+            float64 keep their dtype; booleans and integers of at most 16 bits become float32;
+            convert wider integers to floats yourself. Labelled rows (pandas, xarray) are reordered
+            to match `example_ids`.
         example_ids
-            One unique id per row: text, bytes in UTF-8, or integers, which become their decimal
-            text. Floats, booleans and ids of mixed kinds are refused. Default: the row labels of
-            the layers. Without labels, the ids are the row positions, "0" to "n-1", and the file
-            records that. Rows named by position can be matched only with rows of another model that
-            are also named by position, and only if both have the same number of examples.
+            One unique id per row: text, bytes in UTF-8, or integers, which become decimal text.
+            Floats, booleans and mixed ids are refused. Default: the row labels of the layers.
+            Without labels, the ids are the row positions, "0" to "n-1", and the file records that.
+            Such rows are matched only with rows of as many examples that are named likewise.
         example_columns
             Further columns for filters: name -> n strings, booleans, integers or floats.
         factors
-            The properties that distinguish this model from others (family, variant, seed,
-            tasks ...). Each is a scalar or a list of scalars, and is the same at every step of the
-            model. A factor must not have the name of a part of the key (model, step, layer) or of
-            a standard column of results.csv (group, estimator ...).
+            The properties that distinguish this model from others (family, variant, seed, tasks
+            ...): scalars or lists of scalars, the same at every step of the model. A factor must
+            not have the name of a part of the key or of a standard column of results.csv.
         provenance
             The origin of the representations: any values that JSON can represent.
         layer_attributes
-            Layer name -> {"pooling": text, "io": text}, how the rows were made. Either key may be
-            omitted. `info` and `fastcka store info` show them; nothing depends on them.
+            Layer name -> {"pooling": text, "io": text}, how the rows were made; each is optional.
         overwrite
             Replace this model's step if the store already contains it.
 
@@ -136,7 +133,6 @@ class Store(Inventory):
             layer_attributes=layer_attributes,
         )
         path = step_path(self.path, content.model, content.step)
-
         name = f"model {model!r} at step {step}"
         taken = f"{self.path} already contains {name}; pass overwrite=True to replace it"
         if not overwrite and os.path.lexists(path):
@@ -210,13 +206,18 @@ class Store(Inventory):
         """
         return concurrently(self._read, keys, outs=outs, rows=rows)
 
+    def rows(self, key: Key, positions: NDArray[np.integer[Any]] | None = None) -> StoredRows:
+        """Return a representation, or its rows at some positions, to be read in blocks."""
+        return StoredRows(self, Key.of(key), positions)
+
     def _read(self, key: Key, out: Any, rows: Any, threads: int | None = None) -> NDArray[Any]:
         key = Key.of(key)
         path = self._existing(key.model, key.step)
         with self._headers.opened(path, key) as (file, chunks):
+            n_rows = chunks.n_examples
             if rows is not None:
                 check_positions(rows, chunks.n_examples, key)
-            n_rows = chunks.n_examples if rows is None else len(rows)
+                n_rows = len(rows)
             values = checked_output(out, (n_rows, chunks.n_features), chunks.dtype, key)
             chunks.read(path, file, values, rows, threads)
         return values

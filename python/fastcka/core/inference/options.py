@@ -25,7 +25,8 @@ class Inference:
         Level of the intervals, between 0 and 1. The calibrated similarity is zero up to this
         quantile of the null distribution.
     folds
-        Number of folds of the jackknife, which leaves out one at a time; at least 2.
+        Number of folds of the jackknife, which leaves out one at a time: at least 2, or 0 for no
+        intervals.
     blocks
         (n_examples,) labels. The jackknife leaves out examples with equal labels together, because
         they depend on each other: tokens of one text, frames of one film. In a sweep: the name of
@@ -53,8 +54,14 @@ class Inference:
             or not 0 < self.level < 1
         ):
             raise InputError(f"level: expected a number between 0 and 1, got {self.level!r}")
-        if isinstance(self.folds, bool) or not isinstance(self.folds, int) or self.folds < 2:
-            raise InputError(f"folds: expected an integer of at least 2, got {self.folds!r}")
+        if (
+            isinstance(self.folds, bool)
+            or not isinstance(self.folds, int)
+            or (self.folds < 2 and self.folds != 0)
+        ):
+            raise InputError(f"folds: expected 0 or an integer of at least 2, got {self.folds!r}")
+        if self.folds == 0 and self.blocks is not None:
+            raise InputError("blocks: they are folds of the jackknife, and folds=0 leaves it out")
 
     def __str__(self) -> str:
         return (

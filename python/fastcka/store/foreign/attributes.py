@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 _MAX_BYTES: Final = 64 << 10
 
 
-def refuse_missing_values(path: Path, data: h5py.Dataset, values: NDArray[Any]) -> None:
+def refuse_missing_values(
+    path: Path, data: h5py.Dataset, values: NDArray[Any], rows: str = ""
+) -> None:
     """Refuse the values of a dataset if its attributes mark some as missing or packed.
+
+    ``rows`` says which rows they are, if not all.
 
     Raises
     ------
@@ -41,7 +45,7 @@ def refuse_missing_values(path: Path, data: h5py.Dataset, values: NDArray[Any]) 
             fill = np.zeros((), data.dtype)
             creation.get_fill_value(fill)
             fill_value = fill[()]
-    refuse_missing(values, with_fill_value(attributes, fill_value), f"{path}:{data.name}")
+    refuse_missing(values, with_fill_value(attributes, fill_value), f"{path}:{data.name}{rows}")
 
 
 def _attribute(path: Path, data: h5py.Dataset, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import h5py
 import numpy as np
@@ -198,6 +198,46 @@ def _dataset_names(path: Path, file: h5py.File) -> list[str]:
 
 
 def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
+    layout = _checked_layout(path, data)
+    matlab = matlab_class(path, data)
+    require_memory(data.size * layout.dtype.itemsize, f"reading {path}:{data.name}", SMALLER)
+    values = storage.read_all(path, data).reshape(layout.shape)
+    refuse_missing_values(path, data, values)
+    if matlab is not None:
+        return as_in_matlab(values, matlab)
+    return float32_of_bfloat16(values) if layout.bfloat16 else values
+
+
+class DatasetLayout(NamedTuple):
+    """A dataset that can be read by rows; `dtype` is the stored one."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    bfloat16: bool
+
+
+def dataset_layout(path: Path, name: str | None) -> DatasetLayout | None:
+    """Return the layout of a dataset after checking it as `read_hdf5`; None for MATLAB's."""
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        if name is None:
+            name = choose(path, None, _dataset_names(path, file))
+        data = _find(path, file, name)
+        return None if matlab_class(path, data) is not None else _checked_layout(path, data)
+
+
+def read_dataset_rows(path: Path, layout: DatasetLayout, start: int, stop: int) -> NDArray[Any]:
+    """Return rows of a dataset whose layout was checked."""
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        data = _find(path, file, layout.name)
+        with safe.named_errors(path, data):
+            values = np.asarray(data[start:stop])
+        whole = (start, stop) == (0, layout.shape[0])
+        refuse_missing_values(path, data, values, "" if whole else f"[{start}:{stop}]")
+        return float32_of_bfloat16(values) if layout.bfloat16 else values
+
+
+def _checked_layout(path: Path, data: h5py.Dataset) -> DatasetLayout:
     where = f"{path}:{data.name}"
     shape = storage.simple_shape(path, data)
     matlab = matlab_class(path, data)
@@ -210,13 +250,7 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     numeric(where, np.empty(0, dtype=dtype))
     _require_stored(path, where, data)
     logical = safe.text_attribute(path, data, "logical_dtype") if dtype == np.uint16 else None
-    require_memory(data.size * dtype.itemsize, f"reading {where}", SMALLER)
-    values = storage.read_all(path, data)
-    values = values.reshape(shape)
-    refuse_missing_values(path, data, values)
-    if matlab is not None:
-        return as_in_matlab(values, matlab)
-    return float32_of_bfloat16(values) if logical == "bfloat16" else values
+    return DatasetLayout(str(data.name), shape, dtype, logical == "bfloat16")
 
 
 def _require_stored(path: Path, where: str, data: h5py.Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -71,6 +72,24 @@ def read_npz(path: Path, name: str | None) -> NDArray[Any]:
     return _in_npz(path, choose(path, name, npz_names(path)), _read_npy_stream)
 
 
+class NpyLayout(NamedTuple):
+    """Where the values of a .npy file are."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+
+
+def npy_layout(path: Path) -> NpyLayout:
+    """Return the layout of the array of a .npy file after checking it as `read_npy`."""
+    where = str(path)
+    with path.open("rb") as file, named_errors(where, "a .npy array"):
+        header = _numeric_header(where, file)
+        _check_size(where, path.stat().st_size - file.tell(), header)
+        return NpyLayout(*header, file.tell())
+
+
 def read_npy_if(path: Path, chosen: Chosen) -> NDArray[Any] | None:
     """Read the array of a .npy file, numbers or text, if ``chosen(shape, dtype)`` is true."""
     with path.open("rb") as file:
@@ -132,13 +151,17 @@ def _read_if(where: str, file: IO[bytes], size: int, chosen: Chosen) -> NDArray[
 def _read_npy_stream(where: str, file: IO[bytes], size: int) -> NDArray[Any]:
     """Read one array from a stream; the header must match the size of the stream."""
     with named_errors(where, "a .npy array"):
-        header = _header(where, file)
-        if header.dtype.hasobject:
-            raise UnsafeFileError(
-                f"{where}: expected numbers, got pickled objects, which could run code when loaded"
-            )
-        numeric(where, np.empty(0, dtype=header.dtype))
-        return _values(where, file, size, header)
+        return _values(where, file, size, _numeric_header(where, file))
+
+
+def _numeric_header(where: str, file: IO[bytes]) -> _Header:
+    header = _header(where, file)
+    if header.dtype.hasobject:
+        raise UnsafeFileError(
+            f"{where}: expected numbers, got pickled objects, which could run code when loaded"
+        )
+    numeric(where, np.empty(0, dtype=header.dtype))
+    return header
 
 
 @contextmanager
@@ -181,15 +204,8 @@ def _header(where: str, file: IO[bytes]) -> _Header:
 
 def _values(where: str, file: IO[bytes], size: int, header: _Header) -> NDArray[Any]:
     shape, fortran, dtype = header
-    count = 1
-    for length in shape:
-        count *= length
     stored = size - file.tell()
-    if count * dtype.itemsize != stored:
-        raise CorruptFileError(
-            f"{where}: damaged: the declared shape {shape} of {dtype} needs "
-            f"{count * dtype.itemsize} bytes, but {stored} are stored"
-        )
+    _check_size(where, stored, header)
     require_memory(stored, f"reading {where}", SMALLER)
     buffer = bytearray(stored)
     view = memoryview(buffer)
@@ -200,3 +216,13 @@ def _values(where: str, file: IO[bytes], size: int, header: _Header) -> NDArray[
         raise CorruptFileError(f"{where}: cut off after {filled} of {stored} bytes")
     array = np.frombuffer(buffer, dtype=dtype)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def _check_size(where: str, stored: int, header: _Header) -> None:
+    shape, _, dtype = header
+    declared = math.prod(shape) * dtype.itemsize
+    if declared != stored:
+        raise CorruptFileError(
+            f"{where}: damaged: the declared shape {shape} of {dtype} needs {declared} bytes, but "
+            f"{stored} are stored"
+        )

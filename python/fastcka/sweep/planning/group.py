@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core import CudaPlan, PassPlan, StagedRepresentation
+from fastcka.core import CudaPlan, PassPlan, StagedRepresentation, StreamPlan
 from fastcka.store import STORED_DTYPES, Key
 from fastcka.sweep.planning.matched import MatchedExamples
 from fastcka.sweep.question.labels import Labels, group_name
@@ -43,6 +43,11 @@ class Representation:
     examples_digest: str
     staged: bool
 
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a value as it is read. NumPy has no bfloat16: it becomes float32."""
+        return 4 if self.dtype == "bfloat16" else STORED_DTYPES[self.dtype].itemsize
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupPlan:
@@ -61,7 +66,9 @@ class GroupPlan:
     examples
         The examples, and the rows in which each representation has them.
     pass_plan
-        The core's plan of the pass.
+        The core's plan of the pass; a `StreamPlan` if the data are read in blocks of rows.
+    memory
+        The bytes that a `StreamPlan` may use.
     blocks, blocks_digest
         (n_examples,) the block of each example, and a digest; None and "" without blocks.
     """
@@ -71,7 +78,8 @@ class GroupPlan:
     representations: tuple[Representation, ...]
     pairs: NDArray[np.int64]
     examples: MatchedExamples
-    pass_plan: PassPlan | CudaPlan
+    pass_plan: PassPlan | CudaPlan | StreamPlan
+    memory: int | None = None
     blocks: NDArray[np.int64] | None = None
     blocks_digest: str = ""
 
@@ -93,23 +101,32 @@ class GroupPlan:
 
     @property
     def bytes_to_read(self) -> int:
-        """Bytes of its stored data, uncompressed."""
-        return sum(
-            r.n_examples * r.n_features * STORED_DTYPES[r.dtype].itemsize
-            for r in self.representations
+        """Bytes of its stored data, uncompressed, as often as they are read."""
+        return round(
+            self.reads
+            * sum(
+                r.n_examples * r.n_features * STORED_DTYPES[r.dtype].itemsize
+                for r in self.representations
+            )
         )
 
     @property
+    def reads(self) -> float:
+        """How often its data are read."""
+        return self.pass_plan.reads if isinstance(self.pass_plan, StreamPlan) else 1.0
+
+    @property
     def bytes_loaded(self) -> int:
-        """Bytes of its arrays in memory."""
+        """Bytes of its arrays in memory; none if they are read in blocks of rows."""
+        if isinstance(self.pass_plan, StreamPlan):
+            return 0
         return sum(map(self._bytes_of_array, self.representations))
 
     def _bytes_of_array(self, representation: Representation) -> int:
-        n, d, dtype = self.n_examples, representation.n_features, representation.dtype
+        n, d = self.n_examples, representation.n_features
         if representation.staged:
             return StagedRepresentation.bytes_of(n, d)
-        # NumPy has no bfloat16: it becomes float32.
-        return n * d * (4 if dtype == "bfloat16" else STORED_DTYPES[dtype].itemsize)
+        return n * d * representation.itemsize
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary for JSON."""
@@ -127,6 +144,8 @@ class GroupPlan:
             "tile": self.pass_plan.tile,
             "flops": self.pass_plan.flops,
             "bytes_to_read": self.bytes_to_read,
+            "in_blocks": isinstance(self.pass_plan, StreamPlan),
+            "reads": self.reads,
             "bytes_memory": self.bytes_loaded
             + self.pass_plan.bytes_centered
             + self.pass_plan.bytes_workspace,

@@ -8,7 +8,7 @@ from fastcka.core import plan_pass, require_device
 from fastcka.core.inference.folds import make_folds
 from fastcka.errors import DeviceError, FilterError, InputError, SweepError
 from fastcka.store import Key
-from fastcka.sweep.planning.blocks import BlockReader
+from fastcka.sweep.planning.example_blocks import BlockReader
 from fastcka.sweep.planning.examples import SampleError, TooFewExamplesError
 from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.question.labels import group_name

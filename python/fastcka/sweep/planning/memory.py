@@ -12,6 +12,8 @@ from fastcka.core.memory import (
     additional_bytes,
     bytes_of_flight,
 )
+from fastcka.core.plan import PassPlan
+from fastcka.errors import OutOfMemoryError
 from fastcka.heatmap import bytes_of_heatmap
 from fastcka.memory import free_memory, require_memory, size_text
 from fastcka.sweep.planning.flights import flights_in_memory, flights_of
@@ -50,13 +52,18 @@ class SweepMemory:
     bytes: int
     group: GroupPlan
 
-    def require(self) -> None:
-        """Raise `OutOfMemoryError`, which names remedies, if less memory is free."""
+    def require(self, memory: int | None = None) -> None:
+        """Raise `OutOfMemoryError`, which names remedies, if less memory is free or allowed."""
         group = self.group
         what = (
             f"the sweep, at group '{group.name}' ({len(group.representations):,} representations "
             f"of {group.n_examples:,} examples),"
         )
+        if memory is not None and self.bytes > memory:
+            raise OutOfMemoryError(
+                f"{what} needs {size_text(self.bytes)}, and memory allows {size_text(memory)}: "
+                f"{_remedy(self.group)}; a larger memory"
+            )
         require_memory(self.bytes, what, _remedy(self.group))
 
 
@@ -127,7 +134,7 @@ def bytes_of_pass(group: GroupPlan) -> int:
 def _bytes_of_passes(flight: Flight, threads: int) -> int:
     if len(flight) == 1:
         return bytes_of_pass(flight[0])
-    plans = [group.pass_plan for group in flight if not isinstance(group.pass_plan, CudaPlan)]
+    plans = [group.pass_plan for group in flight if isinstance(group.pass_plan, PassPlan)]
     return bytes_of_flight(plans, threads)
 
 
@@ -155,7 +162,7 @@ def _remedy(group: GroupPlan) -> str:
     if not all(r.staged for r in group.representations):
         remedies.append("precision: high reads float32 in place of float64")
     plan = group.pass_plan
-    if not isinstance(plan, CudaPlan) and plan.threads > 1:
+    if isinstance(plan, PassPlan) and plan.threads > 1:
         workspace = plan.bytes_workspace
         if workspace > (group.bytes_loaded + bytes_of_pass(group)) // 8:
             remedies.append("fewer --threads")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcka.core.backend import resolve_threads
 from fastcka.errors import SweepError
-from fastcka.memory import free_memory, size_text
+from fastcka.memory import free_memory, parse_memory, size_text
 from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
@@ -20,23 +20,24 @@ from fastcka.sweep.planning.group import GroupPlan, Representation
 from fastcka.sweep.planning.group_plan import plan_groups, why_not_here
 from fastcka.sweep.planning.matched import examples_text
 from fastcka.sweep.planning.memory import memory_of, memory_text
+from fastcka.sweep.planning.row_blocks import blocks_text, fitted
 from fastcka.sweep.question.dropped import left_out_text
 from fastcka.sweep.question.labels import (
     KEY_FIELDS,
-    group_name,
     known_fields,
     labels_of,
     require_visible_keys,
 )
 from fastcka.sweep.question.pairs import derivation_text, form_groups
 from fastcka.sweep.question.question import resolve
+from fastcka.sweep.question.rule_facts import rule_facts
 from fastcka.sweep.question.rules import require_rule_fields
 from fastcka.sweep.question.selection import require_readable, select_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from fastcka.sweep.question.config import CompareConfig, SweepConfig
+    from fastcka.sweep.question.config import SweepConfig
 
 BYTES_PER_SECOND = 1e9
 """Assumed rate of reading a store: a local disk, or the page cache with checksums."""
@@ -72,6 +73,8 @@ class SweepPlan:
         Number of threads of a pass on the CPU, for the predictions.
     doubtful
         Suspicious data: models or steps that are equal in all their stored layers.
+    memory
+        Bytes that the sweep may use; None: a share of what is free.
     """
 
     config: SweepConfig
@@ -86,6 +89,7 @@ class SweepPlan:
     hint: str
     threads: int
     doubtful: tuple[str, ...] = ()
+    memory: int | None = None
 
     @cached_property
     def representations(self) -> tuple[Representation, ...]:
@@ -124,8 +128,11 @@ class SweepPlan:
 
     @property
     def seconds(self) -> float:
-        """Predicted wall time in seconds."""
-        return predicted_seconds(self.groups)
+        """Predicted wall time in seconds: of each group, the slower of reading and computing."""
+        return sum(
+            max(group.pass_plan.seconds, group.bytes_to_read / BYTES_PER_SECOND)
+            for group in self.groups
+        )
 
     def pairs(self) -> Iterator[tuple[Key, Key]]:
         """Yield the keys of every comparison, in the order of the results."""
@@ -178,7 +185,7 @@ class SweepPlan:
             "representations": f"{len(self.representations):,}",
             "groups": f"{len(self.groups):,}",
             "examples": examples_text(group.examples for group in self.groups),
-            **_rules(self.config.compare),
+            **rule_facts(self.config.compare),
             "steps": self.steps,
             "derivation": "\n".join([derivation, *self.explanations]),
             "estimator": self.config.estimator,
@@ -188,6 +195,7 @@ class SweepPlan:
             **({"hint": self.hint} if self.hint else {}),
             **({"doubtful": "\n".join(self.doubtful)} if self.doubtful else {}),
             "reads": size_text(self.bytes_to_read),
+            **({"in blocks": text} if (text := blocks_text(self.groups)) else {}),
             "memory": memory_text(self.bytes_memory),
             "time": f"about {self.seconds:,.1f} s" if self.seconds >= 0.1 else "under 0.1 s",
         }
@@ -195,7 +203,11 @@ class SweepPlan:
 
 @named_shortage("planning a sweep")
 def plan_sweep(
-    config: SweepConfig, store: Store | None = None, *, threads: int | None = None
+    config: SweepConfig,
+    store: Store | None = None,
+    *,
+    threads: int | None = None,
+    memory: int | str | None = None,
 ) -> SweepPlan:
     """Plan a sweep from the index of its store; no representation is read.
 
@@ -208,6 +220,9 @@ def plan_sweep(
     threads
         Number of CPU threads for which time and memory are predicted; None uses the default of
         `fastcka.compare`.
+    memory
+        Bytes to use, as a number or text ("2GB"). Groups that need more are read in blocks of rows,
+        in float64 on the CPU. None: 75 % of what is free.
 
     Returns
     -------
@@ -224,8 +239,9 @@ def plan_sweep(
     """
     if store is None:
         with open_store(config.store) as opened:
-            return plan_sweep(config, opened, threads=threads)
+            return plan_sweep(config, opened, threads=threads, memory=memory)
     n_threads, _ = resolve_threads(threads)
+    bytes_allowed = parse_memory(memory)
     require_usable(config.output, config.store)
     keys, unreadable = store.inventory()
     outside = require_readable(unreadable, config)
@@ -243,6 +259,14 @@ def plan_sweep(
     matcher = ExampleMatcher(config.example_filter, config.estimator, config.sample)
     groups = plan_groups(
         formed.groups, selection.labels, question.within, store, matcher, config, n_threads
+    )
+    groups = fitted(
+        groups,
+        memory=bytes_allowed,
+        device=config.device,
+        precision=config.precision,
+        threads=n_threads,
+        inference=config.inference,
     )
     compared = [(r.key.model, r.key.step) for group in groups for r in group.representations]
     every = (outside, selection.dropped, formed.dropped)
@@ -264,6 +288,7 @@ def plan_sweep(
             *map(str, twin_models(store, {model for model, _ in compared})),
             *map(str, twin_steps(store, compared)),
         ),
+        memory=bytes_allowed,
     )
     column_names(  # refuses equal names before a run
         plan.config.compare.within, plan.factors, inference=plan.config.inference is not None
@@ -272,26 +297,3 @@ def plan_sweep(
     if exporter is not None:
         plan.explanations.extend(exporter.check_export(plan, store))
     return plan
-
-
-def predicted_seconds(groups: Iterable[GroupPlan]) -> float:
-    """Return the predicted seconds: for each group the slower of reading and computing."""
-    return sum(
-        max(group.pass_plan.seconds, group.bytes_to_read / BYTES_PER_SECOND) for group in groups
-    )
-
-
-def _rules(compare: CompareConfig) -> dict[str, str]:
-    """Return the rules for pairs as text: first `within` and `differ`, then the others in use."""
-    rules = {
-        "equal in a group": ", ".join(compare.within) or "nothing: one group",
-        "different in a pair": ", ".join(compare.differ) or "the representation alone",
-        "equal in a pair": ", ".join(compare.same),
-        "nothing shared in a pair": ", ".join(compare.disjoint),
-        "something shared in a pair": ", ".join(compare.overlapping),
-        "rising together in a pair": ", ".join(compare.ascending),
-    }
-    for side, wanted in (("left", compare.left), ("right", compare.right)):
-        if wanted is not None:
-            rules[side] = group_name(wanted)
-    return {name: fields for name, fields in rules.items() if fields}

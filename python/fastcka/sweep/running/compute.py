@@ -13,9 +13,9 @@ import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from fastcka.core import Comparison, Group, StagedRepresentation, compare_many
+from fastcka.core import Comparison, Group, compare_many
 from fastcka.core import Flight as GroupFlight
 from fastcka.core.columns import STORED
 from fastcka.errors import InputError, StoreError
@@ -27,27 +27,13 @@ from fastcka.sweep.planning.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
 from fastcka.sweep.planning.memory import memory_of
 from fastcka.sweep.planning.plan import SweepPlan
 from fastcka.sweep.results.result import SweepEvent
+from fastcka.sweep.running.loading import Failure, Loaded, load_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    import numpy as np
-
-    from fastcka.sweep.planning.group import GroupPlan, Representation
-    from fastcka.sweep.planning.matched import MatchedExamples
-
-Loaded = list["StagedRepresentation | np.ndarray[Any, Any]"]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why one group has no values, as text: the error's frames would keep arrays in memory.
-
-    Errors of a device, a ledger or a disk concern every group, and are raised instead.
-    """
-
-    reason: str
+    from fastcka.sweep.planning.group import GroupPlan
 
 
 @dataclass(slots=True)
@@ -87,7 +73,7 @@ def compute_here(
     """Compute ``groups`` and commit each to the ledger at that path; see `run_sweep`."""
     needed = memory_of(groups, plan.threads, plan.config.device)
     if needed is not None:
-        needed.require()
+        needed.require(plan.memory)
     with memory_check(False):  # for each group, because every group has been computed
         return _compute_groups(store, groups, plan, ledger, progress, tell)
 
@@ -162,7 +148,12 @@ class _Computing:
                 ]
             )
             groups = [
-                Group(arrays, labels=[r.labels for r in group.representations], blocks=group.blocks)
+                Group(
+                    arrays,
+                    [r.labels for r in group.representations],
+                    memory=group.memory,
+                    blocks=group.blocks,
+                )
                 for group, arrays in zip(flight, loaded, strict=True)
                 if not isinstance(arrays, Failure)
             ]
@@ -171,7 +162,7 @@ class _Computing:
             del groups  # no longer used; the next flight needs the memory
 
     def values(
-        self, outcomes: Sequence[Comparison | InputError]
+        self, outcomes: Sequence[Comparison | InputError | StoreError]
     ) -> list[tuple[GroupPlan, GroupValues]]:
         """Return the ledger's entries for the oldest unfinished flight."""
         now = time.perf_counter()
@@ -185,7 +176,7 @@ class _Computing:
                 self._fail(group, failure.reason)
                 continue
             outcome = next(of_the_loaded)
-            if isinstance(outcome, InputError):
+            if not isinstance(outcome, Comparison):
                 self._fail(group, str(outcome))
                 continue
             share = outcome.provenance["seconds"] / of_passes
@@ -233,46 +224,6 @@ class _Course:
 
 def _load(flight: Flight, store: Store) -> list[Loaded | Failure]:
     return [load_group(group, store) for group in flight]
-
-
-class Loadable(Protocol):
-    """A group, or a part of one, as the data to read."""
-
-    @property
-    def representations(self) -> tuple[Representation, ...]:
-        """The representations."""
-
-    @property
-    def examples(self) -> MatchedExamples:
-        """Their examples."""
-
-    @property
-    def n_examples(self) -> int:
-        """Number of examples."""
-
-
-def load_group(group: Loadable, store: Store) -> Loaded | Failure:
-    """Read a group's data, and check that it is the data of the plan."""
-    staged = [
-        StagedRepresentation.empty(group.n_examples, planned.n_features) if planned.staged else None
-        for planned in group.representations
-    ]
-    try:
-        read = store.read_many(
-            [planned.key for planned in group.representations],
-            outs=[None if each is None else each.array for each in staged],
-            rows=group.examples.rows,
-        )
-        for planned in group.representations:
-            # Check after reading: a change of the file before or during it is then detected.
-            info = store.info(planned.key)
-            if (info.digest, info.examples_digest) != (planned.digest, planned.examples_digest):
-                return Failure(
-                    f"the store has changed since the plan was made ({planned.key}); run again"
-                )
-    except (StoreError, InputError) as error:  # InputError: the shape differs from the plan
-        return Failure(str(error))
-    return [array if each is None else each for each, array in zip(staged, read, strict=True)]
 
 
 def undefined_texts(group: Loadable, comparison: Comparison) -> list[str]:

@@ -64,6 +64,7 @@ def run_sweep(
     workers: int | None = None,
     scheduler: str | None = None,
     client: Client | None = None,
+    memory: int | str | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
 ) -> SweepResult:
@@ -90,6 +91,8 @@ def run_sweep(
         Compute on Dask workers: a number of processes on this machine, the address of a scheduler,
         or a ``distributed.Client``. Workers read the store themselves, under the same path. At most
         one of the three; none computes in this process. The values have the same bits.
+    memory
+        As of `plan_sweep`.
     progress
         Called as ``progress(done, total)``, in units of estimated work, from this thread.
     on_event
@@ -123,7 +126,7 @@ def run_sweep(
         require_device(config.device)
     started, clock = datetime.now(UTC), time.perf_counter()
     with open_store(config.store) as store:
-        plan = plan_sweep(config, store, threads=threads)
+        plan = plan_sweep(config, store, threads=threads, memory=memory)
         run = _Run(plan, store, cluster, progress, on_event, started, clock)
         run.tell(SweepEvent("planned", run.plan.explain()))
         for line in plan.doubtful:

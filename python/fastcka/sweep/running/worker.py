@@ -14,11 +14,12 @@ from fastcka.core import Group, compare_many, plan_pass
 from fastcka.core.backend import version
 from fastcka.core.inference.folds import make_folds
 from fastcka.core.part import compare_part
-from fastcka.errors import InputError
+from fastcka.errors import InputError, StoreError
 from fastcka.processors import usable_processors
 from fastcka.store import Store, open_store
 from fastcka.sweep.ledger.values import VALUES_VERSION, GroupValues
-from fastcka.sweep.running.compute import Failure, load_group, undefined_texts, values_of
+from fastcka.sweep.running.compute import undefined_texts, values_of
+from fastcka.sweep.running.loading import Failure, load_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +62,7 @@ class GroupWork:
     representations: tuple[Representation, ...]
     examples: MatchedExamples
     blocks: NDArray[np.int64] | None
+    memory: int | None
 
     @property
     def n_examples(self) -> int:
@@ -72,12 +74,13 @@ class GroupWork:
         """Return the work of a group, or of the representations at some positions."""
         if members is None:
             examples = replace(group.examples, rows_dropped=())
-            return cls(group.representations, examples, group.blocks)
+            return cls(group.representations, examples, group.blocks, group.memory)
         rows = tuple(group.examples.rows[member] for member in members)
         return cls(
             tuple(group.representations[member] for member in members),
             replace(group.examples, rows=rows, rows_dropped=()),
             group.blocks,
+            group.memory,
         )
 
 
@@ -136,7 +139,12 @@ def compute_flight(settings: Settings, flight: Sequence[GroupWork]) -> Done:
     loaded = [load_group(group, store) for group in flight]
     reading = time.perf_counter() - clock
     groups = [
-        Group(arrays, labels=[r.labels for r in group.representations], blocks=group.blocks)
+        Group(
+            arrays,
+            [r.labels for r in group.representations],
+            memory=group.memory,
+            blocks=group.blocks,
+        )
         for group, arrays in zip(flight, loaded, strict=True)
         if not isinstance(arrays, Failure)
     ]
@@ -199,8 +207,8 @@ def _whole_plan(settings: Settings, part: GroupWork, whole: Whole) -> PassPlan:
     )
 
 
-def _outcome(group: GroupWork, outcome: Comparison | InputError) -> Outcome:
-    if isinstance(outcome, InputError):
+def _outcome(group: GroupWork, outcome: Comparison | InputError | StoreError) -> Outcome:
+    if isinstance(outcome, InputError | StoreError):
         return Failure(str(outcome))
     return Valued(values_of(outcome), tuple(undefined_texts(group, outcome)))
 
