@@ -319,7 +319,8 @@ def test_a_wrong_argument_is_refused(world, options, message):
 
 
 def test_workers_without_the_store_or_with_another_version_are_refused(client, tmp_path):
-    from fastcka.sweep.running.cluster import Cluster, survey
+    from fastcka.sweep.running.cluster import Cluster
+    from fastcka.sweep.running.survey import survey
 
     cluster = Cluster.of(None, None, client, None)
     with pytest.raises(ClusterError, match=r"worker tcp://.* there is no folder .*missing"):

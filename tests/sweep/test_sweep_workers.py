@@ -12,7 +12,8 @@ from fastcka.store import Key
 from fastcka.sweep import plan_sweep
 from fastcka.sweep.planning.memory import LIBRARY_BYTES, memory_of_tasks
 from fastcka.sweep.running import cluster, worker
-from fastcka.sweep.running.cluster import Cluster, survey
+from fastcka.sweep.running.cluster import Cluster
+from fastcka.sweep.running.survey import survey
 
 
 class FakeClient:
