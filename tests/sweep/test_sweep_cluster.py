@@ -296,6 +296,12 @@ def test_a_wrong_address_is_an_error_in_bounded_time(world, address, monkeypatch
             run_sweep(_sweep(world[0], "nowhere"), scheduler=address)
 
 
+def test_the_address_of_a_worker_is_no_scheduler(world, client):
+    address = min(client.scheduler_info()["workers"])
+    with pytest.raises(ClusterError, match=r"no Dask scheduler answers at .*a Worker answers"):
+        run_sweep(_sweep(world[0], "worker"), scheduler=address)
+
+
 def test_without_dask_the_error_names_the_command(world, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r'pip install "fastcka\[cluster\]"'):
