@@ -296,6 +296,12 @@ def test_a_wrong_address_is_an_error_in_bounded_time(world, address, monkeypatch
             run_sweep(_sweep(world[0], "nowhere"), scheduler=address)
 
 
+def test_the_address_of_a_worker_is_no_scheduler(world, client):
+    address = min(client.scheduler_info()["workers"])
+    with pytest.raises(ClusterError, match=r"no Dask scheduler answers at .*a Worker answers"):
+        run_sweep(_sweep(world[0], "worker"), scheduler=address)
+
+
 def test_without_dask_the_error_names_the_command(world, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r'pip install "fastcka\[cluster\]"'):
@@ -319,7 +325,8 @@ def test_a_wrong_argument_is_refused(world, options, message):
 
 
 def test_workers_without_the_store_or_with_another_version_are_refused(client, tmp_path):
-    from fastcka.sweep.running.cluster import Cluster, survey
+    from fastcka.sweep.running.cluster import Cluster
+    from fastcka.sweep.running.survey import survey
 
     cluster = Cluster.of(None, None, client, None)
     with pytest.raises(ClusterError, match=r"worker tcp://.* there is no folder .*missing"):

@@ -70,20 +70,18 @@ def compare(
         feature with itself in the self-similarities (Chun et al. 2025). It estimates what all
         features would give if those at hand are a sample: recorded neurons, some of the channels.
         Use it only for samples, and not where both sides have the same features. It depends on
-        rotations, can exceed 1 and be below -1, and is NaN where its self-similarity is not
-        positive.
+        rotations, can exceed 1 or be below -1, and can be NaN (self-similarity not positive).
     device
         "cpu", "cuda" (the GPU that contains the arrays, otherwise the first), "cuda:1", "cuda:all"
         (here the same as "cuda"), a `torch.device`, or "auto": the GPU that contains the arrays;
         for arrays on the CPU, the device that is predicted to be faster.
     precision
         "high": float32 products (of large passes with AMX as sums of three bfloat16), or float64
-        products for small problems and where float32 loses digits. Long sums are accumulated in
-        float64. Errors of CKA are below 1e-6 on a CPU; on an H100 they reached 7e-6. "fast": fp16
-        products on a GPU (errors of CKA up to 2e-4), bfloat16 products on a CPU where they are
-        faster (AMX, AVX512_BF16: errors up to 5e-4, typically 1e-5 with thousands of examples and
-        hundreds of features); otherwise the same as "high"; docs/arrays.md has figures. "float64":
-        float64 products. TF32 is never used. `Comparison.provenance` has the products.
+        products for small problems and where float32 loses digits. Errors of CKA are below 1e-6 on
+        a CPU; on an H100 they reached 7e-6. "fast": fp16 products on a GPU (errors up to 2e-4),
+        bfloat16 products on a CPU where they are faster (AMX, AVX512_BF16: errors up to 5e-4,
+        typically 1e-5); otherwise the same as "high". "float64": float64 products. TF32 is never
+        used. `Comparison.provenance` has the products.
     threads
         Number of CPU threads. Default: OMP_NUM_THREADS, else the processors that this process may
         use. The result is bitwise identical for any number of threads.
@@ -102,8 +100,7 @@ def compare(
         no chance level (`null_mean`, `null_sd` and `z` are None).
     memory
         Bytes ("2GB") to use beyond the arrays. With more needed, blocks of rows are read, in
-        float64 on the CPU, without intervals. Default: 75 % of what is free, for mapped and unread
-        data.
+        float64 on the CPU, without intervals. Default, of unread data: 75 % of what is free.
 
     Returns
     -------

@@ -27,7 +27,7 @@ from fastcka.sweep.planning.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
 from fastcka.sweep.planning.memory import memory_of
 from fastcka.sweep.planning.plan import SweepPlan
 from fastcka.sweep.results.result import SweepEvent
-from fastcka.sweep.running.loading import Failure, Loaded, load_group
+from fastcka.sweep.running.loading import Failure, Loadable, Loaded, load_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -18,11 +18,11 @@ from fastcka.errors import ClusterError, DeviceError, FastckaError
 from fastcka.sweep.ledger.writer import LedgerWriter
 from fastcka.sweep.planning.memory import memory_of_tasks
 from fastcka.sweep.results.result import SweepEvent
-from fastcka.sweep.running.cluster import survey, workers_text
 from fastcka.sweep.running.compute import Computed, units_of
 from fastcka.sweep.running.division import flights_for, parts_for
 from fastcka.sweep.running.loading import Failure
 from fastcka.sweep.running.parts import Divided, Task, joined
+from fastcka.sweep.running.survey import survey, workers_text
 from fastcka.sweep.running.worker import VERSION, Done, Settings, Valued
 
 if TYPE_CHECKING:
