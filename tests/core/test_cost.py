@@ -8,6 +8,7 @@ import pytest
 
 from fastcka.core.backend import ProductShape
 from fastcka.core.cost import Operations, Speed, count_features, count_gram
+from fastcka.core.moment_cost import cube_products
 
 SINGLE = {"lanes": 16, "rows": 8, "step": 48, "cell_bytes": 4, "sum_bytes": 4}
 FLOAT32 = ProductShape(products="float32", values=1, **SINGLE)
@@ -63,3 +64,19 @@ def test_seconds_add_up():
     # 2 s of steps, 8 calls of 0.5 s on two threads, 3 s of rank updates, 3 + 6 s of preparation
     assert operations.seconds(speed, 2) == pytest.approx(2 + 2 + 3 + 9, abs=1e-3)
     assert operations.seconds(speed, 1) == pytest.approx(2 + 4 + 3 + 9, abs=1e-3)
+
+
+@pytest.mark.parametrize(("lanes", "rows"), [(16, 8), (8, 8)])
+@pytest.mark.parametrize("d", [1, 8, 17, 40])
+def test_cube_products(d, lanes, rows):
+    """Entries (a, b, c) whose group of rows begins at or before b, and whose panel ends after b."""
+    padded = math.ceil(d / lanes) * lanes
+    entries = [
+        (a, b, c)
+        for b in range(d)
+        for a in range(padded)
+        for c in range(padded)
+        if a // rows * rows <= b and (c // lanes + 1) * lanes > b
+    ]
+    assert cube_products(d, lanes, rows) == len(entries)
+    assert len(entries) >= d * (d + 1) * (d + 2) / 6  # each a <= b <= c once

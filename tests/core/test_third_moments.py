@@ -35,10 +35,9 @@ KINDS = ["Gaussian", "heavy tails", "one far example", "far examples", "skewed",
     [
         (200, [1, 9, 130], 1, "float64", "F"),
         (200, [1, 9, 130], 30, "float64", "G"),
-        (1000, [7, 17, 120], 1, "high", "F"),
+        (600, [7, 17, 120], 1, "high", "F"),
         (300, [7, 16, 150], 40, "high", "G"),
-        (1000, [7, 17, 120], 3, "fast", "F"),
-        (5000, [5, 33], 1, "high", "F"),
+        (600, [7, 17, 120], 3, "fast", "F"),
     ],
 )
 def test_both_ways(implementation, n, widths, copies, precision, route, kind, rng):
@@ -47,7 +46,7 @@ def test_both_ways(implementation, n, widths, copies, precision, route, kind, rn
     plan = plan_pass(n, widths * copies, precision=precision, inference=True)
     assert plan.route == route
     assert plan.moment_routes[0] == "F"
-    assert plan.moment_routes[-1] == ("G" if widths[-1] > 100 else "F")
+    assert plan.moment_routes[-1] == "G"
     result = fastcka.compare(xs * copies, precision=precision, inference=True)
     products = result.provenance["products"]
     # Rounding the data to bfloat16 changes the sums by up to 4e-3, by either way.
@@ -57,13 +56,30 @@ def test_both_ways(implementation, n, widths, copies, precision, route, kind, rn
             assert getattr(result.moments, name)[i] == pytest.approx(expected, abs=tolerance), name
 
 
+def test_many_examples(rng):
+    """Several ranges of examples are summed apart; n^2 entries of U from its row sums."""
+    n = 4500
+    x = rng.exponential(size=(n, 6))
+    assert plan_pass(n, [6], inference=True).moment_routes == ("F",)
+    centered = x - x.mean(0)
+    u = centered @ centered.T
+    np.fill_diagonal(u, 0)
+    rows = u.sum(1) / (n - 2)
+    u += u.sum() / ((n - 1) * (n - 2)) - rows - rows[:, None]
+    np.fill_diagonal(u, 0)
+    expected = np.einsum("ij,ij,ij", u, u, u) / np.linalg.norm(u) ** 3
+    assert fastcka.compare([x], inference=True).moments.cubes[0] == pytest.approx(
+        expected, abs=1e-9
+    )
+
+
 def test_long_examples_that_are_not_far(implementation, rng):
     """More examples are long than can be far, so the cubes of the diagonal exceed all others."""
     x = rng.standard_normal((400, 10))
     x[:17] *= 9
     x[20] *= 62
     result = fastcka.compare([x] * 60, inference=True)
-    assert (result.provenance["products"], result.provenance["route"]) == ("float32", "G")
+    assert result.provenance["products"] == "float32"
     assert plan_pass(400, [10] * 60, inference=True).moment_routes[0] == "F"
     k = np.sum((x - x.mean(0)) ** 2, axis=1)
     u = x @ x.T - np.diag(np.sum(x**2, axis=1))
