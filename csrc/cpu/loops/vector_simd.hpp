@@ -105,7 +105,7 @@ inline void sums_of_lanes(const Vector<T, BYTES>* x, double* sums) {
     sums_of_lanes<T, BYTES / 2>(sum, sums);
   } else if constexpr (sizeof(T) == 4) {
     using Q = Vector<T, 16>;
-    using Places = Vector<std::uint32_t, 16>;
+    using Places [[maybe_unused]] = Vector<std::uint32_t, 16>;  // Clang takes numbers alone
     const Q even = FASTCKA_SHUFFLE(Places, x[0], x[1], 0, 4, 1, 5) + FASTCKA_SHUFFLE(Places, x[0], x[1], 2, 6, 3, 7);
     const Q odd = FASTCKA_SHUFFLE(Places, x[2], x[3], 0, 4, 1, 5) + FASTCKA_SHUFFLE(Places, x[2], x[3], 2, 6, 3, 7);
     const Q all = FASTCKA_SHUFFLE(Places, even, odd, 0, 1, 4, 5) + FASTCKA_SHUFFLE(Places, even, odd, 2, 3, 6, 7);
