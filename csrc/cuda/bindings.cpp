@@ -57,7 +57,7 @@ void require_multiple(const char* name, std::int64_t value, std::int64_t divisor
 }
 
 Shape shape_of(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route, std::int64_t tile,
-               std::int64_t chunk, std::int64_t rank_chunk, const std::string& products) {
+               std::int64_t chunk, std::int64_t rank_chunk, const std::string& products, const std::string& tiles) {
   if (n < 1 || widths.empty() || *std::min_element(widths.begin(), widths.end()) < 1) {
     throw std::invalid_argument("a pass needs at least one example, one representation and one feature in each");
   }
@@ -67,13 +67,19 @@ Shape shape_of(std::int64_t n, const std::vector<std::int64_t>& widths, const st
   require_multiple("tile", tile, gram ? fastcka::cuda::example_grain : fastcka::cuda::feature_grain);
   require_multiple("chunk", chunk, fastcka::cuda::example_grain);
   require_multiple("rank_chunk", rank_chunk, fastcka::cuda::example_grain);
-  return {n,     widths,    gram ? fastcka::Route::gram : fastcka::Route::features, parse_products(products), tile,
-          chunk, rank_chunk};
+  const Products parsed = parse_products(products);
+  const bool fused = tiles == "fused";
+  if (!fused && tiles != "cuBLAS") throw std::invalid_argument("tiles must be cuBLAS or fused, got " + tiles);
+  if (fused && parsed != Products::float16 && parsed != Products::float16x3) {
+    throw std::invalid_argument("fused tiles are of float16 or float16x3 products, got " + products);
+  }
+  return {n, widths, gram ? fastcka::Route::gram : fastcka::Route::features, parsed, tile, chunk, rank_chunk, fused};
 }
 
 py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, const std::string& route,
-                      std::int64_t tile, std::int64_t chunk, std::int64_t rank_chunk, const std::string& products) {
-  const Layout layout(shape_of(n, widths, route, tile, chunk, rank_chunk, products));
+                      std::int64_t tile, std::int64_t chunk, std::int64_t rank_chunk, const std::string& products,
+                      const std::string& tiles) {
+  const Layout layout(shape_of(n, widths, route, tile, chunk, rank_chunk, products, tiles));
   py::dict bytes;
   bytes["prepared"] = layout.prepared_bytes();
   bytes["workspace"] = layout.workspace_bytes();
@@ -84,8 +90,8 @@ py::dict bytes_needed(std::int64_t n, const std::vector<std::int64_t>& widths, c
 std::unique_ptr<Pass> make_pass(std::shared_ptr<Cublas> cublas, int device, std::int64_t n,
                                 const std::vector<std::int64_t>& widths, const std::string& route, std::int64_t tile,
                                 std::int64_t chunk, std::int64_t rank_chunk, const std::string& products,
-                                std::uintptr_t memory, std::int64_t bytes) {
-  Shape shape = shape_of(n, widths, route, tile, chunk, rank_chunk, products);
+                                const std::string& tiles, std::uintptr_t memory, std::int64_t bytes) {
+  Shape shape = shape_of(n, widths, route, tile, chunk, rank_chunk, products, tiles);
   const std::int64_t needed = Layout(shape).total_bytes();
   if (bytes < needed) {
     throw std::invalid_argument("the pass needs " + std::to_string(needed) + " bytes, got " + std::to_string(bytes));
@@ -188,7 +194,7 @@ PYBIND11_MODULE(_cuda, module) {
   module.attr("prepared_bytes") = prepared_bytes;  // of a value, by products
   module.def("status", &status, "Driver, runtime, devices, and the error that hides them; never raises.");
   module.def("bytes_needed", &bytes_needed, py::arg("n"), py::arg("widths"), py::kw_only(), py::arg("route"),
-             py::arg("tile"), py::arg("chunk"), py::arg("rank_chunk"), py::arg("products"),
+             py::arg("tile"), py::arg("chunk"), py::arg("rank_chunk"), py::arg("products"), py::arg("tiles"),
              "Bytes of a pass: prepared, workspace, results; one allocation has all of them.");
   py::class_<Cublas, std::shared_ptr<Cublas>>(module, "Cublas", py::module_local(),
                                               "cuBLAS, opened from the first candidate that can be.")
@@ -204,7 +210,7 @@ PYBIND11_MODULE(_cuda, module) {
                    "A pass of one shape in device memory that the caller gives and keeps.")
       .def(py::init(&make_pass), py::arg("cublas"), py::arg("device"), py::arg("n"), py::arg("widths"), py::kw_only(),
            py::arg("route"), py::arg("tile"), py::arg("chunk"), py::arg("rank_chunk"), py::arg("products"),
-           py::arg("memory"), py::arg("bytes"))
+           py::arg("tiles"), py::arg("memory"), py::arg("bytes"))
       .def_property_readonly("results",
                              [](const Pass& pass) {
                                return py::make_tuple(reinterpret_cast<std::uintptr_t>(pass.results()),

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "arithmetic.cuh"
+#include "feature_blocks.hpp"
 #include "features.hpp"
 #include "launch.cuh"
 #include "reduce.cuh"
@@ -101,9 +102,11 @@ void feature_sums(const Shape& shape, const Layout& layout, char* base, Cublas& 
   std::int64_t first = 0;  // representation whose features the band begins with
   for (std::int64_t begin = 0; begin < all; begin += layout.edge) {
     const std::int64_t height = std::min(layout.edge, all - begin);
-    multiply_band(shape, layout, begin, height, base, cublas);
     const dim3 blocks(extent((all - begin) / feature_grain), extent(height / feature_grain));
-    if (shape.products == Products::float64) {
+    if (!shape.fused) multiply_band(shape, layout, begin, height, base, cublas);
+    if (shape.fused) {
+      feature_blocks(shape, layout, begin, height, base, stream);
+    } else if (shape.products == Products::float64) {
       launch(&squares_kernel<double>, blocks, dim3(edge, row_threads), stream, all - begin, layout.band<double>(base),
              squares);
     } else {

@@ -2,6 +2,7 @@
 
 #include "arithmetic.cuh"
 #include "gram.hpp"
+#include "gram_blocks.hpp"
 #include "launch.cuh"
 #include "stored.cuh"
 
@@ -13,15 +14,6 @@ constexpr int rank_columns = 32;
 constexpr int most_rank_rows = 32;
 // Depth of one product at most. A float32 sum over more features is a sum of such sums.
 constexpr std::int64_t depth_step = 12288;
-
-// A tile of `rows` x `columns` of one representation, in V a row of `padded` entries.
-struct TileShape {
-  std::int64_t first_row, first_column;
-  std::int64_t rows, columns, padded;
-
-  // Its diagonal is that of the plane.
-  __host__ __device__ bool diagonal() const { return first_row == first_column; }
-};
 
 // In place: the entries of an example with itself, and those beyond the tile, become zero.
 template <class T>
@@ -154,11 +146,15 @@ void gram_tiles(const Shape& shape, const Layout& layout, std::int64_t i, std::i
 void fill_v(const Shape& shape, const Layout& layout, std::int64_t row, std::int64_t column, const TileShape& tile,
             char* base, Cublas& cublas, cudaStream_t stream) {
   const bool split = layout.planes > layout.m;
-  const std::int64_t batch = split ? layout.scratch_room / (tile.rows * tile.columns) : layout.m;
+  const std::int64_t batch = split && !shape.fused ? layout.scratch_room / (tile.rows * tile.columns) : layout.m;
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < layout.m; i += count) {
     const std::int64_t most = std::min(batch, layout.m - i);
     for (count = 1; count < most && layout.width[to_size(i + count)] == layout.width[to_size(i)];) ++count;
+    if (shape.fused) {
+      gram_blocks(shape, layout, i, count, tile, base, stream);
+      continue;
+    }
     void* v = layout.v(base, i, 0);
     if (!split) {
       gram_tiles(shape, layout, i, count, row, column, tile, base, v, layout.room, cublas);

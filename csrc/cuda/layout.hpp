@@ -28,6 +28,7 @@ struct Shape {
   std::int64_t tile;        // edge of a tile in examples (gram), of a band in features (features)
   std::int64_t chunk;       // examples of one product (features)
   std::int64_t rank_chunk;  // entries of a Gram tile in one float32 sum (gram)
+  bool fused;               // of fp16: blocks of products by one kernel with what follows, in place of cuBLAS
 };
 
 // Examples are padded to a multiple of it with zero rows, and widths in the gram route with zero features: tensor cores

@@ -21,6 +21,7 @@ def bytes_needed(
     chunk: int,
     rank_chunk: int,
     products: str,
+    tiles: str,
 ) -> dict[str, int]: ...
 
 class Cublas:
@@ -49,6 +50,7 @@ class Pass:
         chunk: int,
         rank_chunk: int,
         products: str,
+        tiles: str,
         memory: int,
         bytes: int,  # noqa: A002
     ) -> None: ...

@@ -139,7 +139,7 @@ def test_the_store_is_left_out_if_time_or_disk_is_short(script, emulated):
 @pytest.mark.parametrize("on_device", [False, True])
 def test_the_workload_of_the_sanitizer_is_right(script, emulated, on_device):
     errors = script("benchmarks.gpu.sanitized").run(on_device=on_device, repeats=2)
-    assert len(errors) == 16
+    assert len(errors) == 24
 
 
 def test_the_rates_are_measured(script):
@@ -273,6 +273,13 @@ def test_no_part_starts_when_the_time_of_the_run_is_over(script, tmp_path):
     check.Check(record, time.monotonic()).run(["suite", "A"])
     assert record.facts["benchmarks"]["A"]["skipped"].endswith("; --only A measures it")
     assert "is over" in record.facts["suite"]["skipped"]
+    # What an earlier run has measured stays.
+    check.put(record, "A", {"host": {"median": 1.0}})
+    check.put(record, "calls", {"M=2": {"median": 2.0}})
+    check.Check(record, time.monotonic()).run(["calls", "A", "B"])
+    assert record.facts["benchmarks"]["A"] == {"host": {"median": 1.0}}
+    assert record.facts["calls"] == {"M=2": {"median": 2.0}}
+    assert "skipped" in record.facts["benchmarks"]["B"]
 
 
 def test_what_a_killed_run_has_measured_is_taken_over(script, tmp_path):

@@ -46,7 +46,7 @@ def failures(value, path=""):
 def test_a_rehearsal_runs_every_part(emulation, emulation_folder, tmp_path):
     path = tmp_path / "record.json"
     variable = {cuda_emulation.BUILD_VARIABLE: str(emulation_folder)}
-    done = run("--rehearse", "--record", path, "--minutes", 20, **variable)
+    done = run("--rehearse", "--record", path, "--minutes", 60, **variable)
     assert done.returncode in (0, 1), done.stderr  # 1: tiny sizes do not meet criteria of speed
     facts = json.loads(path.read_text("utf-8"))
     assert failures({name: facts[name] for name in facts if name != "facts"}) == []

@@ -3,8 +3,8 @@
 //
 // Emulated: grids, blocks, threads and __syncthreads() (fibers.cpp); streams that run nothing before a caller
 // waits for them, events, capture and graphs (streams.cpp); allocations that show reads of unwritten memory and
-// writes outside them (memory.cpp); the products of cuBLAS (cublas.cpp). Not emulated: warps, atomics, dynamic shared
-// memory, and the speed of anything.
+// writes outside them (memory.cpp); the products of cuBLAS (cublas.cpp); of warps, what csrc/cuda/warp.cuh has
+// (emulated_warp.hpp). Not emulated: anything else of warps, atomics, dynamic shared memory, and the speed of anything.
 //
 // Environment, read at every call:
 //     FASTCKA_EMULATION_ORDER    forward (the default), reverse or shuffle: the order in which threads, blocks and

@@ -16,6 +16,8 @@ from typing import Literal
 from fastcka.core.base_plan import Route, ceil_div, round_up
 
 CudaProducts = Literal["float32", "float16x3", "float16", "float64"]
+#: What multiplies: cuBLAS, or one kernel with what follows a product (fp16 only).
+CudaTiles = Literal["cuBLAS", "fused"]
 
 #: Flops a second by products. float16x3 counts one flop for its three fp16 products.
 FLOPS_PER_SECOND: dict[CudaProducts, float] = {

@@ -21,6 +21,7 @@ from fastcka.core.cuda.cost import (
     GRAM_TILE,
     Cost,
     CudaProducts,
+    CudaTiles,
     longest_sum,
     predict_cost,
 )
@@ -86,6 +87,8 @@ class CudaPlan(Plan):
         Predicted for the copies from the host and for the rest; see `fastcka.core.cuda.cost`.
     auto
         device="auto" chose the device, so the CPU is used if the device cannot be opened.
+    tiles
+        No plan chooses "fused" before a GPU has measured it; benchmarks and tests force it.
     """
 
     products: CudaProducts
@@ -96,6 +99,7 @@ class CudaPlan(Plan):
     transfer_seconds: float
     compute_seconds: float
     auto: bool = False
+    tiles: CudaTiles = "cuBLAS"
 
     _memory: ClassVar[str] = "device memory"
 
@@ -108,6 +112,7 @@ class CudaPlan(Plan):
             "chunk": self.chunk,
             "rank_chunk": self.rank_chunk,
             "products": self.products,
+            "tiles": self.tiles,
         }
 
     @property
@@ -131,6 +136,8 @@ class CudaPlan(Plan):
             if self.route == "F"
             else f"partial sums of {self.rank_chunk} entries of a Gram tile"
         )
+        if self.tiles == "fused":
+            sums = f"fused tiles, {sums}"
         return (
             sums,
             f"{self.seconds:.2g} s predicted, of them {self.transfer_seconds:.2g} s to copy "
