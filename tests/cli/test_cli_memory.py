@@ -66,23 +66,28 @@ def test_run_refuses_unless_the_check_is_off(call, sweep, little):
     assert "nothing to compute" in done.stdout
 
 
-@pytest.mark.parametrize("suffix", ["npy", "h5"])
-def test_cka_refuses_before_it_reads(call, tmp_path, little, suffix):
+@pytest.mark.parametrize("suffix", ["npy", "h5", "npz"])
+def test_cka_reads_in_blocks_what_does_not_fit(call, tmp_path, little, suffix):
     path = tmp_path / f"x.{suffix}"
     x = np.zeros((1 << 16, 256), np.float64)  # 134 MB
     x[:, 0] = np.arange(len(x))
     if suffix == "npy":
         np.save(path, x)
+    elif suffix == "npz":
+        np.savez(path, x=x)
     else:
         import h5py
 
         with h5py.File(path, "w") as file:
             file["x"] = x
     done = call("cka", path, path)
-    assert done.exit_code == 1
-    assert f"reading {path}" in done.stderr
-    assert "needs 134 MB, 100 MB are free" in done.stderr
-    done = call("cka", path, path, "--no-memory-check")
+    if suffix == "npz":  # read at once
+        assert done.exit_code == 1
+        assert f"reading {path}" in done.stderr
+        assert "needs 134 MB, 100 MB are free" in done.stderr
+        done = call("cka", path, path, "--no-memory-check")
+    else:
+        assert "in blocks of rows, once" in done.stdout
     assert done.exit_code == 0
     assert "1.000000" in done.stdout
 
@@ -103,3 +108,39 @@ def test_pair_refuses_a_gaussian_kernel_that_does_not_fit(call, tmp_path, little
     # Three matrices of 2,200 x 2,200 in float64.
     assert "the Gaussian kernel of 2,200 examples needs 116 MB, 100 MB are free" in done.stderr
     assert call("pair", config, "--no-memory-check").exit_code == 0
+
+
+def test_a_budget_is_kept_by_blocks_of_rows(call, tmp_path, strict_json):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((20_000, 3)) @ rng.standard_normal((3, 30))
+    paths = tmp_path / "x.npy", tmp_path / "y.npy"
+    for path, factor in zip(paths, (1, 2), strict=True):
+        np.save(path, x + factor * rng.standard_normal(x.shape))
+    plain = strict_json(call("cka", *paths, "--json", "--precision", "float64").stdout)
+    assert plain["reads"] is None
+    assert plain["p_value"] is not None
+    done = call("cka", *paths, "--json", "--memory", "1MB")
+    assert (done.exit_code, done.stderr) == (0, "")
+    answer = strict_json(done.stdout)
+    assert (answer["reads"], answer["route"], answer["p_value"]) == (1, "F", None)
+    for name in ("cka", "cka_biased", "z", "feature_corrected"):
+        assert answer[name] == pytest.approx(plain[name], rel=1e-11)
+    shown = call("cka", *paths, "--memory", "1MB").stdout
+    assert "in blocks of rows, once" in shown
+    assert "p-value not computed" in shown
+    refused = call("cka", *paths, "--memory", "1MB", "--p-value")
+    assert refused.exit_code == 1
+    assert "error: comparing 2 representations of 20,000 examples with p-values" in refused.stderr
+    for command in (["cka", *paths], ["plan", tmp_path / "none.yaml"]):
+        assert call(*command, "--memory", "lots").exit_code == 2
+
+
+def test_plan_says_which_groups_are_read_in_blocks(call, sweep, strict_json):
+    shown = call("plan", sweep, "--memory", "114MB")
+    assert shown.exit_code == 0
+    assert "in blocks" in shown.stdout
+    (group,) = strict_json(call("plan", sweep, "--memory", "114MB", "--json").stdout)["group_plans"]
+    assert group["in_blocks"]
+    assert group["route"] == "G"
+    assert group["reads"] > 1
+    assert call("run", sweep, "--memory", "114MB").exit_code == 0

@@ -63,7 +63,7 @@ class Rows(ABC):
 
 
 class SlicedRows(Rows):
-    """The rows of an object that NumPy's slices read: an array, or a dataset of h5py or zarr.
+    """The rows of an object that slices read: an array of NumPy or dask, a dataset of h5py or zarr.
 
     Parameters
     ----------
@@ -100,16 +100,20 @@ def rows_of(x: Any, where: str) -> Rows | None:
     Parameters
     ----------
     x
-        `Rows`, a dataset of h5py or zarr, or a NumPy array in a mapped file.
+        `Rows`, a dataset of h5py or zarr, a dask array, or a NumPy array in a mapped file.
     where
         Its name in error messages.
     """
     if isinstance(x, Rows):
         return x
-    if type(x) is not np.ndarray and (
-        instance_of(x, "h5py", "Dataset") or instance_of(x, "zarr", "Array")
+    if type(x) is not np.ndarray and any(
+        instance_of(x, library, name)
+        for library, name in (("h5py", "Dataset"), ("zarr", "Array"), ("dask.array", "Array"))
     ):
-        return SlicedRows(x, where, mapped=False)
+        # dask does not know all lengths until it computes.
+        lengths = getattr(x, "shape", (None,))
+        known = all(isinstance(length, int | np.integer) for length in lengths)
+        return SlicedRows(x, where, mapped=False) if known else None
     if isinstance(x, np.ndarray) and is_mapped(x):
         return SlicedRows(x, where, mapped=True)
     return None

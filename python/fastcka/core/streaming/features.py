@@ -17,11 +17,12 @@ def feature_sums(sources: Sources, plan: StreamPlan, progress: Progress | None) 
     blocks = read_ahead(
         lambda start: sources.block(start, min(start + plan.rows, n)), starts, plan.threads
     )
-    for done, block in enumerate(blocks):
+    for done in range(len(starts)):
         if progress is not None:
             progress(done, len(starts))
+        block = next(blocks)
         moments.add(block)
-        del block
+        del block  # the next one needs its memory
     if progress is not None:
         progress(len(starts), len(starts))
     return moments.sums(0.0)

@@ -81,10 +81,11 @@ class GramPass:
             grams = np.empty((m, stop - start, n - start))
             panels = [(i, other) for i in range(m) for other in range(start, n, rows)]
             reading = read_ahead(self._panel, panels, self._plan.threads)
-            for (i, other), panel in zip(panels, reading, strict=True):
+            for i, other in panels:
                 if progress is not None:
                     progress(done, total)
                 done += 1
+                panel = next(reading)
                 if other == start:
                     first = panel
                 if start == 0:
@@ -94,6 +95,9 @@ class GramPass:
                 if other == start:
                     self._k[i, start:stop] = out.diagonal()
                     np.einsum("aa->a", out)[...] = 0
+                if other + len(panel) == n:
+                    del first
+                del panel  # the next one needs its memory
             self._add(grams, start, stop)
             del grams
         if progress is not None:
