@@ -12,7 +12,12 @@ memory      what a pass needs in addition to its arrays, and whether that is fre
 work        a group begun and finished
 inference/  chance levels, p-values and corrections
 result      sums -> Comparison (labels, matrices, provenance)
-compare     one group, or many
+cross       a Comparison of two sets, A x B
+selection   some representations of a Comparison, by name, position or label
+pictures    what a Comparison draws
+members     what a caller passes -> labels and arrays
+group_queue groups that wait for a flight, or are computed
+compare     one group, two sets, or many groups
 cka         the one-line functions on top
 kernels     kernels that are not linear, by NumPy
 moments     sums over examples that can be extended and merged, by NumPy
@@ -28,6 +33,7 @@ from fastcka.core.backend import cuda_status, release_memory
 from fastcka.core.cka import cka, cka_matrix, hsic
 from fastcka.core.compare import compare, compare_many
 from fastcka.core.comparison import Comparison
+from fastcka.core.cross import CrossComparison
 from fastcka.core.cuda.plan import CudaPlan
 from fastcka.core.cuda.status import CudaStatus
 from fastcka.core.device import plan_pass, require_device
@@ -40,6 +46,7 @@ from fastcka.core.request import Flight, Group
 __all__ = [
     "Accumulator",
     "Comparison",
+    "CrossComparison",
     "CudaPlan",
     "CudaStatus",
     "Flight",

@@ -182,7 +182,7 @@ class Accumulator:
         check_estimator(estimator, HSIC_ESTIMATORS)
         if self._moments is None:
             raise InputError("the accumulator has no examples: call update first")
-        wanted = checked_pairs(pairs, len(self._labels))
+        wanted = checked_pairs(pairs, self._labels)
         sums = self._moments.sums(self._seconds)
         biased, unbiased = estimate(sums, "biased"), estimate(sums, "unbiased")
         return Comparison(

@@ -5,35 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcka.core.comparison_file import read_fields, write_comparison
 from fastcka.core.estimators import Estimator
 from fastcka.core.inference.moments import Moments
 from fastcka.core.inference.options import Inference
 from fastcka.core.inferred import InferredMatrices
-from fastcka.core.methods import methods_text
-from fastcka.core.partial import partial_of
-from fastcka.core.saved import require_folder
-from fastcka.core.tables import dataframe_of, dataset_of
-from fastcka.errors import InputError
-from fastcka.files import replaced_stream
+from fastcka.core.pictures import Pictures
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from fastcka.heatmap import Figure
-
 Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(InferredMatrices):
+class Comparison(InferredMatrices, Pictures):
     """CKA of all pairs of M representations, with labels and provenance.
 
     Attributes
@@ -98,9 +89,10 @@ class Comparison(InferredMatrices):
     @property
     def cka(self) -> Matrix:
         """(M, M) float64: CKA by the chosen estimator."""
-        return self._by(self.estimator)
+        return self.matrix_by(self.estimator)
 
-    def _by(self, estimator: Estimator) -> Matrix:
+    def matrix_by(self, estimator: Estimator) -> Matrix:
+        """(M, M) float64: CKA by an estimator; NaN if it was not computed."""
         if estimator == "feature_corrected":
             nothing = np.full_like(self.unbiased, np.nan)
             return nothing if self.feature_corrected is None else self.feature_corrected
@@ -147,6 +139,8 @@ class Comparison(InferredMatrices):
             A name or position is unknown, the confounders are NaN or explain each other, or the
             estimator is "feature_corrected", which is no inner product.
         """
+        from fastcka.core.partial import partial_of
+
         return partial_of(self, given)
 
     def methods(self) -> str:
@@ -155,6 +149,8 @@ class Comparison(InferredMatrices):
         It contains the numbers of examples and features, the estimator, the pooling if a label
         names it, the null distribution, the version and the arithmetic.
         """
+        from fastcka.core.methods import methods_text
+
         return methods_text(self)
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -164,61 +160,60 @@ class Comparison(InferredMatrices):
         ``estimator``, ``cka``, ``cka_biased``, ``cka_unbiased``, ``hsic_biased``,
         ``hsic_unbiased``, and each further matrix that this comparison has, by its name.
         """
+        from fastcka.core.tables import dataframe_of
+
         return dataframe_of(self)
 
     def to_xarray(self) -> xr.Dataset:
         """Return all matrices with dimensions a and b and each label field as a coordinate."""
+        from fastcka.core.tables import dataset_of
+
         return dataset_of(self)
 
-    def plot(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        title: str | None = None,
-        estimator: Estimator | None = None,
-        mark_chance: bool = False,
-    ) -> Figure:
-        """Draw a heatmap of CKA, and write it to ``path`` if given (the suffix is the format).
+    @overload
+    def __getitem__(self, key: tuple[Any, Any]) -> float: ...
 
-        All cells are drawn, even if `pairs` lists only some of them. The default of ``estimator``
-        is the estimator of the comparison. With ``mark_chance``, a dot marks each cell whose value
-        is not above the quantile of the null distribution (see `calibrated`).
+    @overload
+    def __getitem__(self, key: list[Any] | slice | NDArray[Any]) -> Comparison: ...
+
+    def __getitem__(self, key: Any) -> float | Comparison:
+        """Return CKA of one pair, ``result["layer1", "layer4"]``, or the comparison of some.
+
+        A representation is given by its position, its name (of `names`), a value of a label field
+        that no other representation has, or a mapping of label fields. A list of them, a slice of
+        positions or a mask gives the comparison of these representations.
 
         Raises
         ------
         InputError
-            If the folder of the file does not exist, or there is no such format.
-        WriteError
-            If the file cannot be written.
+            No representation matches, or several do.
         """
-        from fastcka.heatmap import draw_heatmap
+        from fastcka.core import selection
 
-        marked = None
-        if mark_chance:
-            if self.calibrated is None or estimator not in (None, self.estimator):
-                raise InputError(
-                    "mark_chance needs a comparison with inference=True, and its estimator"
-                )
-            marked = self.calibrated == 0
-        estimator = self.estimator if estimator is None else estimator
-        figure = draw_heatmap(
-            self._by(estimator),
-            self.names,
-            title=title,
-            estimator=estimator,
-            n_examples=self.n_examples,
-            marked=marked,
+        if isinstance(key, list | slice | np.ndarray):
+            positions = selection.positions_of(self.labels, key, "result[...]")
+            return selection.subset_of(self, positions)
+        i, j = (
+            selection.position_of(self.labels, each, "result[...]")
+            for each in selection.require_pair(key)
         )
-        if path is not None:
-            path = Path(path)
-            path = path if path.suffix else path.with_name(f"{path.name}.png")
-            require_folder(path)
-            try:
-                with replaced_stream(path) as file:
-                    figure.savefig(file, format=path.suffix[1:])
-            except ValueError as error:  # no such format
-                raise InputError(f"{path}: cannot be written: {error}") from error
-        return figure
+        return float(self.cka[i, j])
+
+    def sel(self, **fields: Any) -> Comparison:
+        """Return the comparison of the representations with these labels.
+
+        Each argument is a label field with its value, or with a list of values of which one
+        matches: ``result.sel(model="vit", layer=["block1", "block2"])``. `q_value` is then over
+        the pairs that are left; all other values stay the same.
+
+        Raises
+        ------
+        InputError
+            There is no such field, or no representation matches.
+        """
+        from fastcka.core.selection import positions_with, subset_of
+
+        return subset_of(self, positions_with(self.labels, fields))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one .npz file, which `numpy.load` reads too (nothing is pickled).
@@ -233,6 +228,8 @@ class Comparison(InferredMatrices):
         WriteError
             If the file cannot be written.
         """
+        from fastcka.core.comparison_file import write_comparison
+
         write_comparison(self, path)
 
     @classmethod
@@ -244,6 +241,8 @@ class Comparison(InferredMatrices):
         InputError
             If the file is not a saved comparison, or was saved by a newer version.
         """
+        from fastcka.core.comparison_file import read_fields
+
         return cls(**read_fields(path))
 
 

@@ -22,12 +22,13 @@ from fastcka.core.result import Result
 from fastcka.core.subsets import Subsets
 from fastcka.core.work import begin, finish
 from fastcka.errors import InputError, MissingExtraError
-from fastcka.line_plot import draw_lines, write_figure
+from fastcka.figures import write_figure
+from fastcka.line_plot import draw_lines
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fastcka.line_plot import Figure
+    from fastcka.figures import Figure
 
 #: Default sizes: all examples, half of them, a quarter, ..., down to this many.
 LEAST_SIZE = 16

@@ -20,6 +20,9 @@ from fastcka.core.sums import Matrix, Sums, Vector
 from fastcka.core.views import View
 from fastcka.errors import InputError
 
+#: The comparison of a group, or why it cannot be compared.
+Outcome = Comparison | InputError
+
 
 class Result:
     """The estimates of a group and the other contents of a `Comparison`, without the arrays.
