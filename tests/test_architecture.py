@@ -26,6 +26,7 @@ SUFFIXES = {".py", ".pyi", ".c", ".h", ".hpp", ".cpp", ".cuh", ".cu"}
 BASE = {
     "arrays",
     "config_problems",
+    "dendrogram",
     "digests",
     "errors",
     "figures",
@@ -35,6 +36,7 @@ BASE = {
     "memory",
     "near_misses",
     "out_of_memory",
+    "point_map",
     "processors",
     "yaml_file",
 }
@@ -42,6 +44,7 @@ BELOW = {
     "errors": set(),
     "arrays": {"errors"},
     "config_problems": {"near_misses"},
+    "dendrogram": {"errors", "figures"},
     "digests": set(),
     "figures": {"errors", "files"},
     "files": {"errors"},
@@ -50,6 +53,7 @@ BELOW = {
     "near_misses": set(),
     "memory": {"errors"},
     "out_of_memory": {"errors", "memory"},
+    "point_map": {"errors", "figures"},
     "processors": set(),
     "yaml_file": {"errors"},
     "core": BASE,
@@ -95,6 +99,7 @@ HOME = {
     "matplotlib": {
         "figures.py",
         "heatmap.py",
+        "point_map.py",
         "demo/",
         "evolution/",
         "pair/",

@@ -14,7 +14,10 @@ inference/  chance levels, p-values and corrections
 result      sums -> Comparison (labels, matrices, provenance)
 cross       a Comparison of two sets, A x B
 selection   some representations of a Comparison, by name, position or label
-pictures    what a Comparison draws
+geometry    a Comparison -> distances, coordinates, a tree
+pictures    the distances and pictures of a Comparison
+drawing     heatmaps, maps and trees
+html        a Comparison as HTML
 members     what a caller passes -> labels and arrays
 group_queue groups that wait for a flight, or are computed
 compare     one group, two sets, or many groups

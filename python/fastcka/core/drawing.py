@@ -1,4 +1,4 @@
-"""Heatmaps of comparisons."""
+"""Heatmaps, maps and trees of comparisons."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastcka.dendrogram import draw_dendrogram
 from fastcka.errors import InputError
 from fastcka.figures import write_figure
 from fastcka.heatmap import draw_heatmap
 from fastcka.near_misses import near_misses
+from fastcka.point_map import draw_map
 
 if TYPE_CHECKING:
     from fastcka.core.comparison import Comparison
     from fastcka.core.estimators import Estimator
+    from fastcka.core.geometry import Distance, Linkage
     from fastcka.figures import Axes, Figure
 
 
@@ -59,6 +62,52 @@ def draw_comparison(
         ax=ax,
     )
     return _written(figure, path, ax)
+
+
+def draw_points(
+    comparison: Comparison,
+    path: str | os.PathLike[str] | None,
+    kind: Distance,
+    color: str | None,
+    title: str | None,
+    ax: Axes | None,
+) -> Figure | Axes:
+    """Draw the representations in a plane; see `Comparison.plot_map`."""
+    values = None if color is None else (color, _values(comparison.labels, color, "color"))
+    embedding = comparison.embed(2, kind=kind)
+    figure = draw_map(
+        embedding.coordinates,
+        comparison.names,
+        caption=f"{_axis(comparison, kind)}, stress {embedding.stress:.2g}",
+        title=title,
+        color=values,
+        ax=ax,
+    )
+    return _written(figure, path, ax)
+
+
+def draw_tree(
+    comparison: Comparison,
+    path: str | os.PathLike[str] | None,
+    method: Linkage,
+    kind: Distance,
+    title: str | None,
+    ax: Axes | None,
+) -> Figure | Axes:
+    """Draw a hierarchical clustering; see `Comparison.plot_dendrogram`."""
+    figure = draw_dendrogram(
+        comparison.cluster(method, kind=kind),
+        comparison.names,
+        caption=f"{_axis(comparison, kind)}, {method} linkage",
+        title=title,
+        ax=ax,
+    )
+    return _written(figure, path, ax)
+
+
+def _axis(comparison: Comparison, kind: Distance) -> str:
+    unit = " (radians)" if kind == "angular" else ""
+    return f"{kind} distance{unit} of {comparison.estimator} CKA"
 
 
 def _written(figure: Figure, path: str | os.PathLike[str] | None, ax: Axes | None) -> Figure | Axes:
