@@ -158,6 +158,11 @@ class CrossComparison:
             f"{self.estimator})"
         )
 
+    def _repr_html_(self) -> str:
+        from fastcka.core.html import html_of
+
+        return html_of(self.square, self.n_rows, repr(self))
+
     def __getitem__(self, key: tuple[Any, Any]) -> float:
         """Return CKA of one pair: ``result["layer1", "layer4"]``, row and column.
 

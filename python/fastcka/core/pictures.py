@@ -227,3 +227,8 @@ class Pictures:
             blocks=blocks,
             ax=ax,
         )
+
+    def _repr_html_(self) -> str:
+        from fastcka.core.html import html_of
+
+        return html_of(cast("Comparison", self), None, repr(self))
