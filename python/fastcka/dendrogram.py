@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastcka.errors import MissingExtraError
-from fastcka.figures import new_figure, plain_text, shortened
+from fastcka.figures import axes_of, plain_text, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +54,7 @@ def draw_dendrogram(
     except ImportError as error:
         raise MissingExtraError.of("a dendrogram", "scipy", "report") from error
     named = len(names) <= _MOST_NAMES
-    if ax is None:
-        figure = new_figure(6.5, 1.2 + _LEAF_INCHES * min(len(names), _MOST_NAMES))
-        axes = figure.add_subplot()
-    else:
-        axes, figure = ax, ax.figure.canvas.figure
+    axes, figure = axes_of(ax, 6.5, 1.2 + _LEAF_INCHES * min(len(names), _MOST_NAMES))
     dendrogram(
         merges,
         orientation="right",

@@ -36,6 +36,20 @@ def new_figure(width: float, height: float) -> Figure:
     return shown
 
 
+def axes_of(ax: Axes | None, width: float, height: float) -> tuple[Axes, Figure]:
+    """Return the given Axes, or those of a new figure of a size in inches, and their figure."""
+    if ax is None:
+        figure = new_figure(width, height)
+        return figure.add_subplot(), figure
+    if not (hasattr(ax, "get_xlabel") and hasattr(ax, "figure")):
+        raise InputError(
+            f"ax: expected Axes of matplotlib, got {type(ax).__name__}; of several Axes, pass one, "
+            "as axes[0]"
+        )
+    whole: Figure = ax.figure.canvas.figure  # also that of a subfigure
+    return ax, whole
+
+
 def write_figure(figure: Figure, path: Path) -> None:
     """Write a figure; the suffix of the path is the format, .png by default.
 

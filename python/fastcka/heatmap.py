@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from fastcka.errors import InputError
-from fastcka.figures import DPI, new_figure, plain_text, shortened
+from fastcka.figures import DPI, axes_of, plain_text, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,24 +116,23 @@ def draw_heatmap(
     MissingExtraError
         matplotlib is not installed.
     """
+    if matrix.size == 0:
+        raise InputError("there are no representations to draw")
     rows = _Side.from_labels(labels, blocks)
     across = rows if columns is None else _Side.from_labels(columns, column_blocks)
     if matrix.shape != (rows.length, across.length):
         raise InputError(
-            f"matrix: expected shape ({rows.length}, {across.length}) for the labels, got "
-            f"{matrix.shape}"
+            f"matrix: expected shape ({rows.length}, {across.length}) for {rows.length} labels"
+            f"{'' if columns is None else f' and {across.length} columns'}, got {matrix.shape}"
         )
     count = max(rows.length, across.length)
     font = 9.0 if count <= 16 else 7.0
-    if ax is None:
-        cell = _side(count, cell_inches) / count
-        figure = new_figure(
-            across.length * cell + rows.text_inches(font) + 1.6,
-            rows.length * cell + across.text_inches(font) + 1.5,
-        )
-        axes = figure.add_subplot()
-    else:
-        axes, figure = ax, ax.figure.canvas.figure
+    cell = _side(count, cell_inches) / count
+    axes, figure = axes_of(
+        ax,
+        across.length * cell + rows.text_inches(font) + 1.6,
+        rows.length * cell + across.text_inches(font) + 1.5,
+    )
     axes.set_facecolor("white" if blank is None else "0.88")
     missing = ~np.isfinite(matrix)
     image = axes.imshow(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcka.errors import InputError
-from fastcka.figures import new_figure, plain_text, shortened
+from fastcka.figures import axes_of, plain_text, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,11 +55,7 @@ def draw_map(
     MissingExtraError
         matplotlib is not installed.
     """
-    if ax is None:
-        figure = new_figure(6.5, 5.5)
-        axes = figure.add_subplot()
-    else:
-        axes, figure = ax, ax.figure.canvas.figure
+    axes, figure = axes_of(ax, 6.5, 5.5)
     x, y = points.T
     if color is None:
         axes.scatter(x, y, s=30, color="tab:blue", zorder=2)

@@ -149,6 +149,17 @@ def test_axes_of_a_caller(rng, tmp_path):
     assert not axes[1].get_images()
     assert figure.get_supxlabel() == ""
     assert Path(tmp_path / "both.png").stat().st_size > 0
+    for wrong in (axes, 5):
+        for draw in (result.plot, result.plot_map, result.plot_dendrogram):
+            with pytest.raises(InputError, match="ax: expected Axes of matplotlib, got"):
+                draw(ax=wrong)
     part = Figure().subfigures(1, 2)[0].add_subplot()
     assert fastcka.compare({"x": np.eye(9)[:, :2]}, [np.eye(9)]).plot(ax=part) is part
     assert re.match("n = 9", part.get_xlabel())
+
+
+def test_nothing_is_left_to_draw(rng):
+    result = fastcka.compare([rng.standard_normal((10, 2)) for _ in range(2)]).partial([0, 1])
+    with pytest.raises(InputError, match="there are no representations to draw"):
+        result.plot()
+    assert "0 representations" in result._repr_html_()

@@ -64,6 +64,11 @@ def test_one_pair(xs, result):
         ("a layer1", "expected two representations"),
         ((0, 1, 2), "expected two representations"),
         (([0, 0]), "expected different representations"),
+        ([], r"expected one or more representations, got \[\]"),
+        (slice(0), "expected one or more representations"),
+        (np.zeros(6, bool), "expected one or more representations"),
+        (np.array(3), "expected one or more representations"),
+        (np.array([[0, 1]]), "expected a name or a position"),
         (slice("a", "b"), "expected a slice of positions"),
     ],
 )
@@ -125,6 +130,7 @@ def test_labels_that_are_lists_or_absent(xs):
         arrays, labels=[{"tasks": ["t", "u"], "seed": 0}, {"tasks": ["t"]}, {"seed": 1}]
     )
     assert result.sel(tasks=["t", "u"]).labels == ({"tasks": ["t", "u"], "seed": 0},)
+    assert result.sel(seed=np.array([1, 7])).names == ["1"]
     assert result.sel(seed=range(5)).names == ["t+u 0", "1"]
     assert result.sel(seed=None).names == ["t"]
 
@@ -133,6 +139,20 @@ def test_partial_similarities_have_no_intervals(result):
     # Those of the comparison had the shape of all representations, and were not partial.
     part = result.partial(0)
     assert part.stderr is part.ci_low is part.stderr_unbiased is part.fisher_sd_biased is None
+
+
+def test_confounders_by_label(result):
+    for given in (
+        0,
+        np.int64(0),
+        "a layer1",
+        Key("a", "layer1"),
+        [{"model": "a", "layer": "layer1"}],
+    ):
+        np.testing.assert_array_equal(result.partial(given).cka, result.partial(0).cka)
+    for given in (None, 1.5, object()):
+        with pytest.raises(InputError, match="given: expected a name or a position"):
+            result.partial(given)
 
 
 def test_pairs_by_name(xs, result):

@@ -35,12 +35,21 @@ def refused(call, *parts):
     [
         lambda xs: xs.items(),
         lambda xs: list(xs.items()),
+        lambda xs: [(np.str_(name), x) for name, x in xs.items()],
         lambda xs: tuple(xs.items()),
         lambda xs: zip(xs, xs.values(), strict=True),
         lambda xs: ((name, x) for name, x in xs.items()),
         lambda xs: xr.Dataset({name: (("n", f"d_{name}"), x) for name, x in xs.items()}),
     ],
-    ids=["items", "list of items", "tuple of items", "zip", "generator", "xarray Dataset"],
+    ids=[
+        "items",
+        "list of items",
+        "numpy labels",
+        "tuple of items",
+        "zip",
+        "generator",
+        "xarray Dataset",
+    ],
 )
 def test_labels_with_arrays_are_accepted(xs, form):
     result = fastcka.compare(form(xs))
@@ -63,6 +72,14 @@ def test_labels_with_arrays_are_accepted(xs, form):
 )
 def test_other_sequences_are_accepted(xs, form):
     assert fastcka.compare(form(xs)).names == ["0", "1", "2"]
+
+
+def test_items_with_other_labels(xs):
+    arrays = list(xs.values())
+    assert fastcka.compare(list(enumerate(arrays))).names == ["0", "1", "2"]
+    keyed = [(("m", 0), arrays[0]), (("m", 1), arrays[1])]
+    assert fastcka.compare(keyed).names == ["m 0", "m 1"]
+    refused(lambda: fastcka.compare(pd.DataFrame(xs["a"]).items()), "(n_examples, n_features)")
 
 
 def test_equal_labels_of_items_are_refused(xs):
@@ -111,6 +128,24 @@ def test_mappings_of_mappings(xs):
     refused(lambda: fastcka.Accumulator().update(nested), *parts)
     refused(lambda: fastcka.cka(xs, xs), "(x) must be an array, got a mapping", parts[1])
     assert fastcka.compare(*nested.values()).cka.shape == (3, 3)
+
+
+def test_lists_of_arrays_are_no_array(rng):
+    # Four layers would be four examples, and give a number.
+    layers = [rng.standard_normal((20, 3)) for _ in range(4)]
+    for nested in ({"a": layers, "b": layers}, [layers, layers], [layers[0], tuple(layers)]):
+        refused(
+            lambda nested=nested: fastcka.compare(nested),
+            "must be an array, got a list of 4 arrays, the first of shape (20, 3): if these are "
+            "representations, compare(a, b) compares two lists",
+        )
+        refused(lambda nested=nested: fastcka.curve(nested), "must be an array, got a list of 4")
+    assert fastcka.compare(layers, layers).cka.shape == (4, 4)
+    # `cka` takes two arrays, so that there a list contains examples.
+    expected = fastcka.cka(np.stack(layers), np.stack(layers) ** 2)
+    assert fastcka.cka(layers, [x**2 for x in layers]) == pytest.approx(expected)
+    rows = [list(layers[0]), layers[1].tolist()]  # lists of rows are arrays
+    np.testing.assert_allclose(fastcka.compare(rows).cka, fastcka.compare(layers[:2]).cka)
 
 
 def test_a_store(xs, tmp_path):

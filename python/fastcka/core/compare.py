@@ -14,6 +14,7 @@ from fastcka.core.cross import CrossComparison
 from fastcka.core.estimators import Estimator
 from fastcka.core.group_queue import GroupQueue
 from fastcka.core.inference.options import Inference
+from fastcka.core.members import refuse_lists_of_matrices
 from fastcka.core.options import Options, Units
 from fastcka.core.plain import plain_values
 from fastcka.core.request import AnyGroup, Described, Flight, Group
@@ -180,6 +181,7 @@ def compare(
 
 
 def _compared(group: Described, options: Options) -> Comparison:
+    refuse_lists_of_matrices(group.arrays, group.names)
     values = plain_values(group.arrays, options)
     if values is None:
         return result_of(group, options).comparison()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
@@ -114,7 +114,7 @@ class Comparison(InferredMatrices, Pictures):
             f"{self.n_examples} examples, {self.estimator})"
         )
 
-    def partial(self, given: str | int | Sequence[str | int]) -> Comparison:
+    def partial(self, given: Any) -> Comparison:
         """Return the similarities without what other representations of the comparison explain.
 
         Compare the confounders together with the rest: the inputs, one-hot labels, token lengths,
@@ -125,7 +125,7 @@ class Comparison(InferredMatrices, Pictures):
         Parameters
         ----------
         given
-            Names (of `names`) or positions of the confounders.
+            The confounders, each as in ``result[...]``: a name or a position, for example.
 
         Returns
         -------

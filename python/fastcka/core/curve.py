@@ -16,6 +16,7 @@ from fastcka.core.backend import Progress
 from fastcka.core.base_plan import Precision
 from fastcka.core.comparison import label_text
 from fastcka.core.estimators import MIN_EXAMPLES, HsicEstimator
+from fastcka.core.members import refuse_lists_of_matrices
 from fastcka.core.options import Options
 from fastcka.core.request import Described, Group
 from fastcka.core.result import Result
@@ -194,6 +195,7 @@ def curve(
     checked = Options.checked(estimator, "cpu", precision, threads, progress)
     options = replace(checked, subsets_of=subsets_of)
     group = Described.of_group(Group(representations, labels))
+    refuse_lists_of_matrices(group.arrays, group.names)
     (result,) = finish([begin(group, options, alone=True)], options)
     if isinstance(result, InputError):
         raise result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Mapping
+from collections.abc import ItemsView, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastcka.errors import InputError
@@ -44,6 +44,17 @@ def refuse_stacks(representations: Any, argument: str) -> None:
             f"{tuple(representations.shape)}: if its first axis counts representations, pass "
             "list(array); if it counts examples, pass [array]"
         )
+
+
+def refuse_lists_of_matrices(arrays: Sequence[Any], names: Sequence[str]) -> None:
+    """Refuse a list of matrices as one of several representations: its items may be layers."""
+    for x, name in zip(arrays, names, strict=True):
+        if type(x) in (list, tuple) and x and getattr(x[0], "ndim", 0) > 1:
+            raise InputError(
+                f"{name} must be an array, got a list of {len(x)} arrays, the first of shape "
+                f"{tuple(x[0].shape)}: if these are representations, compare(a, b) compares two "
+                "lists; if they are examples, pass numpy.stack(list)"
+            )
 
 
 def not_an_array(x: Mapping[Any, Any], name: str) -> InputError:
@@ -93,7 +104,9 @@ def _are_items(representations: Any, members: list[Any]) -> bool:
     if not all(type(member) is tuple and len(member) == 2 for member in members):
         return False
     return isinstance(representations, ItemsView) or all(
-        isinstance(label, str) or hasattr(label, "_asdict") for label, _ in members
+        isinstance(label, str)
+        or (hasattr(array, "shape") and isinstance(label, int | float | tuple))
+        for label, array in members
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from fastcka.core.comparison import Comparison
 
 
-def partial_of(comparison: Comparison, given: str | int | Sequence[str | int]) -> Comparison:
+def partial_of(comparison: Comparison, given: Any) -> Comparison:
     """Return the partial similarities; see `Comparison.partial`."""
-    wanted = [given] if isinstance(given, str | int) else list(given)
+    is_one = isinstance(given, str | Mapping) or hasattr(given, "_asdict")
+    several = isinstance(given, Iterable) and not is_one
+    wanted = list(given) if several else [given]
     positions = [position_of(comparison.labels, each, "given") for each in wanted]
     if not positions or len(set(positions)) != len(positions):
         raise InputError(f"given: expected one or more different confounders, got {given!r}")

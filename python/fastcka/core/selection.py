@@ -66,17 +66,19 @@ def require_pair(key: Any) -> tuple[Any, Any]:
 
 
 def positions_of(labels: Labels, key: Any, argument: str) -> list[int]:
-    """Return the positions of several representations: a list, a slice, or an array."""
-    if isinstance(key, slice):
+    """Return the positions of one or more representations: a list, a slice, or an array."""
+    wanted: Any = key
+    if isinstance(key, np.ndarray):
+        is_mask = key.dtype == bool and key.shape == (len(labels),)
+        wanted = np.flatnonzero(key).tolist() if is_mask else key.tolist()
+    elif isinstance(key, slice):
         try:
-            return list(range(len(labels))[key])
+            wanted = range(len(labels))[key]
         except TypeError as error:
             raise InputError(f"{argument}: expected a slice of positions, got {key!r}") from error
-    if isinstance(key, np.ndarray):
-        if key.dtype == bool and key.shape == (len(labels),):
-            return [int(i) for i in np.flatnonzero(key)]
-        key = list(key)
-    positions = [position_of(labels, each, argument) for each in key]
+    if not isinstance(wanted, list | range) or not wanted:
+        raise InputError(f"{argument}: expected one or more representations, got {key!r}")
+    positions = [position_of(labels, each, argument) for each in wanted]
     if len(set(positions)) != len(positions):
         raise InputError(f"{argument}: expected different representations, got {key!r}")
     return positions
@@ -145,9 +147,11 @@ def _matches(labels: Labels, names: Sequence[str], wanted: Any) -> list[int]:
 
 
 def _is_wanted(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, np.ndarray):
+        wanted = wanted.tolist()
     if value == wanted:
         return True
-    several = isinstance(wanted, list | tuple | set | frozenset | range | np.ndarray)
+    several = isinstance(wanted, list | tuple | set | frozenset | range)
     return several and any(value == each for each in wanted)
 
 
