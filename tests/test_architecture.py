@@ -26,14 +26,17 @@ SUFFIXES = {".py", ".pyi", ".c", ".h", ".hpp", ".cpp", ".cuh", ".cu"}
 BASE = {
     "arrays",
     "config_problems",
+    "dendrogram",
     "digests",
     "errors",
+    "figures",
     "files",
     "heatmap",
     "line_plot",
     "memory",
     "near_misses",
     "out_of_memory",
+    "point_map",
     "processors",
     "yaml_file",
 }
@@ -41,13 +44,16 @@ BELOW = {
     "errors": set(),
     "arrays": {"errors"},
     "config_problems": {"near_misses"},
+    "dendrogram": {"errors", "figures"},
     "digests": set(),
+    "figures": {"errors", "files"},
     "files": {"errors"},
-    "heatmap": {"errors"},
-    "line_plot": {"errors", "files"},
+    "heatmap": {"errors", "figures"},
+    "line_plot": {"figures"},
     "near_misses": set(),
     "memory": {"errors"},
     "out_of_memory": {"errors", "memory"},
+    "point_map": {"errors", "figures"},
     "processors": set(),
     "yaml_file": {"errors"},
     "core": BASE,
@@ -64,7 +70,7 @@ BELOW = {
         *("core", "store", "capture", "pair", "sweep", "demo", "stats", "evolution", "report"),
     },
     "__main__": {"cli"},
-    "__init__": {*BASE, "core", "store", "sweep"},
+    "__init__": {*BASE, "core", "store", "sweep", "capture", "stats"},
 }
 # Package -> room (a folder of it, or else "" for its top modules) -> the rooms that it may import.
 ROOMS = {
@@ -91,7 +97,15 @@ HOME = {
     "distributed": {"sweep/running/"},
     "h5py": {"store/"},
     "jinja2": {"report/page.py"},
-    "matplotlib": {"heatmap.py", "line_plot.py", "demo/", "evolution/", "pair/", "report/"},
+    "matplotlib": {
+        "figures.py",
+        "heatmap.py",
+        "point_map.py",
+        "demo/",
+        "evolution/",
+        "pair/",
+        "report/",
+    },
     "pydantic": {"capture/", "pair/", "sweep/"},
     "regex": {"store/patterns.py"},
     "rich": {"cli/", "demo/"},
@@ -115,7 +129,10 @@ INSIDE_FUNCTIONS = {
 }
 # File -> the modules of other packages that it loads by their names when they are needed.
 LOADED_BY_NAME = {
-    "__init__.py": {"fastcka.core", "fastcka.core.curve", "fastcka.store", "fastcka.sweep"},
+    "__init__.py": {
+        *("fastcka.capture", "fastcka.core", "fastcka.core.curve", "fastcka.stats"),
+        *("fastcka.store", "fastcka.sweep"),
+    },
     "sweep/planning/exporter.py": {"fastcka.pair.export"},
 }
 NEVER = {"matplotlib.pyplot"}  # keeps global state and picks a window system
@@ -346,6 +363,20 @@ print(json.dumps(sorted(set(sys.modules) - before)))
     slow |= {"hashlib", "importlib.util", "json", "pathlib", "random", "secrets", "shutil"}
     slow |= {"numpy.polynomial", "threading", "zipfile"}
     assert not slow.intersection(loaded)
+
+
+def test_the_top_level_shows_what_people_need() -> None:
+    code = """
+import sys, fastcka
+names = dir(fastcka)
+assert "fastcka.capture" not in sys.modules and "fastcka.stats" not in sys.modules
+assert all(getattr(fastcka, name) is not None for name in names)
+print(fastcka.capture.capture_activations.__name__, fastcka.stats.block_means.__name__)
+print(*[n for n in names if n != "__version__" and f"fastcka.{n}" not in fastcka.__doc__])
+"""
+    reached, not_documented = python(code).split("\n")[:2]
+    assert reached == "capture_activations block_means"
+    assert set(not_documented.split()) <= {"Comparison", "CrossComparison", "memory_check"}
 
 
 def test_blas_thread_counts_stay_as_they_were() -> None:

@@ -82,6 +82,15 @@ def test_the_inference_examples(capsys):
     assert len(names["test"].to_dataframe()) == 6
 
 
+def test_the_example_of_comparisons(capsys):
+    exec(block("comparisons.md", "python"), {})
+    one, crossed = capsys.readouterr().out.splitlines()
+    assert 0.4 < float(one) < 0.7
+    shape, value = crossed.rsplit(" ", 1)
+    assert shape == "(3, 3)"
+    assert 0 < float(value) < 0.5
+
+
 @pytest.fixture
 def store_example(tmp_path, monkeypatch, rng):
     """The variables of the store example after it ran in a temporary folder."""

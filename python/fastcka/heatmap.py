@@ -4,53 +4,88 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from fastcka.errors import InputError, MissingExtraError
+from fastcka.errors import InputError
+from fastcka.figures import DPI, axes_of, plain_text, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Figure  # re-exported for annotations in core
     from numpy.typing import NDArray
+
+    from fastcka.figures import Axes, Figure
 
 _CELL_INCHES = 0.19
 """Height of a row of 7-point text (0.097 inch) with space around it."""
 _MOST_LABELS = 72
 """With more rows a figure would be wider than 14 inches: cells shrink, labels are omitted."""
-_DPI = 150
 _PIXEL_BYTES = 44
 """Bytes per pixel while drawing, measured. A cell of the matrix needs about as much."""
 _NUMBERS_UP_TO = 12
 """Largest number of rows for which each cell shows its value."""
 
 
+class _Side(NamedTuple):
+    """The rows or the columns of a matrix.
+
+    `starts` are the first positions of blocks, `shown` the positions with a label, `texts` these
+    labels.
+    """
+
+    length: int
+    starts: Sequence[int]
+    shown: Sequence[int]
+    texts: Sequence[str]
+
+    @classmethod
+    def from_labels(cls, labels: Sequence[str], blocks: Sequence[int] | None) -> _Side:
+        starts = (
+            _block_starts(labels)
+            if blocks is None
+            else [0, *(start for start in blocks if start > 0)]
+        )
+        shown = _shown_labels(len(labels), starts)
+        return cls(len(labels), starts, shown, [shortened(labels[i]) for i in shown])
+
+    def text_inches(self, font: float) -> float:
+        # A letter is about 0.6 of the font size wide; an inch is 72 points.
+        return max(map(len, self.texts)) * font * 0.6 / 72
+
+
 def draw_heatmap(
     matrix: NDArray[np.float64],
     labels: Sequence[str],
     *,
+    columns: Sequence[str] | None = None,
     title: str | None,
     estimator: str,
     n_examples: int | None,
     blocks: Sequence[int] | None = None,
+    column_blocks: Sequence[int] | None = None,
     blank: NDArray[np.bool_] | None = None,
     texts: Sequence[Sequence[str]] | None = None,
     notes: Sequence[str] = (),
     marked: NDArray[np.bool_] | None = None,
     cell_inches: float = _CELL_INCHES,
+    ax: Axes | None = None,
 ) -> Figure:
-    """Draw a CKA matrix. The colour scale always runs from 0 to 1, so figures are comparable.
+    """Draw a CKA matrix, square or A x B.
+
+    The colour scale always runs from 0 to 1, so figures are comparable.
 
     Parameters
     ----------
     matrix
-        (M, M) CKA values. NaN cells (undefined, or not compared) are hatched.
+        (M, M) or (A, B) CKA values. NaN cells (undefined, or not compared) are hatched.
     labels
-        M labels, for both rows and columns. The first word of a label ends at ``/``, ``,``, ``·``,
-        ``|`` or a space. If consecutive labels share their first word, lines separate these blocks.
+        M labels, for both rows and columns, or A labels of the rows. The first word of a label ends
+        at ``/``, ``,``, ``·``, ``|`` or a space. If consecutive labels share their first word,
+        lines separate these blocks.
+    columns
+        B labels of the columns; None for a square matrix.
     title
         Title above the matrix, or None.
     estimator
@@ -58,8 +93,9 @@ def draw_heatmap(
     n_examples
         Number of examples for the caption, or None. The caption also counts values outside
         0 to 1, hatched cells, and labels omitted for lack of space.
-    blocks
-        Positions before which a line is drawn; replaces the blocks found from the first words.
+    blocks, column_blocks
+        Positions before which a line is drawn, instead of the blocks that the first words form;
+        the latter only with ``columns``.
     blank
         (M, M) mask of cells that are not expected to have a value; they are grey, not hatched.
     texts
@@ -70,6 +106,8 @@ def draw_heatmap(
         (M, M) mask of cells that are within chance; each gets a dot, and the caption says so.
     cell_inches
         Size of a cell in a small matrix; cells of a large matrix are smaller.
+    ax
+        Axes to draw into, with the caption below them. Default: those of a new figure.
 
     Raises
     ------
@@ -78,29 +116,23 @@ def draw_heatmap(
     MissingExtraError
         matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-    except ImportError as error:
-        raise MissingExtraError.of("drawing", "matplotlib", "report") from error
-
-    count = len(labels)
-    if matrix.shape != (count, count):
+    if matrix.size == 0:
+        raise InputError("there are no representations to draw")
+    rows = _Side.from_labels(labels, blocks)
+    across = rows if columns is None else _Side.from_labels(columns, column_blocks)
+    if matrix.shape != (rows.length, across.length):
         raise InputError(
-            f"matrix: expected shape ({count}, {count}) for {count} labels, got {matrix.shape}"
+            f"matrix: expected shape ({rows.length}, {across.length}) for {rows.length} labels"
+            f"{'' if columns is None else f' and {across.length} columns'}, got {matrix.shape}"
         )
-    starts = (
-        _block_starts(labels) if blocks is None else [0, *(start for start in blocks if start > 0)]
-    )
-    shown = _shown_labels(count, starts)
+    count = max(rows.length, across.length)
     font = 9.0 if count <= 16 else 7.0
-    side = _side(count, cell_inches)
-    # A letter is about 0.6 of the font size wide; an inch is 72 points.
-    names = [_shortened(labels[i]) for i in shown]
-    text = max(map(len, names)) * font * 0.6 / 72
-    width, height = side + text + 1.6, side + text + 1.5
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    axes = figure.add_subplot()
+    cell = _side(count, cell_inches) / count
+    axes, figure = axes_of(
+        ax,
+        across.length * cell + rows.text_inches(font) + 1.6,
+        rows.length * cell + across.text_inches(font) + 1.5,
+    )
     axes.set_facecolor("white" if blank is None else "0.88")
     missing = ~np.isfinite(matrix)
     image = axes.imshow(
@@ -109,6 +141,8 @@ def draw_heatmap(
     if blank is not None:
         missing &= ~blank
     if missing.any():
+        from matplotlib.patches import Patch
+
         _hatch(axes, missing)
         axes.legend(
             handles=[Patch(facecolor="white", edgecolor="0.6", hatch="////", label="no value")],
@@ -118,34 +152,40 @@ def draw_heatmap(
             frameon=False,
             borderaxespad=0.2,
         )
-    for start in starts[1:]:
+    for start in rows.starts[1:]:
         axes.axhline(start - 0.5, color="white", linewidth=1.5)
+    for start in across.starts[1:]:
         axes.axvline(start - 0.5, color="white", linewidth=1.5)
-    axes.set_xticks(shown, [_plain(name) for name in names], rotation=90, fontsize=font)
-    axes.set_yticks(shown, [_plain(name) for name in names], fontsize=font)
+    axes.set_xticks(across.shown, list(map(plain_text, across.texts)), rotation=90, fontsize=font)
+    axes.set_yticks(rows.shown, list(map(plain_text, rows.texts)), fontsize=font)
     axes.tick_params(length=2)
     if texts is not None or count <= _NUMBERS_UP_TO:
         _write_values(axes, matrix, texts, font=font if count <= 6 else 7.0)
     if marked is not None:
-        rows, columns = np.nonzero(marked)
-        axes.scatter(columns, rows + 0.3, s=10, color="white", edgecolor="black", linewidth=0.4)
-        notes = [*notes, f"dots: {len(rows)} cells within chance"]
-    bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, shrink=0.8)
+        y, x = np.nonzero(marked)
+        axes.scatter(x, y + 0.3, s=10, color="white", edgecolor="black", linewidth=0.4)
+        notes = [*notes, f"dots: {len(y)} cells within chance"]
+    bar = axes.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, shrink=0.8)
     bar.set_label(f"CKA ({estimator})", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     if title is not None:
         axes.set_title(
-            _plain(_shortened(title)), fontsize=11, pad=18 if missing.any() else 6, loc="left"
+            plain_text(shortened(title)), fontsize=11, pad=18 if missing.any() else 6, loc="left"
         )
-    caption = _caption(matrix, missing, n_examples, notes, left_out=count - len(shown))
-    figure.supxlabel(caption, fontsize=8, x=0.01, ha="left")
+    sides = [rows] if columns is None else [rows, across]
+    left_out = sum(side.length - len(side.shown) for side in sides)
+    caption = _caption(matrix, missing, n_examples, notes, left_out=left_out)
+    if ax is None:
+        figure.supxlabel(caption, fontsize=8, x=0.01, ha="left")
+    else:
+        axes.set_xlabel(caption, fontsize=8, loc="left")
     return figure
 
 
 def bytes_of_heatmap(count: int) -> int:
     """Return the bytes needed to draw and save a matrix of ``count`` rows."""
     # Beyond 400 rows a cell is a few pixels wide, and drawing takes twice the memory.
-    pixels = int(_side(count, _CELL_INCHES) * _DPI) ** 2
+    pixels = int(_side(count, _CELL_INCHES) * DPI) ** 2
     return (pixels * (1 if count <= 400 else 2) + count**2) * _PIXEL_BYTES
 
 
@@ -212,7 +252,7 @@ def _write_values(
         value = matrix[row, column]
         # viridis is dark below about 0.6.
         color = "black" if value > 0.6 else "white"
-        text = f"{value:.2f}" if texts is None else _plain(texts[row][column])
+        text = f"{value:.2f}" if texts is None else plain_text(texts[row][column])
         axes.text(column, row, text, color=color, **options)
 
 
@@ -225,7 +265,7 @@ def _caption(
     left_out: int,
 ) -> str:
     parts = [] if n_examples is None else [f"n = {n_examples:,} examples"]
-    parts += [_plain(note) for note in notes]
+    parts += [plain_text(note) for note in notes]
     finite = matrix[np.isfinite(matrix)]
     # Rounding may give a self-similarity of 1 + 2e-16.
     outside = finite[(finite < 0) | (finite > 1 + 1e-9)]
@@ -238,12 +278,3 @@ def _caption(
     if left_out:
         parts.append(f"{left_out} labels omitted")
     return "\n".join(parts)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:28]}…{text[-30:]}"
-
-
-def _plain(text: str) -> str:
-    """Escape `$`, which matplotlib would read as the start of mathematics."""
-    return text.replace("$", r"\$")

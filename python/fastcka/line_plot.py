@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastcka.errors import InputError, MissingExtraError
-from fastcka.files import replaced_stream
+from fastcka.figures import new_figure
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure as Figure  # re-exported for annotations in core
     from numpy.typing import NDArray
+
+    from fastcka.figures import Figure
 
 _MOST_NAMES = 12
 """With more lines, the legend would hide them: all lines are grey and none is named."""
@@ -47,11 +46,7 @@ def draw_lines(
     MissingExtraError
         matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError.of("drawing", "matplotlib", "report") from error
-    figure = Figure(figsize=(6.0, 4.0), dpi=150, layout="constrained")
+    figure = new_figure(6.0, 4.0)
     axes = figure.add_subplot()
     named = len(lines) <= _MOST_NAMES
     for values, name in zip(lines, names, strict=True):
@@ -69,23 +64,3 @@ def draw_lines(
     if named and lines:
         axes.legend(fontsize=7)
     return figure
-
-
-def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure; the suffix of the path is the format, .png by default.
-
-    Raises
-    ------
-    InputError
-        The folder does not exist, or there is no such format.
-    WriteError
-        The file cannot be written.
-    """
-    path = path if path.suffix else path.with_name(f"{path.name}.png")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: cannot be written: No such file or directory: {path.parent}")
-    try:
-        with replaced_stream(path) as file:
-            figure.savefig(file, format=path.suffix[1:])
-    except ValueError as error:  # no such format
-        raise InputError(f"{path}: cannot be written: {error}") from error

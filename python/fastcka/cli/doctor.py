@@ -12,7 +12,7 @@ from fastcka.cli import arguments, output
 # Optional libraries by the extra that installs them.
 EXTRAS = {
     "torch": ("torch", "safetensors", "scikit-learn"),
-    "report": ("matplotlib", "pandas", "xarray"),
+    "report": ("matplotlib", "pandas", "scikit-learn", "scipy", "xarray"),
 }
 SAFE_HDF5 = (2, 2, 0)
 # The products of a usable GPU, by decreasing precision.

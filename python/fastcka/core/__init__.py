@@ -14,7 +14,15 @@ memory      what a pass needs in addition to its arrays, and whether that is fre
 work        a group begun and finished
 inference/  chance levels, p-values and corrections
 result      sums -> Comparison (labels, matrices, provenance)
-compare     one group, or many
+cross       a Comparison of two sets, A x B
+selection   some representations of a Comparison, by name, position or label
+geometry    a Comparison -> distances, coordinates, a tree
+pictures    the distances and pictures of a Comparison
+drawing     heatmaps, maps and trees
+html        a Comparison as HTML
+members     what a caller passes -> labels and arrays
+group_queue groups that wait for a flight, or are computed
+compare     one group, two sets, or many groups
 many_gpus   groups spread over all GPUs
 cka         the one-line functions on top
 kernels     kernels that are not linear, by NumPy
@@ -34,6 +42,7 @@ from fastcka.core.backend import cuda_status, release_memory
 from fastcka.core.cka import cka, cka_matrix, hsic
 from fastcka.core.compare import compare, compare_many
 from fastcka.core.comparison import Comparison
+from fastcka.core.cross import CrossComparison
 from fastcka.core.device import plan_pass, require_device
 from fastcka.core.device_name import Device, checked_device
 from fastcka.core.inference.options import Inference
@@ -53,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accumulator",
     "Comparison",
+    "CrossComparison",
     "CudaPlan",
     "CudaStatus",
     "Device",

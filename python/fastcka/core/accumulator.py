@@ -181,7 +181,7 @@ class Accumulator:
         check_estimator(estimator)
         if self._moments is None:
             raise InputError("the accumulator has no examples: call update first")
-        wanted = checked_pairs(pairs, len(self._labels))
+        wanted = checked_pairs(pairs, self._labels)
         sums = self._moments.sums(self._seconds)
         biased, unbiased = estimate(sums, "biased"), estimate(sums, "unbiased")
         widths = self._moments.near.widths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from fastcka.arrays import exact_floats, plain_array, refuse_special_tensor, unw
 from fastcka.core.backend import STAGING_LANES
 from fastcka.core.base_plan import round_up
 from fastcka.core.device_arrays import PlainTensors, device_view, on_device
+from fastcka.core.members import not_an_array
 from fastcka.core.sums import non_finite_text
 from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View, check_shape, check_torch_dtype
 from fastcka.errors import DeviceError, InputError
@@ -179,6 +180,8 @@ def _to_numpy(x: Any, name: str, shift: bool) -> NDArray[Any]:
         )
     if isinstance(x, np.ndarray):
         return plain_array(x, name, shift=shift)
+    if isinstance(x, Mapping):
+        raise not_an_array(x, name)
     if hasattr(x, "__dlpack_device__"):
         kind, index = x.__dlpack_device__()
         if int(kind) != _DLPACK_CPU:

@@ -3,28 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 from numpy.typing import ArrayLike
 
 from fastcka.core.backend import Progress
 from fastcka.core.base_plan import Precision
 from fastcka.core.comparison import Comparison
+from fastcka.core.cross import CrossComparison
 from fastcka.core.device_name import EVERY_GPU, Device
 from fastcka.core.estimators import Estimator
-from fastcka.core.flight import FlightLoad, is_small
+from fastcka.core.group_queue import GroupQueue
 from fastcka.core.inference.options import Inference
+from fastcka.core.members import refuse_lists_of_matrices
 from fastcka.core.options import Options, Units
 from fastcka.core.plain import plain_values
 from fastcka.core.request import AnyGroup, Described, Flight, Group
-from fastcka.core.result import Outcome, Result
-from fastcka.core.streaming.work import StreamWork
-from fastcka.core.work import Begun, CpuWork, CudaWork, begin, finish
+from fastcka.core.result import Result
+from fastcka.core.work import begin, finish
 from fastcka.errors import InputError, StoreError
+
+
+@overload
+def compare(
+    representations: Sequence[Any] | Mapping[Any, Any],
+    others: None = None,
+    *,
+    labels: Sequence[Any] | None = ...,
+    pairs: ArrayLike | None = ...,
+    estimator: Estimator = ...,
+    device: Device = ...,
+    precision: Precision = ...,
+    threads: int | None = ...,
+    progress: Progress | None = ...,
+    inference: bool | Inference = ...,
+    units: Units = ...,
+    memory: int | str | None = ...,
+) -> Comparison: ...
+
+
+@overload
+def compare(
+    representations: Sequence[Any] | Mapping[Any, Any],
+    others: Sequence[Any] | Mapping[Any, Any],
+    *,
+    labels: Sequence[Any] | None = ...,
+    estimator: Estimator = ...,
+    device: Device = ...,
+    precision: Precision = ...,
+    threads: int | None = ...,
+    progress: Progress | None = ...,
+    inference: bool | Inference = ...,
+    units: Units = ...,
+    memory: int | str | None = ...,
+) -> CrossComparison: ...
 
 
 def compare(
     representations: Sequence[Any] | Mapping[Any, Any],
+    others: Sequence[Any] | Mapping[Any, Any] | None = None,
     *,
     labels: Sequence[Any] | None = None,
     pairs: ArrayLike | None = None,
@@ -36,8 +73,10 @@ def compare(
     inference: bool | Inference = False,
     units: Units = "independent",
     memory: int | str | None = None,
-) -> Comparison:
+) -> Comparison | CrossComparison:
     """Compute the CKA of every pair of representations, by both estimators, in one pass.
+
+    With a second set, the result contains each representation of the first with each of the second.
 
     Linear CKA of Kornblith, Norouzi, Lee and Hinton 2019; the "unbiased" estimator of HSIC is that
     of Song et al. 2012 as used for CKA by Nguyen, Raghu and Kornblith 2021.
@@ -45,25 +84,30 @@ def compare(
     Parameters
     ----------
     representations
-        M arrays of shape (n_examples, n_features_i), or a mapping from label to array. Each
-        contains the same examples in the same order. Axes after the first are flattened. NumPy,
-        torch, cupy or anything with DLPack; float16, bfloat16, float32, float64 or integers; any
-        strides. CUDA arrays are read in place, after the work that is already queued on their
-        library's current stream. The buffer of a `StagedRepresentation` is overwritten. If float64
-        cannot represent the integers of a column, a constant is subtracted, which changes neither
-        CKA nor HSIC; integers that do not fit even then are refused.
+        M arrays of shape (n_examples, n_features_i), or a mapping from label to array (or its
+        items). Each contains the same examples in the same order. Axes after the first are
+        flattened. NumPy, torch, cupy or anything with DLPack; float16, bfloat16, float32, float64
+        or integers; any strides. CUDA arrays are read in place, after the work that is already
+        queued on their library's current stream. The buffer of a `StagedRepresentation` is
+        overwritten. If float64 cannot represent the integers of a column, a constant is subtracted,
+        which changes neither CKA nor HSIC; integers that do not fit even then are refused.
 
         Rows of pandas tables and xarray arrays are matched by label: the index, or the coordinate
         of the first dimension. Rows are reordered if the labels are the same in another order.
         Labels that differ or repeat are refused. Arrays without labels are matched by position. A
         default pandas index (0 to n-1) counts as labels only if another table has an integer index
         that is not the default; otherwise its rows are matched by position.
+    others
+        A second set of representations of the same examples, for example the layers of another
+        network. Both sets may have the same labels. The pass computes the pairs within each set
+        too (`CrossComparison.square` contains them), so that it takes as long as a pass over all
+        representations together.
     labels
         The label of each representation: a string, a mapping or a NamedTuple. Default: the keys of
-        a mapping, else "0", "1", ...
+        a mapping, else "0", "1", ... For two sets, a pair: (labels of the first, of the second).
     pairs
-        (P, 2) positions of the pairs to list in `Comparison.to_dataframe`; default: all a < b. The
-        matrices always contain all pairs.
+        (P, 2) positions or names of the pairs to list in `Comparison.to_dataframe`; default: all
+        a < b. The matrices always contain all pairs. Not with ``others``.
     estimator
         "unbiased" (n_examples >= 4), "biased" (>= 2) or "feature_corrected" (>= 4): the estimate in
         `Comparison.cka`. "feature_corrected" is the unbiased one without the similarity of a
@@ -104,7 +148,7 @@ def compare(
 
     Returns
     -------
-    Comparison
+    Comparison or, with ``others``, CrossComparison
         The row and column of a representation are NaN if it is constant or, for "unbiased", if its
         unbiased self-HSIC is zero (for example if its examples are all equidistant) or too small
         for the precision. `Comparison.undefined` gives the reason.
@@ -131,8 +175,20 @@ def compare(
     1.0
     """
     options = Options.checked(estimator, device, precision, threads, progress, inference, units)
-    group = Described.of_group(Group(representations, labels, pairs, memory))
-    values = plain_values(group.arrays, options) if memory is None else None
+    if others is None:
+        group = Described.of_group(Group(representations, labels, pairs, memory))
+        return _compared(group, options)
+    if pairs is not None:
+        raise InputError(
+            "pairs: two sets are compared as a whole: leave pairs out, or pass one set"
+        )
+    group, n_rows = Described.of_two_sets(representations, others, labels, memory)
+    return CrossComparison(_compared(group, options), n_rows)
+
+
+def _compared(group: Described, options: Options) -> Comparison:
+    refuse_lists_of_matrices(group.arrays, group.names)
+    values = plain_values(group.arrays, options) if group.memory is None else None
     if values is None:
         return result_of(group, options).comparison()
     result = Result(group, options)
@@ -207,95 +263,4 @@ def compare_many(
         from fastcka.core.many_gpus import ManyGpus
 
         return ManyGpus(options).outcomes(groups)
-    return _Queue(options).outcomes(groups)
-
-
-class _Queue:
-    """Groups that are begun and not yet finished.
-
-    Invariant: whenever outcomes are handed out or the next group is taken, this holds at most the
-    small groups that wait for their flight to fill up (on the CPU), and one flight that a GPU
-    computes. The arrays of all earlier flights have been let go.
-    """
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._waiting: list[Begun] = []
-        self._load = FlightLoad(options.threads)
-        self._on_gpu: list[Begun] = []
-
-    def outcomes(self, groups: Iterable[AnyGroup | Flight]) -> Iterator[list[Outcome]]:
-        """Take the groups and yield the outcomes of each flight."""
-        source = iter(groups)
-        error: Exception | None = None
-        while True:
-            try:
-                group = next(source)
-                together = isinstance(group, Flight)
-                members = group.groups if isinstance(group, Flight) else [group]
-                del group  # the next group may need its memory
-                begun = [self._begin(member) for member in members]
-                del members
-            except StopIteration:
-                break
-            except Exception as stopped:
-                error = stopped
-                break
-            if together:
-                yield from self._launch_waiting()
-                yield from self._launch(begun)
-            else:
-                yield from self._add(begun.pop())
-        yield from self._launch_waiting()
-        if self._on_gpu:
-            yield self._finish(self._on_gpu)
-        if error is not None:
-            raise error
-
-    def _begin(self, group: AnyGroup) -> Begun:
-        try:
-            return begin(group if isinstance(group, Group) else Group(group), self._options)
-        except InputError as error:
-            error.__context__ = error.__cause__ = None
-            return error.with_traceback(None)  # its frames hold on to the arrays
-
-    def _add(self, work: Begun) -> Iterator[list[Outcome]]:
-        alone = not isinstance(work, InputError) and not _goes_with_others(work)
-        if alone:
-            yield from self._launch_waiting()
-        self._waiting.append(work)
-        if isinstance(work, CpuWork):
-            self._load.add(work.plan)
-        else:
-            self._load.add_failed()
-        del work
-        if alone or self._load.full:
-            yield from self._launch_waiting()
-
-    def _launch_waiting(self) -> Iterator[list[Outcome]]:
-        if self._waiting:
-            flight, self._waiting = self._waiting, []
-            self._load = FlightLoad(self._options.threads)
-            yield from self._launch(flight)
-
-    def _launch(self, flight: list[Begun]) -> Iterator[list[Outcome]]:
-        if self._on_gpu:
-            before, self._on_gpu = self._on_gpu, []
-            yield self._finish(before)
-        if any(isinstance(work, CudaWork) for work in flight):
-            self._on_gpu = flight
-        else:
-            yield self._finish(flight)
-
-    def _finish(self, flight: list[Begun]) -> list[Outcome]:
-        outcomes = [
-            outcome.comparison() if isinstance(outcome, Result) else outcome
-            for outcome in finish(flight, self._options)
-        ]
-        flight.clear()  # its arrays, before the next group is taken
-        return outcomes
-
-
-def _goes_with_others(work: CpuWork | CudaWork | StreamWork) -> bool:
-    # The caller's next group may have a staged representation in the same memory.
-    return isinstance(work, CpuWork) and is_small(work.plan) and not work.request.staged
+    return GroupQueue(options).outcomes(groups)

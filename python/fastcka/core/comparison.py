@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,17 @@ from fastcka.core.estimators import Estimator
 from fastcka.core.inference.moments import Moments
 from fastcka.core.inference.options import Inference
 from fastcka.core.inferred import InferredMatrices
-from fastcka.errors import InputError
+from fastcka.core.pictures import Pictures
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from fastcka.heatmap import Figure
-
 Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(InferredMatrices):
+class Comparison(InferredMatrices, Pictures):
     """CKA of all pairs of M representations, with labels and provenance.
 
     Attributes
@@ -93,9 +91,10 @@ class Comparison(InferredMatrices):
     @property
     def cka(self) -> Matrix:
         """(M, M) float64: CKA by the chosen estimator."""
-        return self._by(self.estimator)
+        return self.matrix_by(self.estimator)
 
-    def _by(self, estimator: Estimator) -> Matrix:
+    def matrix_by(self, estimator: Estimator) -> Matrix:
+        """(M, M) float64: CKA by an estimator; NaN if it was not computed."""
         if estimator == "feature_corrected":
             nothing = np.full_like(self.unbiased, np.nan)
             return nothing if self.feature_corrected is None else self.feature_corrected
@@ -117,7 +116,7 @@ class Comparison(InferredMatrices):
             f"{self.n_examples} examples, {self.estimator})"
         )
 
-    def partial(self, given: str | int | Sequence[str | int]) -> Comparison:
+    def partial(self, given: Any) -> Comparison:
         """Return the similarities without what other representations of the comparison explain.
 
         Compare the confounders together with the rest: the inputs, one-hot labels, token lengths,
@@ -128,7 +127,7 @@ class Comparison(InferredMatrices):
         Parameters
         ----------
         given
-            Names (of `names`) or positions of the confounders.
+            The confounders, each as in ``result[...]``: a name or a position, for example.
 
         Returns
         -------
@@ -173,60 +172,50 @@ class Comparison(InferredMatrices):
 
         return dataset_of(self)
 
-    def plot(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        title: str | None = None,
-        estimator: Estimator | None = None,
-        mark_chance: bool = False,
-    ) -> Figure:
-        """Draw a heatmap of CKA, and write it to ``path`` if given (the suffix is the format).
+    @overload
+    def __getitem__(self, key: tuple[Any, Any]) -> float: ...
 
-        All cells are drawn, even if `pairs` lists only some of them. The default of ``estimator``
-        is the estimator of the comparison. With ``mark_chance``, a dot marks each cell whose value
-        is not above the quantile of the null distribution (see `calibrated`).
+    @overload
+    def __getitem__(self, key: list[Any] | slice | NDArray[Any]) -> Comparison: ...
+
+    def __getitem__(self, key: Any) -> float | Comparison:
+        """Return CKA of one pair, ``result["layer1", "layer4"]``, or the comparison of some.
+
+        A representation is given by its position, its name (of `names`), a value of a label field
+        that no other representation has, or a mapping of label fields. A list of them, a slice of
+        positions or a mask gives the comparison of these representations.
 
         Raises
         ------
         InputError
-            If the folder of the file does not exist, or there is no such format.
-        WriteError
-            If the file cannot be written.
+            No representation matches, or several do.
         """
-        from fastcka.heatmap import draw_heatmap
+        from fastcka.core import selection
 
-        marked = None
-        if mark_chance:
-            if self.calibrated is None or estimator not in (None, self.estimator):
-                raise InputError(
-                    "mark_chance needs a comparison with inference=True, and its estimator"
-                )
-            marked = self.calibrated == 0
-        estimator = self.estimator if estimator is None else estimator
-        figure = draw_heatmap(
-            self._by(estimator),
-            self.names,
-            title=title,
-            estimator=estimator,
-            n_examples=self.n_examples,
-            marked=marked,
+        if isinstance(key, list | slice | np.ndarray):
+            positions = selection.positions_of(self.labels, key, "result[...]")
+            return selection.subset_of(self, positions)
+        i, j = (
+            selection.position_of(self.labels, each, "result[...]")
+            for each in selection.require_pair(key)
         )
-        if path is not None:
-            from pathlib import Path
+        return float(self.cka[i, j])
 
-            from fastcka.core.saved import require_folder
-            from fastcka.files import replaced_stream
+    def sel(self, **fields: Any) -> Comparison:
+        """Return the comparison of the representations with these labels.
 
-            path = Path(path)
-            path = path if path.suffix else path.with_name(f"{path.name}.png")
-            require_folder(path)
-            try:
-                with replaced_stream(path) as file:
-                    figure.savefig(file, format=path.suffix[1:])
-            except ValueError as error:  # no such format
-                raise InputError(f"{path}: cannot be written: {error}") from error
-        return figure
+        Each argument is a label field with its value, or with a list of values of which one
+        matches: ``result.sel(model="vit", layer=["block1", "block2"])``. `q_value` is then over
+        the pairs that are left; all other values stay the same.
+
+        Raises
+        ------
+        InputError
+            There is no such field, or no representation matches.
+        """
+        from fastcka.core.selection import positions_with, subset_of
+
+        return subset_of(self, positions_with(self.labels, fields))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one .npz file, which `numpy.load` reads too (nothing is pickled).

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 #: Files of version 1 contain no inference.
 _VERSIONS = (1, 2)
 _MOMENT = "moment_"
+_REQUIRED = [*(column.attribute for column in REQUIRED), "pairs"]
+#: The kind of a file that contains a comparison of two sets.
+TWO_SETS = "cross_comparison"
 
 
-def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:
-    """Write a comparison; errors as `Comparison.save`."""
+def write_comparison(
+    comparison: Comparison, path: str | os.PathLike[str], *, n_rows: int | None = None
+) -> None:
+    """Write a comparison, or with ``n_rows`` one of two sets; errors as `Comparison.save`."""
     header = {
         "labels": comparison.labels,
         "estimator": comparison.estimator,
@@ -33,13 +38,24 @@ def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> No
     if comparison.moments is not None:
         arrays |= {f"{_MOMENT}{name}": x for name, x in comparison.moments.arrays().items()}
     computed = {name: array for name, array in arrays.items() if array is not None}
-    save_npz(path, "comparison", _VERSIONS[-1], header, computed)
+    if n_rows is None:
+        save_npz(path, "comparison", _VERSIONS[-1], header, computed)
+    else:
+        save_npz(path, TWO_SETS, 1, {**header, "n_rows": n_rows}, computed)
 
 
 def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the fields of a saved `Comparison`; errors as `Comparison.load`."""
-    required = [*(column.attribute for column in REQUIRED), "pairs"]
-    header, arrays = load_npz(path, "comparison", _VERSIONS, required)
+    return _fields(*load_npz(path, "comparison", _VERSIONS, _REQUIRED))
+
+
+def read_two_sets(path: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
+    """Return the fields of the square comparison in a file of two sets, and the number of rows."""
+    header, arrays = load_npz(path, TWO_SETS, [1], _REQUIRED)
+    return _fields(header, arrays), int(header["n_rows"])
+
+
+def _fields(header: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
     names = {*(column.attribute for column in STORED), "pairs"} & arrays.keys()
     moments = {
         name.removeprefix(_MOMENT): array

@@ -16,18 +16,20 @@ from fastcka.core.backend import Progress
 from fastcka.core.base_plan import Precision
 from fastcka.core.comparison import label_text
 from fastcka.core.estimators import MIN_EXAMPLES, HsicEstimator
+from fastcka.core.members import refuse_lists_of_matrices
 from fastcka.core.options import Options
 from fastcka.core.request import Described, Group
 from fastcka.core.result import Result
 from fastcka.core.subsets import Subsets
 from fastcka.core.work import begin, finish
 from fastcka.errors import InputError, MissingExtraError
-from fastcka.line_plot import draw_lines, write_figure
+from fastcka.figures import write_figure
+from fastcka.line_plot import draw_lines
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fastcka.line_plot import Figure
+    from fastcka.figures import Figure
 
 #: Default sizes: all examples, half of them, a quarter, ..., down to this many.
 LEAST_SIZE = 16
@@ -193,6 +195,7 @@ def curve(
     checked = Options.checked(estimator, "cpu", precision, threads, progress)
     options = replace(checked, subsets_of=subsets_of)
     group = Described.of_group(Group(representations, labels))
+    refuse_lists_of_matrices(group.arrays, group.names)
     (result,) = finish([begin(group, options, alone=True)], options)
     if not isinstance(result, Result):
         raise result

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,10 +14,14 @@ from fastcka.arrays import aligned
 from fastcka.core.arrays import StagedRepresentation, as_views
 from fastcka.core.comparison import label_text
 from fastcka.core.estimators import MIN_EXAMPLES, Estimator
+from fastcka.core.members import members_of, refuse_stacks
 from fastcka.core.subsets import Subsets
 from fastcka.core.views import View
 from fastcka.errors import InputError
 from fastcka.memory import parse_memory
+
+#: Types that name a representation in pairs; an integer is a position.
+_NAMES = (str, tuple, Mapping)
 
 
 @dataclass(frozen=True)
@@ -74,19 +78,44 @@ class Described:
     blocks: ArrayLike | None = None
 
     @classmethod
-    def of_group(cls, group: Group) -> Described:
+    def of_group(cls, group: Group, noun: str = "representation") -> Described:
         """Check the labels and pairs; raises `InputError` as `fastcka.compare` does."""
-        labels = group.labels
-        if isinstance(group.representations, Mapping):
-            labels = list(group.representations) if labels is None else labels
-            arrays = list(group.representations.values())
-        else:
-            arrays = list(group.representations)
+        argument = f"{noun}s"
+        labels, arrays = members_of(group.representations, argument)
         if not arrays:
-            raise InputError("representations is empty: at least one is needed")
-        records, names = _labelled(labels, len(arrays))
-        pairs, memory = checked_pairs(group.pairs, len(arrays)), parse_memory(group.memory)
+            raise InputError(f"{argument} is empty: at least one is needed")
+        records, names = _labelled(labels if group.labels is None else group.labels, arrays, noun)
+        pairs, memory = checked_pairs(group.pairs, records), parse_memory(group.memory)
         return cls(records, names, pairs, arrays, memory, group.blocks)
+
+    @classmethod
+    def of_two_sets(
+        cls, a: Any, b: Any, labels: Any, memory: int | str | None = None
+    ) -> tuple[Described, int]:
+        """Return the group of both sets, with the pairs A x B, and the number of A.
+
+        A label may be in both sets. ``labels`` is None, or the labels of both.
+        """
+        for each, argument in ((a, "representations"), (b, "others")):
+            refuse_stacks(each, argument)
+        both = (None, None) if labels is None else labels
+        if not isinstance(both, list | tuple) or len(both) != 2 or isinstance(both[0], str):
+            raise InputError(
+                f"labels: for two sets expected a pair (labels of the first set, labels of the "
+                f"second), got {labels!r}"
+            )
+        first = cls.of_group(Group(a, both[0], memory=memory))
+        second = cls.of_group(Group(b, both[1]), "other")
+        count = len(first.arrays)
+        grid = np.indices((count, len(second.arrays))).reshape(2, -1).T
+        group = replace(
+            first,
+            labels=first.labels + second.labels,
+            names=first.names + second.names,
+            pairs=(grid + np.array([0, count])).astype(np.int64),
+            arrays=first.arrays + second.arrays,
+        )
+        return group, count
 
 
 @dataclass
@@ -121,31 +150,32 @@ class Request:
 
 
 def _labelled(
-    labels: Sequence[Any] | None, m: int
+    labels: Sequence[Any] | None, arrays: Sequence[Any], noun: str
 ) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
     """Return the labels as mappings that the caller may change, and the names in error messages."""
+    m = len(arrays)
     if labels is None:
         texts = tuple([str(i) for i in range(m)])
-        names = tuple([f"representations[{i}]" for i in range(m)])
+        names = tuple([f"{noun}s[{i}]" for i in range(m)])
     elif isinstance(labels, str) or len(labels) != m:
-        raise InputError(f"labels must be a sequence of {m}, one for each representation")
+        raise InputError(f"labels must be a sequence of {m}, one for each {noun}")
     elif all(type(label) is str for label in labels):
         texts = tuple(labels)
-        names = _names_of_texts(texts)
+        names = _names_of_texts(texts, noun)
     else:
         records = _records(labels)
-        return records, _names(records)
+        return records, _names(records, noun)
     return tuple([{"label": text} for text in texts]), names
 
 
 @lru_cache(maxsize=64)
-def _names_of_texts(labels: tuple[str, ...]) -> tuple[str, ...]:
+def _names_of_texts(labels: tuple[str, ...], noun: str) -> tuple[str, ...]:
     """Return the names for labels that are texts; cached, because many calls repeat them."""
-    return _names(_records(labels))
+    return _names(_records(labels), noun)
 
 
-def _names(records: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    return tuple(f"representation {i} ({label_text(record)})" for i, record in enumerate(records))
+def _names(records: Sequence[dict[str, Any]], noun: str) -> tuple[str, ...]:
+    return tuple(f"{noun} {i} ({label_text(record)})" for i, record in enumerate(records))
 
 
 def _records(labels: Sequence[Any]) -> tuple[dict[str, Any], ...]:
@@ -167,11 +197,15 @@ def _records(labels: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     return tuple(records)
 
 
-def checked_pairs(pairs: ArrayLike | None, m: int) -> NDArray[np.int64]:
+def checked_pairs(pairs: Any, labels: Sequence[dict[str, Any]]) -> NDArray[np.int64]:
     """Return pairs of M representations as (P, 2) positions, a < b; all pairs for None."""
+    m = len(labels)
     if pairs is None:
         return _all_pairs(m).copy()  # a copy that the caller may change
-    wanted = np.asarray(pairs)
+    try:
+        wanted = np.asarray(_positions(pairs, labels))
+    except ValueError as error:
+        raise InputError(f"pairs must be integers or names of shape (P, 2): {error}") from error
     if wanted.size == 0:
         return np.empty((0, 2), np.int64)
     if wanted.ndim != 2 or wanted.shape[1] != 2 or wanted.dtype.kind not in "iu":
@@ -188,6 +222,26 @@ def checked_pairs(pairs: ArrayLike | None, m: int) -> NDArray[np.int64]:
     if len(np.unique(wanted, axis=0)) != len(wanted):
         raise InputError("pairs must be unique; (a, b) and (b, a) are the same pair")
     return wanted
+
+
+def _positions(pairs: Any, labels: Sequence[dict[str, Any]]) -> Any:
+    """Return pairs with positions in place of names; other pairs unchanged."""
+    if hasattr(pairs, "__array__"):
+        pairs = np.asarray(pairs)
+        if pairs.dtype.kind not in "UO":
+            return pairs
+        pairs = pairs.tolist()
+    if not isinstance(pairs, Iterable):
+        return pairs
+    rows = [list(pair) if isinstance(pair, Iterable) else [pair] for pair in pairs]
+    if not any(isinstance(each, _NAMES) for row in rows for each in row):
+        return rows if all(len(row) == 2 for row in rows) else pairs
+    from fastcka.core.selection import position_of
+
+    for row in rows:
+        if len(row) != 2:
+            raise InputError(f"pairs: expected pairs of names or positions, got {row!r}")
+    return [[position_of(labels, each, "pairs") for each in row] for row in rows]
 
 
 @lru_cache(maxsize=64)

@@ -53,20 +53,26 @@ def dataframe_of(comparison: Comparison) -> pd.DataFrame:
 
 def dataset_of(comparison: Comparison) -> xr.Dataset:
     """Return the matrices with dimensions a and b; see `Comparison.to_xarray`."""
+    every = slice(None)
+    return dataset_of_cells(comparison, every, every)
+
+
+def dataset_of_cells(comparison: Comparison, rows: slice, columns: slice) -> xr.Dataset:
+    """Return the matrices, cut to some rows and columns, with dimensions a and b."""
     try:
         import xarray as xr
     except ImportError as error:
         raise MissingExtraError.of("to_xarray", "xarray", "report") from error
-    labels = comparison.labels
     coordinates: dict[str, Any] = {}
-    for side in ("a", "b"):
-        coordinates[side] = comparison.names
-        for name in _fields(labels):
+    for side, chosen in (("a", rows), ("b", columns)):
+        labels = comparison.labels[chosen]
+        coordinates[side] = comparison.names[chosen]
+        for name in _fields(comparison.labels):
             values = np.empty(len(labels), object)
             values[:] = [label.get(name) for label in labels]
             coordinates[f"{name}_{side}"] = (side, values)
     return xr.Dataset(
-        {name: (("a", "b"), matrix) for name, matrix in matrices_of(comparison).items()},
+        {name: (("a", "b"), x[rows, columns]) for name, x in matrices_of(comparison).items()},
         coords=coordinates,
         attrs={"estimator": comparison.estimator, "n_examples": comparison.n_examples},
     )

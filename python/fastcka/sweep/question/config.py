@@ -19,9 +19,10 @@ from fastcka.config_problems import path_value, problem_text
 from fastcka.core import checked_device
 from fastcka.core.base_plan import Precision
 from fastcka.core.estimators import Estimator
-from fastcka.core.inference.options import Inference, parse_inference
+from fastcka.core.inference.options import Inference
 from fastcka.errors import InputError, SweepConfigError
 from fastcka.store import ExampleFilter
+from fastcka.sweep.question.inference import parse_field
 from fastcka.sweep.question.sample import Sample, SampledExamples, parse_examples
 from fastcka.sweep.question.steps import StepsPolicy, parse_steps
 from fastcka.yaml_file import FieldPath, describe, field_text, read_yaml
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Scalar = str | int | float | bool
-
-_INFERENCE = ("alternative", "level", "folds", "blocks")
-_KEYS = "alternative, level, folds or blocks"
 
 
 def _scalar(value: object) -> Scalar:
@@ -67,20 +65,6 @@ def _device(value: object) -> object:
         return checked_device(value)  # type: ignore[arg-type]
     except InputError:
         raise ValueError("expected 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'cuda:all'") from None
-
-
-def _inference(value: object) -> object:
-    if not isinstance(value, dict):
-        if value is None or isinstance(value, bool | Inference):
-            return parse_inference(value)
-        raise ValueError(f"expected true, false or a mapping with {_KEYS}")
-    unknown = [name for name in value if name not in _INFERENCE]
-    if unknown:
-        raise ValueError(f"expected {_KEYS}, got the key '{unknown[0]}'")
-    blocks = value.get("blocks")
-    if blocks is not None and not isinstance(blocks, str):
-        raise ValueError(f"blocks: expected the name of an example column, got {blocks!r}")
-    return Inference(**value)  # its error names the option
 
 
 Fields = Annotated[tuple[str, ...], BeforeValidator(_fields)]
@@ -199,7 +183,7 @@ class SweepConfig(BaseModel):
     estimator: Estimator = "unbiased"
     device: Annotated[str, BeforeValidator(_device)] = "auto"
     precision: Precision = "high"
-    inference: Annotated[Inference | None, BeforeValidator(_inference)] = None
+    inference: Annotated[Inference | None, BeforeValidator(parse_field)] = None
     export: Literal["pairs"] | None = None
 
     _written: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
