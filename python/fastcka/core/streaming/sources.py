@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, NoReturn, TypeVar
 
@@ -98,6 +97,8 @@ def read_ahead(
     if threads < 2 or len(positions) < 2:
         yield from map(load, positions)
         return
+    from concurrent.futures import ThreadPoolExecutor  # takes milliseconds to import
+
     require_room(THREAD_BYTES, "reading ahead with a thread")
     with ThreadPoolExecutor(1, thread_name_prefix="fastcka-rows") as pool:
 
