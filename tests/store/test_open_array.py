@@ -168,8 +168,8 @@ except Exception as error:
 
 
 def test_under_a_limit_of_the_address_space(tmp_path, rng):
-    """Two arrays of 40 MB: in blocks where 90 MiB are left, else a named error."""
-    n, d = 100_000, 100
+    """Two arrays of 20 MB: in blocks where 90 MiB are left, else a named error."""
+    n, d = 50_000, 100
     arrays = [rng.standard_normal((n, d), dtype="f4") for _ in range(2)]
     arrays[1] += arrays[0]
     paths = [tmp_path / f"{i}.npy" for i in range(2)]
@@ -182,7 +182,7 @@ def test_under_a_limit_of_the_address_space(tmp_path, rng):
     hsic = squares - norms - 2 / (n - 2) * norms + np.outer(totals, totals) / ((n - 1) * (n - 2))
     expected = hsic / np.sqrt(np.outer(hsic.diagonal(), hsic.diagonal()))
     outcomes = {}
-    for extra in (0, 4, 12, 30, 90):
+    for extra in (0, 12, 90):
         done = subprocess.run(
             [sys.executable, "-c", LIMITED, str(extra), *map(str, paths)],
             capture_output=True,

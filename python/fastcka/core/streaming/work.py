@@ -21,8 +21,11 @@ from fastcka.core.streaming.plan import StreamPlan, plan_stream
 from fastcka.core.streaming.sources import Sources
 from fastcka.core.views import ITEMSIZE, DeviceView, absent_array, check_shape
 from fastcka.errors import DeviceError, InputError, OutOfMemoryError, StoreError
-from fastcka.memory import FreeMemory, require_memory, size_text, usable_memory
+from fastcka.memory import FreeMemory, free_memory, require_memory, size_text, usable_memory
 from fastcka.out_of_memory import named_shortage, require_room
+
+#: The C library reserves up to 128 MiB of addresses for a thread, and more is needed for blocks.
+THREAD_ROOM = 512 << 20
 
 _REMEDY = "compare fewer or narrower representations at once, or lower memory"
 
@@ -130,7 +133,7 @@ def stream_work(group: Described, options: Options) -> StreamWork | None:
         budget=budget,
         bytes_in_memory=needed,
         precision=options.precision,
-        threads=options.threads,
+        threads=options.threads if free_memory().bytes >= THREAD_ROOM else 1,
         third_moments=options.inference is not None,
     )
     require_memory(plan.bytes_needed, "comparing in blocks of rows", _REMEDY)
