@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(product_threads, 1) feature_block_kernel(Colum
   WarpSums sums;
   block_product<parts>(a, b, first_row, first_column, a.terms, sums);
 
-  const WarpPlace place = WarpPlace::of(static_cast<int>(threadIdx.x));
+  const WarpPlace place = WarpPlace::of_thread(static_cast<int>(threadIdx.x));
 #pragma unroll
   for (int below = 0; below < warp_height / grain; ++below) {
     double sum = 0;

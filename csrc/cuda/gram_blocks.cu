@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(product_threads, 1)
   WarpSums sums;
   block_product<parts>(a, b, first_row, first_column, width, sums);
 
-  const WarpPlace place = WarpPlace::of(static_cast<int>(threadIdx.x));
+  const WarpPlace place = WarpPlace::of_thread(static_cast<int>(threadIdx.x));
 #pragma unroll
   for (int below = 0; below < 2 * fragment_heights; ++below) {
     const std::int64_t row = first_row + place.row() + 8 * below;

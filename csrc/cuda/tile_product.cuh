@@ -94,7 +94,7 @@ struct Columns {
 struct WarpPlace {
   int lane, top, left;
 
-  static __device__ WarpPlace of(int thread) {
+  static __device__ WarpPlace of_thread(int thread) {
     const int warp = thread / warp_lanes;
     return {thread % warp_lanes, warp / warps_across * warp_height, warp % warps_across * warp_width};
   }
@@ -111,7 +111,7 @@ __device__ void block_product(const Operand& a, const Operand& b, std::int64_t f
   constexpr int together = truncated_steps<parts>;
   alignas(128) __shared__ std::uint16_t memory[ring][2][parts][block_edge * step_terms];
   const int thread = static_cast<int>(threadIdx.x);
-  const WarpPlace place = WarpPlace::of(thread);
+  const WarpPlace place = WarpPlace::of_thread(thread);
   const auto steps = static_cast<int>(terms / step_terms);
   const auto fill = [&](int step) {
     auto& there = memory[step % ring];

@@ -7,6 +7,7 @@ From arrays:
     fastcka.compare(layers_a, layers_b)         each of one set with each of another
     fastcka.cka_matrix([x, y, z])               all pairs -> an array
     fastcka.curve([x, y])                       CKA over the number of examples
+    fastcka.permutation_test([x, y])            p-values from permuted examples
     fastcka.Accumulator()                       CKA from batches of examples
     fastcka.Inference(...)                      options of p-values and intervals
 

@@ -75,8 +75,8 @@ def test_the_chance_level_and_p_are_values_of_json(call, strict_json, pair):
 def test_a_long_computation_of_p_has_to_be_asked_for(call, strict_json, pair, monkeypatch):
     a, b, _, _ = pair
     assert call("cka", a, b).stderr == ""
-    monkeypatch.setattr("fastcka.cli.cka.MOST_SECONDS", 0.0)
-    monkeypatch.setattr("fastcka.cli.cka.LONG_SECONDS", 0.0)
+    monkeypatch.setattr("fastcka.cli.p_value.MOST_SECONDS", 0.0)
+    monkeypatch.setattr("fastcka.cli.p_value.LONG_SECONDS", 0.0)
     asked = call("cka", a, b, "--p-value")
     assert asked.stderr == "fastcka: computing the p-value: about 0 s (--no-p-value skips it)\n"
     answer = strict_json(call("cka", a, b, "--json").stdout)

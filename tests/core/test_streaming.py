@@ -217,16 +217,19 @@ def test_constant_representations(rng, n, widths, memory):
 def test_inference_needs_whole_gram_matrices(rng):
     n, widths, memory = WIDE
     xs = related(rng, n, widths)
-    with pytest.raises(OutOfMemoryError) as raised:
+    with pytest.raises(OutOfMemoryError, match=r"intervals need all examples .*folds=0"):
         fastcka.compare(xs, memory=memory, inference=True)
+    no_intervals = fastcka.Inference(folds=0)
+    with pytest.raises(OutOfMemoryError) as raised:
+        fastcka.compare(xs, memory=memory, inference=no_intervals)
     message = str(raised.value)
     assert "with p-values (inference), which need whole Gram matrices, needs at least" in message
     assert "5 MB may be used (the argument memory): leave out inference" in message
     xs = related(rng, 100, [30_000] * 6)
-    result = fastcka.compare(xs, memory="40MB", inference=True)
+    result = fastcka.compare(xs, memory="40MB", inference=no_intervals)
     assert "reads" in result.provenance
     for estimator in ("unbiased", "biased"):
-        result = fastcka.compare(xs, memory="40MB", inference=True, estimator=estimator)
+        result = fastcka.compare(xs, memory="40MB", inference=no_intervals, estimator=estimator)
         expected = fastcka.compare(xs, inference=True, precision="float64", estimator=estimator)
         np.testing.assert_allclose(result.p_value, expected.p_value, rtol=1e-8)
         np.testing.assert_allclose(result.calibrated, expected.calibrated, atol=1e-9)

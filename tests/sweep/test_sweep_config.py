@@ -75,7 +75,7 @@ def test_a_single_selected_value_is_read_as_a_list(tmp_path):
         ),
         (
             MINIMAL + "inference: {fold: 3}",
-            "inference: expected alternative or level, got the key 'fold'",
+            "inference: expected alternative, level, folds or blocks, got the key 'fold'",
         ),
         (MINIMAL + "inference: yes please", "inference: expected true, false or a mapping with"),
         (

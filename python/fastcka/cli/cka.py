@@ -14,12 +14,12 @@ from fastcka.cli.p_value import MOST_SECONDS, wants_p
 from fastcka.errors import InputError, OutOfMemoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sized
+    from collections.abc import Callable, Sequence, Sized
 
     from numpy.typing import NDArray
 
     from fastcka.arrays import Rows
-    from fastcka.core import Comparison
+    from fastcka.core import Comparison, Inference
     from fastcka.core.estimators import HsicEstimator
 
 SOURCES = (
@@ -86,7 +86,7 @@ def cka(
     with other examples (jackknife). The chance level and the p-value are those for permuted
     examples; the p-value follows from their first three moments.
     """
-    from fastcka.core import compare
+    from fastcka.core import Inference, compare
     from fastcka.memory import memory_check
 
     with memory_check(not no_memory_check):
@@ -102,13 +102,12 @@ def cka(
             threads=threads,
             memory=memory,
         )
-        try:
-            wanted = wants_p(p_value, x, y, device, precision, threads)
-            result = compared(inference=wanted)
-        except OutOfMemoryError:
-            if p_value:
-                raise
-            result = compared()  # a p-value, which was not asked for, needs more memory
+        ways: list[bool | Inference] = []
+        if wants_p(p_value, x, y, device, precision, threads):
+            ways = [True, Inference(folds=0)]  # without intervals, which need more memory
+        if not p_value:
+            ways.append(False)
+        result = _first_that_fits(compared, ways)
     answer = {
         "a": a,
         "b": b,
@@ -120,6 +119,18 @@ def cka(
         output.print_json(answer)
     else:
         _print_facts(answer)
+
+
+def _first_that_fits(
+    compared: Callable[..., Comparison], ways: Sequence[bool | Inference]
+) -> Comparison:
+    """Return the result of the first way of inference that fits into memory."""
+    for way in ways[:-1]:
+        try:
+            return compared(inference=way)
+        except OutOfMemoryError:
+            continue
+    return compared(inference=ways[-1])
 
 
 def _read(source: str) -> Rows | NDArray[Any]:

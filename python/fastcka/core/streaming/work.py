@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from fastcka.out_of_memory import named_shortage, require_room
 
 #: The C library reserves up to 128 MiB of addresses for a thread, and more is needed for blocks.
 THREAD_ROOM = 512 << 20
+
+#: Addresses that NumPy's BLAS reserves at its first product. It ends the process if it cannot.
+BLAS_BYTES = 64 << 20
 
 _REMEDY = "compare fewer or narrower representations at once, or lower memory"
 
@@ -95,6 +99,7 @@ def stream_work(group: Described, options: Options) -> StreamWork | None:
         return None
     check_same_examples([each.shape[0] for each in rows], names)
     check_enough_examples(rows[0].shape[0], options.estimator)
+    reserve_blas()
     budget = usable_memory(group.memory)
     loaded = sum(_bytes_loaded(each) for each in rows)
     if options.device.startswith("cuda"):
@@ -138,6 +143,14 @@ def stream_work(group: Described, options: Options) -> StreamWork | None:
     )
     require_memory(plan.bytes_needed, "comparing in blocks of rows", _REMEDY)
     return StreamWork(group, Sources(rows, names), plan, options)
+
+
+@lru_cache(maxsize=1)
+def reserve_blas() -> None:
+    """Let NumPy's BLAS reserve its buffers: without room for them, it ends the process."""
+    require_room(BLAS_BYTES, "the first product of matrices in NumPy", _REMEDY)
+    square = np.ones((256, 256))  # large enough for all threads
+    square @ square
 
 
 def _all_rows(arrays: Sequence[Any], names: Sequence[str]) -> list[Rows] | None:
