@@ -30,19 +30,25 @@ double unbiased(const Terms& terms, std::int64_t i, std::int64_t j) {
          (n * (n - 3));
 }
 
-// By how much the rounding of the sums is larger in a self-HSIC.
+// By how much the rounding of the sums is larger in a self-HSIC. A biased one is the sum itself about the mean; about
+// another centre, as that of a subset of the examples, it is what is left of larger sums.
 double condition_of(const Terms& terms, Estimator estimator, std::int64_t i, double self_hsic) {
-  if (estimator == Estimator::biased) return 1;
   const auto n = static_cast<double>(terms.n);
-  return self_hsic > 0 ? terms.summed[i] / (self_hsic * (n * (n - 3))) : infinity;
+  if (estimator == Estimator::biased && terms.q_products == nullptr) return 1;
+  if (!(self_hsic > 0)) return infinity;
+  if (estimator == Estimator::biased) {
+    return (terms.summed[i] + terms.near_norms[i]) / (self_hsic * ((n - 1) * (n - 1)));
+  }
+  return terms.summed[i] / (self_hsic * (n * (n - 3)));
 }
 
 bool is_defined(const Terms& terms, Estimator estimator, const Tolerance& tolerance, std::int64_t i, double self_hsic,
                 double condition) {
-  if (estimator == Estimator::biased) return self_hsic > 0;
+  if (estimator == Estimator::biased && terms.q_products == nullptr) return self_hsic > 0;
   const auto n = static_cast<double>(terms.n);
+  const double pairs = estimator == Estimator::biased ? (n - 1) * (n - 1) : n * (n - 3);
   // What is left of a self-HSIC that is zero is the rounding of S0 and of the norms.
-  const double rounding = tolerance.zero / (n * (n - 3)) * (terms.summed[i] + terms.near_norms[i]);
+  const double rounding = tolerance.zero / pairs * (terms.summed[i] + terms.near_norms[i]);
   return self_hsic > rounding && condition <= tolerance.condition;
 }
 

@@ -95,14 +95,14 @@ def test_blocks_stay_together_and_are_balanced(rng):
 @pytest.mark.parametrize(
     ("blocks", "message"),
     [
-        (np.zeros(30), "blocks: expected at least two different labels"),
+        (np.arange(30) % 4, "blocks: expected at least 5 different labels, got 4"),
+        ("text", "blocks: expected a label for each of 30 examples, got the text 'text'"),
         (
             np.zeros(29),
             r"blocks: expected a label for each of 30 examples.*got an array of sh",
         ),
         (np.r_[np.nan, np.zeros(29)], "blocks: expected a label for each example"),
         ([None, *"ab" * 14, "c"], "blocks: expected a label for each example"),
-        (np.r_[0, 0, 0, np.ones(27)], "blocks: expected at least 4 examples without each fold"),
     ],
 )
 def test_wrong_blocks(blocks, message):
@@ -134,3 +134,41 @@ def test_compare_has_intervals(rng):
     np.testing.assert_allclose(result.ci_high, high, atol=1e-12)
     assert fastcka.compare(xs).stderr is None
     np.testing.assert_allclose(fastcka.compare(xs).cka, result.unbiased, atol=1e-13)
+
+
+def test_labels_of_blocks_are_matched_to_rows(rng):
+    pd = pytest.importorskip("pandas")
+    xs = related(rng, 120, (6, 9))
+    index = [f"e{k}" for k in range(120)]
+    films = pd.Series(np.arange(120) // 10, index=index)
+    order = rng.permutation(120)
+    frames = [pd.DataFrame(x, index=index).iloc[order] for x in xs]
+    result = fastcka.compare(frames, inference=fastcka.Inference(blocks=films))
+    by_hand = fastcka.Inference(blocks=films.to_numpy()[order])
+    shuffled = fastcka.compare([x[order] for x in xs], inference=by_hand)
+    np.testing.assert_allclose(result.stderr, shuffled.stderr, rtol=1e-9)
+    with pytest.raises(InputError, match="blocks"):
+        fastcka.compare(frames, inference=fastcka.Inference(blocks=films.rename(lambda k: k + "x")))
+
+
+def test_a_representation_that_is_constant_without_one_example(rng):
+    """The sums of the fold without it are rounding of sums about the mean of all examples."""
+    for seed in range(12):
+        draw = np.random.default_rng(seed)
+        x = np.zeros((335, 78), np.float32)
+        x[draw.integers(335)] = draw.standard_normal(78)
+        y = draw.standard_normal((335, 9)).astype(np.float32)
+        result = fastcka.compare([x, y], inference=True)
+        assert np.isnan(result.stderr_biased[0, 1])
+
+
+def test_a_shifted_block(rng):
+    xs = [rng.standard_normal((1000, 20)).astype(np.float32) for _ in range(2)]
+    blocks = np.r_[np.zeros(200, int), 1 + np.arange(800) // 50]
+    for x in xs:
+        x[:200] += 300 * rng.standard_normal(20).astype(np.float32)
+    options = fastcka.Inference(blocks=blocks)
+    result = fastcka.compare(xs, inference=options)
+    wide = fastcka.compare(xs, inference=options, precision="float64")
+    assert np.isfinite(result.stderr_biased[0, 1])
+    np.testing.assert_allclose(result.stderr_biased, wide.stderr_biased, atol=1e-4)

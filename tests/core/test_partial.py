@@ -37,7 +37,7 @@ def test_against_regression(xs, estimator, given):
     assert result.cka[at] == pytest.approx(expected, abs=1e-12)
     assert result.cka[at[0], at[0]] == 1
     assert [name for name in xs if name not in given] == result.names
-    assert f"What {', '.join(given)} explain was partialled out" in result.methods()
+    assert f"Partialled out of each Gram matrix: {', '.join(given)}." in result.methods()
     assert result.z is result.p_value is result.feature_corrected is None
     assert len(result.pairs) == len(result.names) * (len(result.names) - 1) // 2
 

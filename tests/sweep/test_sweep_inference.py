@@ -117,8 +117,19 @@ def test_blocks_that_do_not_exist_or_disagree(tmp_path, config_for, rng):
     with pytest.raises(SweepError, match=r"example 5 of the group is in block 'x' in .* and in"):
         plan_sweep(config_for(inference={"blocks": "text"}))
     config = config_for(inference={"blocks": "text"}, examples="text:x", select={"model": "m"})
-    with pytest.raises(SweepError, match="blocks: expected at least two different labels"):
+    with pytest.raises(SweepError, match="blocks: expected at least 5 different labels"):
         plan_sweep(config)
+
+
+def test_missing_labels_of_blocks_are_refused(tmp_path, config_for, rng):
+    texts = [float("nan")] * 3 + [float(k // 4) for k in range(57)]
+    with create_store(tmp_path / "store") as store:
+        layers = {layer: rng.standard_normal((60, 5)) for layer in ("a", "b")}
+        ids = [f"token {k}" for k in range(60)]
+        columns = {"text": texts}
+        store.write(model="m", step=0, layers=layers, example_ids=ids, example_columns=columns)
+    with pytest.raises(SweepError, match=r"'text' of .* has no label for 3 of 60 examples"):
+        plan_sweep(config_for(inference={"blocks": "text"}))
 
 
 def test_the_file_and_the_plan(trained, config_for, tmp_path):
@@ -127,8 +138,9 @@ def test_the_file_and_the_plan(trained, config_for, tmp_path):
     path.write_text(f"{text}{{level: 0.9}}\n")
     config = load_sweep(path)
     assert config.inference == Inference(level=0.9)
-    assert "p-values (two-sided), intervals and calibrated similarities at level 0.9" in str(
-        plan_sweep(config).facts()
+    assert (
+        "p-values (two-sided) and calibrated similarities at level 0.9, intervals (20 folds)"
+        in str(plan_sweep(config).facts())
     )
     path.write_text(f"{text}true\n")
     assert load_sweep(path).inference == Inference()

@@ -30,7 +30,8 @@ final_common, the last step that all models have; all_common, every step that al
 a list of steps; {nearest: {step: S, tolerance: T}}, each model's step nearest to S, at most T \
 away; or {fraction: F or LIST}, the steps nearest to these fractions of each model's last step.
 estimator: unbiased (default), biased or feature_corrected. inference: true, or {alternative: \
-two-sided or greater, level: 0.95}, for p-values and q-values. \
+two-sided or greater, level: 0.95, folds: 20, blocks: COLUMN}, for p-values, q-values and \
+intervals. \
 device: auto, cpu, cuda, cuda:<number> or cuda:all (groups are spread over all GPUs). \
 precision: high (errors below 1e-6 on a CPU; up to 7e-6 on an H100), fast (16-bit products where \
 the device gains by them) or float64. export: null (default), or pairs, which also writes a \

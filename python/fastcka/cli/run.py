@@ -39,7 +39,7 @@ def run(
             min=1,
             metavar="N",
             help="Compute in N processes of this machine, which Dask starts and stops. --threads "
-            "is then the number of threads of each. Needs the extra [cluster].",
+            "is then the number of threads of each. Needs the extra 'cluster'.",
         ),
     ] = None,
     scheduler: Annotated[

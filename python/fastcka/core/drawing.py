@@ -41,7 +41,8 @@ def draw_comparison(
     if mark_chance:
         if comparison.calibrated is None or estimator not in (None, comparison.estimator):
             raise InputError(
-                "mark_chance needs a comparison with inference=True, and its estimator"
+                "mark_chance needs a comparison with inference=True, drawn by the estimator of the "
+                "comparison"
             )
         marked = comparison.calibrated == 0
     used = comparison.estimator if estimator is None else estimator

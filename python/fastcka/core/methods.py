@@ -48,9 +48,7 @@ def methods_text(comparison: Comparison) -> str:
         *_pooling(comparison),
     ]
     if "partial" in made:
-        sentences.append(
-            f"What {', '.join(made['partial'])} explain was partialled out of each Gram matrix."
-        )
+        sentences.append(f"Partialled out of each Gram matrix: {', '.join(made['partial'])}.")
     if comparison.moments is not None:
         theory = (
             "Kazi-Aoual et al. 1995"
@@ -76,6 +74,11 @@ def methods_text(comparison: Comparison) -> str:
                 f"Intervals ({inference.level:.0%}) over examples are those of a jackknife with "
                 f"{made['folds']} folds{_of_blocks(inference)} on Fisher's scale (Busing et al. "
                 "1999); they do not cover other seeds or models."
+            )
+        if inference.blocks is not None:
+            sentences.append(
+                "P-values and calibrated values assume that all examples can be exchanged, and "
+                "ignore these blocks."
             )
     version = made.get("fastcka", "unknown")
     sentences.append(

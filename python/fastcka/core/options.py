@@ -51,16 +51,11 @@ class Options:
         return not (self.estimator == "feature_corrected" and self.units == "same")
 
     def subsets(self, n_examples: int, blocks: ArrayLike | None) -> Subsets | None:
-        """Return the subsets of the examples whose sums are wanted too; None: of none.
-
-        ``blocks`` of a group replace those of the inference.
-        """
+        """Return the subsets of the examples whose sums are wanted too; None: of none."""
         if self.subsets_of is not None:
             return self.subsets_of(n_examples)
         if self.inference is None or self.inference.folds == 0:
             return None
-        if blocks is None:
-            blocks = self.inference.blocks
         return make_folds(n_examples, folds=self.inference.folds, blocks=blocks)
 
     @classmethod

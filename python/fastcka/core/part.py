@@ -73,6 +73,8 @@ def compare_part(
         request = Request.of_group(Group(representations, labels, blocks=blocks), options.estimator)
     except InputError:
         return None
+    if request.blocks is None and options.inference is not None:
+        request.blocks = options.inference.blocks
     request.subsets = options.subsets(whole.n_examples, request.blocks)
     plan = _part_plan(whole, members, staged=len(request.staged) == len(request.views))
     require_memory_of(plan)

@@ -136,12 +136,16 @@ class Request:
         if isinstance(group, Group):
             group = Described.of_group(group)
         names = group.names
-        arrays = aligned(group.arrays, names)
+        arrays, blocks = group.arrays, group.blocks
+        if blocks is None:
+            arrays = aligned(arrays, names)
+        else:
+            *arrays, blocks = aligned([*arrays, blocks], [*names, "blocks"])
         views = as_views(arrays, names)
         check_same_examples([view.n_examples for view in views], names)
         check_enough_examples(views[0].n_examples, estimator)
         staged = tuple([x for x in arrays if isinstance(x, StagedRepresentation)])
-        return cls(group.labels, names, group.pairs, views, staged, group.blocks)
+        return cls(group.labels, names, group.pairs, views, staged, blocks)
 
     def consume(self) -> None:
         """Mark the staged representations as used."""

@@ -119,8 +119,12 @@ def subset_of(comparison: Comparison, positions: Sequence[int]) -> Comparison:
     moments = comparison.moments
     if moments is not None:
         moments = Moments(**{name: x[list(positions)] for name, x in moments.arrays().items()})
+    provenance = dict(comparison.provenance)
+    if "n_features" in provenance:
+        provenance["n_features"] = [provenance["n_features"][i] for i in positions]
     return replace(
         comparison,
+        provenance=provenance,
         labels=tuple(comparison.labels[i] for i in positions),
         pairs=np.array(pairs, np.int64).reshape(-1, 2),
         undefined={where[i]: why for i, why in comparison.undefined.items() if i in where},

@@ -168,6 +168,8 @@ def begin(
     streamed = stream_work(described, options)
     if streamed is not None:
         return streamed
+    if described.blocks is None and options.inference is not None:
+        described = replace(described, blocks=options.inference.blocks)
     request = Request.of_group(described, options.estimator)
     request.subsets = options.subsets(request.views[0].n_examples, request.blocks)
     plan: PassPlan | CudaPlan

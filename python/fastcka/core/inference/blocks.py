@@ -23,6 +23,11 @@ def members_of(blocks: Any, n: int) -> list[NDArray[np.int64]]:
     InputError
         There is not one label for each example, or a label is missing or no text or number.
     """
+    if isinstance(blocks, str):
+        raise InputError(
+            f"blocks: expected a label for each of {n} examples, got the text {blocks!r}: only a "
+            "sweep takes the name of an example column"
+        )
     # As objects: in an array of texts, 1 and "1" would be equal.
     labels = np.asarray(blocks if hasattr(blocks, "dtype") else np.array(blocks, dtype=object))
     if labels.shape != (n,):

@@ -63,8 +63,8 @@ def jackknife(
     """Return standard errors from the values without each fold; NaN where a value is NaN.
 
     The intervals say how the similarity of these models would vary with another sample of examples
-    from the same source. They are about the limit for many examples. The interval of the biased
-    estimator therefore need not contain its value, which is too large for few examples.
+    from the same source. They are about the limit for many examples: the bias of order 1/n is
+    removed. An interval therefore need not contain the value of its estimator.
 
     Measured coverage of 95 % intervals (`benchmarks/coverage_simulation.py`, Gaussian data of five
     features, 20 folds, 50, 200 and 1000 examples, CKA 0.2, 0.5 and 0.9, 1000 data sets each): 94

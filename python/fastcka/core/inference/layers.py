@@ -87,7 +87,13 @@ def _models(labels: Sequence[Mapping[str, Any]], groups: str | Sequence[Any] | N
                 f"'{label_text(missing[0])}' does not have"
             )
         return [label[groups] for label in labels]
-    models = list(groups)
+    try:
+        models = list(groups)
+    except TypeError:
+        raise InputError(
+            f"groups: expected a field of the labels or one model for each representation; got "
+            f"{groups!r}"
+        ) from None
     if len(models) != len(labels):
         raise InputError(
             f"groups: expected one model for each of {len(labels)} representations; got "

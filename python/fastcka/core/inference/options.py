@@ -25,12 +25,13 @@ class Inference:
         Level of the intervals, between 0 and 1. The calibrated similarity is zero up to this
         quantile of the null distribution.
     folds
-        Number of folds of the jackknife, which leaves out one at a time: at least 2, or 0 for no
+        Number of folds of the jackknife, which leaves out one at a time: at least 5, or 0 for no
         intervals.
     blocks
         (n_examples,) labels. The jackknife leaves out examples with equal labels together, because
-        they depend on each other: tokens of one text, frames of one film. In a sweep: the name of
-        an example column with these labels. None: the examples are independent.
+        they depend on each other: tokens of one text, frames of one film; at least 5 different
+        labels. p-values and chance levels ignore them: see `fastcka.permutation_test`. In a sweep:
+        the name of an example column. None: the examples are independent.
 
     Raises
     ------
@@ -57,16 +58,17 @@ class Inference:
         if (
             isinstance(self.folds, bool)
             or not isinstance(self.folds, int)
-            or (self.folds < 2 and self.folds != 0)
+            or (self.folds < 5 and self.folds != 0)
         ):
-            raise InputError(f"folds: expected 0 or an integer of at least 2, got {self.folds!r}")
+            raise InputError(f"folds: expected 0 or an integer of at least 5, got {self.folds!r}")
         if self.folds == 0 and self.blocks is not None:
             raise InputError("blocks: they are folds of the jackknife, and folds=0 leaves it out")
 
     def __str__(self) -> str:
+        intervals = f"intervals ({self.folds} folds)" if self.folds else "no intervals"
         return (
-            f"p-values ({self.alternative}), intervals and calibrated similarities at level "
-            f"{self.level:g}"
+            f"p-values ({self.alternative}) and calibrated similarities at level {self.level:g}, "
+            f"{intervals}"
         )
 
     def to_dict(self) -> dict[str, Any]:

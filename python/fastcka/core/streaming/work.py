@@ -111,20 +111,27 @@ def stream_work(group: Described, options: Options) -> StreamWork | None:
             )
         return None
     n, widths = rows[0].shape[0], [each.n_features for each in rows]
+    subsets = options.subsets(n, None if options.inference is None else group.blocks)
     in_memory = plan_on_cpu(
         [absent_array(n, each.n_features, _as_float(each), False) for each in rows],
         options.precision,
         options.threads,
         third_moments=options.inference is not None,
+        subsets=0 if subsets is None else subsets.count,
     )
     needed = loaded + additional_bytes(in_memory)
     if needed <= budget.bytes:
         return None
+    if options.subsets_of is not None:
+        raise OutOfMemoryError(
+            f"a curve needs all examples in memory: {size_text(needed)}, and "
+            f"{_may_be_used(budget)}: compare fewer representations, or a sample of the examples"
+        )
     if options.inference is not None and options.inference.folds:
         raise OutOfMemoryError(
             f"intervals need all examples in memory: {size_text(needed)}, and "
-            f"{_may_be_used(budget)}: raise memory, or use inference=Inference(folds=0), which "
-            "computes no intervals"
+            f"{_may_be_used(budget)}: raise memory, or leave out inference "
+            "(Inference(folds=0) computes p-values without intervals)"
         )
     if options.units == "same":
         raise InputError(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastcka.core.inference.blocks import is_missing
 from fastcka.digests import json_digest
 from fastcka.errors import SweepError
 
@@ -54,7 +55,14 @@ class BlockReader:
                         f"inference.blocks: expected an example column of {info.key}, got "
                         f"'{self._column}'; its columns: {listed}"
                     )
-                self._numbered[mark] = self._number(columns[self._column].tolist())
+                labels = columns[self._column].tolist()
+                missing = sum(map(is_missing, labels))
+                if missing:
+                    raise SweepError(
+                        f"inference.blocks: the column '{self._column}' of {info.key} has no label "
+                        f"for {missing} of {len(labels)} examples: leave them out by a filter"
+                    )
+                self._numbered[mark] = self._number(labels)
             blocks = self._numbered[mark] if rows is None else self._numbered[mark][rows]
             if first is None:
                 first = blocks

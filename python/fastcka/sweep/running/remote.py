@@ -62,7 +62,7 @@ def compute_on_cluster(
     with cluster.connected() as client:
         workers = survey(cluster, client, store)
         tell(SweepEvent("connected", workers_text(workers, client.dashboard_link)))
-        memory_of_tasks(groups, workers.here).require()
+        memory_of_tasks(groups, workers.here).require(plan.memory)
         config = plan.config
         settings = Settings(
             store=store,
