@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fastcka.figures import Figure
 
 _MOST_NAMES = 12
-"""With more lines, the legend would hide them: all lines are grey and none is named."""
+"""With more lines, the legend would be too long: all lines are grey and none is named."""
 
 
 def draw_lines(
@@ -62,5 +62,5 @@ def draw_lines(
     if title is not None:
         axes.set_title(title)
     if named and lines:
-        axes.legend(fontsize=7)
+        figure.legend(fontsize=7, loc="outside right upper")
     return figure
