@@ -2,8 +2,8 @@
 
 Builds and installs this tree (with --build), then runs the parts in the order of what is least
 known: the tests on the device, lengths of sums, calls and copies, reading a store, a whole sweep,
-small groups, four workloads beside torch, and compute-sanitizer. Each part is a separate process
-with a time limit, so that one that fails or hangs leaves the results of the others. Every
+small groups, four workloads compared with torch, and compute-sanitizer. Each part is a separate
+process with a time limit, so that one that fails or hangs leaves the results of the others. Every
 measurement is on disk at once: those of the running part in the folder RECORD.parts, from which the
 next run with the same record takes over what a killed run has left. The record ends with the
 criteria that are met; the output also compares it with an earlier record, line by line. Without a

@@ -77,10 +77,9 @@ def layout(name, pairs):
     return keys, [], count * (count - 1) // 2
 
 
-def measure(name, pairs):
-    """Plan a layout in this process; return its size, seconds and bytes."""
-    keys, within, expected = layout(name, pairs)
-    config = SweepConfig.model_validate(
+def config_of(within):
+    """Return the sweep of a layout, whose groups agree on the fields ``within``."""
+    return SweepConfig.model_validate(
         {
             "store": "simulated",
             "output": "no-such-folder",
@@ -88,6 +87,12 @@ def measure(name, pairs):
             "device": "cpu",
         }
     )
+
+
+def measure(name, pairs):
+    """Plan a layout in this process; return its size, seconds and bytes."""
+    keys, within, expected = layout(name, pairs)
+    config = config_of(within)
     store = SimulatedStore(keys)
     before = _peak_bytes()
     clock, cpu = time.perf_counter(), time.process_time()

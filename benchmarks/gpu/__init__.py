@@ -15,7 +15,7 @@ resident       fastcka's compiled pass alone, on data that are on the GPU
 store          groups that are read from a store while others are computed
 sanitized      a small workload for compute-sanitizer
 verdict        which criteria a record meets
-differences    a record beside an earlier one
+differences    a record compared with an earlier one
 
 Workloads, contestants, rates, clock, record and machine are those of the suite.
 """

@@ -14,7 +14,7 @@ from benchmarks.gpu.part import FULL, TINY, Part
 from benchmarks.gpu.rehearsal import rehearsing
 from benchmarks.record import Record
 
-#: `repeated` samples for so many seconds.
+#: Seconds for which `repeated` takes samples.
 SAMPLING_SECONDS = 0.6
 
 

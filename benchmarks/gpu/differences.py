@@ -1,4 +1,4 @@
-"""A record beside an earlier one, line by line."""
+"""Compare a record with an earlier one, line by line."""
 
 from __future__ import annotations
 

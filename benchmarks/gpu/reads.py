@@ -1,7 +1,7 @@
-"""How fast a store can be read: by `Store.read_many`, beside reading the same files raw.
+"""How fast a store can be read: by `Store.read_many`, and by raw reads of the same files.
 
-The page cache holds the files ("warm"), or was told to drop them ("cold"; a file system may ignore
-that).
+The page cache contains the files ("warm"), or was asked to drop them ("cold"; a file system may
+ignore that).
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ class ColumnPowers {
   // Bytes of the sums of `columns` columns.
   std::int64_t bytes(std::int64_t columns) const;
 
-  // Of columns (d), from the sums (blocks, d, 4) of the examples that are not far and the far examples themselves
-  // (count, d), of so many `examples` in all: of far ones, fourth powers would leave nothing of the other terms.
+  // The sum over the columns (d) of a representation with this number of examples. `sums` (blocks, d, 4) are those of
+  // the examples that are not far, and `far` (count, d) are the far examples: their fourth powers would leave nothing
+  // of the other terms.
   double terms(const std::vector<double>& sums, std::int64_t d, std::int64_t examples,
                const std::vector<double>& far) const;
 

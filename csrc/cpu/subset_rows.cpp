@@ -77,7 +77,7 @@ template <class T>
 void SubsetRows<T>::sum_folds(Range representations) {
   const Folds& folds = prepared_.folds;
   const std::int64_t lanes = float64_.lanes;
-  std::vector<Range> items;  // of which representation, from which column
+  std::vector<Range> items;  // a representation, and its first column
   for (std::int64_t i = representations.begin; i < representations.end; ++i) {
     const std::int64_t d = prepared_.x[to_size(i)].d;
     totals_[to_size(i)] = allocate<double>(d * round_up(subsets_, lanes));

@@ -7,22 +7,14 @@ import pstats
 import tracemalloc
 
 import pytest
-from benchmarks.planner import SimulatedStore, layout
+from benchmarks.planner import SimulatedStore, config_of, layout
 
-from fastcka.sweep import SweepConfig, plan_sweep
+from fastcka.sweep import plan_sweep
 
 
 def _plan(name, pairs):
     keys, within, expected = layout(name, pairs)
-    config = SweepConfig.model_validate(
-        {
-            "store": "simulated",
-            "output": "no-such-folder",
-            "compare": {"within": within, "differ": ["model"]},
-            "device": "cpu",
-        }
-    )
-    store = SimulatedStore(keys)
+    config, store = config_of(within), SimulatedStore(keys)
 
     def plan():
         assert plan_sweep(config, store, threads=1).comparisons == expected

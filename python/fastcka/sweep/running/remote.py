@@ -42,8 +42,8 @@ RETRIES = 1
 
 LEAST_TASKS = 64
 TASKS_PER_WORKER = 4
-"""With Dask at a time: so many tasks for each one that the workers compute, and at least so many.
-A cluster that grows by itself needs tasks that wait."""
+"""Tasks that Dask has for each task that the workers compute. It has at least `LEAST_TASKS`: a
+cluster that grows by itself needs tasks that wait."""
 
 
 def compute_on_cluster(
