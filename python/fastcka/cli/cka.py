@@ -196,7 +196,15 @@ def _answer(result: Comparison) -> dict[str, Any]:
     }
     if result.estimator == "feature_corrected" and math.isnan(values["cka"]):
         undefined["cka"] = _of_sides(result, result.undefined)
-    recorded = ("device", "route", "precision", "threads", "implementation", "seconds")
+    recorded = (
+        "device",
+        "route",
+        "precision",
+        "products",
+        "threads",
+        "implementation",
+        "seconds",
+    )
     return {
         **values,
         "undefined": undefined,
@@ -274,7 +282,7 @@ def _print_facts(answer: dict[str, Any]) -> None:
                 **_axes_fact(answer["matlab_axes"]),
                 "computed": (
                     f"on {answer['device']} ({answer['implementation']}), route {answer['route']}, "
-                    f"precision {answer['precision']}, "
+                    f"precision {answer['precision']} ({answer['products']} products), "
                     f"{output.counted(answer['threads'], 'thread')}, {answer['seconds']:.3f} s"
                 ),
                 **_reads_fact(answer["reads"]),
