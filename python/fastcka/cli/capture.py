@@ -51,8 +51,8 @@ training run; steps is a list (default: all steps in the folder); factors distin
 from the others; options are arguments of the function. {name, step} without checkpoints captures \
 a network whose function loads the weights. {name, checkpoints, step} captures a single \
 checkpoint. {name, pretrained, step} captures a Hugging Face model by its name or folder, \
-{name, pretrained, revisions} its revisions (step143000 is step 143000), and {name, pretrained} with the folder of a \
-transformers Trainer its checkpoints.
+{name, pretrained, revisions} its revisions (step143000 is step 143000), and {name, pretrained} \
+with the folder of a transformers Trainer its checkpoints.
 
 Keys for all runs, or for one of them:
 
