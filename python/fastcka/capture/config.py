@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from fastcka.yaml_file import YamlDocument
 
 
+# Tags of the kinds of probe, which pydantic inserts into the path of a value.
+_FILE: Final = "<file>"
+_TEXTS: Final = "<texts>"
+
+
 def _distinct_steps(steps: list[int] | None) -> list[int] | None:
     if steps is not None and (not steps or min(steps) < 0 or len(set(steps)) != len(steps)):
         raise ValueError("expected distinct steps of 0 or more")
@@ -60,12 +66,12 @@ def _distinct_revisions(revisions: list[str] | None) -> list[str] | None:
 
 
 def _kind_of_probe(probe: object) -> str:
-    return "texts" if isinstance(probe, dict | TextKeys) else "file"
+    return _TEXTS if isinstance(probe, dict | TextKeys) else _FILE
 
 
 ReadPath = Annotated[Path, BeforeValidator(path_value)]
 ProbeKeys = Annotated[
-    Annotated[ReadPath, Tag("file")] | Annotated[TextKeys, Tag("texts")],
+    Annotated[ReadPath, Tag(_FILE)] | Annotated[TextKeys, Tag(_TEXTS)],
     Discriminator(_kind_of_probe),
 ]
 _OF_CHECKPOINTS: Final = ("weights_key", "strip", "strict", "check_step")
@@ -248,15 +254,17 @@ def _run_paths(run: CaptureRun, config: CaptureConfig, file: Path) -> dict[str, 
 
 
 def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
-    path = _known_part(detail["loc"], document.data)
-    models = {("runs",): CaptureRun, ("probe",): TextKeys}
-    model = models.get(path[:1], CaptureConfig)
-    return problem_text(
+    loc = tuple(part for part in detail["loc"] if part not in (_FILE, _TEXTS))
+    path = _known_part(loc, document.data)
+    models: dict[object, type[BaseModel]] = {"runs": CaptureRun, "probe": TextKeys}
+    model = models.get(path[0] if path else None, CaptureConfig)
+    text = problem_text(
         detail,
-        field_text(detail["loc"] if detail["type"] == "missing" else path),
+        field_text(loc if detail["type"] == "missing" else path),
         describe(detail["input"], document.written.get(path)),
         known=list(model.model_fields),
     )
+    return text.removeprefix(": ")  # of a problem of the whole file
 
 
 def _known_part(loc: Sequence[str | int], data: Any) -> tuple[str | int, ...]:
