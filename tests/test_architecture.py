@@ -91,8 +91,10 @@ ROOMS = {
 HOME = {
     "_core": {"core/backend.py", "store/file/checksums.py", "store/file/chunks.py"},
     "cupy": {"core/cuda/session.py"},
+    "datasets": {"capture/texts.py"},
     "distributed": {"sweep/running/"},
     "h5py": {"store/"},
+    "huggingface_hub": {"capture/pretrained.py"},
     "jinja2": {"report/page.py"},
     "matplotlib": {
         "figures.py",
@@ -107,6 +109,7 @@ HOME = {
     "regex": {"store/patterns.py"},
     "rich": {"cli/", "demo/"},
     "torch": {"capture/", "demo/", "evolution/", "store/foreign/torch_files.py"},
+    "transformers": {"capture/pretrained.py"},
     "typer": {"cli/"},
     "yaml": {"yaml_file.py"},
 }
@@ -114,13 +117,16 @@ HOME = {
 INSIDE_FUNCTIONS = {
     *(
         "cupy",
+        "datasets",
         "distributed",
+        "huggingface_hub",
         "jinja2",
         "matplotlib",
         "pandas",
         "safetensors",
         "scipy",
         "sklearn",
+        "transformers",
         "xarray",
     ),
 }

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcka.capture.listening import Listener, run_on_probe
+from fastcka.capture.hidden_states import listener_of
+from fastcka.capture.listening import run_on_probe
 from fastcka.capture.options import CaptureOptions
 from fastcka.capture.pooled_rows import PooledRows
 from fastcka.capture.probe import Probe
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from fastcka.capture.listening import Listener
     from fastcka.capture.masks import Masks
     from fastcka.capture.members import ModuleSide
     from fastcka.capture.modules import SelectedModule
@@ -64,6 +66,9 @@ def capture_activations(
         ``"relu@1"``, or ``"relu@*"`` for all. ``"block.output[1]"``,
         ``"block.output.last_hidden_state"`` and ``"block.input[0]"`` (with ``side="input"``) select
         one member of a module's output or input. Patterns may have these endings too.
+        ``"hidden_states"`` selects all hidden states that a Hugging Face model returns, under the
+        names ``"hidden_states.0"`` (the embeddings), ``"hidden_states.1"`` (after the first layer)
+        and so on; they precede the modules.
     pool : str or mapping of pattern to str, default "flatten"
         ``"none"`` keeps all axes; ``"flatten"`` flattens the axes after the first. Both set padding
         to zero in a layer with at least three axes and a mask. ``"mean_tokens"``,
@@ -134,7 +139,7 @@ def captured_layers(
 
     def listener(selected: SelectedModule) -> Listener[PooledRows]:
         options.reading(selected, 0, probe.masks)  # raises before the network runs
-        return Listener(
+        return listener_of(
             selected,
             lambda call: PooledRows(
                 options.reading(selected, call, probe.masks), len(probe), allocate

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.capture.batches import examples_of
-from fastcka.capture.listening import Listener, is_scripted, run_on_probe
+from fastcka.capture.hidden_states import listener_of
+from fastcka.capture.listening import is_scripted, run_on_probe
 from fastcka.errors import InputError, NetworkError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from fastcka.capture.batches import Rows
-    from fastcka.capture.listening import ProbeListener
+    from fastcka.capture.listening import Listener, ProbeListener
     from fastcka.capture.pooled_rows import LayerReading, PooledRows, Values
     from fastcka.capture.probe import Probe
 
@@ -175,7 +176,7 @@ def _again(listener: Listener[PooledRows], observer: _Observer) -> Listener[_Row
         observer.rows.append(rows)
         return rows
 
-    return Listener(listener.selected, make_sink, listener.side)
+    return listener_of(listener.selected, make_sink, listener.side)
 
 
 def _eps(value: torch.Tensor) -> float:
