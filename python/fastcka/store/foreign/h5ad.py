@@ -72,9 +72,10 @@ def h5ad_dataset(path: Path, name: str | None) -> str | None:
 def h5ad_id_fields(path: Path) -> dict[str, IdField]:
     """Return the names of the observations, the index of ``obs``."""
     index = _index_name(path)
+    source = f"the index of obs in {path}"
     places = (f"/obs/{index}", f"/obs/{index}/values")
     for _, values in read_chosen(path, lambda name, shape, _: name in places and len(shape) == 1):
-        return {OBS_NAMES: IdField(OBS_NAMES, f"the index of obs in {path}", values, named=True)}
+        return {OBS_NAMES: IdField(OBS_NAMES, source, values.tolist(), named=True)}
     return {}
 
 

@@ -161,7 +161,7 @@ def _is_list(kind: Any) -> bool:
     from pyarrow import types
 
     lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return lists and (_is_list(kind.value_type) or _is_number(kind.value_type))
+    return bool(lists) and (_is_list(kind.value_type) or _is_number(kind.value_type))
 
 
 def _is_tensor(pa: Any, kind: Any) -> bool:
@@ -171,14 +171,14 @@ def _is_tensor(pa: Any, kind: Any) -> bool:
 def _is_number(kind: Any) -> bool:
     from pyarrow import types
 
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
 
 
 def _is_text(kind: Any) -> bool:
     from pyarrow import types
 
     kind = kind.value_type if types.is_dictionary(kind) else kind
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _is_plain(kind: Any) -> bool:
@@ -258,7 +258,8 @@ def _of_chunk(where: str, chunk: Any, start: int) -> NDArray[Any]:
         shape.append(int(lengths[0]) if len(lengths) else 0)
         values = values.flatten()
         _refuse_nulls(where, values, None)
-    return values.to_numpy(zero_copy_only=False).reshape(shape)
+    flat: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    return flat.reshape(shape)
 
 
 def _refuse_nulls(where: str, values: Any, start: int | None) -> None:
