@@ -102,8 +102,8 @@ def member_has_matlab_axes(path: Path, name: str | None) -> bool:
 def read_member(path: Path, name: str | None) -> NDArray[Any]:
     """Read one array of a file; see `read_array`."""
     if not is_array_file(path):
-        problem = "not a plain file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}")
+        kind = "expected a folder" if path.suffix.lower() == ".zarr" else "not a plain file"
+        raise InputError(f"{path}: {kind if path.exists() else 'no such file'}")
     try:
         return _READERS[path.suffix.lower()](path, name)
     except OSError as error:

@@ -1,8 +1,8 @@
 """``results.parquet``: the rows of ``results.csv`` with types, if pyarrow is installed.
 
 The columns and their order are those of ``results.csv``. Numbers are int64 or float64, and an
-unknown number is NaN. A factor is text, boolean, int64 or float64 if all its values are;
-otherwise it is text as in ``results.csv``, lists as JSON. A factor that a model lacks, or whose value is
+unknown number is NaN. A factor is text, boolean, int64 or float64 if all its values are; otherwise
+it is text as in ``results.csv``, lists as JSON. A factor that a model lacks, or whose value is
 null, is null. Texts have no apostrophe, because no program runs them as formulas.
 """
 
