@@ -100,8 +100,8 @@ def create_feature_extractor(network: TinyResNet, *, return_nodes: list[str]) ->
 def create_model(name: str, *, pretrained: bool, features_only: bool) -> Any:
     assert (name, pretrained, features_only) == ("resnet18", True, True)
     network = TinyResNet()
-    maps = SimpleNamespace(eval=lambda: lambda x: [network(x)[f"layer{i}"] for i in (1, 2, 3, 4)])
-    return maps
+    names = [f"layer{i}" for i in (1, 2, 3, 4)]
+    return SimpleNamespace(eval=lambda: lambda x: [network(x)[name] for name in names])
 
 
 class Wandb(ModuleType):

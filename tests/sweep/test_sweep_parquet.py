@@ -1,4 +1,4 @@
-"""``results.parquet`` has the rows of ``results.csv`` with types, and never those of another run."""
+"""``results.parquet`` has the rows of ``results.csv`` with types."""
 
 from __future__ import annotations
 
@@ -47,9 +47,11 @@ def csv_rows(result):
 def as_cells(table):
     """Return a table as cells of results.csv; None, which has no type there, is an empty cell."""
     rows = [[cell(name) for name in table.column_names]]
-    for values in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        rows.append(["" if value is None else cell(value) for value in values])
-    return rows
+    columns = [column.to_pylist() for column in table.columns]
+    return rows + [
+        ["" if value is None else cell(value) for value in values]
+        for values in zip(*columns, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("inference", [None, True])
