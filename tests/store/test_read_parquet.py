@@ -76,7 +76,7 @@ def test_columns_by_a_pattern(path: Path) -> None:
         read_array(path)
 
 
-def test_wide_integers_beside_floats_keep_their_digits(path: Path) -> None:
+def test_wide_integers_next_to_floats_keep_their_digits(path: Path) -> None:
     write(path, {"a": np.array([2**53 + 1, 1]), "b": [0.5, 1.5]})
     with pytest.raises(InputError, match=r"x\.parquet:\*.* float64 cannot represent"):
         read_array(f"{path}:*")
@@ -89,7 +89,7 @@ def test_wide_integers_beside_floats_keep_their_digits(path: Path) -> None:
         ([[1.0, None], [1.0, 2.0]], "contains 1 missing value: fill"),
         (
             [[1.0, 2.0], [1.0]],
-            "expected lists of one length, got 2 values in row 0 and 1 values in",
+            "expected lists of one length, got the length 2 in row 0 and 1 in row 1",
         ),
         ([], "expected at least one row"),
     ],
@@ -102,14 +102,14 @@ def test_lists_that_are_no_array(path: Path, values: list[Any], message: str) ->
 
 def test_lengths_that_differ_between_row_groups(path: Path) -> None:
     write(path, {"x": [[1.0, 2.0]] * 3 + [[1.0]] * 3}, row_group_size=3)
-    with pytest.raises(InputError, match="2 values in row 0 and 1 values in row 3"):
+    with pytest.raises(InputError, match="length 2 in row 0 and 1 in row 3"):
         read_array(path)
 
 
 def test_inner_lists_that_differ(path: Path) -> None:
     rows = [[[1.0], [2.0]], [[1.0], [2.0]], [[1.0], [2.0, 3.0]]]
     write(path, {"x": rows})
-    with pytest.raises(InputError, match="1 values in row 0 and 2 values in row 2"):
+    with pytest.raises(InputError, match="length 1 in row 0 and 2 in row 2"):
         read_array(path)
 
 
@@ -151,8 +151,9 @@ def test_without_pyarrow(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("columns", "ids"),
     [
-        ({"id": list("abcdef"), "image_id": list("uvwxyz")}, None),  # two fields with ids differ
+        ({"id": list("abcdef"), "image_id": list("uvwxyz")}, list("abcdef")),
         ({"image_id": list("uvwxyz"), "label": list("aabbcc")}, list("uvwxyz")),
+        ({"image_id": list("uvwxyz"), "path": list("abcdef")}, None),  # which one is unknown
         ({"sample_id": [5, 4, 3, 2, 1, 0]}, list("543210")),
         ({"label": list("abcdef")}, None),  # no name for ids
     ],

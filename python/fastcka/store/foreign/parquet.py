@@ -76,19 +76,20 @@ def read_parquet(path: Path, name: str | None) -> NDArray[Any]:
 
 
 def parquet_id_fields(path: Path) -> dict[str, IdField]:
-    """Return the columns that may be example ids: the index that pandas stored, else the others.
+    """Return the column that contains the example ids, or the columns that may.
 
-    These are columns of text, and columns of integers whose names are those of ids.
+    It is the index that pandas stored, else the column "id". Others may be ids if they are text, or
+    integers under a name for ids.
     """
     with _open(path) as file:
         schema = file.schema_arrow
         index = _index_column(schema)
-        chosen = [index] if index else [field.name for field in schema if _may_be_ids(field)]
+        able = [field.name for field in schema if _may_be_ids(field)]
+        first = index or ("id" if "id" in able else None)
+        chosen = [first] if first else able
         table = _read(file, path, chosen)
     return {
-        name: IdField(
-            name, f"{name!r} in {path}", table.column(i).to_pylist(), named=name in ("id", index)
-        )
+        name: IdField(name, f"{name!r} in {path}", table.column(i).to_pylist(), named=name == first)
         for i, name in enumerate(chosen)
     }
 
@@ -118,7 +119,7 @@ def _open(path: Path) -> Iterator[Any]:
     except ImportError as error:
         raise MissingExtraError.of(f"reading {path}", "pyarrow", "formats") from error
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
@@ -279,7 +280,7 @@ def _ragged(
         return " x ".join(map(str, shape))
 
     return InputError(
-        f"{where}: expected lists of one length, got {text(one)} values in row {row} and "
+        f"{where}: expected lists of one length, got the length {text(one)} in row {row} and "
         f"{text(other)} in row {other_row}; reduce each list to the same length first, for example "
         "to the mean over its tokens"
     )

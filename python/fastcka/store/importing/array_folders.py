@@ -61,7 +61,7 @@ def find_array_folders(root: Path) -> TreeContents:
         if MARKER in names:
             inner.clear()
             continue
-        folders = [name for name in inner if Path(name).suffix.lower() in _ARRAYS]  # of zarr
+        folders = [name for name in inner if name.lower().endswith(".zarr")]
         inner[:] = [name for name in inner if name not in folders]
         arrays = [
             folder / name
