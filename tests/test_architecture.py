@@ -55,6 +55,7 @@ BELOW = {
     "yaml_file": {"errors"},
     "core": BASE,
     "store": BASE,
+    "registries": {*BASE, "core"},
     "capture": {*BASE, "core", "store"},
     "sweep": {*BASE, "core", "store"},
     "pair": {*BASE, "core", "store", "sweep"},
@@ -105,13 +106,16 @@ HOME = {
         "pair/",
         "report/",
     },
+    "pyarrow": {"store/foreign/parquet.py", "sweep/results/parquet.py"},
     "pydantic": {"capture/", "pair/", "sweep/"},
     "regex": {"store/patterns.py"},
     "rich": {"cli/", "demo/"},
+    "rsatoolbox": {"core/tables.py", "core/pictures.py"},
     "torch": {"capture/", "demo/", "evolution/", "store/foreign/torch_files.py"},
     "transformers": {"capture/pretrained.py"},
     "typer": {"cli/"},
     "yaml": {"yaml_file.py"},
+    "zarr": {"store/foreign/zarr_folders.py"},
 }
 # Optional libraries: imported only when a function that needs them is called.
 INSIDE_FUNCTIONS = {
@@ -123,11 +127,14 @@ INSIDE_FUNCTIONS = {
         "jinja2",
         "matplotlib",
         "pandas",
+        "pyarrow",
+        "rsatoolbox",
         "safetensors",
         "scipy",
         "sklearn",
         "transformers",
         "xarray",
+        "zarr",
     ),
 }
 # File -> the modules of other packages that it loads by their names when they are needed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import permutations
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import fastcka
 import oracle
-from fastcka.errors import InputError
+from fastcka.errors import InputError, MissingExtraError
 
 
 @pytest.fixture
@@ -233,3 +234,29 @@ def test_large_maps_and_trees_omit_names(rng):
     figure = result.plot_dendrogram()
     assert figure.axes[0].get_xlabel().endswith("101 names omitted")
     assert figure.get_size_inches()[1] < 19
+
+
+@pytest.mark.parametrize("kind", ["angular", "chord"])
+def test_an_rdm_of_rsatoolbox(result, kind):
+    rdms = pytest.importorskip("rsatoolbox.rdm", reason="rsatoolbox is not installed")
+    rdm = result.to_rsatoolbox(kind)
+    assert isinstance(rdm, rdms.RDMs)
+    assert (rdm.n_rdm, rdm.n_cond) == (1, 6)
+    np.testing.assert_array_equal(rdm.get_matrices()[0], result.distance(kind))
+    assert rdm.dissimilarity_measure == f"{kind} distance of unbiased CKA"
+    assert rdm.pattern_descriptors["family"] == ["p"] * 3 + ["q"] * 3
+    assert rdm.pattern_descriptors["seed"] == [0, 1, 2] * 2
+    assert rdm.pattern_descriptors["name"] == result.names
+    subset = rdm.subset_pattern("family", "q")
+    np.testing.assert_array_equal(subset.get_matrices()[0], result.distance(kind)[3:, 3:])
+    # The chord distance is that of 1 - CKA, squared and halved.
+    if kind == "chord":
+        np.testing.assert_allclose(rdm.get_matrices()[0] ** 2 / 2, 1 - result.cka, atol=1e-12)
+
+
+def test_an_rdm_needs_rsatoolbox_and_defined_values(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rsatoolbox.rdm", None)
+    with pytest.raises(MissingExtraError, match="pip install rsatoolbox"):
+        result.to_rsatoolbox()
+    with pytest.raises(InputError, match="expected one of angular, chord; got 'cosine'"):
+        result.to_rsatoolbox("cosine")

@@ -21,7 +21,7 @@ import numpy as np
 from fastcka.capture import CheckpointPlan
 from fastcka.errors import InputError
 from fastcka.store.foreign.arrays import array_names, has_matlab_axes, read_member
-from fastcka.store.foreign.examples import id_fields
+from fastcka.store.foreign.examples import example_columns, id_fields
 from fastcka.store.importing import read_models
 
 INTERESTING = [
@@ -52,6 +52,13 @@ def _read_arrays(path: Path) -> None:
                 raise
         has_matlab_axes(f"{path}:{name}".rstrip(":"))
     id_fields(path)
+
+
+def _read_table(path: Path) -> None:
+    for name in array_names(path):
+        read_member(path, name)
+    id_fields(path)
+    example_columns(path)
 
 
 def _arrays() -> dict[str, np.ndarray]:
@@ -117,6 +124,46 @@ def _hdf5() -> list[bytes]:
     return made
 
 
+def _h5ad() -> list[bytes]:
+    made = []
+    for options in ({}, {"chunks": (3,), "compression": "gzip"}):
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            file["obsm/x"] = _arrays()["x"]
+            for name, values in {"data": [1.0, 2, 3], "indices": [0, 2, 1]}.items():
+                file.create_dataset(f"X/{name}", data=values, **options)
+            file["X/indptr"] = [0, 1, 1, 2, 2, 3, 3]
+            file["X"].attrs["encoding-type"] = "csr_matrix"
+            file["X"].attrs["shape"] = [6, 3]
+            texts = _arrays()["ids"].astype(h5py.string_dtype())
+            file.create_dataset("obs/cell", data=texts, **options)
+            file["obs"].attrs["_index"] = "cell"
+            file["obs/kind/codes"] = np.array([0, 1, -1, 0, 1, 0], "i1")
+            file["obs/kind/categories"] = texts[:2]
+        made.append(buffer.getvalue())
+    return made
+
+
+def _parquet() -> list[bytes]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    arrays = _arrays()
+    columns = {
+        "id": arrays["ids"].tolist(),
+        "x": pa.FixedSizeListArray.from_arrays(arrays["x"].ravel(), 4),
+        "lists": arrays["x"].tolist(),
+        "count": arrays["counts"][:, 0],
+        "kind": pa.array(list("aabbab")).dictionary_encode(),
+    }
+    made = []
+    for compression in ("none", "zstd"):
+        buffer = io.BytesIO()
+        parquet.write_table(pa.table(columns), buffer, compression=compression, row_group_size=4)
+        made.append(buffer.getvalue())
+    return made
+
+
 def _models() -> list[bytes]:
     text = """\
 cnn-seed0: {family: cnn, seed: 0, tasks: [angle, distance], replaced_by: mlp-seed1}
@@ -143,6 +190,8 @@ READERS = {
     "pt": Reader(".pt", _pt, _read_arrays, zipped=True),
     "safetensors": Reader(".safetensors", _safetensors, _read_arrays, head=300),
     "hdf5": Reader(".h5", _hdf5, _read_arrays),
+    "h5ad": Reader(".h5ad", _h5ad, _read_table),
+    "parquet": Reader(".parquet", _parquet, _read_table),
     "models": Reader(".yaml", _models, read_models),
     "plan": Reader(".json", _plan, CheckpointPlan.load),
 }

@@ -88,3 +88,50 @@ def test_labels_that_are_refused(store: Store, values: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"layers\['c'\] has no labels, so the order of its rows"):
         store.write(model="m", step=0, layers={"a": table, "b": table[::-1], "c": values})
     assert store.keys() == []
+
+
+# Coordinates of xarray
+
+
+def labelled(values: np.ndarray, rows: list[int], **coordinates: list) -> object:
+    xarray = pytest.importorskip("xarray")
+    coords = {"image": [IDS[row] for row in rows], "neuron": range(values.shape[1])}
+    coords |= {name: ("image", given) for name, given in coordinates.items()}
+    return xarray.DataArray(values[rows], dims=("image", "neuron"), coords=coords)
+
+
+def test_coordinates_become_columns_in_the_order_of_the_ids(
+    store: Store, values: np.ndarray
+) -> None:
+    rows, moved = list(range(7)), [6, 0, 3, 2, 1, 5, 4]
+    size = [row / 2 for row in rows]
+    layers = {
+        "a": labelled(values, rows, size=size),
+        "b": labelled(values, moved, size=[size[row] for row in moved], kind=moved),
+    }
+    store.write(model="m", step=0, layers=layers)
+    examples = store.examples(KEY)
+    assert examples.ids.tolist() == IDS
+    assert {name: column.tolist() for name, column in examples.columns.items()} == {
+        "size": size,
+        "kind": rows,
+    }
+    store.write(model="m", step=1, layers=layers, example_columns={})
+    assert store.examples(Key("m", 1, "a")).columns == {}
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "message"),
+    [
+        ({"size": [9.0] * 7}, r"coordinate 'size' of layers\['b'\] differs from that of layers\["),
+        ({"when": [None] * 7}, r"'when' of layers\['b'\] cannot become a column .*remove it with"),
+        ({"a/b": [1] * 7}, r"coordinate 'a/b' of layers\['b'\] cannot become a column"),
+    ],
+)
+def test_coordinates_that_are_no_columns(
+    store: Store, values: np.ndarray, coordinates: dict, message: str
+) -> None:
+    rows = list(range(7))
+    layers = {"a": labelled(values, rows, size=rows), "b": labelled(values, rows, **coordinates)}
+    with pytest.raises(InputError, match=message):
+        store.write(model="m", step=0, layers=layers)

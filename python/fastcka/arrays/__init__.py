@@ -8,7 +8,8 @@ library is looked up in `sys.modules`: a pandas table can exist only if pandas w
 from __future__ import annotations
 
 from fastcka.arrays.exact import MAX_EXACT, exact_floats
-from fastcka.arrays.labels import aligned, aligned_to_ids, given_labels
+from fastcka.arrays.labels import aligned, aligned_to_ids, coordinates_of, given_labels
+from fastcka.arrays.mappings import mapping_of
 from fastcka.arrays.masked import refuse_special_tensor
 from fastcka.arrays.missing import MISSING_ATTRIBUTES, refuse_missing, with_fill_value
 from fastcka.arrays.plain import plain_array, unwrapped
@@ -21,8 +22,10 @@ __all__ = [
     "SlicedRows",
     "aligned",
     "aligned_to_ids",
+    "coordinates_of",
     "exact_floats",
     "given_labels",
+    "mapping_of",
     "plain_array",
     "refuse_missing",
     "refuse_special_tensor",

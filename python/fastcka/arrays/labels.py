@@ -30,6 +30,21 @@ def labels_of(x: Any) -> Any | None:
     return None
 
 
+def coordinates_of(x: Any) -> dict[Any, list[Any]]:
+    """Return the coordinates along the first dimension of an xarray DataArray, but for its index.
+
+    The levels of a MultiIndex are included. Other objects have none.
+    """
+    if not instance_of(x, "xarray", "DataArray") or not x.ndim:
+        return {}
+    first = x.dims[0]
+    return {
+        name: coordinate.values.tolist()
+        for name, coordinate in x.coords.items()
+        if coordinate.dims == (first,) and name != first
+    }
+
+
 def given_labels(x: Any) -> Any | None:
     """Return the labels of an object's rows; None if it has none or only a default index."""
     index = labels_of(x)

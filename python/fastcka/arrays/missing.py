@@ -5,6 +5,9 @@ They follow the netCDF conventions (CF 1.11, sections 2.5.1 and 8.1), which HDF5
 
 from __future__ import annotations
 
+import binascii
+import re
+import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,6 +23,7 @@ MISSING_ATTRIBUTES: Final = (
     *("_FillValue", "missing_value", "valid_min", "valid_max", "valid_range"),
     *(*_PACKED, "_Unsigned"),
 )
+_BASE64_FLOAT: Final = re.compile(r"[A-Za-z0-9+/]{11}=")  # 8 bytes
 _SAVE: Final = "and save the array again"
 
 
@@ -66,9 +70,13 @@ def refuse_missing(values: NDArray[Any], attributes: Mapping[str, Any], where: s
 def with_fill_value(attributes: Mapping[str, Any], fill_value: Any) -> dict[str, Any]:
     """Return the relevant attributes, and the dataset's fill value for positions never written.
 
-    A fill value of 0, the default, is treated as an ordinary value.
+    A fill value of 0, the default, is treated as an ordinary value. xarray writes the fill value
+    of a zarr array (format 3) as the text of the bytes of a float64 in base 64, which is decoded.
     """
     relevant = {name: attributes[name] for name in MISSING_ATTRIBUTES if name in attributes}
+    text = relevant.get("_FillValue")
+    if isinstance(text, str) and _BASE64_FLOAT.fullmatch(text):
+        (relevant["_FillValue"],) = struct.unpack("<d", binascii.a2b_base64(text))
     if np.asarray(fill_value).dtype.kind in "iuf" and fill_value != 0:
         relevant[_FILL_VALUE] = fill_value
     return relevant

@@ -28,6 +28,7 @@ from fastcka.capture.plan import (
     PlannedPhase,
     experiment_folder,
 )
+from fastcka.capture.pool_layers import pool_layers
 from fastcka.capture.probe import Probe
 from fastcka.capture.recorder import CheckpointRecorder
 from fastcka.capture.representations import capture_representations
@@ -63,6 +64,7 @@ __all__ = [
     "load_state",
     "load_weights",
     "planned_steps",
+    "pool_layers",
     "read_checkpoint",
     "restore_rng_state",
     "rng_state",

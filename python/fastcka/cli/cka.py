@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from fastcka.core.estimators import HsicEstimator
 
 SOURCES = (
-    "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path, x.nc:name or x.mat:name. The "
-    "name may be omitted if the file contains one array."
+    "x.npy, x.npz:name, x.pt:name, x.safetensors:name, x.h5:/path, x.nc:name, x.mat:name, "
+    "x.h5ad:obsm/name, x.zarr:name, x.parquet:column or x.parquet:columns_*. The name may be "
+    "omitted if the file contains one array."
 )
 
 

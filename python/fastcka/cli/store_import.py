@@ -55,7 +55,7 @@ def import_files(
     A second run resumes.
 
     TREE contains, at any depth, <model>/<step>/<layer>.npy or <model>/<step>.npz (or .pt,
-    .safetensors, .h5, .mat), or representations.pt and metadata.json in
+    .safetensors, .h5, .mat, .parquet, .h5ad, .zarr), or representations.pt and metadata.json in
     <model>/analysis_higher/<prompt>_l<layer>/representations/checkpoint-<step>/.
     """
     from fastcka.store import import_tree

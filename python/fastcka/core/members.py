@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable, Mapping, Sequence
 from typing import Any
 
+from fastcka.arrays import mapping_of
 from fastcka.errors import InputError
 
 
@@ -14,8 +15,8 @@ def members_of(representations: Any, argument: str) -> tuple[list[Any] | None, l
     Parameters
     ----------
     representations
-        A sequence or another iterable of arrays, a mapping from label to array, or (label, array)
-        pairs, such as the items of a mapping.
+        A sequence or another iterable of arrays, a mapping from label to array, an object with the
+        ``items`` of a mapping, or (label, array) pairs, such as the items of a mapping.
     argument
         The name of the argument in error messages.
 
@@ -24,8 +25,9 @@ def members_of(representations: Any, argument: str) -> tuple[list[Any] | None, l
     InputError
         For anything else. The message names the right call for what was passed.
     """
-    if isinstance(representations, Mapping):
-        return list(representations), list(representations.values())
+    mapping = mapping_of(representations)
+    if mapping is not None:
+        return list(mapping), list(mapping.values())
     if type(representations) not in (list, tuple):
         _refuse_others(representations, argument)
     members = list(representations)

@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING, cast, overload
 
 if TYPE_CHECKING:
+    from rsatoolbox.rdm import RDMs
+
     from fastcka.core.comparison import Comparison
     from fastcka.core.estimators import Estimator
     from fastcka.core.geometry import Distance, Embedding, Linkage
@@ -45,6 +47,24 @@ class Pictures:
         from fastcka.core.geometry import distance_of
 
         return distance_of(cast("Comparison", self), kind)
+
+    def to_rsatoolbox(self, kind: Distance = "angular") -> RDMs:
+        """Return the distances of `distance` as an `rsatoolbox.rdm.RDMs` with one RDM.
+
+        Its patterns are the representations, not the examples. Every label field and ``name`` are
+        pattern descriptors, and the measure names the distance and the estimator. 1 - CKA, which is
+        no metric, is the squared distance of kind "chord" divided by 2.
+
+        Raises
+        ------
+        InputError
+            As `distance`.
+        MissingExtraError
+            rsatoolbox is not installed.
+        """
+        from fastcka.core.tables import rdms_of
+
+        return rdms_of(cast("Comparison", self), kind)
 
     def embed(self, n: int = 2, *, kind: Distance = "angular") -> Embedding:
         """Return points in n dimensions whose distances are close to those of `distance`.

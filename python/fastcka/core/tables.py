@@ -1,4 +1,4 @@
-"""Comparisons as tables of pandas and datasets of xarray."""
+"""Comparisons as tables of pandas, datasets of xarray and RDMs of rsatoolbox."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcka.core.columns import COLUMNS
+from fastcka.core.geometry import distance_of
 from fastcka.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
     from numpy.typing import NDArray
+    from rsatoolbox.rdm import RDMs
 
     from fastcka.core.comparison import Comparison, Matrix
+    from fastcka.core.geometry import Distance
 
 
 def matrices_of(comparison: Comparison) -> dict[str, Matrix]:
@@ -75,6 +78,29 @@ def dataset_of_cells(comparison: Comparison, rows: slice, columns: slice) -> xr.
         {name: (("a", "b"), x[rows, columns]) for name, x in matrices_of(comparison).items()},
         coords=coordinates,
         attrs={"estimator": comparison.estimator, "n_examples": comparison.n_examples},
+    )
+
+
+def rdms_of(comparison: Comparison, kind: Distance) -> RDMs:
+    """Return distances as an RDM of rsatoolbox; see `Comparison.to_rsatoolbox`."""
+    distance = distance_of(comparison, kind)
+    try:
+        from rsatoolbox.rdm import RDMs
+    except ImportError as error:
+        raise MissingExtraError(
+            "to_rsatoolbox needs rsatoolbox, which is not installed: pip install rsatoolbox"
+        ) from error
+    return RDMs(
+        distance[None],
+        dissimilarity_measure=f"{kind} distance of {comparison.estimator} CKA",
+        descriptors={"estimator": comparison.estimator, "n_examples": comparison.n_examples},
+        pattern_descriptors={
+            **{
+                name: [label.get(name) for label in comparison.labels]
+                for name in _fields(comparison.labels)
+            },
+            "name": comparison.names,
+        },
     )
 
 

@@ -85,18 +85,20 @@ class Store(Inventory):
             Name of the training run and its training step (0 or more).
         layers
             Layer name -> array (n_examples, n_features); list the layers in the order of the
-            network. Axes after the first are flattened. An array is a NumPy array, a torch CPU
-            tensor, a table, or any object that supports DLPack. float16, bfloat16, float32 and
-            float64 keep their dtype; booleans and integers of at most 16 bits become float32;
-            convert wider integers to floats yourself. Labelled rows (pandas, xarray) are reordered
-            to match `example_ids`.
+            network. An object with the ``items`` of a mapping, such as the ActivationCache of
+            TransformerLens, also fits. Axes after the first are flattened. An array is a NumPy
+            array, a torch CPU tensor, a table, or any object that supports DLPack. float16,
+            bfloat16, float32 and float64 keep their dtype; booleans and integers of at most 16 bits
+            become float32; convert wider integers to floats yourself. Labelled rows (pandas,
+            xarray) are reordered to match `example_ids`.
         example_ids
             One unique id per row: text, bytes in UTF-8, or integers, which become decimal text.
             Floats, booleans and mixed ids are refused. Default: the row labels of the layers.
             Without labels, the ids are the row positions, "0" to "n-1", and the file records that.
             Such rows are matched only with rows of as many examples that are named likewise.
         example_columns
-            Further columns for filters: name -> n strings, booleans, integers or floats.
+            Further columns for filters: name -> n strings, booleans, integers or floats. Default:
+            the coordinates of xarray layers along their first dimension.
         factors
             The properties that distinguish this model from others (family, variant, seed, tasks
             ...): scalars or lists of scalars, the same at every step of the model. A factor must

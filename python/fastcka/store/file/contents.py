@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastcka.arrays import aligned, aligned_to_ids, given_labels
+import numpy as np
+
+from fastcka.arrays import aligned, aligned_to_ids, coordinates_of, given_labels, mapping_of
 from fastcka.errors import InputError
 from fastcka.store.file.columns import encoded_columns
 from fastcka.store.file.format import (
@@ -19,6 +21,9 @@ from fastcka.store.file.ids import checked_ids, encoded_ids, id_texts
 from fastcka.store.file.jsontext import checked_factors, dump_attribute
 from fastcka.store.file.layer_array import LayerArray, as_layer_array
 from fastcka.store.file.writer import FileContent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def checked_content(
@@ -43,6 +48,10 @@ def checked_content(
     layers, example_ids = _labelled(layers, example_ids)
     sources = _sources(layers)
     n_examples = sources[0].n_examples
+    if example_columns is None:
+        columns = _coordinates(layers, n_examples)
+    else:
+        columns = encoded_columns(_mapping("example_columns", example_columns), n_examples)
     plain_factors = checked_factors(factors)
     for name in plain_factors:
         if name in RESERVED_FACTORS:
@@ -60,7 +69,7 @@ def checked_content(
         provenance=plain_provenance,
         ids=encoded_ids(example_ids, n_examples),
         positional_ids=example_ids is None,
-        columns=encoded_columns(_mapping("example_columns", example_columns), n_examples),
+        columns=columns,
         layers=sources,
         layer_attributes=_layer_attributes(layer_attributes, [source.name for source in sources]),
     )
@@ -70,8 +79,9 @@ def _labelled(
     layers: Mapping[str, Any], example_ids: Sequence[str] | Sequence[int] | None
 ) -> tuple[Mapping[str, Any], Sequence[str] | Sequence[int] | None]:
     """Return layers with their rows in one order, and the example ids, given or from labels."""
-    if not isinstance(layers, Mapping) or not layers:
-        raise InputError(f"layers: expected a mapping of at least one layer, got {layers!r:.60}")
+    given, layers = layers, mapping_of(layers) or {}
+    if not layers:
+        raise InputError(f"layers: expected a mapping of at least one layer, got {given!r:.60}")
     names = [f"layers[{name!r}]" for name in layers]
     if example_ids is None:
         arrays = aligned(list(layers.values()), names)
@@ -97,6 +107,30 @@ def _label_texts(arrays: Sequence[Any], names: Sequence[str]) -> Iterator[tuple[
             raise InputError(
                 f"{error}; pass example_ids, or change the labels (as x.index.astype(str) does)"
             ) from None
+
+
+def _coordinates(layers: Mapping[str, Any], n_examples: int) -> dict[str, NDArray[Any]]:
+    """Return the coordinates of xarray layers along their first dimension as columns."""
+    columns: dict[str, NDArray[Any]] = {}
+    origin: dict[str, str] = {}
+    for layer, values in layers.items():
+        for name, coordinate in coordinates_of(values).items():
+            where = f"coordinate {name!r} of layers[{layer!r}]"
+            try:
+                column = encoded_columns({name: coordinate}, n_examples)[name]
+            except InputError as error:
+                raise InputError(
+                    f"{where} cannot become a column of the examples: {error}. Pass "
+                    "example_columns ({} for none), or remove it with .drop_vars"
+                ) from None
+            if name in columns and not np.array_equal(columns[name], column):
+                raise InputError(
+                    f"{where} differs from that of layers[{origin[name]!r}]; pass example_columns, "
+                    "or remove it with .drop_vars"
+                )
+            columns[name] = column
+            origin.setdefault(name, layer)
+    return columns
 
 
 def _sources(layers: Mapping[str, Any]) -> list[LayerArray]:

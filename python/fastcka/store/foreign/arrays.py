@@ -16,6 +16,7 @@ from fastcka.errors import InputError, MissingExtraError
 from fastcka.memory import require_memory
 from fastcka.out_of_memory import named_shortage, raise_if_shortage, require_room
 from fastcka.store.file.dtypes import float32_of_bfloat16
+from fastcka.store.foreign.h5ad import h5ad_names, read_h5ad
 from fastcka.store.foreign.hdf5 import (
     HDF5_SUFFIXES,
     hdf5_names,
@@ -31,7 +32,9 @@ from fastcka.store.foreign.numpy_files import (
     read_npy,
     read_npz,
 )
+from fastcka.store.foreign.parquet import parquet_names, read_parquet
 from fastcka.store.foreign.torch_files import pt_names, read_pt
+from fastcka.store.foreign.zarr_folders import read_zarr, zarr_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,13 +46,13 @@ _SAFETENSORS_OF_NUMPY: Final = {
     *("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64", "C64"),
 }
 _ENDS_OF_FILES: Final = re.compile(
-    r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5|mat|nc)(?=:|$)", re.IGNORECASE
+    r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5|mat|nc|h5ad|parquet|zarr)(?=:|$)", re.IGNORECASE
 )
 
 
 @named_shortage("reading an array")
 def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read one array from a NumPy, PyTorch, safetensors or HDF5 file.
+    """Read one array from a NumPy, PyTorch, safetensors, HDF5, AnnData, Parquet or zarr file.
 
     `read_array` executes nothing in the file and reads no other file. It refuses pickled objects,
     links, external storage, virtual datasets, and arrays with a declared size that the file does
@@ -61,7 +64,9 @@ def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
         ``a.npy``, ``a.npz:name``, ``a.pt:name``, ``a.safetensors:name`` or ``a.h5:/path/to/x``.
         ``.hdf5``, ``.mat`` (MATLAB 7.3) and ``.nc`` (netCDF 4) work like ``.h5``. The name may be
         omitted if the file contains one array. Names in a ``.pt`` file are the keys of its dicts
-        and the positions in its lists, joined by dots.
+        and the positions in its lists, joined by dots. Further, ``a.h5ad:obsm/X_pca`` (or ``X``,
+        ``layers/counts``), ``a.parquet:column`` with a column of lists, ``a.parquet:emb_*`` with
+        columns of numbers, and ``a.zarr:group/x``.
 
     Returns
     -------
@@ -79,7 +84,7 @@ def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
     CorruptFileError, UnsafeFileError
         If the file is damaged, or uses a feature that is unsafe in a data file.
     MissingExtraError
-        If PyTorch or safetensors is needed and not installed.
+        If PyTorch, safetensors, pyarrow, zarr or scipy is needed and not installed.
     """
     return read_member(*split_source(os.fspath(source)))
 
@@ -96,14 +101,19 @@ def member_has_matlab_axes(path: Path, name: str | None) -> bool:
 
 def read_member(path: Path, name: str | None) -> NDArray[Any]:
     """Read one array of a file; see `read_array`."""
-    if not path.is_file():
-        problem = "not a plain file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}")
+    if not is_array_file(path):
+        kind = "expected a folder" if path.suffix.lower() == ".zarr" else "not a plain file"
+        raise InputError(f"{path}: {kind if path.exists() else 'no such file'}")
     try:
         return _READERS[path.suffix.lower()](path, name)
     except OSError as error:
         raise_if_shortage(error, f"reading {path}")
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def is_array_file(path: Path) -> bool:
+    """Return whether a path is a plain file, or a folder of zarr."""
+    return path.is_dir() if path.suffix.lower() == ".zarr" else path.is_file()
 
 
 def array_names(path: Path) -> list[str]:
@@ -123,10 +133,10 @@ def split_source(source: str) -> tuple[Path, str | None]:
     ends = [match.end() for match in _ENDS_OF_FILES.finditer(source)]
     if not ends:
         raise InputError(
-            f"{source!r}: expected a .npy, .npz, .pt, .safetensors, .h5, .hdf5, .mat or .nc "
-            "file, followed by :NAME if the file contains several arrays"
+            f"{source!r}: expected a file that ends in {', '.join(ARRAY_SUFFIXES[:-1])} or "
+            f"{ARRAY_SUFFIXES[-1]}, followed by :NAME if it contains several arrays"
         )
-    end = next((end for end in ends if Path(source[:end]).is_file()), ends[0])
+    end = next((end for end in ends if is_array_file(Path(source[:end]))), ends[0])
     return Path(source[:end]), source[end + 1 :] or None
 
 
@@ -180,6 +190,9 @@ _READERS: Final[dict[str, Callable[[Path, str | None], NDArray[Any]]]] = {
     ".pt": read_pt,
     ".safetensors": _read_safetensors,
     **dict.fromkeys(HDF5_SUFFIXES, read_hdf5),
+    ".h5ad": read_h5ad,
+    ".parquet": read_parquet,
+    ".zarr": read_zarr,
 }
 _NAMES: Final[dict[str, Callable[[Path], list[str]]]] = {
     ".npy": lambda _: [""],
@@ -187,6 +200,9 @@ _NAMES: Final[dict[str, Callable[[Path], list[str]]]] = {
     ".pt": pt_names,
     ".safetensors": _safetensors_names,
     **dict.fromkeys(HDF5_SUFFIXES, hdf5_names),
+    ".h5ad": h5ad_names,
+    ".parquet": parquet_names,
+    ".zarr": zarr_names,
 }
 ARRAY_SUFFIXES: Final = tuple(_READERS)
 """Suffixes of the files that `read_array` reads."""

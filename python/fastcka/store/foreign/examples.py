@@ -13,10 +13,13 @@ from fastcka.out_of_memory import named_shortage
 from fastcka.store.file.key import Examples
 from fastcka.store.file.opening import open_step
 from fastcka.store.foreign.arrays import array_names, read_member, split_source
+from fastcka.store.foreign.h5ad import h5ad_example_columns, h5ad_id_fields
 from fastcka.store.foreign.hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
 from fastcka.store.foreign.id_fields import IdField, found_ids, is_id_name
 from fastcka.store.foreign.numpy_files import npz_names, read_npy_if, read_npz_if
+from fastcka.store.foreign.parquet import parquet_example_columns, parquet_id_fields
 from fastcka.store.foreign.torch_files import Containers, load_pt
+from fastcka.store.foreign.zarr_folders import zarr_example_columns, zarr_id_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +31,8 @@ _MAX_DEPTH: Final = 16  # pickles can hold themselves
 def id_fields(path: Path) -> dict[str, IdField]:
     """Return the members of a file that may be example ids, by name.
 
-    A member is included if it is text with one axis. It is also included if its name is one for ids
+    In Parquet, AnnData and zarr files, the layout of the file may say which they are. Elsewhere, a
+    member is included if it is text with one axis. It is also included if its name is one for ids
     (see `is_id_name`) and it has one axis, or a second axis of length 1. The array of a file
     without names has the name "".
 
@@ -37,11 +41,31 @@ def id_fields(path: Path) -> dict[str, IdField]:
     InputError, StoreError
         If the file, or such a member, cannot be read.
     """
+    suffix = path.suffix.lower()
     try:
-        members = dict(_READERS[path.suffix.lower()](path))
+        if suffix in _TABLES:
+            return _TABLES[suffix][0](path)
+        members = dict(_READERS[suffix](path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     return _fields(path, members)
+
+
+def example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Return the columns of examples in a file, and columns that are left out -> why.
+
+    Only Parquet, AnnData and zarr files have them. A missing value is None or NaN.
+
+    Raises
+    ------
+    InputError, StoreError
+        If the file cannot be read.
+    """
+    suffix = path.suffix.lower()
+    try:
+        return _TABLES[suffix][1](path) if suffix in _TABLES else ({}, {})
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def id_fields_of_saved(path: Path, saved: object) -> dict[str, IdField]:
@@ -58,6 +82,8 @@ def _fields(path: Path, members: Mapping[str, Any]) -> dict[str, IdField]:
 
 def fields_near(fields: Mapping[str, IdField], path: Path, name: str) -> list[IdField]:
     """Return the id fields in the innermost group that encloses a member and has id fields."""
+    if path.suffix.lower() in (".parquet", ".h5ad"):  # one table for all arrays
+        return list(fields.values())
     separator = _separator(path)
     group = name.rpartition(separator)[0]
     while True:
@@ -92,9 +118,9 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
     if path.suffix.lower() in HDF5_SUFFIXES and is_store_file(path):
         with open_step(path) as step:
             return step.examples.examples()
-    name = name or ""
-    if _separator(path) == "/":  # HDF5 has absolute names
-        name = f"/{name.strip('/')}"
+    name = (name or "").strip("/")
+    if path.suffix.lower() in HDF5_SUFFIXES:  # which have absolute names
+        name = f"/{name}"
     try:
         fields = {
             member: field
@@ -128,7 +154,7 @@ def _last(path: Path, name: str) -> str:
 
 def _separator(path: Path) -> str:
     """Return the separator between groups in the names of a file's members."""
-    return "/" if path.suffix.lower() in HDF5_SUFFIXES else "."
+    return "/" if path.suffix.lower() in (*HDF5_SUFFIXES, ".zarr") else "."
 
 
 def _in_npy(path: Path) -> Iterator[tuple[str, Any]]:
@@ -200,4 +226,14 @@ _READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Any]]]]] = {
     ".pt": _in_pt,
     ".safetensors": _in_safetensors,
     **dict.fromkeys(HDF5_SUFFIXES, _in_hdf5),
+}
+
+_Columns = tuple[dict[str, list[Any]], dict[str, str]]
+# Formats that contain columns of examples: the readers of their ids and of their columns.
+_TABLES: Final[
+    dict[str, tuple[Callable[[Path], dict[str, IdField]], Callable[[Path], _Columns]]]
+] = {
+    ".h5ad": (h5ad_id_fields, h5ad_example_columns),
+    ".parquet": (parquet_id_fields, parquet_example_columns),
+    ".zarr": (zarr_id_fields, zarr_example_columns),
 }

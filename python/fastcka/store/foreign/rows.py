@@ -12,6 +12,7 @@ from fastcka.arrays import Rows
 from fastcka.errors import CorruptFileError, InputError
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.foreign.arrays import read_array, split_source
+from fastcka.store.foreign.h5ad import h5ad_dataset
 from fastcka.store.foreign.hdf5 import (
     HDF5_SUFFIXES,
     DatasetLayout,
@@ -19,6 +20,7 @@ from fastcka.store.foreign.hdf5 import (
     read_dataset_rows,
 )
 from fastcka.store.foreign.numpy_files import npy_layout
+from fastcka.store.foreign.zarr_folders import open_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,9 +95,9 @@ def open_array(source: str | os.PathLike[str]) -> Rows | NDArray[Any]:
     Returns
     -------
     Rows or ndarray
-        Arrays in .npy files and in HDF5 files are read later; ``read(start, stop)`` returns rows,
-        and `numpy.asarray` all of them. MATLAB variables, whose axes are reversed in the file, and
-        arrays in other files are read at once.
+        Arrays in .npy, HDF5 and zarr files are read later; ``read(start, stop)`` returns rows, and
+        `numpy.asarray` all of them. MATLAB variables, whose axes are reversed in the file, sparse
+        matrices and arrays in other files are read at once.
 
     Raises
     ------
@@ -107,7 +109,11 @@ def open_array(source: str | os.PathLike[str]) -> Rows | NDArray[Any]:
     try:
         if path.is_file() and suffix == ".npy" and name is None:
             return NpyRows(path)
-        if path.is_file() and suffix in HDF5_SUFFIXES:
+        if path.is_dir() and suffix == ".zarr":
+            return open_zarr(path, name)
+        dense = h5ad_dataset(path, name) if path.is_file() and suffix == ".h5ad" else None
+        if dense is not None or (path.is_file() and suffix in HDF5_SUFFIXES):
+            name = dense or name
             layout = dataset_layout(path, name)
             if layout is not None and layout.shape:
                 return Hdf5Rows(path, layout)

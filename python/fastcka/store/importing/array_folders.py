@@ -5,6 +5,9 @@
     TREE/.../<model>/<step>/<layer>.npy     one array in a file, also .npz .pt .safetensors .h5 .mat
     TREE/.../<model>/<step>.npz             a layer for each array, also .pt .safetensors .h5 .mat
 
+Both may also be .parquet, .h5ad or .zarr; the other columns of such a file become columns of the
+examples.
+
 ``<step>`` is a number that may have the prefix ``checkpoint-`` or ``step_``. Hidden folders and
 stores are skipped. The ids of the rows are searched for
 
@@ -35,10 +38,10 @@ from fastcka.store.foreign.arrays import (
     member_has_matlab_axes,
     read_member,
 )
-from fastcka.store.foreign.examples import fields_near, id_fields
+from fastcka.store.foreign.examples import example_columns, fields_near, id_fields
 from fastcka.store.foreign.id_fields import IdField
 from fastcka.store.importing.example_files import ExampleFiles, is_example_file
-from fastcka.store.importing.example_table import ExampleTable
+from fastcka.store.importing.example_table import ExampleRows, ExampleTable, stored_columns
 from fastcka.store.importing.finding import FindingKind, ImportFinding
 from fastcka.store.importing.jsonfile import UNREADABLE
 from fastcka.store.importing.tree import TreeContents, TreeLayer, TreeStep, unique_names
@@ -58,9 +61,11 @@ def find_array_folders(root: Path) -> TreeContents:
         if MARKER in names:
             inner.clear()
             continue
+        folders = [name for name in inner if name.lower().endswith(".zarr")]
+        inner[:] = [name for name in inner if name not in folders]
         arrays = [
             folder / name
-            for name in names
+            for name in sorted([*names, *folders])
             if Path(name).suffix.lower() in _ARRAYS and not is_example_file(folder / name, _ARRAYS)
         ]
         step = _step(folder.name)
@@ -97,7 +102,7 @@ def _step(name: str) -> int | None:
 
 
 def _tree_step(root: Path, model: str, step: int, place: Path, tables: ExampleFiles) -> TreeStep:
-    if place.is_dir():
+    if place.suffix.lower() not in _ARRAYS:
         files = sorted(
             (
                 path
@@ -138,12 +143,13 @@ def _read(
 
     try:
         rows = tables.rows(examples)
-        arrays = _one_file(place) if place.is_file() else _files(place, files)
+        one_file = place.suffix.lower() in _ARRAYS
+        arrays = _one_file(place) if one_file else _files(place, files)
     except ImportRefusedError as error:
         note("skipped", error.reason, str(error), None)
         return []
     layers: list[TreeLayer] = []
-    made: dict[tuple[int, ...], ExampleTable] = {}
+    made: dict[tuple[object, ...], ExampleTable] = {}
     text: dict[str, str] = {}
     for name, path, member, fields in arrays:
         try:
@@ -154,14 +160,15 @@ def _read(
                     "row counts differ",
                     f"{path}: has {n_examples} rows, but {examples[0]} has {rows.n_examples}",
                 )
-            key = (n_examples, *map(id, near))
+            key = (n_examples, path, *map(id, near))
             if key not in made:
-                made[key] = rows.table(n_examples, near)
+                made[key] = rows.joined(_rows_inside(path, n_examples)).table(n_examples, near)
         except ImportRefusedError as error:
             note("skipped", error.reason, str(error), name)
             continue
         layers.append(TreeLayer(name, values, made[key]))
-        text |= {field.source: name for field in near if not field.known}
+        left = [field for field in near if not field.known and field.field not in made[key].columns]
+        text |= {field.source: name for field in left}
         if matlab_axes:
             detail = (
                 f"{path}: read with the shape {values.shape} that MATLAB shows (the file stores "
@@ -173,6 +180,16 @@ def _read(
         if where not in used:
             note("doubtful", "text left out", f"{where}: contains text, not used as ids", name)
     return layers
+
+
+def _rows_inside(path: Path, n_examples: int) -> ExampleRows:
+    """Return the columns of examples inside a file of arrays."""
+    try:
+        values, left_out = example_columns(path)
+    except (InputError, StoreError) as error:
+        raise ImportRefusedError(UNREADABLE, str(error)) from error
+    columns, refused = stored_columns(values, n_examples)
+    return ExampleRows(n_examples, columns, {**left_out, **refused}, ())
 
 
 _Array = tuple[str, Path, str | None, Mapping[str, IdField]]
@@ -202,7 +219,7 @@ def _one_file(path: Path) -> list[_Array]:
         raise ImportRefusedError(
             UNREADABLE, f"{path}: expected arrays with names, one for each layer"
         )
-    if path.suffix.lower() not in (".npz", ".pt"):  # these two keep the order of the network
+    if path.suffix.lower() not in (".npz", ".pt", ".parquet"):  # in the order of the network
         inside = sorted(inside, key=_natural_name)
     return [(name.strip("/"), path, name, fields) for name in inside]
 

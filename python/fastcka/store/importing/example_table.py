@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from fastcka.errors import InputError
+from fastcka.errors import ImportRefusedError, InputError
 from fastcka.store.file.columns import encoded_columns
 from fastcka.store.file.ids import position_names
 from fastcka.store.foreign.id_fields import IdField, found_ids, is_id_name
@@ -84,6 +84,28 @@ class ExampleRows:
             return ExampleTable(names, self.columns, POSITION, self.left_out, doubt=doubt)
         ids = id_field.texts(n_examples)
         return ExampleTable(ids, self.columns, id_field.field, self.left_out, id_field.source)
+
+    def joined(self, inside: ExampleRows) -> ExampleRows:
+        """Return these rows with the columns inside a file of arrays; they have the same rows.
+
+        Raises
+        ------
+        ImportRefusedError
+            If both have a column of the same name.
+        """
+        twice = sorted(self.columns.keys() & inside.columns.keys())
+        if twice:
+            raise ImportRefusedError(
+                "two columns of one name",
+                f"column {twice[0]!r} is in the file of the arrays and in a file next to it; "
+                "remove or rename one of them",
+            )
+        return ExampleRows(
+            self.n_examples,
+            {**self.columns, **inside.columns},
+            {**self.left_out, **inside.left_out},
+            self.fields,
+        )
 
 
 NO_ROWS: Final = ExampleRows(None, {}, {}, ())

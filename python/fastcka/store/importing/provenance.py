@@ -18,7 +18,10 @@ _FIELD: Final = "import"
 _KEPT: Final = ("kind", "reason", "detail", "layer")
 
 Fingerprint = dict[str, list[int]]
-"""Path relative to the model's folder -> [size in bytes, mtime in nanoseconds]."""
+"""Path relative to the model's folder -> [size in bytes, mtime in nanoseconds].
+
+For a folder (zarr), the sum of the sizes in it and the latest time.
+"""
 
 
 def fingerprint(step: TreeStep) -> Fingerprint:
@@ -31,9 +34,11 @@ def fingerprint(step: TreeStep) -> Fingerprint:
     """
     marks: Fingerprint = {}
     for path in step.files:
-        status = path.stat()
+        inside = list(path.rglob("*")) if path.is_dir() else []  # the chunks of a zarr folder
+        states = [each.stat() for each in (path, *inside)]
+        size = sum(status.st_size for status in states)
         # examples.json may be above the model's folder.
-        marks[os.path.relpath(path, step.folder)] = [status.st_size, status.st_mtime_ns]
+        marks[os.path.relpath(path, step.folder)] = [size, max(s.st_mtime_ns for s in states)]
     return marks
 
 

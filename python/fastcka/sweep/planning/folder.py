@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LEDGER = "ledger.sqlite"
 RESULTS = "results.csv"
+PARQUET = "results.parquet"
 RUN = "run.json"
 MATRICES = "matrices"
 FIGURES = "figures"

@@ -1,4 +1,4 @@
-"""Write the results of a sweep from its ledger: results.csv and matrices/."""
+"""Write the results of a sweep from its ledger: results.csv, results.parquet and matrices/."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from fastcka.errors import LedgerError
 from fastcka.files import make_folder, remove_file, replaced_file
 from fastcka.sweep.ledger.ledger import Ledger
 from fastcka.sweep.ledger.values import GroupValues, group_identity
-from fastcka.sweep.planning.folder import FIGURES, MATRICES, RESULTS
+from fastcka.sweep.planning.folder import FIGURES, MATRICES, PARQUET, RESULTS
+from fastcka.sweep.results.parquet import parquet_table
 from fastcka.sweep.results.table import group_rows, header, write_rows
 
 if TYPE_CHECKING:
@@ -69,12 +70,15 @@ class Exports:
         The files of each group by its position in the plan; a group that failed has none.
     results_digest
         BLAKE2b of ``results.csv``.
+    parquet
+        Name of the Parquet file with the same rows; None without pyarrow.
     figures_left_out
         Why there are no figures, or None.
     """
 
     groups: dict[int, GroupFiles] = field(default_factory=dict)
     results_digest: str = ""
+    parquet: str | None = None
     figures_left_out: str | None = None
 
 
@@ -134,6 +138,8 @@ def write_results(
 ) -> Exports:
     """Write the table and the matrices of every group of ``plan`` that did not fail.
 
+    Without pyarrow there is no ``results.parquet``, and one of an earlier run is removed.
+
     Parameters
     ----------
     plan, ledger, output
@@ -153,6 +159,7 @@ def write_results(
     with (
         replaced_file(output / RESULTS) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
+        parquet_table(plan, output / PARQUET) as parquet,
     ):
         write_rows(file, [header(plan)])
         groups = [group for group in plan.groups if group.position not in failed]
@@ -161,10 +168,13 @@ def write_results(
             comparison = read_comparison(group, plan, ledger)
             of_group = None if of_all is None else of_all[group.position]
             write_rows(file, group_rows(group, comparison, plan.factors, of_group))
+            if parquet is not None:
+                parquet.write(group, comparison, of_group)
             files = _files_of(group, plan, comparison)
             if not is_current(files.matrix, files, output, before):
                 comparison.save(output / files.matrix)  # all or nothing
             exports.groups[group.position] = files
+    exports.parquet = None if parquet is None else PARQUET
     with (output / RESULTS).open("rb") as file_bytes:
         exports.results_digest = file_digest(file_bytes)
     return exports

@@ -69,7 +69,11 @@ def run_record(
         "undefined": sum(files.undefined for files in exports.groups.values()),
         "notes": list(notes),
         "figures_left_out": exports.figures_left_out,
-        "results": {"file": RESULTS, "blake2b": exports.results_digest},
+        "results": {
+            "file": RESULTS,
+            "blake2b": exports.results_digest,
+            "parquet": exports.parquet,
+        },
         "versions": {
             "fastcka": version,
             "numpy": np.__version__,

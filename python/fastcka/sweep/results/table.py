@@ -102,17 +102,7 @@ def group_rows(
         cell(comparison.provenance.get(name, ""))
         for name in ("device", "route", "precision", "seconds")
     ]
-    first, second = group.pairs.T
-    numbers = [comparison.cka[first, second]]
-    for column in matrix_columns(inference=q_values is not None):
-        matrix = getattr(comparison, column.attribute)
-        if column.attribute == "q_value" and q_values is not None:
-            numbers.append(q_values)
-        elif matrix is None:
-            numbers.append(np.full(len(first), np.nan))
-        else:
-            numbers.append(matrix[first, second])
-    cells = np.column_stack(numbers).tolist()
+    cells = np.column_stack(pair_numbers(group, comparison, q_values)).tolist()
     examples = group.examples
     about = [
         cell(examples.n_examples),
@@ -123,11 +113,29 @@ def group_rows(
     for (a, b), row in zip(group.pairs.tolist(), cells, strict=True):
         both = [text for pair in zip(labels[a], labels[b], strict=True) for text in pair]
         values = [cell(number) for number in row]
-        why = cell(_why_undefined(comparison.undefined, a, b))
+        why = cell(why_undefined(comparison.undefined, a, b))
         yield [*fields, *keys[a], *keys[b], *both, *about, *values, why, *made_by]
 
 
-def _why_undefined(undefined: dict[int, Any], a: int, b: int) -> str:
+def pair_numbers(
+    group: GroupPlan, comparison: Comparison, q_values: NDArray[np.float64] | None
+) -> list[NDArray[np.float64]]:
+    """Return CKA, then each of `matrix_columns`, (P,) for the pairs of a group; NaN if unknown."""
+    first, second = group.pairs.T
+    numbers = [comparison.cka[first, second]]
+    for column in matrix_columns(inference=q_values is not None):
+        matrix = getattr(comparison, column.attribute)
+        if column.attribute == "q_value" and q_values is not None:
+            numbers.append(q_values)
+        elif matrix is None:
+            numbers.append(np.full(len(first), np.nan))
+        else:
+            numbers.append(matrix[first, second])
+    return numbers
+
+
+def why_undefined(undefined: dict[int, Any], a: int, b: int) -> str:
+    """Return why the comparison of two representations is NaN; empty if it is not."""
     return "; ".join(
         f"{side}: {undefined[at]}" for side, at in (("a", a), ("b", b)) if at in undefined
     )

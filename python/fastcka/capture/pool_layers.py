@@ -1,0 +1,120 @@
+"""Pooling tensors that another program captured: one row for each example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args
+
+from fastcka.arrays import mapping_of
+from fastcka.capture.modules import check_patterns, first_fit, fits
+from fastcka.capture.pooling import Pool, pooled
+from fastcka.capture.torch_library import require_torch
+from fastcka.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+
+def pool_layers(
+    layers: Any,
+    pool: Pool | Mapping[str, Pool],
+    *,
+    only: Sequence[str] = ("**",),
+    mask: Any = None,
+) -> dict[str, torch.Tensor]:
+    """Return tensors with one row for each example, for `fastcka.compare` and `Store.write`.
+
+    `fastcka.compare` and `Store.write` flatten all axes after the first, which is seldom wanted for
+    tokens and positions in an image. This function makes the choice explicit.
+
+    Parameters
+    ----------
+    layers
+        Name -> tensor, (n_examples, ...): a dict, an ActivationCache of TransformerLens, values
+        that nnsight saved, or the dict of a feature extractor. Or a list of tensors, which then
+        have the names "0", "1", ...
+    pool
+        How tensors with more than two axes are reduced: "mean_tokens", "last_token" or "cls" for
+        (n_examples, n_tokens, n_features); "spatial_mean" for (n_examples, n_channels, ...);
+        "flatten" for all axes. A mapping gives a choice for each pattern of names, such as
+        ``{"conv*": "spatial_mean", "**": "flatten"}``; the first pattern that matches counts.
+        Tensors with two axes are returned as they are.
+    only
+        Patterns of the names to return; ``*`` stops at dots, ``**`` does not, and ``!`` excludes.
+    mask
+        (n_examples, n_tokens): True or 1 where a token is real, such as an attention mask. Default:
+        all tokens are real.
+
+    Returns
+    -------
+    dict
+        Name -> tensor on the CPU, in the order of ``layers``.
+
+    Raises
+    ------
+    InputError
+        If a value is no tensor, its shape does not fit its pooling or the mask, or a pattern
+        matches no name.
+    MissingExtraError
+        If PyTorch is not installed.
+    """
+    torch = require_torch()
+    named = {str(i): x for i, x in enumerate(layers)} if isinstance(layers, list | tuple) else None
+    named = mapping_of(layers) if named is None else named
+    if not named:
+        raise InputError(
+            f"layers: expected a mapping or list of at least one tensor, got {layers!r:.60}"
+        )
+    names = [name for name in named if fits(str(name), only)]
+    if not names:
+        raise InputError(
+            f"only: {list(only)} matches none of the layers {', '.join(map(str, list(named)[:8]))}"
+        )
+    check_patterns("pool", pool, [[str(name)] for name in names])
+    real = None if mask is None else _checked_mask(torch, mask)
+    return {str(name): _pooled(torch, str(name), named[name], pool, real) for name in names}
+
+
+def _pooled(
+    torch: Any, name: str, value: Any, pool: Pool | Mapping[str, Pool], real: Any
+) -> torch.Tensor:
+    if not hasattr(value, "ndim") or not hasattr(value, "shape"):
+        raise InputError(f"layers[{name!r}]: expected a tensor, got {type(value).__name__}")
+    tensor: torch.Tensor = torch.as_tensor(value).detach().cpu()
+    if tensor.ndim < 2:
+        raise InputError(
+            f"layers[{name!r}]: expected (n_examples, n_features) or more axes, got the shape "
+            f"{tuple(tensor.shape)}; leave it out with only"
+        )
+    if tensor.ndim == 2:
+        return tensor
+    how: object = pool
+    if isinstance(pool, Mapping):
+        match = first_fit([name], pool)
+        how = match[1] if match is not None else None
+    if how in (None, "none") or how not in get_args(Pool):
+        raise InputError(
+            f"pool: layer {name!r} has the shape {tuple(tensor.shape)}; expected one of "
+            f"{', '.join(choice for choice in get_args(Pool) if choice != 'none')} for it, "
+            f"got {how!r}"
+        )
+    if how == "spatial_mean":
+        return pooled(tensor, how, None, layer=name)
+    if real is not None and tensor.shape[:2] != real.shape:
+        raise InputError(
+            f"mask: expected the shape {tuple(tensor.shape[:2])}, as of layer {name!r}, got "
+            f"{tuple(real.shape)}"
+        )
+    return pooled(tensor, how, real, layer=name)
+
+
+def _checked_mask(torch: Any, mask: Any) -> Any:
+    real = torch.as_tensor(mask).detach().cpu().bool()
+    if real.ndim != 2 or not bool(real.any(1).all()):
+        raise InputError(
+            "mask: expected (n_examples, n_tokens) with at least one real token in each row, got "
+            f"the shape {tuple(real.shape)}"
+        )
+    return real

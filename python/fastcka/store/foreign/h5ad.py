@@ -1,0 +1,215 @@
+"""Representations, observation names and columns in AnnData files (.h5ad), which are HDF5.
+
+`obs` is a table with a row for each example. `X`, `layers` and `obsm` contain arrays with these
+rows, dense or as a sparse matrix (CSR or CSC).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import h5py
+import numpy as np
+from h5py import h5a, h5s, h5t
+
+from fastcka.errors import CorruptFileError, InputError, MissingExtraError
+from fastcka.memory import require_memory
+from fastcka.store.foreign.hdf5 import hdf5_names, read_chosen, read_hdf5
+from fastcka.store.foreign.id_fields import IdField
+from fastcka.store.foreign.naming import choose
+from fastcka.store.foreign.numpy_files import SMALLER, named_errors
+from fastcka.store.hdf5 import safety as safe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+OBS_NAMES: Final = "obs_names"
+"""AnnData's name for the ids of the examples."""
+
+_SPARSE: Final = ("data", "indices", "indptr")
+_OLD_CATEGORIES: Final = "__categories"  # of anndata before 0.8
+_MAX_TEXT_BYTES: Final = 4096
+
+
+def h5ad_names(path: Path) -> list[str]:
+    """Return the names of the representations: ``X``, ``layers/...``, ``obsm/...``, ``raw/X``."""
+    names: dict[str, None] = {}
+    for full in hdf5_names(path):
+        parts = full.strip("/").split("/")
+        if parts[0] == "X" or parts[:2] == ["raw", "X"]:
+            names["/".join(parts[: 1 + (parts[0] == "raw")])] = None
+        elif parts[0] in ("layers", "obsm") and len(parts) > 1:
+            names["/".join(parts[:2])] = None
+    return list(names)
+
+
+def read_h5ad(path: Path, name: str | None) -> NDArray[Any]:
+    """Read a representation by its name, (n_obs, ...); a sparse matrix becomes a dense array.
+
+    Raises
+    ------
+    InputError
+        If there is no such representation, or it is a table.
+    CorruptFileError, UnsafeFileError
+        If the file is damaged, or its links, storage or filters are unsafe.
+    MissingExtraError
+        If the matrix is sparse and scipy is not installed.
+    """
+    chosen = _chosen(path, name)
+    sparse = _sparse_kind(path, chosen)
+    return read_hdf5(path, chosen) if sparse is None else _read_sparse(path, chosen, *sparse)
+
+
+def h5ad_dataset(path: Path, name: str | None) -> str | None:
+    """Return the path of the dataset of a dense representation; None if it is sparse."""
+    chosen = _chosen(path, name)
+    return f"/{chosen}" if _sparse_kind(path, chosen) is None else None
+
+
+def h5ad_id_fields(path: Path) -> dict[str, IdField]:
+    """Return the names of the observations, the index of ``obs``."""
+    index = _index_name(path)
+    source = f"the index of obs in {path}"
+    places = (f"/obs/{index}", f"/obs/{index}/values")
+    for _, values in read_chosen(path, lambda name, shape, _: name in places and len(shape) == 1):
+        return {OBS_NAMES: IdField(OBS_NAMES, source, values.tolist(), named=True)}
+    return {}
+
+
+def h5ad_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Return the columns of ``obs``, and the columns that are left out -> why.
+
+    A missing value is None.
+    """
+    inside = [full.split("/")[2:] for full in hdf5_names(path) if full.startswith("/obs/")]
+    read = {
+        name.removeprefix("/obs/"): values
+        for name, values in read_chosen(
+            path,
+            lambda name, shape, dtype: (
+                name.startswith("/obs/") and len(shape) == 1 and dtype.kind in "biufS"
+            ),
+        )
+    }
+    old = {parts[1] for parts in inside if parts[0] == _OLD_CATEGORIES and len(parts) > 1}
+    columns: dict[str, list[Any]] = {}
+    left_out: dict[str, str] = {}
+    for name in dict.fromkeys(parts[0] for parts in inside):
+        if name in (_index_name(path), _OLD_CATEGORIES):
+            continue
+        values = None if name in old else _column(path, name, read)
+        if values is None:
+            left_out[name] = (
+                "expected text, numbers, booleans or categories as anndata 0.8 and newer write "
+                "them; read and write the file with anndata"
+            )
+        else:
+            columns[name] = values
+    return columns, left_out
+
+
+def _column(path: Path, name: str, read: dict[str, NDArray[Any]]) -> list[Any] | None:
+    if name in read:
+        return _plain(path, name, read[name])
+    codes, categories = read.get(f"{name}/codes"), read.get(f"{name}/categories")
+    if codes is not None and categories is not None and codes.dtype.kind in "iu":
+        if len(codes) and not -1 <= int(codes.min()) <= int(codes.max()) < len(categories):
+            raise CorruptFileError(
+                f"{path}:/obs/{name}: damaged: a code is outside its {len(categories)} categories"
+            )
+        texts = [*_plain(path, name, categories), None]  # the code of a missing value is -1
+        return [texts[code] for code in codes.tolist()]
+    values, mask = read.get(f"{name}/values"), read.get(f"{name}/mask")
+    if values is not None and mask is not None and len(values) == len(mask):
+        pairs = zip(_plain(path, name, values), mask.tolist(), strict=True)
+        return [None if missing else value for value, missing in pairs]
+    return None
+
+
+def _plain(path: Path, name: str, values: NDArray[Any]) -> list[Any]:
+    items: list[Any] = values.tolist()
+    if values.dtype.kind != "S":
+        return items
+    with safe.named_errors(path, f"/obs/{name}"):
+        return [item.decode("utf-8") for item in items]
+
+
+def _chosen(path: Path, name: str | None) -> str:
+    return choose(path, None if name is None else name.strip("/"), h5ad_names(path))
+
+
+def _sparse_kind(path: Path, name: str) -> tuple[str, tuple[int, int]] | None:
+    """Return the encoding and shape of a sparse matrix; None for a dataset."""
+    where = f"{path}:{name}"
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        current: h5py.Group | h5py.Dataset = file
+        for part in name.split("/"):
+            current = safe.member(path, current, part)
+            if isinstance(current, h5py.Dataset):
+                return None
+        if not set(_SPARSE) <= set(safe.member_names(path, current)):
+            raise InputError(
+                f"{where}: expected an array or a sparse matrix, got another group, such as a "
+                "table; store the values of a table as an array, with .to_numpy()"
+            )
+        encoding = _text_attribute(path, current, "encoding-type")
+        if encoding not in ("csr_matrix", "csc_matrix"):
+            raise InputError(
+                f"{where}: expected the encoding csr_matrix or csc_matrix, got {encoding}; read "
+                "and write the file with anndata 0.8 or newer, or store a dense array"
+            )
+        with safe.named_errors(path, current):
+            shape = [int(length) for length in np.ravel(current.attrs["shape"])]
+    if len(shape) != 2 or min(shape) < 0:
+        raise CorruptFileError(f"{where}: damaged: the declared shape is {shape}")
+    return encoding, (shape[0], shape[1])
+
+
+def _read_sparse(path: Path, name: str, encoding: str, shape: tuple[int, int]) -> NDArray[Any]:
+    try:
+        from scipy import sparse
+    except ImportError as error:
+        raise MissingExtraError.of(
+            f"reading the sparse matrix {name}", "scipy", "formats"
+        ) from error
+    where = f"{path}:{name}"
+    data, indices, indptr = (read_hdf5(path, f"{name}/{part}") for part in _SPARSE)
+    require_memory(math.prod(shape) * data.dtype.itemsize, f"reading {where}", SMALLER)
+    matrix = sparse.csr_matrix if encoding == "csr_matrix" else sparse.csc_matrix
+    with named_errors(where, "a sparse matrix"):
+        checked = matrix((data, indices, indptr), shape=shape)
+        checked.check_format(full_check=True)  # indices outside the matrix would write anywhere
+        dense: NDArray[Any] = checked.toarray()
+    return dense
+
+
+def _index_name(path: Path) -> str:
+    with safe.open_hdf5(path, follow_symlink=True) as file:
+        if "obs" not in safe.member_names(path, file):
+            return "_index"
+        return _text_attribute(path, safe.member(path, file, "obs"), "_index") or "_index"
+
+
+def _text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str | None:
+    """Return a text of any length in an attribute, or None if it is missing or no text.
+
+    anndata writes texts of variable length. The heap that contains them is not checked, because
+    HDF5 does not say where it is in the file.
+    """
+    with safe.named_errors(path, obj):
+        if not h5a.exists(obj.id, name.encode("ascii")):
+            return None
+        attribute = h5a.open(obj.id, name.encode("ascii"))
+        kind = attribute.get_type()
+        scalar = attribute.get_space().get_simple_extent_type() == h5s.SCALAR
+        if not scalar or not isinstance(kind, h5t.TypeStringID):
+            return None
+        if kind.get_size() > _MAX_TEXT_BYTES:
+            raise CorruptFileError(
+                f"{path}: {obj.name}: attribute {name!r}: expected at most {_MAX_TEXT_BYTES} bytes"
+            )
+        value = obj.attrs[name]
+        return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,235 @@
+"""Arrays in folders of zarr (.zarr), format 2 or 3, in which every chunk is a file."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from fastcka.arrays import SlicedRows
+from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
+from fastcka.memory import require_memory
+from fastcka.store.foreign.id_fields import IdField, is_id_name
+from fastcka.store.foreign.naming import choose
+from fastcka.store.foreign.numpy_files import SMALLER, check_expansion, named_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+_METADATA: Final = {"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
+# Codecs of numbers. The others of numcodecs include pickle, which executes code.
+_CODECS: Final = {
+    *("bytes", "transpose", "sharding_indexed", "crc32c"),
+    *("blosc", "gzip", "zlib", "zstd", "lz4", "bz2", "lzma"),
+    *("shuffle", "delta", "crc32", "adler32", "fletcher32"),
+}
+_TEXT_CODECS: Final = {*_CODECS, "vlen-utf8"}
+_MAX_ARRAYS: Final = 10_000
+
+
+def zarr_names(path: Path) -> list[str]:
+    """Return the sorted names of the arrays of numbers with at least two axes.
+
+    The array of a folder that is itself an array has the name "".
+    """
+    with _open(path) as arrays:
+        return _representations(arrays)
+
+
+class ZarrRows(SlicedRows):
+    """The rows of an array in a folder of zarr; an error of zarr names the array."""
+
+    def read(self, start: int, stop: int) -> Any:
+        """Return rows; values that attributes mark as missing are errors."""
+        with named_errors(self._where, "an array of zarr"):
+            return super().read(start, stop)
+
+
+def open_zarr(path: Path, name: str | None) -> ZarrRows:
+    """Return the rows of an array, which are read when they are needed.
+
+    Raises
+    ------
+    InputError
+        If there is no such array, or its attributes mark values as missing or packed.
+    CorruptFileError, UnsafeFileError
+        If metadata or chunks are damaged or missing, a codec may execute code, or a file of the
+        folder is a link.
+    MissingExtraError
+        If zarr is not installed.
+    """
+    with _open(path) as arrays:
+        names = _representations(arrays)
+        if names == [""] and name is not None:
+            raise InputError(f"{path}: contains one array without a name; remove ':{name}'")
+        given = None if name is None else name.strip("/")
+        chosen = "" if names == [""] else choose(path, given, names)
+        where = _check(path, chosen, arrays[chosen], _CODECS)
+        return ZarrRows(arrays[chosen], where, mapped=False)
+
+
+def read_zarr(path: Path, name: str | None) -> NDArray[Any]:
+    """Read an array by its name, or the only array of the folder; see `open_zarr`."""
+    rows = open_zarr(path, name)
+    values: NDArray[Any] = rows.read(0, rows.shape[0])
+    return values
+
+
+def zarr_id_fields(path: Path) -> dict[str, IdField]:
+    """Return the arrays that may be example ids.
+
+    These are arrays of text with one axis, those with names for ids, and the coordinates that
+    xarray writes for the first dimension of a representation.
+    """
+    with _open(path) as arrays:
+        indexes = _indexes(arrays)
+        return {
+            name: IdField(last, f"{name!r} in {path}", _values(path, name, array), name in indexes)
+            for name, array in arrays.items()
+            if array.ndim == 1 and _may_be_read(array)
+            for last in [name.rpartition("/")[2]]
+            if name in indexes
+            or array.dtype.kind in "UST"
+            or (is_id_name(last) and array.dtype.kind in "iu")
+        }
+
+
+def zarr_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Return the other arrays with one axis by the last part of their names, and an empty dict."""
+    with _open(path) as arrays:
+        lengths = {arrays[name].shape[0] for name in _representations(arrays)}
+        return {
+            name.rpartition("/")[2]: list(_values(path, name, array))
+            for name, array in arrays.items()
+            if array.ndim == 1
+            and array.shape[0] in lengths
+            and name not in _indexes(arrays)
+            and name.rpartition("/")[2] != "id"
+            and _may_be_read(array)
+        }, {}
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the arrays of a folder by name, without their values."""
+    try:
+        import zarr
+    except ImportError as error:
+        raise MissingExtraError.of(f"reading {path}", "zarr", "formats") from error
+    if not any((path / name).is_file() for name in _METADATA):
+        raise CorruptFileError(f"{path}: not a folder of zarr: it contains no {sorted(_METADATA)}")
+    with named_errors(str(path), "a folder of zarr"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about parts of the format that may change
+        node = zarr.open(store=zarr.storage.LocalStore(path, read_only=True), mode="r")
+        if isinstance(node, zarr.Array):
+            yield {"": node}
+            return
+        arrays: dict[str, Any] = {}
+        for name, member in node.members(max_depth=None):
+            if isinstance(member, zarr.Array):
+                arrays[name] = member
+            if len(arrays) > _MAX_ARRAYS:
+                raise UnsafeFileError(f"{path}: expected at most {_MAX_ARRAYS} arrays, got more")
+        yield dict(sorted(arrays.items()))
+
+
+def _representations(arrays: Mapping[str, Any]) -> list[str]:
+    return [name for name, x in arrays.items() if x.ndim > 1 and x.dtype.kind in "biuf"]
+
+
+def _indexes(arrays: Mapping[str, Any]) -> set[str]:
+    """Return the coordinates that xarray writes for the first dimensions of representations."""
+    indexes = set()
+    for name in _representations(arrays):
+        array = arrays[name]
+        dimensions = getattr(array.metadata, "dimension_names", None) or array.attrs.get(
+            "_ARRAY_DIMENSIONS"  # of xarray in format 2
+        )
+        if dimensions and isinstance(dimensions[0], str):
+            folder = name.rpartition("/")[0]
+            index = f"{folder}/{dimensions[0]}".strip("/")
+            if index in arrays and arrays[index].ndim == 1:
+                indexes.add(index)
+    return indexes
+
+
+def _may_be_read(array: Any) -> bool:
+    return array.dtype.kind in "biufUST"
+
+
+def _values(path: Path, name: str, array: Any) -> list[Any]:
+    _check(path, name, array, _TEXT_CODECS)
+    values: list[Any] = array[:].tolist()
+    return values
+
+
+def _check(path: Path, name: str, array: Any, allowed: set[str]) -> str:
+    """Refuse codecs that may execute code, links, missing chunks and implausible sizes.
+
+    Return the name of the array for messages.
+    """
+    where = f"{path}:{name}".rstrip(":")
+    unknown = sorted(_codecs(array.metadata.to_dict()) - allowed)
+    if unknown:
+        raise UnsafeFileError(
+            f"{where}: expected codecs among {', '.join(sorted(allowed))}, got {', '.join(unknown)}"
+            "; write the array again without them"
+        )
+    stored, n_files = _stored(where, path, path / name)
+    count = math.prod(
+        -(-length // step) for length, step in zip(array.shape, _file_shape(array), strict=True)
+    )
+    if n_files != count:
+        raise CorruptFileError(
+            f"{where}: expected {count} stored chunks, got {n_files}; missing chunks would be "
+            "read as the fill value. If all their values are 0, write the array again with "
+            "config={'write_empty_chunks': True}"
+        )
+    check_expansion(where, array.nbytes, stored)
+    require_memory(array.nbytes, f"reading {where}", SMALLER)
+    return where
+
+
+def _file_shape(array: Any) -> tuple[int, ...]:
+    return tuple(getattr(array, "shards", None) or array.chunks)
+
+
+def _codecs(metadata: Mapping[str, Any]) -> set[str]:
+    """Return the names of all codecs in metadata of format 2 or 3, also of those inside shards."""
+    names: set[str] = set()
+    waiting = [metadata.get("compressor"), *(metadata.get("filters") or ())]
+    waiting += metadata.get("codecs") or ()
+    while waiting:
+        codec = waiting.pop()
+        if codec is None:
+            continue
+        names.add(str(codec.get("name", codec.get("id"))))
+        inner = codec.get("configuration") or {}
+        waiting += [*(inner.get("codecs") or ()), *(inner.get("index_codecs") or ())]
+    return names
+
+
+def _stored(where: str, top: Path, folder: Path) -> tuple[int, int]:
+    """Return the bytes and the number of the files with chunks in the folder of an array."""
+    size = count = 0
+    if folder.is_symlink() or folder.resolve() != top.resolve() / folder.relative_to(top):
+        raise UnsafeFileError(f"{where}: its folder is a link; links are not followed")
+    waiting = [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif not entry.is_file(follow_symlinks=False):
+                    raise UnsafeFileError(
+                        f"{where}: {entry.path} is a link or no plain file; it is not followed"
+                    )
+                elif entry.name not in _METADATA:
+                    size += entry.stat(follow_symlinks=False).st_size
+                    count += 1
+    return size, count
