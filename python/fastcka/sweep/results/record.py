@@ -136,6 +136,7 @@ def _question(config: Mapping[str, Any]) -> list[Any]:
                 "estimator",
                 "precision",
                 "inference",
+                "measures",
             )
         ),
     ]
