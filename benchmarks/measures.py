@@ -134,14 +134,14 @@ def race(m, n, d):
     print(f"{machine()['processor']}, {machine()['cores']} cores; M={m}, n={n}, d={d}")
     print(f"{'measure':16} {'all pairs s':>12} {'formula s':>10} {'ratio':>6} {'error':>8}")
     for name, formula in FORMULAS.items():
-        runs = [measured(xs, [name]) for _ in range(3)]
-        seconds = sorted(times[name] for _, times in runs)[1]
+        result, took = measured(xs, [name])
+        seconds = took[name]
         times, error = [], 0.0
         for i, j in pairs:
             start = time.perf_counter()
             value = formula(wide[i], wide[j])
             times.append(time.perf_counter() - start)
-            error = max(error, abs(value - runs[0][0].measure(name)[i, j]))
+            error = max(error, abs(value - result.measure(name)[i, j]))
         assert error < 1e-6, (name, error)
         whole = float(np.median(times)) * count
         print(f"{name:16} {seconds:12.2f} {whole:10.1f} {whole / seconds:6.1f} {error:8.1e}")

@@ -182,6 +182,22 @@ def test_the_unit_does_not_matter(scale):
         np.testing.assert_allclose(other.measure(name), one.measure(name), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("bandwidth", "scale"), [(1e-200, 1.0), ("median", 1e-200), (1e10, 1.0), (1e300, 1.0)]
+)
+def test_extreme_bandwidths(bandwidth, scale):
+    x, y, _ = case(2)
+    measure = Measure("rbf_cka", bandwidth=bandwidth, scale=scale)
+    result = fastcka.compare([x * 1e-150, y * 1e-150], measures=[measure])
+    reasons = result.provenance["measures"]["rbf_cka"]["of_each"].get("undefined", [None, None])
+    if bandwidth in (1e10, 1e300):
+        assert reasons == ["its Gaussian kernel is constant: the bandwidth is too large for it"] * 2
+        assert np.isnan(result.measure("rbf_cka")).all()
+    else:  # the kernel matrix of both is the identity
+        assert reasons == [None, None]
+        np.testing.assert_allclose(result.measure("rbf_cka"), 1)
+
+
 def test_arrays_of_other_libraries():
     x, y, z = (values.astype(np.float32) for values in case(4))
     names = [f"row {i}" for i in range(len(x))]

@@ -25,6 +25,7 @@ Rule = Literal["median", "median_squared"]
 TILE_BYTES = 64 << 20
 """Bytes of the tiles of all kernels together."""
 _MOST_ROWS = 512
+_LARGEST = 1e300
 
 
 class _Points(NamedTuple):
@@ -59,7 +60,8 @@ def gaussian_cka(members: Sequence[Member], bandwidth: Rule | float, scale: floa
     points, widths, reasons = [], [], {}
     for position, member in enumerate(members):
         each, exponent = _points(member, bandwidth, scale)
-        widths.append(math.ldexp(each.width, exponent))
+        of_rule = isinstance(bandwidth, str)
+        widths.append(math.ldexp(each.width, exponent) if of_rule else bandwidth * scale)
         if each.width > 0:
             points.append(each)
         else:
@@ -87,7 +89,8 @@ def _points(member: Member, bandwidth: Rule | float, scale: float) -> tuple[_Poi
     if isinstance(bandwidth, str):
         width = _median_distance(values, norms, squared=bandwidth == "median_squared")
     else:
-        width = math.ldexp(bandwidth, -exponent)
+        with np.errstate(over="ignore"):
+            width = float(np.ldexp(bandwidth, -exponent))
     return _Points(values, norms, width * scale), exponent
 
 
@@ -132,7 +135,7 @@ def _hsic(points: Sequence[_Points], n: int) -> Matrix:
             tiles = np.empty((m, rows.stop - first, columns.stop - second))
             for tile, (values, norms, width) in zip(tiles, points, strict=True):
                 tile[:] = _squared_distances(values, norms, rows, columns)
-                tile *= -0.5 / width / width
+                tile *= max(-0.5 / width / width, -_LARGEST)  # not infinite, so that 0 stays 0
                 np.expm1(tile, out=tile)
             flat = tiles.reshape(m, tiles.shape[1] * tiles.shape[2])
             row_sums[:, rows] += tiles.sum(axis=2)
