@@ -30,5 +30,6 @@ progress       what is printed during a run
 command        the command line
 gpu            what only a GPU needs; `gpu_check.py` runs it
 
-Separate scripts: gpu_check, seed_sweep (with seed_tree), null_simulation, verdict_simulation.
+Separate scripts: gpu_check, seed_sweep (with seed_tree), null_simulation, verdict_simulation,
+measures.
 """

@@ -43,7 +43,7 @@ def first_cells(page, heading):
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
-@pytest.mark.parametrize("module", ["cka", "compare", "inference.permutations"])
+@pytest.mark.parametrize("module", ["cka", "compare", "inference.permutations", "measures.measure"])
 def test_docstrings(module):
     # By name: the package exports functions with the names of their modules.
     result = doctest.testmod(importlib.import_module(f"fastcka.core.{module}"))

@@ -10,6 +10,7 @@ From arrays:
     fastcka.permutation_test([x, y])            p-values from permuted examples
     fastcka.Accumulator()                       CKA from batches of examples
     fastcka.Inference(...)                      options of p-values and intervals
+    fastcka.Measure(...)                        a measure besides CKA, with its options
 
 From files:
 
@@ -33,7 +34,7 @@ from fastcka.memory import memory_check
 
 if TYPE_CHECKING:
     from fastcka import capture, stats
-    from fastcka.core import Accumulator, permutation_test
+    from fastcka.core import Accumulator, Measure, permutation_test
     from fastcka.core.curve import curve
     from fastcka.store import create_store, open_store
     from fastcka.sweep import run_sweep
@@ -43,6 +44,7 @@ __all__ = [
     "Comparison",
     "CrossComparison",
     "Inference",
+    "Measure",
     "__version__",
     "capture",
     "cka",
@@ -62,6 +64,7 @@ __all__ = [
 _PACKAGES = {"capture": "fastcka.capture", "stats": "fastcka.stats"}
 _LAZY = {
     "Accumulator": "fastcka.core",
+    "Measure": "fastcka.core",
     "create_store": "fastcka.store",
     "curve": "fastcka.core.curve",
     "open_store": "fastcka.store",

@@ -11,6 +11,8 @@ from fastcka.errors import InputError, MissingExtraError
 from fastcka.files import replaced_stream
 
 if TYPE_CHECKING:
+    import os
+
     from matplotlib.axes import Axes as Axes  # re-exported for annotations in core
     from matplotlib.figure import Figure as Figure
 
@@ -50,16 +52,21 @@ def axes_of(ax: Axes | None, width: float, height: float) -> tuple[Axes, Figure]
     return ax, whole
 
 
-def write_figure(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure; the suffix of the path is the format, .png by default.
 
     Raises
     ------
     InputError
-        The folder does not exist, or there is no such format.
+        The path is no path, the folder does not exist, or there is no such format.
     WriteError
         The file cannot be written.
     """
+    try:
+        path = Path(path)
+    except TypeError:
+        hint = "; Axes are given as ax=..." if hasattr(path, "get_xlabel") else ""
+        raise InputError(f"path: expected the name of a file, got {path!r}{hint}") from None
     path = path if path.suffix else path.with_name(f"{path.name}.png")
     if not path.parent.is_dir():
         raise InputError(f"{path}: cannot be written: No such file or directory: {path.parent}")

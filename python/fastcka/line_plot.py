@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastcka.figures import new_figure
+from fastcka.figures import axes_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastcka.figures import Figure
+    from fastcka.figures import Axes, Figure
 
 _MOST_NAMES = 12
 """With more lines, the legend would be too long: all lines are grey and none is named."""
@@ -25,6 +25,7 @@ def draw_lines(
     title: str | None,
     x_label: str,
     y_label: str,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw each line over ``x``, which has a logarithmic scale.
 
@@ -40,14 +41,15 @@ def draw_lines(
         Title above the lines, or None.
     x_label, y_label
         Labels of the axes.
+    ax
+        Axes to draw into. Default: those of a new figure.
 
     Raises
     ------
     MissingExtraError
         matplotlib is not installed.
     """
-    figure = new_figure(6.0, 4.0)
-    axes = figure.add_subplot()
+    axes, figure = axes_of(ax, 6.0, 4.0)
     named = len(lines) <= _MOST_NAMES
     for values, name in zip(lines, names, strict=True):
         if named:
@@ -61,6 +63,8 @@ def draw_lines(
     axes.set_ylabel(y_label)
     if title is not None:
         axes.set_title(title)
-    if named and lines:
+    if named and lines and ax is None:
         figure.legend(fontsize=7, loc="outside right upper")
+    elif named and lines:
+        axes.legend(fontsize=7)
     return figure

@@ -270,3 +270,36 @@ def test_ids_inside_files_are_compared(call, tmp_path):
         done = call("cka", one, tmp_path / other)
         assert done.exit_code == 2
         assert "the same examples in a different order" in done.stderr
+
+
+def test_measures(call, strict_json, pair):
+    a, b, x, y = pair
+    asked = ["--measure", "procrustes", "--measure", "mutual_knn:k=5", "--measure", "pwcca"]
+    shown = call("cka", a, b, *asked, "--json")
+    assert shown.exit_code == 0
+    answer = strict_json(shown.stdout)["measures"]
+    measures = ["procrustes", fastcka.Measure("mutual_knn", k=5), "pwcca"]
+    result = fastcka.compare([x, y], measures=measures)
+    for name in ("procrustes", "mutual_knn", "pwcca"):
+        assert answer[name]["value"] == pytest.approx(result.measure(name)[0, 1], abs=1e-6)
+    assert answer["mutual_knn"]["k"] == 5
+    assert answer["pwcca"]["value_b"] == pytest.approx(result.measure("pwcca")[1, 0], abs=1e-6)
+    printed = " ".join(call("cka", a, b, *asked).stdout.split())
+    assert f"nearest neighbours {result.measure('mutual_knn')[0, 1]:.6f}" in printed
+    assert "with A and B exchanged" in printed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("procruste", "got 'procruste'"),
+        ("mutual_knn:5", "expected NAME or NAME:OPTION=VALUE, such as mutual_knn:k=5"),
+        ("mutual_knn:k=x", "mutual_knn: k: expected an integer of at least 1; got 'x'"),
+        ("mutual_knn:q=3", "mutual_knn has no option q"),
+    ],
+)
+def test_wrong_measures(call, pair, text, message):
+    a, b, _, _ = pair
+    done = call("cka", a, b, "--measure", text)
+    assert done.exit_code == 2
+    assert message in " ".join(done.stderr.split())

@@ -47,6 +47,14 @@ def test_table_and_picture(rng, tmp_path):
     np.testing.assert_array_equal(table["cka"], curve.biased[:, [0, 0, 1], [1, 2, 2]].T.ravel())
     curve.plot(tmp_path / "curve", title="CKA")
     assert (tmp_path / "curve.png").stat().st_size > 1000
+    axes = pytest.importorskip("matplotlib.figure").Figure().add_subplot()
+    assert curve.plot(ax=axes) is axes
+    assert [line.get_label() for line in axes.lines] == ["x, y", "x, z", "y, z"]
+    for wrong, message in ((3, "path: expected the name of a file, got 3$"), (axes, "as ax=")):
+        with pytest.raises(InputError, match=message):
+            curve.plot(wrong)
+    with pytest.raises(InputError, match="ax: expected Axes of matplotlib, got int"):
+        curve.plot(ax=3)
     with pytest.raises(InputError, match="No such file or directory"):
         curve.plot(tmp_path / "absent" / "curve.png")
 

@@ -171,7 +171,7 @@ def test_the_tree(result):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda r: r.distance("procrustes"), "expected one of angular, chord; got 'procrustes'"),
+        (lambda r: r.distance("1-cka"), "expected one of angular, chord, procrustes; got '1-cka'"),
         (lambda r: r.embed(0), "n: expected a positive number of dimensions, got 0"),
         (lambda r: r.embed(2.0), "n: expected a positive number of dimensions, got 2.0"),
         (lambda r: r[[0]].embed(), "embed needs at least two representations"),

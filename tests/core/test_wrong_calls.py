@@ -108,6 +108,7 @@ def test_one_array_is_no_sequence(xs, form):
         lambda: fastcka.compare(x, x),
         lambda: fastcka.cka_matrix(x),
         lambda: fastcka.curve(x),
+        lambda: fastcka.permutation_test(x),
         lambda: fastcka.Accumulator().update(x),
         lambda: minibatch_cka([x]),
     ):
@@ -173,8 +174,16 @@ def test_networks(xs):
 @pytest.mark.parametrize("wrong", ["results.npz", b"x", 5, 1.5, None, object(), len])
 def test_what_is_no_sequence(wrong):
     refused(lambda: fastcka.compare(wrong), "representations: expected a sequence or mapping")
+    refused(lambda: fastcka.permutation_test(wrong), "representations: expected a sequence or map")
     if wrong is not None:
         refused(lambda: fastcka.compare([np.eye(5)], wrong), "others: expected a sequence or map")
+
+
+def test_two_arrays_are_one_list_for_a_permutation_test(xs):
+    x, y, _ = xs.values()
+    refused(lambda: fastcka.permutation_test(x, y), "others: ", "permutation_test([x, y])")
+    items = fastcka.permutation_test(xs.items(), n_permutations=9)
+    assert items.names == list(xs)
 
 
 def test_the_errors_of_paths_name_the_readers(tmp_path):

@@ -34,8 +34,9 @@ two-sided or greater, level: 0.95, folds: 20, blocks: COLUMN}, for p-values, q-v
 intervals. \
 device: auto, cpu, cuda, cuda:<number> or cuda:all (groups are spread over all GPUs). \
 precision: high (errors below 1e-6 on a CPU; up to 7e-6 on an H100), fast (16-bit products where \
-the device gains by them) or float64. export: null (default), or pairs, which also writes a \
-folder for each pair."""
+the device gains by them) or float64. measures: a list of measures besides CKA, such as \
+[cka, procrustes, {name: mutual_knn, k: 5}], computed on the CPU. export: null (default), or \
+pairs, which also writes a folder for each pair."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object on stdout.")]
 

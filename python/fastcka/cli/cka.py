@@ -10,6 +10,7 @@ import typer
 
 from fastcka.cli import arguments, output
 from fastcka.cli.inferred import inferred_lines, inferred_values, interval_text
+from fastcka.cli.measures import lines_of_measures, measures_of, values_of_measures
 from fastcka.cli.p_value import MOST_SECONDS, wants_p
 from fastcka.errors import InputError, OutOfMemoryError
 
@@ -74,6 +75,15 @@ def cka(
             show_default=False,
         ),
     ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A further measure, such as procrustes, or with options mutual_knn:k=5; on the "
+            "CPU. May be repeated. Names: rbf_cka, mutual_knn, cknna, cknna_reference, procrustes, "
+            "svcca, pwcca.",
+        ),
+    ] = None,
     threads: arguments.Threads = None,
     device: arguments.Device = "auto",
     memory: arguments.Memory = None,
@@ -91,6 +101,7 @@ def cka(
     from fastcka.memory import memory_check
 
     with memory_check(not no_memory_check):
+        measures = measures_of(measure)
         x, y = _read(a), _read(b)
         _require_same_examples(a, x, b, y)
         compared = partial(
@@ -102,6 +113,7 @@ def cka(
             precision=precision,
             threads=threads,
             memory=memory,
+            measures=measures,
         )
         ways: list[bool | Inference] = []
         if wants_p(p_value, x, y, device, precision, threads):
@@ -214,6 +226,7 @@ def _answer(result: Comparison) -> dict[str, Any]:
         **{name: result.provenance[name] for name in recorded},
         "reads": result.provenance.get("reads"),
         **inferred_values(result),
+        "measures": values_of_measures(result),
     }
 
 
@@ -278,6 +291,7 @@ def _print_facts(answer: dict[str, Any]) -> None:
                 ),
                 **inferred_lines(answer),
                 **{f"CKA, {other}": shown(f"cka_{other}") for other in others},
+                **lines_of_measures(answer["measures"]),
                 "examples": f"{answer['n_examples']:,}",
                 "features": f"{answer['n_features_a']:,} in A, {answer['n_features_b']:,} in B",
                 **_axes_fact(answer["matlab_axes"]),

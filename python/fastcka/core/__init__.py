@@ -29,6 +29,7 @@ kernels     kernels that are not linear, by NumPy
 moments     sums over examples that can be extended and merged, by NumPy
 accumulator batches of examples -> moments -> Comparison
 streaming/  blocks of rows, where a group does not fit into memory
+measures/   measures in addition to linear CKA, by NumPy
 minibatch   batches -> minibatch CKA, an average of estimates
 """
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from fastcka.core.inference.permutation_result import PermutationTest, PermutedMatrices
     from fastcka.core.inference.permutations import permutation_test
     from fastcka.core.kernels import kernel_cka
+    from fastcka.core.measures.measure import Measure
     from fastcka.core.minibatch import minibatch_cka
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "Flight",
     "Group",
     "Inference",
+    "Measure",
     "PassPlan",
     "PermutationTest",
     "PermutedMatrices",
@@ -94,6 +97,7 @@ _LAZY = {
     "Accumulator": "fastcka.core.accumulator",
     "CudaPlan": "fastcka.core.cuda.plan",
     "CudaStatus": "fastcka.core.cuda.status",
+    "Measure": "fastcka.core.measures.measure",
     "PermutationTest": "fastcka.core.inference.permutation_result",
     "PermutedMatrices": "fastcka.core.inference.permutation_result",
     "kernel_cka": "fastcka.core.kernels",

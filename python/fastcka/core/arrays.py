@@ -147,6 +147,11 @@ def float64_of(x: Any, name: str, *, shift: bool) -> NDArray[np.float64]:
     view = as_view(x, name, shift=shift)
     if isinstance(view, DeviceView):
         raise DeviceError(f"{name} is on a CUDA device: copy it to the host first")
+    return float64_of_view(view)
+
+
+def float64_of_view(view: ArrayView) -> NDArray[np.float64]:
+    """Return a copy of a view on the CPU in float64, (n_examples, n_features)."""
     owner: Any = view.owner
     array = owner if isinstance(owner, np.ndarray) else owner.double().numpy()  # of torch
     return np.array(array, dtype=np.float64).reshape(view.n_examples, view.n_features)

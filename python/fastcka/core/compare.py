@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from numpy.typing import ArrayLike
 
@@ -16,12 +16,18 @@ from fastcka.core.estimators import Estimator
 from fastcka.core.group_queue import GroupQueue
 from fastcka.core.inference.options import Inference
 from fastcka.core.members import refuse_lists_of_matrices
-from fastcka.core.options import Options, Units
+from fastcka.core.options import DEFAULT_MEASURES, Options, Units
 from fastcka.core.plain import plain_values
 from fastcka.core.request import AnyGroup, Described, Flight, Group
 from fastcka.core.result import Result
 from fastcka.core.work import begin, finish
 from fastcka.errors import InputError, StoreError
+
+if TYPE_CHECKING:
+    from fastcka.core.measures.measure import Measure
+    from fastcka.core.measures.table import MeasureName
+
+    Measures = Sequence[MeasureName | Measure]
 
 
 @overload
@@ -39,6 +45,7 @@ def compare(
     inference: bool | Inference = ...,
     units: Units = ...,
     memory: int | str | None = ...,
+    measures: Measures = ...,
 ) -> Comparison: ...
 
 
@@ -56,6 +63,7 @@ def compare(
     inference: bool | Inference = ...,
     units: Units = ...,
     memory: int | str | None = ...,
+    measures: Measures = ...,
 ) -> CrossComparison: ...
 
 
@@ -73,6 +81,7 @@ def compare(
     inference: bool | Inference = False,
     units: Units = "independent",
     memory: int | str | None = None,
+    measures: Measures = DEFAULT_MEASURES,
 ) -> Comparison | CrossComparison:
     """Compute the CKA of every pair of representations, by both estimators, in one pass.
 
@@ -145,6 +154,10 @@ def compare(
     memory
         Bytes ("2GB") to use beyond the arrays. With more needed, blocks of rows are read, in
         float64 on the CPU, without intervals. Default, of unread data: 75 % of what is free.
+    measures
+        Names of measures ("cka", "rbf_cka", "mutual_knn", "cknna", "cknna_reference", "procrustes",
+        "svcca", "pwcca"), or `fastcka.Measure` with options; `Comparison.measure` returns them.
+        CKA is always computed. All others take all examples in memory, on the CPU, in float64.
 
     Returns
     -------
@@ -174,7 +187,9 @@ def compare(
     >>> round(float(result.cka[0, 1]), 6)
     1.0
     """
-    options = Options.checked(estimator, device, precision, threads, progress, inference, units)
+    options = Options.checked(
+        estimator, device, precision, threads, progress, inference, units, measures
+    )
     if others is None:
         group = Described.of_group(Group(representations, labels, pairs, memory))
         return _compared(group, options)
@@ -213,6 +228,7 @@ def compare_many(
     threads: int | None = None,
     progress: Progress | None = None,
     inference: bool | Inference = False,
+    measures: Measures = DEFAULT_MEASURES,
 ) -> Iterator[list[Comparison | InputError | StoreError]]:
     """Yield the outcomes of many groups, in order; small groups are computed together, in flights.
 
@@ -240,7 +256,7 @@ def compare_many(
         A `Flight` has groups of your choice, and may have staged representations. You are
         responsible for its memory. It is taken when the groups before it are computed (on a GPU,
         while the last of them is computed).
-    estimator, device, precision, threads, inference
+    estimator, device, precision, threads, inference, measures
         As in `fastcka.compare`; "auto" chooses a device for each group.
     progress
         As in `fastcka.compare`, for the group that is being computed. For groups that are computed
@@ -258,7 +274,9 @@ def compare_many(
     DeviceError, OutOfMemoryError
         As `fastcka.compare`, after the outcomes of all groups before. So are errors of ``groups``.
     """
-    options = Options.checked(estimator, device, precision, threads, progress, inference)
+    options = Options.checked(
+        estimator, device, precision, threads, progress, inference, measures=measures
+    )
     if options.device == EVERY_GPU and not options.needs_cpu:
         from fastcka.core.many_gpus import ManyGpus
 

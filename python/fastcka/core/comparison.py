@@ -16,10 +16,13 @@ from fastcka.core.inference.moments import Moments
 from fastcka.core.inference.options import Inference
 from fastcka.core.inferred import InferredMatrices
 from fastcka.core.pictures import Pictures
+from fastcka.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from fastcka.core.measures.table import MeasureName
 
 Matrix = NDArray[np.float64]
 
@@ -48,7 +51,9 @@ class Comparison(InferredMatrices, Pictures):
         How the values were computed: the version (key ``fastcka``), device, device_reason,
         precision, products, implementation, route, tile, chunk, threads, flops, seconds, folds,
         kernel_function, and the plan as text; on a GPU also rank_chunk and overrides; of data that
-        did not fit into memory also reads, how often they were read.
+        did not fit into memory also reads, how often they were read; with further measures,
+        measures: name -> options, seconds, and values of each representation, such as its
+        bandwidth.
     undefined
         Position of a representation -> the reason why its row and column are NaN for the chosen
         estimator.
@@ -87,6 +92,7 @@ class Comparison(InferredMatrices, Pictures):
     fisher_mean_unbiased: Matrix | None = None
     fisher_sd_biased: Matrix | None = None
     fisher_sd_unbiased: Matrix | None = None
+    measures: dict[MeasureName, Matrix] = field(default_factory=dict)
 
     @property
     def cka(self) -> Matrix:
@@ -99,6 +105,29 @@ class Comparison(InferredMatrices, Pictures):
             nothing = np.full_like(self.unbiased, np.nan)
             return nothing if self.feature_corrected is None else self.feature_corrected
         return self.biased if estimator == "biased" else self.unbiased
+
+    def measure(self, name: MeasureName) -> Matrix:
+        """Return the values of a measure that was asked for, (M, M) float64.
+
+        "cka" is `cka`. For pwcca and cknna_reference, which are not symmetric, entry (i, j) has
+        representation i, that of the row, as first argument (pwcca: it gives the weights). NaN in
+        the row and column of a representation for which the measure is undefined;
+        ``provenance["measures"][name]["of_each"]["undefined"]`` gives the reasons.
+
+        Raises
+        ------
+        InputError
+            The measure was not computed.
+        """
+        if name == "cka":
+            return self.cka
+        if name not in self.measures:
+            raise InputError(
+                f"measure: expected one of {', '.join(['cka', *self.measures])}, which were "
+                f"computed; got {name!r}: ask for others, as in compare(..., "
+                f"measures=['cka', 'procrustes'])"
+            )
+        return self.measures[name]
 
     @property
     def hsic(self) -> Matrix:
@@ -160,14 +189,18 @@ class Comparison(InferredMatrices, Pictures):
 
         The columns are every label field as ``<field>_a`` and ``<field>_b``, ``n_examples``,
         ``estimator``, ``cka``, ``cka_biased``, ``cka_unbiased``, ``hsic_biased``,
-        ``hsic_unbiased``, and each further matrix that this comparison has, by its name.
+        ``hsic_unbiased``, and each further matrix and measure that this comparison has, by its
+        name. A measure that is not symmetric also has ``<name>_b``, with side b as first argument.
         """
         from fastcka.core.tables import dataframe_of
 
         return dataframe_of(self)
 
     def to_xarray(self) -> xr.Dataset:
-        """Return all matrices with dimensions a and b and each label field as a coordinate."""
+        """Return all matrices with dimensions a and b and each label field as a coordinate.
+
+        They include the measures, by their names.
+        """
         from fastcka.core.tables import dataset_of
 
         return dataset_of(self)

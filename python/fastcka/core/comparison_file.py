@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: Files of version 1 contain no inference.
 _VERSIONS = (1, 2)
 _MOMENT = "moment_"
+_MEASURE = "measure_"
 _REQUIRED = [*(column.attribute for column in REQUIRED), "pairs"]
 #: The kind of a file that contains a comparison of two sets.
 TWO_SETS = "cross_comparison"
@@ -37,6 +38,7 @@ def write_comparison(
     arrays["pairs"] = comparison.pairs
     if comparison.moments is not None:
         arrays |= {f"{_MOMENT}{name}": x for name, x in comparison.moments.arrays().items()}
+    arrays |= {f"{_MEASURE}{name}": x for name, x in comparison.measures.items()}
     computed = {name: array for name, array in arrays.items() if array is not None}
     if n_rows is None:
         save_npz(path, "comparison", _VERSIONS[-1], header, computed)
@@ -57,11 +59,14 @@ def read_two_sets(path: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
 
 def _fields(header: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
     names = {*(column.attribute for column in STORED), "pairs"} & arrays.keys()
-    moments = {
-        name.removeprefix(_MOMENT): array
-        for name, array in arrays.items()
-        if name.startswith(_MOMENT)
-    }
+    moments, measures = (
+        {
+            name.removeprefix(prefix): array
+            for name, array in arrays.items()
+            if name.startswith(prefix)
+        }
+        for prefix in (_MOMENT, _MEASURE)
+    )
     options = header.get("inference")
     return {
         "labels": tuple(header["labels"]),
@@ -70,6 +75,7 @@ def _fields(header: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
         "provenance": header["provenance"],
         "undefined": {int(position): reason for position, reason in header["undefined"].items()},
         "moments": Moments.of_arrays(moments),
+        "measures": measures,
         "inference": None if options is None else Inference(**options),
         **{name: arrays[name] for name in names},
     }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from fastcka.core.estimators import Estimator
+    from fastcka.core.measures.table import MeasureName
     from fastcka.figures import Axes, Figure
 
 
@@ -89,6 +90,10 @@ class CrossComparison:
     def unbiased(self) -> Matrix:
         """(A, B) float64: CKA by the unbiased estimator."""
         return self._cut(self.square.unbiased)
+
+    def measure(self, name: MeasureName) -> Matrix:
+        """Return the values of a measure, (A, B) float64; see `Comparison.measure`."""
+        return self._cut(self.square.measure(name))
 
     @property
     def hsic(self) -> Matrix:
@@ -178,6 +183,25 @@ class CrossComparison:
         a, b = require_pair(key)
         row = position_of(self.labels_a, a, "row")
         return float(self.cka[row, position_of(self.labels_b, b, "column")])
+
+    def sel(self, **fields: Any) -> CrossComparison:
+        """Return the comparison of the rows and columns with these labels.
+
+        ``<field>_a`` selects rows and ``<field>_b`` columns, as the columns of `to_dataframe` are
+        named; a label field alone selects both: ``result.sel(layer_a="conv1", step=100)``. Each
+        argument is a value, or a list of values of which one matches. `q_value` is then over the
+        pairs that are left; all other values stay the same.
+
+        Raises
+        ------
+        InputError
+            There is no such field, or no row or no column matches.
+        """
+        from fastcka.core.selection import positions_of_sides, subset_of
+
+        rows, columns = positions_of_sides(self.labels_a, self.labels_b, fields)
+        square = subset_of(self.square, [*rows, *(self.n_rows + column for column in columns)])
+        return CrossComparison(square, len(rows))
 
     def methods(self) -> str:
         """Return a paragraph for the methods of a paper; see `Comparison.methods`."""

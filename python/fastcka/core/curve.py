@@ -6,8 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ from fastcka.line_plot import draw_lines
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fastcka.figures import Figure
+    from fastcka.figures import Axes, Figure
 
 #: Default sizes: all examples, half of them, a quarter, ..., down to this many.
 LEAST_SIZE = 16
@@ -99,12 +98,31 @@ class Curve:
         columns["cka_unbiased"] = self.unbiased[sample, a, b]
         return pd.DataFrame(columns, index=pd.RangeIndex(len(a)))
 
+    @overload
     def plot(
-        self, path: str | os.PathLike[str] | None = None, *, title: str | None = None
-    ) -> Figure:
+        self,
+        path: str | os.PathLike[str] | None = ...,
+        *,
+        title: str | None = ...,
+        ax: None = ...,
+    ) -> Figure: ...
+
+    @overload
+    def plot(
+        self, path: str | os.PathLike[str] | None = ..., *, title: str | None = ..., ax: Axes
+    ) -> Axes: ...
+
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        title: str | None = None,
+        ax: Axes | None = None,
+    ) -> Figure | Axes:
         """Draw CKA over the number of examples, and write it to ``path`` if given.
 
-        Each pair is a line. The suffix of the path is the format.
+        Each pair is a line. The suffix of the path is the format. ``ax`` are Axes to draw into,
+        which are then returned; the default is a new figure.
 
         Raises
         ------
@@ -122,10 +140,11 @@ class Curve:
             title=title,
             x_label="number of examples (log scale)",
             y_label=f"CKA ({self.estimator})",
+            ax=ax,
         )
         if path is not None:
-            write_figure(figure, Path(path))
-        return figure
+            write_figure(figure, path)
+        return figure if ax is None else ax
 
 
 def curve(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcka.dendrogram import draw_dendrogram
@@ -107,13 +106,15 @@ def draw_tree(
 
 
 def _axis(comparison: Comparison, kind: Distance) -> str:
+    if kind == "procrustes":
+        return "Procrustes distance (radians)"
     unit = " (radians)" if kind == "angular" else ""
     return f"{kind} distance{unit} of {comparison.estimator} CKA"
 
 
 def _written(figure: Figure, path: str | os.PathLike[str] | None, ax: Axes | None) -> Figure | Axes:
     if path is not None:
-        write_figure(figure, Path(path))
+        write_figure(figure, path)
     return figure if ax is None else ax
 
 

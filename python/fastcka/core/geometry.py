@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from fastcka.core.comparison import Comparison
 
-Distance = Literal["angular", "chord"]
+Distance = Literal["angular", "chord", "procrustes"]
 Linkage = Literal["average", "complete", "single", "weighted", "ward"]
 _MOST_POSITIONS = 20
 """Positions in an error message."""
@@ -63,9 +64,10 @@ def distance_of(comparison: Comparison, kind: Distance) -> Matrix:
     """Return the distances; see `Comparison.distance`."""
     if kind not in get_args(Distance):
         raise InputError(f"distance: expected one of {', '.join(get_args(Distance))}; got {kind!r}")
-    _refuse_undefined(comparison)
-    cka = np.clip((comparison.cka + comparison.cka.T) / 2, -1, 1)
-    distance = np.arccos(cka) if kind == "angular" else np.sqrt(2 * (1 - cka))
+    similarity, undefined = _similarity(comparison, kind)
+    _refuse_undefined(comparison.names, similarity, undefined)
+    similarity = np.clip((similarity + similarity.T) / 2, -1, 1)
+    distance = np.sqrt(2 * (1 - similarity)) if kind == "chord" else np.arccos(similarity)
     np.fill_diagonal(distance, 0)
     return distance
 
@@ -113,17 +115,32 @@ def linkage_of(comparison: Comparison, method: Linkage, kind: Distance) -> Matri
     return cast("Matrix", linkage(squareform(distance), method))
 
 
-def _refuse_undefined(comparison: Comparison) -> None:
+def _similarity(comparison: Comparison, kind: Distance) -> tuple[Matrix, dict[int, str]]:
+    """Return the similarities from which the distance follows, and why some are undefined."""
+    if kind != "procrustes":
+        return comparison.cka, comparison.undefined
+    if kind not in comparison.measures:
+        raise InputError(
+            "distance: 'procrustes' follows from the measure of that name, which was not computed: "
+            "call compare(..., measures=['cka', 'procrustes'])"
+        )
+    of_each = comparison.provenance["measures"][kind]["of_each"]
+    reasons = of_each.get("undefined", [])
+    return comparison.measures[kind], {i: why for i, why in enumerate(reasons) if why}
+
+
+def _refuse_undefined(
+    names: Sequence[str], similarity: Matrix, undefined: Mapping[int, str]
+) -> None:
     """Refuse NaN, and name the representations that have no similarity to any other."""
-    missing = np.isnan(comparison.cka)
+    missing = np.isnan(similarity)
     if not missing.any():
         return
     whole = missing.all(1)
     if missing[~whole][:, ~whole].any():
         whole = missing.any(1)
-    names = comparison.names
     reasons = [
-        f"{names[i]!r} ({comparison.undefined.get(i, 'its CKA is NaN')})"
+        f"{names[i]!r} ({undefined.get(i, 'its CKA is NaN')})"
         for i in np.flatnonzero(whole)[:_MOST_POSITIONS].tolist()
     ]
     more = f" and {whole.sum() - len(reasons)} more" if whole.sum() > len(reasons) else ""

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import Any, Literal
 
 from fastcka.arrays import aligned
-from fastcka.core.arrays import as_float64
-from fastcka.errors import InputError
+from fastcka.core.arrays import as_view
+from fastcka.core.measures.cost import cost_of
+from fastcka.core.measures.measure import Measure
+from fastcka.core.measures.members import Member
+from fastcka.core.measures.rbf import gaussian_cka
+from fastcka.core.views import DeviceView
+from fastcka.errors import DeviceError, InputError
 from fastcka.memory import require_memory
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float64]
 
 Kernel = Literal["rbf"]
 
 BANDWIDTHS = 1e6
 """Largest bandwidth, and the inverse of the smallest: in float64 the limits are reached there."""
-
-
-_NO_DISTANCE = "the median distance between its examples is zero"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +72,7 @@ def kernel_cka(
     DeviceError
         For an array on a CUDA device.
     OutOfMemoryError
-        The kernel matrices, 24 n_examples^2 bytes, need more memory than is free.
+        The distances of a representation, 4 n_examples^2 bytes, need more memory than is free.
 
     Examples
     --------
@@ -98,50 +92,27 @@ def kernel_cka(
             f"of the median distance), got {bandwidth!r}"
         )
     x, y = aligned([x, y], ["x", "y"])
-    first, second = as_float64(x, "x"), as_float64(y, "y")
-    n = len(first)
-    if len(second) != n:
+    first, second = _member(x, "x"), _member(y, "y")
+    n = first.shape[0]
+    if second.shape[0] != n:
         raise InputError(
-            f"x has {n} examples and y has {len(second)}: both must have the same examples in the "
-            "same order"
+            f"x has {n} examples and y has {second.shape[0]}: both must have the same examples in "
+            "the same order"
         )
     if n < 2:
         raise InputError("x and y: expected at least 2 examples, got 1")
     require_memory(
-        24 * n**2,
-        f"the Gaussian kernel of {n:,} examples",
+        cost_of(Measure("rbf_cka"), n, [first.shape[1], second.shape[1]]).bytes,
+        f"comparing {n:,} examples by Gaussian kernels",
         "choose fewer examples, or the linear kernel",
     )
-    (k, width_x), (m, width_y) = _centered_rbf(first, bandwidth), _centered_rbf(second, bandwidth)
-    widths = (width_x, width_y)
-    undefined = {position: _NO_DISTANCE for position, width in enumerate(widths) if width == 0}
-    if undefined:
-        return KernelSimilarity(math.nan, widths, undefined)
-    cka = np.vdot(k, m) / (np.linalg.norm(k) * np.linalg.norm(m))
-    return KernelSimilarity(float(np.clip(cka, 0, 1)), widths, {})
+    values = gaussian_cka([first, second], "median", bandwidth)
+    width_x, width_y = values.of_each["bandwidth_used"]
+    return KernelSimilarity(float(values.matrix[0, 1]), (width_x, width_y), values.undefined)
 
 
-def _centered_rbf(x: Matrix, bandwidth: float) -> tuple[Matrix, float]:
-    """Return HKH, (n_examples, n_examples), and the width s; zeros if s is zero."""
-    # A power of two rounds nothing, and keeps squares in the range of float64.
-    exponent = int(np.frexp(np.abs(x).max())[1])
-    values = np.ldexp(x, -exponent)
-    # A common shift changes no distance. About the median, |a|^2 + |b|^2 - 2ab does not lose the
-    # digits of typical distances, even if a few examples are far from all others.
-    values -= np.median(values, axis=0)
-    norms = np.einsum("ij,ij->i", values, values)
-    kernel = values @ values.T
-    kernel *= -2
-    kernel += norms[:, None]
-    kernel += norms
-    np.maximum(kernel, 0, out=kernel)
-    np.fill_diagonal(kernel, 0)
-    distances = np.concatenate([kernel[row, row + 1 :] for row in range(len(kernel))])
-    median = float(np.median(np.sqrt(distances, out=distances)))
-    if median == 0:
-        return np.zeros_like(kernel), 0.0
-    kernel *= -0.5 / median**2 / bandwidth**2
-    np.expm1(kernel, out=kernel)  # K - 1: centring removes the 1, which would cost digits
-    kernel -= kernel.mean(axis=0)
-    kernel -= kernel.mean(axis=1)[:, None]
-    return kernel, math.ldexp(bandwidth * median, exponent)
+def _member(x: Any, name: str) -> Member:
+    view = as_view(x, name)
+    if isinstance(view, DeviceView):
+        raise DeviceError(f"{name} is on a CUDA device: copy it to the host first")
+    return Member(view, name)

@@ -47,6 +47,10 @@ def methods_text(comparison: Comparison) -> str:
         f"{_ESTIMATORS[comparison.estimator]}.",
         *_pooling(comparison),
     ]
+    if made.get("measures"):
+        from fastcka.core.measures.measure import measures_sentence
+
+        sentences.append(measures_sentence(made["measures"]))
     if "partial" in made:
         sentences.append(f"Partialled out of each Gram matrix: {', '.join(made['partial'])}.")
     if comparison.moments is not None:

@@ -18,12 +18,16 @@ from fastcka.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from fastcka.core.measures.measure import Measure
+
 Units = Literal["independent", "same"]
+#: The argument ``measures`` if nothing else is asked for.
+DEFAULT_MEASURES: tuple[Literal["cka"]] = ("cka",)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The checked options of a call; `threads` is a number."""
+    """The checked options of a call; `threads` is a number, `measures` are those besides CKA."""
 
     estimator: Estimator
     device: str
@@ -33,12 +37,15 @@ class Options:
     inference: Inference | None = None
     units: Units = "independent"
     subsets_of: SubsetsOf | None = None
+    measures: tuple[Measure, ...] = ()
 
     @property
     def needs_cpu(self) -> str:
         """What only the CPU computes, as text; empty if nothing is asked for."""
         if self.subsets_of is not None:
             return "a curve"
+        if self.measures:
+            return f"the measure {self.measures[0].name}"
         if self.inference is not None:
             return "inference=True"
         if self.units == "same":
@@ -68,6 +75,7 @@ class Options:
         progress: Progress | None,
         inference: object = False,
         units: Units = "independent",
+        measures: object = DEFAULT_MEASURES,
     ) -> Options:
         """Return the options; raise `InputError` for a value that is not allowed."""
         check_estimator(estimator)
@@ -78,10 +86,28 @@ class Options:
         check_precision(precision)
         name = checked_device(device)
         used, _ = resolve_threads(threads)
-        options = cls(estimator, name, precision, used, progress, parse_inference(inference), units)
+        options = cls(
+            estimator,
+            name,
+            precision,
+            used,
+            progress,
+            parse_inference(inference),
+            units,
+            measures=_further(measures),
+        )
         if options.inference is not None and not options.has_null:
             raise InputError(
                 "inference: the null distribution of estimator 'feature_corrected' with "
                 "units='same' is not known: use units='independent', or inference=False"
             )
         return options
+
+
+def _further(measures: object) -> tuple[Measure, ...]:
+    """Return the measures besides linear CKA, which the pass computes."""
+    if measures is DEFAULT_MEASURES:  # so that small calls do not import the measures
+        return ()
+    from fastcka.core.measures.measure import parse_measures
+
+    return tuple(measure for measure in parse_measures(measures) if measure.name != "cka")

@@ -38,6 +38,7 @@ def partial_of(comparison: Comparison, given: Any) -> Comparison:
     chosen = np.ix_(left, left)
     nothing = np.full((len(left), len(left)), np.nan)
     none: dict[str, Any] = dict.fromkeys(column.attribute for column in JACKKNIFE)
+    made = {name: fact for name, fact in comparison.provenance.items() if name != "measures"}
     confounders = [comparison.names[i] for i in positions]
     return replace(
         subset_of(comparison, left),
@@ -45,9 +46,10 @@ def partial_of(comparison: Comparison, given: Any) -> Comparison:
         unbiased=unbiased[chosen],
         hsic_biased=nothing,
         hsic_unbiased=nothing.copy(),
-        provenance={**comparison.provenance, "partial": confounders},
+        provenance={**made, "partial": confounders},
         feature_corrected=None,
         moments=None,
         inference=None,
+        measures={},
         **none,
     )

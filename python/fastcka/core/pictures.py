@@ -19,7 +19,7 @@ class Pictures:
     """The distances and pictures of a `Comparison`."""
 
     def distance(self, kind: Distance = "angular") -> Matrix:
-        """Return distances between the representations, from `cka`.
+        """Return distances between the representations, from `cka` or the measure procrustes.
 
         1 - CKA violates the triangle inequality. These distances are metrics for the biased and the
         unbiased estimator, on representations up to translation, rotation and isotropic scale
@@ -29,7 +29,9 @@ class Pictures:
         ----------
         kind
             "angular": arccos(CKA), in radians. "chord": sqrt(2 (1 - CKA)), the Euclidean distance
-            of centred Gram matrices of norm 1.
+            of centred Gram matrices of norm 1. "procrustes": the angle arccos(procrustes) in
+            radians, up to pi/2 (Williams et al. 2021), if the measure procrustes was asked for; it
+            is a metric on the same representations, and does not depend on the estimator.
 
         Returns
         -------

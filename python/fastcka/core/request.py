@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,9 @@ from fastcka.core.subsets import Subsets
 from fastcka.core.views import View
 from fastcka.errors import InputError
 from fastcka.memory import parse_memory
+
+if TYPE_CHECKING:
+    from fastcka.core.measures.compute import Measured
 
 #: Types that name a representation in pairs; an integer is a position.
 _NAMES = (str, tuple, Mapping)
@@ -129,6 +132,7 @@ class Request:
     staged: tuple[StagedRepresentation, ...]
     blocks: ArrayLike | None = None
     subsets: Subsets | None = None
+    measured: Measured | None = None
 
     @classmethod
     def of_group(cls, group: Group | Described, estimator: Estimator) -> Request:

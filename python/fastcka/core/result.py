@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class Result:
         self._pairs = request.pairs
         self._options = options
         self._subsets = request.subsets if isinstance(request, Request) else None
+        self._measured = request.measured if isinstance(request, Request) else None
         self._estimates: dict[Estimator, Estimates] = {}
         self._of_subsets: dict[HsicEstimator, list[Estimates]] = {}
         self._views: tuple[View, ...] = ()
@@ -124,15 +125,21 @@ class Result:
             hsic_biased=biased.hsic,
             hsic_unbiased=unbiased.hsic,
             pairs=self._pairs,
-            provenance=provenance_of(
-                self._plan, seconds=self._seconds, cublas_version=self._cublas_version
-            ),
+            provenance=self._provenance(),
             undefined=self.estimates(options.estimator).undefined,
             feature_corrected=self._feature_corrected(selves),
             moments=Later(partial(_moments, selves, widths)) if options.has_null else None,
             inference=options.inference,
+            measures={} if self._measured is None else self._measured.matrices,
             **self._jackknife(),
         )
+
+    def _provenance(self) -> dict[str, Any]:
+        seconds = self._seconds + (0 if self._measured is None else self._measured.seconds)
+        provenance = provenance_of(self._plan, seconds=seconds, cublas_version=self._cublas_version)
+        if self._measured is not None:
+            provenance["measures"] = self._measured.record
+        return provenance
 
     def of_subsets(self, estimator: HsicEstimator) -> list[Estimates]:
         """Return HSIC and CKA of all pairs for each subset of the examples, if any were wanted."""

@@ -103,6 +103,21 @@ def positions_with(labels: Labels, fields: Mapping[str, Any]) -> list[int]:
     return left
 
 
+def positions_of_sides(
+    a: Labels, b: Labels, fields: Mapping[str, Any]
+) -> tuple[list[int], list[int]]:
+    """Return the positions of rows and columns; see `CrossComparison.sel`."""
+    known = {name for label in (*a, *b) for name in label}
+    wanted: dict[str, dict[str, Any]] = {"a": {}, "b": {}}
+    for name, value in fields.items():
+        field, _, side = name.rpartition("_")
+        if name in known or side not in wanted:
+            wanted["a"][name] = wanted["b"][name] = value
+        else:
+            wanted[side][field] = value
+    return positions_with(a, wanted["a"]), positions_with(b, wanted["b"])
+
+
 def subset_of(comparison: Comparison, positions: Sequence[int]) -> Comparison:
     """Return the comparison of some of the representations, in the order of ``positions``."""
     where = {old: new for new, old in enumerate(positions)}
@@ -122,6 +137,10 @@ def subset_of(comparison: Comparison, positions: Sequence[int]) -> Comparison:
     provenance = dict(comparison.provenance)
     if "n_features" in provenance:
         provenance["n_features"] = [provenance["n_features"][i] for i in positions]
+    if comparison.measures:
+        from fastcka.core.measures.compute import record_of
+
+        provenance["measures"] = record_of(provenance["measures"], positions)
     return replace(
         comparison,
         provenance=provenance,
@@ -129,6 +148,7 @@ def subset_of(comparison: Comparison, positions: Sequence[int]) -> Comparison:
         pairs=np.array(pairs, np.int64).reshape(-1, 2),
         undefined={where[i]: why for i, why in comparison.undefined.items() if i in where},
         moments=moments,
+        measures={name: matrix[chosen] for name, matrix in comparison.measures.items()},
         **matrices,
     )
 

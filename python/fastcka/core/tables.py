@@ -51,6 +51,11 @@ def dataframe_of(comparison: Comparison) -> pd.DataFrame:
     columns["estimator"] = comparison.estimator
     columns["cka"] = comparison.cka[a, b]
     columns |= {name: matrix[a, b] for name, matrix in matrices_of(comparison).items()}
+    if comparison.measures:
+        from fastcka.core.measures.table import column_names, pair_columns
+
+        of_pairs = pair_columns(comparison.measures, comparison.pairs)
+        columns |= dict(zip(column_names(comparison.measures), of_pairs, strict=True))
     return pd.DataFrame(columns, index=pd.RangeIndex(len(a)))
 
 
@@ -74,8 +79,9 @@ def dataset_of_cells(comparison: Comparison, rows: slice, columns: slice) -> xr.
             values = np.empty(len(labels), object)
             values[:] = [label.get(name) for label in labels]
             coordinates[f"{name}_{side}"] = (side, values)
+    matrices = dict([*matrices_of(comparison).items(), *comparison.measures.items()])
     return xr.Dataset(
-        {name: (("a", "b"), x[rows, columns]) for name, x in matrices_of(comparison).items()},
+        {name: (("a", "b"), x[rows, columns]) for name, x in matrices.items()},
         coords=coordinates,
         attrs={"estimator": comparison.estimator, "n_examples": comparison.n_examples},
     )

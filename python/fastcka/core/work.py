@@ -195,6 +195,11 @@ def begin(
             return CudaWork(request, plan, session, options, keep=alone or not on_device)
         plan = session
     require_memory_of(plan)
+    if options.measures:
+        from fastcka.core.measures.compute import measured
+
+        # Before the pass, which overwrites staged representations.
+        request.measured = measured(request.views, request.names, options.measures)
     return CpuWork(request, plan, options)
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.stats.printed import Printed, Table
 from fastcka.stats.table import PairTable
 
 
-@dataclass(frozen=True, eq=False)
-class BlockMeans:
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockMeans(Printed):
     """Mean similarity between every two labels of a field.
 
     Attributes
@@ -39,6 +40,18 @@ class BlockMeans:
     sem: NDArray[np.float64]
     n: NDArray[np.int64]
     left_out: dict[str, int]
+
+    def _table(self) -> Table:
+        count = len(self.labels)
+        rows = (
+            (self.labels[i], self.labels[j], *(float(x[i, j]) for x in (self.mean, self.sem)), n)
+            for i in range(count)
+            for j, n in enumerate(self.n[i].tolist())
+            if i <= j
+        )
+        names = [f"{self.by}_a", f"{self.by}_b", "mean", "sem", "n"]
+        heading = f"BlockMeans by {self.by}: {int(np.triu(self.n).sum()):,} pairs"
+        return Table(heading, names, rows, count * (count + 1) // 2)
 
 
 def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "seed") -> BlockMeans:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastcka.stats.printed import Printed, Table
+
 
 @dataclass(frozen=True, slots=True)
 class PairGroup:
@@ -25,8 +27,8 @@ class PairGroup:
     n_models: int
 
 
-@dataclass(frozen=True, slots=True)
-class PairComparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class PairComparison(Printed):
     """The difference between two groups of pairs, with its interval and p-value.
 
     Attributes
@@ -68,3 +70,16 @@ class PairComparison:
     draws: int
     smallest_p: float
     notes: tuple[str, ...]
+
+    def _table(self) -> Table:
+        rows = [
+            (group.name, group.mean, group.n_pairs, group.n_models)
+            for group in (self.first, self.second)
+        ]
+        heading = (
+            f"PairComparison: difference {self.effect:.4f}, {self.confidence:.0%} interval "
+            f"{self.low:.4f} to {self.high:.4f}, p = {self.p:.3g} ({self.permutations:,} "
+            "relabellings)"
+        )
+        heading = "\n".join([heading, *self.notes])
+        return Table(heading, ["group", "mean", "n_pairs", "n_models"], iter(rows), len(rows))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.errors import InputError
 from fastcka.stats.order import ordered
+from fastcka.stats.printed import Printed, Table
 from fastcka.stats.table import PairTable
 
 
-@dataclass(frozen=True, eq=False)
-class ModelMatrix:
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelMatrix(Printed):
     """Similarities between models.
 
     Attributes
@@ -33,6 +35,15 @@ class ModelMatrix:
     labels: tuple[tuple[str | None, ...], ...]
     cka: NDArray[np.float64]
     n_pairs: int
+
+    def _table(self) -> Table:
+        rows = (
+            (self.models[i], self.models[j], float(self.cka[i, j]))
+            for i, j in combinations(range(len(self.models)), 2)
+            if np.isfinite(self.cka[i, j])
+        )
+        heading = f"ModelMatrix: {len(self.models):,} models, {self.n_pairs:,} pairs with a value"
+        return Table(heading, ["model_a", "model_b", "cka"], rows, self.n_pairs)
 
 
 def model_matrix(table: PairTable, *, by: Sequence[str] = ()) -> ModelMatrix:

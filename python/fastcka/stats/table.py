@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
 from fastcka.stats.order import ordered
+from fastcka.stats.printed import Printed, Table
 from fastcka.sweep.planning.folder import RESULTS
 from fastcka.sweep.question.labels import KEY_FIELDS
 from fastcka.sweep.results.table import uncell
@@ -24,8 +25,8 @@ Labels = NDArray[np.object_]
 """(n_pairs,) texts; None if the model lacks the factor."""
 
 
-@dataclass(frozen=True, eq=False)
-class PairTable:
+@dataclass(frozen=True, eq=False, repr=False)
+class PairTable(Printed):
     """Pairs of representations with their labels and similarities.
 
     Attributes
@@ -112,6 +113,17 @@ class PairTable:
 
     def __len__(self) -> int:
         return len(self.cka)
+
+    def _table(self) -> Table:
+        both = (("a", self.a), ("b", self.b))
+        sides = [(f"{key}_{name}", side[key]) for name, side in both for key in KEY_FIELDS]
+        columns = [*sides, ("cka", self.cka.tolist()), ("n_examples", self.n_examples.tolist())]
+        return Table(
+            f"PairTable: {len(self):,} pairs, fields {', '.join(self.fields)}",
+            [name for name, _ in columns],
+            zip(*(values for _, values in columns), strict=True),
+            len(self),
+        )
 
     @property
     def fields(self) -> list[str]:

@@ -20,6 +20,7 @@ from fastcka.core.inference.null_draws import null_matrices, tie_of
 from fastcka.core.inference.options import Alternative, Inference
 from fastcka.core.inference.permutation_result import PermutationTest, PermutedMatrices
 from fastcka.core.inference.permuter import Permuter
+from fastcka.core.members import members_of
 from fastcka.core.request import Described, Group, Request
 from fastcka.core.views import ArrayView
 from fastcka.errors import DeviceError, InputError
@@ -29,6 +30,7 @@ Matrix = NDArray[np.float64]
 
 def permutation_test(
     representations: Group | Sequence[Any] | Mapping[Any, Any],
+    others: None = None,
     *,
     n_permutations: int = 1000,
     seed: int = 0,
@@ -58,6 +60,9 @@ def permutation_test(
         M >= 2 arrays of shape (n_examples, n_features_i) in the memory of the CPU, a mapping from
         label to array, or a `fastcka.core.Group`; as in `compare`. At most 65,536 examples.
         Staged representations are not overwritten.
+    others
+        Not used: there is no test of two sets. Another value than None is an error, which says how
+        to call the function.
     n_permutations
         Number of permutations K. If the examples allow at most K + 1 distinct permutations, all of
         them are used once, and p-values are exact.
@@ -118,6 +123,11 @@ def permutation_test(
     >>> float(test.p_value[0, 1])
     0.01
     """
+    if others is not None:
+        raise InputError(
+            "others: permutation_test takes all representations as one list or mapping: "
+            "permutation_test([x, y]) for two arrays; pairs=... tests some of the pairs"
+        )
     group = _host_group(representations, labels, pairs)
     group, blocks = _aligned_blocks(group, blocks)
     Inference(alternative=alternative, level=level)  # checks both
@@ -198,11 +208,9 @@ def _host_group(representations: Any, labels: Any, pairs: Any) -> Group:
             raise InputError("labels and pairs: a Group contains its own; pass them there")
         group = representations
         representations, labels, pairs = group.representations, group.labels, group.pairs
-    if isinstance(representations, Mapping):
-        labels = list(representations) if labels is None else labels
-        representations = list(representations.values())
-    arrays = [x.array if isinstance(x, StagedRepresentation) else x for x in representations]
-    return Group(arrays, labels, pairs)
+    names, arrays = members_of(representations, "representations")
+    arrays = [x.array if isinstance(x, StagedRepresentation) else x for x in arrays]
+    return Group(arrays, names if labels is None else labels, pairs)
 
 
 def _aligned_blocks(group: Group, blocks: Any) -> tuple[Group, Any]:

@@ -133,6 +133,12 @@ def stream_work(group: Described, options: Options) -> StreamWork | None:
             f"{_may_be_used(budget)}: raise memory, or leave out inference "
             "(Inference(folds=0) computes p-values without intervals)"
         )
+    if options.measures:
+        raise OutOfMemoryError(
+            f"{options.needs_cpu} needs all examples in memory: {size_text(needed)}, and "
+            f"{_may_be_used(budget)}: raise memory, compare fewer representations, or leave the "
+            "measure out"
+        )
     if options.units == "same":
         raise InputError(
             f"units='same' needs all examples in memory: {size_text(needed)}, and "

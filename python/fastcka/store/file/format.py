@@ -31,6 +31,8 @@ RESERVED_FACTORS: Final = {
     *("cka", "cka_biased", "cka_unbiased", "hsic_biased", "hsic_unbiased", "feature_corrected"),
     *("null_mean", "null_sd", "z", "p_value", "q_value", "calibrated"),
     *("stderr", "ci_low", "ci_high"),
+    *("rbf_cka", "mutual_knn", "cknna", "cknna_reference", "cknna_reference_b"),
+    *("procrustes", "svcca", "pwcca", "pwcca_b"),
 }
 """Names that no factor may have: the parts of a key, and the standard columns of results."""
 

@@ -22,6 +22,7 @@ import numpy as np
 from fastcka.core.columns import STORED
 from fastcka.core.inference.moments import MOMENTS
 from fastcka.errors import DamagedGroupError, LedgerError
+from fastcka.sweep.ledger.measures import as_stored, insert_measures, read_measures
 from fastcka.sweep.ledger.schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA, SIMILARITIES
 from fastcka.sweep.ledger.values import (
     GroupValues,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.sweep.planning.group import GroupPlan
-    from fastcka.sweep.question.config import Computation
+    from fastcka.sweep.question.computation import Computation
 
 _REPRESENTATION = ", ".join(("model", "step", "layer", "n_features", "digest", *MOMENTS))
 _ROWS_AT_ONCE = 20_000
@@ -106,6 +107,7 @@ class Ledger:
                 while part := cells.fetchmany(_ROWS_AT_ONCE):
                     parts.append(np.array(part, dtype=np.float64))
                 moments = np.array([row[5:] for row in rows], dtype=np.float64)
+                measures = read_measures(self._db, group_id, len(rows))
                 rows = [row[:5] for row in rows]
                 recorded, computed = json.loads(provenance), json.loads(contents)
             except (TypeError, ValueError) as error:
@@ -116,7 +118,8 @@ class Ledger:
         if not np.array_equal(positions, np.column_stack([first, second])):
             raise DamagedGroupError(f"{self.path}: group '{name}': values are missing")
         expected = values_checksum(
-            identity, n_examples, precision, computed, recorded, rows, values, moments
+            *(identity, n_examples, precision, computed, recorded, rows),
+            *(values, moments, *measures.values()),
         )
         if expected != checksum:
             raise DamagedGroupError(
@@ -136,6 +139,7 @@ class Ledger:
                 if name in computed
             },
             provenance=recorded,
+            measures=measures,
         )
 
     def has_other_data(self, group: GroupPlan, computation: Computation) -> bool:
@@ -169,7 +173,9 @@ class Ledger:
         sampled = {} if sample is None else {"sample": asdict(sample)}
         provenance = json.dumps(values.provenance | sampled, sort_keys=True)
         names = {column.attribute: column.name for column in STORED}
-        contents = sorted([*(names[each] for each in values.matrices), *values.moments])
+        measures = as_stored(values.measures)
+        contents = [*(names[each] for each in values.matrices), *values.moments, *measures]
+        contents.sort()
         checksum = values_checksum(
             identity,
             group.n_examples,
@@ -177,16 +183,15 @@ class Ledger:
             contents,
             json.loads(provenance),
             rows,
-            cells,
-            moments,
+            *(cells, moments, *measures.values()),
         )
         self._db.execute(
             "DELETE FROM groups WHERE identity = ? OR keys_digest = ?", (identity, keys_digest)
         )
         group_id = self._db.execute(
             "INSERT INTO groups (identity, keys_digest, name, n_examples, precision, "
-            "inferred, contents, provenance, checksum, committed_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "inferred, measures, contents, provenance, checksum, committed_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 identity,
                 keys_digest,
@@ -194,6 +199,7 @@ class Ledger:
                 group.n_examples,
                 computation.precision,
                 computation.inferred,
+                computation.measures,
                 json.dumps(contents),
                 provenance,
                 checksum,
@@ -209,6 +215,7 @@ class Ledger:
                 )
             ],
         )
+        insert_measures(self._db, group_id, measures)
         # sqlite3 stores NaN as NULL.
         self._db.executemany(
             f"INSERT INTO similarities VALUES ({_marks(3 + len(STORED))})",  # noqa: S608

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.planning.plan import SweepPlan
-    from fastcka.sweep.question.config import Computation
+    from fastcka.sweep.question.computation import Computation
 
 
 def groups_held(plan: SweepPlan, output: Path) -> set[int]:

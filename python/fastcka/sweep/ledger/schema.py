@@ -1,12 +1,15 @@
 """The tables of a ledger; they can be queried with ``sqlite3``.
 
-- ``groups``: name, n_examples, precision, inferred (how error bars were computed), contents (JSON:
-what was computed), provenance (JSON), identity, checksum, committed_at.
+- ``groups``: name, n_examples, precision, inferred (how error bars were computed), measures (JSON:
+those besides CKA, with their options), contents (JSON: what was computed), provenance (JSON),
+identity, checksum, committed_at.
 - ``representations``: model, step, layer, digest of the data, labels (JSON) and numbers for the
 null distribution at each position of each group.
 - ``similarities``: CKA, HSIC and the other matrices for every position_a <= position_b; NaN is
 NULL.
-- ``pairs``: a view that joins the three tables; one row per pair.
+- ``measures``: the values of the measures besides CKA for every position_a and position_b, because
+not all are symmetric; NaN is NULL.
+- ``pairs``: a view that joins groups, representations and similarities; one row per pair.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from fastcka.core.columns import STORED
 from fastcka.core.inference.moments import MOMENTS
 
 APPLICATION_ID = 0x66636B61  # "fcka" in the header; identifies a ledger
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 #: Columns of `similarities`: CKA and HSIC by both estimators, and what inference adds.
 SIMILARITIES = tuple(column.name for column in STORED)
@@ -32,6 +35,7 @@ CREATE TABLE groups (
     n_examples INTEGER NOT NULL,
     precision TEXT NOT NULL,
     inferred TEXT NOT NULL,
+    measures TEXT NOT NULL,
     contents TEXT NOT NULL,
     provenance TEXT NOT NULL,
     checksum TEXT NOT NULL,
@@ -54,6 +58,14 @@ CREATE TABLE similarities (
     position_a INTEGER NOT NULL,
     position_b INTEGER NOT NULL CHECK (position_a <= position_b),
 @similarities@    PRIMARY KEY (group_id, position_a, position_b)
+) WITHOUT ROWID;
+CREATE TABLE measures (
+    group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    measure TEXT NOT NULL,
+    position_a INTEGER NOT NULL,
+    position_b INTEGER NOT NULL,
+    value REAL,
+    PRIMARY KEY (group_id, measure, position_a, position_b)
 ) WITHOUT ROWID;
 CREATE VIEW pairs AS
     SELECT g.name AS group_name, a.model AS model_a, a.step AS step_a, a.layer AS layer_a,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastcka.core.measures.table import MeasureName
     from fastcka.sweep.planning.group import GroupPlan
-    from fastcka.sweep.question.config import Computation
+    from fastcka.sweep.question.computation import Computation
 
 
 VALUES_VERSION = 4
@@ -36,27 +37,31 @@ class GroupValues:
         Name -> (M,) float64: the numbers of `core.inference.moments.Moments`.
     provenance
         Device, route, threads, seconds and versions of the computation.
+    measures
+        Name -> (M, M) float64, the measures besides CKA; they need not be symmetric.
     """
 
     matrices: dict[str, NDArray[np.float64]]
     moments: dict[str, NDArray[np.float64]]
     provenance: dict[str, Any]
+    measures: dict[MeasureName, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def group_identity(group: GroupPlan, computation: Computation) -> str:
     """Return a digest of everything that the values of ``group`` depend on.
 
-    It does not depend on the estimator, the level or side of inference, the pairs, the labels or a
-    path: the ledger has all estimates of all pairs, so another sweep over the same data computes
-    nothing again. A filter counts only through the examples that it keeps. If a representation's
-    rows are gathered, the ids of all its rows count, because with other ids the same examples are
-    other rows.
+    It depends on the measures and their options. It does not depend on the estimator, the level or
+    side of inference, the pairs, the labels or a path: the ledger has all estimates of all pairs,
+    so another sweep over the same data computes nothing again. A filter counts only through the
+    examples that it keeps. If a representation's rows are gathered, the ids of all its rows count,
+    because with other ids the same examples are other rows.
     """
     return json_digest(
         [
             VALUES_VERSION,
             computation.precision,
             computation.inferred,
+            computation.measures,
             group.n_examples,
             group.examples.digest,
             group.blocks_digest,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fastcka.sweep.ledger.values import GroupValues
     from fastcka.sweep.planning.group import GroupPlan
-    from fastcka.sweep.question.config import Computation
+    from fastcka.sweep.question.computation import Computation
 
 Entries = list[tuple["GroupPlan", "GroupValues"]]
 

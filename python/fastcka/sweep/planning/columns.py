@@ -6,14 +6,17 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fastcka.core.columns import COLUMNS, Column
+from fastcka.core.measures.table import column_names as columns_of_measures
 from fastcka.errors import SweepError
 from fastcka.sweep.question.labels import KEY_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BEFORE = ("n_examples", "n_dropped", "dropped", "estimator", "cka")
-"""The columns after those of the group and the two sides, up to the matrices."""
+    from fastcka.sweep.question.config import SweepConfig
+
+BEFORE = ("n_examples", "n_dropped", "dropped", "estimator")
+"""The columns after those of the group and the two sides, up to CKA."""
 AFTER = ("undefined", "device", "route", "precision", "seconds")
 """The columns after the matrices."""
 
@@ -23,9 +26,14 @@ def matrix_columns(*, inference: bool) -> list[Column]:
     return [column for column in COLUMNS if inference or not column.inferred]
 
 
-def column_names(
-    within: Sequence[str], factors: Sequence[str], *, inference: bool = False
-) -> list[str]:
+def number_columns(config: SweepConfig) -> list[str]:
+    """Return the names of CKA, the matrices and the further measures, in order."""
+    matrices = matrix_columns(inference=config.inference is not None)
+    measures = columns_of_measures(measure.name for measure in config.further_measures)
+    return ["cka", *(each.name for each in matrices), *measures]
+
+
+def column_names(config: SweepConfig, factors: Sequence[str]) -> list[str]:
     """Return the names of the columns of a sweep.
 
     Raises
@@ -35,8 +43,8 @@ def column_names(
     """
     sides = [f"{field}_{side}" for side in "ab" for field in KEY_FIELDS]
     of_factors = [f"{factor}_{side}" for factor in factors for side in "ab"]
-    columns = ["group", *within, *sides, *of_factors]
-    columns += [*BEFORE, *(each.name for each in matrix_columns(inference=inference)), *AFTER]
+    columns = ["group", *config.compare.within, *sides, *of_factors]
+    columns += [*BEFORE, *number_columns(config), *AFTER]
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise SweepError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core import CudaPlan, PassPlan, StagedRepresentation, StreamPlan
+from fastcka.core.measures.cost import Cost, total_cost
+from fastcka.core.measures.measure import Measure
 from fastcka.store import STORED_DTYPES, Key
 from fastcka.sweep.planning.matched import MatchedExamples
 from fastcka.sweep.question.labels import Labels, group_name
@@ -71,6 +74,8 @@ class GroupPlan:
         The bytes that a `StreamPlan` may use.
     blocks, blocks_digest
         (n_examples,) the block of each example, and a digest; None and "" without blocks.
+    measures
+        The measures besides CKA.
     """
 
     position: int
@@ -82,6 +87,7 @@ class GroupPlan:
     memory: int | None = None
     blocks: NDArray[np.int64] | None = None
     blocks_digest: str = ""
+    measures: tuple[Measure, ...] = ()
 
     @property
     def n_examples(self) -> int:
@@ -114,6 +120,17 @@ class GroupPlan:
     def reads(self) -> float:
         """How often its data are read."""
         return self.pass_plan.reads if isinstance(self.pass_plan, StreamPlan) else 1.0
+
+    @property
+    def measures_cost(self) -> Cost:
+        """The memory and the predicted time of its measures besides CKA."""
+        widths = [r.n_features for r in self.representations]
+        return total_cost(self.measures, self.n_examples, widths)
+
+    @property
+    def seconds(self) -> float:
+        """Predicted seconds of its pass and its measures."""
+        return self.pass_plan.seconds + self.measures_cost.seconds
 
     @property
     def bytes_loaded(self) -> int:
@@ -150,3 +167,10 @@ class GroupPlan:
             + self.pass_plan.bytes_centered
             + self.pass_plan.bytes_workspace,
         }
+
+
+def measures_cost_text(groups: Sequence[GroupPlan]) -> str:
+    """Return the measures besides CKA and their predicted time; empty without any."""
+    names = ", ".join(map(str, groups[0].measures))
+    seconds = sum(group.measures_cost.seconds for group in groups)
+    return f"{names}: about {seconds:,.1f} s in addition, on the CPU" if names else ""

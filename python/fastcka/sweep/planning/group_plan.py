@@ -119,6 +119,7 @@ def _plan_group(
         ),
         blocks=blocks,
         blocks_digest=digest,
+        measures=config.further_measures,
     )
 
 

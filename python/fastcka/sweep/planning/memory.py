@@ -128,14 +128,15 @@ def bytes_of_pass(group: GroupPlan) -> int:
     plan = group.pass_plan
     if isinstance(plan, CudaPlan):
         return _matrices(group, ESTIMATE_MATRICES)
-    return additional_bytes(plan)
+    return max(additional_bytes(plan), group.measures_cost.bytes)  # measures precede the pass
 
 
 def _bytes_of_passes(flight: Flight, threads: int) -> int:
     if len(flight) == 1:
         return bytes_of_pass(flight[0])
     plans = [group.pass_plan for group in flight if isinstance(group.pass_plan, PassPlan)]
-    return bytes_of_flight(plans, threads)
+    of_measures = max(group.measures_cost.bytes for group in flight)
+    return max(bytes_of_flight(plans, threads), of_measures)
 
 
 def _bytes_of_task(group: GroupPlan) -> int:
@@ -150,6 +151,7 @@ def _bytes_of_export(group: GroupPlan) -> int:
 
 
 def _matrices(group: GroupPlan, count: int) -> int:
+    count += len(group.measures)
     return count * 8 * len(group.representations) ** 2
 
 

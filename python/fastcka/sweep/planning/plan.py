@@ -16,7 +16,7 @@ from fastcka.sweep.planning.columns import column_names
 from fastcka.sweep.planning.examples import ExampleMatcher
 from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import require_usable
-from fastcka.sweep.planning.group import GroupPlan, Representation
+from fastcka.sweep.planning.group import GroupPlan, Representation, measures_cost_text
 from fastcka.sweep.planning.group_plan import plan_groups, why_not_here
 from fastcka.sweep.planning.matched import examples_text
 from fastcka.sweep.planning.memory import memory_of, memory_text
@@ -130,8 +130,7 @@ class SweepPlan:
     def seconds(self) -> float:
         """Predicted wall time in seconds: of each group, the slower of reading and computing."""
         return sum(
-            max(group.pass_plan.seconds, group.bytes_to_read / BYTES_PER_SECOND)
-            for group in self.groups
+            max(group.seconds, group.bytes_to_read / BYTES_PER_SECOND) for group in self.groups
         )
 
     def pairs(self) -> Iterator[tuple[Key, Key]]:
@@ -147,6 +146,7 @@ class SweepPlan:
             "output": str(self.config.output),
             "estimator": self.config.estimator,
             "inference": self.config.inference and self.config.inference.to_dict(),
+            "measures": [measure.to_dict() for measure in self.config.measures],
             "device": self.device,
             "precision": self.config.precision,
             "representations_stored": self.stored,
@@ -190,6 +190,7 @@ class SweepPlan:
             "derivation": "\n".join([derivation, *self.explanations]),
             "estimator": self.config.estimator,
             **({"inference": str(inference)} if inference else {}),
+            **({"measures": text} if (text := measures_cost_text(self.groups)) else {}),
             "device": self.device,
             "left out": left_out_text(self.dropped, self.dropped_examples),
             **({"hint": self.hint} if self.hint else {}),
@@ -267,6 +268,7 @@ def plan_sweep(
         precision=config.precision,
         threads=n_threads,
         inference=config.inference,
+        measures=config.further_measures,
     )
     compared = [(r.key.model, r.key.step) for group in groups for r in group.representations]
     every = (outside, selection.dropped, formed.dropped)
@@ -290,9 +292,7 @@ def plan_sweep(
         ),
         memory=bytes_allowed,
     )
-    column_names(  # refuses equal names before a run
-        plan.config.compare.within, plan.factors, inference=plan.config.inference is not None
-    )
+    column_names(config, plan.factors)  # refuses equal names before a run
     exporter = exporter_of(config)
     if exporter is not None:
         plan.explanations.extend(exporter.check_export(plan, store))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fastcka.core.base_plan import Precision
     from fastcka.core.inference.options import Inference
+    from fastcka.core.measures.measure import Measure
     from fastcka.sweep.planning.group import GroupPlan
 
 
@@ -27,6 +28,7 @@ def fitted(
     precision: Precision,
     threads: int,
     inference: Inference | None,
+    measures: Sequence[Measure],
 ) -> tuple[GroupPlan, ...]:
     """Return the groups; those that make the sweep too large are planned in blocks of rows.
 
@@ -38,8 +40,8 @@ def fitted(
     needed = memory_of(groups, threads)
     if device.startswith("cuda") or needed is None or needed.bytes <= usable.bytes:
         return tuple(groups)
-    if inference is not None and inference.folds:
-        return tuple(groups)  # intervals need all examples in memory
+    if measures or (inference is not None and inference.folds):
+        return tuple(groups)  # measures and intervals need all examples in memory
     share = (usable.bytes - LIBRARY_BYTES) // min(len(groups), FLIGHTS_IN_MEMORY)
     planned = []
     for group in groups:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,9 +20,12 @@ from fastcka.core import checked_device
 from fastcka.core.base_plan import Precision
 from fastcka.core.estimators import Estimator
 from fastcka.core.inference.options import Inference
+from fastcka.core.measures.measure import Measure
 from fastcka.errors import InputError, SweepConfigError
 from fastcka.store import ExampleFilter
+from fastcka.sweep.question.computation import Computation, measures_text
 from fastcka.sweep.question.inference import parse_field
+from fastcka.sweep.question.measures import parse_measures_field
 from fastcka.sweep.question.sample import Sample, SampledExamples, parse_examples
 from fastcka.sweep.question.steps import StepsPolicy, parse_steps
 from fastcka.yaml_file import FieldPath, describe, field_text, read_yaml
@@ -120,22 +123,6 @@ class CompareConfig(BaseModel):
     steps: Annotated[StepsPolicy, BeforeValidator(parse_steps)] = "all"
 
 
-class Computation(NamedTuple):
-    """How values are computed.
-
-    Attributes
-    ----------
-    precision
-        Of the products.
-    inferred
-        How p-values and intervals are computed, as text; empty if they are not. The numbers serve
-        every level and side.
-    """
-
-    precision: str
-    inferred: str
-
-
 class SweepConfig(BaseModel):
     """A sweep: a store, what to select from it, what to compare, and where the results go.
 
@@ -168,6 +155,9 @@ class SweepConfig(BaseModel):
         an example column; see `fastcka.Inference`): the results also contain p-values, q-values
         over all comparisons, calibrated similarities, and standard errors and intervals over
         examples. They are computed on the CPU.
+    measures
+        Names of measures, `fastcka.Measure`, or mappings with ``name`` and options, as the argument
+        of `fastcka.compare`. CKA is always computed; the others on the CPU, without row blocks.
     export
         ``"pairs"`` also writes a folder for each pair; None writes the table only.
     """
@@ -184,6 +174,9 @@ class SweepConfig(BaseModel):
     device: Annotated[str, BeforeValidator(_device)] = "auto"
     precision: Precision = "high"
     inference: Annotated[Inference | None, BeforeValidator(parse_field)] = None
+    measures: Annotated[tuple[Measure, ...], BeforeValidator(parse_measures_field)] = (
+        Measure("cka"),
+    )
     export: Literal["pairs"] | None = None
 
     _written: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
@@ -191,11 +184,16 @@ class SweepConfig(BaseModel):
     @property
     def computation(self) -> Computation:
         """What the values of a group depend on, in addition to its data."""
-        asked = self.inference
-        if asked is None:
-            return Computation(self.precision, "")
-        of_blocks = "" if asked.blocks is None else f" of {asked.blocks}"
-        return Computation(self.precision, f"{asked.folds} folds{of_blocks}")
+        asked, inferred = self.inference, ""
+        if asked is not None:
+            of_blocks = "" if asked.blocks is None else f" of {asked.blocks}"
+            inferred = f"{asked.folds} folds{of_blocks}"
+        return Computation(self.precision, inferred, measures_text(self.further_measures))
+
+    @property
+    def further_measures(self) -> tuple[Measure, ...]:
+        """The measures besides CKA."""
+        return tuple(measure for measure in self.measures if measure.name != "cka")
 
     @property
     def wanted(self) -> dict[FieldPath, ByField | None]:

@@ -98,6 +98,7 @@ def to_comparison(group: GroupPlan, values: GroupValues, config: SweepConfig) ->
         ),
         moments=Moments.of_arrays(values.moments),
         inference=config.inference,
+        measures=values.measures,
         **values.matrices,
     )
 

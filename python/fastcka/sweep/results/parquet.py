@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.files import remove_file, replaced_stream
-from fastcka.sweep.planning.columns import column_names, matrix_columns
+from fastcka.sweep.planning.columns import column_names, number_columns
 from fastcka.sweep.question.labels import KEY_FIELDS, value_text
 from fastcka.sweep.results.table import pair_numbers, why_undefined
 
@@ -77,7 +77,6 @@ class ParquetTable:
         self.writer: Any = None
         self._factors = plan.factors
         self._within = config.compare.within
-        self._inference = config.inference is not None
         kinds: dict[str, Any] = {
             "n_examples": pa.int64(),
             "n_dropped": pa.int64(),
@@ -89,9 +88,9 @@ class ParquetTable:
             kinds |= {f"{field}_{side}": kind for side in "ab"}
         for field in self._within:
             kinds[field] = _kind(group.fields[field] for group in plan.groups)
-        numbers = ["cka", *(column.name for column in matrix_columns(inference=self._inference))]
+        numbers = number_columns(config)
         kinds |= dict.fromkeys(numbers, pa.float64())
-        names = column_names(self._within, plan.factors, inference=self._inference)
+        names = column_names(config, plan.factors)
         self.schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
         self._numbers = numbers
         self._waiting: list[Any] = []

@@ -140,6 +140,7 @@ def _question(config: Mapping[str, Any]) -> list[Any]:
                 "estimator",
                 "precision",
                 "inference",
+                "measures",
             )
         ),
     ]

@@ -10,7 +10,8 @@ ledger stores it with the values, so a resumed run writes the same bytes. If two
 group, their tables differ only in this column.
 
 ``p_value``, ``q_value`` and ``calibrated`` are there if the sweep asks for inference; the q-values
-are those among all comparisons of the table.
+are those among all comparisons of the table. The columns of the measures that the sweep asks for
+follow; `Comparison.to_dataframe` has the same.
 
 Cells: floats by ``repr``, so that they read back exactly; NaN as ``nan``, with the reason in
 ``undefined``; lists, booleans and nulls as JSON (``["a", "b"]``); an absent factor is empty. A
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
+from fastcka.core.measures.table import pair_columns
 from fastcka.sweep.planning.columns import column_names, matrix_columns
 from fastcka.sweep.question.labels import value_text
 
@@ -74,12 +76,7 @@ def write_rows(file: TextIO, rows: Iterable[Iterable[str]]) -> None:
 
 def header(plan: SweepPlan) -> list[str]:
     """Return the cells that name the columns."""
-    return [cell(name) for name in _columns(plan)]
-
-
-def _columns(plan: SweepPlan) -> list[str]:
-    config = plan.config
-    return column_names(config.compare.within, plan.factors, inference=config.inference is not None)
+    return [cell(name) for name in column_names(plan.config, plan.factors)]
 
 
 def group_rows(
@@ -120,7 +117,7 @@ def group_rows(
 def pair_numbers(
     group: GroupPlan, comparison: Comparison, q_values: NDArray[np.float64] | None
 ) -> list[NDArray[np.float64]]:
-    """Return CKA, then each of `matrix_columns`, (P,) for the pairs of a group; NaN if unknown."""
+    """Return the values of each of `number_columns`, (P,), for a group; NaN if unknown."""
     first, second = group.pairs.T
     numbers = [comparison.cka[first, second]]
     for column in matrix_columns(inference=q_values is not None):
@@ -131,7 +128,7 @@ def pair_numbers(
             numbers.append(np.full(len(first), np.nan))
         else:
             numbers.append(matrix[first, second])
-    return numbers
+    return [*numbers, *pair_columns(comparison.measures, group.pairs)]
 
 
 def why_undefined(undefined: dict[int, Any], a: int, b: int) -> str:

@@ -103,6 +103,7 @@ def _compute_groups(
             threads=plan.threads,
             progress=run.course.report,
             inference=config.inference or False,
+            measures=config.measures,
         ):
             run.computed.computing += time.perf_counter() - clock
             writer.put(run.values(outcomes))
@@ -228,10 +229,12 @@ def _load(flight: Flight, store: Store) -> list[Loaded | Failure]:
 
 def undefined_texts(group: Loadable, comparison: Comparison) -> list[str]:
     """Return why representations have no similarity."""
-    return [
-        f"{group.representations[position].key}: {reason}"
-        for position, reason in comparison.undefined.items()
-    ]
+    keys = [r.key for r in group.representations]
+    texts = [f"{keys[position]}: {reason}" for position, reason in comparison.undefined.items()]
+    for name, facts in comparison.provenance.get("measures", {}).items():
+        reasons = facts["of_each"].get("undefined", [])
+        texts += [f"{keys[i]}: {name}: {why}" for i, why in enumerate(reasons) if why]
+    return texts
 
 
 def values_of(comparison: Comparison) -> GroupValues:
@@ -241,6 +244,7 @@ def values_of(comparison: Comparison) -> GroupValues:
         matrices={name: matrix for name, matrix in stored.items() if matrix is not None},
         moments={} if comparison.moments is None else comparison.moments.arrays(),
         provenance=dict(comparison.provenance),
+        measures=dict(comparison.measures),
     )
 
 

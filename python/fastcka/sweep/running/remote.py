@@ -71,6 +71,7 @@ def compute_on_cluster(
             precision=config.precision,
             threads=workers.threads,
             inference=config.inference,
+            measures=config.measures,
             gpus=() if config.device == "cpu" else cluster.gpus,
         )
         with LedgerWriter(ledger, config.computation) as writer:
@@ -107,7 +108,8 @@ class _Remote:
 
     def add(self, groups: Sequence[GroupPlan], workers: int) -> None:
         """Divide groups into tasks; the parts of divided groups, which are large, come first."""
-        parts = parts_for(groups, workers)
+        # The parts of a divided group would repeat the measures of each representation.
+        parts = {} if groups[0].measures else parts_for(groups, workers)
         for group in groups:
             if group.position in parts:
                 divided = Divided(group)

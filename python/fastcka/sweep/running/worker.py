@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fastcka.core.base_plan import Precision
     from fastcka.core.estimators import Estimator
     from fastcka.core.inference.options import Inference
+    from fastcka.core.measures.measure import Measure
     from fastcka.sweep.planning.group import GroupPlan, Representation
     from fastcka.sweep.planning.matched import MatchedExamples
 
@@ -52,6 +53,7 @@ class Settings:
     precision: Precision
     threads: int
     inference: Inference | None
+    measures: tuple[Measure, ...]
     gpus: tuple[str, ...]
 
 
@@ -159,6 +161,7 @@ def compute_flight(settings: Settings, flight: Sequence[GroupWork]) -> Done:
         precision=settings.precision,
         threads=settings.threads,
         inference=settings.inference or False,
+        measures=settings.measures,
     )
     each = iter(compared)
     outcomes = tuple(
