@@ -33,7 +33,7 @@ extensions = [
     "repository_files",
     "yaml_keys",
 ]
-exclude_patterns = ["_ext", "gallery/GALLERY_HEADER.rst", "**.ipynb_checkpoints"]
+exclude_patterns = ["_ext", "gallery/GALLERY_HEADER.rst", "gallery/*.ipynb", "_build"]
 default_role = "py:obj"  # names in single backticks, as the docstrings have them
 nitpicky = True
 
@@ -53,7 +53,7 @@ autosummary_generate = False
 numpydoc_show_class_members = False  # autodoc lists them
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = NOT_TYPES
-numpydoc_validation_checks = {"GL06", "GL07", "GL10", "PR02", "PR03", "PR10"}
+numpydoc_validation_checks = {"GL06", "GL07", "GL10", "PR02", "PR10"}
 
 # Gallery
 sphinx_gallery_conf = {

@@ -51,43 +51,19 @@ class ExitStatuses(SphinxDirective):
 def _section(name: str, command: Any) -> nodes.section:
     section = nodes.section(ids=[nodes.make_id(name)], names=[nodes.fully_normalize_name(name)])
     section += nodes.title("", "", nodes.literal("", name))
-    arguments = [p for p in command.params if not p.opts[0].startswith("-")]
-    options = [p for p in command.params if p.opts[0].startswith("-") and p.name != "help"]
-    words = [name, *(p.metavar or p.name.upper() for p in arguments), "[OPTIONS]" * bool(options)]
-    section += nodes.literal_block("", " ".join(filter(None, words)), language="console")
+    context = typer.Context(command, info_name=name)
+    usage = command.get_usage(context).removeprefix("Usage: ")
+    section += nodes.literal_block("", " ".join(usage.split()), language="console")
     section += _paragraphs(command.help)
-    rows = [(_written(p), _text(p.help), _default(p)) for p in (*arguments, *options)]
+    records = filter(None, (parameter.get_help_record(context) for parameter in command.params))
+    rows = [
+        (nodes.paragraph("", "", nodes.literal("", names)), _text(meaning))
+        for names, meaning in records
+    ]
     if rows:
-        section += table(("argument or option", "meaning", "default"), rows, widths=(30, 55, 15))
+        section += table(("argument or option", "meaning"), rows, widths=(35, 65))
     section += _paragraphs(command.epilog)
     return section
-
-
-def _written(parameter: Any) -> nodes.paragraph:
-    if not parameter.opts[0].startswith("-"):
-        names = [parameter.metavar or parameter.name.upper()]
-    else:
-        value = "" if getattr(parameter, "is_flag", False) else f" {_value(parameter)}"
-        names = [f"{name}{value}" for name in (*parameter.opts, *parameter.secondary_opts)]
-    parts: list[nodes.Node] = []
-    for name in names:
-        parts += [nodes.Text(", ")] * bool(parts) + [nodes.literal("", name)]
-    return nodes.paragraph("", "", *parts)
-
-
-def _value(parameter: Any) -> str:
-    choices = getattr(parameter.type, "choices", None)
-    if parameter.metavar or choices:
-        return str(parameter.metavar or "|".join(choices))
-    return str(parameter.type.name).upper()
-
-
-def _default(parameter: Any) -> nodes.paragraph:
-    if parameter.required:
-        return _text("required")
-    if parameter.default in (None, False, ()) or callable(parameter.default):
-        return _text("")
-    return nodes.paragraph("", "", nodes.literal("", str(parameter.default)))
 
 
 def _text(text: str | None) -> nodes.paragraph:

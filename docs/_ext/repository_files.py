@@ -27,6 +27,7 @@ PAGES = {
 }
 _FILES = {page: file for file, page in PAGES.items() if page != "index"}
 
+_HEADING = re.compile(r"^####+ ", re.MULTILINE)  # Sphinx refuses headings that skip a level
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -36,7 +37,7 @@ def replace_text(app: Sphinx, docname: str, source: list[str]) -> None:
     path = DOCS / f"{docname}.md" if file is None else ROOT / file
     if file is not None:
         app.env.note_dependency(str(path))
-        source[0] = path.read_text("utf-8")
+        source[0] = _HEADING.sub("### ", path.read_text("utf-8"))
     if path.is_file():
         source[0] = _LINK.sub(lambda found: _link(found, path.parent, docname), source[0])
 
