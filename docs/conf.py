@@ -10,7 +10,6 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
 from gallery import GalleryOrder  # noqa: E402
-from references import NOT_TYPES  # noqa: E402
 
 import fastcka  # noqa: E402
 
@@ -51,8 +50,7 @@ autodoc_typehints = "none"  # the docstrings give types, with shapes and units
 autodoc_member_order = "bysource"
 autosummary_generate = False
 numpydoc_show_class_members = False  # autodoc lists them
-numpydoc_xref_param_type = True
-numpydoc_xref_ignore = NOT_TYPES
+numpydoc_xref_param_type = False  # the type column is prose: shapes, units
 numpydoc_validation_checks = {"GL06", "GL07", "GL10", "PR02", "PR10"}
 
 # Gallery

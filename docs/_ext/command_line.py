@@ -50,7 +50,7 @@ class ExitStatuses(SphinxDirective):
 
 def _section(name: str, command: Any) -> nodes.section:
     section = nodes.section(ids=[nodes.make_id(name)], names=[nodes.fully_normalize_name(name)])
-    section += nodes.title("", "", nodes.literal("", name))
+    section += nodes.title("", name)
     context = typer.Context(command, info_name=name)
     usage = command.get_usage(context).removeprefix("Usage: ")
     section += nodes.literal_block("", " ".join(usage.split()), language="console")

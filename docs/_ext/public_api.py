@@ -73,6 +73,7 @@ def public_names(package: ModuleType) -> list[str]:
 def _directive(package: str, name: str, value: Any) -> list[str]:
     if inspect.isclass(value):
         members = ["   :members:", f"   :inherited-members: {BASES}"]
+        members += ["   :exclude-members: model_config"]
         return [f".. autoclass:: {package}.{name}", *members, ""]
     if callable(value) and inspect.isroutine(value):
         return [f".. autofunction:: {package}.{name}", ""]

@@ -9,6 +9,7 @@ they become code without a link, because no inventory is fetched. All others are
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 from functools import cache
 from pathlib import Path
@@ -27,16 +28,7 @@ LIBRARIES = (
     *("pathlib", "pd", "polars", "pyarrow", "rich", "scipy", "sklearn", "torch", "transformers"),
     *("typer", "typing", "xarray", "xr", "zarr", "collections", "contextlib", "os", "enum"),
 )
-BUILTINS = frozenset(dir(importlib.import_module("builtins")))
-
-#: Words in the type column of a docstring that are no types.
-NOT_TYPES = {
-    *("a", "all", "an", "and", "array", "arrays", "callable", "default", "from", "function"),
-    *("ints", "item", "items", "mapping", "more", "number", "of", "optional", "or", "path"),
-    *("pattern", "per", "range", "sequence", "shape", "strings", "the", "these", "time", "to"),
-    *("iterable", "ndarray", "with", "without", "yields", "float64", "float32", "int64", "uint64"),
-    *("M", "n", "n_examples", "n_features", "others", "nothing", "generator", "field"),
-}
+BUILTINS = frozenset(dir(builtins)) | frozenset(dir(OSError))  # names, and attributes of errors
 
 
 @cache

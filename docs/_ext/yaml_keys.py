@@ -45,16 +45,11 @@ class YamlKeys(SphinxDirective):
                 nodes.paragraph("", "", nodes.literal("", key)),
                 nodes.paragraph("", type_text(value, schema.get("$defs", {}))),
                 _default(value, required=key in required),
-                self._meaning(meanings.get(key, "")),
+                self.parse_text_to_nodes(meanings.get(key, "")),
             )
             for key, value in schema["properties"].items()
         ]
         return [table(("key", "type", "default", "meaning"), rows, widths=(14, 22, 14, 50))]
-
-    def _meaning(self, text: str) -> nodes.Node:
-        cell = nodes.container()
-        cell += self.parse_text_to_nodes(text)
-        return cell
 
 
 def attributes(model: type) -> dict[str, str]:
