@@ -74,6 +74,8 @@ html_title = "fastcka"
 html_extra_path = ["llms.txt"]
 html_show_sourcelink = False
 html_copy_source = False
+ALONE = ("start", "symptoms", "benchmarks", "other-tools", "changelog", "contributing")
+html_sidebars = dict.fromkeys(ALONE, [])  # they have no section to navigate
 html_theme_options = {
     "logo": {"text": "fastcka"},
     "header_links_before_dropdown": 6,
