@@ -9,7 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
-from gallery import GalleryOrder  # noqa: E402
+from gallery import FOLDER, GalleryOrder, before_script  # noqa: E402
 
 import fastcka  # noqa: E402
 
@@ -55,10 +55,11 @@ numpydoc_validation_checks = {"GL06", "GL07", "GL10", "PR02", "PR10"}
 
 # Gallery
 sphinx_gallery_conf = {
-    "examples_dirs": str(HERE.parent / "examples" / "gallery"),
+    "examples_dirs": str(FOLDER),
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
     "within_subsection_order": GalleryOrder,
+    "reset_modules": (before_script, "matplotlib"),
     "abort_on_example_error": True,
     "download_all_examples": False,
     "remove_config_comments": True,
@@ -75,7 +76,7 @@ html_extra_path = ["llms.txt"]
 html_show_sourcelink = False
 html_copy_source = False
 ALONE = ("start", "symptoms", "benchmarks", "other-tools", "changelog", "contributing")
-html_sidebars = dict.fromkeys(ALONE, [])  # they have no section to navigate
+html_sidebars = {page: [] for page in ALONE}  # they have no section to navigate
 html_theme_options = {
     "logo": {"text": "fastcka"},
     "header_links_before_dropdown": 6,

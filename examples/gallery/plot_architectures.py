@@ -9,10 +9,8 @@ with the other: do networks of different kinds have corresponding layers?
 import matplotlib.pyplot as plt
 
 import fastcka
-from fastcka.demo import run_demo
 
-demo = run_demo("fastcka-demo")  # trains the networks once, in about a minute
-with fastcka.open_store(demo.store) as store:
+with fastcka.open_store("fastcka-demo/store") as store:  # written by `fastcka demo`
     keys = [key for key in store.keys() if key.step == 600]
     cnn, transformer = (
         {key.layer: store.read(key) for key in keys if key.model == f"{family}-seed0"}

@@ -11,11 +11,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import fastcka
-from fastcka.demo import run_demo
 
-demo = run_demo("fastcka-demo")  # trains the networks once, in about a minute
 curves = {}  # layer -> one row for each seed
-with fastcka.open_store(demo.store) as store:
+with fastcka.open_store("fastcka-demo/store") as store:  # written by `fastcka demo`
     models = sorted({key.model for key in store.keys() if key.model.startswith("mlp")})
     steps = sorted({key.step for key in store.keys()})
     for model in models:

@@ -10,10 +10,8 @@ layers, the largest value of each row is on the diagonal.
 import matplotlib.pyplot as plt
 
 import fastcka
-from fastcka.demo import run_demo
 
-demo = run_demo("fastcka-demo")  # trains the networks once, in about a minute
-with fastcka.open_store(demo.store) as store:
+with fastcka.open_store("fastcka-demo/store") as store:  # written by `fastcka demo`
     keys = [key for key in store.keys() if key.step == 600]
     a = {key.layer: store.read(key) for key in keys if key.model == "mlp-seed0"}
     b = {key.layer: store.read(key) for key in keys if key.model == "mlp-seed1"}

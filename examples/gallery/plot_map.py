@@ -11,13 +11,15 @@ angles.
 import matplotlib.pyplot as plt
 
 import fastcka
-from fastcka.demo import run_demo
 
-demo = run_demo("fastcka-demo")  # trains the networks once, in about a minute
 last = {"mlp": "hidden4", "cnn": "dense", "transformer": "pool"}
-with fastcka.open_store(demo.store) as store:
+with fastcka.open_store("fastcka-demo/store") as store:  # written by `fastcka demo`
     keys = [key for key in store.keys() if key.layer == last[key.model.split("-")[0]]]
-    labels = [{"family": key.model.split("-")[0], "step": key.step} for key in keys]
+    names = [key.model.split("-") for key in keys]
+    labels = [
+        {"family": family, "seed": seed, "step": key.step}
+        for key, (family, seed) in zip(keys, names, strict=True)
+    ]
     result = fastcka.compare([store.read(key) for key in keys], labels=labels)
 
 figure, ax = plt.subplots(figsize=(7, 5.5), layout="constrained")

@@ -10,11 +10,9 @@ next to the trained ones.
 import matplotlib.pyplot as plt
 
 import fastcka
-from fastcka.demo import run_demo
 
-demo = run_demo("fastcka-demo")  # trains the networks once, in about a minute
 figure, axes = plt.subplots(1, 2, figsize=(12, 5.5), layout="constrained")
-with fastcka.open_store(demo.store) as store:
+with fastcka.open_store("fastcka-demo/store") as store:  # written by `fastcka demo`
     for ax, step in zip(axes, (0, 600), strict=True):
         keys = [k for k in store.keys() if k.step == step and k.model.startswith("cnn")]
         labels = [{"seed": key.model[-5:], "layer": key.layer} for key in keys]
