@@ -5,21 +5,30 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import typer.main
 
 import fastcka
 from fastcka.capture.config import CaptureConfig, CaptureRun, load_capture
+from fastcka.cli.app import app
 from fastcka.sweep import CompareConfig, SweepConfig, load_sweep, plan_sweep
 from fastcka.sweep.results.table import header
 
 ROOT = Path(__file__).parents[1]
-PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+DOCS = ROOT / "docs"
+PAGES = {"README.md": ROOT / "README.md"} | {
+    path.relative_to(DOCS).as_posix(): path
+    for path in sorted(DOCS.rglob("*.md"))
+    if path.relative_to(DOCS).parts[0] not in ("_build", "gallery")
+}
 
 
 def text(page):
@@ -167,14 +176,87 @@ def test_the_capture_example_and_its_keys(tmp_path):
     assert len(keys) == len(set(keys))
 
 
+def test_the_example_of_batches(rng, capsys):
+    x = rng.standard_normal((30, 4))
+    batches = [SimpleNamespace(layer1=part, layer2=part**2) for part in np.split(x, 3)]
+    names = {"fastcka": fastcka, "batches": batches}
+    exec(block("arrays.md", "python"), names)
+    assert names["result"].cka[0, 1] == pytest.approx(fastcka.cka(x, x**2), abs=1e-9)
+
+
+#: Pages whose Python is tested above. That of cluster.md needs a scheduler: see tests/sweep.
+TESTED = {"README.md", "arrays.md", "cluster.md", "comparisons.md", "inference.md", "store.md"}
+RUN = [page for page in PAGES if page not in TESTED and blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    """The blocks of a page are one program, which starts in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(blocks(page, "python")), {"__name__": "__main__"})
+
+
+def commands_of(page):
+    """Return the lines of a page that are commands of fastcka."""
+    lines = re.findall(r"^(?: {4}|\$ |!)(?:.*&& )?(fastcka .*)$", text(page), re.M)
+    inline = re.findall(r"`(fastcka [^`]*)`", text(page))
+    return [*lines, *inline]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page)])
+def test_the_commands_of_a_page_exist(page):
+    for line in commands_of(page):
+        command = typer.main.get_command(app)
+        words = shlex.split(line, comments=True)[1:]
+        while words and hasattr(command, "commands") and not words[0].startswith("-"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        known = {name for parameter in command.params for name in parameter.opts}
+        given = {word.split("=")[0] for word in words if word.startswith("--")}
+        assert given <= known | {"--help", "--version"}, line
+
+
+def test_each_figure_of_the_gallery_is_a_short_script():
+    scripts = list((ROOT / "examples/gallery").glob("plot_*.py"))
+    assert len(scripts) == 5
+    for script in scripts:
+        assert len(script.read_text("utf-8").splitlines()) < 40, script.name
+
+
+def test_each_public_package_is_in_the_reference():
+    packages = {
+        f"{path.parent.name}.rst"
+        for path in (ROOT / "python/fastcka").glob("*/__init__.py")
+        if "__all__" in path.read_text("utf-8") and path.parent.name not in ("arrays", "cli")
+    }
+    pages = {path.name for path in (DOCS / "reference/api").glob("*.rst")}
+    assert pages == packages | {"fastcka.rst"}
+
+
+def test_the_pages_of_llms_txt_exist():
+    links = re.findall(r"\]\(([^)]+)\.html\)", (DOCS / "llms.txt").read_text("utf-8"))
+    assert len(links) > 15
+    for link in links:
+        assert any((DOCS / f"{link}{suffix}").is_file() for suffix in (".md", ".rst")), link
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links(page):
     folder = PAGES[page].parent
     links = re.findall(r"\]\(([^)]+)\)", text(page))
     for link in links:
+        if link.startswith("https://"):
+            continue
         path, _, anchor = link.partition("#")
         target = folder / path if path else PAGES[page]
         assert target.is_file(), link
-        if anchor:
-            headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.M)
-            assert anchor in [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+        if anchor and target.suffix == ".md":
+            assert anchor in headings(target), link
+
+
+def headings(page):
+    """Return the anchors of a page; benchmarks.md is benchmarks/README.md on the site."""
+    if page.resolve() == DOCS / "benchmarks.md":
+        page = ROOT / "benchmarks/README.md"
+    lines = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M)
+    return [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines]

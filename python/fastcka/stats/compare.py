@@ -134,7 +134,7 @@ def compare_values(
 
     ``field="family", first="cnn", second="mlp"`` asks whether CNNs are more similar to each other
     than MLPs are. The test permutes the families of the models, so it also needs pairs of a CNN and
-    an MLP. If the sweep did not compare them (`within: [family]`), p is NaN and only the interval
+    an MLP. If the sweep did not compare them (``within: [family]``), p is NaN and only the interval
     is computed.
 
     The other parameters and the errors are those of `compare_pairs`.
