@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from fastcka.report import write_report
-from fastcka.report.write import csv_cell
+from fastcka.report.writer import csv_cell
 
 HOSTILE = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 

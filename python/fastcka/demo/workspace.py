@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastcka.demo.networks import LAYERS
 from fastcka.errors import InputError
 from fastcka.files import make_folder, replaced_file
 
@@ -14,13 +15,18 @@ if TYPE_CHECKING:
 
 _MARKER = "demo.json"
 
-SWEEP_YAML = """\
+# Every network ends in logits; their other layers have different names.
+_LAYERS = [*(layer for layers in LAYERS.values() for layer in layers[:-1]), "logits"]
+
+SWEEP_YAML = f"""\
 # Written by `fastcka demo`. To change the sweep, edit a copy and run it: fastcka run <copy>.yaml
 store: store
 output: results
 compare:
   within: [step]        # all pairs of models and layers at the same step
   steps: all
+  order:                # of the rows in figures: from the input to the output
+    layer: [{", ".join(_LAYERS)}]
 estimator: unbiased
 device: auto
 """
@@ -56,6 +62,11 @@ class Workspace:
     def overview(self) -> Path:
         """The figure."""
         return self.directory / "overview.png"
+
+    @property
+    def report(self) -> Path:
+        """The folder of the report."""
+        return self.results / "report"
 
     def claim(self, settings: dict[str, Any]) -> None:
         """Create the directory, or check that it contains a demo with the same settings.
