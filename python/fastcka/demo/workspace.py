@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastcka.demo.networks import LAYERS
 from fastcka.errors import InputError
 from fastcka.files import make_folder, replaced_file
 
@@ -15,18 +14,13 @@ if TYPE_CHECKING:
 
 _MARKER = "demo.json"
 
-# Every network ends in logits; their other layers have different names.
-_LAYERS = [*(layer for layers in LAYERS.values() for layer in layers[:-1]), "logits"]
-
-SWEEP_YAML = f"""\
+SWEEP_YAML = """\
 # Written by `fastcka demo`. To change the sweep, edit a copy and run it: fastcka run <copy>.yaml
 store: store
 output: results
 compare:
   within: [step]        # all pairs of models and layers at the same step
   steps: all
-  order:                # of the rows in figures: from the input to the output
-    layer: [{", ".join(_LAYERS)}]
 estimator: unbiased
 device: auto
 """

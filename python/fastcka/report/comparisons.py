@@ -80,6 +80,10 @@ def comparisons(data: ReportData) -> Iterator[Item]:
         for part in data.drawn_slices():
             # Compare like with like: the two groups must differ in one factor only.
             pairs = part.table if other is None else part.table.keep(part.table.differ(other))
+            missing = _missing_kind(pairs.defined(), field, other)
+            if missing is not None:
+                yield NotDrawn(name, missing, (part.title,))
+                continue
             try:
                 result = compare_pairs(pairs, same=field, permutations=data.permutations)
             except InputError as error:
@@ -95,6 +99,16 @@ def comparisons(data: ReportData) -> Iterator[Item]:
         rows = [_row(*result) for result in results]
         yield Sheet("comparisons", "Comparisons of groups of pairs", HEADER, rows)
     yield from drawings
+
+
+def _missing_kind(pairs: PairTable, field: str, other: str | None) -> str | None:
+    """Return which of the two kinds of pairs is missing, if one is."""
+    rest = "" if other is None else f" and different {other}"
+    if not pairs.same(field).any():
+        return f"the sweep has no pair of models with the same {field}{rest}"
+    if not pairs.differ(field).any():
+        return f"the sweep has no pair of models with different {field}{rest}"
+    return None
 
 
 def _between_families(data: ReportData, results: list[Result]) -> Iterator[Item]:

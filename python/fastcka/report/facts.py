@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from fastcka.sweep.planning.folder import RUN
@@ -29,7 +30,8 @@ class RunFacts:
     pooling
         (model, step, layer) -> how an example's values became one row; where it is recorded.
     order
-        Field -> labels in the order given by the sweep's configuration.
+        Field -> labels in order: that of the sweep's configuration, and for layers by their
+        position in their networks.
     rows
         Name -> text, for the summary table.
     failed
@@ -79,8 +81,11 @@ def read_facts(folder: Path) -> RunFacts:
         record = json.loads(path.read_text(encoding="utf-8"))
         config = record["config"]
         features, pooling = {}, {}
+        layers: dict[tuple[str, str], list[str]] = {}  # model and step -> its layers, in order
         for group in record["groups"]:
             keys = [(str(model), str(step), str(layer)) for model, step, layer, *_ in group["keys"]]
+            for model, step, layer in keys:
+                layers.setdefault((model, step), []).append(layer)
             features |= dict(zip(keys, map(int, group["n_features"]), strict=True))
             texts = group.get("pooling", [None] * len(keys))
             pooling |= {key: str(text) for key, text in zip(keys, texts, strict=True) if text}
@@ -103,10 +108,20 @@ def read_facts(folder: Path) -> RunFacts:
         examples_filter=_filter_text(text),
         n_features=features,
         pooling=pooling,
-        order={str(name): list(labels) for name, labels in order.items()},
+        order={"layer": _by_depth(layers.values())}
+        | {str(name): list(labels) for name, labels in order.items()},
         rows={name: str(value) for name, value in rows.items()},
         failed=failed,
     )
+
+
+def _by_depth(networks: Iterable[Sequence[str]]) -> list[str]:
+    """Return the layers by their mean relative position, from first (0) to last (1)."""
+    positions: dict[str, list[float]] = {}
+    for layers in networks:
+        for i, layer in enumerate(layers):
+            positions.setdefault(layer, []).append(i / max(1, len(layers) - 1))
+    return sorted(positions, key=lambda layer: fmean(positions[layer]))
 
 
 def _filter_text(value: object) -> str:

@@ -32,7 +32,7 @@ function element(name, properties = {}, ...children) {
 
 /** A list to choose from: `options` are [value, text]. */
 function choice(label, options, selected, change) {
-  const list = element("select", { onchange: () => change(options[list.selectedIndex][0]) });
+  const list = element("select", { ariaLabel: label, onchange: () => change(options[list.selectedIndex][0]) });
   for (const [value, text] of options) {
     list.append(element("option", { textContent: text, selected: value === selected }));
   }
@@ -43,7 +43,7 @@ function choice(label, options, selected, change) {
 function slider(label, texts, selected, change) {
   const shown = element("output", { textContent: texts[selected] });
   const input = element("input", {
-    type: "range", min: 0, max: texts.length - 1, step: 1,
+    type: "range", ariaLabel: label, min: 0, max: texts.length - 1, step: 1,
     oninput: () => {
       shown.textContent = texts[input.valueAsNumber];
       change(input.valueAsNumber);

@@ -46,7 +46,7 @@ KINDS.pairs = (figure, spec) => {
     head.append(element("th", { scope: "col" }, element("button", { type: "button", onclick: sort })));
   }
   const filter = element("input", {
-    type: "search", placeholder: "conv1 seed0",
+    type: "search", ariaLabel: "filter", placeholder: "conv1 seed0",
     oninput: () => {
       Object.assign(state, { words: filter.value.toLowerCase().split(/\s+/).filter(Boolean), page: 0 });
       draw();
