@@ -168,7 +168,7 @@ def test_the_matrix_contains_the_value_of_every_pair(open_page, layered):
     text = "".join(map("".join, texts))
     assert "n = 600 examples" in text
     assert "features: 64 and 64" in text
-    assert "p = 0.0100" in text
+    assert "p: 0.0100" in text
     assert "95% interval" in text
 
 
@@ -305,7 +305,7 @@ def test_the_table_sorts_filters_and_renders_few_rows(open_page, layered):
     assert shown() == pytest.approx(sorted(row[12] for row in rows)[:25])
     figure.get_by_role("button", name="CKA (unbiased)").click()
     assert shown() == pytest.approx(sorted((row[12] for row in rows), reverse=True)[:25])
-    figure.get_by_label("filter").fill("conv2 ma1")
+    figure.get_by_label("filter").fill("conv2 MA1")
     kept = [row for row in rows if "conv2" in (row[2], row[5]) and "ma1" in (row[0], row[3])]
     assert figure.locator("output").text_content() == f"1 to 25 of {len(kept)}"
     figure.get_by_label("filter").fill("nothing")

@@ -161,9 +161,9 @@ def test_the_first_sentence_has_the_means_of_each_kind_of_pairs(tmp_path):
 
     table = table_of(networks(), value, keep=same_step)
     assert opening(data_of(table, tmp_path)) == (
-        "At step 100, the mean unbiased CKA is 0.25 between two layers of one model (4 pairs), 0.88 "
-        "between the same layer of two models of different seed (4 pairs) and 0.12 between the same "
-        "layer of two models of different family (8 pairs)."
+        "At step 100, the mean unbiased CKA is 0.25 between two layers of one model (4 pairs), "
+        "0.88 between the same layer of two models of different seed (4 pairs) and 0.12 between "
+        "the same layer of two models of different family (8 pairs)."
     )
 
 

@@ -74,13 +74,12 @@ def layer_matrices(data: ReportData) -> Iterator[Item]:
 
 def pair_table(data: ReportData) -> Iterator[Item]:
     """Yield the table of all pairs."""
-    shown = [name for name in data.pairs.table.fields if len(data.pairs.table.labels(name)) > 1]
     yield Chart(
         "Table of pairs",
         "Click a heading to sort. Words in the filter must all occur in the labels of a pair. "
         "results.csv contains all columns.",
         "pairs",
-        {"fields": shown or ["model"]},
+        {"fixed": list(data.pairs.fixed), "varying": list(data.pairs.varying)},
     )
 
 

@@ -51,7 +51,7 @@ def intervals(results: Sequence[Result], caption: str) -> Chart:
                 choice=question,
                 height=110 + 26 * len(shown),
                 showlegend=False,
-                xaxis={"title": {"text": "difference of the means"}, "rangemode": "tozero"},
+                xaxis={"title": {"text": "difference of the means"}, "zerolinewidth": 2},
                 yaxis={
                     "tickvals": list(range(len(shown))),
                     "ticktext": [plotly_text(part.title) for part, _ in shown],

@@ -156,7 +156,10 @@ def write_report(
     missing = gathered(missing)
     content = PageContent(
         title=f"fastcka: {results.resolve().name}",
-        lead=list(evolved.values()) if swept is None else [opening(swept.data), *evolved.values()],
+        lead=[
+            *([] if swept is None else [opening(swept.data)]),
+            *(f"{name}: {text}" for name, text in evolved.items()),
+        ],
         reading=() if swept is None else READING,
         data=None if swept is None else _data(swept.data),
         caption="" if swept is None else swept.data.facts.caption(swept.table),

@@ -74,7 +74,7 @@ function heatmap({ rows, columns, cells }, width) {
   const most = width < 600 ? 14 : 26;
   const left = 14 + 6.4 * Math.min(most, Math.max(1, ...rows.map((row) => row.name.length)));
   const bottom = 14 + 6.4 * Math.min(most, Math.max(1, ...columns.map((column) => column.name.length)));
-  const across = Math.min(width - left - 16, 640);
+  const across = Math.min(width - left - 16, 560, Math.max(240, 70 * columns.length));
   const down = Math.min(across * Math.max(rows.length / Math.max(columns.length, 1), 0.15), 900);
   const trace = {
     type: "heatmap", z, text, hoverinfo: "text", zmin: low, zmax: high, colorscale: settings.scale,
@@ -87,7 +87,7 @@ function heatmap({ rows, columns, cells }, width) {
   if (Math.max(rows.length, columns.length) * 34 <= across) trace.texttemplate = "%{z:.2f}";
   const paper = template(DARK.matches).layout.paper_bgcolor;
   return [[trace], {
-    height: down + bottom + 78, margin: { l: left, r: width - left - across, t: 70, b: bottom },
+    height: down + bottom + 64, margin: { l: left, r: width - left - across, t: 64, b: bottom },
     xaxis: { ...ticks(columns, across, most), tickangle: -90, constrain: "domain" },
     yaxis: { ...ticks(rows, down, most), autorange: "reversed" },
     shapes: [...borders(rows, "y", paper), ...borders(columns, "x", paper)],

@@ -3,7 +3,7 @@
 const ROWS = 25;
 
 KINDS.pairs = (figure, spec) => {
-  const columns = pairColumns(spec.fields);
+  const columns = pairColumns(spec);
   const state = { column: null, descending: false, page: 0, words: [] };
   const count = PAIRS.a.length;
   let search = null; // the labels of each pair in lower case, made for the first filter
@@ -11,7 +11,7 @@ KINDS.pairs = (figure, spec) => {
   const chosen = () => {
     let rows = Array.from({ length: count }, (_, pair) => pair);
     if (state.words.length) {
-      search ??= rows.map((pair) => columns.filter((c) => !c.numeric).map((c) => c.text(pair)).join(" ").toLowerCase());
+      search ??= rows.map((pair) => allLabels(pair).toLowerCase());
       rows = rows.filter((pair) => state.words.every((word) => search[pair].includes(word)));
     }
     if (state.column) {
@@ -63,17 +63,25 @@ KINDS.pairs = (figure, spec) => {
   return draw;
 };
 
+/** All labels of both sides, also of the fields that have no column. */
+function allLabels(pair) {
+  const fields = Object.keys(PAIRS.fields);
+  return [PAIRS.a[pair], PAIRS.b[pair]].flatMap((node) => fields.map((f) => labelOf(f, node))).join(" ");
+}
+
 /** The columns: title, text and rank of a pair, and whether it contains numbers. */
-function pairColumns(fields) {
+function pairColumns({ fixed, varying }) {
   const columns = [];
+  const label = (title, field, nodes) => {
+    const { codes } = PAIRS.fields[field];
+    columns.push({
+      title, numeric: false, text: (pair) => nameOf([field], nodes[pair]),
+      rank: (pair) => (codes[nodes[pair]] < 0 ? null : codes[nodes[pair]]),
+    });
+  };
+  for (const field of fixed) label(field, field, PAIRS.a); // both sides agree in these fields
   for (const [side, nodes] of [["a", PAIRS.a], ["b", PAIRS.b]]) {
-    for (const field of fields) {
-      const { codes } = PAIRS.fields[field];
-      columns.push({
-        title: `${field} ${side}`, text: (pair) => labelOf(field, nodes[pair]), numeric: false,
-        rank: (pair) => (codes[nodes[pair]] < 0 ? null : codes[nodes[pair]]),
-      });
-    }
+    for (const field of varying) label(`${field} ${side}`, field, nodes);
   }
   const add = (title, numbers, text = number) => {
     columns.push({ title, numeric: true, rank: (pair) => numbers[pair], text: (pair) => text(numbers[pair]) });
@@ -88,8 +96,8 @@ function pairColumns(fields) {
         text: (pair) => (low[pair] === null ? "–" : `${number(low[pair])} to ${number(high[pair])}`),
       });
     }
-    if (p) add("p", p);
-    if (q) add("q", q);
+    if (p) add("p", p, pText);
+    if (q) add("q", q, pText);
   }
   add("n", PAIRS.n, (n) => n.toLocaleString("en"));
   return columns;

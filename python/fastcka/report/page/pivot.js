@@ -115,11 +115,12 @@ function inferenceText(pair) {
   const lines = [];
   if (low && low[pair] !== null) lines.push(`95% interval ${number(low[pair])} to ${number(high[pair])}`);
   if (p && p[pair] !== null) {
-    lines.push(`p ${pText(p[pair])}${q && q[pair] !== null ? `, q ${pText(q[pair])}` : ""}`);
+    lines.push(`p: ${pText(p[pair])}${q && q[pair] !== null ? `, q: ${pText(q[pair])}` : ""}`);
   }
   return lines;
 }
 
+/** A p-value with four decimals. */
 function pText(p) {
-  return p < 0.00005 ? "< 0.0001" : `= ${number(p)}`;
+  return p !== null && p < 0.00005 ? "< 0.0001" : number(p);
 }

@@ -12,6 +12,7 @@ KINDS.plot = (figure, spec) => {
   };
   const form = figure.querySelector(".controls");
   if (names.length > 1) {
+    form.classList.add("wider");
     form.append(choice("show", names.map((name) => [name, name]), chosen, (name) => { chosen = name; draw(); }));
   } else if (chosen) {
     form.append(element("span", { textContent: chosen }));
@@ -28,10 +29,10 @@ function fitted(data, layout, width) {
   const below = width < 700;
   const rows = below && named.length > 1 ? Math.ceil(named.length / 2) : 0;
   const legend = below ? { orientation: "h", y: -0.28, yanchor: "top" } : { x: 1.02, y: 1 };
-  const height = (layout.height ?? 380) + 20 * rows;
+  const height = Math.max(layout.height ?? 380, below ? 0 : 90 + 26 * named.length) + 20 * rows;
   return {
     showlegend: named.length > 1, ...layout, height, legend,
-    margin: { l: texts ? 14 + 6.4 * longest : 60, r: 20, t: layout.title ? 44 : 24, b: 50 + 20 * rows },
+    margin: { l: texts ? 14 + 6.4 * longest : 60, r: 20, t: layout.title ? 44 : 24, b: (layout.xaxis?.title ? 50 : 20) + 20 * rows },
     yaxis: texts
       ? { ...layout.yaxis, ticktext: texts.map((text) => cutMarkup(text, most)), tickfont: { size: 11 } }
       : layout.yaxis,
