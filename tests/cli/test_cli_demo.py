@@ -23,15 +23,17 @@ def demo(tmp_path_factory, shell) -> tuple[Path, subprocess.CompletedProcess[str
 def test_the_demo_succeeds_and_prints_a_table(demo):
     directory, done = demo
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0].startswith("Each number is a CKA")
     for text in ("two seeds, same layer", "step 0", "step 20", "fastcka run", str(directory)):
         assert text in done.stdout
 
 
 def test_the_files_exist(demo):
     directory, _ = demo
+    assert (directory / "results" / "report" / "index.html").is_file()
     for name in ("sweep.yaml", "results/results.csv", "results/run.json", "results/ledger.sqlite"):
         assert (directory / name).stat().st_size > 0
-    pictures = [directory / "overview.png", *(directory / "results").rglob("*.png")]
+    pictures = [directory / "overview.png", *(directory / "results" / "figures").glob("*.png")]
     assert len(pictures) == 1 + 2  # a heatmap for each step
     for picture in pictures:
         assert picture.read_bytes().startswith(PNG)

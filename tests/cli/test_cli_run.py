@@ -57,6 +57,8 @@ def test_a_failed_group_is_reported_at_the_end_with_status_1(call, strict_json, 
     assert [row["layer"] for row in rows_of(Path(answer["results"]))] == ["l0", "l2", "l3"]
     again = call("run", sweep)
     assert again.exit_code == 1
+    last = again.stdout.splitlines()[-1]
+    assert f"`fastcka report {sweep.parent / 'out'}` writes" in last
     assert "0 computed, 3 in the ledger" in again.stdout
     assert "failed" in again.stdout
 
@@ -68,6 +70,7 @@ def test_shards_report_waiting_groups_and_the_last_writes_the_table(call, strict
     assert "2 groups of other shards" in first.stdout
     assert "ledger.1-of-2.sqlite" in first.stdout
     assert "results.csv" not in first.stdout
+    assert "fastcka report" not in first.stdout
     second = strict_json(call("run", sweep, "--shard", "2/2", "--json").stdout)
     assert (second["shard"], second["written"], second["groups_waiting"]) == ("2/2", True, 0)
     rows = rows_of(Path(second["results"]))

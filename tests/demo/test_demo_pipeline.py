@@ -206,7 +206,9 @@ def test_accuracy_equals_that_of_the_stored_logits(demo: DemoResult) -> None:
                 assert by_step[step] == pytest.approx(sum(right) / len(right))
 
 
-def test_figures_and_the_sweep_are_written(demo: DemoResult) -> None:
+def test_figures_the_page_and_the_sweep_are_written(demo: DemoResult) -> None:
+    assert demo.report == demo.results / "report" / "index.html"
+    assert demo.report.read_text(encoding="utf-8").startswith("<!doctype html>")
     for picture in [demo.overview, *(demo.results / "figures").iterdir()]:
         assert picture.read_bytes().startswith(b"\x89PNG"), picture
     assert len(list((demo.results / "figures").iterdir())) == len(STEPS)
@@ -276,7 +278,7 @@ def test_random_states_threads_and_relative_paths_are_kept(
 def test_report_and_progress(demo: DemoResult, capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(console=Console(file=io.StringIO(), force_terminal=True)) as bars:
         again = run_demo(demo.directory, steps=STEPS, seeds=SEEDS, progress=bars)
-        assert [task.description for task in bars.tasks] == ["train", "capture", "sweep"]
+        assert [task.description for task in bars.tasks] == ["train", "capture", "sweep", "report"]
         assert bars.finished
     out = capsys.readouterr()
     assert (out.out, out.err) == ("", "")
@@ -289,7 +291,7 @@ def test_report_and_progress(demo: DemoResult, capsys: pytest.CaptureFixture[str
             assert f"{mean.value:.2f} ({mean.n})" in text
     accuracies = [again.accuracy["cnn", seed][25] for seed in SEEDS]
     assert f"{100 * np.mean(accuracies):.1f}" in text
-    for path in (again.overview, again.results, again.store, again.sweep):
+    for path in (again.report, again.overview, again.results, again.store, again.sweep):
         assert str(path) in text
     assert "6 networks reused" in text
     assert max(map(len, text.replace(str(demo.directory), "").splitlines())) <= 80
@@ -341,7 +343,7 @@ def test_an_edited_sweep_is_not_overwritten(copy: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize("library", ["torch", "sklearn", "matplotlib"])
+@pytest.mark.parametrize("library", ["torch", "sklearn", "matplotlib", "jinja2", "plotly"])
 def test_missing_libraries_name_the_extras(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:

@@ -66,13 +66,13 @@ def test_rows_of_the_table_get_their_places(tmp_path: Path) -> None:
 def test_heatmap_orders_by_family_depth_and_seed_and_has_no_diagonal() -> None:
     pairs = [Pair(1, A0, B0, 0.1), Pair(1, A4, M0, 0.2), Pair(1, B0, A4, 0.3), Pair(2, A0, A4, 9.0)]
     places, matrix = cka_matrix_at(pairs, 1)
-    assert places == [M0, A0, B0, A4]
+    assert places == [A0, B0, A4, M0]
     nan = math.nan
     expected = [
-        [nan, nan, nan, 0.2],
-        [nan, nan, 0.1, nan],
-        [nan, 0.1, nan, 0.3],
-        [0.2, nan, 0.3, nan],
+        [nan, 0.1, nan, nan],
+        [0.1, nan, 0.3, nan],
+        [nan, 0.3, nan, 0.2],
+        [nan, nan, 0.2, nan],
     ]
     np.testing.assert_array_equal(matrix, expected)
 

@@ -11,12 +11,20 @@ from fastcka.report.facts import read_facts
 from fastcka.report.items import Drawing
 from fastcka.report.matrices import matrices
 from fastcka.report.roles import find_roles
-from fastcka.report.slices import cut
 from fastcka.report.timelines import timelines
 from fastcka.report.trends import trends
 from fastcka.stats import read_results
 
-CAPTION = "4,413 examples · 256 features · unbiased CKA · example filter: region:^(?!Atlantis).*"
+CAPTION = (
+    "4,413 examples · 256 features · unbiased CKA · example filter: region:^(?!Atlantis).* · "
+    "pooling: not recorded"
+)
+
+
+def data_of(folder):
+    facts = read_facts(folder)
+    table = read_results(folder, order=facts.order)
+    return ReportData.of(table, facts, find_roles(table), all_steps=True, permutations=99)
 
 
 @pytest.fixture
@@ -27,10 +35,7 @@ def draw(results_folder, models, planted):
         folder = results_folder(
             models, value, config={"examples": "region:^(?!Atlantis).*"}, **options
         )
-        table = read_results(folder)
-        roles = find_roles(table)
-        parts = cut(table, roles)
-        data = ReportData(parts, roles, read_facts(folder), frozenset(parts.steps), 99)
+        data = data_of(folder)
         return [item for item in view(data) if isinstance(item, Drawing)]
 
     return make
@@ -45,7 +50,7 @@ def test_every_caption_has_examples_features_estimator_and_filter(draw, view):
     drawings = draw(view, steps=(10, 100))
     assert drawings
     for drawing in drawings:
-        assert CAPTION in drawing.figure.get_supxlabel()
+        assert CAPTION in " ".join(drawing.figure.get_supxlabel().split())
 
 
 def test_the_matrix_has_every_label_and_a_fixed_scale(draw):
@@ -110,10 +115,7 @@ def test_lines_connect_ordered_families_only(results_folder, models, names, orde
         for name, labels in models.items()
     }
     folder = results_folder(renamed, lambda *_: 0.5, config={"compare": {"order": order}})
-    facts = read_facts(folder)
-    table = read_results(folder, order=facts.order)
-    roles = find_roles(table)
-    data = ReportData(cut(table, roles), roles, facts, frozenset({"100"}), 99)
+    data = data_of(folder)
     (drawing,) = (item for item in trends(data) if isinstance(item, Drawing))
     means = [line for axes in drawing.figure.axes for line in axes.lines if len(line.get_xdata())]
     styles = {line.get_linestyle() for line in means if line.get_marker() == "o"}
@@ -149,9 +151,7 @@ def test_a_timeline_has_a_band(draw):
 def test_a_dollar_in_a_name_is_drawn_as_text(results_folder, planted):
     names = {f"$x_{{{v}}}$-{v}-{s}": {"variant": f"$v_{v}$", "seed": s} for v in "ab" for s in "12"}
     folder = results_folder(names, planted)
-    table = read_results(folder)
-    roles = find_roles(table)
-    data = ReportData(cut(table, roles), roles, read_facts(folder), frozenset({"100"}), 99)
+    data = data_of(folder)
     for view in (matrices, blocks, comparisons):
         for item in view(data):
             if isinstance(item, Drawing):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
+import json
 import re
 from html.parser import HTMLParser
 
 import pytest
 
 from fastcka.report import write_report
-from fastcka.report.write import csv_cell
+from fastcka.report.writer import csv_cell
 
 HOSTILE = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
@@ -40,25 +43,49 @@ def hostile(results_folder, planted):
     )
 
 
+def scripts_of(text):
+    """Return the attributes and the contents of every script element, as a browser finds them."""
+    return re.findall(r"<script([^>]*)>(.*?)</script>", text, re.S)
+
+
 def test_names_are_escaped(hostile):
     text = hostile.page.read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(text)
-    assert "script" not in {tag for tag, _ in tags.opened}
+    assert [name for name, _ in tags.opened].count("script") == 3  # data, plotly and ours
     assert not [name for _, attributes in tags.opened for name in attributes if name[:2] == "on"]
+    assert "img" not in {tag for tag, _ in tags.opened}
     assert "&lt;/style&gt;&lt;/script&gt;&lt;script&gt;alert(1)" in text
-    images = [attributes["src"] for tag, attributes in tags.opened if tag == "img"]
-    assert len(images) == len(hostile.figures)
-    assert all(source.startswith("data:image/png;base64,") for source in images)
+    ((_, data), *_) = scripts_of(text)
+    variants = json.loads(data)["pairs"]["fields"]["variant"]["labels"]
+    assert variants == [f"{HOSTILE}0", f"{HOSTILE}1"]
+
+
+def test_only_the_two_scripts_of_the_report_may_run(hostile):
+    text = hostile.page.read_text(encoding="utf-8")
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    allowed = re.findall(r"'sha256-([^']+)'", policy)
+    ((kind, _), *scripts) = scripts_of(text)
+    assert 'type="application/json"' in kind
+    digests = [
+        base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for _, code in scripts
+    ]
+    assert digests == allowed
+    assert "unsafe-inline" not in policy.split("style-src")[0]
+    assert "unsafe-eval" not in policy
 
 
 def test_nothing_is_fetched(hostile):
     text = hostile.page.read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(text)
-    assert not {tag for tag, _ in tags.opened} & {"link", "iframe", "object", "embed", "base", "a"}
-    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
-    assert not re.search(r"url\(|@import|https?://", text)
+    assert not {tag for tag, _ in tags.opened} & {"link", "iframe", "object", "embed", "base"}
+    links = [attributes["href"] for tag, attributes in tags.opened if tag == "a"]
+    assert links
+    assert all(link.startswith("#") for link in links)
+    (_, (_, plotly), _) = scripts_of(text)
+    assert not re.search(r"url\(|@import|https?://", text.replace(plotly, ""))
 
 
 def test_no_cell_is_a_formula(hostile):
@@ -94,6 +121,23 @@ def test_numbers_on_the_page_equal_those_of_the_table(results_folder, models, pl
         rows = list(csv.DictReader(file))
     assert rows
     for row in rows:
-        for name in ("difference", "low", "high", "p"):
+        for name in ("difference", "p", "smallest_p"):
             assert f'<td class="number">{float(row[name]):.4f}</td>' in text
+        assert f"{float(row['low']):.4f} to {float(row['high']):.4f}</td>" in text
     assert "models without a last step" in text
+
+
+def test_the_reason_for_a_missing_p_value_is_a_footnote(results_folder, models, planted):
+    folder = results_folder(models, planted, keep=lambda a, b: a["family"] == b["family"])
+    text = write_report(folder, permutations=99).page.read_text(encoding="utf-8")
+    (note,) = re.findall(r'<p class="note" id="note-(\d+)">.*no p-value: models of different', text)
+    assert f'–<sup><a href="#note-{note}">' not in text  # beside the number of models
+    assert re.search(rf'class="number">18<sup><a href="#note-{note}">{note}</a></sup></td>', text)
+
+
+def test_facts_files_and_missing_views_follow_the_figures(results_folder, models, planted):
+    text = write_report(results_folder(models, planted), permutations=99).page.read_text("utf-8")
+    headings = re.findall(r"<h[123]>([^<]*)</h[123]>", text)
+    assert headings[1] == "All pairs"
+    assert headings[-2:] == ["About this report", "Not shown here"]
+    assert text.index('class="lead">At step 100, the mean unbiased CKA is ') < text.index("<h2>")

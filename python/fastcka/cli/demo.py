@@ -25,7 +25,7 @@ def demo(
         int | None, typer.Option(min=1, help="Number of seeds of each architecture (default: 3).")
     ] = None,
 ) -> None:
-    """Train small networks on handwritten digits and compare all their layers.
+    """Train small networks on handwritten digits, and compare all their layers in a report.
 
     The demo takes about a minute. A second run resumes.
     """

@@ -39,9 +39,9 @@ def _examine() -> dict[str, Any]:
     warnings = []
     if HDF5_VERSION < SAFE_HDF5:
         warnings.append(
-            f"HDF5 {_dotted(HDF5_VERSION)} has published vulnerabilities that "
-            f"{_dotted(SAFE_HDF5)} fixes; open only HDF5 files from sources you trust, "
-            "and update h5py when it includes that version"
+            f"HDF5 {_dotted(HDF5_VERSION)} has published vulnerabilities, which concern files from "
+            f"people you do not trust; your files are safe. HDF5 {_dotted(SAFE_HDF5)} fixes "
+            "them: update h5py once it includes that version"
         )
     return {
         "fastcka": __version__,

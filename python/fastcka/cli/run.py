@@ -138,4 +138,8 @@ def _summary(result: SweepResult) -> dict[str, object]:
     if result.written:
         rows["record"] = result.run_path
     rows["took"] = f"{result.seconds:.1f} s"
+    if result.written:
+        rows["report"] = (
+            f"`fastcka report {result.output}` writes {result.output}/report/index.html"
+        )
     return rows

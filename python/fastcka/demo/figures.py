@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +23,10 @@ _TITLES: dict[Family, str] = {"mlp": "MLP", "cnn": "CNN", "transformer": "Transf
 
 
 def draw_overview(path: Path, pairs: Sequence[Pair]) -> None:
-    """Write the figure as PNG: a heatmap of the last step, and curves over all steps."""
+    """Write the figure as PNG: a heatmap of the last step, and curves over all steps.
+
+    A band contains all pairs of seeds. A dotted line is the value of the untrained networks.
+    """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -99,23 +101,29 @@ def _curves(axes: Axes, pairs: Sequence[Pair], steps: Sequence[int], family: Fam
     from matplotlib import colormaps
 
     for depth, layer in enumerate(LAYERS[family]):
-        means = [
-            mean_cka(pairs, step, partial(_two_seeds, Place(family, 0, depth))) for step in steps
-        ]
+        here = [pair for pair in pairs if _two_seeds(Place(family, 0, depth), pair)]
+        means = [mean_cka(here, step) for step in steps]
+        color = colormaps["viridis"](_DEPTH_COLORS[depth])
+        by_step = [[pair.cka for pair in here if pair.step == step] for step in steps]
+        low, high = (list(map(end, by_step)) for end in (np.nanmin, np.nanmax))
+        axes.fill_between(range(len(steps)), low, high, color=color, alpha=0.18, linewidth=0)
+        if steps[0] == 0:
+            axes.axhline(means[0].value, color=color, linestyle=":", linewidth=1)
         axes.plot(
             range(len(steps)),
             [mean.value for mean in means],
             marker=_MARKERS[depth],
             markersize=5,
-            color=colormaps["viridis"](_DEPTH_COLORS[depth]),
+            color=color,
             label=layer,
         )
     axes.set_ylim(-0.03, 1.03)
-    axes.set_xticks(range(len(steps)), [str(step) for step in steps])
+    names = ["0\nuntrained" if step == 0 else str(step) for step in steps]
+    axes.set_xticks(range(len(steps)), names)
     axes.set_ylabel("CKA between seeds")
     n_pairs = max(mean.n for mean in means)
     axes.set_title(
-        f"{_TITLES[family]}: same layer, different seeds (mean of {n_pairs})", fontsize=11
+        f"{_TITLES[family]}: same layer, different seeds (mean and range of {n_pairs})", fontsize=10
     )
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)

@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Family = Literal["mlp", "cnn", "transformer"]
+Family = Literal["cnn", "mlp", "transformer"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 # Five layers each, so that all three have the same depths.
 LAYERS: dict[Family, tuple[str, ...]] = {
-    "mlp": ("hidden1", "hidden2", "hidden3", "hidden4", "logits"),
     "cnn": ("conv1", "conv2", "conv3", "dense", "logits"),
+    "mlp": ("hidden1", "hidden2", "hidden3", "hidden4", "logits"),
     "transformer": ("embedding", "block1", "block2", "pool", "logits"),
 }
 
@@ -27,7 +27,7 @@ def build_network(family: Family, seed: int) -> nn.Module:
     """
     import torch
 
-    build = {"mlp": _mlp, "cnn": _cnn, "transformer": _transformer}[family]
+    build = {"cnn": _cnn, "mlp": _mlp, "transformer": _transformer}[family]
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed accelerators, whose state fork_rng([]) does not restore.
         torch.default_generator.manual_seed(seed)

@@ -18,6 +18,7 @@ from fastcka.demo.summary import Place, SummaryRow, read_pairs, summarize
 from fastcka.demo.training import BATCH_SIZE, LEARNING_RATE, Run, is_trained, train
 from fastcka.demo.workspace import Workspace
 from fastcka.errors import InputError, MissingExtraError
+from fastcka.report import write_report
 from fastcka.store import create_store
 from fastcka.sweep import run_sweep
 
@@ -37,9 +38,9 @@ class DemoResult:
 
     Attributes
     ----------
-    directory, store, sweep, results, overview : Path
-        The directory of the demo, and in it the store, ``sweep.yaml``, the results folder and the
-        figure.
+    directory, store, sweep, results, overview, report : Path
+        The directory of the demo, and in it the store, ``sweep.yaml``, the results folder, the
+        figure and the HTML page.
     runs_trained, runs_reused : int
         Networks that were trained, and networks whose checkpoints already existed.
     steps_captured, steps_reused : int
@@ -61,6 +62,7 @@ class DemoResult:
     sweep: Path
     results: Path
     overview: Path
+    report: Path
     runs_trained: int
     runs_reused: int
     steps_captured: int
@@ -106,14 +108,14 @@ def run_demo(
     CorruptFileError
         If a checkpoint is damaged.
     MissingExtraError
-        If PyTorch, scikit-learn or matplotlib is not installed.
+        If PyTorch, scikit-learn, matplotlib, jinja2 or plotly is not installed.
     """
     steps = planned_steps(steps)
     if not seeds or len(set(seeds)) != len(seeds) or any(not _is_seed(seed) for seed in seeds):
         raise InputError(
             f"seeds: expected one or more distinct integers of at least 0, got {seeds!r}"
         )
-    _require("torch", "sklearn", "matplotlib")
+    _require("torch", "sklearn", "matplotlib", "jinja2", "plotly")
     bars = progress if progress is not None else _no_bars()
     place = Workspace(Path(directory))
     place.claim(
@@ -176,6 +178,9 @@ def run_demo(
         pairs = read_pairs(swept.results_path, places)
         summary = summarize(pairs, steps)
         draw_overview(place.overview, pairs)
+        task = bars.add_task("report", total=None)
+        report = write_report(place.results, out=place.report)
+        bars.update(task, completed=1, total=1)
 
     return DemoResult(
         directory=place.directory,
@@ -183,6 +188,7 @@ def run_demo(
         sweep=place.sweep,
         results=place.results,  # relative to `directory`, as the other paths
         overview=place.overview,
+        report=report.page,
         runs_trained=trained,
         runs_reused=len(runs) - trained,
         steps_captured=captured,

@@ -133,7 +133,7 @@ def summarize(pairs: Sequence[Pair], steps: Sequence[int]) -> tuple[SummaryRow, 
 
 def cka_table(rows: Sequence[SummaryRow], n_examples: int) -> RenderableType:
     """Return a table of mean CKA and number of pairs."""
-    table = _table(f"Mean unbiased CKA over {n_examples} held-out images (number of pairs)")
+    table = _table(f"Mean unbiased CKA of {n_examples} held-out images (pairs); step 0: untrained")
     table.add_column("pairs of layers", no_wrap=True)
     for mean in rows[0].means:
         table.add_column(f"step {mean.step}", justify="right", no_wrap=True)

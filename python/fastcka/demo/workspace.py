@@ -57,6 +57,11 @@ class Workspace:
         """The figure."""
         return self.directory / "overview.png"
 
+    @property
+    def report(self) -> Path:
+        """The folder of the report."""
+        return self.results / "report"
+
     def claim(self, settings: dict[str, Any]) -> None:
         """Create the directory, or check that it contains a demo with the same settings.
 

@@ -65,13 +65,7 @@ def _drawing(data: ReportData, part: Slice, means: BlockMeans) -> Drawing:
         ],
         cell_inches=0.62,
     )
-    return Drawing(
-        f"blocks_{part.stem}",
-        f"Block means: {part.title}",
-        figure,
-        "Pairs of a model with itself are excluded. The standard error describes the scatter of "
-        "the pairs. It cannot be used for a test, because pairs share models.",
-    )
+    return Drawing(f"blocks_{part.stem}", figure)
 
 
 def _text(mean: float, sem: float, n: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,11 @@ def finish(figure: Figure, title: str, caption: str) -> Figure:
     return figure
 
 
-def similarity_axis(axes: Axes) -> None:
-    """Scale the vertical axis from 0 to 1, as in every figure."""
-    axes.set_ylim(-0.02, 1.02)
+def similarity_axis(axes: Axes, *, fitted: Sequence[float] = ()) -> None:
+    """Scale the vertical axis from 0 to 1, or to the range of the ``fitted`` values."""
+    low, high = (min(fitted), max(fitted)) if fitted else (0.0, 1.0)
+    margin = 0.05 * (high - low) if fitted and high > low else 0.02
+    axes.set_ylim(low - margin, high + margin)
     axes.set_ylabel("CKA", fontsize=9)
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)

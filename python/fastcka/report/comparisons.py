@@ -25,6 +25,7 @@ from fastcka.report.data import ReportData
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
 from fastcka.report.slices import Slice, at_step
+from fastcka.report.tested import Result, intervals, listing, p_text
 from fastcka.stats import PairComparison, PairTable, compare_pairs, compare_values
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _OFFSETS = (-0.2, 0.2)
 """Horizontal positions of the two groups, relative to the position of their layer."""
 
 Outcome = tuple[Slice, PairTable, PairComparison]
+
 
 HEADER = (
     "question",
@@ -51,17 +53,12 @@ HEADER = (
     "high",
     "confidence",
     "p",
+    "smallest_p",
     "models",
     "pairs",
     "permutations",
     "exact",
     "note",
-)
-_ABOUT = (
-    "difference: mean of the first group minus mean of the second. low, high: limits of its "
-    "confidence interval, from a bootstrap of models. p: two-sided, from a permutation of the "
-    "labels of models, not corrected for the number of comparisons in this table. Both methods "
-    "account for pairs that share models. exact: whether the test used all possible relabellings."
 )
 _FAMILIES = "One family vs another"
 
@@ -69,7 +66,8 @@ _FAMILIES = "One family vs another"
 def comparisons(data: ReportData) -> Iterator[Item]:
     """Yield the figures of the comparisons, and one table."""
     roles, table = data.roles, data.cut.usable
-    rows: list[list[object]] = []
+    results: list[Result] = []
+    drawings: list[Item] = []
     for role, field, other in (
         ("variant", roles.variant, roles.seed),
         ("seed", roles.seed, roles.variant),
@@ -82,20 +80,38 @@ def comparisons(data: ReportData) -> Iterator[Item]:
         for part in data.drawn_slices():
             # Compare like with like: the two groups must differ in one factor only.
             pairs = part.table if other is None else part.table.keep(part.table.differ(other))
+            missing = _missing_kind(pairs.defined(), field, other)
+            if missing is not None:
+                yield NotDrawn(name, missing, (part.title,))
+                continue
             try:
                 result = compare_pairs(pairs, same=field, permutations=data.permutations)
             except InputError as error:
                 yield NotDrawn(name, str(error), (part.title,))
                 continue
             outcomes.append((part, pairs.defined(), result))
-            rows.append(_row(name, part, result))
-        yield from _drawings(data, outcomes, field, other, name)
-    yield from _between_families(data, rows)
-    if rows:
-        yield Sheet("comparisons", "Comparisons of groups of pairs", HEADER, rows, about=_ABOUT)
+            results.append((name, part, result))
+        drawings += _drawings(data, outcomes, field, other)
+    yield from _between_families(data, results)
+    if results:
+        yield intervals(results, data.facts.caption(table))
+        yield listing(results)
+        rows = [_row(*result) for result in results]
+        yield Sheet("comparisons", "Comparisons of groups of pairs", HEADER, rows)
+    yield from drawings
 
 
-def _between_families(data: ReportData, rows: list[list[object]]) -> Iterator[Item]:
+def _missing_kind(pairs: PairTable, field: str, other: str | None) -> str | None:
+    """Return which of the two kinds of pairs is missing, if one is."""
+    rest = "" if other is None else f" and different {other}"
+    if not pairs.same(field).any():
+        return f"the sweep has no pair of models with the same {field}{rest}"
+    if not pairs.differ(field).any():
+        return f"the sweep has no pair of models with different {field}{rest}"
+    return None
+
+
+def _between_families(data: ReportData, results: list[Result]) -> Iterator[Item]:
     field = data.roles.family
     if field is None:
         yield NotDrawn(_FAMILIES, missing_role("family", data.cut.usable))
@@ -116,7 +132,7 @@ def _between_families(data: ReportData, rows: list[list[object]]) -> Iterator[It
             except InputError as error:
                 yield NotDrawn(f"{field} {first} vs {second}", str(error), (part.title,))
                 continue
-            rows.append(_row(f"within one {field} vs within another", part, result))
+            results.append((f"within one {field} vs within another", part, result))
     families_of: dict[str, set[str | None]] = {}
     for part in data.drawn_slices():
         families_of.setdefault(part.layer, set()).add(part.family)
@@ -152,6 +168,7 @@ def _row(question: str, part: Slice, result: PairComparison) -> list[object]:
         result.high,
         result.confidence,
         result.p,
+        result.smallest_p if result.permutations else None,
         result.n_models,
         result.n_pairs,
         result.permutations,
@@ -161,7 +178,7 @@ def _row(question: str, part: Slice, result: PairComparison) -> list[object]:
 
 
 def _drawings(
-    data: ReportData, outcomes: list[Outcome], field: str, other: str | None, name: str
+    data: ReportData, outcomes: list[Outcome], field: str, other: str | None
 ) -> Iterator[Item]:
     """Yield a figure for each family and step, with its layers on the x axis."""
     for family, step in dict.fromkeys((part.family, part.step) for part, _, _ in outcomes):
@@ -197,7 +214,7 @@ def _drawings(
         lower.grid(axis="y", color="0.9")
         lower.spines[["top", "right"]].set_visible(False)
         lower.tick_params(labelsize=8)
-        ticks = [f"layer {plain(part.layer)}\n{_p_text(result)}" for part, _, result in shown]
+        ticks = [f"layer {plain(part.layer)}\n{p_text(result)}" for part, _, result in shown]
         lower.set_xticks(range(len(shown)), ticks, fontsize=8)
         lower.set_xlim(upper.get_xlim())
         title = f"Pairs of the same vs different {field}"
@@ -210,13 +227,7 @@ def _drawings(
         caption += f"\n{_explanation(results)}{outside(values)}"
         finish(figure, f"{title}\n{where}", caption)
         stem = f"compare_{field}_{first.stem}".replace(f"_layer{first.layer}", "")
-        yield Drawing(
-            stem,
-            f"{name[0].upper()}{name[1:]}: {where}",
-            figure,
-            "Each point is a pair of models. Pairs share models, so they are not independent. "
-            "Therefore the test permutes the labels of models, and the interval resamples models.",
-        )
+        yield Drawing(stem, figure)
 
 
 def _explanation(results: list[PairComparison]) -> str:
@@ -272,12 +283,6 @@ def _interval(axes: Axes, x: int, result: PairComparison) -> None:
         va="center",
         fontsize=8,
     )
-
-
-def _p_text(result: PairComparison) -> str:
-    if not math.isfinite(result.p):
-        return "no p-value"
-    return f"p = {result.p:.4f}" if result.p >= 0.00005 else "p < 0.0001"
 
 
 def _joined(parts: list[Slice]) -> PairTable:

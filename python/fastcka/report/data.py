@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastcka.report.clusters import Clustered, clusters_of
 from fastcka.report.facts import RunFacts
+from fastcka.report.pairs import Pairs
 from fastcka.report.roles import Roles
-from fastcka.report.slices import Cut, Slice
+from fastcka.report.slices import Cut, Slice, cut
+from fastcka.stats import PairTable
+
+_MOST_DRAWN_STEPS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +31,10 @@ class ReportData:
         The steps for which figures are drawn. Tables contain all steps.
     permutations
         Number of relabellings in each permutation test.
+    pairs
+        All pairs, those of the views and all others.
+    clusters
+        The sets of representations at the last step that can be clustered.
     """
 
     cut: Cut
@@ -32,10 +42,36 @@ class ReportData:
     facts: RunFacts
     drawn: frozenset[str]
     permutations: int
+    pairs: Pairs
+    clusters: Sequence[Clustered]
 
     def caption(self, part: Slice) -> str:
         """Return the caption for the figure of a slice."""
         return self.facts.caption(part.table)
+
+    @classmethod
+    def of(
+        cls,
+        table: PairTable,
+        facts: RunFacts,
+        roles: Roles,
+        *,
+        all_steps: bool,
+        permutations: int,
+    ) -> ReportData:
+        """Prepare a table. Of more than three steps only the last is drawn, unless `all_steps`."""
+        parts = cut(table, roles)
+        few = all_steps or len(parts.steps) <= _MOST_DRAWN_STEPS
+        pairs = Pairs.of(table, roles)
+        return cls(
+            parts,
+            roles,
+            facts,
+            frozenset(parts.steps if few else parts.steps[-1:]),
+            permutations,
+            pairs,
+            clusters_of(parts, pairs, roles),
+        )
 
     def drawn_slices(self) -> list[Slice]:
         """Return the slices at the steps for which figures are drawn."""

@@ -10,7 +10,8 @@ from fastcka.evolution.analysis import find_analyses, read_analysis
 from fastcka.evolution.answer import answer
 from fastcka.evolution.figures import FIGURES
 from fastcka.evolution.schema import OTHER, Analysis, Layer, Tensor
-from fastcka.report.items import Image, Item, NotDrawn, Sheet
+from fastcka.report.items import Image, Item, Listing, NotDrawn, Sheet
+from fastcka.report.tested import interval_text
 
 _VERDICTS = (
     "Is early (the first phase) less similar to late (the last phase) than mid is? gap: similarity "
@@ -48,9 +49,8 @@ def evolution(folder: Path) -> Iterator[Item]:
     for name in _BASELINES:
         header += [name, f"{name}_low", f"{name}_high"]
     header += ["chance", "conclusion"]
-    yield Sheet(
-        "evolution_verdicts", "Verdicts on early, mid and late", header, verdicts, about=_VERDICTS
-    )
+    yield Listing("Verdicts on early, mid and late", _VERDICTS, *_on_page(header, verdicts))
+    yield Sheet("evolution_verdicts", "Verdicts on early, mid and late", header, verdicts)
     rows = [row for analysis in analyses for row in _similarities(analysis)]
     header = ["experiment", "kind", "layer", "pair", "similarity", "biased_cka", "relative_change"]
     yield Sheet("evolution_similarities", "Similarity of phases", header, rows)
@@ -98,6 +98,20 @@ def _verdicts(analysis: Analysis) -> Iterator[list[Any]]:
                     row += _interval(baselines[baseline])
                 row += [baselines["permuted"].get("mean"), verdict["conclusion"]]
                 yield row
+
+
+def _on_page(header: list[str], rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Return the table with each number and its interval in one cell."""
+    joined = {i for i, name in enumerate(header) if f"{name}_low" in header or name == "gap"}
+    limits = {i + k for i in joined for k in (1, 2)}
+
+    def cell(row: list[Any], i: int) -> Any:
+        text = interval_text(row[i + 1], row[i + 2]) if i in joined else None
+        return row[i] if text is None else f"{row[i]:.4f} ({text})"
+
+    shown = [i for i in range(len(header)) if i not in limits]
+    names = [f"{header[i]} (95% interval)" if i in joined else header[i] for i in shown]
+    return names, [[cell(row, i) for i in shown] for row in rows]
 
 
 def _interval(measure: Mapping[str, Any]) -> list[Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from fastcka.sweep.planning.folder import RUN
@@ -24,8 +27,11 @@ class RunFacts:
         The example filter as text.
     n_features
         (model, step, layer) -> number of features; unknown representations are missing.
+    pooling
+        (model, step, layer) -> how an example's values became one row; where it is recorded.
     order
-        Field -> labels in the order given by the sweep's configuration.
+        Field -> labels in order: that of the sweep's configuration, and for layers by their
+        position in their networks.
     rows
         Name -> text, for the summary table.
     failed
@@ -36,13 +42,17 @@ class RunFacts:
 
     examples_filter: str
     n_features: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    pooling: dict[tuple[str, str, str], str] = field(default_factory=dict)
     order: dict[str, list[Any]] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
 
     def caption(self, table: PairTable) -> str:
-        """Return "4,413 examples · 256 features · unbiased CKA · example filter: none"."""
+        """Return the numbers of examples and features, the estimator, the filter and the pooling.
+
+        "4,413 examples · 256 features · unbiased CKA · example filter: none · pooling: mean"
+        """
         keys = {
             key
             for side in (table.a, table.b)
@@ -54,8 +64,14 @@ class RunFacts:
             f"{_span(known) if known else 'unknown number of'} features",
             f"{table.estimator} CKA" if table.estimator else "CKA (unknown estimator)",
             f"example filter: {self.examples_filter}",
+            f"pooling: {self._pooling(keys)}",
         ]
         return " · ".join(parts)
+
+    def _pooling(self, keys: Iterable[tuple[str, str, str]]) -> str:
+        """Return the poolings of representations, the most frequent first."""
+        counts = Counter(self.pooling.get(key, "not recorded") for key in keys)
+        return ", ".join(text for text, _ in counts.most_common())
 
 
 def read_facts(folder: Path) -> RunFacts:
@@ -64,11 +80,15 @@ def read_facts(folder: Path) -> RunFacts:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         config = record["config"]
-        features = {
-            (str(key[0]), str(key[1]), str(key[2])): int(count)
-            for group in record["groups"]
-            for key, count in zip(group["keys"], group["n_features"], strict=True)
-        }
+        features, pooling = {}, {}
+        layers: dict[tuple[str, str], list[str]] = {}  # model and step -> its layers, in order
+        for group in record["groups"]:
+            keys = [(str(model), str(step), str(layer)) for model, step, layer, *_ in group["keys"]]
+            for model, step, layer in keys:
+                layers.setdefault((model, step), []).append(layer)
+            features |= dict(zip(keys, map(int, group["n_features"]), strict=True))
+            texts = group.get("pooling", [None] * len(keys))
+            pooling |= {key: str(text) for key, text in zip(keys, texts, strict=True) if text}
         order = config["compare"].get("order") or {}
         rows = {
             "fastcka": record["versions"]["fastcka"],
@@ -87,10 +107,21 @@ def read_facts(folder: Path) -> RunFacts:
     return RunFacts(
         examples_filter=_filter_text(text),
         n_features=features,
-        order={str(name): list(labels) for name, labels in order.items()},
+        pooling=pooling,
+        order={"layer": _by_depth(layers.values())}
+        | {str(name): list(labels) for name, labels in order.items()},
         rows={name: str(value) for name, value in rows.items()},
         failed=failed,
     )
+
+
+def _by_depth(networks: Iterable[Sequence[str]]) -> list[str]:
+    """Return the layers by their mean relative position, from first (0) to last (1)."""
+    positions: dict[str, list[float]] = {}
+    for layers in networks:
+        for i, layer in enumerate(layers):
+            positions.setdefault(layer, []).append(i / max(1, len(layers) - 1))
+    return sorted(positions, key=lambda layer: fmean(positions[layer]))
 
 
 def _filter_text(value: object) -> str:

@@ -24,9 +24,9 @@ def claim(folder: Path) -> list[str]:
     InputError
         The path is a file, or the folder contains files but no report.
     MissingExtraError
-        matplotlib or jinja2 is not installed.
+        matplotlib, jinja2 or plotly is not installed.
     """
-    for library in ("matplotlib", "jinja2"):
+    for library in ("matplotlib", "jinja2", "plotly"):
         _require(library)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"out: expected a folder, got the file {folder}")

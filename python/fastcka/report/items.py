@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,26 +13,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A figure; ``stem`` is the name of its files without suffix, ``about`` explains it."""
+    """A figure for a paper, written as PNG and PDF; ``stem`` is the name of its files."""
 
     stem: str
-    title: str
     figure: Figure
-    about: str
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table for a CSV file. None and NaN become empty cells.
-
-    ``about`` explains the table. A table with this explanation is also shown on the page.
-    """
+    """A table for a CSV file. None and NaN become empty cells."""
 
     stem: str
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
-    about: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """An interactive figure of the page.
+
+    Attributes
+    ----------
+    title, about
+        Its heading, and what it shows.
+    kind
+        The function of the page's script that draws it: "matrix" and "pairs" from the data of all
+        pairs, "plot" from finished traces.
+    spec
+        What this function needs, for JSON.
+    """
+
+    title: str
+    about: str
+    kind: Literal["matrix", "pairs", "plot"]
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A table of the page.
+
+    ``notes`` maps the position of a row to remarks on it, which become footnotes.
+    """
+
+    title: str
+    about: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    notes: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +82,9 @@ class NotDrawn:
     where: tuple[str, ...] = ()
 
 
-Item = Drawing | Image | Sheet | NotDrawn
+Item = Drawing | Sheet | Chart | Listing | Image | NotDrawn
+Shown = Chart | Listing | Image
+"""An item of the page."""
 
 
 def gathered(items: Sequence[NotDrawn]) -> list[NotDrawn]:

@@ -65,10 +65,4 @@ def _drawing(
         ],
         cell_inches=0.24,
     )
-    return Drawing(
-        stem,
-        f"Matrix: {part.title}",
-        figure,
-        "All pairs of models. The diagonal is grey: a model is not compared with itself. Hatched "
-        "pairs have no value, because the sweep did not compare them or their CKA is undefined.",
-    )
+    return Drawing(stem, figure)

@@ -94,7 +94,7 @@ def cut(table: PairTable, roles: Roles) -> Cut:
     across = ~table.same("layer")
     left_out["of two different layers"] = int(across.sum())
     table = table.keep(~across)
-    if _has_mixed_steps(table):
+    if has_mixed_steps(table):
         steps: tuple[str, ...] = (MIXED,)
     else:
         across = ~table.same("step")
@@ -131,7 +131,7 @@ def cut(table: PairTable, roles: Roles) -> Cut:
     )
 
 
-def _has_mixed_steps(table: PairTable) -> bool:
+def has_mixed_steps(table: PairTable) -> bool:
     """Whether every model is at one step, but not all models at the same step."""
     steps: dict[str, set[str]] = {}
     for side in (table.a, table.b):

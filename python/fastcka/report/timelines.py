@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from fastcka.report.canvas import (
     plain,
     similarity_axis,
 )
+from fastcka.report.charts import band, color, figure, line, plotly_text
 from fastcka.report.data import ReportData
-from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
+from fastcka.report.items import Chart, Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
 from fastcka.report.slices import step_text
 from fastcka.report.trends import kinds
+from fastcka.report.values import values_of
 from fastcka.stats import PairTable, TimePoint, timeline
 
 
@@ -47,6 +50,7 @@ def timelines(data: ReportData) -> Iterator[Item]:
             for p in points
         ]
         if subplots:
+            yield _chart(data, name, part)
             yield _drawing(data, name, part, subplots)
     header = [
         "family",
@@ -71,8 +75,8 @@ def _drawing(
 ) -> Drawing:
     layers = [name for name in table.labels("layer") if name is not None]
     colors = line_colors(len(layers))
-    figure = new_figure(4.6 * len(subplots) + 1.2, 4.4)
-    grid = figure.subplots(1, len(subplots), sharey=True, squeeze=False)[0]
+    drawn = new_figure(4.6 * len(subplots) + 1.2, 4.4)
+    grid = drawn.subplots(1, len(subplots), sharey=True, squeeze=False)[0]
     for axes, (title, points) in zip(grid, subplots, strict=True):
         for i, layer in enumerate(layers):
             line = [point for point in points if point.line == layer]
@@ -106,10 +110,67 @@ def _drawing(
     )
     title = "Similarity over training" + ("" if family is None else f" · {family}")
     caption = f"{data.facts.caption(table)}\nLine: mean of the pairs. {band}"
-    finish(figure, title, caption)
-    return Drawing(
-        "timeline" if family is None else f"timeline_{family}",
-        title,
-        figure,
-        "Both sides of a pair are at the same step.",
+    finish(drawn, title, caption)
+    return Drawing("timeline" if family is None else f"timeline_{family}", drawn)
+
+
+def _chart(data: ReportData, family: str | None, table: PairTable) -> Chart:
+    seed = data.roles.seed
+    layers = [name for name in table.labels("layer") if name is not None]
+    figures = []
+    for value in values_of(table):
+        for title, pairs in kinds(value.of(table), data):
+            points = timeline(pairs, seed=seed)
+            series = []
+            for i, layer in enumerate(layers):
+                series += _series(i, layer, [point for point in points if point.line == layer])
+            if series:
+                figures.append(
+                    figure(
+                        series,
+                        value=value.name,
+                        choice=title,
+                        xaxis={"title": {"text": "training step"}},
+                        yaxis={"title": {"text": plotly_text(value.title)}},
+                    )
+                )
+    return Chart(
+        "Over training" + ("" if family is None else f": {family}"),
+        "Line: mean of the pairs of models at the same layer and step. "
+        + ("" if seed is None else f"Band: lowest and highest mean of two values of {seed}. ")
+        + "Dotted: the value at step 0, before training. "
+        + data.facts.caption(table),
+        "plot",
+        {"figures": figures},
     )
+
+
+def _series(position: int, layer: str, points: list[TimePoint]) -> list[dict[str, Any]]:
+    """Return the line of a layer, its band, and its value before training."""
+    series: list[dict[str, Any]] = []
+    name, steps = f"layer {layer}", [point.step for point in points]
+    if any(np.isfinite(point.low) for point in points):
+        low, high = [point.low for point in points], [point.high for point in points]
+        series.append(band(position, name, steps, low, high))
+    if points and points[0].step == 0 and len(points) > 1:
+        untrained = [points[0].mean] * 2
+        series.append(
+            line(
+                position,
+                name,
+                [0, steps[-1]],
+                untrained,
+                [f"step 0: {untrained[0]:.4f}"] * 2,
+                mode="lines",
+                showlegend=False,
+                line={"color": color(position), "width": 1, "dash": "dot"},
+            )
+        )
+    if points:
+        texts = [
+            f"step {point.step:,}: {point.mean:.4f} ± {point.sem:.4f}\n{point.n} pairs"
+            + (f", seeds {point.low:.4f} to {point.high:.4f}" if np.isfinite(point.low) else "")
+            for point in points
+        ]
+        series.append(line(position, name, steps, [point.mean for point in points], texts))
+    return series

@@ -11,15 +11,16 @@ from fastcka.report.canvas import (
     finish,
     line_colors,
     new_figure,
-    outside,
     plain,
     similarity_axis,
     spread,
 )
+from fastcka.report.charts import figure, line, numbers, plotly_text
 from fastcka.report.data import ReportData
-from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
+from fastcka.report.items import Chart, Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
 from fastcka.report.slices import at_step, step_text
+from fastcka.report.values import values_of
 from fastcka.stats import PairTable, TrendPoint, trend
 
 
@@ -43,6 +44,7 @@ def trends(data: ReportData) -> Iterator[Item]:
             for point in points
         ]
         if step in data.drawn and subplots:
+            yield _chart(data, step, table, family)
             yield _drawing(data, step, table, family, subplots)
     header = ["step", "pairs", "layer", family, "mean", "sem", "n"]
     yield Sheet("trend", f"Mean similarity for each {family}", header, rows)
@@ -83,10 +85,11 @@ def _drawing(
     layers = [name for name in table.labels("layer") if name is not None]
     # A line between families without an order would suggest a trend that cannot exist.
     connected = has_order(families, table, family)
-    figure = new_figure(max(4.2, 1.5 + 1.1 * len(families)) * len(subplots) + 1.2, 4.6)
-    grid = figure.subplots(1, len(subplots), sharey=True, squeeze=False)[0]
+    drawn = new_figure(max(4.2, 1.5 + 1.1 * len(families)) * len(subplots) + 1.2, 4.6)
+    grid = drawn.subplots(1, len(subplots), sharey=True, squeeze=False)[0]
     colors = line_colors(len(layers))
     width = 0.7 / max(1, len(layers))
+    values = [float(value) for _, points in subplots for point in points for value in point.pairs]
     for axes, (title, points) in zip(grid, subplots, strict=True):
         for i, layer in enumerate(layers):
             line = [point for point in points if point.line == layer]
@@ -126,20 +129,67 @@ def _drawing(
         axes.set_xticks(range(len(families)), names, fontsize=8)
         axes.set_xlabel(plain(family), fontsize=9)
         axes.set_title(plain(title), fontsize=9, loc="left")
-        similarity_axis(axes)
+        similarity_axis(axes, fitted=values)
         axes.label_outer()
     grid[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     where = step_text(step, table)
-    values = [float(value) for _, points in subplots for point in points for value in point.pairs]
     caption = (
         f"{data.facts.caption(table)}\nSmall points: pairs of models with the same {family}. Large "
-        "markers: their mean ± standard error. n: number of pairs per layer." + outside(values)
+        "markers: their mean ± standard error. n: number of pairs per layer. The "
+        "axis shows the range of the pairs."
     )
-    finish(figure, f"Similarity within each {family} · {where}", caption)
-    return Drawing(
-        f"trend_step{step}",
-        f"Similarity within each {family}: {where}",
-        figure,
-        "Each point is a pair of models with both sides at the same layer. The table of "
-        "comparisons has the differences between families, with intervals.",
+    finish(drawn, f"Similarity within each {family} · {where}", caption)
+    return Drawing(f"trend_step{step}", drawn)
+
+
+def _chart(data: ReportData, step: str, table: PairTable, family: str) -> Chart:
+    families = [name for name in table.labels(family) if name is not None]
+    layers = [name for name in table.labels("layer") if name is not None]
+    connected = has_order(families, table, family)
+    figures = []
+    for value in values_of(table):
+        for title, pairs in kinds(value.of(table), data):
+            points = trend(pairs, over=family)
+            series = []
+            for i, layer in enumerate(layers):
+                here = [point for point in points if point.line == layer]
+                if not here:
+                    continue
+                shift = (i - (len(layers) - 1) / 2) * 0.6 / len(layers)
+                series.append(
+                    line(
+                        i,
+                        f"layer {layer}",
+                        [families.index(point.label) + shift for point in here],
+                        [point.mean for point in here],
+                        [
+                            f"{point.label}: {point.mean:.4f} ± {point.sem:.4f}\n{point.n} pairs"
+                            for point in here
+                        ],
+                        connected=connected,
+                        error_y={"type": "data", "array": numbers(point.sem for point in here)},
+                    )
+                )
+            if series:
+                figures.append(
+                    figure(
+                        series,
+                        value=value.name,
+                        choice=title,
+                        xaxis={
+                            "title": {"text": plotly_text(family)},
+                            "tickvals": list(range(len(families))),
+                            "ticktext": list(map(plotly_text, families)),
+                        },
+                        yaxis={"title": {"text": plotly_text(value.title)}},
+                    )
+                )
+    return Chart(
+        f"By {family}: {step_text(step, table)}",
+        f"Mean of the pairs of models with the same {family} at the same layer, ± its standard "
+        "error, which describes the scatter of the pairs. "
+        + (f"Lines connect the values of {family}, which have an order. " if connected else "")
+        + data.facts.caption(table),
+        "plot",
+        {"figures": figures},
     )

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from fastcka.core import Comparison
 from fastcka.errors import InputError
 from fastcka.stats.bootstrap import model_bootstrap
+from fastcka.stats.cells import label_text
 from fastcka.stats.comparison import PairComparison, PairGroup
 from fastcka.stats.given import as_table
 from fastcka.stats.matrix import positions, refuse_repeats, sorted_models
 from fastcka.stats.permutation import PermutationTest, exchangeable_classes, permutation_test
-from fastcka.stats.table import PairTable, label_text
+from fastcka.stats.table import PairTable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +13,20 @@ from numpy.typing import NDArray
 
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
+from fastcka.stats.cells import (
+    Labels,
+    columns_of_numbers,
+    is_absent,
+    label_text,
+    labels_of,
+    numbers_of,
+    value_of_cell,
+)
 from fastcka.stats.order import ordered
 from fastcka.stats.printed import Printed, Table
 from fastcka.sweep.planning.folder import RESULTS
 from fastcka.sweep.question.labels import KEY_FIELDS
 from fastcka.sweep.results.table import uncell
-
-Labels = NDArray[np.object_]
-"""(n_pairs,) texts; None if the model lacks the factor."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +47,9 @@ class PairTable(Printed):
         Estimator of ``cka``: "biased", "unbiased", or "" if the rows do not name it.
     order
         Field -> labels in the order you want; other labels follow (see `ordered`).
+    numbers
+        Name -> (n_pairs,) float64: the other columns of numbers, such as ``cka_biased`` and
+        ``p_value``. NaN for an empty cell.
     """
 
     a: Mapping[str, Labels]
@@ -51,6 +58,7 @@ class PairTable(Printed):
     n_examples: NDArray[np.int64]
     estimator: str = ""
     order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    numbers: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
     def from_columns(
@@ -84,14 +92,20 @@ class PairTable(Printed):
         for name in (*(f"{key}_{side}" for side in "ab" for key in KEY_FIELDS), "cka"):
             if name not in names:
                 raise InputError(f"{source}: column '{name}' is missing{near_misses(name, names)}")
-        sides = [{key: _labels(columns[f"{key}_{side}"]) for key in fields} for side in ("a", "b")]
-        cka = _numbers(columns["cka"], "cka", source)
+        sides = [
+            {key: labels_of(columns[f"{key}_{side}"]) for key in fields} for side in ("a", "b")
+        ]
+        cka = numbers_of(columns["cka"], "cka", source)
         examples = (
-            _numbers(columns["n_examples"], "n_examples", source)
+            numbers_of(columns["n_examples"], "n_examples", source)
             if "n_examples" in names
             else np.zeros(len(cka))
         )
-        lengths = {len(cka), len(examples), *(len(c) for side in sides for c in side.values())}
+        known = {*fields, *(f"{key}_{side}" for key in fields for side in "ab")}
+        further = [name for name in names if name not in known | {"cka", "n_examples"}]
+        numbers = columns_of_numbers({name: columns[name] for name in further})
+        lengths = {len(cka), len(examples), *map(len, numbers.values())}
+        lengths |= {len(labels) for side in sides for labels in side.values()}
         if len(lengths) > 1:
             raise InputError(f"{source}: expected columns of equal length, got {sorted(lengths)}")
         estimators = {str(e) for e in columns["estimator"]} if "estimator" in names else {""}
@@ -107,6 +121,7 @@ class PairTable(Printed):
             n_examples=np.nan_to_num(examples).astype(np.int64),
             estimator=next(iter(estimators), ""),
             order={key: tuple(map(str, labels)) for key, labels in (order or {}).items()},
+            numbers=numbers,
         )
         table._check(source)
         return table
@@ -145,6 +160,7 @@ class PairTable(Printed):
             n_examples=self.n_examples[rows],
             estimator=self.estimator,
             order=self.order,
+            numbers={name: values[rows] for name, values in self.numbers.items()},
         )
 
     def where(self, **labels: object) -> PairTable:
@@ -247,52 +263,5 @@ def read_results(
                 "may be truncated"
             )
     cells = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
-    columns = {name: [_uncell(text) for text in column] for name, column in cells.items()}
+    columns = {name: [value_of_cell(text) for text in column] for name, column in cells.items()}
     return PairTable.from_columns(columns, order=order, source=str(file_path))
-
-
-def label_text(value: object) -> str | None:
-    """Return a label in the form used in the table: a text, or None if it is absent."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list | tuple):  # the tasks [a, b] equal the tasks [b, a]
-        return json.dumps(sorted(value, key=repr), ensure_ascii=False)
-    if isinstance(value, np.generic):
-        return label_text(value.item())
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # pandas reads 1 as 1.0 if the column has an empty cell
-    return json.dumps(value, ensure_ascii=False)
-
-
-def is_absent(labels: Labels) -> NDArray[np.bool_]:
-    """Return a mask of the ``labels`` that are None."""
-    return np.array([label is None for label in labels], bool)
-
-
-def _uncell(text: str) -> Any:
-    if text == "":
-        return None
-    if text[0] == "'":  # the guard that stops spreadsheets from running the text
-        return uncell(text)
-    if text[0] == "[":
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
-
-
-def _labels(values: Iterable[Any]) -> Labels:
-    labels = [label_text(value) for value in values]
-    result = np.empty(len(labels), object)
-    result[:] = labels
-    return result
-
-
-def _numbers(values: Iterable[Any], name: str, source: str) -> NDArray[np.float64]:
-    try:
-        return np.array([math.nan if v is None else float(v) for v in values], np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{source}: column '{name}': {error}") from error

@@ -35,6 +35,8 @@ class Representation:
     staged
         Whether it is read into a float32 buffer that the pass centres in place. float64 data, and
         all data of a sweep in float64, are not converted, so that nothing is rounded.
+    pooling
+        How an example's values became one row, as the store describes it; None if it does not.
     """
 
     key: Key
@@ -45,6 +47,7 @@ class Representation:
     n_examples: int
     examples_digest: str
     staged: bool
+    pooling: str | None = None
 
     @property
     def itemsize(self) -> int:
@@ -157,6 +160,7 @@ class GroupPlan:
             "examples_dropped": dict(self.examples.dropped),
             "rows_dropped": list(self.examples.n_dropped),
             "n_features": [r.n_features for r in self.representations],
+            "pooling": [r.pooling for r in self.representations],
             "route": self.pass_plan.route,
             "tile": self.pass_plan.tile,
             "flops": self.pass_plan.flops,

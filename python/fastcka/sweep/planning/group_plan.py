@@ -98,6 +98,7 @@ def _plan_group(
             info.n_examples,
             info.examples_digest,
             staged=config.precision != "float64" and info.dtype != "float64",
+            pooling=info.pooling,
         )
         for label, info in zip(members, infos, strict=True)
     )

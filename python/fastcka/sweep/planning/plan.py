@@ -198,7 +198,8 @@ class SweepPlan:
             "reads": size_text(self.bytes_to_read),
             **({"in blocks": text} if (text := blocks_text(self.groups)) else {}),
             "memory": memory_text(self.bytes_memory),
-            "time": f"about {self.seconds:,.1f} s" if self.seconds >= 0.1 else "under 0.1 s",
+            "time": (f"about {self.seconds:,.1f} s" if self.seconds >= 0.1 else "under 0.1 s")
+            + ", and the time to draw a heatmap for each group",
         }
 
 

@@ -1,0 +1,145 @@
+"""The interactive matrices of the page, and the table of pairs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastcka.report.data import ReportData
+from fastcka.report.items import Chart, Item
+from fastcka.report.pairs import Pairs
+
+_USE = (
+    "Point at a cell for its numbers. Drag to zoom, double-click to return. Click a cell for its "
+    "value at every step."
+)
+_MOST_MODELS = 60
+"""With more, a list of models to choose from is too long."""
+
+
+def matrices_of_pairs(data: ReportData) -> Iterator[Item]:
+    """Yield the matrix of all pairs, or the rectangle of two sets."""
+    pairs = data.pairs
+    sides = two_sets(pairs)
+    rectangle = {} if sides is None else {"sides": sides}
+    what = (
+        "Every pair of the sweep is one cell. White cells have no value: the sweep did not compare "
+        "them, or their similarity is undefined."
+    )
+    if sides is not None:
+        what = (
+            "The sweep compares two sets of representations: one is on the rows, the other on the "
+            "columns."
+        )
+    yield Chart(
+        "All pairs" if sides is None else "One set by the other",
+        f"{what} Means are those of all pairs that share a cell. {_USE}",
+        "matrix",
+        _spec(data, pairs.varying) | rectangle,
+    )
+
+
+def layer_matrices(data: ReportData) -> Iterator[Item]:
+    """Yield layer x layer within models and between models, if the sweep compared layers."""
+    pairs = data.pairs
+    if "layer" not in pairs.varying or "model" not in pairs.varying:
+        return
+    table = pairs.table
+    inside = np.asarray(table.a["model"] == table.b["model"], bool)
+    across = ~inside & ~table.same("layer")
+    spec = _spec(data, ("layer",))
+    group = next((n for n in (data.roles.family, data.roles.variant) if pairs.several(n)), None)
+    if group is not None:  # layers of different architectures have different names
+        spec["rows"] = spec["columns"] = {"field": group, "label": 0}
+    if inside.any():
+        yield Chart(
+            "Layer by layer within a model",
+            "Both layers belong to one model; each cell is the mean of the models. "
+            f"A layer is not compared with itself. {_USE}",
+            "matrix",
+            spec | {"pairs": "within"},
+        )
+    if across.any():
+        yield Chart(
+            "Layer by layer between models",
+            "The two layers belong to two models; each cell is the mean of the pairs of models. "
+            f"Choose the models of the rows and of the columns above the figure. {_USE}",
+            "matrix",
+            spec | {"pairs": "between"},
+        )
+
+
+def pair_table(data: ReportData) -> Iterator[Item]:
+    """Yield the table of all pairs."""
+    yield Chart(
+        "Table of pairs",
+        "Click a heading to sort. Words in the filter must all occur in the labels of a pair. "
+        "results.csv contains all columns.",
+        "pairs",
+        {"fixed": list(data.pairs.fixed), "varying": list(data.pairs.varying)},
+    )
+
+
+def two_sets(pairs: Pairs) -> list[int] | None:
+    """Return the set of each representation, 0 or 1, if each of one was compared with the other's.
+
+    None if the sweep is no such rectangle.
+    """
+    neighbors: list[set[int]] = [set() for _ in pairs.keys]
+    for a, b in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True):
+        neighbors[a].add(b)
+        neighbors[b].add(a)
+    sides = [-1] * len(neighbors)
+    for start in range(len(neighbors)):
+        if sides[start] >= 0:
+            continue
+        sides[start] = 0
+        members, queue = [start], deque([start])
+        while queue:
+            here = queue.popleft()
+            for other in neighbors[here]:
+                if sides[other] < 0:
+                    sides[other] = 1 - sides[here]
+                    members.append(other)
+                    queue.append(other)
+                elif sides[other] == sides[here]:
+                    return None
+        second = sum(sides[member] for member in members)
+        compared = sum(len(neighbors[member]) for member in members) // 2
+        if len(members) < 3 or compared != second * (len(members) - second):
+            return None
+    # The set may depend on nothing that the page shows one at a time, such as the step.
+    varying = [pairs.labels_of(name) for name in pairs.varying]
+    sets = {*zip(*varying, sides, strict=True)}
+    return sides if len(sets) == len({*zip(*varying, strict=True)}) else None
+
+
+def _spec(data: ReportData, by: Sequence[str]) -> dict[str, Any]:
+    pairs, roles = data.pairs, data.roles
+    table = pairs.table
+    groups = [n for n in (roles.family, roles.variant) if n is not None and pairs.several(n)]
+    means: list[list[str]] = [[name] for name in groups]
+    if "layer" in pairs.varying:
+        means += [["layer"], *([name, "layer"] for name in groups)]
+    if "model" in pairs.varying and len(pairs.varying) > 1:
+        means.append(["model"])
+    order = (roles.family, roles.variant, "layer", roles.seed, "model", "step")
+    sorts = [name for name in order if name is not None and pairs.several(name)] or ["model"]
+    inside = np.asarray(table.a["model"] == table.b["model"], bool)
+    choices = [*groups, *(["model"] if len(table.labels("model")) <= _MOST_MODELS else [])]
+    return {
+        "by": list(by),
+        "cells": [list(pairs.varying), *means],
+        "fixed": list(pairs.fixed),
+        "order": [name for name in order if name is not None],
+        "sorts": sorts + ["cluster"] * bool(data.clusters),
+        "pairs": "all",
+        "both": bool(inside.any() and not inside.all()),
+        "rows": None,
+        "columns": None,
+        "choices": [name for name in choices if pairs.several(name)],
+        "sides": None,
+    }

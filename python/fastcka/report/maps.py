@@ -1,0 +1,109 @@
+"""The map and the dendrogram of representations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastcka.errors import MissingExtraError
+from fastcka.report.charts import figure, marker, numbers, plotly_text
+from fastcka.report.clusters import Clustered
+from fastcka.report.data import ReportData
+from fastcka.report.items import Chart, Item, NotDrawn
+
+_MOST_POINTS = 150
+"""With more, the map takes seconds to compute and its names hide each other."""
+_NEEDED = "needs three or more representations of which every two were compared, and scipy"
+
+
+def maps(data: ReportData) -> Iterator[Item]:
+    """Yield the map and the dendrogram."""
+    sets = [each for each in data.clusters if len(each.keys) <= _MOST_POINTS]
+    if not sets:
+        reason = f"shows at most {_MOST_POINTS} points" if data.clusters else _NEEDED
+        yield NotDrawn("Map and dendrogram", reason)
+        return
+    colored = next((n for n in data.roles.nesting if len(data.pairs.table.labels(n)) > 1), None)
+    try:
+        figures = [_map(each, colored) for each in sets]
+    except MissingExtraError as error:
+        yield NotDrawn("Map", str(error))
+    else:
+        yield Chart(
+            "Map",
+            "Distances in the plane approximate arccos(CKA) by multidimensional scaling (SMACOF). "
+            "The axes have no meaning. With a stress above about 0.2 the map misleads.",
+            "plot",
+            {"figures": figures},
+        )
+    yield Chart(
+        "Dendrogram",
+        "Average linkage of the distance arccos(CKA), in radians. The order of the leaves is the "
+        "order 'cluster' of the matrices.",
+        "plot",
+        {"figures": [_tree(each) for each in sets]},
+    )
+
+
+def _map(each: Clustered, colored: str | None) -> dict[str, Any]:
+    points = each.comparison.embed()
+    values = [None if colored is None else labels[colored] for labels in each.labels]
+    series = []
+    for i, value in enumerate(dict.fromkeys(sorted(values, key=str))):
+        chosen = [at for at, other in enumerate(values) if other == value]
+        series.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plotly_text("none" if value is None else value),
+                "x": numbers(points.coordinates[chosen, 0]),
+                "y": numbers(points.coordinates[chosen, 1]),
+                "text": [plotly_text(each.comparison.names[at]) for at in chosen],
+                "hoverinfo": "text",
+                "marker": marker(i, size=9),
+            }
+        )
+    return figure(
+        series,
+        choice=each.title,
+        height=460,
+        showlegend=colored is not None,
+        title={"text": f"stress {points.stress:.3f}", "x": 0},
+        xaxis={"showticklabels": False, "zeroline": False},
+        yaxis={"showticklabels": False, "zeroline": False, "scaleanchor": "x"},
+    )
+
+
+def _tree(each: Clustered) -> dict[str, Any]:
+    from scipy.cluster.hierarchy import dendrogram
+
+    tree = dendrogram(each.merges, no_plot=True)
+    x: list[float] = []
+    y: list[float] = []
+    for heights, places in zip(tree["dcoord"], tree["icoord"], strict=True):
+        # scipy puts leaf i at 5 + 10 i. NaN lifts the pen between two merges.
+        x += [*heights, float("nan")]
+        y += [*((place - 5) / 10 for place in places), float("nan")]
+    return figure(
+        [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": numbers(x),
+                "y": numbers(y),
+                "line": {"width": 1.3, "color": "#8C8C8C"},
+                "hoverinfo": "x",
+            }
+        ],
+        choice=each.title,
+        height=90 + 16 * len(each.keys),
+        showlegend=False,
+        xaxis={"title": {"text": "distance"}, "rangemode": "tozero"},
+        yaxis={
+            "tickvals": list(range(len(each.keys))),
+            "ticktext": [plotly_text(each.comparison.names[leaf]) for leaf in each.leaves],
+            "autorange": "reversed",
+            "showgrid": False,
+            "zeroline": False,
+        },
+    )

@@ -1,0 +1,180 @@
+// Matrices of pairs, and the timeline of the cell that is clicked.
+
+KINDS.matrix = (figure, spec) => {
+  const state = { ...spec, sort: spec.sorts[0] };
+  const fixed = {}; // field -> the label that is shown
+  for (const field of spec.fixed) {
+    // The last step; the first of all others.
+    fixed[field] = field === "step" ? PAIRS.fields.step.labels.length - 1 : 0;
+  }
+  const plot = figure.querySelector(".plot");
+  let drawn = null;
+  const draw = () => {
+    drawn = pivot(state, fixed);
+    const done = show(plot, ...heatmap(drawn, plot.clientWidth));
+    if (!plot.dataset.listening) {
+      plot.dataset.listening = "yes";
+      plot.on("plotly_click", ({ points: [point] }) => {
+        timelineOf(figure, state, fixed, drawn.rows[point.y], drawn.columns[point.x]);
+      });
+    }
+    return done;
+  };
+  addControls(figure.querySelector(".controls"), state, fixed, draw);
+  return draw;
+};
+
+function addControls(form, state, fixed, draw) {
+  const fieldsText = (fields) => fields.join(", ");
+  for (const field of state.fixed) {
+    const { labels } = PAIRS.fields[field];
+    const change = (label) => { fixed[field] = label; draw(); };
+    form.append(field === "step"
+      ? slider("step", labels, fixed.step, change)
+      : choice(field, labels.map((text, i) => [i, text]), fixed[field], change));
+  }
+  if (state.cells.length > 1) {
+    const options = state.cells.map((fields, i) => [
+      fields, i ? `mean by ${fieldsText(fields)}` : "each pair",
+    ]);
+    const start = options.find(([fields]) => fieldsText(fields) === fieldsText(state.by))?.[0];
+    form.append(choice("cells", options, start, (fields) => { state.by = fields; draw(); }));
+  }
+  if (state.both) {
+    const options = [["all", "all"], ["within", "within one model"], ["between", "between models"]];
+    form.append(choice("pairs", options, state.pairs, (kind) => { state.pairs = kind; draw(); }));
+  }
+  for (const side of ["rows", "columns"]) {
+    if (!state.choices.length || state.sides) continue;
+    const options = [[null, "all"]];
+    for (const field of state.choices) {
+      PAIRS.fields[field].labels.forEach((text, label) => {
+        options.push([{ field, label }, field === "model" ? text : `${field} ${text}`]);
+      });
+    }
+    const start = options.find(([only]) => only && state[side]
+      && only.field === state[side].field && only.label === state[side].label)?.[0] ?? null;
+    form.append(choice(side, options, start, (only) => { state[side] = only; draw(); }));
+  }
+  if (state.sorts.length > 1) {
+    const options = state.sorts.map((field) => [field, field]);
+    form.append(choice("sort by", options, state.sort, (field) => { state.sort = field; draw(); }));
+  }
+}
+
+/** The traces and the layout of a matrix that is `width` pixels wide. */
+function heatmap({ rows, columns, cells }, width) {
+  const pairsOf = (row, column) => cells.get(`${row.key}|${column.key}`);
+  const z = rows.map((row) => columns.map((column) => {
+    const pairs = pairsOf(row, column);
+    return pairs ? summary(pairs)?.mean ?? null : null;
+  }));
+  const text = rows.map((row) => columns.map((column) => cellText(row, column, pairsOf(row, column))));
+  const [low, high] = limits(z);
+  const most = width < 600 ? 14 : 26;
+  const left = 14 + 6.4 * Math.min(most, Math.max(1, ...rows.map((row) => row.name.length)));
+  const bottom = 14 + 6.4 * Math.min(most, Math.max(1, ...columns.map((column) => column.name.length)));
+  const across = Math.min(width - left - 16, 560, Math.max(240, 70 * columns.length));
+  const down = Math.min(across * Math.max(rows.length / Math.max(columns.length, 1), 0.15), 900);
+  const trace = {
+    type: "heatmap", z, text, hoverinfo: "text", zmin: low, zmax: high, colorscale: settings.scale,
+    x: columns.map((_, i) => i), y: rows.map((_, i) => i), hoverongaps: true,
+    colorbar: {
+      orientation: "h", thickness: 10, len: Math.min(1, 260 / across), x: 0, xanchor: "left", y: 1,
+      yanchor: "bottom", title: { text: plain(shownValue().title), side: "top" }, ypad: 4,
+    },
+  };
+  if (Math.max(rows.length, columns.length) * 34 <= across) trace.texttemplate = "%{z:.2f}";
+  const paper = template(DARK.matches).layout.paper_bgcolor;
+  return [[trace], {
+    height: down + bottom + 64, margin: { l: left, r: width - left - across, t: 64, b: bottom },
+    xaxis: { ...ticks(columns, across, most), tickangle: -90, constrain: "domain" },
+    yaxis: { ...ticks(rows, down, most), autorange: "reversed" },
+    shapes: [...borders(rows, "y", paper), ...borders(columns, "x", paper)],
+  }];
+}
+
+/** The ticks of an axis of some pixels: every label, or that of each block, or every k-th. */
+function ticks(groups, pixels, most) {
+  const room = Math.max(1, Math.floor(pixels / 12));
+  let at = groups.map((_, i) => i), texts = groups.map((group) => group.name);
+  if (groups.length > room) {
+    const blocks = [1, 2].map((depth) => blocksOf(groups, depth)).filter((each) => each.length <= room);
+    const finest = blocks[blocks.length - 1];
+    if (finest && finest.length > 1) {
+      at = finest.map(([start, end]) => (start + end - 1) / 2);
+      texts = finest.map(([start]) => groups[start].name);
+    } else {
+      at = at.filter((i) => i % Math.ceil(groups.length / room) === 0);
+      texts = at.map((i) => groups[i].name);
+    }
+  }
+  const range = { showgrid: false, zeroline: false, ticks: "", tickfont: { size: 11 } };
+  return { ...range, tickvals: at, ticktext: texts.map((text) => plain(shortened(text, most))) };
+}
+
+/** Runs of rows that agree in the first `depth` fields of the order, as [start, end). */
+function blocksOf(groups, depth) {
+  const key = (group) => group.ranks.slice(0, depth).join();
+  const blocks = [];
+  groups.forEach((group, i) => {
+    if (i && key(group) === key(groups[i - 1])) blocks[blocks.length - 1][1] = i + 1;
+    else blocks.push([i, i + 1]);
+  });
+  return blocks;
+}
+
+/** Lines between the blocks of rows: a wide one where the first field changes. */
+function borders(groups, axis, color) {
+  const other = axis === "x" ? "y" : "x";
+  const lines = [];
+  for (const [depth, width] of [[2, 0.7], [1, 2.5]]) {
+    const blocks = blocksOf(groups, depth);
+    if (blocks.length === groups.length || blocks.length > 60) continue;
+    for (const [start] of blocks.slice(1)) {
+      lines.push({
+        type: "line", line: { color, width }, [`${axis}0`]: start - 0.5, [`${axis}1`]: start - 0.5,
+        [`${other}ref`]: "paper", [`${other}0`]: 0, [`${other}1`]: 1,
+      });
+    }
+  }
+  return lines;
+}
+
+/** Show the value of a cell at every step below the matrix. */
+function timelineOf(figure, state, fixed, row, column) {
+  const detail = figure.querySelector(".detail");
+  detail.hidden = false;
+  detail.replaceChildren();
+  const title = element("b", { textContent: `${row.name} and ${column.name}` });
+  const close = element("button", { type: "button", textContent: "close", onclick: () => { detail.hidden = true; } });
+  detail.append(element("div", {}, title, " ", close));
+  if (!("step" in fixed)) {
+    detail.append(element("p", { textContent: "The sweep compares this cell at one step only." }));
+    return;
+  }
+  const steps = PAIRS.fields.step.labels;
+  const points = steps.map((_, step) => {
+    const pairs = pivot(state, { ...fixed, step }).cells.get(`${row.key}|${column.key}`);
+    return pairs ? summary(pairs) : null;
+  });
+  const kept = points.map((_, i) => i).filter((i) => points[i]);
+  const x = kept.map((i) => Number(steps[i])), at = kept.map((i) => points[i]);
+  const plot = element("div", { className: "plot" });
+  detail.append(plot);
+  const line = {
+    type: "scatter", mode: "lines+markers", x, y: at.map((each) => each.mean), hoverinfo: "text",
+    line: { color: "#0072B2" }, text: at.map((each, i) => `step ${x[i]}: ${number(each.mean)}`
+      + (each.count > 1 ? `<br>${each.count} pairs, ${number(each.low)} to ${number(each.high)}` : "")),
+  };
+  const band = {
+    type: "scatter", mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: "#0072B233",
+    x: [...x, ...x.slice().reverse()], hoverinfo: "skip",
+    y: [...at.map((each) => each.high), ...at.map((each) => each.low).reverse()],
+  };
+  show(plot, at.some((each) => each.count > 1) ? [band, line] : [line], {
+    height: 260, showlegend: false, margin: { l: 55, r: 15, t: 25, b: 40 },
+    xaxis: { title: { text: "training step" } },
+    yaxis: { title: { text: plain(shownValue().title) } },
+  });
+}

@@ -1,0 +1,126 @@
+// From pairs to the cells of a matrix: which pairs share a cell, and in which order rows are.
+
+/** The label of a representation in a field, as text; "–" if its model lacks the field. */
+function labelOf(field, node) {
+  const { labels, codes } = PAIRS.fields[field];
+  return codes[node] < 0 ? "–" : labels[codes[node]];
+}
+
+/** The name of the rows that contain a representation. */
+function nameOf(fields, node) {
+  return fields
+    .map((f) => (f === "model" ? PAIRS.names[PAIRS.fields.model.codes[node]] : labelOf(f, node)))
+    .join(" · ");
+}
+
+function codesOf(fields, node) {
+  return fields.map((field) => PAIRS.fields[field].codes[node]).join(",");
+}
+
+/** Whether a pair belongs to the labels that are shown: the fixed fields, and the kind of pairs. */
+function isShown(pair, state, fixed) {
+  const a = PAIRS.a[pair], b = PAIRS.b[pair];
+  for (const field of Object.keys(fixed)) {
+    if (PAIRS.fields[field].codes[a] !== fixed[field]) return false;
+  }
+  if (state.pairs === "all") return true;
+  const models = PAIRS.fields.model.codes;
+  return (models[a] === models[b]) === (state.pairs === "within");
+}
+
+/** Whether a representation is among the rows (side 0) or the columns (side 1). */
+function isOn(side, node, state) {
+  if (state.sides && state.sides[node] !== side) return false;
+  const only = side === 0 ? state.rows : state.columns;
+  return !only || PAIRS.fields[only.field].codes[node] === only.label;
+}
+
+/** The cells: "row|column" -> positions of pairs. The rows and columns: codes -> representations. */
+function pivot(state, fixed) {
+  const rows = new Map(), columns = new Map(), cells = new Map();
+  const add = (pair, a, b, other) => {
+    if (!isOn(0, a, state) || !isOn(1, b, state)) return null;
+    const row = codesOf(state.by, a), column = codesOf(state.by, b), cell = `${row}|${column}`;
+    if (cell === other) return null; // both directions of a pair share the cell
+    for (const [map, key, node] of [[rows, row, a], [columns, column, b]]) {
+      if (!map.has(key)) map.set(key, new Set());
+      map.get(key).add(node);
+    }
+    if (!cells.has(cell)) cells.set(cell, []);
+    cells.get(cell).push(pair);
+    return cell;
+  };
+  for (let pair = 0; pair < PAIRS.a.length; pair += 1) {
+    if (isShown(pair, state, fixed)) {
+      const cell = add(pair, PAIRS.a[pair], PAIRS.b[pair], null);
+      add(pair, PAIRS.b[pair], PAIRS.a[pair], cell);
+    }
+  }
+  return { rows: ordered(rows, state), columns: ordered(columns, state), cells };
+}
+
+/** Rows in the order of the fields; absent labels are last. */
+function ordered(map, state) {
+  const fields = [...new Set([state.sort, ...state.order, ...state.by])];
+  const rank = (field, nodes) => {
+    const codes = field === "cluster" ? PAIRS.ranks : PAIRS.fields[field].codes;
+    let sum = 0, least = Infinity;
+    for (const node of nodes) {
+      sum += codes[node];
+      if (codes[node] >= 0) least = Math.min(least, codes[node]);
+    }
+    return field === "cluster" ? sum / nodes.length : least;
+  };
+  return [...map].map(([key, set]) => {
+    const nodes = [...set];
+    return { key, name: nameOf(state.by, nodes[0]), node: nodes[0], ranks: fields.map((f) => rank(f, nodes)) };
+  }).sort((one, other) => {
+    const i = one.ranks.findIndex((each, at) => each !== other.ranks[at]);
+    return i < 0 ? 0 : one.ranks[i] - other.ranks[i];
+  });
+}
+
+/** Mean, least and greatest value of pairs, and their number; null without a value. */
+function summary(pairs) {
+  const numbers = pairs.map((pair) => shownValue().numbers[pair]).filter((each) => each !== null);
+  if (!numbers.length) return null;
+  return {
+    mean: numbers.reduce((sum, each) => sum + each, 0) / numbers.length,
+    low: Math.min(...numbers), high: Math.max(...numbers), count: numbers.length,
+  };
+}
+
+/** The numbers of a cell as text. */
+function cellText(row, column, pairs) {
+  const lines = [`${plain(row.name)}`, `${plain(column.name)}`];
+  const got = pairs && summary(pairs);
+  if (!got) return [...lines, pairs ? "undefined" : "not compared"].join("<br>");
+  const n = [...new Set(pairs.map((pair) => PAIRS.n[pair]))].sort((a, b) => a - b);
+  if (pairs.length > 1) {
+    lines.push(`mean ${plain(shownValue().title)}: ${number(got.mean)}`);
+    lines.push(`${got.count} pairs, ${number(got.low)} to ${number(got.high)}`);
+  } else {
+    lines.push(`${plain(shownValue().title)}: ${number(got.mean)}`);
+    if (shownValue().name === PAIRS.main) lines.push(...inferenceText(pairs[0]));
+    const widths = [PAIRS.a[pairs[0]], PAIRS.b[pairs[0]]].map((node) => PAIRS.features[node] ?? "?");
+    lines.push(`features: ${widths.join(" and ")}`);
+  }
+  lines.push(`n = ${n.length > 1 ? `${n[0]} to ${n[n.length - 1]}` : n[0]} examples`);
+  return lines.join("<br>");
+}
+
+/** The interval and the p-value of a pair, if the sweep computed them. */
+function inferenceText(pair) {
+  const { ci_low: low, ci_high: high, p_value: p, q_value: q } = PAIRS.inference;
+  const lines = [];
+  if (low && low[pair] !== null) lines.push(`95% interval ${number(low[pair])} to ${number(high[pair])}`);
+  if (p && p[pair] !== null) {
+    lines.push(`p: ${pText(p[pair])}${q && q[pair] !== null ? `, q: ${pText(q[pair])}` : ""}`);
+  }
+  return lines;
+}
+
+/** A p-value with four decimals. */
+function pText(p) {
+  return p !== null && p < 0.00005 ? "< 0.0001" : number(p);
+}

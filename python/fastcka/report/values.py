@@ -1,0 +1,66 @@
+"""The similarities of a table that a figure can show: the chosen estimate and all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcka.stats import PairTable
+
+MAIN = "cka"
+"""The column of the estimator that the sweep chose; intervals and p-values belong to it."""
+_NO_SIMILARITIES = {
+    *("n_dropped", "seconds", "hsic_biased", "hsic_unbiased", "null_mean", "null_sd", "z"),
+    *("p_value", "q_value", "stderr", "ci_low", "ci_high"),
+}
+_TITLES = {
+    "cka_biased": "CKA (biased)",
+    "cka_unbiased": "CKA (unbiased)",
+    "feature_corrected": "CKA (feature_corrected)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A column of similarities.
+
+    Attributes
+    ----------
+    name, title
+        Its name in results.csv, and its name in figures.
+    numbers
+        (n_pairs,) float64; NaN where it is undefined.
+    """
+
+    name: str
+    title: str
+    numbers: NDArray[np.float64]
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The limits of the colour scale: 0 to 1, or those of the numbers if they are outside."""
+        known = self.numbers[np.isfinite(self.numbers)]
+        if not len(known) or (known.min() >= -0.25 and known.max() <= 1.25):
+            return 0.0, 1.0
+        return float(known.min()), float(known.max())
+
+    def of(self, table: PairTable) -> PairTable:
+        """Return ``table`` with this column in place of ``cka``."""
+        return table if self.name == MAIN else replace(table, cka=table.numbers[self.name])
+
+
+def values_of(table: PairTable) -> list[Value]:
+    """Return the chosen estimate, then every other column of similarities that has a value.
+
+    A column of numbers that this module does not know is a similarity, so that those of further
+    measures appear by themselves.
+    """
+    chosen = f"CKA ({table.estimator})" if table.estimator else "CKA (unknown estimator)"
+    values = [Value(MAIN, chosen, table.cka)]
+    same = {f"cka_{table.estimator}", table.estimator}
+    for name, numbers in table.numbers.items():
+        if name not in _NO_SIMILARITIES | same and np.isfinite(numbers).any():
+            values.append(Value(name, _TITLES.get(name, name.replace("_", " ")), numbers))
+    return values
