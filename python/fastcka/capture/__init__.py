@@ -31,6 +31,7 @@ from fastcka.capture.probe import Probe
 from fastcka.capture.recorder import CheckpointRecorder
 from fastcka.capture.representations import capture_representations
 from fastcka.capture.rng import restore_rng_state, rng_state
+from fastcka.capture.rows import CapturedRows, capture_rows
 from fastcka.capture.states import load_state, weights_digest
 from fastcka.capture.steps import planned_steps
 from fastcka.capture.twins import same_weights
@@ -38,6 +39,7 @@ from fastcka.capture.verify import CheckedCheckpoint, verify_checkpoints
 
 __all__ = [
     "Attention",
+    "CapturedRows",
     "CheckedCheckpoint",
     "Checkpoint",
     "CheckpointFile",
@@ -51,6 +53,7 @@ __all__ = [
     "capture_activations",
     "capture_attention",
     "capture_representations",
+    "capture_rows",
     "checkpoint_path",
     "experiment_folder",
     "find_checkpoints",

@@ -20,6 +20,7 @@ from pydantic import (
 from fastcka.capture.checkpoint_keys import STRICT, CheckpointKeys
 from fastcka.capture.members import ModuleSide
 from fastcka.capture.pooling import Pool
+from fastcka.capture.positions import RowKind
 from fastcka.config_problems import path_value, problem_text
 from fastcka.errors import InputError
 from fastcka.yaml_file import describe, field_text, read_yaml
@@ -106,6 +107,8 @@ class CaptureConfig(CheckpointKeys):
         The folder of the store; created if it does not exist.
     layers, pool, side, masks, batch_axis, batch_size, check_rows
         As for `capture_activations`.
+    rows
+        What is a row: see `capture_representations`.
     input_batch_axis
         The axis along which the network expects the examples: ``batch_axis`` of `Probe`.
     device
@@ -120,6 +123,7 @@ class CaptureConfig(CheckpointKeys):
     probe: ReadPath
     store: ReadPath
     layers: list[str] = Field(min_length=1)
+    rows: RowKind = "examples"
     pool: Pool | dict[str, Pool] = "flatten"
     side: ModuleSide = "output"
     masks: str | dict[str, str | None] | None = None

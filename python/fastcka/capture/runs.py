@@ -188,6 +188,7 @@ class _CapturedRun:
             batch_axis=config.batch_axis,
             batch_size=config.batch_size,
             check_rows=config.check_rows,
+            rows=config.rows,
             factors=self._run.factors,
             source={
                 "checkpoint": None if file.path is None else str(file.path),
