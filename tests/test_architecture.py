@@ -91,6 +91,7 @@ ROOMS = {
 HOME = {
     "_core": {"core/backend.py", "store/file/checksums.py", "store/file/chunks.py"},
     "cupy": {"core/cuda/session.py"},
+    "datasets": {"capture/texts.py"},
     "distributed": {"sweep/running/"},
     "h5py": {"store/"},
     "jinja2": {"report/page.py"},
@@ -107,6 +108,7 @@ HOME = {
     "regex": {"store/patterns.py"},
     "rich": {"cli/", "demo/"},
     "torch": {"capture/", "demo/", "evolution/", "store/foreign/torch_files.py"},
+    "transformers": {"capture/pretrained.py"},
     "typer": {"cli/"},
     "yaml": {"yaml_file.py"},
 }
@@ -114,6 +116,7 @@ HOME = {
 INSIDE_FUNCTIONS = {
     *(
         "cupy",
+        "datasets",
         "distributed",
         "jinja2",
         "matplotlib",
@@ -121,6 +124,7 @@ INSIDE_FUNCTIONS = {
         "safetensors",
         "scipy",
         "sklearn",
+        "transformers",
         "xarray",
     ),
 }

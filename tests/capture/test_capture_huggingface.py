@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fastcka.capture import Probe, capture_activations, capture_attention
+from fastcka.errors import InputError
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
@@ -71,6 +72,51 @@ def test_layers_are_the_hidden_states_of_the_model() -> None:
     for name, expected in zip(mean, hidden[1:], strict=True):
         by_hand = [row[real].mean(axis=0) for row, real in zip(expected, mask, strict=True)]
         np.testing.assert_allclose(mean[name], by_hand, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("make", [bert, llama])
+def test_hidden_states_by_one_word(make: Any) -> None:
+    model, probe = make(), tokens()
+    mask = np.asarray(probe.mask, bool)
+    got = capture_activations(
+        model, probe, ["lm_head" if make is llama else "pooler", "hidden_states"], pool="flatten"
+    )
+    names = [f"hidden_states.{number}" for number in range(3)]
+    assert list(got)[:3] == names
+    assert len(got) == 4
+    for name, expected in zip(names, outputs(model, probe, "hidden_states"), strict=True):
+        values = (expected * mask[..., None]).reshape(5, -1)
+        np.testing.assert_allclose(got[name], values, atol=1e-5, err_msg=name)
+    with pytest.raises(InputError, match="side: expected 'output' for the layers 'hidden_states'"):
+        capture_activations(model, probe, ["hidden_states"], side="input")
+
+
+def test_hidden_states_whose_rows_depend_on_other_examples() -> None:
+    model = bert()
+    norm = nn.BatchNorm1d(6, track_running_stats=False)
+    model.encoder.layer[0].register_forward_hook(lambda _module, _args, output: norm(output))
+    with pytest.raises(InputError, match=r"'hidden_states\.1': the row of example"):
+        capture_activations(model, tokens(), ["hidden_states"], pool="cls")
+
+
+def test_a_network_without_hidden_states() -> None:
+    with pytest.raises(InputError, match="Linear has no module 'hidden_states'"):
+        capture_activations(nn.Linear(3, 2), torch.zeros(4, 3), ["hidden_states"])
+    named = nn.ModuleDict({"hidden_states": nn.Linear(3, 2)})
+    named.forward = lambda x: named["hidden_states"](x)  # type: ignore[method-assign]
+    named.config = bert().config
+    assert list(capture_activations(named, torch.zeros(4, 3), ["hidden_states"])) == [
+        "hidden_states"
+    ]
+
+    class Outputless(nn.Linear):
+        config = bert().config
+
+        def forward(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
+            return super().forward(x)
+
+    with pytest.raises(InputError, match="expected an output with hidden_states from Outputless"):
+        capture_activations(Outputless(3, 2), torch.zeros(4, 3), ["hidden_states"])
 
 
 def test_a_padded_decoder_is_pooled_at_its_last_real_token() -> None:

@@ -21,6 +21,7 @@ from fastcka.capture.checkpoints import Checkpoint, checkpoint_path, read_checkp
 from fastcka.capture.factory import build_model, load_factory, load_weights
 from fastcka.capture.finding import CheckpointFile, find_checkpoints
 from fastcka.capture.fitting import LoadedWeights
+from fastcka.capture.monitor import CKAMonitor, CKARecord
 from fastcka.capture.plan import (
     CheckpointPlan,
     PlannedExperiment,
@@ -39,6 +40,8 @@ from fastcka.capture.verify import CheckedCheckpoint, verify_checkpoints
 
 __all__ = [
     "Attention",
+    "CKAMonitor",
+    "CKARecord",
     "CapturedRows",
     "CheckedCheckpoint",
     "Checkpoint",

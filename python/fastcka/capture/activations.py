@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from fastcka.capture.hidden_states import listener_of
 from fastcka.capture.layer_rows import CollectedRows, LayerRows
-from fastcka.capture.listening import Listener, run_on_probe
+from fastcka.capture.listening import run_on_probe
 from fastcka.capture.options import CaptureOptions
 from fastcka.capture.probe import Probe
 from fastcka.capture.row_check import check_rows_alone
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from fastcka.capture.layer_reading import LayerReading
     from fastcka.capture.layer_rows import Allocate, Values
+    from fastcka.capture.listening import Listener
     from fastcka.capture.masks import Masks
     from fastcka.capture.members import ModuleSide
     from fastcka.capture.modules import SelectedModule
@@ -70,6 +72,9 @@ def capture_activations(
         ``"relu@1"``, or ``"relu@*"`` for all. ``"block.output[1]"``,
         ``"block.output.last_hidden_state"`` and ``"block.input[0]"`` (with ``side="input"``) select
         one member of a module's output or input. Patterns may have these endings too.
+        ``"hidden_states"`` selects all hidden states that a Hugging Face model returns, under the
+        names ``"hidden_states.0"`` (the embeddings), ``"hidden_states.1"`` (after the first layer)
+        and so on; they precede the modules.
     pool : str or mapping of pattern to str, default "flatten"
         ``"none"`` keeps all axes; ``"flatten"`` flattens the axes after the first. Both set padding
         to zero in a layer with at least three axes and a mask. ``"mean_tokens"``,
@@ -182,7 +187,7 @@ def listeners_for(
 
     def listener(selected: SelectedModule) -> Listener[T]:
         options.reading(selected, 0, probe.masks, positions)  # raises before the network runs
-        return Listener(
+        return listener_of(
             selected,
             lambda call: make_rows(options.reading(selected, call, probe.masks, positions)),
             options.side,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     NonNegativeInt,
     PositiveInt,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -21,6 +23,8 @@ from fastcka.capture.checkpoint_keys import STRICT, CheckpointKeys
 from fastcka.capture.members import ModuleSide
 from fastcka.capture.pooling import Pool
 from fastcka.capture.positions import RowKind
+from fastcka.capture.pretrained import AUTO_MODEL, NOT_OPTIONS, name_or_folder
+from fastcka.capture.text_keys import TextKeys
 from fastcka.config_problems import path_value, problem_text
 from fastcka.errors import InputError
 from fastcka.yaml_file import describe, field_text, read_yaml
@@ -46,7 +50,26 @@ def _distinct_names(runs: list[CaptureRun]) -> list[CaptureRun]:
     return runs
 
 
+def _in_list(layers: object) -> object:
+    return [layers] if isinstance(layers, str) else layers
+
+
+def _distinct_revisions(revisions: list[str] | None) -> list[str] | None:
+    if revisions is not None and (not revisions or len(set(revisions)) != len(revisions)):
+        raise ValueError("expected distinct revisions")
+    return revisions
+
+
+def _kind_of_probe(probe: object) -> str:
+    return "texts" if isinstance(probe, dict | TextKeys) else "file"
+
+
 ReadPath = Annotated[Path, BeforeValidator(path_value)]
+ProbeKeys = Annotated[
+    Annotated[ReadPath, Tag("file")] | Annotated[TextKeys, Tag("texts")],
+    Discriminator(_kind_of_probe),
+]
+_OF_CHECKPOINTS: Final = ("weights_key", "strip", "strict", "check_step")
 
 
 class CaptureRun(CheckpointKeys):
@@ -60,19 +83,26 @@ class CaptureRun(CheckpointKeys):
         The name of the model in the store.
     checkpoints
         The folder of the run's checkpoints, or a single checkpoint; None for a network whose
-        factory loads the weights, such as a pretrained one.
+        factory loads the weights.
+    pretrained
+        Instead of checkpoints: a Hugging Face model by its name on the Hub or its folder, or a
+        folder of such folders (``checkpoint-500``) that the Hugging Face trainer wrote.
+    revisions
+        Revisions of the pretrained model on the Hub. The number in a revision is its step.
     steps
         The steps to capture; None for all steps in the folder.
     step
-        The step of a single checkpoint, or of a network without checkpoints.
+        The step of a single checkpoint, of a network without checkpoints, or of a pretrained model.
     factors
         Values that distinguish the run from others: family, seed and so on.
     options
-        Keyword arguments of the factory for this run.
+        Keyword arguments of the factory for this run; with ``pretrained``, of ``from_pretrained``.
     """
 
     name: str = Field(min_length=1)
     checkpoints: Annotated[Path | None, BeforeValidator(path_value)] = None
+    pretrained: str | None = Field(default=None, min_length=1)
+    revisions: Annotated[list[str] | None, AfterValidator(_distinct_revisions)] = None
     steps: Annotated[list[int] | None, AfterValidator(_distinct_steps)] = None
     step: NonNegativeInt | None = None
     factors: dict[str, Any] = Field(default_factory=dict)
@@ -80,6 +110,10 @@ class CaptureRun(CheckpointKeys):
 
     @model_validator(mode="after")
     def _weights_are_somewhere(self) -> Self:
+        if self.pretrained is not None:
+            return self._checked_pretrained(self.pretrained)
+        if self.revisions is not None:
+            raise ValueError("revisions is for runs with pretrained")
         if self.checkpoints is None and self.step is None:
             raise ValueError(
                 "checkpoints is missing: expected the folder of the training run; or, for a "
@@ -91,6 +125,18 @@ class CaptureRun(CheckpointKeys):
             )
         return self
 
+    def _checked_pretrained(self, name: str) -> Self:
+        if self.checkpoints is not None:
+            raise ValueError(f"expected either checkpoints or pretrained, got both ({name})")
+        if self.revisions is not None and self.steps is not None:
+            raise ValueError("steps selects from a folder; list only the revisions to capture")
+        if self.step is not None and (self.steps is not None or len(self.revisions or "1") > 1):
+            raise ValueError("step is for a single model; the number in a revision is its step")
+        for option in self.options:
+            if option in NOT_OPTIONS:
+                raise ValueError(f"options: {option} is set by {NOT_OPTIONS[option]}")
+        return self
+
 
 class CaptureConfig(CheckpointKeys):
     """Training runs of networks from one factory, one probe set and one store.
@@ -100,9 +146,9 @@ class CaptureConfig(CheckpointKeys):
     Attributes
     ----------
     model
-        The factory: ``package.module:function``.
+        The factory: ``package.module:function``. For pretrained models, the class that loads them.
     probe
-        A ``.npz`` file; see `Probe.load`.
+        A ``.npz`` file (see `Probe.load`), or texts for a tokenizer.
     store
         The folder of the store; created if it does not exist.
     layers, pool, side, masks, batch_axis, batch_size, check_rows
@@ -113,16 +159,18 @@ class CaptureConfig(CheckpointKeys):
         The axis along which the network expects the examples: ``batch_axis`` of `Probe`.
     device
         PyTorch's name of the device that runs the networks.
+    local_files_only
+        Load pretrained models, tokenizers and datasets only from folders and the local cache.
     runs
-        The training runs.
+        The training runs: all with ``pretrained``, or none.
     """
 
     model_config = STRICT | ConfigDict(protected_namespaces=())
 
-    model: str
-    probe: ReadPath
+    model: str = AUTO_MODEL
+    probe: ProbeKeys
     store: ReadPath
-    layers: list[str] = Field(min_length=1)
+    layers: Annotated[list[str], BeforeValidator(_in_list)] = Field(min_length=1)
     rows: RowKind = "examples"
     pool: Pool | dict[str, Pool] = "flatten"
     side: ModuleSide = "output"
@@ -132,7 +180,30 @@ class CaptureConfig(CheckpointKeys):
     batch_size: PositiveInt = 256
     check_rows: bool = True
     device: str = "cpu"
+    local_files_only: bool = False
     runs: Annotated[list[CaptureRun], AfterValidator(_distinct_names)] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _keys_fit_the_runs(self) -> Self:
+        pretrained = [run for run in self.runs if run.pretrained is not None]
+        if not pretrained:
+            if "model" not in self.model_fields_set:
+                raise ValueError(
+                    "model is missing: expected package.module:function, which builds the network; "
+                    "or pretrained in each run"
+                )
+            if isinstance(self.probe, TextKeys) and self.probe.tokenizer is None:
+                raise ValueError(
+                    "probe.tokenizer is missing: expected a name or a folder, because no run has "
+                    "pretrained"
+                )
+            return self
+        if len(pretrained) < len(self.runs):
+            raise ValueError("runs: expected pretrained in each run or in none")
+        for keys in (self, *pretrained):
+            if used := [key for key in _OF_CHECKPOINTS if key in keys.model_fields_set]:
+                raise ValueError(f"{used[0]} is for runs with checkpoints, and not for pretrained")
+        return self
 
 
 def load_capture(path: str | os.PathLike[str]) -> CaptureConfig:
@@ -151,21 +222,39 @@ def load_capture(path: str | os.PathLike[str]) -> CaptureConfig:
     except ValidationError as error:
         lines = [_problem(detail, document) for detail in error.errors(include_url=False)]
         raise InputError("\n".join(f"{file}: {line}" for line in lines)) from None
-    here = file.parent
-    runs = [
-        run.model_copy(
-            update=run.or_those_of(config)
-            | ({} if run.checkpoints is None else {"checkpoints": here / run.checkpoints})
-        )
-        for run in config.runs
-    ]
-    paths = {"probe": here / config.probe, "store": here / config.store, "runs": runs}
-    return config.model_copy(update=paths)
+    return _relative_to(config, file)
+
+
+def _relative_to(config: CaptureConfig, file: Path) -> CaptureConfig:
+    here, probe = file.parent, config.probe
+    runs = [run.model_copy(update=_run_paths(run, config, file)) for run in config.runs]
+    if isinstance(probe, Path):
+        probe = here / probe
+    else:
+        names = {
+            key: name_or_folder(f"{file}: probe.{key}", here, name)
+            for key in ("dataset", "tokenizer")
+            if (name := getattr(probe, key)) is not None
+        }
+        files = {} if probe.texts is None else {"texts": here / probe.texts}
+        probe = probe.model_copy(update={**names, **files})
+    return config.model_copy(update={"probe": probe, "store": here / config.store, "runs": runs})
+
+
+def _run_paths(run: CaptureRun, config: CaptureConfig, file: Path) -> dict[str, object]:
+    paths = run.or_those_of(config)
+    if run.checkpoints is not None:
+        paths["checkpoints"] = file.parent / run.checkpoints
+    if run.pretrained is not None:
+        where = f"{file}: runs.{run.name}.pretrained"
+        paths["pretrained"] = name_or_folder(where, file.parent, run.pretrained)
+    return paths
 
 
 def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
     path = _known_part(detail["loc"], document.data)
-    model = CaptureRun if path[:1] == ("runs",) else CaptureConfig
+    models = {("runs",): CaptureRun, ("probe",): TextKeys}
+    model = models.get(path[:1], CaptureConfig)
     return problem_text(
         detail,
         field_text(detail["loc"] if detail["type"] == "missing" else path),

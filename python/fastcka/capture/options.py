@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastcka.capture.hidden_states import HIDDEN_STATES, selected_hidden_states
 from fastcka.capture.layer_reading import LayerReading
 from fastcka.capture.masks import mask_of
 from fastcka.capture.members import SIDES
@@ -84,7 +85,7 @@ class CaptureOptions:
         return None if self.rows == "examples" else Positions(self.rows)
 
     def modules(self, model: torch.nn.Module) -> list[SelectedModule]:
-        """Return the modules that ``layers`` selects.
+        """Return the modules that ``layers`` selects, the hidden states first.
 
         Raises
         ------
@@ -92,7 +93,11 @@ class CaptureOptions:
             If a layer is not in the model or is on the other side, or if a pattern of another
             option matches no layer.
         """
-        chosen = select_modules(model, self.layers)
+        chosen = selected_hidden_states(model, self.layers, self.side)
+        if not chosen:
+            chosen = select_modules(model, self.layers)
+        elif others := [entry for entry in self.layers if entry != HIDDEN_STATES]:
+            chosen += select_modules(model, others)
         for selected in chosen:
             if selected.member is not None and selected.member.side != self.side:
                 raise InputError(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from fastcka.capture.batches import examples_of
+from fastcka.capture.hidden_states import listener_of
 from fastcka.capture.layer_rows import LayerRows
-from fastcka.capture.listening import Listener, is_scripted, run_on_probe
+from fastcka.capture.listening import is_scripted, run_on_probe
 from fastcka.errors import InputError, NetworkError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastcka.capture.batches import Rows
-    from fastcka.capture.listening import ProbeListener
+    from fastcka.capture.listening import Listener, ProbeListener
     from fastcka.capture.probe import Probe
 
 T = TypeVar("T", bound=LayerRows)
@@ -181,7 +182,7 @@ def _again(listener: Listener[T], observer: _Observer) -> Listener[_RowsAgain]:
         observer.rows.append(rows)
         return rows
 
-    return Listener(listener.selected, make_sink, listener.side)
+    return listener_of(listener.selected, make_sink, listener.side)
 
 
 def _eps(value: torch.Tensor) -> float:

@@ -17,15 +17,31 @@ if TYPE_CHECKING:
     import torch
 
     from fastcka.capture.config import CaptureRun
+    from fastcka.capture.finding import CheckpointFile
 
+MODEL_CONFIG = "config.json"
+"""The file in the folder of each Hugging Face model."""
+_NAMED_STEP = re.compile(r"step[-_=]?(\d+)")
 _SHOWN = 5
 
 
 class RunFile(NamedTuple):
-    """A step of a run, and its checkpoint; None if the factory loads the weights."""
+    """A step of a run, and where its weights are.
+
+    Attributes
+    ----------
+    step
+        The step.
+    path
+        The checkpoint or the folder of the pretrained model; None if the factory loads the weights
+        or the model is on the Hub.
+    revision
+        The revision of a pretrained model on the Hub; None for its default branch.
+    """
 
     step: int
     path: Path | None
+    revision: str | None = None
 
 
 def files_of_run(run: CaptureRun) -> list[RunFile]:
@@ -37,6 +53,8 @@ def files_of_run(run: CaptureRun) -> list[RunFile]:
         If there are no checkpoints, a step is missing, or the step of a single checkpoint is
         unknown.
     """
+    if run.pretrained is not None:
+        return _of_pretrained(run, run.pretrained)
     if run.checkpoints is None:
         return [RunFile(run.step or 0, None)]
     if run.checkpoints.is_file() or (run.step is not None and _has_weights(run.checkpoints)):
@@ -49,16 +67,72 @@ def files_of_run(run: CaptureRun) -> list[RunFile]:
     checkpoints = find_checkpoints(run.checkpoints, step_pattern=run.step_pattern)
     if not checkpoints:
         raise InputError(_no_checkpoint(run, run.checkpoints))
+    return _selected(run, run.checkpoints, checkpoints)
+
+
+def _selected(run: CaptureRun, folder: Path, checkpoints: list[CheckpointFile]) -> list[RunFile]:
     files = [RunFile(file.step, file.path) for file in checkpoints]
     if run.steps is None:
         return files
     by_step = {file.step: file for file in files}
     if absent := sorted(set(run.steps) - by_step.keys()):
         raise InputError(
-            f"{run.checkpoints}: steps: no checkpoint for {', '.join(map(str, absent))}; expected "
+            f"{folder}: steps: no checkpoint for {', '.join(map(str, absent))}; expected "
             f"some of {', '.join(map(str, by_step))}"
         )
     return [by_step[step] for step in sorted(run.steps)]
+
+
+def _of_pretrained(run: CaptureRun, name: str) -> list[RunFile]:
+    if run.revisions is not None:
+        if Path(name).is_dir():
+            raise InputError(f"{name}: revisions are for a model on the Hub, and this is a folder")
+        steps = {revision: _step_of_revision(run, revision) for revision in run.revisions}
+        if len(set(steps.values())) < len(steps):
+            raise InputError(f"revisions of {name}: expected distinct steps, got {steps}")
+        return [RunFile(steps[each], None, each) for each in sorted(steps, key=steps.__getitem__)]
+    folder = Path(name) if Path(name).is_dir() else None
+    if folder is None or (folder / MODEL_CONFIG).is_file():
+        step = run.step
+        if step is None and folder is not None:
+            step = step_in_name(folder)
+        if step is None:
+            raise InputError(f"{name}: the name contains no step; give it, as in step: 0")
+        return [RunFile(step, folder)]
+    if run.step is not None:
+        raise InputError(
+            f"{folder}: step is for a single model, whose folder contains {MODEL_CONFIG}; "
+            f"steps: [{run.step}] selects one of several"
+        )
+    checkpoints = [
+        file
+        for file in find_checkpoints(folder, step_pattern=run.step_pattern)
+        if (file.path / MODEL_CONFIG).is_file()
+    ]
+    if not checkpoints:
+        raise InputError(
+            f"{folder}: expected {MODEL_CONFIG}, or folders such as checkpoint-500 that contain "
+            "it; for other names write step_pattern"
+        )
+    return _selected(run, folder, checkpoints)
+
+
+def _step_of_revision(run: CaptureRun, revision: str) -> int:
+    """Return the number after "step" in a revision, or its only number."""
+    if run.step is not None:
+        return run.step
+    if run.step_pattern is not None:
+        step = step_of_name(Path(revision), run.step_pattern)
+    else:
+        named = _NAMED_STEP.search(revision)
+        numbers = re.findall(r"\d+", revision)
+        step = int(named[1]) if named else int(numbers[0]) if len(numbers) == 1 else None
+    if step is None:
+        raise InputError(
+            f"revision {revision!r}: expected a number after 'step', or only one number; write "
+            'step_pattern, as in step_pattern: "tokens(\\d+)B", or step for a single revision'
+        )
+    return step
 
 
 def read_file(

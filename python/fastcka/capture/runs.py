@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastcka.capture.factory import build_model, check_options, load_factory, load_weights
+from fastcka.capture.factory import check_options, load_factory
 from fastcka.capture.fitting import LoadedWeights
-from fastcka.capture.probe import Probe
+from fastcka.capture.networks import Trust, networks_of
+from fastcka.capture.pretrained import pretrained_class
 from fastcka.capture.representations import capture_representations
-from fastcka.capture.run_files import files_of_run, read_file
+from fastcka.capture.run_files import files_of_run
+from fastcka.capture.run_probes import probes_of
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.twins import same_captured_weights
 from fastcka.errors import DeviceError, FastckaError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
     from fastcka.capture.config import CaptureConfig, CaptureRun
+    from fastcka.capture.networks import LoadedNetwork, Networks
+    from fastcka.capture.probe import Probe
     from fastcka.capture.run_files import RunFile
     from fastcka.store import Store
 
@@ -36,7 +39,8 @@ class CaptureOutcome:
     model, step
         The key in the store.
     path
-        The checkpoint; None if the factory loads the weights.
+        The checkpoint, or the folder of a pretrained model; None if the factory loads the weights
+        or the model is on the Hub.
     outcome : {"captured", "reused", "failed"}
         "reused" means that the store already contained the same rows.
     message : str or None
@@ -44,6 +48,8 @@ class CaptureOutcome:
     ignored, missing : tuple of str
         Weights that only the checkpoint has, and weights that only the network has (see
         `load_weights`).
+    revision : str or None
+        The revision of a pretrained model on the Hub.
     """
 
     model: str
@@ -53,6 +59,7 @@ class CaptureOutcome:
     message: str | None = None
     ignored: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ def capture_runs(
     *,
     overwrite: bool = False,
     trust_pickle: bool = False,
+    trust_remote_code: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> CaptureResult:
     """Capture every checkpoint that a configuration requests, and continue after a failure.
@@ -88,6 +96,8 @@ def capture_runs(
         Replace rows in the store that were made from other weights, another probe or settings.
     trust_pickle
         Load checkpoints that could run code.
+    trust_remote_code
+        Run the Python code in the repositories of pretrained models that have some.
     progress
         Called with the number of checkpoints done and the number of all checkpoints.
 
@@ -98,23 +108,27 @@ def capture_runs(
     Raises
     ------
     InputError
-        Before anything is captured: if the factory, the probe set, a folder of checkpoints or a
-        requested step does not exist, or the factory does not accept its options. Later: if the
-        factory does not return a network.
+        Before anything is captured: if the factory, the probe set, a tokenizer, a folder of
+        checkpoints or a requested step does not exist, or the factory does not accept its options.
+        Later: if the factory does not return a network.
     DeviceError
         If the device cannot be used.
     """
-    probe = Probe.load(config.probe, batch_axis=config.input_batch_axis)
-    factory = load_factory(config.model)
+    trust = Trust(trust_pickle, trust_remote_code)
     for run in config.runs:
-        check_options(factory, run.options)
+        if run.pretrained is None:
+            check_options(load_factory(config.model), run.options)
+        else:
+            pretrained_class(config.model)
     device = _usable(config.device)
     work = [(run, files_of_run(run)) for run in config.runs]
+    probes = probes_of(config, work, trust)
     total = sum(len(files) for _, files in work)
     outcomes: list[CaptureOutcome] = []
     with create_store(config.store, exist_ok=True) as store:
         for run, files in work:
-            captured = _CapturedRun(config, run, device, probe, store, overwrite, trust_pickle)
+            networks = networks_of(config, run, device, trust)
+            captured = _CapturedRun(config, run, networks, probes[run.name], store, overwrite)
             for file in files:
                 if progress is not None:
                     progress(len(outcomes), total)
@@ -126,57 +140,45 @@ def capture_runs(
 
 
 class _CapturedRun:
-    """The network of one run, which loads the weights of one checkpoint after the other."""
+    """Captures the networks of one run, one step after the other."""
 
     def __init__(
         self,
         config: CaptureConfig,
         run: CaptureRun,
-        device: torch.device,
+        networks: Networks,
         probe: Probe,
         store: Store,
         overwrite: bool,
-        trust_pickle: bool,
     ) -> None:
-        self._config, self._run = config, run
-        self._probe, self._store = probe, store
-        self._overwrite, self._trust_pickle = overwrite, trust_pickle
-        self._model = build_model(load_factory(config.model), run.options).to(device)
-        # Weights that one checkpoint lacks must not remain from the previous checkpoint.
-        self._initial = copy.deepcopy(self._model.state_dict()) if run.allow_missing else None
+        self._config, self._run, self._networks = config, run, networks
+        self._probe, self._store, self._overwrite = probe, store, overwrite
 
     def outcome(self, file: RunFile) -> CaptureOutcome:
         loaded, message = LoadedWeights(), None
         try:
-            loaded = self._load(file)
-            outcome = "captured" if self._capture(file) else "reused"
+            network = self._networks.load(file)
+            loaded = network.loaded
+            outcome = "captured" if self._capture(file, network) else "reused"
         except FastckaError as error:
             outcome, message = "failed", str(error)
         except Exception as error:  # a network may raise anything
             outcome, message = "failed", f"{type(error).__name__}: {error}"
         return CaptureOutcome(
-            self._run.name, file.step, file.path, outcome, message, loaded.ignored, loaded.missing
+            self._run.name,
+            file.step,
+            file.path,
+            outcome,
+            message,
+            loaded.ignored,
+            loaded.missing,
+            file.revision,
         )
 
-    def _load(self, file: RunFile) -> LoadedWeights:
-        if file.path is None:
-            return LoadedWeights()
-        run = self._run
-        state = read_file(run, file, file.path, trust_pickle=self._trust_pickle)
-        if self._initial is not None:
-            self._model.load_state_dict(self._initial)
-        return load_weights(
-            self._model,
-            state,
-            where=file.path,
-            strict=run.strict,
-            allow_missing=run.allow_missing,
-        )
-
-    def _capture(self, file: RunFile) -> bool:
+    def _capture(self, file: RunFile, network: LoadedNetwork) -> bool:
         config = self._config
         return capture_representations(
-            self._model,
+            network.model,
             self._probe,
             layers=config.layers,
             store=self._store,
@@ -190,10 +192,7 @@ class _CapturedRun:
             check_rows=config.check_rows,
             rows=config.rows,
             factors=self._run.factors,
-            source={
-                "checkpoint": None if file.path is None else str(file.path),
-                "model": config.model,
-            },
+            source=network.source,
             overwrite=self._overwrite,
         )
 

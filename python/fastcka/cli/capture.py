@@ -20,14 +20,20 @@ SHOWN_NAMES = 6
 CAPTURE_KEYS = """\
 Keys of CONFIG.yaml (paths are relative to the file):
 
-model: package.module:function, which builds the network.
+model: package.module:function, which builds the network. For pretrained models, the class that \
+loads them (default: transformers:AutoModel).
 probe: a .npz file with an array named inputs, or with one array for each keyword argument of the \
 network, under its name. It may also contain the arrays ids and mask, and arrays named \
-column_NAME, each of which becomes the column NAME of the examples.
+column_NAME, each of which becomes the column NAME of the examples. Or texts for a tokenizer: \
+{texts, max_length} with a .txt file (one text a line) or a .jsonl file, or {dataset, max_length} \
+with a folder or name for the library datasets. Further keys: name, split, column (default text), \
+ids, columns, tokenizer (default: that of the pretrained model), padding (longest or max_length), \
+truncation (default false).
 store: the folder of the representations. batch_size: 256. device: cpu (default), cuda and so on.
 layers: module paths or patterns. * matches anything without a dot, ** matches anything. A ! in \
 front excludes. @1 at the end selects the second call of a module (calls count from 0), @* all. \
-block.output[1] or block.output.NAME selects one member of a module's output.
+block.output[1] or block.output.NAME selects one member of a module's output. hidden_states \
+selects all hidden states of a Hugging Face model.
 pool: none, flatten (default), mean_tokens, last_token, cls or spatial_mean; or {PATTERN: POOL}.
 side: output (default) or input.
 masks: the mask of each layer, {PATTERN: NAME}. NAME is the name of an input that is a mask, or \
@@ -38,11 +44,15 @@ input_batch_axis: the axis along which the network expects the examples, 0 (defa
 {INPUT: AXIS}.
 check_rows: true (default) runs a few examples again and refuses a layer whose rows depend on \
 other examples.
+local_files_only: true loads pretrained models, tokenizers and datasets only from folders and the \
+local cache (default false).
 runs: a list of {name, checkpoints, steps, factors, options}. checkpoints is the folder of one \
 training run; steps is a list (default: all steps in the folder); factors distinguish the run \
 from the others; options are arguments of the function. {name, step} without checkpoints captures \
-a network whose function loads the weights, such as a pretrained one. {name, checkpoints, step} \
-captures a single checkpoint.
+a network whose function loads the weights. {name, checkpoints, step} captures a single \
+checkpoint. {name, pretrained, step} captures a Hugging Face model by its name or folder, \
+{name, pretrained, revisions} its revisions (step143000 is step 143000), and {name, pretrained} \
+with the folder of a transformers Trainer its checkpoints.
 
 Keys for all runs, or for one of them:
 
@@ -75,6 +85,14 @@ def capture(
             help="Allow checkpoints that can execute code. Use only for files you trust.",
         ),
     ] = False,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code",
+            help="Run the Python code in repositories of pretrained models. Use only for "
+            "repositories you trust.",
+        ),
+    ] = False,
     json: arguments.Json = False,
 ) -> None:
     """Run networks on a probe set and store their representations. A second run resumes."""
@@ -88,6 +106,7 @@ def capture(
             settings,
             overwrite=overwrite,
             trust_pickle=trust_pickle,
+            trust_remote_code=trust_remote_code,
             progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
     outcomes = result.checkpoints
