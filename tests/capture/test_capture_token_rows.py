@@ -103,7 +103,7 @@ def test_layers_with_other_positions() -> None:
             masks={"words": "attention_mask", "twice": None},
         )
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.MaxPool2d(2))
-    message = r"layer '1': expected 16 positions .* 'positions' all layers must have the same rows"
+    message = r"layer '1': expected 16 positions .*='positions' all layers must have the same rows"
     with pytest.raises(InputError, match=message):
         capture_rows(net, torch.randn(5, 1, 4, 4), ["0", "1"], rows="positions")
 

@@ -18,6 +18,7 @@ from fastcka.capture.activations import capture_activations
 from fastcka.capture.attention import Attention, capture_attention
 from fastcka.capture.callbacks import huggingface_callback, lightning_callback
 from fastcka.capture.checkpoints import Checkpoint, checkpoint_path, read_checkpoint
+from fastcka.capture.comparing import compare_networks
 from fastcka.capture.factory import build_model, load_factory, load_weights
 from fastcka.capture.finding import CheckpointFile, find_checkpoints
 from fastcka.capture.fitting import LoadedWeights
@@ -58,6 +59,7 @@ __all__ = [
     "capture_representations",
     "capture_rows",
     "checkpoint_path",
+    "compare_networks",
     "experiment_folder",
     "find_checkpoints",
     "huggingface_callback",

@@ -150,7 +150,7 @@ class CaptureConfig(CheckpointKeys):
     probe
         A ``.npz`` file (see `Probe.load`), or texts for a tokenizer.
     store
-        The folder of the store; created if it does not exist.
+        The folder of the store; created if it does not exist. `compare_runs` needs none.
     layers, pool, side, masks, batch_axis, batch_size, check_rows
         As for `capture_activations`.
     rows
@@ -169,7 +169,7 @@ class CaptureConfig(CheckpointKeys):
 
     model: str = AUTO_MODEL
     probe: ProbeKeys
-    store: ReadPath
+    store: Annotated[Path | None, BeforeValidator(path_value)] = None
     layers: Annotated[list[str], BeforeValidator(_in_list)] = Field(min_length=1)
     rows: RowKind = "examples"
     pool: Pool | dict[str, Pool] = "flatten"
@@ -238,7 +238,8 @@ def _relative_to(config: CaptureConfig, file: Path) -> CaptureConfig:
         }
         files = {} if probe.texts is None else {"texts": here / probe.texts}
         probe = probe.model_copy(update={**names, **files})
-    return config.model_copy(update={"probe": probe, "store": here / config.store, "runs": runs})
+    store = None if config.store is None else here / config.store
+    return config.model_copy(update={"probe": probe, "store": store, "runs": runs})
 
 
 def _run_paths(run: CaptureRun, config: CaptureConfig, file: Path) -> dict[str, object]:
