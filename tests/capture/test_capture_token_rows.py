@@ -59,7 +59,7 @@ def test_each_real_token_is_a_row(batch_size: int) -> None:
     texts = [NAMES[text] for text, _ in ROWS]
     assert captured.ids == [f"{a}:{b}" for a, b in zip(texts, POSITIONS, strict=True)]
     assert captured.columns == {
-        "text": texts,
+        "text_id": texts,
         "position": POSITIONS,
         "token_id": [IDS[text, place] for text, place in ROWS],
         "label": [labels[text] for text, _ in ROWS],
@@ -71,7 +71,7 @@ def test_without_ids_and_masks_rows_are_named_by_position() -> None:
     captured = capture_rows(nn.Sequential(nn.Identity()), values, ["0"])
     np.testing.assert_array_equal(captured.layers["0"], values.reshape(12, 2))
     assert captured.ids is None
-    assert captured.columns["text"] == [str(i // 4) for i in range(12)]
+    assert captured.columns["text_id"] == [str(i // 4) for i in range(12)]
     assert captured.columns["position"] == [0, 1, 2, 3] * 3
     assert "token_id" not in captured.columns
 
@@ -88,7 +88,7 @@ def test_each_place_of_an_image_is_a_row() -> None:
     np.testing.assert_array_equal(captured.layers["0"], np.array(expected))
     assert captured.layers["0"].dtype == np.float64
     assert captured.columns == {
-        "example": [str(row // 15) for row in range(90)],
+        "example_id": [str(row // 15) for row in range(90)],
         "position": [row % 15 for row in range(90)],
     }
 
@@ -137,8 +137,8 @@ def test_arguments_that_do_not_fit(tmp_path: Path) -> None:
         store(tmp_path / "s", rows=wrong)
     with pytest.raises(InputError, match="rows='tokens' nothing is pooled, got 'mean_tokens'"):
         store(tmp_path / "s", pool="mean_tokens")
-    with pytest.raises(InputError, match="has a column 'text', but with rows='tokens'"):
-        capture_rows(Words(), probe(columns={"text": NAMES}), ["words"])
+    with pytest.raises(InputError, match="has a column 'text_id', but with rows='tokens'"):
+        capture_rows(Words(), probe(columns={"text_id": NAMES}), ["words"])
 
 
 def test_rows_that_depend_on_other_examples() -> None:
@@ -181,7 +181,7 @@ def test_the_store_contains_rows_ids_and_columns(tmp_path: Path) -> None:
     examples = written.examples(key)
     assert examples.ids.tolist()[:3] == ["a:0", "a:1", "b:0"]
     assert not examples.positional_ids
-    assert examples.columns["text"].tolist() == [NAMES[text] for text, _ in ROWS]
+    assert examples.columns["text_id"].tolist() == [NAMES[text] for text, _ in ROWS]
     assert examples.columns["position"].tolist() == POSITIONS
     assert examples.columns["token_id"].tolist() == [int(IDS[row]) for row in ROWS]
     assert written.info(key).pooling == "tokens"

@@ -27,7 +27,7 @@ def test_the_configurations(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(sweep, "utf-8")
     inference = load_sweep(tmp_path / "sweep.yaml").inference
     assert inference is not None
-    assert inference.blocks == "text"
+    assert inference.blocks == "text_id"
 
 
 def test_the_python_examples(capsys: pytest.CaptureFixture[str]) -> None:

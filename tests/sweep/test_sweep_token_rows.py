@@ -77,7 +77,7 @@ def test_intervals_over_texts(tmp_path, config_for, estimator):
         pseudo.append((h * value - (h - 1) * without, h))
     variance = np.mean([(each - total) ** 2 / (h - 1) for each, h in pseudo])
 
-    row = row_of(config_for(estimator=estimator, inference={"blocks": "text"}))
+    row = row_of(config_for(estimator=estimator, inference={"blocks": "text_id"}))
     assert int(row["n_examples"]) == n
     assert float(row["cka"]) == pytest.approx(value, rel=1e-6)
     assert float(row["stderr"]) == pytest.approx(variance**0.5, rel=1e-5)

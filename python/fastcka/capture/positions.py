@@ -23,7 +23,7 @@ RowKind = Literal["examples", "tokens", "positions"]
 ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 
 #: Kind of rows -> the column that contains the id of the example of each row.
-EXAMPLE_COLUMNS: Final = {"tokens": "text", "positions": "example"}
+EXAMPLE_COLUMNS: Final = {"tokens": "text_id", "positions": "example_id"}
 
 
 class Positions:

@@ -38,7 +38,7 @@ class CapturedRows:
     ids : list of str or None
         ``<id of the text>:<position>``; None if the probe has no ids.
     columns : dict of str to sequence
-        ``text`` (with ``rows="positions"``: ``example``), the id of the text of each row;
+        ``text_id`` (with ``rows="positions"``: ``example_id``), the id of the text of each row;
         ``position``; ``token_id`` if the probe has exactly one input of token ids; and the columns
         of the probe.
     """
@@ -65,7 +65,7 @@ def capture_rows(
 
     The rows are in the order of the examples and their positions. Padding has no rows. The rows of
     one text depend on each other, so that intervals need the texts as blocks:
-    ``compare(captured.layers, inference=Inference(blocks=captured.columns["text"]))``.
+    ``compare(captured.layers, inference=Inference(blocks=captured.columns["text_id"]))``.
 
     Parameters
     ----------

@@ -40,8 +40,8 @@ selects all hidden states of a Hugging Face model.
 pool: none, flatten (default), mean_tokens, last_token, cls or spatial_mean; or {PATTERN: POOL}.
 rows: what is an example of the store: examples (default); tokens, each real token of layers of \
 shape (n_examples, n_tokens, n_features); or positions, each position of layers of shape \
-(n_examples, n_channels, ...). Nothing is pooled then, and the store has the columns text (for \
-positions: example), position and token_id.
+(n_examples, n_channels, ...). Nothing is pooled then, and the store has the columns text_id (for \
+positions: example_id), position and token_id.
 side: output (default) or input.
 masks: the mask of each layer, {PATTERN: NAME}. NAME is the name of an input that is a mask, or \
 "mask" for the array mask of the probe. !NAME inverts a mask that is 1 at padding; null means no \
