@@ -18,6 +18,7 @@ from fastcka.capture.activations import capture_activations
 from fastcka.capture.attention import Attention, capture_attention
 from fastcka.capture.callbacks import huggingface_callback, lightning_callback
 from fastcka.capture.checkpoints import Checkpoint, checkpoint_path, read_checkpoint
+from fastcka.capture.comparing import compare_networks
 from fastcka.capture.factory import build_model, load_factory, load_weights
 from fastcka.capture.finding import CheckpointFile, find_checkpoints
 from fastcka.capture.fitting import LoadedWeights
@@ -33,6 +34,7 @@ from fastcka.capture.probe import Probe
 from fastcka.capture.recorder import CheckpointRecorder
 from fastcka.capture.representations import capture_representations
 from fastcka.capture.rng import restore_rng_state, rng_state
+from fastcka.capture.rows import CapturedRows, capture_rows
 from fastcka.capture.states import load_state, weights_digest
 from fastcka.capture.steps import planned_steps
 from fastcka.capture.twins import same_weights
@@ -42,6 +44,7 @@ __all__ = [
     "Attention",
     "CKAMonitor",
     "CKARecord",
+    "CapturedRows",
     "CheckedCheckpoint",
     "Checkpoint",
     "CheckpointFile",
@@ -55,7 +58,9 @@ __all__ = [
     "capture_activations",
     "capture_attention",
     "capture_representations",
+    "capture_rows",
     "checkpoint_path",
+    "compare_networks",
     "experiment_folder",
     "find_checkpoints",
     "huggingface_callback",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from fastcka.capture.hidden_states import listener_of
+from fastcka.capture.layer_rows import CollectedRows, LayerRows
 from fastcka.capture.listening import run_on_probe
 from fastcka.capture.options import CaptureOptions
-from fastcka.capture.pooled_rows import PooledRows
 from fastcka.capture.probe import Probe
 from fastcka.capture.row_check import check_rows_alone
 from fastcka.capture.torch_library import require_torch
@@ -17,17 +17,21 @@ from fastcka.capture.wrappers import unwrapped
 from fastcka.out_of_memory import CAPTURE_REMEDY, named_shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
 
+    from fastcka.capture.layer_reading import LayerReading
+    from fastcka.capture.layer_rows import Allocate, Values
     from fastcka.capture.listening import Listener
     from fastcka.capture.masks import Masks
     from fastcka.capture.members import ModuleSide
     from fastcka.capture.modules import SelectedModule
     from fastcka.capture.options import BatchAxes, Pools
-    from fastcka.capture.pooled_rows import Allocate, Values
+    from fastcka.capture.positions import Positions
+
+T = TypeVar("T", bound=LayerRows)
 
 
 @named_shortage("capturing activations", CAPTURE_REMEDY)
@@ -45,6 +49,8 @@ def capture_activations(
     allocate: Allocate | None = None,
 ) -> dict[str, Values]:
     """Run ``model`` on ``inputs`` and return the outputs, or inputs, of the named modules.
+
+    Each example is a row; `capture_rows` makes each token or position a row.
 
     The model runs in eval mode and inference mode, batch by batch in the order of the inputs.
     Afterwards, also after an exception, all hooks are removed, and the ``training`` flags and
@@ -128,32 +134,63 @@ def capture_activations(
     require_torch()
     probe = inputs if isinstance(inputs, Probe) else Probe(inputs)
     options = CaptureOptions(layers, pool, side, masks, batch_axis, batch_size, check_rows)
-    captured = captured_layers(unwrapped(model), probe, options, allocate or np.empty)
+    captured = captured_layers(unwrapped(model), probe, options, None, allocate or np.empty)
     return {name: rows.whole() for name, rows in captured.items()}
 
 
 def captured_layers(
-    model: torch.nn.Module, probe: Probe, options: CaptureOptions, allocate: Allocate
-) -> dict[str, PooledRows]:
-    """Do the work of `capture_activations`; return each layer's rows and how they were read."""
+    model: torch.nn.Module,
+    probe: Probe,
+    options: CaptureOptions,
+    positions: Positions | None,
+    allocate: Allocate,
+) -> dict[str, CollectedRows]:
+    """Do the work of `capture_activations`; return each layer's rows and how they were read.
 
-    def listener(selected: SelectedModule) -> Listener[PooledRows]:
-        options.reading(selected, 0, probe.masks)  # raises before the network runs
+    ``positions``, from `CaptureOptions.positions`, is filled in.
+    """
+    listeners = listeners_for(
+        model,
+        probe,
+        options,
+        positions,
+        lambda reading: CollectedRows(reading, len(probe), allocate),
+    )
+    run_on_probe(model, probe, listeners, batch_size=options.batch_size)
+    check_captured(model, probe, options, listeners)
+    return sinks_of(listeners)
+
+
+def sinks_of(listeners: Sequence[Listener[T]]) -> dict[str, T]:
+    """Return layer -> sink, in the order of the listeners."""
+    return {name: sink for each in listeners for name, sink in each.named_sinks().items()}
+
+
+def check_captured(
+    model: torch.nn.Module, probe: Probe, options: CaptureOptions, listeners: Sequence[Listener[T]]
+) -> None:
+    """Check the axes of all layers and, unless it is turned off, that rows are independent."""
+    for rows in sinks_of(listeners).values():
+        rows.require_axes()
+    if options.check_rows:
+        check_rows_alone(model, probe, listeners, batch_size=options.batch_size)
+
+
+def listeners_for(
+    model: torch.nn.Module,
+    probe: Probe,
+    options: CaptureOptions,
+    positions: Positions | None,
+    make_rows: Callable[[LayerReading], T],
+) -> list[Listener[T]]:
+    """Return a listener for each layer; ``make_rows`` returns the sink of a call."""
+
+    def listener(selected: SelectedModule) -> Listener[T]:
+        options.reading(selected, 0, probe.masks, positions)  # raises before the network runs
         return listener_of(
             selected,
-            lambda call: PooledRows(
-                options.reading(selected, call, probe.masks), len(probe), allocate
-            ),
+            lambda call: make_rows(options.reading(selected, call, probe.masks, positions)),
             options.side,
         )
 
-    listeners = [listener(selected) for selected in options.modules(model)]
-    run_on_probe(model, probe, listeners, batch_size=options.batch_size)
-    captured: dict[str, PooledRows] = {}
-    for layer_listener in listeners:
-        captured |= layer_listener.named_sinks()
-    for rows in captured.values():
-        rows.whole()  # raises if the axes may be swapped
-    if options.check_rows:
-        check_rows_alone(model, probe, listeners, batch_size=options.batch_size)
-    return captured
+    return [listener(selected) for selected in options.modules(model)]

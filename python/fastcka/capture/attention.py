@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from fastcka.capture.attention_listening import AttentionListener
     from fastcka.capture.batches import Rows
+    from fastcka.capture.layer_rows import Values
     from fastcka.capture.masks import LayerMask, Masks
-    from fastcka.capture.pooled_rows import Values
 
 
 @dataclass(frozen=True, eq=False)

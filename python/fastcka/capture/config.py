@@ -23,6 +23,7 @@ from pydantic import (
 from fastcka.capture.checkpoint_keys import STRICT, CheckpointKeys
 from fastcka.capture.members import ModuleSide
 from fastcka.capture.pooling import Pool
+from fastcka.capture.positions import RowKind
 from fastcka.capture.pretrained import AUTO_MODEL, NOT_OPTIONS, name_or_folder
 from fastcka.capture.text_keys import TextKeys
 from fastcka.config_problems import path_value, problem_text
@@ -155,9 +156,11 @@ class CaptureConfig(CheckpointKeys):
     probe
         A ``.npz`` file (see `Probe.load`), or texts for a tokenizer.
     store
-        The folder of the store; created if it does not exist.
+        The folder of the store; created if it does not exist. `compare_runs` needs none.
     layers, pool, side, masks, batch_axis, batch_size, check_rows
         As for `capture_activations`.
+    rows
+        What is a row: see `capture_representations`.
     input_batch_axis
         The axis along which the network expects the examples: ``batch_axis`` of `Probe`.
     device
@@ -172,8 +175,9 @@ class CaptureConfig(CheckpointKeys):
 
     model: str = AUTO_MODEL
     probe: ProbeKeys
-    store: ReadPath
+    store: Annotated[Path | None, BeforeValidator(path_value)] = None
     layers: Annotated[list[str], BeforeValidator(_in_list)] = Field(min_length=1)
+    rows: RowKind = "examples"
     pool: Pool | dict[str, Pool] = "flatten"
     side: ModuleSide = "output"
     masks: str | dict[str, str | None] | None = None
@@ -240,7 +244,8 @@ def _relative_to(config: CaptureConfig, file: Path) -> CaptureConfig:
         }
         files = {} if probe.texts is None else {"texts": here / probe.texts}
         probe = probe.model_copy(update={**names, **files})
-    return config.model_copy(update={"probe": probe, "store": here / config.store, "runs": runs})
+    store = None if config.store is None else here / config.store
+    return config.model_copy(update={"probe": probe, "store": store, "runs": runs})
 
 
 def _run_paths(run: CaptureRun, config: CaptureConfig, file: Path) -> dict[str, object]:

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from fastcka.capture.batches import examples_of
 from fastcka.capture.failures import forward_error
 from fastcka.capture.members import chosen_tensor
 from fastcka.capture.rng import restore_rng_state, rng_state
@@ -201,31 +202,55 @@ def run_on_probe(
     NetworkError
         If the network raises any other exception.
     """
-    import torch
+    n_examples = len(probe) if examples is None else len(examples)
+    with attached(model, probe, listeners) as run:
+        for rows in batches_of(n_examples, batch_size):
+            run(rows if examples is None else list(examples[rows]))
 
+
+def batches_of(n_examples: int, batch_size: int) -> Iterator[slice]:
+    """Yield the ranges of examples of each forward pass, in order.
+
+    Raises
+    ------
+    InputError
+        If ``batch_size`` is not an integer of at least 1.
+    """
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InputError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
+    for start in range(0, n_examples, batch_size):
+        yield slice(start, min(start + batch_size, n_examples))
+
+
+@contextlib.contextmanager
+def attached(
+    model: torch.nn.Module, probe: Probe, listeners: Sequence[ProbeListener]
+) -> Iterator[Callable[[Rows], None]]:
+    """Yield a function that runs the network on some examples; see `run_on_probe`.
+
+    The state of the network is that of `run_on_probe` until the block ends.
+    """
+    import torch
+
     parameter = next(model.parameters(), None)
     device = None if parameter is None else parameter.device
+
+    def run(rows: Rows) -> None:
+        for listener in listeners:
+            listener.begin(rows)
+        _run(model, probe, rows, device)
+        for listener in listeners:
+            listener.end()
+
     with contextlib.ExitStack() as stack:
         stack.enter_context(_restored(model))
         for listener in listeners:
             listener.attach(stack)
         stack.enter_context(torch.inference_mode())
-        n_examples = len(probe) if examples is None else len(examples)
-        for start in range(0, n_examples, batch_size):
-            stop = min(start + batch_size, n_examples)
-            rows = slice(start, stop) if examples is None else list(examples[start:stop])
-            for listener in listeners:
-                listener.begin(rows)
-            _run(model, probe, rows, device, stop - start)
-            for listener in listeners:
-                listener.end()
+        yield run
 
 
-def _run(
-    model: torch.nn.Module, probe: Probe, rows: Rows, device: torch.device | None, n_rows: int
-) -> None:
+def _run(model: torch.nn.Module, probe: Probe, rows: Rows, device: torch.device | None) -> None:
     args: list[torch.Tensor] = []
     kwargs: dict[str, torch.Tensor] = {}
     failed = None
@@ -236,7 +261,7 @@ def _run(
         raise
     except Exception as error:  # a network may raise anything
         inputs = kwargs or dict(zip(["inputs"], args, strict=False))
-        failed = forward_error(error, model, inputs, n_rows)
+        failed = forward_error(error, model, inputs, len(examples_of(rows)))
     if failed is not None:  # outside of except, so that no context keeps the batch's tensors
         raise failed
 

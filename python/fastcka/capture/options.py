@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastcka.capture.hidden_states import HIDDEN_STATES, selected_hidden_states
+from fastcka.capture.layer_reading import LayerReading
 from fastcka.capture.masks import mask_of
 from fastcka.capture.members import SIDES
 from fastcka.capture.modules import check_patterns, first_fit, has_channels_first, select_modules
-from fastcka.capture.pooled_rows import LayerReading
 from fastcka.capture.pooling import POOLS, Pool
+from fastcka.capture.positions import ROW_KINDS, Positions, RowKind
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class CaptureOptions:
     Raises
     ------
     InputError
-        If ``pool`` or ``side`` is not one of its choices. The message lists the choices.
+        If ``pool``, ``side`` or ``rows`` is not one of its choices, or ``pool`` is given with rows
+        that are not examples.
     """
 
     layers: Sequence[str]
@@ -48,6 +50,7 @@ class CaptureOptions:
     batch_axis: BatchAxes = 0
     batch_size: int = 256
     check_rows: bool = True
+    rows: RowKind = "examples"
 
     def __post_init__(self) -> None:
         named = self.pool if isinstance(self.pool, Mapping) else {"": self.pool}
@@ -57,6 +60,13 @@ class CaptureOptions:
                 raise InputError(f"{where}: expected one of {', '.join(POOLS)}, got {name!r}")
         if self.side not in SIDES:
             raise InputError(f"side: expected one of {', '.join(SIDES)}, got {self.side!r}")
+        if self.rows not in ROW_KINDS:
+            raise InputError(f"rows: expected one of {', '.join(ROW_KINDS)}, got {self.rows!r}")
+        if self.rows != "examples" and self.pool != "flatten":
+            raise InputError(
+                f"pool: with rows={self.rows!r} nothing is pooled, got {self.pool!r}; omit pool, "
+                "or write rows='examples'"
+            )
 
     def key(self) -> dict[str, Any]:
         """Return the options that decide the captured numbers, as JSON types."""
@@ -67,7 +77,12 @@ class CaptureOptions:
             "masks": _in_order(self.masks),
             "batch_axis": _in_order(self.batch_axis),
             "check_rows": self.check_rows,
+            "rows": self.rows,
         }
+
+    def positions(self) -> Positions | None:
+        """Return the positions of a new capture; None if the rows are examples."""
+        return None if self.rows == "examples" else Positions(self.rows)
 
     def modules(self, model: torch.nn.Module) -> list[SelectedModule]:
         """Return the modules that ``layers`` selects, the hidden states first.
@@ -94,8 +109,12 @@ class CaptureOptions:
             check_patterns(option, given, names)
         return chosen
 
-    def reading(self, selected: SelectedModule, call: int, masks: ProbeMasks) -> LayerReading:
+    def reading(
+        self, selected: SelectedModule, call: int, masks: ProbeMasks, positions: Positions | None
+    ) -> LayerReading:
         """Return how the values of one call of a module become rows.
+
+        All layers of a capture share the object ``positions``.
 
         Raises
         ------
@@ -109,6 +128,7 @@ class CaptureOptions:
             mask_of(_names(selected), masks, self.masks),
             self._axis(selected),
             has_channels_first(selected.module),
+            positions,
         )
 
     def _pool(self, selected: SelectedModule) -> Pool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import os
 
     import torch
+    from numpy.typing import NDArray
 
     from fastcka.capture.batches import Array, Rows
 
@@ -132,6 +133,20 @@ class Probe:
             for name, value in self._inputs.items()
         }
         return ([], tensors) if self._keywords else (list(tensors.values()), {})
+
+    def token_ids(self, n_tokens: int) -> NDArray[np.int64] | None:
+        """Return the ids of the tokens, (n_examples, n_tokens).
+
+        None unless exactly one input of integers has this shape. Masks, positions, segments and
+        labels are not counted.
+        """
+        fitting = [
+            np.asarray(batch_tensor(value, slice(None), None).cpu())
+            for value in map(self._inputs.__getitem__, self.masks.sequences)
+            if tuple(value.shape) == (len(self), n_tokens)
+        ]
+        ids = [values for values in fitting if values.dtype.kind in "iu"]
+        return ids[0].astype(np.int64) if len(ids) == 1 else None
 
     def first(self) -> Probe:
         """Return the first example as a probe set, without ids and columns."""

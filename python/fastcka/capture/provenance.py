@@ -52,7 +52,7 @@ def changed_parts(old: object, new: Mapping[str, Any]) -> list[str]:
 
     Rows that were checked also satisfy a capture with ``check_rows=False``.
     """
-    before = old if isinstance(old, Mapping) else {}
+    before = {"rows": "examples", **old} if isinstance(old, Mapping) else {}
     if before.get("check_rows") is True:
         new = {**new, "check_rows": True}
     return [

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from fastcka.capture.layer_rows import Values
     from fastcka.capture.masks import Masks
     from fastcka.capture.members import ModuleSide
     from fastcka.capture.options import BatchAxes, Pools
-    from fastcka.capture.pooled_rows import Values
+    from fastcka.capture.positions import RowKind
 
 _ZEROS = 1 << 20
 """Bytes of zeros that are written at a time."""
@@ -50,6 +51,7 @@ def capture_representations(
     batch_axis: BatchAxes = 0,
     batch_size: int = 256,
     check_rows: bool = True,
+    rows: RowKind = "examples",
     factors: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
     overwrite: bool = False,
@@ -70,6 +72,10 @@ def capture_representations(
         The inputs. Without ids, rows are named by position (see `Probe`).
     layers, pool, side, masks, batch_axis, batch_size, check_rows
         The modules, and how their activations are read: see `capture_activations`.
+    rows : {"examples", "tokens", "positions"}, default "examples"
+        What is a row, which is an example in the store: see `capture_rows`. Its id is the id of the
+        text, ``:`` and the position, and its columns include those of `capture_rows`. Without ids
+        in the probe, rows are named by position.
     store : Store or path
         A store that is open for writing, or a folder, which is created if it does not exist.
     model_name, step
@@ -103,7 +109,7 @@ def capture_representations(
         store = create_store(store, exist_ok=True)
     if not isinstance(probe, Probe):
         probe = Probe(probe)
-    options = CaptureOptions(layers, pool, side, masks, batch_axis, batch_size, check_rows)
+    options = CaptureOptions(layers, pool, side, masks, batch_axis, batch_size, check_rows, rows)
     model = unwrapped(model)
     key = capture_key(model, probe, options, factors)
     changed = _changed(store, model_name, step, key, overwrite=overwrite)
@@ -124,17 +130,24 @@ def capture_representations(
             _reserve(file, dtype().itemsize * math.prod(shape))
             return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
-    captured = captured_layers(model, probe, options, on_disk)
+    positions = options.positions()
+    captured = captured_layers(model, probe, options, positions, on_disk)
+    if positions is None:
+        ids = None if probe.positional_ids else probe.ids
+        columns = probe.columns
+    else:
+        ids, columns = positions.ids(probe), positions.columns(probe)
     store.write(
         model=model_name,
         step=step,
-        layers={layer: rows.whole() for layer, rows in captured.items()},
-        example_ids=None if probe.positional_ids else probe.ids,
-        example_columns=probe.columns,
+        layers={layer: layer_rows.whole() for layer, layer_rows in captured.items()},
+        example_ids=ids,
+        example_columns=columns,
         factors=factors,
         provenance={"capture": key, "source": dict(source or {})},
         layer_attributes={
-            layer: {"pooling": rows.reading.pool, "io": side} for layer, rows in captured.items()
+            layer: {"pooling": layer_rows.reading.way, "io": side}
+            for layer, layer_rows in captured.items()
         },
         overwrite=overwrite,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 from fastcka.capture.batches import examples_of
 from fastcka.capture.hidden_states import listener_of
+from fastcka.capture.layer_rows import LayerRows
 from fastcka.capture.listening import is_scripted, run_on_probe
 from fastcka.errors import InputError, NetworkError
 
@@ -17,20 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
+    from numpy.typing import NDArray
 
     from fastcka.capture.batches import Rows
     from fastcka.capture.listening import Listener, ProbeListener
-    from fastcka.capture.pooled_rows import LayerReading, PooledRows, Values
     from fastcka.capture.probe import Probe
+
+T = TypeVar("T", bound=LayerRows)
 
 CHECKED: Final = 4
 """Number of examples that run again."""
 
 
+def checked_examples(n_examples: int) -> list[int]:
+    """Return the positions of the examples that run again, in order."""
+    return sorted({round(i * (n_examples - 1) / (CHECKED - 1)) for i in range(CHECKED)})
+
+
 def check_rows_alone(
     model: torch.nn.Module,
     probe: Probe,
-    listeners: Sequence[Listener[PooledRows]],
+    listeners: Sequence[Listener[T]],
     *,
     batch_size: int,
 ) -> None:
@@ -52,15 +60,15 @@ def check_rows_alone(
     model, probe, batch_size
         As for `run_on_probe`.
     listeners
-        The listeners that captured the rows.
+        The listeners that captured the rows. Their sinks are `LayerRows`, which contain at least
+        the rows of `checked_examples`.
 
     Raises
     ------
     InputError
         If a row differs. The message names the first such layer in the order of the forward pass.
     """
-    last = len(probe) - 1
-    spread = sorted({round(i * last / (CHECKED - 1)) for i in range(CHECKED)})
+    spread = checked_examples(len(probe))
     copies = [spread[0], spread[0], spread[-1], spread[-1]]
     observer = _Observer(model)
     again = [_again(listener, observer) for listener in listeners]
@@ -127,8 +135,8 @@ class _Observer:
 class _RowsAgain:
     """Compares the rows of a layer with the captured rows."""
 
-    def __init__(self, captured: Values, reading: LayerReading) -> None:
-        self.reading = reading
+    def __init__(self, captured: LayerRows) -> None:
+        self.reading = captured.reading
         self.eps = float(np.finfo(captured.dtype).eps)
         self._captured = captured
         self._distances: dict[int, float] = {}
@@ -136,14 +144,9 @@ class _RowsAgain:
 
     def take(self, values: torch.Tensor, rows: Rows) -> None:
         """Compare the rows of one batch."""
-        got = self.reading.rows(values, rows).cpu().double().flatten(1).numpy()
+        got = self._captured.by_example(values, rows)
         for example, row in zip(examples_of(rows), got, strict=True):
-            expected = self._captured[example].astype(np.float64).ravel()
-            if row.shape != expected.shape:
-                raise InputError(
-                    f"layer {self.reading.layer!r}: expected {expected.size} features for an "
-                    f"example as before, got {row.size}"
-                )
+            expected = self._expected(example)
             # Equal NaN or Inf are no difference here. The store refuses them with another message.
             odd = ~(np.isfinite(row) & np.isfinite(expected))
             if not np.array_equal(row[odd], expected[odd], equal_nan=True):
@@ -158,13 +161,16 @@ class _RowsAgain:
         typical = float(np.sqrt(np.mean(np.square(self._lengths)))) if self._lengths else 0.0
         relative = {}
         for example, distance in self._distances.items():
-            length = max(typical, float(np.linalg.norm(self._captured[example].astype(np.float64))))
+            length = max(typical, float(np.linalg.norm(self._expected(example))))
             relative[example] = distance / length if length > 0 and distance else distance
         example = max(relative, key=lambda position: relative[position])
         return relative[example], example
 
+    def _expected(self, example: int) -> NDArray[np.float64]:
+        return self._captured.example(example).astype(np.float64).ravel()
 
-def _again(listener: Listener[PooledRows], observer: _Observer) -> Listener[_RowsAgain]:
+
+def _again(listener: Listener[T], observer: _Observer) -> Listener[_RowsAgain]:
     def make_sink(call: int) -> _RowsAgain:
         captured = listener.sinks.get(call)
         if captured is None:
@@ -172,7 +178,7 @@ def _again(listener: Listener[PooledRows], observer: _Observer) -> Listener[_Row
                 f"layer {listener.selected.name!r}: expected {len(listener.sinks)} calls as in "
                 f"larger batches, got at least {call + 1}"
             )
-        rows = _RowsAgain(captured.whole(), captured.reading)
+        rows = _RowsAgain(captured)
         observer.rows.append(rows)
         return rows
 

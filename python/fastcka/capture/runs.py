@@ -14,7 +14,7 @@ from fastcka.capture.run_files import files_of_run
 from fastcka.capture.run_probes import probes_of
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.twins import same_captured_weights
-from fastcka.errors import DeviceError, FastckaError
+from fastcka.errors import DeviceError, FastckaError, InputError
 from fastcka.store import create_store
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class CaptureOutcome:
     path
         The checkpoint, or the folder of a pretrained model; None if the factory loads the weights
         or the model is on the Hub.
-    outcome : {"captured", "reused", "failed"}
-        "reused" means that the store already contained the same rows.
+    outcome : {"captured", "reused", "failed", "compared"}
+        "reused" means that the store already contained the same rows; "compared", that the layers
+        were compared and not stored.
     message : str or None
         The reason for a failure.
     ignored, missing : tuple of str
@@ -60,6 +61,27 @@ class CaptureOutcome:
     ignored: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     revision: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        run: CaptureRun,
+        file: RunFile,
+        loaded: LoadedWeights,
+        outcome: str,
+        message: str | None = None,
+    ) -> CaptureOutcome:
+        """Return the outcome of a step of a run, whose weights were loaded."""
+        return cls(
+            run.name,
+            file.step,
+            file.path,
+            outcome,
+            message,
+            loaded.ignored,
+            loaded.missing,
+            file.revision,
+        )
 
 
 @dataclass(frozen=True)
@@ -114,15 +136,10 @@ def capture_runs(
     DeviceError
         If the device cannot be used.
     """
+    if config.store is None:
+        raise InputError("store is missing: expected the folder of the representations")
     trust = Trust(trust_pickle, trust_remote_code)
-    for run in config.runs:
-        if run.pretrained is None:
-            check_options(load_factory(config.model), run.options)
-        else:
-            pretrained_class(config.model)
-    device = _usable(config.device)
-    work = [(run, files_of_run(run)) for run in config.runs]
-    probes = probes_of(config, work, trust)
+    device, work, probes = prepared(config, trust)
     total = sum(len(files) for _, files in work)
     outcomes: list[CaptureOutcome] = []
     with create_store(config.store, exist_ok=True) as store:
@@ -137,6 +154,26 @@ def capture_runs(
     if progress is not None:
         progress(total, total)
     return CaptureResult(tuple(outcomes), tuple(doubtful))
+
+
+def prepared(
+    config: CaptureConfig, trust: Trust
+) -> tuple[torch.device, list[tuple[CaptureRun, list[RunFile]]], dict[str, Probe]]:
+    """Check a configuration; return its device, its runs with their steps, and the probe of each.
+
+    Raises
+    ------
+    InputError, DeviceError
+        As `capture_runs`, before anything is captured.
+    """
+    for run in config.runs:
+        if run.pretrained is None:
+            check_options(load_factory(config.model), run.options)
+        else:
+            pretrained_class(config.model)
+    device = _usable(config.device)
+    work = [(run, files_of_run(run)) for run in config.runs]
+    return device, work, probes_of(config, work, trust)
 
 
 class _CapturedRun:
@@ -164,16 +201,7 @@ class _CapturedRun:
             outcome, message = "failed", str(error)
         except Exception as error:  # a network may raise anything
             outcome, message = "failed", f"{type(error).__name__}: {error}"
-        return CaptureOutcome(
-            self._run.name,
-            file.step,
-            file.path,
-            outcome,
-            message,
-            loaded.ignored,
-            loaded.missing,
-            file.revision,
-        )
+        return CaptureOutcome.of(self._run, file, loaded, outcome, message)
 
     def _capture(self, file: RunFile, network: LoadedNetwork) -> bool:
         config = self._config
@@ -190,6 +218,7 @@ class _CapturedRun:
             batch_axis=config.batch_axis,
             batch_size=config.batch_size,
             check_rows=config.check_rows,
+            rows=config.rows,
             factors=self._run.factors,
             source=network.source,
             overwrite=self._overwrite,

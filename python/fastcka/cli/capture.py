@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastcka.cli import arguments, output
+from fastcka.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fastcka.capture.runs import CaptureOutcome
 
 SHOWN_NAMES = 6
+SHOWN_PAIRS = 10
 
 CAPTURE_KEYS = """\
 Keys of CONFIG.yaml (paths are relative to the file):
@@ -29,12 +31,17 @@ column_NAME, each of which becomes the column NAME of the examples. Or texts for
 with a folder or name for the library datasets. Further keys: name, split, column (default text), \
 ids, columns, tokenizer (default: that of the pretrained model), padding (longest or max_length), \
 truncation (default false).
-store: the folder of the representations. batch_size: 256. device: cpu (default), cuda and so on.
+store: the folder of the representations; not needed with --compare. \
+batch_size: 256. device: cpu (default), cuda and so on.
 layers: module paths or patterns. * matches anything without a dot, ** matches anything. A ! in \
 front excludes. @1 at the end selects the second call of a module (calls count from 0), @* all. \
 block.output[1] or block.output.NAME selects one member of a module's output. hidden_states \
 selects all hidden states of a Hugging Face model.
 pool: none, flatten (default), mean_tokens, last_token, cls or spatial_mean; or {PATTERN: POOL}.
+rows: what is an example of the store: examples (default); tokens, each real token of layers of \
+shape (n_examples, n_tokens, n_features); or positions, each position of layers of shape \
+(n_examples, n_channels, ...). Nothing is pooled then, and the store has the columns text_id (for \
+positions: example_id), position and token_id.
 side: output (default) or input.
 masks: the mask of each layer, {PATTERN: NAME}. NAME is the name of an input that is a mask, or \
 "mask" for the array mask of the probe. !NAME inverts a mask that is 1 at padding; null means no \
@@ -71,6 +78,22 @@ def capture(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml", help="The configuration; see the keys below.")
     ],
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Store no representations: compare the layers of all checkpoints batch by batch, "
+            "and write comparison.npz, results.csv and heatmap.png into FOLDER.",
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory that --compare may use for its sums, such as 2GB. Default: 75 % of what "
+            "is free.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -99,6 +122,14 @@ def capture(
     from fastcka.capture.config import load_capture
     from fastcka.capture.runs import capture_runs
 
+    if compare is not None:
+        if overwrite:
+            raise InputError("--overwrite: --compare stores nothing; omit one of them")
+        trust = {"trust_pickle": trust_pickle, "trust_remote_code": trust_remote_code}
+        _compare(config, compare, memory, trust, json=json)
+        return
+    if memory is not None:
+        raise InputError("--memory: only with --compare")
     with output.progress_bars() as bars:
         task = bars.add_task("capturing", total=None)
         settings = load_capture(config)
@@ -132,6 +163,48 @@ def capture(
         output.stdout().print(output.facts(rows))
     if failed:
         raise typer.Exit(1)
+
+
+def _compare(
+    config: Path, folder: Path, memory: str | None, trust: Mapping[str, bool], *, json: bool
+) -> None:
+    from fastcka.capture.compared_runs import compare_runs
+    from fastcka.capture.config import load_capture
+    from fastcka.cli.compared import most_similar, write_files
+
+    with output.progress_bars() as bars:
+        task = bars.add_task("comparing", total=None)
+        comparison, checkpoints = compare_runs(
+            load_capture(config),
+            memory=memory,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+            **trust,
+        )
+    files = write_files(comparison, folder)
+    for line in _not_loaded(checkpoints):
+        output.note("warning", line)
+    undefined = {comparison.names[i]: reason for i, reason in comparison.undefined.items()}
+    for name, reason in undefined.items():
+        output.note("warning", f"{name}: {reason}")
+    if json:
+        output.print_json(
+            {
+                "files": files,
+                "n_examples": comparison.n_examples,
+                "representations": list(comparison.labels),
+                "undefined": undefined,
+                "checkpoints": [asdict(checkpoint) for checkpoint in checkpoints],
+            }
+        )
+        return
+    facts: dict[str, object] = {
+        "compared": f"{output.counted(len(comparison.labels), 'layer')} of "
+        f"{output.counted(len(checkpoints), 'checkpoint')}",
+        "rows": f"{comparison.n_examples:,}",
+        **files,
+    }
+    output.stdout().print(output.facts(facts))
+    output.stdout().print(most_similar(comparison, SHOWN_PAIRS))
 
 
 def _not_loaded(outcomes: Sequence[CaptureOutcome]) -> list[str]:
