@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
@@ -108,9 +109,11 @@ def test_xarray_and_zarr(capsys: pytest.CaptureFixture[str]) -> None:
         shell("fastcka cka neurons.zarr:it others.zarr:v4")
 
 
-def test_transformer_lens_and_nnsight(modules: dict[str, ModuleType]) -> None:
+@pytest.mark.usefixtures("modules")
+def test_transformer_lens_and_nnsight() -> None:
     # In a process of its own: nnsight adds an attribute to every object.
-    pytest.importorskip("nnsight", reason="nnsight is not installed")
+    if importlib.util.find_spec("nnsight") is None:
+        pytest.skip("nnsight is not installed")
     blocks = re.findall(r"^```python\n(.*?)^```", text("transformer-lens-and-nnsight"), re.M | re.S)
     before = (
         "import sys\nfrom recipe_stand_ins import stand_ins\n"

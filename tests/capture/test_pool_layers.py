@@ -85,7 +85,10 @@ def test_a_cache_is_compared_and_stored(layers, tmp_path):
         ({"pool": {"blok": "cls"}}, "pool: 'blok' matches none of the layers"),
         ({"pool": "spatial_mean", "only": ["x*"]}, "only: .* matches none of the layers block.0"),
         ({"pool": "mean_tokens"}, r"layer 'maps': expected the shape \(n_examples, n_tokens, n_f"),
-        ({"pool": "cls", "mask": MASK[:, :3]}, r"mask: expected the shape \(5, 4\), as of layer"),
+        (
+            {"pool": "cls", "mask": MASK[:, :3] + 1},
+            r"mask: expected the shape \(5, 4\), as of layer",
+        ),
         ({"pool": "cls", "mask": MASK * 0}, "at least one real token in each row"),
     ],
 )

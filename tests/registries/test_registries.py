@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import oracle
-from fastcka.errors import InputError
+from fastcka.errors import DegenerateWarning, InputError
 from fastcka.registries import MEASURES, repository_cards, repository_measures, resi_measures
 
 # As published: the arguments of similarity/registration.py (MeasureInterface.__call__) and of
@@ -172,5 +172,5 @@ def test_metrics_satisfy_the_triangle_inequality(measure, rng):
 def test_an_undefined_value_is_nan(pair):
     x = np.ones((40, 3))
     for measure in MEASURES:
-        with pytest.warns(match="zero variance"):
+        with pytest.warns(DegenerateWarning, match="zero variance"):
             assert np.isnan(measure.function(x, pair[1]))

@@ -142,7 +142,7 @@ def set_value(name: str, position: int, value: int) -> Callable[[h5py.File], Non
 
 
 def set_shape(*shape: int) -> Callable[[h5py.File], None]:
-    return lambda file: file["X"].attrs.modify("shape", np.array(shape))
+    return lambda file: file["X"].attrs.create("shape", np.array(shape))
 
 
 def link(file: h5py.File) -> None:

@@ -61,8 +61,8 @@ def pool_layers(
         If PyTorch is not installed.
     """
     torch = require_torch()
-    named = {str(i): x for i, x in enumerate(layers)} if isinstance(layers, list | tuple) else None
-    named = mapping_of(layers) if named is None else named
+    numbered = isinstance(layers, list | tuple)
+    named = dict(enumerate(layers)) if numbered else mapping_of(layers)
     if not named:
         raise InputError(
             f"layers: expected a mapping or list of at least one tensor, got {layers!r:.60}"
@@ -90,11 +90,12 @@ def _pooled(
         )
     if tensor.ndim == 2:
         return tensor
-    how: object = pool
     if isinstance(pool, Mapping):
         match = first_fit([name], pool)
         how = match[1] if match is not None else None
-    if how in (None, "none") or how not in get_args(Pool):
+    else:
+        how = pool
+    if how is None or how == "none" or how not in get_args(Pool):
         raise InputError(
             f"pool: layer {name!r} has the shape {tuple(tensor.shape)}; expected one of "
             f"{', '.join(choice for choice in get_args(Pool) if choice != 'none')} for it, "

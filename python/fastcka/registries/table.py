@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -69,7 +68,9 @@ def _similarity(x: Any, y: Any, *, estimator: HsicEstimator) -> float:
 
 def _distance(x: Any, y: Any, *, estimator: HsicEstimator, kind: Distance) -> float:
     result = compare([x, y], estimator=estimator, precision="float64")
-    return math.nan if result.undefined else float(result.distance(kind)[0, 1])
+    if result.undefined:
+        return _similarity(x, y, estimator=estimator)  # NaN, with a warning that gives the reason
+    return float(result.distance(kind)[0, 1])
 
 
 def _of_estimator(

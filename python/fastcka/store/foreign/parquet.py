@@ -234,7 +234,7 @@ def _of_lists(where: str, column: Any) -> NDArray[Any]:
             raise _ragged(where, parts[0].shape[1:], 0, part.shape[1:], start)
         parts.append(part)
         start += len(chunk)
-    if not parts:
+    if not start:
         raise InputError(f"{where}: expected at least one row, got none")
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

@@ -90,8 +90,7 @@ def zarr_id_fields(path: Path) -> dict[str, IdField]:
         indexes = _indexes(arrays)
         return {
             name: IdField(last, f"{name!r} in {path}", _values(path, name, array), name in indexes)
-            for name, array in arrays.items()
-            if array.ndim == 1 and _may_be_read(array)
+            for name, array in _along_examples(arrays).items()
             for last in [name.rpartition("/")[2]]
             if name in indexes
             or array.dtype.kind in "UST"
@@ -102,15 +101,11 @@ def zarr_id_fields(path: Path) -> dict[str, IdField]:
 def zarr_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """Return the other arrays with one axis by the last part of their names, and an empty dict."""
     with _open(path) as arrays:
-        lengths = {arrays[name].shape[0] for name in _representations(arrays)}
+        left = {*_indexes(arrays), "id"}
         return {
-            name.rpartition("/")[2]: list(_values(path, name, array))
-            for name, array in arrays.items()
-            if array.ndim == 1
-            and array.shape[0] in lengths
-            and name not in _indexes(arrays)
-            and name.rpartition("/")[2] != "id"
-            and _may_be_read(array)
+            name.rpartition("/")[2]: _values(path, name, array)
+            for name, array in _along_examples(arrays).items()
+            if name not in left
         }, {}
 
 
@@ -146,20 +141,32 @@ def _indexes(arrays: Mapping[str, Any]) -> set[str]:
     """Return the coordinates that xarray writes for the first dimensions of representations."""
     indexes = set()
     for name in _representations(arrays):
-        array = arrays[name]
-        dimensions = getattr(array.metadata, "dimension_names", None) or array.attrs.get(
-            "_ARRAY_DIMENSIONS"  # of xarray in format 2
-        )
-        if dimensions and isinstance(dimensions[0], str):
-            folder = name.rpartition("/")[0]
-            index = f"{folder}/{dimensions[0]}".strip("/")
-            if index in arrays and arrays[index].ndim == 1:
-                indexes.add(index)
+        index = f"{name.rpartition('/')[0]}/{_dimension(arrays[name])}".strip("/")
+        if index in arrays and arrays[index].ndim == 1:
+            indexes.add(index)
     return indexes
 
 
-def _may_be_read(array: Any) -> bool:
-    return array.dtype.kind in "biufUST"
+def _along_examples(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays with one axis, that of the examples, by its name or else its length."""
+    representations = [arrays[name] for name in _representations(arrays)]
+    lengths = {array.shape[0] for array in representations}
+    first = {_dimension(array) for array in representations}
+    return {
+        name: array
+        for name, array in arrays.items()
+        if array.ndim == 1
+        and array.dtype.kind in "biufUST"
+        and array.shape[0] in lengths
+        and (_dimension(array) is None or None in first or _dimension(array) in first)
+    }
+
+
+def _dimension(array: Any) -> str | None:
+    """Return the name of the first dimension, as xarray writes it; None if it has none."""
+    names = getattr(array.metadata, "dimension_names", None)
+    names = names or array.attrs.get("_ARRAY_DIMENSIONS")  # of xarray in format 2
+    return names[0] if names and isinstance(names[0], str) else None
 
 
 def _values(path: Path, name: str, array: Any) -> list[Any]:
