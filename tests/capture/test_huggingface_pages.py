@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 import fastcka
 from capture.pretrained_samples import SENTENCES, bert, capture, save, tokenizer, transformers
 from fastcka.capture.config import load_capture
 from fastcka.capture.text_keys import TextKeys
+from fastcka.cli.app import app
 
 pytestmark = pytest.mark.filterwarnings("default")  # the warnings of the libraries
 
@@ -138,3 +142,20 @@ def test_a_loop_and_its_table(capsys: pytest.CaptureFixture[str]) -> None:
     exec(loop, names)
     exec(table, names)
     assert re.findall(r"^(\d+) ", capsys.readouterr().out, re.M) == ["0", "100"]
+
+
+def test_the_example(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = runpy.run_path(str(PAGES.parents[1] / "examples" / "hugging_face.py"))
+    assert len(set(example["sentences"]())) == 200
+    done = []
+
+    def run(command: list[str], *, cwd: Path, check: bool) -> SimpleNamespace:
+        monkeypatch.chdir(cwd)
+        done.append(CliRunner().invoke(app, command[3:]))
+        return SimpleNamespace(returncode=done[-1].exit_code)
+
+    monkeypatch.setattr("subprocess.run", run)
+    monkeypatch.setattr("sys.argv", ["hugging_face.py", str(folder / "model"), "result"])
+    example["main"]()
+    assert "captured" in done[0].stdout
+    assert "3 of 3 representations" in done[1].stdout
