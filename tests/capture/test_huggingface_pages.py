@@ -151,8 +151,9 @@ def test_the_example(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
 
     def run(command: list[str], *, cwd: Path, check: bool) -> SimpleNamespace:
-        monkeypatch.chdir(cwd)
-        done.append(CliRunner().invoke(app, command[3:]))
+        with monkeypatch.context() as inside:
+            inside.chdir(cwd)
+            done.append(CliRunner().invoke(app, command[3:]))
         return SimpleNamespace(returncode=done[-1].exit_code)
 
     monkeypatch.setattr("subprocess.run", run)
