@@ -206,7 +206,8 @@ class CaptureConfig(CheckpointKeys):
             return self
         if len(pretrained) < len(self.runs):
             raise ValueError("runs: expected pretrained in each run or in none")
-        for keys in (self, *pretrained):
+        checked: list[CheckpointKeys] = [self, *pretrained]
+        for keys in checked:
             if used := [key for key in _OF_CHECKPOINTS if key in keys.model_fields_set]:
                 raise ValueError(f"{used[0]} is for runs with checkpoints, and not for pretrained")
         return self

@@ -18,7 +18,6 @@ from fastcka.out_of_memory import raise_if_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from types import ModuleType
 
     import torch
 
@@ -233,7 +232,7 @@ def _loading(key: str, source: PretrainedSource) -> Iterator[None]:
         ) from error
 
 
-def _transformers() -> ModuleType:
+def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
