@@ -280,7 +280,7 @@ def test_a_file_name_with_a_colon(tmp_path: Path) -> None:
 
 
 def test_paths_that_are_not_array_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'x.csv': expected a .npy, .npz, .pt"):
+    with pytest.raises(InputError, match=r"'x.csv': expected a file that ends in .npy, .npz, .pt"):
         read_array("x.csv")
     with pytest.raises(InputError, match=r"absent.npy: no such file"):
         read_array(tmp_path / "absent.npy")

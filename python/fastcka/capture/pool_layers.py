@@ -60,7 +60,7 @@ def pool_layers(
     MissingExtraError
         If PyTorch is not installed.
     """
-    torch = require_torch()
+    require_torch()
     numbered = isinstance(layers, list | tuple)
     named = dict(enumerate(layers)) if numbered else mapping_of(layers)
     if not named:
@@ -73,16 +73,18 @@ def pool_layers(
             f"only: {list(only)} matches none of the layers {', '.join(map(str, list(named)[:8]))}"
         )
     check_patterns("pool", pool, [[str(name)] for name in names])
-    real = None if mask is None else _checked_mask(torch, mask)
-    return {str(name): _pooled(torch, str(name), named[name], pool, real) for name in names}
+    real = None if mask is None else _checked_mask(mask)
+    return {str(name): _pooled(str(name), named[name], pool, real) for name in names}
 
 
 def _pooled(
-    torch: Any, name: str, value: Any, pool: Pool | Mapping[str, Pool], real: Any
+    name: str, value: Any, pool: Pool | Mapping[str, Pool], real: torch.Tensor | None
 ) -> torch.Tensor:
+    import torch
+
     if not hasattr(value, "ndim") or not hasattr(value, "shape"):
         raise InputError(f"layers[{name!r}]: expected a tensor, got {type(value).__name__}")
-    tensor: torch.Tensor = torch.as_tensor(value).detach().cpu()
+    tensor = torch.as_tensor(value).detach().cpu()
     if tensor.ndim < 2:
         raise InputError(
             f"layers[{name!r}]: expected (n_examples, n_features) or more axes, got the shape "
@@ -111,7 +113,9 @@ def _pooled(
     return pooled(tensor, how, real, layer=name)
 
 
-def _checked_mask(torch: Any, mask: Any) -> Any:
+def _checked_mask(mask: Any) -> torch.Tensor:
+    import torch
+
     real = torch.as_tensor(mask).detach().cpu().bool()
     if real.ndim != 2 or not bool(real.any(1).all()):
         raise InputError(

@@ -84,13 +84,11 @@ class Store(Inventory):
         model, step
             Name of the training run and its training step (0 or more).
         layers
-            Layer name -> array (n_examples, n_features); list the layers in the order of the
-            network. An object with the ``items`` of a mapping, such as the ActivationCache of
-            TransformerLens, also fits. Axes after the first are flattened. An array is a NumPy
-            array, a torch CPU tensor, a table, or any object that supports DLPack. float16,
-            bfloat16, float32 and float64 keep their dtype; booleans and integers of at most 16 bits
-            become float32; convert wider integers to floats yourself. Labelled rows (pandas,
-            xarray) are reordered to match `example_ids`.
+            Layer name -> array (n_examples, n_features), in the order of the network: a mapping, or
+            an object with ``items``. Axes after the first are flattened. An array is a NumPy array,
+            a torch CPU tensor, a table, or any object that supports DLPack. Floats keep their
+            dtype; booleans and integers of at most 16 bits become float32; convert wider integers
+            yourself. Labelled rows (pandas, xarray) are reordered to match `example_ids`.
         example_ids
             One unique id per row: text, bytes in UTF-8, or integers, which become decimal text.
             Floats, booleans and mixed ids are refused. Default: the row labels of the layers.
