@@ -10,7 +10,7 @@ import pytest
 
 import fastcka
 from fastcka import Comparison, Measure
-from fastcka.errors import FailedGroupsError, OutOfMemoryError, SweepConfigError
+from fastcka.errors import FailedGroupsError, OutOfMemoryError, SweepConfigError, SweepError
 from fastcka.store import create_store
 from fastcka.sweep import Shard, load_sweep, plan_sweep, run_sweep
 from sweep.runs import kinds_of, rows_of
@@ -28,7 +28,8 @@ def expected(trained, row, measures):
 
 
 def test_the_columns_are_those_of_comparisons(trained, config_for):
-    measures = ["cka", *NAMES[:-1], {"name": "pwcca", "allow_wide": True}]
+    # Not in the order of the columns.
+    measures = [{"name": "pwcca", "allow_wide": True}, *NAMES[-2::-1], "cka"]
     config = config_for(within=["layer", "step"], measures=measures)
     result = run_sweep(config)
     rows = rows_of(result)
@@ -109,6 +110,13 @@ def test_the_plan_names_them_and_their_cost(trained, config_for):
     assert plan.to_dict()["measures"][1] == {"name": "mutual_knn", "k": 5}
     assert plan.seconds > plan_sweep(config_for(within=["layer"])).seconds
     assert "measures" not in plan_sweep(config_for(within=["layer"])).facts()
+
+
+def test_a_gpu_is_refused(trained, config_for):
+    with pytest.raises(
+        SweepError, match=r"measures: .* CPU only, and device is 'cuda'.*cpu or auto"
+    ):
+        plan_sweep(config_for(within=["layer"], measures=["cka", "svcca"], device="cuda"))
 
 
 def test_yaml(trained, tmp_path):

@@ -105,7 +105,7 @@ def test_local_surveyedtake_the_gpus_in_turn(monkeypatch, visible, expected):
     seen = []
     for name in range(4):
         library.get_worker = lambda name=name: SimpleNamespace(name=name)
-        settings = worker.Settings(cluster, "biased", "cpu", "high", 1, None, gpus)
+        settings = worker.Settings(cluster, "biased", "cpu", "high", 1, None, ("cka",), gpus)
         done = worker.compute_flight(settings, [SimpleNamespace()])
         assert done.outcomes == (worker.Failure("nothing to read"),)
         seen.append(worker.os.environ["CUDA_VISIBLE_DEVICES"])

@@ -108,6 +108,6 @@ def _further(measures: object) -> tuple[Measure, ...]:
     """Return the measures besides linear CKA, which the pass computes."""
     if measures is DEFAULT_MEASURES:  # so that small calls do not import the measures
         return ()
-    from fastcka.core.measures.measure import parse_measures
+    from fastcka.core.measures.measure import parse_measures, without_cka
 
-    return tuple(measure for measure in parse_measures(measures) if measure.name != "cka")
+    return without_cka(parse_measures(measures))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
@@ -140,6 +140,12 @@ def parse_measures(measures: object) -> tuple[Measure, ...]:
                 "Comparison.measure takes its name"
             )
     return parsed
+
+
+def without_cka(measures: Sequence[Measure]) -> tuple[Measure, ...]:
+    """Return the measures besides linear CKA, in the order of the table."""
+    asked = {measure.name: measure for measure in measures}
+    return tuple(asked[name] for name in MEASURES if name in asked and name != "cka")
 
 
 def _parse(item: object) -> Measure:

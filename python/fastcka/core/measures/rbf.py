@@ -60,8 +60,10 @@ def gaussian_cka(members: Sequence[Member], bandwidth: Rule | float, scale: floa
     points, widths, reasons = [], [], {}
     for position, member in enumerate(members):
         each, exponent = _points(member, bandwidth, scale)
-        of_rule = isinstance(bandwidth, str)
-        widths.append(math.ldexp(each.width, exponent) if of_rule else bandwidth * scale)
+        if isinstance(bandwidth, str):
+            widths.append(math.ldexp(each.width, exponent))
+        else:
+            widths.append(bandwidth * scale)
         if each.width > 0:
             points.append(each)
         else:

@@ -43,10 +43,18 @@ def plan_groups(
     Raises
     ------
     SweepError
-        A group has too few examples that all its representations have and the filter keeps, or the
-        filter cannot be applied.
+        A group has too few examples that all its representations have and the filter keeps, the
+        filter cannot be applied, or measures are asked for on a GPU.
     """
     device = config.device
+    if config.further_measures:
+        if device.startswith("cuda"):
+            raise SweepError(
+                f"measures: those besides cka are computed on the CPU only, and device is "
+                f"{device!r}: choose device: cpu or auto, or leave out "
+                f"{', '.join(measure.name for measure in config.further_measures)}"
+            )
+        device = "cpu"
     if why_not_here(device) is not None:
         device = "cpu"  # a sweep is often planned on one machine and run on another
     column = None if config.inference is None else config.inference.blocks

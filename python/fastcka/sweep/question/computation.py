@@ -31,6 +31,6 @@ class Computation(NamedTuple):
 
 
 def measures_text(measures: Sequence[Measure]) -> str:
-    """Return measures with their options as JSON, in the order of their names; "" without any."""
-    written = sorted((measure.to_dict() for measure in measures), key=lambda each: each["name"])
+    """Return measures with their options as JSON; "" without any."""
+    written = [measure.to_dict() for measure in measures]
     return json.dumps(written, sort_keys=True) if written else ""

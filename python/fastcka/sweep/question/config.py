@@ -20,7 +20,7 @@ from fastcka.core import checked_device
 from fastcka.core.base_plan import Precision
 from fastcka.core.estimators import Estimator
 from fastcka.core.inference.options import Inference
-from fastcka.core.measures.measure import Measure
+from fastcka.core.measures.measure import Measure, without_cka
 from fastcka.errors import InputError, SweepConfigError
 from fastcka.store import ExampleFilter
 from fastcka.sweep.question.computation import Computation, measures_text
@@ -192,8 +192,8 @@ class SweepConfig(BaseModel):
 
     @property
     def further_measures(self) -> tuple[Measure, ...]:
-        """The measures besides CKA."""
-        return tuple(measure for measure in self.measures if measure.name != "cka")
+        """The measures besides CKA, in the order of their columns."""
+        return without_cka(self.measures)
 
     @property
     def wanted(self) -> dict[FieldPath, ByField | None]:
