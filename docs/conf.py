@@ -63,6 +63,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "remove_config_comments": True,
+    "capture_repr": (),  # figures and printed text only
     "show_memory": False,
     "min_reported_time": 1e9,
     "write_computation_times": False,
