@@ -80,7 +80,8 @@ def read_facts(folder: Path) -> RunFacts:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         config = record["config"]
-        features, pooling = {}, {}
+        features: dict[tuple[str, str, str], int] = {}
+        pooling: dict[tuple[str, str, str], str] = {}
         layers: dict[tuple[str, str], list[str]] = {}  # model and step -> its layers, in order
         for group in record["groups"]:
             keys = [(str(model), str(step), str(layer)) for model, step, layer, *_ in group["keys"]]

@@ -115,7 +115,7 @@ def page_data(
     no clustering.
     """
     table = pairs.table
-    fields = {}
+    fields: dict[str, dict[str, list[Any]]] = {}
     for name in table.fields:
         labels = [label for label in table.labels(name) if label is not None]
         code = {label: i for i, label in enumerate(labels)}
