@@ -94,6 +94,7 @@ HOME = {
     "datasets": {"capture/texts.py"},
     "distributed": {"sweep/running/"},
     "h5py": {"store/"},
+    "huggingface_hub": {"capture/pretrained.py"},
     "jinja2": {"report/page.py"},
     "matplotlib": {
         "figures.py",
@@ -118,6 +119,7 @@ INSIDE_FUNCTIONS = {
         "cupy",
         "datasets",
         "distributed",
+        "huggingface_hub",
         "jinja2",
         "matplotlib",
         "pandas",

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from capture.fake_libraries import install_fake
 from fastcka.capture import (
     CheckpointRecorder,
     huggingface_callback,
@@ -112,14 +113,6 @@ def test_lightnings_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nam
     assert read_checkpoint(recorder.folder / "checkpoint_step_00006.pt").loss is not None
 
 
-def _install_fake(monkeypatch: pytest.MonkeyPatch, name: str, base: str) -> None:
-    """Replace the library by a module with an empty base class."""
-    module = ModuleType(name)
-    setattr(module, base, type(base, (), {}))
-    for part in {name, name.partition(".")[0]}:
-        monkeypatch.setitem(sys.modules, part, module)
-
-
 def updates(recorder: CheckpointRecorder) -> Any:
     model = Net()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
@@ -133,7 +126,7 @@ def updates(recorder: CheckpointRecorder) -> Any:
 def test_the_calls_of_hugging_faces_trainer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _install_fake(monkeypatch, "transformers", "TrainerCallback")
+    install_fake(monkeypatch, "transformers", "TrainerCallback")
     recorder = CheckpointRecorder(PLAN, "run", tmp_path, exit_if_missing=True)
     callback = huggingface_callback(recorder)
     for model, optimizer, step in updates(recorder):
@@ -146,7 +139,7 @@ def test_the_calls_of_hugging_faces_trainer(
 
 
 def test_the_calls_of_lightnings_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _install_fake(monkeypatch, "lightning.pytorch", "Callback")
+    install_fake(monkeypatch, "lightning.pytorch", "Callback")
     recorder = CheckpointRecorder(PLAN, "run", tmp_path, exit_if_missing=True)
     callback = lightning_callback(recorder)
     for model, optimizer, step in updates(recorder):
@@ -164,7 +157,7 @@ def test_the_calls_of_lightnings_trainer(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_training_that_ended_early_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _install_fake(monkeypatch, "transformers", "TrainerCallback")
+    install_fake(monkeypatch, "transformers", "TrainerCallback")
     recorder = CheckpointRecorder(PLAN, "run", tmp_path, exit_if_missing=True)
     with pytest.raises(SystemExit, match="0, 1, 4, 6"):
         huggingface_callback(recorder).on_train_end(None, None, None)

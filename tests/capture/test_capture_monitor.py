@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import nn
 
 import fastcka
 import oracle
+from capture.fake_libraries import install_fake
 from fastcka.capture import CKAMonitor, huggingface_callback, lightning_callback
 from fastcka.errors import InputError, KeyExistsError
 
@@ -162,13 +162,6 @@ def named(values: dict[tuple[int, str, int, str], float], reference: str) -> dic
         for (step, kind, _, name), value in values.items()
         if kind == reference
     }
-
-
-def install_fake(monkeypatch: pytest.MonkeyPatch, name: str, base: str) -> None:
-    module = ModuleType(name)
-    setattr(module, base, type(base, (), {}))
-    for part in {name, name.partition(".")[0]}:
-        monkeypatch.setitem(sys.modules, part, module)
 
 
 @pytest.mark.parametrize("best", [False, True])

@@ -13,6 +13,7 @@ import pytest
 
 import fastcka
 from capture.pretrained_samples import SENTENCES, alone, capture, save
+from fastcka.store import Key, Store
 
 pytestmark = pytest.mark.filterwarnings("default")  # transformers uses deprecated functions
 
@@ -23,7 +24,7 @@ layers: hidden_states
 pool: {pool}
 runs: [{{name: tiny, pretrained: model, step: 0}}]
 """
-LAST = ("tiny", 0, "hidden_states.2")
+LAST = Key("tiny", 0, "hidden_states.2")
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def write(name: str, *lines: str) -> None:
     Path(name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
-def stored(probe: str, pool: str = "mean_tokens") -> fastcka.store.Store:
+def stored(probe: str, pool: str = "mean_tokens") -> Store:
     result = capture(CONFIG.format(probe=probe, pool=pool))
     assert result.exit_code == 0, result.output
     return fastcka.open_store("store")
@@ -83,7 +84,7 @@ def test_padding_is_no_token(model: Any, pool: str) -> None:
     np.testing.assert_allclose(got, [alone(model, s)[2][place] for s in SENTENCES], atol=1e-5)
 
 
-@pytest.mark.parametrize(("padding", "n_tokens"), [("longest", 7), ("max_length", 12)])
+@pytest.mark.parametrize(("padding", "n_tokens"), [("longest", 8), ("max_length", 12)])
 def test_padding_to_the_longest_text_or_to_the_most_tokens(
     model: Any, padding: str, n_tokens: int
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from fastcka.yaml_file import YamlDocument
 
 
+# Tags of the kinds of probe, which pydantic inserts into the path of a value.
+_FILE: Final = "<file>"
+_TEXTS: Final = "<texts>"
+
+
 def _distinct_steps(steps: list[int] | None) -> list[int] | None:
     if steps is not None and (not steps or min(steps) < 0 or len(set(steps)) != len(steps)):
         raise ValueError("expected distinct steps of 0 or more")
@@ -61,12 +67,12 @@ def _distinct_revisions(revisions: list[str] | None) -> list[str] | None:
 
 
 def _kind_of_probe(probe: object) -> str:
-    return "texts" if isinstance(probe, dict | TextKeys) else "file"
+    return _TEXTS if isinstance(probe, dict | TextKeys) else _FILE
 
 
 ReadPath = Annotated[Path, BeforeValidator(path_value)]
 ProbeKeys = Annotated[
-    Annotated[ReadPath, Tag("file")] | Annotated[TextKeys, Tag("texts")],
+    Annotated[ReadPath, Tag(_FILE)] | Annotated[TextKeys, Tag(_TEXTS)],
     Discriminator(_kind_of_probe),
 ]
 _OF_CHECKPOINTS: Final = ("weights_key", "strip", "strict", "check_step")
@@ -200,7 +206,8 @@ class CaptureConfig(CheckpointKeys):
             return self
         if len(pretrained) < len(self.runs):
             raise ValueError("runs: expected pretrained in each run or in none")
-        for keys in (self, *pretrained):
+        checked: list[CheckpointKeys] = [self, *pretrained]
+        for keys in checked:
             if used := [key for key in _OF_CHECKPOINTS if key in keys.model_fields_set]:
                 raise ValueError(f"{used[0]} is for runs with checkpoints, and not for pretrained")
         return self
@@ -253,15 +260,17 @@ def _run_paths(run: CaptureRun, config: CaptureConfig, file: Path) -> dict[str, 
 
 
 def _problem(detail: ErrorDetails, document: YamlDocument) -> str:
-    path = _known_part(detail["loc"], document.data)
-    models = {("runs",): CaptureRun, ("probe",): TextKeys}
-    model = models.get(path[:1], CaptureConfig)
-    return problem_text(
+    loc = tuple(part for part in detail["loc"] if part not in (_FILE, _TEXTS))
+    path = _known_part(loc, document.data)
+    models: dict[object, type[BaseModel]] = {"runs": CaptureRun, "probe": TextKeys}
+    model = models.get(path[0] if path else None, CaptureConfig)
+    text = problem_text(
         detail,
-        field_text(detail["loc"] if detail["type"] == "missing" else path),
+        field_text(loc if detail["type"] == "missing" else path),
         describe(detail["input"], document.written.get(path)),
         known=list(model.model_fields),
     )
+    return text.removeprefix(": ")  # of a problem of the whole file
 
 
 def _known_part(loc: Sequence[str | int], data: Any) -> tuple[str | int, ...]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
-from fastcka.capture.activations import capture_activations
+from fastcka.capture.kept import KeptInMemory, KeptInStore
 from fastcka.capture.probe import Probe
-from fastcka.capture.representations import capture_representations
 from fastcka.capture.torch_library import writes_files
 from fastcka.capture.wrappers import bare_modules
 from fastcka.core import cka
 from fastcka.errors import InputError
 from fastcka.near_misses import near_misses
-from fastcka.store import create_store
 
 if TYPE_CHECKING:
     import os
@@ -148,8 +146,8 @@ class CKAMonitor:
         self._estimator = estimator
         self._steps: list[int] = []
         self._reported = 0
-        self._kept: _InMemory | _InStore = (
-            _InMemory() if store is None else _InStore(store, model_name, overwrite)
+        self._kept: KeptInMemory | KeptInStore = (
+            KeptInMemory() if store is None else KeptInStore(store, model_name, overwrite)
         )
 
     @property
@@ -251,59 +249,3 @@ class CKAMonitor:
         for layer, values in layers.items():
             value = cka(values, others[layer], estimator=self._estimator)
             self.records.append(CKARecord(step, reference, reference_step, layer, value))
-
-
-class _InMemory:
-    """Keeps activations in memory: step -> layer -> values."""
-
-    def __init__(self) -> None:
-        self._steps: dict[int, dict[str, Any]] = {}
-
-    @property
-    def nbytes(self) -> int:
-        return sum(x.nbytes for layers in self._steps.values() for x in layers.values())
-
-    def capture(
-        self, model: torch.nn.Module, probe: Probe, step: int, options: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        captured = capture_activations(model, probe, **options)
-        self._steps[step] = {layer: x.reshape(len(x), -1) for layer, x in captured.items()}
-        return self._steps[step]
-
-    def read(self, step: int) -> dict[str, Any]:
-        return self._steps[step]
-
-    def keep(self, steps: set[int]) -> None:
-        self._steps = {step: self._steps[step] for step in self._steps if step in steps}
-
-
-class _InStore:
-    """Keeps activations in a store."""
-
-    nbytes = 0
-
-    def __init__(self, folder: str | os.PathLike[str], model_name: str, overwrite: bool) -> None:
-        self._store = create_store(folder, exist_ok=True)
-        self._model_name, self._overwrite = model_name, overwrite
-
-    def capture(
-        self, model: torch.nn.Module, probe: Probe, step: int, options: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        capture_representations(
-            model,
-            probe,
-            store=self._store,
-            model_name=self._model_name,
-            step=step,
-            overwrite=self._overwrite,
-            **options,
-        )
-        return self.read(step)
-
-    def read(self, step: int) -> dict[str, Any]:
-        keys = self._store.inventory()[0]
-        chosen = [key for key in keys if (key.model, key.step) == (self._model_name, step)]
-        return {key.layer: self._store.read(key) for key in chosen}
-
-    def keep(self, _steps: set[int]) -> None:
-        """Do nothing: the store keeps all steps."""

@@ -1,6 +1,6 @@
 """Loading pretrained models and tokenizers with transformers, from folders, cache or the Hub.
 
-This is the only module that imports transformers.
+This is the only module that imports transformers and huggingface_hub.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from fastcka.out_of_memory import raise_if_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from types import ModuleType
 
     import torch
 
@@ -31,6 +30,8 @@ NOT_OPTIONS: Final = {
     "output_loading_info": "nothing: it is always requested",
 }
 """Arguments of ``from_pretrained`` that ``options`` must not contain -> where they are set."""
+MODEL_CONFIG: Final = "config.json"
+"""The file in the folder of each model."""
 _SHOWN: Final = 6
 
 
@@ -95,7 +96,7 @@ class PretrainedModel:
     loaded
         The names of weights that were not loaded.
     commit
-        The commit of the repository; None for a folder.
+        The commit of the repository; None for a folder, or if the cache does not contain it.
     """
 
     model: torch.nn.Module
@@ -164,8 +165,7 @@ def load_pretrained(
             f"values do not matter, write allow_missing: [{lacking[0]}] (patterns are possible)"
         )
     ignored = tuple(sorted(info["unexpected_keys"]))
-    commit = getattr(model.config, "_commit_hash", None)
-    return PretrainedModel(model, LoadedWeights(ignored, missing), commit)
+    return PretrainedModel(model, LoadedWeights(ignored, missing), _commit(source, options))
 
 
 def load_tokenizer(source: PretrainedSource) -> Any:
@@ -201,6 +201,22 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def _commit(source: PretrainedSource, options: Mapping[str, Any]) -> str | None:
+    """Return the commit of a repository, which is in the path of its files in the cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(source.name).is_dir():
+        return None
+    file = try_to_load_from_cache(
+        source.name,
+        "/".join(filter(None, (options.get("subfolder"), MODEL_CONFIG))),
+        cache_dir=options.get("cache_dir"),
+        revision=source.revision,
+    )
+    parts = Path(file).parts if isinstance(file, str) else ()
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts else None
+
+
 @contextlib.contextmanager
 def _loading(key: str, source: PretrainedSource) -> Iterator[None]:
     try:
@@ -216,7 +232,7 @@ def _loading(key: str, source: PretrainedSource) -> Iterator[None]:
         ) from error
 
 
-def _transformers() -> ModuleType:
+def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastcka.capture.finding import WEIGHT_FILES, find_checkpoints, step_in_name, step_of_name
+from fastcka.capture.pretrained import MODEL_CONFIG
 from fastcka.capture.states import WeightOptions, read_parts
 from fastcka.capture.step_check import COUNT_FIELDS, STEP_FIELDS, check_step
 from fastcka.errors import InputError
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from fastcka.capture.config import CaptureRun
     from fastcka.capture.finding import CheckpointFile
 
-MODEL_CONFIG = "config.json"
-"""The file in the folder of each Hugging Face model."""
 _NAMED_STEP = re.compile(r"step[-_=]?(\d+)")
 _SHOWN = 5
 
