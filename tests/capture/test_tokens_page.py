@@ -61,7 +61,7 @@ def test_tokens_of_a_pretrained_model(tmp_path: Path, monkeypatch: pytest.Monkey
             expected = np.concatenate([alone(model, text)[number] for text in SENTENCES])
             key = ("m", 0, f"hidden_states.{number}")
             np.testing.assert_allclose(store.read(key), expected, atol=1e-5)
-        columns = store.examples(key).columns
+        columns = store.examples(store.keys()[0]).columns
     tokens = [["[CLS]", *text.split(), "[SEP]"] for text in SENTENCES]
     assert columns["token_id"].tolist() == [WORDS.index(word) for text in tokens for word in text]
     assert columns["position"].tolist() == [i for text in tokens for i in range(len(text))]

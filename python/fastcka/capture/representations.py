@@ -132,10 +132,9 @@ def capture_representations(
 
     positions = options.positions()
     captured = captured_layers(model, probe, options, positions, on_disk)
-    if positions is None:
-        ids = None if probe.positional_ids else probe.ids
-        columns = probe.columns
-    else:
+    ids: Sequence[str] | None = None if probe.positional_ids else probe.ids
+    columns = probe.columns
+    if positions is not None:
         ids, columns = positions.ids(probe), positions.columns(probe)
     store.write(
         model=model_name,
