@@ -202,3 +202,24 @@ def test_an_index_that_cannot_be_told_from_other_text(path: Path) -> None:
     edited(path, lambda file: file.create_dataset("obs/other", data=[f"b{i}" for i in range(6)]))
     assert read_examples(f"{path}:obsm/X_pca", 6) is None
     assert {"CellID", "other"} <= example_columns(path)[0].keys()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_texts_in_compressed_chunks(path: Path, shuffle: bool, damaged: bool) -> None:
+    def compressed(file: h5py.File) -> None:
+        texts = file["obs/CellID"][:]
+        del file["obs/CellID"]
+        file.create_dataset(
+            "obs/CellID", data=texts, chunks=(4,), compression="gzip", shuffle=shuffle
+        )
+
+    edited(path, compressed)
+    if damaged:
+        path.write_bytes(path.read_bytes().replace(b"GCOL", b"GCOX"))
+        with pytest.raises(CorruptFileError, match=r"the text heap at byte .* is not valid"):
+            example_columns(path)
+    else:
+        examples = read_examples(f"{path}:obsm/X_pca", 6)
+        assert examples is not None
+        assert examples.ids.tolist() == CELLS
