@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import h5py
 import numpy as np
-from h5py import h5a, h5s, h5t
+from h5py import h5a, h5t
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError
 from fastcka.memory import require_memory
@@ -26,12 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-OBS_NAMES: Final = "obs_names"
-"""AnnData's name for the ids of the examples."""
-
 _SPARSE: Final = ("data", "indices", "indptr")
+_UNNAMED: Final = ("_index", "index")
 _OLD_CATEGORIES: Final = "__categories"  # of anndata before 0.8
-_MAX_TEXT_BYTES: Final = 4096
 
 
 def h5ad_names(path: Path) -> list[str]:
@@ -59,24 +56,41 @@ def read_h5ad(path: Path, name: str | None) -> NDArray[Any]:
         If the matrix is sparse and scipy is not installed.
     """
     chosen = _chosen(path, name)
-    sparse = _sparse_kind(path, chosen)
-    return read_hdf5(path, chosen) if sparse is None else _read_sparse(path, chosen, *sparse)
+    shape = _sparse_shape(path, chosen)
+    return read_hdf5(path, chosen) if shape is None else _read_sparse(path, chosen, shape)
 
 
 def h5ad_dataset(path: Path, name: str | None) -> str | None:
     """Return the path of the dataset of a dense representation; None if it is sparse."""
     chosen = _chosen(path, name)
-    return f"/{chosen}" if _sparse_kind(path, chosen) is None else None
+    return f"/{chosen}" if _sparse_shape(path, chosen) is None else None
 
 
 def h5ad_id_fields(path: Path) -> dict[str, IdField]:
-    """Return the names of the observations, the index of ``obs``."""
-    index = _index_name(path)
-    source = f"the index of obs in {path}"
-    places = (f"/obs/{index}", f"/obs/{index}/values")
-    for _, values in read_chosen(path, lambda name, shape, _: name in places and len(shape) == 1):
-        return {OBS_NAMES: IdField(OBS_NAMES, source, values.tolist(), named=True)}
-    return {}
+    """Return the names of the observations, the index of ``obs``.
+
+    An index without a name is stored as ``_index``. If it has a name, it is the only text in
+    ``obs`` without repeated values; if there are several, each may be the ids. An attribute names
+    the index too, but it is not read: HDF5 does not end on a damaged text of variable length.
+    """
+    texts = {
+        name.split("/")[2]: values.tolist()
+        for name, values in read_chosen(path, _may_be_index)
+        if values.dtype.kind == "S"
+    }
+    unnamed = next((name for name in _UNNAMED if name in texts), None)
+    unique = [name for name, values in texts.items() if len(set(values)) == len(values)]
+    index = unnamed or (unique[0] if len(unique) == 1 else None)
+    return {
+        name: IdField(name, f"obs[{name!r}] in {path}", values, named=name == index)
+        for name, values in texts.items()
+        if index in (None, name)
+    }
+
+
+def _may_be_index(name: str, shape: tuple[int, ...], _: np.dtype[Any]) -> bool:
+    parts = name.split("/")[1:]
+    return parts[0] == "obs" and len(shape) == 1 and (len(parts) == 2 or parts[2:] == ["values"])
 
 
 def h5ad_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
@@ -94,11 +108,12 @@ def h5ad_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, st
             ),
         )
     }
+    index = next((field.field for field in h5ad_id_fields(path).values() if field.named), None)
     old = {parts[1] for parts in inside if parts[0] == _OLD_CATEGORIES and len(parts) > 1}
     columns: dict[str, list[Any]] = {}
     left_out: dict[str, str] = {}
     for name in dict.fromkeys(parts[0] for parts in inside):
-        if name in (_index_name(path), _OLD_CATEGORIES):
+        if name in (index, _OLD_CATEGORIES):
             continue
         values = None if name in old else _column(path, name, read)
         if values is None:
@@ -141,8 +156,8 @@ def _chosen(path: Path, name: str | None) -> str:
     return choose(path, None if name is None else name.strip("/"), h5ad_names(path))
 
 
-def _sparse_kind(path: Path, name: str) -> tuple[str, tuple[int, int]] | None:
-    """Return the encoding and shape of a sparse matrix; None for a dataset."""
+def _sparse_shape(path: Path, name: str) -> tuple[int, int] | None:
+    """Return the shape of a sparse matrix; None for a dataset."""
     where = f"{path}:{name}"
     with safe.open_hdf5(path, follow_symlink=True) as file:
         current: h5py.Group | h5py.Dataset = file
@@ -155,20 +170,19 @@ def _sparse_kind(path: Path, name: str) -> tuple[str, tuple[int, int]] | None:
                 f"{where}: expected an array or a sparse matrix, got another group, such as a "
                 "table; store the values of a table as an array, with .to_numpy()"
             )
-        encoding = _text_attribute(path, current, "encoding-type")
-        if encoding not in ("csr_matrix", "csc_matrix"):
-            raise InputError(
-                f"{where}: expected the encoding csr_matrix or csc_matrix, got {encoding}; read "
-                "and write the file with anndata 0.8 or newer, or store a dense array"
-            )
         with safe.named_errors(path, current):
-            shape = [int(length) for length in np.ravel(current.attrs["shape"])]
-    if len(shape) != 2 or min(shape) < 0:
-        raise CorruptFileError(f"{where}: damaged: the declared shape is {shape}")
-    return encoding, (shape[0], shape[1])
+            attribute = h5a.open(current.id, b"shape")
+            integers = isinstance(attribute.get_type(), h5t.TypeIntegerID)
+            if not integers or attribute.shape != (2,):
+                raise CorruptFileError(f"{where}: damaged: attribute 'shape' is not two integers")
+            shape = np.empty(2, np.int64)
+            attribute.read(shape)
+    if (shape < 0).any():
+        raise CorruptFileError(f"{where}: damaged: the declared shape is {shape.tolist()}")
+    return int(shape[0]), int(shape[1])
 
 
-def _read_sparse(path: Path, name: str, encoding: str, shape: tuple[int, int]) -> NDArray[Any]:
+def _read_sparse(path: Path, name: str, shape: tuple[int, int]) -> NDArray[Any]:
     try:
         from scipy import sparse
     except ImportError as error:
@@ -176,40 +190,15 @@ def _read_sparse(path: Path, name: str, encoding: str, shape: tuple[int, int]) -
             f"reading the sparse matrix {name}", "scipy", "formats"
         ) from error
     where = f"{path}:{name}"
+    if shape[0] == shape[1]:  # an attribute tells them apart; see `h5ad_id_fields`
+        raise InputError(
+            f"{where}: a square sparse matrix could be CSR or CSC; store it as a dense array"
+        )
     data, indices, indptr = (read_hdf5(path, f"{name}/{part}") for part in _SPARSE)
     require_memory(math.prod(shape) * data.dtype.itemsize, f"reading {where}", SMALLER)
-    matrix = sparse.csr_matrix if encoding == "csr_matrix" else sparse.csc_matrix
+    matrix = sparse.csr_matrix if len(indptr) == shape[0] + 1 else sparse.csc_matrix
     with named_errors(where, "a sparse matrix"):
         checked = matrix((data, indices, indptr), shape=shape)
         checked.check_format(full_check=True)  # indices outside the matrix would write anywhere
         dense: NDArray[Any] = checked.toarray()
     return dense
-
-
-def _index_name(path: Path) -> str:
-    with safe.open_hdf5(path, follow_symlink=True) as file:
-        if "obs" not in safe.member_names(path, file):
-            return "_index"
-        return _text_attribute(path, safe.member(path, file, "obs"), "_index") or "_index"
-
-
-def _text_attribute(path: Path, obj: h5py.Group | h5py.Dataset, name: str) -> str | None:
-    """Return a text of any length in an attribute, or None if it is missing or no text.
-
-    anndata writes texts of variable length. The heap that contains them is not checked, because
-    HDF5 does not say where it is in the file.
-    """
-    with safe.named_errors(path, obj):
-        if not h5a.exists(obj.id, name.encode("ascii")):
-            return None
-        attribute = h5a.open(obj.id, name.encode("ascii"))
-        kind = attribute.get_type()
-        scalar = attribute.get_space().get_simple_extent_type() == h5s.SCALAR
-        if not scalar or not isinstance(kind, h5t.TypeStringID):
-            return None
-        if kind.get_size() > _MAX_TEXT_BYTES:
-            raise CorruptFileError(
-                f"{path}: {obj.name}: attribute {name!r}: expected at most {_MAX_TEXT_BYTES} bytes"
-            )
-        value = obj.attrs[name]
-        return value.decode("utf-8") if isinstance(value, bytes) else str(value)

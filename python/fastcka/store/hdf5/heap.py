@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from typing import TYPE_CHECKING, Final
+
+from h5py import h5z
 
 from fastcka.errors import CorruptFileError
 from fastcka.store.hdf5 import safety as safe
@@ -23,12 +26,14 @@ _REFERENCE: Final = struct.Struct("<IQI")  # length of the text, address of the 
 _COLLECTION: Final = struct.Struct("<4sB3xQ")
 _OBJECT: Final = struct.Struct("<HHIQ")
 _MAX_BYTES: Final = 64 << 20
+_DECODED: Final = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 
 
 def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
     """Check the collections that contain the texts of a dataset.
 
-    Texts in compressed chunks, and in files with addresses shorter than 8 bytes, are not checked.
+    Texts in chunks with other filters than gzip, shuffle and fletcher32, and in files with
+    addresses shorter than 8 bytes, are not checked.
 
     Raises
     ------
@@ -42,14 +47,18 @@ def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
         base = data.file.userblock_size
         if data.file.id.get_create_plist().get_sizes() != (8, 8):  # bytes of addresses and sizes
             return
-        extents: list[tuple[int, int]] = []
-        layout = storage.layout_name(path, data)
-        if layout == "chunked" and not storage.filter_codes(path, data):
-            data.id.chunk_iter(lambda info: extents.append((info.byte_offset, info.size)))
+        extents: list[tuple[int, int, int]] = []
+        layout, codes = storage.layout_name(path, data), storage.filter_codes(path, data)
+        limit = file_size
+        if layout == "chunked" and set(codes) <= _DECODED:
+            limit = storage.chunk_grid(data)[1] + 4  # with a checksum inside
+            data.id.chunk_iter(
+                lambda info: extents.append((info.byte_offset, info.size, info.filter_mask))
+            )
         elif layout == "contiguous" and data.id.get_offset() is not None:
-            extents.append((data.id.get_offset(), data.id.get_storage_size()))
-        for offset, size in extents:
-            raw = os.pread(file, min(size, file_size), offset)
+            extents.append((data.id.get_offset(), data.id.get_storage_size(), 0))
+        for offset, size, mask in extents:
+            raw = _decoded(os.pread(file, min(size, file_size), offset), codes, mask, limit)
             whole = len(raw) - len(raw) % _REFERENCE.size
             addresses |= {address for _, address, _ in _REFERENCE.iter_unpack(raw[:whole])}
     for address in addresses - {0, 2**64 - 1}:
@@ -57,6 +66,25 @@ def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
             raise CorruptFileError(
                 f"{path}: {data.name}: damaged: the text heap at byte {address} is not valid"
             )
+
+
+def _decoded(raw: bytes, codes: list[int], mask: int, limit: int) -> bytes:
+    """Undo the filters of a chunk; a bit of the mask says that a filter was not applied."""
+    for position, code in reversed([*enumerate(codes)]):
+        if mask >> position & 1:
+            continue
+        if code == h5z.FILTER_FLETCHER32:
+            raw = raw[:-4]
+        elif code == h5z.FILTER_DEFLATE:
+            try:
+                raw = zlib.decompressobj().decompress(raw, limit)
+            except zlib.error as error:
+                raise ValueError(f"a chunk cannot be decompressed: {error}") from error
+        else:  # shuffle: first bytes of all references, second bytes, ...
+            count = len(raw) // _REFERENCE.size
+            head = raw[: count * _REFERENCE.size]
+            raw = b"".join(head[i::count] for i in range(count))
+    return raw
 
 
 def _is_sound(file: int, address: int, file_size: int) -> bool:
