@@ -42,7 +42,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_cache_path = str(HERE / "_build" / "jupyter-cache")
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 900  # seconds for a cell, on a busy machine
 nb_execution_show_tb = True
 
 # Docstrings
