@@ -189,16 +189,26 @@ def no_figures(monkeypatch):
     )
 
 
+def write_signature(_figure, file, **_options):
+    """Write the signature of a PNG in place of a figure."""
+    content = b"\x89PNG\r\n\x1a\n"
+    file.write(content) if hasattr(file, "write") else Path(file).write_bytes(content)
+
+
 @pytest.fixture
 def no_drawing(monkeypatch):
     """Write the signature of a PNG for each figure: drawing takes most of a report's time."""
     figure = pytest.importorskip("matplotlib.figure")
+    monkeypatch.setattr(figure.Figure, "savefig", write_signature)
 
-    def save(_figure, file, **_options):
-        content = b"\x89PNG\r\n\x1a\n"
-        file.write(content) if hasattr(file, "write") else Path(file).write_bytes(content)
 
-    monkeypatch.setattr(figure.Figure, "savefig", save)
+@pytest.fixture(scope="module")
+def no_drawing_in_module():
+    """As `no_drawing`, for fixtures of a module."""
+    figure = pytest.importorskip("matplotlib.figure")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure.Figure, "savefig", write_signature)
+        yield
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from fastcka.demo import DemoResult, print_report, run_demo
 from fastcka.errors import InputError, MissingExtraError, WriteError
 from fastcka.store import Key, open_store
 
+pytestmark = pytest.mark.usefixtures("no_drawing_in_module")
+
 STEPS = (0, 4, 25)
 SEEDS = (0, 3)
 LAYERS = {
@@ -35,7 +37,7 @@ MODELS = [f"{family}-seed{seed}" for family in LAYERS for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
+def demo(tmp_path_factory: pytest.TempPathFactory, no_drawing_in_module: None) -> DemoResult:
     return run_demo(tmp_path_factory.mktemp("demo") / "new" / "demo", steps=STEPS, seeds=SEEDS)
 
 

@@ -215,7 +215,7 @@ def test_layers_are_averaged_within_and_between_models(open_page, layered):
         matrix_of(page, number)
         choose(page, number, "rows", "all")
         choose(page, number, "columns", "all")
-        z, _ = matrix_of(page, number)
+        z, texts = matrix_of(page, number)
         for i, first in enumerate(LAYERS):
             for j, second in enumerate(LAYERS):
                 values = [
@@ -227,6 +227,8 @@ def test_layers_are_averaged_within_and_between_models(open_page, layered):
                 ]
                 expected = sum(values) / len(values) if values else None
                 assert z[i][j] == (None if expected is None else pytest.approx(expected, abs=1e-6))
+                if values:
+                    assert f"<br>{len(values)} pairs, " in texts[i][j]
 
 
 def test_rows_and_columns_can_be_two_models(open_page, layered):

@@ -107,8 +107,8 @@ def test_two_sets_are_found_only_if_all_of_one_meet_all_of_the_other():
     def sides(keep):
         table = table_of(networks(), lambda a, b: 0.5, keep=keep)
         pairs = Pairs.of(table, find_roles(table))
-        found = two_sets(pairs)
-        return found and {key[0][:3]: found[i] for i, key in enumerate(pairs.keys)}
+        sets = two_sets(pairs)
+        return sets and {key[0][:3]: sets[i] for i, key in enumerate(pairs.keys)}
 
     def crossed(a, b):
         return same_step(a, b) and a[3]["family"] != b[3]["family"]
@@ -207,7 +207,7 @@ def test_a_map_needs_all_pairs(tmp_path):
     keys = [(name, 0, "fc", {"variant": name}) for name in "abcd"]
     table = table_of(keys, lambda a, b: 0.5, keep=lambda a, b: (a[0], b[0]) != ("a", "b"))
     (item,) = maps(data_of(table, tmp_path))
-    assert "every two were compared" in item.reason
+    assert "all compared with each other" in item.reason
 
 
 def test_layers_are_in_the_order_of_their_networks(results_folder, models, planted):

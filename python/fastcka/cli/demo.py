@@ -27,7 +27,7 @@ def demo(
 ) -> None:
     """Train small networks on handwritten digits, and compare all their layers in a report.
 
-    The demo takes about a minute. A second run resumes.
+    The demo takes a minute or two. A second run resumes.
     """
     from fastcka.demo import DEFAULT_SEEDS, DEFAULT_STEPS, print_report, run_demo
 

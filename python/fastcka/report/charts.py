@@ -33,6 +33,11 @@ def numbers(values: Iterable[float]) -> list[float | None]:
     return [round(float(value), 6) if math.isfinite(value) else None for value in values]
 
 
+def mean_text(mean: float, sem: float) -> str:
+    """Return a mean and its standard error, which is NaN for a single pair."""
+    return f"{mean:.4f}" + (f" ± {sem:.4f}" if math.isfinite(sem) else "")
+
+
 def line(
     position: int,
     name: str,

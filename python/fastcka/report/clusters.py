@@ -1,4 +1,4 @@
-"""Clustering of representations of which every two were compared."""
+"""Clustering of representations that were all compared with each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_MEMBERS = 1_000
 
 @dataclass(frozen=True, eq=False)
 class Clustered:
-    """Representations of which every two have a similarity, and their clustering.
+    """Representations that all have a similarity with each other, and their clustering.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ from fastcka.report.items import Chart, Item, NotDrawn
 
 _MOST_POINTS = 150
 """With more, the map takes seconds to compute and its names hide each other."""
-_NEEDED = "needs three or more representations of which every two were compared, and scipy"
+_NEEDED = "needs three or more representations that were all compared with each other, and scipy"
 
 
 def maps(data: ReportData) -> Iterator[Item]:
@@ -24,6 +24,7 @@ def maps(data: ReportData) -> Iterator[Item]:
         yield NotDrawn("Map and dendrogram", reason)
         return
     colored = next((n for n in data.roles.nesting if len(data.pairs.table.labels(n)) > 1), None)
+    caption = data.facts.caption(data.pairs.table)
     try:
         figures = [_map(each, colored) for each in sets]
     except MissingExtraError as error:
@@ -32,14 +33,14 @@ def maps(data: ReportData) -> Iterator[Item]:
         yield Chart(
             "Map",
             "Distances in the plane approximate arccos(CKA) by multidimensional scaling (SMACOF). "
-            "The axes have no meaning. With a stress above about 0.2 the map misleads.",
+            "The axes have no meaning. With a stress above about 0.2 the map misleads. " + caption,
             "plot",
             {"figures": figures},
         )
     yield Chart(
         "Dendrogram",
         "Average linkage of the distance arccos(CKA), in radians. The order of the leaves is the "
-        "order 'cluster' of the matrices.",
+        f"order 'cluster' of the matrices. {caption}",
         "plot",
         {"figures": [_tree(each) for each in sets]},
     )
@@ -50,7 +51,7 @@ def _map(each: Clustered, colored: str | None) -> dict[str, Any]:
     values = [None if colored is None else labels[colored] for labels in each.labels]
     series = []
     for i, value in enumerate(dict.fromkeys(sorted(values, key=str))):
-        chosen = [at for at, other in enumerate(values) if other == value]
+        chosen = [place for place, other in enumerate(values) if other == value]
         series.append(
             {
                 "type": "scatter",
@@ -58,7 +59,7 @@ def _map(each: Clustered, colored: str | None) -> dict[str, Any]:
                 "name": plotly_text("none" if value is None else value),
                 "x": numbers(points.coordinates[chosen, 0]),
                 "y": numbers(points.coordinates[chosen, 1]),
-                "text": [plotly_text(each.comparison.names[at]) for at in chosen],
+                "text": [plotly_text(each.comparison.names[place]) for place in chosen],
                 "hoverinfo": "text",
                 "marker": marker(i, size=9),
             }

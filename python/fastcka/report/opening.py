@@ -49,7 +49,7 @@ def _kinds(table: PairTable, data: ReportData) -> Iterator[tuple[str, PairTable]
     parts.append(("two models", rest))
     for name, pairs in reversed(parts):
         same = pairs.keep(pairs.same("layer"))
-        # A name that two architectures share, such as "logits", does not stand for all layers.
+        # A name that two architectures share, such as "logits", does not describe all layers.
         if len(same) == len(pairs) or len(same.labels("layer")) > 1:
             yield from _named(f"the same layer of {name}" if len(same) < len(pairs) else name, same)
         else:

@@ -83,7 +83,7 @@ class Pairs:
         return "all steps", self.table
 
     def several(self, name: str | None) -> bool:
-        """Whether a field is there and has several labels, of which the page shows all at once."""
+        """Whether the page shows several labels of a field at once; False for None."""
         return name is not None and name not in self.fixed and len(self.table.labels(name)) > 1
 
 
@@ -93,7 +93,7 @@ def keys_of(side: Mapping[str, Labels]) -> list[Key]:
 
 
 def model_names(table: PairTable, roles: Roles) -> dict[str, str]:
-    """Return model -> its labels "mlp / 0", and its own name where others have the same labels."""
+    """Return model -> its labels "mlp / 0", and the model if others have the same labels."""
     models = table.models()
     names = {
         model: " / ".join(labels[field] or "–" for field in roles.nesting)

@@ -15,13 +15,12 @@ from fastcka.report.canvas import (
     plain,
     similarity_axis,
 )
-from fastcka.report.charts import band, color, figure, line, plotly_text
+from fastcka.report.charts import band, color, line, mean_text
 from fastcka.report.data import ReportData
 from fastcka.report.items import Chart, Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
 from fastcka.report.slices import step_text
-from fastcka.report.trends import kinds
-from fastcka.report.values import values_of
+from fastcka.report.trends import figures_by_value, kinds
 from fastcka.stats import PairTable, TimePoint, timeline
 
 
@@ -117,31 +116,23 @@ def _drawing(
 def _chart(data: ReportData, family: str | None, table: PairTable) -> Chart:
     seed = data.roles.seed
     layers = [name for name in table.labels("layer") if name is not None]
-    figures = []
-    for value in values_of(table):
-        for title, pairs in kinds(value.of(table), data):
-            points = timeline(pairs, seed=seed)
-            series = []
-            for i, layer in enumerate(layers):
-                series += _series(i, layer, [point for point in points if point.line == layer])
-            if series:
-                figures.append(
-                    figure(
-                        series,
-                        value=value.name,
-                        choice=title,
-                        xaxis={"title": {"text": "training step"}},
-                        yaxis={"title": {"text": plotly_text(value.title)}},
-                    )
-                )
+
+    def series_of(pairs: PairTable) -> list[dict[str, Any]]:
+        points = timeline(pairs, seed=seed)
+        series = []
+        for i, layer in enumerate(layers):
+            series += _series(i, layer, [point for point in points if point.line == layer])
+        return series
+
+    xaxis = {"title": {"text": "training step"}}
     return Chart(
         "Over training" + ("" if family is None else f": {family}"),
         "Line: mean of the pairs of models at the same layer and step. "
         + ("" if seed is None else f"Band: lowest and highest mean of two values of {seed}. ")
-        + "Dotted: the value at step 0, before training. "
+        + ("Dotted: the value at step 0, before training. " if "0" in data.cut.steps else "")
         + data.facts.caption(table),
         "plot",
-        {"figures": figures},
+        {"figures": figures_by_value(table, data, series_of, xaxis)},
     )
 
 
@@ -168,7 +159,7 @@ def _series(position: int, layer: str, points: list[TimePoint]) -> list[dict[str
         )
     if points:
         texts = [
-            f"step {point.step:,}: {point.mean:.4f} ± {point.sem:.4f}\n{point.n} pairs"
+            f"step {point.step:,}: {mean_text(point.mean, point.sem)}\n{point.n} pairs"
             + (f", seeds {point.low:.4f} to {point.high:.4f}" if np.isfinite(point.low) else "")
             for point in points
         ]

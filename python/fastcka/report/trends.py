@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from fastcka.report.canvas import (
     similarity_axis,
     spread,
 )
-from fastcka.report.charts import figure, line, numbers, plotly_text
+from fastcka.report.charts import figure, line, mean_text, numbers, plotly_text
 from fastcka.report.data import ReportData
 from fastcka.report.items import Chart, Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
@@ -62,6 +63,25 @@ def kinds(table: PairTable, data: ReportData) -> list[tuple[str, PairTable]]:
         (f"same {variant}{across}", table.keep(table.same(variant))),
         (f"different {variant}{across}", table.keep(table.differ(variant))),
     ]
+
+
+def figures_by_value(
+    table: PairTable,
+    data: ReportData,
+    series_of: Callable[[PairTable], list[dict[str, Any]]],
+    xaxis: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Return a figure for each similarity and each kind of pairs that has a series."""
+    figures = []
+    for value in values_of(table):
+        for title, pairs in kinds(value.of(table), data):
+            series = series_of(pairs)
+            if series:
+                yaxis = {"title": {"text": plotly_text(value.title)}}
+                figures.append(
+                    figure(series, value=value.name, choice=title, xaxis=xaxis, yaxis=yaxis)
+                )
+    return figures
 
 
 def has_order(labels: list[str], table: PairTable, field: str) -> bool:
@@ -146,16 +166,14 @@ def _chart(data: ReportData, step: str, table: PairTable, family: str) -> Chart:
     families = [name for name in table.labels(family) if name is not None]
     layers = [name for name in table.labels("layer") if name is not None]
     connected = has_order(families, table, family)
-    figures = []
-    for value in values_of(table):
-        for title, pairs in kinds(value.of(table), data):
-            points = trend(pairs, over=family)
-            series = []
-            for i, layer in enumerate(layers):
-                here = [point for point in points if point.line == layer]
-                if not here:
-                    continue
-                shift = (i - (len(layers) - 1) / 2) * 0.6 / len(layers)
+
+    def series_of(pairs: PairTable) -> list[dict[str, Any]]:
+        points = trend(pairs, over=family)
+        series = []
+        for i, layer in enumerate(layers):
+            here = [point for point in points if point.line == layer]
+            shift = (i - (len(layers) - 1) / 2) * 0.6 / len(layers)
+            if here:
                 series.append(
                     line(
                         i,
@@ -163,27 +181,20 @@ def _chart(data: ReportData, step: str, table: PairTable, family: str) -> Chart:
                         [families.index(point.label) + shift for point in here],
                         [point.mean for point in here],
                         [
-                            f"{point.label}: {point.mean:.4f} ± {point.sem:.4f}\n{point.n} pairs"
+                            f"{point.label}: {mean_text(point.mean, point.sem)}\n{point.n} pairs"
                             for point in here
                         ],
                         connected=connected,
                         error_y={"type": "data", "array": numbers(point.sem for point in here)},
                     )
                 )
-            if series:
-                figures.append(
-                    figure(
-                        series,
-                        value=value.name,
-                        choice=title,
-                        xaxis={
-                            "title": {"text": plotly_text(family)},
-                            "tickvals": list(range(len(families))),
-                            "ticktext": list(map(plotly_text, families)),
-                        },
-                        yaxis={"title": {"text": plotly_text(value.title)}},
-                    )
-                )
+        return series
+
+    xaxis = {
+        "title": {"text": plotly_text(family)},
+        "tickvals": list(range(len(families))),
+        "ticktext": list(map(plotly_text, families)),
+    }
     return Chart(
         f"By {family}: {step_text(step, table)}",
         f"Mean of the pairs of models with the same {family} at the same layer, ± its standard "
@@ -191,5 +202,5 @@ def _chart(data: ReportData, step: str, table: PairTable, family: str) -> Chart:
         + (f"Lines connect the values of {family}, which have an order. " if connected else "")
         + data.facts.caption(table),
         "plot",
-        {"figures": figures},
+        {"figures": figures_by_value(table, data, series_of, xaxis)},
     )

@@ -18,7 +18,7 @@ from fastcka.report.evolution import evolution, evolution_summary
 from fastcka.report.explorer import layer_matrices, matrices_of_pairs, pair_table
 from fastcka.report.facts import read_facts
 from fastcka.report.folder import claim, finish
-from fastcka.report.items import Drawing, Item, NotDrawn, Sheet, Shown, gathered
+from fastcka.report.items import Drawing, Image, Item, NotDrawn, Sheet, Shown, gathered
 from fastcka.report.maps import maps
 from fastcka.report.matrices import matrices
 from fastcka.report.opening import READING, opening
@@ -57,7 +57,7 @@ class ReportResult:
     folder, page
         The folder and its ``index.html``.
     figures, tables
-        PNG files and CSV files. Every figure also has a PDF file.
+        PNG files and CSV files. Every figure of a sweep also has a PDF file.
     not_drawn
         What the report does not show, with the reason.
     """
@@ -151,6 +151,8 @@ def write_report(
                 writer.sheet(item)
             else:
                 shown.append(item)
+                if isinstance(item, Image):
+                    writer.figures.append(item.path)
         if shown:
             sections.append(Section(title, shown))
     missing = gathered(missing)
