@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 import fastcka
 from capture.pretrained_samples import SENTENCES, bert, capture, save, tokenizer, transformers
 from fastcka.capture.config import load_capture
 from fastcka.capture.text_keys import TextKeys
+from fastcka.cli.app import app
 
 pytestmark = pytest.mark.filterwarnings("default")  # the warnings of the libraries
 
@@ -71,9 +75,10 @@ def test_links_and_headings(page: str) -> None:
     assert len(re.findall(r"^# ", re.sub(r"^```.*?^```", "", page, flags=re.M | re.S), re.M)) == 1
     for link in re.findall(r"\]\(([^)]+)\)", page):
         path, _, anchor = link.partition("#")
-        text = (PAGES / path).read_text("utf-8")
-        headings = [h.lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.M)]
-        assert not anchor or anchor in headings
+        assert (PAGES / path).is_file(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", (PAGES / path).read_text("utf-8"), re.M)
+            assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
 
 
 def test_the_trainer(tmp_path: Path) -> None:
@@ -138,3 +143,21 @@ def test_a_loop_and_its_table(capsys: pytest.CaptureFixture[str]) -> None:
     exec(loop, names)
     exec(table, names)
     assert re.findall(r"^(\d+) ", capsys.readouterr().out, re.M) == ["0", "100"]
+
+
+def test_the_example(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = runpy.run_path(str(PAGES.parents[1] / "examples" / "hugging_face.py"))
+    assert len(set(example["sentences"]())) == 200
+    done = []
+
+    def run(command: list[str], *, cwd: Path, check: bool) -> SimpleNamespace:
+        with monkeypatch.context() as inside:
+            inside.chdir(cwd)
+            done.append(CliRunner().invoke(app, command[3:]))
+        return SimpleNamespace(returncode=done[-1].exit_code)
+
+    monkeypatch.setattr("subprocess.run", run)
+    monkeypatch.setattr("sys.argv", ["hugging_face.py", str(folder / "model"), "result"])
+    example["main"]()
+    assert "captured" in done[0].stdout
+    assert "3 of 3 representations" in done[1].stdout
