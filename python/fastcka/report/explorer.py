@@ -26,7 +26,7 @@ def matrices_of_pairs(data: ReportData) -> Iterator[Item]:
     sides = two_sets(pairs)
     rectangle = {} if sides is None else {"sides": sides}
     what = (
-        "Every pair of the sweep is one cell. White cells have no value: the sweep did not compare "
+        "Every pair of the sweep is one cell. Empty cells have no value: the sweep did not compare "
         "them, or their similarity is undefined."
     )
     if sides is not None:
