@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fastcka.capture import Probe, capture_representations, capture_rows
+from fastcka.capture.provenance import changed_parts
 from fastcka.errors import InputError, KeyExistsError
 from fastcka.store import Key, Store, open_store
 
@@ -187,6 +188,11 @@ def test_the_store_contains_rows_ids_and_columns(tmp_path: Path) -> None:
     assert written.info(key).pooling == "tokens"
     positional = store(tmp_path / "p", given=probe(ids=None))
     assert positional.examples(key).positional_ids
+
+
+def test_keys_without_rows_are_of_examples() -> None:
+    assert changed_parts({"weights": "w"}, {"weights": "w", "rows": "examples"}) == []
+    assert changed_parts({"weights": "w"}, {"weights": "w", "rows": "tokens"}) == ["rows"]
 
 
 def test_other_rows_are_captured_again(tmp_path: Path) -> None:

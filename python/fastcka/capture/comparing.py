@@ -15,7 +15,6 @@ from fastcka.capture.row_check import checked_examples
 from fastcka.capture.torch_library import require_torch
 from fastcka.capture.wrappers import unwrapped
 from fastcka.core import Accumulator
-from fastcka.core.comparison import label_text
 from fastcka.core.estimators import check_estimator
 from fastcka.core.far_moments import FarMoments
 from fastcka.errors import InputError, NetworkError, OutOfMemoryError
@@ -199,7 +198,9 @@ class _Observed:
             if not self._label:
                 raise
             kind = NetworkError if isinstance(error, NetworkError) else InputError
-            raise kind(f"{label_text(self._label)}: {error}") from error
+            name, *steps = self._label.values()
+            where = ", ".join([str(name), *(f"step {step}" for step in steps)])
+            raise kind(f"{where}: {error}") from error
 
 
 def _require_memory(widths: Sequence[int], budget: int | None) -> None:
