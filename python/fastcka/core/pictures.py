@@ -51,7 +51,7 @@ class Pictures:
         return distance_of(cast("Comparison", self), kind)
 
     def to_rsatoolbox(self, kind: Distance = "angular") -> RDMs:
-        """Return the distances of `distance` as an `rsatoolbox.rdm.RDMs` with one RDM.
+        """Return the distances of `distance` as an ``rsatoolbox.rdm.RDMs`` with one RDM.
 
         Its patterns are the representations, not the examples. Every label field and ``name`` are
         pattern descriptors, and the measure names the distance and the estimator. 1 - CKA, which is

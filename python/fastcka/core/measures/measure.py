@@ -27,9 +27,9 @@ class Measure:
     k
         Number of nearest neighbours of mutual_knn and both kinds of cknna. Default: 10.
     bandwidth
-        Width s of the Gaussian kernel exp(-|x_a - x_b|^2 / (2 s^2)) of rbf_cka: "median", the
-        median of |x_a - x_b| over pairs of different examples (default); "median_squared", the root
-        of the median of |x_a - x_b|^2; or a number, in the units of the data.
+        Width s of the Gaussian kernel ``exp(-|x_a - x_b|^2 / (2 s^2))`` of rbf_cka: "median", the
+        median of ``|x_a - x_b|`` over pairs of different examples (default); "median_squared", the
+        root of the median of ``|x_a - x_b|^2``; or a number, in the units of the data.
     scale
         Factor of the bandwidth. Default: 1.
     variance
