@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fastcka.cli import arguments, output
-from fastcka.cli.inferred import inferred_lines, inferred_values, interval_text
+from fastcka.cli.inferred import (
+    first_that_fits,
+    inferred_lines,
+    inferred_values,
+    interval_text,
+)
 from fastcka.cli.measures import lines_of_measures, measures_of, values_of_measures
 from fastcka.cli.p_value import MOST_SECONDS, wants_p
-from fastcka.errors import InputError, OutOfMemoryError
+from fastcka.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Sized
+    from collections.abc import Callable, Sized
 
     from numpy.typing import NDArray
 
     from fastcka.arrays import Rows
-    from fastcka.core import Comparison, Inference
+    from fastcka.core import Comparison
     from fastcka.core.estimators import HsicEstimator
 
 SOURCES = (
@@ -120,7 +125,7 @@ def cka(
             ways = [True, Inference(folds=0)]  # without intervals, which need more memory
         if not p_value:
             ways.append(False)
-        result = _first_that_fits(compared, ways)
+        result = first_that_fits(compared, ways)
     answer = {
         "a": a,
         "b": b,
@@ -132,18 +137,6 @@ def cka(
         output.print_json(answer)
     else:
         _print_facts(answer)
-
-
-def _first_that_fits(
-    compared: Callable[..., Comparison], ways: Sequence[bool | Inference]
-) -> Comparison:
-    """Return the result of the first way of inference that fits into memory."""
-    for way in ways[:-1]:
-        try:
-            return compared(inference=way)
-        except OutOfMemoryError:
-            continue
-    return compared(inference=ways[-1])
 
 
 def _read(source: str) -> Rows | NDArray[Any]:

@@ -5,10 +5,26 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from fastcka.errors import OutOfMemoryError
+
 if TYPE_CHECKING:
-    from fastcka.core import Comparison
+    from collections.abc import Callable, Sequence
+
+    from fastcka.core import Comparison, Inference
 
 _SMALLEST_P = 1e-307
+
+
+def first_that_fits(
+    compared: Callable[..., Comparison], ways: Sequence[bool | Inference]
+) -> Comparison:
+    """Return the result of the first way of inference that fits into memory."""
+    for way in ways[:-1]:
+        try:
+            return compared(inference=way)
+        except OutOfMemoryError:
+            continue
+    return compared(inference=ways[-1])
 
 
 def inferred_values(result: Comparison) -> dict[str, Any]:
