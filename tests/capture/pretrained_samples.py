@@ -24,7 +24,7 @@ SIZE: dict[str, Any] = {
     "num_attention_heads": 2,
     "intermediate_size": 24,
     "vocab_size": len(WORDS),
-    "max_position_embeddings": 16,
+    "max_position_embeddings": 32,
 }
 SENTENCES = [
     f"{first} {noun} {verb} {second}"
@@ -45,7 +45,7 @@ def tokenizer(**special: str) -> Any:
     )
     special = special or {"pad_token": "[PAD]"}
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=words, unk_token="[UNK]", model_max_length=16, **special
+        tokenizer_object=words, unk_token="[UNK]", model_max_length=32, **special
     )
 
 
