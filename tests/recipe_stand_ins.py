@@ -15,6 +15,18 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+#: Pages of docs/howto whose code test_recipes.py runs.
+RECIPES = (
+    "anndata",
+    "feature-extractors",
+    "mlflow",
+    "other-toolboxes",
+    "parquet",
+    "transformer-lens-and-nnsight",
+    "weights-and-biases",
+    "xarray-and-zarr",
+)
+
 
 def module(name: str, **contents: Any) -> ModuleType:
     made = ModuleType(name)

@@ -21,6 +21,7 @@ from fastcka.capture.config import CaptureConfig, CaptureRun, load_capture
 from fastcka.cli.app import app
 from fastcka.sweep import CompareConfig, SweepConfig, load_sweep, plan_sweep
 from fastcka.sweep.results.table import header
+from recipe_stand_ins import RECIPES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -184,8 +185,14 @@ def test_the_example_of_batches(rng, capsys):
     assert names["result"].cka[0, 1] == pytest.approx(fastcka.cka(x, x**2), abs=1e-9)
 
 
-#: Pages whose Python is tested above. That of cluster.md needs a scheduler: see tests/sweep.
-TESTED = {"README.md", "arrays.md", "cluster.md", "comparisons.md", "inference.md", "store.md"}
+#: Pages whose Python is tested above, or next to what it needs.
+TESTED = {
+    *("README.md", "arrays.md", "comparisons.md", "inference.md", "store.md"),
+    "cluster.md",  # tests/sweep: it needs a scheduler
+    *(f"howto/{page}.md" for page in RECIPES),  # test_recipes.py
+    "howto/hugging-face.md",  # tests/capture/test_huggingface_pages.py
+    "howto/trainer-and-lightning.md",  # the same
+}
 RUN = [page for page in PAGES if page not in TESTED and blocks(page, "python")]
 
 

@@ -18,20 +18,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import oracle
-from recipe_stand_ins import stand_ins
+from recipe_stand_ins import RECIPES, stand_ins
 
 HOWTO = Path(__file__).parents[1] / "docs" / "howto"
-# The other pages there have tests next to what they describe.
-PAGES = [
-    "anndata",
-    "feature-extractors",
-    "mlflow",
-    "other-toolboxes",
-    "parquet",
-    "transformer-lens-and-nnsight",
-    "weights-and-biases",
-    "xarray-and-zarr",
-]
 
 
 @pytest.fixture
@@ -116,7 +105,7 @@ def test_transformer_lens_and_nnsight() -> None:
         pytest.skip("nnsight is not installed")
     blocks = re.findall(r"^```python\n(.*?)^```", text("transformer-lens-and-nnsight"), re.M | re.S)
     before = (
-        "import sys\nfrom recipe_stand_ins import stand_ins\n"
+        "import sys\nfrom recipe_stand_ins import RECIPES, stand_ins\n"
         "sys.modules['transformer_lens'] = stand_ins()['transformer_lens']\n"
     )
     after = (
@@ -188,7 +177,7 @@ def test_other_toolboxes(capsys: pytest.CaptureFixture[str]) -> None:
     assert third.split()[1] == "True"
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", RECIPES)
 def test_pages_have_one_title_and_links_that_exist(page: str) -> None:
     content = re.sub(r"^```.*?^```", "", text(page), flags=re.M | re.S)
     assert len(re.findall(r"^# ", content, re.M)) == 1

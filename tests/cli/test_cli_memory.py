@@ -96,7 +96,7 @@ def test_pair_refuses_a_gaussian_kernel_that_does_not_fit(call, tmp_path, little
     rng = np.random.default_rng(0)
     with create_store(tmp_path / "store") as store:
         for model in "ab":
-            store.write(model=model, step=0, layers={"fc": rng.standard_normal((2200, 3))})
+            store.write(model=model, step=0, layers={"fc": rng.standard_normal((4500, 3))})
     config = tmp_path / "pair.yaml"
     side = f"repr_dir: {tmp_path}/store"
     config.write_text(
@@ -105,8 +105,9 @@ def test_pair_refuses_a_gaussian_kernel_that_does_not_fit(call, tmp_path, little
     )
     done = call("pair", config)
     assert done.exit_code == 1
-    # Three matrices of 2,200 x 2,200 in float64.
-    assert "the Gaussian kernel of 2,200 examples needs 116 MB, 100 MB are free" in done.stderr
+    # 4500 * 4499 / 2 distances, and two panels of 512 x 4500, all in float64.
+    assert "comparing 4,500 examples by Gaussian kernels needs 118 MB" in done.stderr
+    assert "100 MB are free" in done.stderr
     assert call("pair", config, "--no-memory-check").exit_code == 0
 
 

@@ -258,5 +258,5 @@ def test_an_rdm_needs_rsatoolbox_and_defined_values(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "rsatoolbox.rdm", None)
     with pytest.raises(MissingExtraError, match="pip install rsatoolbox"):
         result.to_rsatoolbox()
-    with pytest.raises(InputError, match="expected one of angular, chord; got 'cosine'"):
+    with pytest.raises(InputError, match="angular, chord, procrustes; got 'cosine'"):
         result.to_rsatoolbox("cosine")

@@ -146,7 +146,7 @@ def test_panels_and_tiles_do_not_matter(monkeypatch):
     whole = fastcka.compare(xs, measures=asked)
     monkeypatch.setattr("fastcka.core.measures.neighbors.PANEL_BYTES", 8 * len(xs[0]) * 5)
     monkeypatch.setattr("fastcka.core.measures.rbf.TILE_BYTES", 8 * 3 * 7 * 7)
-    monkeypatch.setattr("fastcka.core.measures.rbf._MOST_ROWS", 9)
+    monkeypatch.setattr("fastcka.core.measures.rbf.MOST_ROWS", 9)
     monkeypatch.setattr("fastcka.core.measures.cross_products.BATCH_BYTES", 1)
     parts = fastcka.compare(xs, measures=asked)
     for name in parts.measures:

@@ -34,6 +34,7 @@ class LabelledStore:
             examples_digest="",
             positional_ids=False,
             n_features=4,
+            pooling=None,
             dtype="float32",
             digest=f"digest of {tuple(key)}",
         )

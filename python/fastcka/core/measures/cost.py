@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fastcka.core.measures.cross_products import BATCH_BYTES
 from fastcka.core.measures.measure import Measure
 from fastcka.core.measures.neighbors import PANEL_BYTES
-from fastcka.core.measures.rbf import TILE_BYTES
+from fastcka.core.measures.rbf import MOST_ROWS, TILE_BYTES
 
 PRODUCTS_PER_SECOND = 40e9
 """Flops per second of products by NumPy in float64, measured on two cores with AVX2."""
@@ -34,7 +34,10 @@ def cost_of(measure: Measure, n: int, widths: Sequence[int]) -> Cost:
     if measure.name == "rbf_cka":
         products = 3.0 * n**2 * total + float(m * n) ** 2
         seconds = products / PRODUCTS_PER_SECOND + 2.0 * m * n**2 / CELLS_PER_SECOND
-        return Cost(8 * n * total + copies + 4 * n**2 + 2 * min(TILE_BYTES, 8 * m * n**2), seconds)
+        tiles = min(TILE_BYTES, 8 * m * min(n, MOST_ROWS) ** 2)
+        panel = 8 * n * min(n, MOST_ROWS)
+        kept = 8 * n * total + copies + 4 * n**2  # with the distances of one representation
+        return Cost(kept + 2 * max(tiles, panel), seconds)
     if measure.k is not None:
         cells = m * float(n) ** 2 / CELLS_PER_SECOND
         looked_up = float(m) ** 2 * n * measure.k / CELLS_PER_SECOND

@@ -24,7 +24,8 @@ Rule = Literal["median", "median_squared"]
 
 TILE_BYTES = 64 << 20
 """Bytes of the tiles of all kernels together."""
-_MOST_ROWS = 512
+MOST_ROWS = 512
+"""Rows of a tile, and of a panel of distances, at most."""
 _LARGEST = 1e300
 
 
@@ -101,8 +102,8 @@ def _median_distance(values: Matrix, norms: Vector, *, squared: bool) -> float:
     n = len(values)
     distances = np.empty(n * (n - 1) // 2)
     filled = 0
-    for start in range(0, n, _MOST_ROWS):
-        rows = slice(start, min(start + _MOST_ROWS, n))
+    for start in range(0, n, MOST_ROWS):
+        rows = slice(start, min(start + MOST_ROWS, n))
         panel = _squared_distances(values, norms, rows, slice(start, n))
         for a in range(len(panel)):
             later = panel[a, a + 1 :]
@@ -128,7 +129,7 @@ def _squared_distances(values: Matrix, norms: Vector, rows: slice, columns: slic
 def _hsic(points: Sequence[_Points], n: int) -> Matrix:
     """Return the biased HSIC of all pairs of kernels, up to a common factor."""
     m = len(points)
-    side = max(1, min(_MOST_ROWS, math.isqrt(TILE_BYTES // (8 * max(m, 1)))))
+    side = max(1, min(MOST_ROWS, math.isqrt(TILE_BYTES // (8 * max(m, 1)))))
     products, row_sums = np.zeros((m, m)), np.zeros((m, n))
     for first in range(0, n, side):
         rows = slice(first, min(first + side, n))
