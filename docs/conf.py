@@ -44,6 +44,7 @@ nb_execution_cache_path = str(HERE / "_build" / "jupyter-cache")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 900  # seconds for a cell, on a busy machine
 nb_execution_show_tb = True
+nb_output_stderr = "remove"  # progress bars of other libraries
 
 # Docstrings
 autodoc_typehints = "none"  # the docstrings give types, with shapes and units
@@ -89,6 +90,4 @@ html_theme_options = {
     "footer_end": ["theme-version"],
 }
 
-# The demo and the notebooks use these libraries' progress bars and logs, which are not results.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the notebooks must not reach for a network
