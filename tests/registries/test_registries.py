@@ -53,15 +53,27 @@ def test_values_under_the_names_of_similarity_repository(pair, hsic, estimator, 
     assert value == pytest.approx(expected(*pair, estimator, kind), abs=1e-12)
 
 
+def test_values_of_procrustes(pair):
+    x, y = (each - each.mean(axis=0) for each in pair)
+    singular = np.linalg.svd(x.T @ y, compute_uv=False)
+    value = singular.sum() / np.linalg.norm(x) / np.linalg.norm(y)
+    measures = repository_measures()
+    assert measures["measure/fastcka/nbs"](*pair) == pytest.approx(value, abs=1e-12)
+    angle = measures["measure/fastcka/procrustes-distance=angular"](*pair)
+    assert angle == pytest.approx(np.arccos(value), abs=1e-12)
+
+
 def test_the_form_of_similarity_repository(pair):
     registry = {}
     for name, measure in repository_measures().items():
         assert re.fullmatch(
-            r"measure/fastcka/[a-z]+-kernel=linear-hsic=\w+-(score|distance=\w+)", name
+            r"measure/fastcka/(cka-kernel=linear-hsic=\w+-(score|distance=\w+)"
+            r"|nbs|procrustes-distance=angular)",
+            name,
         )
         assert list(inspect.signature(measure).parameters) == REPOSITORY_ARGUMENTS
         registry[name] = measure
-    assert len(registry) == len(MEASURES) == 6
+    assert len(registry) == len(MEASURES) == 8
     assert registry.keys() == repository_cards().keys()
     x, y = pair
     measure = registry[NAME.format("gretton", "score")]
@@ -94,6 +106,8 @@ def test_the_form_of_resi(pair):
         "UnbiasedCKA",
         "UnbiasedAngularCKA",
         "UnbiasedChordCKA",
+        "NormalizedBuresSimilarity",
+        "OrthogonalAngularShapeMetricCentered",
     ]
     for name, measure in measures.items():
         assert measure.name == name

@@ -104,9 +104,10 @@ def _curves(axes: Axes, pairs: Sequence[Pair], steps: Sequence[int], family: Fam
         here = [pair for pair in pairs if _two_seeds(Place(family, 0, depth), pair)]
         means = [mean_cka(here, step) for step in steps]
         color = colormaps["viridis"](_DEPTH_COLORS[depth])
-        by_step = [[pair.cka for pair in here if pair.step == step] for step in steps]
-        low, high = (list(map(end, by_step)) for end in (np.nanmin, np.nanmax))
-        axes.fill_between(range(len(steps)), low, high, color=color, alpha=0.18, linewidth=0)
+        if here:  # there are no pairs of a single seed
+            by_step = [[pair.cka for pair in here if pair.step == step] for step in steps]
+            low, high = (list(map(end, by_step)) for end in (np.nanmin, np.nanmax))
+            axes.fill_between(range(len(steps)), low, high, color=color, alpha=0.18, linewidth=0)
         if steps[0] == 0:
             axes.axhline(means[0].value, color=color, linestyle=":", linewidth=1)
         axes.plot(

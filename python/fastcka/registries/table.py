@@ -110,8 +110,42 @@ def _of_estimator(
     ]
 
 
+def _procrustes(x: Any, y: Any, *, angular: bool) -> float:
+    result = compare([x, y], estimator="biased", measures=["procrustes"], precision="float64")
+    if result.undefined:
+        return _similarity(x, y, estimator="biased")  # NaN, with the reason
+    values = result.distance("procrustes") if angular else result.measure("procrustes")
+    return float(values[0, 1])
+
+
+_OF_PROCRUSTES: Final = (
+    RegisteredMeasure(
+        name="nbs",
+        class_name="NormalizedBuresSimilarity",
+        title="normalized Bures similarity",
+        function=partial(_procrustes, angular=False),
+        larger_is_more_similar=True,
+        is_metric=False,
+        is_symmetric=True,
+        invariances=_OF_CKA,
+        papers=("harvey2024",),
+    ),
+    RegisteredMeasure(
+        name="procrustes-distance=angular",
+        class_name="OrthogonalAngularShapeMetricCentered",
+        title="angular Procrustes distance",
+        function=partial(_procrustes, angular=True),
+        larger_is_more_similar=False,
+        is_metric=True,
+        is_symmetric=True,
+        invariances=_OF_CKA,
+        papers=("williams2021",),
+    ),
+)
+
 MEASURES: Final = (
     *_of_estimator("biased", "gretton", "", ("kornblith2019",)),
     *_of_estimator("unbiased", "song", "Unbiased", ("kornblith2019", "song2012")),
+    *_OF_PROCRUSTES,
 )
 """Every measure."""
