@@ -26,8 +26,8 @@ def pool_layers(
 ) -> dict[str, torch.Tensor]:
     """Return tensors with one row for each example, for `fastcka.compare` and `Store.write`.
 
-    `fastcka.compare` and `Store.write` flatten all axes after the first, which is seldom wanted for
-    tokens and positions in an image. This function makes the choice explicit.
+    `fastcka.compare` and `Store.write` flatten all axes after the first, which is rarely useful
+    for tokens and positions in an image. This function makes the choice explicit.
 
     Parameters
     ----------
