@@ -21,6 +21,11 @@ def build(width=3):
 def number(**options):
     return 7
 
+KEPT = build()
+
+def kept():
+    return KEPT
+
 def picky():
     class Picky(nn.Sequential):
         def forward(self, x):

@@ -156,6 +156,10 @@ def test_steps_of_revisions(folder: Path, revision: str, more: str, step: int) -
             "{name: a, pretrained: m, step: 0, options: {trust_remote_code: true}}",
             "trust_remote_code is set by --trust-remote-code",
         ),
+        (
+            "{name: a, pretrained: m, step: 0, options: {weights_only: false}}",
+            "weights_only is set by nothing: weights that could run code are not loaded",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(folder: Path, run: str, message: str) -> None:

@@ -120,6 +120,13 @@ def test_fields_of_objects(model: Any) -> None:
     np.testing.assert_allclose(store.read(LAST), expected(model, SENTENCES), atol=1e-5)
 
 
+def test_a_byte_order_mark_is_no_text(model: Any) -> None:
+    lines = "".join(f"{text}\n" for text in SENTENCES)
+    Path("texts.txt").write_text(lines, "utf-8-sig")
+    store = stored("texts: texts.txt, max_length: 8")
+    assert list(store.examples(LAST).columns["text"]) == SENTENCES
+
+
 def test_a_saved_dataset(model: Any) -> None:
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     parts = {"train": SENTENCES[:4], "test": SENTENCES[4:]}

@@ -254,6 +254,14 @@ def test_an_rdm_of_rsatoolbox(result, kind):
         np.testing.assert_allclose(rdm.get_matrices()[0] ** 2 / 2, 1 - result.cka, atol=1e-12)
 
 
+def test_an_rdm_of_procrustes_names_no_estimator(rng):
+    pytest.importorskip("rsatoolbox")
+    xs = [rng.standard_normal((20, 3)) for _ in range(3)]
+    rdm = fastcka.compare(xs, measures=["procrustes"]).to_rsatoolbox("procrustes")
+    assert rdm.dissimilarity_measure == "procrustes distance"
+    assert "estimator" not in rdm.descriptors
+
+
 def test_an_rdm_needs_rsatoolbox_and_defined_values(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "rsatoolbox.rdm", None)
     with pytest.raises(MissingExtraError, match="pip install rsatoolbox"):

@@ -253,6 +253,7 @@ def test_undefined_similarities_have_reasons():
     ("measures", "message"),
     [
         (["procruste"], "expected one of cka, rbf_cka.*; got 'procruste'.*procrustes"),
+        ([{"name": ["cknna"]}], r"expected one of cka, rbf_cka.*; got \['cknna'\]"),
         ([3], "expected a name, fastcka.Measure"),
         (7, "expected a list of names"),
         ([], "expected at least one"),
@@ -322,6 +323,8 @@ def test_measures_that_were_not_computed():
     result = fastcka.compare([x, y], measures=["procrustes"])
     with pytest.raises(InputError, match="expected one of cka, procrustes, which were computed"):
         result.measure("svcca")
+    with pytest.raises(InputError, match=r"got \['procrustes'\]"):
+        result.measure(["procrustes"])
     np.testing.assert_array_equal(result.measure("cka"), result.cka)
     assert fastcka.compare([x, y]).measures == {}
 

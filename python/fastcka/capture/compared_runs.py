@@ -82,6 +82,12 @@ def compare_runs(
     for run, files in work:
         for file in files:
             network = _loaded(config, run, file, device, trust)
+            if any(network.model is other.model for other in networks):
+                raise InputError(
+                    f"model: {config.model} returned the same network for two checkpoints, which "
+                    f"then have the same weights (the second is {run.name}, step {file.step}): "
+                    "return a new network from each call, or capture into a store"
+                )
             label = {"model": run.name, "step": file.step}
             networks.append(LabelledNetwork(label, network.model, probes[run.name]))
             checkpoints.append(CaptureOutcome.of(run, file, network.loaded, "compared"))

@@ -28,6 +28,7 @@ NOT_OPTIONS: Final = {
     "local_files_only": "the key local_files_only",
     "trust_remote_code": "--trust-remote-code",
     "output_loading_info": "nothing: it is always requested",
+    "weights_only": "nothing: weights that could run code are not loaded",
 }
 """Arguments of ``from_pretrained`` that ``options`` must not contain -> where they are set."""
 MODEL_CONFIG: Final = "config.json"
@@ -153,7 +154,11 @@ def load_pretrained(
     with torch.random.fork_rng(devices=[]), _loading("pretrained", source):
         torch.manual_seed(0)
         model, info = model_class.from_pretrained(
-            source.name, **source.arguments(), output_loading_info=True, **options
+            source.name,
+            **source.arguments(),
+            output_loading_info=True,
+            weights_only=True,
+            **options,
         )
     missing = tuple(sorted(info["missing_keys"]))
     lacking = [name for name in missing if not is_allowed(name, allow_missing)]

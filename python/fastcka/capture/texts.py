@@ -94,7 +94,7 @@ def _beginning(text: str) -> str:
 
 def _lines(file: Path) -> list[str]:
     try:
-        content = file.read_text(encoding="utf-8")
+        content = file.read_text(encoding="utf-8-sig")  # without the mark of Windows
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as text: {error}") from None
     lines = content.split("\n")  # splitlines would also split at form feeds and the like

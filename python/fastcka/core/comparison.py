@@ -121,7 +121,7 @@ class Comparison(InferredMatrices, Pictures):
         """
         if name == "cka":
             return self.cka
-        if name not in self.measures:
+        if not isinstance(name, str) or name not in self.measures:
             raise InputError(
                 f"measure: expected one of {', '.join(['cka', *self.measures])}, which were "
                 f"computed; got {name!r}: ask for others, as in compare(..., "

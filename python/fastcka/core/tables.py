@@ -96,10 +96,14 @@ def rdms_of(comparison: Comparison, kind: Distance) -> RDMs:
         raise MissingExtraError(
             "to_rsatoolbox needs rsatoolbox, which is not installed: pip install rsatoolbox"
         ) from error
+    measure, descriptors = f"{kind} distance", {"n_examples": comparison.n_examples}
+    if kind != "procrustes":
+        measure += f" of {comparison.estimator} CKA"
+        descriptors |= {"estimator": comparison.estimator}
     return RDMs(
         distance[None],
-        dissimilarity_measure=f"{kind} distance of {comparison.estimator} CKA",
-        descriptors={"estimator": comparison.estimator, "n_examples": comparison.n_examples},
+        dissimilarity_measure=measure,
+        descriptors=descriptors,
         pattern_descriptors={
             **{
                 name: [label.get(name) for label in comparison.labels]

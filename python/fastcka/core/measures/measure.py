@@ -59,8 +59,9 @@ class Measure:
     allow_wide: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in MEASURES:
-            hint = near_misses(self.name, list(MEASURES)) if isinstance(self.name, str) else ""
+        is_text = isinstance(self.name, str)
+        if not is_text or self.name not in MEASURES:
+            hint = near_misses(self.name, list(MEASURES)) if is_text else ""
             raise InputError(
                 f"measures: expected one of {', '.join(MEASURES)}; got {self.name!r}{hint}"
             )

@@ -157,6 +157,10 @@ def _kind(values: Iterable[Any]) -> Any:
         return pa.bool_()
     if kinds == {int} and all(-(2**63) <= value < 2**63 for value in known):
         return pa.int64()
-    if kinds and kinds <= {int, float} and all(float(value) == value for value in known):
+    if (
+        kinds
+        and kinds <= {int, float}
+        and all(isinstance(value, float) or abs(value) <= 2**53 for value in known)
+    ):
         return pa.float64()
     return pa.string()

@@ -13,8 +13,8 @@ group, their tables differ only in this column.
 are those among all comparisons of the table. The columns of the measures that the sweep asks for
 follow; `Comparison.to_dataframe` has the same.
 
-Cells: floats by ``repr``, so that they read back exactly; NaN as ``nan``, with the reason in
-``undefined``; lists, booleans and nulls as JSON (``["a", "b"]``); an absent factor is empty. A
+Cells: floats by ``repr``, so that they read back exactly; NaN as ``nan``, for CKA with the reason
+in ``undefined``; lists, booleans and nulls as JSON (``["a", "b"]``); an absent factor is empty. A
 *text* that starts with ``= + - @`` (or their full-width forms), a tab or a line break gets a
 leading apostrophe, because a spreadsheet would run it as a formula. A text that already has
 apostrophes before such a character gets one more, so that `uncell` restores each text. Numbers do
