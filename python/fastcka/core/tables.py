@@ -96,7 +96,8 @@ def rdms_of(comparison: Comparison, kind: Distance) -> RDMs:
         raise MissingExtraError(
             "to_rsatoolbox needs rsatoolbox, which is not installed: pip install rsatoolbox"
         ) from error
-    measure, descriptors = f"{kind} distance", {"n_examples": comparison.n_examples}
+    measure = f"{kind} distance"
+    descriptors: dict[str, Any] = {"n_examples": comparison.n_examples}
     if kind != "procrustes":
         measure += f" of {comparison.estimator} CKA"
         descriptors |= {"estimator": comparison.estimator}
