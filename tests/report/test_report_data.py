@@ -76,6 +76,22 @@ def test_every_column_of_similarities_can_be_shown():
     assert values["some_new_measure"].of(table).cka.tolist() == [30.0] * len(table)
 
 
+def test_the_reverse_of_an_asymmetric_measure_is_no_similarity_by_itself():
+    table = table_of(
+        networks(steps=(0,)),
+        lambda a, b: 0.5,
+        pwcca=lambda a, b: 0.25,
+        pwcca_b=lambda a, b: 3.0,
+        other_b=lambda a, b: 0.75,
+    )
+    values = {value.name: value for value in values_of(table)}
+    assert list(values) == ["cka", "pwcca", "other_b"]
+    assert values["pwcca"].numbers.tolist() == [0.25] * len(table)
+    assert values["pwcca"].reverse.tolist() == [3.0] * len(table)
+    assert values["pwcca"].limits == (0.25, 3.0)
+    assert values["cka"].reverse is None
+
+
 @pytest.mark.parametrize(
     ("keep", "fixed", "varying"),
     [
