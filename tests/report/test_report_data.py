@@ -197,6 +197,19 @@ def test_layer_matrices_need_pairs_of_different_layers(tmp_path):
     assert within == []  # the matrix of all pairs shows one model at a time
 
 
+def test_the_first_view_of_layers_between_models_has_pairs(tmp_path):
+    table = table_of(
+        networks(),
+        lambda a, b: 0.5,
+        keep=lambda a, b: same_step(a, b) and a[3]["family"] != b[3]["family"],
+    )
+    (chart,) = layer_matrices(data_of(table, tmp_path))
+    assert chart.title == "Layer by layer between models"
+    assert chart.spec["rows"] == {"field": "family", "label": 0}
+    assert chart.spec["columns"] == {"field": "family", "label": 1}
+    assert chart.spec["start"] == {"step": 1}
+
+
 def test_a_sweep_of_two_sets_is_a_rectangle(tmp_path):
     table = table_of(
         networks(), lambda a, b: 0.5, keep=lambda a, b: same_step(a, b) and a[0][:3] != b[0][:3]

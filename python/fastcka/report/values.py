@@ -65,7 +65,7 @@ def values_of(table: PairTable) -> list[Value]:
     chosen = f"CKA ({table.estimator})" if table.estimator else "CKA (unknown estimator)"
     values = [Value(MAIN, chosen, table.cka)]
     same = {f"cka_{table.estimator}", table.estimator}
-    reverse = {
+    reverse: dict[str, NDArray[np.float64]] = {
         name: table.numbers[f"{name}_b"]
         for name, measure in MEASURES.items()
         if not measure.symmetric and name in table.numbers and f"{name}_b" in table.numbers
