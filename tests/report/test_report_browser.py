@@ -19,7 +19,8 @@ pytestmark = [
 ]
 
 HOSTILE = "</script><script>window.bad=1</script><img src=x onerror='window.bad=2'><b>%{z}&lt;$x$"
-LAYERS = ("conv1", "conv2", "fc")
+WIDTHS = {"conv1": 64, "conv2": 32, "fc": 10}
+LAYERS = tuple(WIDTHS)
 STEPS = (0, 50, 100)
 
 
@@ -84,17 +85,21 @@ def layered(tmp_path):
                     for label in pair
                 ]
                 sides = [model_a, step, layer_a, model_b, step, layer_b, *factors]
-                rows.append([*sides, 600, "unbiased", value, value / 2, 0.01, value - 0.1, 0.9])
+                numbers = [value, value / 2, 0.01, value - 0.1, 0.9, value / 3, value / 4]
+                rows.append([*sides, 600, "unbiased", *numbers])
     header = [f"{key}_{side}" for side in "ab" for key in ("model", "step", "layer")]
     header += ["variant_a", "variant_b", "seed_a", "seed_b", "n_examples", "estimator", "cka"]
     with (folder / "results.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
-            [[*header, "another_measure", "p_value", "ci_low", "ci_high"], *rows]
+            [
+                [*header, "another_measure", "p_value", "ci_low", "ci_high", "pwcca", "pwcca_b"],
+                *rows,
+            ]
         )
     groups = [
         {
             "keys": [[model, step, layer, "digest"] for model, layer in keys],
-            "n_features": [64] * len(keys),
+            "n_features": [WIDTHS[layer] for _, layer in keys],
             "pooling": ["mean over positions"] * len(keys),
         }
         for step in STEPS
@@ -242,6 +247,42 @@ def test_rows_and_columns_can_be_two_models(open_page, layered):
         (row[5], row[2]): row[12] for row in rows if row[:2] == ["mb2", 100] and row[3] == "ma1"
     }
     assert z == [[pytest.approx(expected[a, b]) for b in LAYERS] for a in LAYERS]
+
+
+def test_the_row_is_the_first_argument_of_an_asymmetric_similarity(open_page, layered):
+    _, rows = layered
+    page, _ = open_page(layered[0].page)
+    matrix_of(page)
+    similarity = page.locator("#toolbar").get_by_label("similarity")
+    assert similarity.locator("option").all_text_contents() == [
+        "CKA (unbiased)",
+        "another measure",
+        "pwcca",
+    ]
+    similarity.select_option(label="pwcca")
+    of_models = [row for row in rows if row[:2] == ["mb2", 100] and row[3] == "ma1"]
+    forward = {(row[2], row[5]): row[17] for row in of_models}
+    backward = {(row[5], row[2]): row[18] for row in of_models}
+    for first, second, expected in (("mb2", "ma1", forward), ("ma1", "mb2", backward)):
+        choose(page, 0, "rows", first)
+        choose(page, 0, "columns", second)
+        z, texts = matrix_of(page)
+        assert z == [[pytest.approx(expected[a, b], abs=1e-6) for b in LAYERS] for a in LAYERS]
+        assert "features: 64 and 32" in texts[0][1]
+        assert "features: 32 and 64" in texts[1][0]
+    number = chart_number(page, "Layer by layer between models")
+    matrix_of(page, number)
+    choose(page, number, "rows", "all")
+    choose(page, number, "columns", "all")
+    z, texts = matrix_of(page, number)
+    values = [
+        value
+        for row in rows
+        if row[1] == 100 and row[0] != row[3] and row[2] == row[5] == "fc"
+        for value in row[17:19]
+    ]
+    assert z[2][2] == pytest.approx(sum(values) / len(values), abs=1e-6)
+    assert f"{len(values)} ordered pairs" in texts[2][2]
 
 
 def test_rows_are_sorted_by_a_factor_or_by_the_clustering(open_page, layered):

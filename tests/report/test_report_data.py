@@ -76,6 +76,22 @@ def test_every_column_of_similarities_can_be_shown():
     assert values["some_new_measure"].of(table).cka.tolist() == [30.0] * len(table)
 
 
+def test_the_reverse_of_an_asymmetric_measure_is_no_similarity_by_itself():
+    table = table_of(
+        networks(steps=(0,)),
+        lambda a, b: 0.5,
+        pwcca=lambda a, b: 0.25,
+        pwcca_b=lambda a, b: 3.0,
+        other_b=lambda a, b: 0.75,
+    )
+    values = {value.name: value for value in values_of(table)}
+    assert list(values) == ["cka", "pwcca", "other_b"]
+    assert values["pwcca"].numbers.tolist() == [0.25] * len(table)
+    assert values["pwcca"].reverse.tolist() == [3.0] * len(table)
+    assert values["pwcca"].limits == (0.25, 3.0)
+    assert values["cka"].reverse is None
+
+
 @pytest.mark.parametrize(
     ("keep", "fixed", "varying"),
     [
@@ -179,6 +195,19 @@ def test_layer_matrices_need_pairs_of_different_layers(tmp_path):
     assert titles(lambda a, b: a[1:3] == b[1:3]) == []
     within = titles(lambda a, b: same_step(a, b) and a[0] == b[0])
     assert within == []  # the matrix of all pairs shows one model at a time
+
+
+def test_the_first_view_of_layers_between_models_has_pairs(tmp_path):
+    table = table_of(
+        networks(),
+        lambda a, b: 0.5,
+        keep=lambda a, b: same_step(a, b) and a[3]["family"] != b[3]["family"],
+    )
+    (chart,) = layer_matrices(data_of(table, tmp_path))
+    assert chart.title == "Layer by layer between models"
+    assert chart.spec["rows"] == {"field": "family", "label": 0}
+    assert chart.spec["columns"] == {"field": "family", "label": 1}
+    assert chart.spec["start"] == {"step": 1}
 
 
 def test_a_sweep_of_two_sets_is_a_rectangle(tmp_path):

@@ -10,12 +10,12 @@ from fastcka.report.data import ReportData
 from fastcka.stats import PairTable
 
 READING = (
-    "Each cell compares two representations of the same examples: 1 means the same geometry up to "
-    "rotation and scale, and 0 means no relation.",
+    "Each cell compares two representations of the same examples, or is the mean of several such "
+    "pairs. A CKA of 1 means the same geometry up to rotation and scale. For unrelated data the "
+    "unbiased CKA is near 0; the biased CKA and other measures can be far above 0.",
     "Read a value against a baseline and not alone: networks before training, and pairs that share "
     "only the architecture, are often similar.",
-    "A difference counts only if it exceeds the spread of the seeds, and the tests below account "
-    "for pairs that share models.",
+    "A difference counts only if it exceeds the spread of the seeds.",
 )
 
 

@@ -135,6 +135,7 @@ def page_data(
                 "title": value.title,
                 "limits": value.limits,
                 "numbers": numbers(value.numbers),
+                **({} if value.reverse is None else {"reverse": numbers(value.reverse)}),
             }
             for value in values_of(table)
         ],
@@ -146,10 +147,6 @@ def page_data(
         },
         "ranks": None if ranks is None else list(ranks),
     }
-
-
-def _keys(side: Any) -> list[Key]:
-    return list(zip(side["model"], side["step"], side["layer"], strict=True))
 
 
 def _fixed_fields(table: PairTable, roles: Roles) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.measures.table import MEASURES
 from fastcka.stats import PairTable
 
 MAIN = "cka"
@@ -31,17 +32,21 @@ class Value:
     name, title
         Its name in results.csv, and its name in figures.
     numbers
-        (n_pairs,) float64; NaN where it is undefined.
+        (n_pairs,) float64; NaN where it is undefined. Side a is the first argument.
+    reverse
+        (n_pairs,) float64, with side b as first argument; None for a symmetric similarity.
     """
 
     name: str
     title: str
     numbers: NDArray[np.float64]
+    reverse: NDArray[np.float64] | None = None
 
     @property
     def limits(self) -> tuple[float, float]:
         """The limits of the colour scale: 0 to 1, or those of the numbers if they are outside."""
-        known = self.numbers[np.isfinite(self.numbers)]
+        both = self.numbers if self.reverse is None else np.r_[self.numbers, self.reverse]
+        known = both[np.isfinite(both)]
         if not len(known) or (known.min() >= -0.25 and known.max() <= 1.25):
             return 0.0, 1.0
         return float(known.min()), float(known.max())
@@ -60,7 +65,14 @@ def values_of(table: PairTable) -> list[Value]:
     chosen = f"CKA ({table.estimator})" if table.estimator else "CKA (unknown estimator)"
     values = [Value(MAIN, chosen, table.cka)]
     same = {f"cka_{table.estimator}", table.estimator}
+    reverse: dict[str, NDArray[np.float64]] = {
+        name: table.numbers[f"{name}_b"]
+        for name, measure in MEASURES.items()
+        if not measure.symmetric and name in table.numbers and f"{name}_b" in table.numbers
+    }
+    hidden = _NO_SIMILARITIES | same | {f"{name}_b" for name in reverse}
     for name, numbers in table.numbers.items():
-        if name not in _NO_SIMILARITIES | same and np.isfinite(numbers).any():
-            values.append(Value(name, _TITLES.get(name, name.replace("_", " ")), numbers))
+        if name not in hidden and np.isfinite(numbers).any():
+            title = _TITLES.get(name, name.replace("_", " "))
+            values.append(Value(name, title, numbers, reverse.get(name)))
     return values

@@ -165,7 +165,7 @@ function timelineOf(figure, state, fixed, row, column) {
   const line = {
     type: "scatter", mode: "lines+markers", x, y: at.map((each) => each.mean), hoverinfo: "text",
     line: { color: "#0072B2" }, text: at.map((each, i) => `step ${x[i]}: ${number(each.mean)}`
-      + (each.count > 1 ? `<br>${each.count} pairs, ${number(each.low)} to ${number(each.high)}` : "")),
+      + (each.count > 1 ? `<br>${each.count} ${unit()}, ${number(each.low)} to ${number(each.high)}` : "")),
   };
   const band = {
     type: "scatter", mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: "#0072B233",

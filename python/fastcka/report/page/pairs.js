@@ -89,6 +89,7 @@ function pairColumns({ fixed, varying }) {
   const { ci_low: low, ci_high: high, p_value: p, q_value: q } = PAIRS.inference;
   for (const value of PAIRS.values) {
     add(value.title, value.numbers);
+    if (value.reverse) add(`${value.title}, b first`, value.reverse);
     if (value.name !== PAIRS.main) continue;
     if (low) {
       columns.push({

@@ -35,25 +35,30 @@ function isOn(side, node, state) {
   return !only || PAIRS.fields[only.field].codes[node] === only.label;
 }
 
-/** The cells: "row|column" -> positions of pairs. The rows and columns: codes -> representations. */
+/**
+ * The cells: "row|column" -> entries. The rows and columns: codes -> representations.
+ *
+ * An entry is the position of a pair, or its complement ~pair if side b is on the row.
+ */
 function pivot(state, fixed) {
   const rows = new Map(), columns = new Map(), cells = new Map();
-  const add = (pair, a, b, other) => {
+  const add = (entry, a, b, other) => {
     if (!isOn(0, a, state) || !isOn(1, b, state)) return null;
     const row = codesOf(state.by, a), column = codesOf(state.by, b), cell = `${row}|${column}`;
-    if (cell === other) return null; // both directions of a pair share the cell
+    // Both directions of a pair share the cell: they are two numbers if they differ.
+    if (cell === other && !shownValue().reverse) return null;
     for (const [map, key, node] of [[rows, row, a], [columns, column, b]]) {
       if (!map.has(key)) map.set(key, new Set());
       map.get(key).add(node);
     }
     if (!cells.has(cell)) cells.set(cell, []);
-    cells.get(cell).push(pair);
+    cells.get(cell).push(entry);
     return cell;
   };
   for (let pair = 0; pair < PAIRS.a.length; pair += 1) {
     if (isShown(pair, state, fixed)) {
       const cell = add(pair, PAIRS.a[pair], PAIRS.b[pair], null);
-      add(pair, PAIRS.b[pair], PAIRS.a[pair], cell);
+      add(~pair, PAIRS.b[pair], PAIRS.a[pair], cell);
     }
   }
   return { rows: ordered(rows, state), columns: ordered(columns, state), cells };
@@ -80,9 +85,25 @@ function ordered(map, state) {
   });
 }
 
-/** Mean, least and greatest value of pairs, and their number; null without a value. */
-function summary(pairs) {
-  const numbers = pairs.map((pair) => shownValue().numbers[pair]).filter((each) => each !== null);
+/** The position of the pair of an entry of a cell. */
+function pairOf(entry) {
+  return entry < 0 ? ~entry : entry;
+}
+
+/** The shown similarity of an entry, whose row is the first argument. */
+function valueOf(entry) {
+  const { numbers, reverse } = shownValue();
+  return entry < 0 ? (reverse ?? numbers)[~entry] : numbers[entry];
+}
+
+/** What a mean of the shown similarity is taken over. */
+function unit() {
+  return shownValue().reverse ? "ordered pairs" : "pairs";
+}
+
+/** Mean, least and greatest value of the entries of a cell, and their number; null without one. */
+function summary(entries) {
+  const numbers = entries.map(valueOf).filter((each) => each !== null);
   if (!numbers.length) return null;
   return {
     mean: numbers.reduce((sum, each) => sum + each, 0) / numbers.length,
@@ -91,18 +112,21 @@ function summary(pairs) {
 }
 
 /** The numbers of a cell as text. */
-function cellText(row, column, pairs) {
+function cellText(row, column, entries) {
   const lines = [`${plain(row.name)}`, `${plain(column.name)}`];
-  const got = pairs && summary(pairs);
-  if (!got) return [...lines, pairs ? "undefined" : "not compared"].join("<br>");
-  const n = [...new Set(pairs.map((pair) => PAIRS.n[pair]))].sort((a, b) => a - b);
-  if (pairs.length > 1) {
+  const got = entries && summary(entries);
+  if (!got) return [...lines, entries ? "undefined" : "not compared"].join("<br>");
+  const n = [...new Set(entries.map((entry) => PAIRS.n[pairOf(entry)]))].sort((a, b) => a - b);
+  if (entries.length > 1) {
     lines.push(`mean ${plain(shownValue().title)}: ${number(got.mean)}`);
-    lines.push(`${got.count} pairs, ${number(got.low)} to ${number(got.high)}`);
+    lines.push(`${got.count} ${unit()}, ${number(got.low)} to ${number(got.high)}`);
   } else {
+    const pair = pairOf(entries[0]);
     lines.push(`${plain(shownValue().title)}: ${number(got.mean)}`);
-    if (shownValue().name === PAIRS.main) lines.push(...inferenceText(pairs[0]));
-    const widths = [PAIRS.a[pairs[0]], PAIRS.b[pairs[0]]].map((node) => PAIRS.features[node] ?? "?");
+    if (shownValue().reverse) lines.push("first argument: the row");
+    if (shownValue().name === PAIRS.main) lines.push(...inferenceText(pair));
+    const ends = [PAIRS.a[pair], PAIRS.b[pair]]; // row and column
+    const widths = (entries[0] < 0 ? ends.reverse() : ends).map((node) => PAIRS.features[node] ?? "?");
     lines.push(`features: ${widths.join(" and ")}`);
   }
   lines.push(`n = ${n.length > 1 ? `${n[0]} to ${n[n.length - 1]}` : n[0]} examples`);
