@@ -228,3 +228,29 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "x.zarr").write_bytes(b"")
     with pytest.raises(InputError, match=r"x\.zarr: expected a folder"):
         read_array(tmp_path / "x.zarr")
+
+
+def test_columns_of_groups(tmp_path: Path) -> None:
+    folder = tmp_path / "tree/m"
+    folder.mkdir(parents=True)
+    group = zarr.open_group(folder / "7.zarr", mode="w")
+    arrays = {
+        "train/x": X,
+        "train/label": np.arange(6),
+        "test/x": X + 1,
+        "test/label": np.arange(6) + 10,
+        "test/inner/x": X + 2,
+        "test2/label": np.arange(6) + 20,  # of no array
+        "weight": np.arange(6) / 4,
+    }
+    for name, values in arrays.items():
+        group.create_array(name, data=values)
+    weight = (np.arange(6) / 4).tolist()
+    test = {"label": [10, 11, 12, 13, 14, 15], "weight": weight}
+    expected = {"train/x": {"label": [0, 1, 2, 3, 4, 5], "weight": weight}}
+    expected |= {"test/x": test, "test/inner/x": test}
+    for name, columns in expected.items():
+        assert example_columns(folder / "7.zarr", name) == (columns, {})
+    report = import_tree(tmp_path / "tree", tmp_path / "s")
+    differing = [note for note in report.findings if note.reason == "columns differ between layers"]
+    assert [note.layer for note in differing] == ["train/x"]  # the first layer is in another group

@@ -44,17 +44,21 @@ def id_fields(path: Path) -> dict[str, IdField]:
     suffix = path.suffix.lower()
     try:
         if suffix in _TABLES:
-            return _TABLES[suffix][0](path)
+            return _TABLES[suffix](path)
         members = dict(_READERS[suffix](path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     return _fields(path, members)
 
 
-def example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """Return the columns of examples in a file, and columns that are left out -> why.
+def example_columns(
+    path: Path, name: str | None = None
+) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Return the columns of an array's examples in its file, and columns left out -> why.
 
-    Only Parquet, AnnData and zarr files have them. A missing value is None or NaN.
+    Only Parquet, AnnData and zarr files have them. The first two contain one table for all arrays;
+    in zarr, the columns are in the group of the array ``name``, or in a group around it. A missing
+    value is None or NaN.
 
     Raises
     ------
@@ -63,7 +67,9 @@ def example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """
     suffix = path.suffix.lower()
     try:
-        return _TABLES[suffix][1](path) if suffix in _TABLES else ({}, {})
+        if suffix == ".zarr":
+            return zarr_example_columns(path, name), {}
+        return _COLUMNS[suffix](path) if suffix in _COLUMNS else ({}, {})
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -228,12 +234,14 @@ _READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Any]]]]] = {
     **dict.fromkeys(HDF5_SUFFIXES, _in_hdf5),
 }
 
-_Columns = tuple[dict[str, list[Any]], dict[str, str]]
-# Formats that contain columns of examples: the readers of their ids and of their columns.
-_TABLES: Final[
-    dict[str, tuple[Callable[[Path], dict[str, IdField]], Callable[[Path], _Columns]]]
-] = {
-    ".h5ad": (h5ad_id_fields, h5ad_example_columns),
-    ".parquet": (parquet_id_fields, parquet_example_columns),
-    ".zarr": (zarr_id_fields, zarr_example_columns),
+# Formats whose layout may say which values are the ids.
+_TABLES: Final[dict[str, Callable[[Path], dict[str, IdField]]]] = {
+    ".h5ad": h5ad_id_fields,
+    ".parquet": parquet_id_fields,
+    ".zarr": zarr_id_fields,
+}
+# Formats with one table of examples for all arrays.
+_COLUMNS: Final[dict[str, Callable[[Path], tuple[dict[str, list[Any]], dict[str, str]]]]] = {
+    ".h5ad": h5ad_example_columns,
+    ".parquet": parquet_example_columns,
 }
