@@ -22,8 +22,10 @@ from fastcka.errors import (
     FastckaError,
     InputError,
     MissingExtraError,
+    OutOfMemoryError,
     UnsafeFileError,
 )
+from fastcka.memory import FreeMemory
 from fastcka.store import Key, import_tree, open_array, open_store, read_array, read_examples
 from fastcka.store.foreign.examples import example_columns
 from store.array_files import X
@@ -254,3 +256,30 @@ def test_columns_of_groups(tmp_path: Path) -> None:
     report = import_tree(tmp_path / "tree", tmp_path / "s")
     differing = [note for note in report.findings if note.reason == "columns differ between layers"]
     assert [note.layer for note in differing] == ["train/x"]  # the first layer is in another group
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """An array, its ids, and text that contains no ids."""
+    group = zarr.open_group(tmp_path / "t.zarr", mode="w", zarr_format=2)
+    for name, values in {"x": X, "image_ids": np.array(IDS), "label": np.array(IDS)}.items():
+        group.create_array(name, data=values, chunks=(4, 4)[: values.ndim])
+    return tmp_path / "t.zarr"
+
+
+def test_unreadable_text(texts: Path) -> None:
+    (texts / "label/0").unlink()
+    examples = read_examples(f"{texts}:x", 6)
+    assert examples is not None
+    assert examples.ids.tolist() == IDS  # other text is not read
+    (texts / "image_ids/0").unlink()
+    with pytest.raises(CorruptFileError, match="image_ids: expected 2 stored chunks, got 1"):
+        read_examples(f"{texts}:x", 6)
+
+
+def test_arrays_larger_than_memory_are_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastcka.memory.UNCHECKED_BYTES", 0)
+    monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(10, "free"))
+    np.testing.assert_array_equal(open_array(f"{path}:maps").read(1, 3), X.reshape(6, 2, 2)[1:3])
+    with pytest.raises(OutOfMemoryError, match="maps needs"):
+        read_array(f"{path}:maps")

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 _MAX_DEPTH: Final = 16  # pickles can hold themselves
 
 
-def id_fields(path: Path) -> dict[str, IdField]:
+def id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
     """Return the members of a file that may be example ids, by name.
 
     In Parquet, AnnData and zarr files, the layout of the file may say which they are. Elsewhere, a
     member is included if it is text with one axis. It is also included if its name is one for ids
     (see `is_id_name`) and it has one axis, or a second axis of length 1. The array of a file
-    without names has the name "".
+    without names has the name "". With ``known``, text columns of Parquet and zarr files without a
+    name for ids are not read.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def id_fields(path: Path) -> dict[str, IdField]:
     suffix = path.suffix.lower()
     try:
         if suffix in _TABLES:
-            return _TABLES[suffix](path)
+            return _TABLES[suffix](path, known)
         members = dict(_READERS[suffix](path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -119,6 +120,8 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
     ------
     StoreError
         If a file of a store is damaged.
+    InputError, CorruptFileError, UnsafeFileError
+        If the ids in a Parquet, AnnData or zarr file cannot be read.
     """
     path, name = split_source(os.fspath(source))
     if path.suffix.lower() in HDF5_SUFFIXES and is_store_file(path):
@@ -128,11 +131,17 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
     if path.suffix.lower() in HDF5_SUFFIXES:  # which have absolute names
         name = f"/{name}"
     try:
-        fields = {
-            member: field
-            for member, field in id_fields(path).items()
-            if field.known and len(field) == n_examples
-        }
+        members = id_fields(path, known=True)
+    except (InputError, StoreError):
+        if path.suffix.lower() in _TABLES:  # whose layout says which values are the ids
+            raise
+        return None
+    fields = {
+        member: field
+        for member, field in members.items()
+        if field.known and len(field) == n_examples
+    }
+    try:
         ids, _ = found_ids(fields_near(fields, path, name))
     except (InputError, StoreError):  # unusable ids: rows are matched by position
         return None
@@ -235,10 +244,10 @@ _READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Any]]]]] = {
 }
 
 # Formats whose layout may say which values are the ids.
-_TABLES: Final[dict[str, Callable[[Path], dict[str, IdField]]]] = {
-    ".h5ad": h5ad_id_fields,
-    ".parquet": parquet_id_fields,
-    ".zarr": zarr_id_fields,
+_TABLES: Final[dict[str, Callable[[Path, bool], dict[str, IdField]]]] = {
+    ".h5ad": lambda path, _: h5ad_id_fields(path),
+    ".parquet": lambda path, known: parquet_id_fields(path, known=known),
+    ".zarr": lambda path, known: zarr_id_fields(path, known=known),
 }
 # Formats with one table of examples for all arrays.
 _COLUMNS: Final[dict[str, Callable[[Path], tuple[dict[str, list[Any]], dict[str, str]]]]] = {

@@ -71,16 +71,21 @@ def open_zarr(path: Path, name: str | None) -> ZarrRows:
 
 def read_zarr(path: Path, name: str | None) -> NDArray[Any]:
     """Read an array by its name, or the only array of the folder; see `open_zarr`."""
-    rows = open_zarr(path, name)
+    with _open(path) as arrays:
+        chosen = _chosen(path, name, arrays)
+        where = _check(path, chosen, arrays[chosen], _CODECS)
+        require_memory(arrays[chosen].nbytes, f"reading {where}", SMALLER)
+        rows = ZarrRows(arrays[chosen], where, mapped=False)
     values: NDArray[Any] = rows.read(0, rows.shape[0])
     return values
 
 
-def zarr_id_fields(path: Path) -> dict[str, IdField]:
+def zarr_id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
     """Return the arrays that may be example ids.
 
     These are arrays of text with one axis, those with names for ids, and the coordinates that
-    xarray writes for the first dimension of a representation.
+    xarray writes for the first dimension of a representation. With ``known``, text under another
+    name is not read.
     """
     with _open(path) as arrays:
         indexes = _indexes(arrays)
@@ -89,7 +94,7 @@ def zarr_id_fields(path: Path) -> dict[str, IdField]:
             for name, array in _along_examples(arrays).items()
             for last in [name.rpartition("/")[2]]
             if name in indexes
-            or array.dtype.kind in "UST"
+            or (array.dtype.kind in "UST" and (is_id_name(last) or not known))
             or (is_id_name(last) and array.dtype.kind in "iu")
         }
 
@@ -196,7 +201,8 @@ def _dimension(array: Any) -> str | None:
 
 
 def _values(path: Path, name: str, array: Any) -> list[Any]:
-    _check(path, name, array, _TEXT_CODECS)
+    where = _check(path, name, array, _TEXT_CODECS)
+    require_memory(array.nbytes, f"reading {where}", SMALLER)
     values: list[Any] = array[:].tolist()
     return values
 
@@ -224,7 +230,6 @@ def _check(path: Path, name: str, array: Any, allowed: set[str]) -> str:
             "config={'write_empty_chunks': True}"
         )
     check_expansion(where, array.nbytes, stored)
-    require_memory(array.nbytes, f"reading {where}", SMALLER)
     return where
 
 
