@@ -283,3 +283,22 @@ def test_arrays_larger_than_memory_are_opened(path: Path, monkeypatch: pytest.Mo
     np.testing.assert_array_equal(open_array(f"{path}:maps").read(1, 3), X.reshape(6, 2, 2)[1:3])
     with pytest.raises(OutOfMemoryError, match="maps needs"):
         read_array(f"{path}:maps")
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_text_of_variable_length(
+    tmp_path: Path, objects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = zarr.open_group(tmp_path / "v.zarr", mode="w", zarr_format=2)
+    group.create_array("x", data=X)
+    for name, values in {"image_ids": IDS, "label": list("aabbcc")}.items():
+        group.create_array(name, shape=6, dtype=str)[:] = np.array(values, object)
+    if objects:  # as with NumPy 1
+        dtype = zarr.Array.dtype.fget
+        objects_dtype = np.dtype(object)
+        patched = property(lambda x: dtype(x) if dtype(x).kind in "iuf" else objects_dtype)
+        monkeypatch.setattr(zarr.Array, "dtype", patched)
+    assert example_columns(tmp_path / "v.zarr")[0]["label"] == list("aabbcc")
+    examples = read_examples(f"{tmp_path / 'v.zarr'}:x", 6)
+    assert examples is not None
+    assert examples.ids.tolist() == IDS

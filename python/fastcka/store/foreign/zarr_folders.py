@@ -94,7 +94,7 @@ def zarr_id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
             for name, array in _along_examples(arrays).items()
             for last in [name.rpartition("/")[2]]
             if name in indexes
-            or (array.dtype.kind in "UST" and (is_id_name(last) or not known))
+            or (_is_text(array) and (is_id_name(last) or not known))
             or (is_id_name(last) and array.dtype.kind in "iu")
         }
 
@@ -187,10 +187,15 @@ def _along_examples(arrays: Mapping[str, Any]) -> dict[str, Any]:
         name: array
         for name, array in arrays.items()
         if array.ndim == 1
-        and array.dtype.kind in "biufUST"
+        and (array.dtype.kind in "biuf" or _is_text(array))
         and array.shape[0] in lengths
         and (_dimension(array) is None or None in first or _dimension(array) in first)
     }
+
+
+def _is_text(array: Any) -> bool:
+    kind = array.dtype.kind  # text of variable length is objects ("O") with NumPy 1 or zarr 3.0
+    return kind in "UST" or (kind == "O" and "vlen-utf8" in _codecs(array.metadata.to_dict()))
 
 
 def _dimension(array: Any) -> str | None:
