@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError, UnsafeFileError
 from fastcka.store import Key, import_tree, open_store, read_array, read_examples
+from fastcka.store.foreign.examples import example_columns
 from store.array_files import X
 
 LISTS = {
@@ -209,3 +210,23 @@ def test_import_refuses_a_column_in_two_places(tmp_path: Path) -> None:
     report = import_tree(tmp_path / "tree", tmp_path / "s")
     (refused,) = report.skipped
     assert refused.reason == "two columns of one name"
+
+
+def test_values_that_python_cannot_represent(path: Path) -> None:
+    invalid = pa.Array.from_buffers(
+        pa.string(),
+        6,
+        [None, pa.py_buffer(np.arange(7, dtype="i4").tobytes()), pa.py_buffer(b"abcde\xff")],
+    )
+    times = pa.array([2**60] * 6, pa.timestamp("ms"))  # after the year 9999
+    write(path, {"x": X.tolist(), "note": invalid, "time": times, "id": list("uvwxyz")})
+    columns, left_out = example_columns(path)
+    assert columns == {}
+    assert left_out.keys() == {"note", "time"}
+    assert "expected values that Python can represent" in left_out["note"]
+    examples = read_examples(f"{path}:x", 6)
+    assert examples is not None
+    assert examples.ids.tolist() == list("uvwxyz")
+    write(path, {"x": X.tolist(), "image_id": invalid})
+    with pytest.raises(CorruptFileError, match=r"not a Parquet file, or damaged: .*utf-8"):
+        read_examples(f"{path}:x", 6)

@@ -22,8 +22,10 @@ from fastcka.errors import (
     FastckaError,
     InputError,
     MissingExtraError,
+    OutOfMemoryError,
     UnsafeFileError,
 )
+from fastcka.memory import FreeMemory
 from fastcka.store import Key, import_tree, open_array, open_store, read_array, read_examples
 from fastcka.store.foreign.examples import example_columns
 from store.array_files import X
@@ -228,3 +230,75 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "x.zarr").write_bytes(b"")
     with pytest.raises(InputError, match=r"x\.zarr: expected a folder"):
         read_array(tmp_path / "x.zarr")
+
+
+def test_columns_of_groups(tmp_path: Path) -> None:
+    folder = tmp_path / "tree/m"
+    folder.mkdir(parents=True)
+    group = zarr.open_group(folder / "7.zarr", mode="w")
+    arrays = {
+        "train/x": X,
+        "train/label": np.arange(6),
+        "test/x": X + 1,
+        "test/label": np.arange(6) + 10,
+        "test/inner/x": X + 2,
+        "test2/label": np.arange(6) + 20,  # of no array
+        "weight": np.arange(6) / 4,
+    }
+    for name, values in arrays.items():
+        group.create_array(name, data=values)
+    weight = (np.arange(6) / 4).tolist()
+    test = {"label": [10, 11, 12, 13, 14, 15], "weight": weight}
+    expected = {"train/x": {"label": [0, 1, 2, 3, 4, 5], "weight": weight}}
+    expected |= {"test/x": test, "test/inner/x": test}
+    for name, columns in expected.items():
+        assert example_columns(folder / "7.zarr", name) == (columns, {})
+    report = import_tree(tmp_path / "tree", tmp_path / "s")
+    differing = [note for note in report.findings if note.reason == "columns differ between layers"]
+    assert [note.layer for note in differing] == ["train/x"]  # the first layer is in another group
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """An array, its ids, and text that contains no ids."""
+    group = zarr.open_group(tmp_path / "t.zarr", mode="w", zarr_format=2)
+    for name, values in {"x": X, "image_ids": np.array(IDS), "label": np.array(IDS)}.items():
+        group.create_array(name, data=values, chunks=(4, 4)[: values.ndim])
+    return tmp_path / "t.zarr"
+
+
+def test_unreadable_text(texts: Path) -> None:
+    (texts / "label/0").unlink()
+    examples = read_examples(f"{texts}:x", 6)
+    assert examples is not None
+    assert examples.ids.tolist() == IDS  # other text is not read
+    (texts / "image_ids/0").unlink()
+    with pytest.raises(CorruptFileError, match="image_ids: expected 2 stored chunks, got 1"):
+        read_examples(f"{texts}:x", 6)
+
+
+def test_arrays_larger_than_memory_are_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastcka.memory.UNCHECKED_BYTES", 0)
+    monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(10, "free"))
+    np.testing.assert_array_equal(open_array(f"{path}:maps").read(1, 3), X.reshape(6, 2, 2)[1:3])
+    with pytest.raises(OutOfMemoryError, match="maps needs"):
+        read_array(f"{path}:maps")
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_text_of_variable_length(
+    tmp_path: Path, objects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = zarr.open_group(tmp_path / "v.zarr", mode="w", zarr_format=2)
+    group.create_array("x", data=X)
+    for name, values in {"image_ids": IDS, "label": list("aabbcc")}.items():
+        group.create_array(name, shape=6, dtype=str)[:] = np.array(values, object)
+    if objects:  # as with NumPy 1
+        dtype = zarr.Array.dtype.fget
+        objects_dtype = np.dtype(object)
+        patched = property(lambda x: dtype(x) if dtype(x).kind in "iuf" else objects_dtype)
+        monkeypatch.setattr(zarr.Array, "dtype", patched)
+    assert example_columns(tmp_path / "v.zarr")[0]["label"] == list("aabbcc")
+    examples = read_examples(f"{tmp_path / 'v.zarr'}:x", 6)
+    assert examples is not None
+    assert examples.ids.tolist() == IDS

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 _MAX_DEPTH: Final = 16  # pickles can hold themselves
 
 
-def id_fields(path: Path) -> dict[str, IdField]:
+def id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
     """Return the members of a file that may be example ids, by name.
 
     In Parquet, AnnData and zarr files, the layout of the file may say which they are. Elsewhere, a
     member is included if it is text with one axis. It is also included if its name is one for ids
     (see `is_id_name`) and it has one axis, or a second axis of length 1. The array of a file
-    without names has the name "".
+    without names has the name "". With ``known``, text columns of Parquet and zarr files without a
+    name for ids are not read.
 
     Raises
     ------
@@ -44,17 +45,21 @@ def id_fields(path: Path) -> dict[str, IdField]:
     suffix = path.suffix.lower()
     try:
         if suffix in _TABLES:
-            return _TABLES[suffix][0](path)
+            return _TABLES[suffix](path, known)
         members = dict(_READERS[suffix](path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     return _fields(path, members)
 
 
-def example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """Return the columns of examples in a file, and columns that are left out -> why.
+def example_columns(
+    path: Path, name: str | None = None
+) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Return the columns of an array's examples in its file, and columns left out -> why.
 
-    Only Parquet, AnnData and zarr files have them. A missing value is None or NaN.
+    Only Parquet, AnnData and zarr files have them. The first two contain one table for all arrays;
+    in zarr, the columns are in the group of the array ``name``, or in a group around it. A missing
+    value is None or NaN.
 
     Raises
     ------
@@ -63,7 +68,9 @@ def example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """
     suffix = path.suffix.lower()
     try:
-        return _TABLES[suffix][1](path) if suffix in _TABLES else ({}, {})
+        if suffix == ".zarr":
+            return zarr_example_columns(path, name), {}
+        return _COLUMNS[suffix](path) if suffix in _COLUMNS else ({}, {})
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -113,6 +120,8 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
     ------
     StoreError
         If a file of a store is damaged.
+    InputError, CorruptFileError, UnsafeFileError
+        If the ids in a Parquet, AnnData or zarr file cannot be read.
     """
     path, name = split_source(os.fspath(source))
     if path.suffix.lower() in HDF5_SUFFIXES and is_store_file(path):
@@ -122,11 +131,17 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
     if path.suffix.lower() in HDF5_SUFFIXES:  # which have absolute names
         name = f"/{name}"
     try:
-        fields = {
-            member: field
-            for member, field in id_fields(path).items()
-            if field.known and len(field) == n_examples
-        }
+        members = id_fields(path, known=True)
+    except (InputError, StoreError):
+        if path.suffix.lower() in _TABLES:  # whose layout says which values are the ids
+            raise
+        return None
+    fields = {
+        member: field
+        for member, field in members.items()
+        if field.known and len(field) == n_examples
+    }
+    try:
         ids, _ = found_ids(fields_near(fields, path, name))
     except (InputError, StoreError):  # unusable ids: rows are matched by position
         return None
@@ -228,12 +243,14 @@ _READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Any]]]]] = {
     **dict.fromkeys(HDF5_SUFFIXES, _in_hdf5),
 }
 
-_Columns = tuple[dict[str, list[Any]], dict[str, str]]
-# Formats that contain columns of examples: the readers of their ids and of their columns.
-_TABLES: Final[
-    dict[str, tuple[Callable[[Path], dict[str, IdField]], Callable[[Path], _Columns]]]
-] = {
-    ".h5ad": (h5ad_id_fields, h5ad_example_columns),
-    ".parquet": (parquet_id_fields, parquet_example_columns),
-    ".zarr": (zarr_id_fields, zarr_example_columns),
+# Formats whose layout may say which values are the ids.
+_TABLES: Final[dict[str, Callable[[Path, bool], dict[str, IdField]]]] = {
+    ".h5ad": lambda path, _: h5ad_id_fields(path),
+    ".parquet": lambda path, known: parquet_id_fields(path, known=known),
+    ".zarr": lambda path, known: zarr_id_fields(path, known=known),
+}
+# Formats with one table of examples for all arrays.
+_COLUMNS: Final[dict[str, Callable[[Path], tuple[dict[str, list[Any]], dict[str, str]]]]] = {
+    ".h5ad": h5ad_example_columns,
+    ".parquet": parquet_example_columns,
 }

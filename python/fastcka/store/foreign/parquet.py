@@ -75,23 +75,23 @@ def read_parquet(path: Path, name: str | None) -> NDArray[Any]:
         return plain_array(_read(file, path, _matching(path, schema, name)), where, shift=False)
 
 
-def parquet_id_fields(path: Path) -> dict[str, IdField]:
+def parquet_id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
     """Return the column that contains the example ids, or the columns that may.
 
     It is the index that pandas stored, else the column "id". Others may be ids if they are text, or
-    integers under a name for ids.
+    integers under a name for ids. With ``known``, text under another name is not read.
     """
     with _open(path) as file:
         schema = file.schema_arrow
         index = _index_column(schema)
-        able = [field.name for field in schema if _may_be_ids(field)]
+        able = [field.name for field in schema if _may_be_ids(field, known=known)]
         first = index or ("id" if "id" in able else None)
         chosen = [first] if first else able
         table = _read(file, path, chosen)
-    return {
-        name: IdField(name, f"{name!r} in {path}", table.column(i).to_pylist(), named=name == first)
-        for i, name in enumerate(chosen)
-    }
+        return {
+            name: IdField(name, f"{name!r} in {path}", column.to_pylist(), named=name == first)
+            for name, column in zip(chosen, table.columns, strict=True)
+        }
 
 
 def parquet_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
@@ -103,12 +103,18 @@ def parquet_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str,
         wanted = [field for field in schema if field.name not in ids | lists]
         chosen = [field.name for field in wanted if _is_plain(field.type)]
         table = _read(file, path, chosen)
-    left_out = {
-        field.name: f"expected text, numbers, booleans or times, got {field.type}"
-        for field in wanted
-        if field.name not in chosen
-    }
-    return {name: table.column(i).to_pylist() for i, name in enumerate(chosen)}, left_out
+        left_out = {
+            field.name: f"expected text, numbers, booleans or times, got {field.type}"
+            for field in wanted
+            if field.name not in chosen
+        }
+        columns: dict[str, list[Any]] = {}
+        for name, column in zip(chosen, table.columns, strict=True):
+            try:
+                columns[name] = column.to_pylist()
+            except (ValueError, OverflowError) as error:  # text not UTF-8; times Python cannot hold
+                left_out[name] = f"expected values that Python can represent: {error}"
+    return columns, left_out
 
 
 @contextmanager
@@ -127,7 +133,10 @@ def _open(path: Path) -> Iterator[Any]:
             yield file
     except FastckaError:
         raise
-    except (OSError, ValueError, TypeError, LookupError, pa.ArrowException, MemoryError) as error:
+    except (
+        *(OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError),
+        pa.ArrowException,
+    ) as error:
         raise_if_shortage(error, f"reading {path}")
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -189,10 +198,12 @@ def _is_plain(kind: Any) -> bool:
     return _is_number(kind) or _is_text(kind) or types.is_temporal(kind)
 
 
-def _may_be_ids(field: Any) -> bool:
+def _may_be_ids(field: Any, *, known: bool) -> bool:
     from pyarrow import types
 
-    return _is_text(field.type) or (is_id_name(field.name) and types.is_integer(field.type))
+    if not is_id_name(field.name):
+        return not known and _is_text(field.type)
+    return _is_text(field.type) or bool(types.is_integer(field.type))
 
 
 def _index_column(schema: Any) -> str | None:

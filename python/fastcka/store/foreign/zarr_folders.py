@@ -64,27 +64,28 @@ def open_zarr(path: Path, name: str | None) -> ZarrRows:
         If zarr is not installed.
     """
     with _open(path) as arrays:
-        names = _representations(arrays)
-        if names == [""] and name is not None:
-            raise InputError(f"{path}: contains one array without a name; remove ':{name}'")
-        given = None if name is None else name.strip("/")
-        chosen = "" if names == [""] else choose(path, given, names)
+        chosen = _chosen(path, name, arrays)
         where = _check(path, chosen, arrays[chosen], _CODECS)
         return ZarrRows(arrays[chosen], where, mapped=False)
 
 
 def read_zarr(path: Path, name: str | None) -> NDArray[Any]:
     """Read an array by its name, or the only array of the folder; see `open_zarr`."""
-    rows = open_zarr(path, name)
+    with _open(path) as arrays:
+        chosen = _chosen(path, name, arrays)
+        where = _check(path, chosen, arrays[chosen], _CODECS)
+        require_memory(arrays[chosen].nbytes, f"reading {where}", SMALLER)
+        rows = ZarrRows(arrays[chosen], where, mapped=False)
     values: NDArray[Any] = rows.read(0, rows.shape[0])
     return values
 
 
-def zarr_id_fields(path: Path) -> dict[str, IdField]:
+def zarr_id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
     """Return the arrays that may be example ids.
 
     These are arrays of text with one axis, those with names for ids, and the coordinates that
-    xarray writes for the first dimension of a representation.
+    xarray writes for the first dimension of a representation. With ``known``, text under another
+    name is not read.
     """
     with _open(path) as arrays:
         indexes = _indexes(arrays)
@@ -93,20 +94,34 @@ def zarr_id_fields(path: Path) -> dict[str, IdField]:
             for name, array in _along_examples(arrays).items()
             for last in [name.rpartition("/")[2]]
             if name in indexes
-            or array.dtype.kind in "UST"
+            or (_is_text(array) and (is_id_name(last) or not known))
             or (is_id_name(last) and array.dtype.kind in "iu")
         }
 
 
-def zarr_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """Return the other arrays with one axis by the last part of their names, and an empty dict."""
+def zarr_example_columns(path: Path, name: str | None) -> dict[str, list[Any]]:
+    """Return the other arrays with one axis along the examples of an array, without their groups.
+
+    They are in the array's group, or in a group around it; of two arrays with the same last part of
+    the name, the one in the inner group is returned. Without a name, the array is the only one.
+    """
     with _open(path) as arrays:
-        left = {*_indexes(arrays), "id"}
-        return {
-            name.rpartition("/")[2]: _values(path, name, array)
-            for name, array in _along_examples(arrays).items()
-            if name not in left
-        }, {}
+        chosen = _chosen(path, name, arrays)
+        near = {
+            other: array
+            for other, array in arrays.items()
+            if other == chosen or (array.ndim == 1 and _encloses(_group(other), _group(chosen)))
+        }
+        indexes = _indexes(arrays)
+        columns = {
+            other.rpartition("/")[2]: (other, array)
+            for other, array in sorted(
+                _along_examples(near).items(), key=lambda item: item[0].count("/")
+            )
+            if other not in indexes
+        }
+        columns.pop("id", None)
+        return {last: _values(path, *column) for last, column in columns.items()}
 
 
 @contextmanager
@@ -133,6 +148,22 @@ def _open(path: Path) -> Iterator[dict[str, Any]]:
         yield dict(sorted(arrays.items()))
 
 
+def _chosen(path: Path, name: str | None, arrays: Mapping[str, Any]) -> str:
+    names = _representations(arrays)
+    if names == [""] and name is not None:
+        raise InputError(f"{path}: contains one array without a name; remove ':{name}'")
+    given = None if name is None else name.strip("/")
+    return "" if names == [""] else choose(path, given, names)
+
+
+def _group(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _encloses(outer: str, group: str) -> bool:
+    return not outer or f"{group}/".startswith(f"{outer}/")
+
+
 def _representations(arrays: Mapping[str, Any]) -> list[str]:
     return [name for name, x in arrays.items() if x.ndim > 1 and x.dtype.kind in "biuf"]
 
@@ -141,7 +172,7 @@ def _indexes(arrays: Mapping[str, Any]) -> set[str]:
     """Return the coordinates that xarray writes for the first dimensions of representations."""
     indexes = set()
     for name in _representations(arrays):
-        index = f"{name.rpartition('/')[0]}/{_dimension(arrays[name])}".strip("/")
+        index = f"{_group(name)}/{_dimension(arrays[name])}".strip("/")
         if index in arrays and arrays[index].ndim == 1:
             indexes.add(index)
     return indexes
@@ -156,10 +187,15 @@ def _along_examples(arrays: Mapping[str, Any]) -> dict[str, Any]:
         name: array
         for name, array in arrays.items()
         if array.ndim == 1
-        and array.dtype.kind in "biufUST"
+        and (array.dtype.kind in "biuf" or _is_text(array))
         and array.shape[0] in lengths
         and (_dimension(array) is None or None in first or _dimension(array) in first)
     }
+
+
+def _is_text(array: Any) -> bool:
+    kind = array.dtype.kind  # text of variable length is objects ("O") with NumPy 1 or zarr 3.0
+    return kind in "UST" or (kind == "O" and "vlen-utf8" in _codecs(array.metadata.to_dict()))
 
 
 def _dimension(array: Any) -> str | None:
@@ -170,7 +206,8 @@ def _dimension(array: Any) -> str | None:
 
 
 def _values(path: Path, name: str, array: Any) -> list[Any]:
-    _check(path, name, array, _TEXT_CODECS)
+    where = _check(path, name, array, _TEXT_CODECS)
+    require_memory(array.nbytes, f"reading {where}", SMALLER)
     values: list[Any] = array[:].tolist()
     return values
 
@@ -198,7 +235,6 @@ def _check(path: Path, name: str, array: Any, allowed: set[str]) -> str:
             "config={'write_empty_chunks': True}"
         )
     check_expansion(where, array.nbytes, stored)
-    require_memory(array.nbytes, f"reading {where}", SMALLER)
     return where
 
 

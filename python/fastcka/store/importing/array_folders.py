@@ -160,9 +160,11 @@ def _read(
                     "row counts differ",
                     f"{path}: has {n_examples} rows, but {examples[0]} has {rows.n_examples}",
                 )
-            key = (n_examples, path, *map(id, near))
+            group = (member or "").rpartition("/")[0]  # in zarr, each group may have columns
+            key = (n_examples, path, group, *map(id, near))
             if key not in made:
-                made[key] = rows.joined(_rows_inside(path, n_examples)).table(n_examples, near)
+                inside = _rows_inside(path, member, n_examples)
+                made[key] = rows.joined(inside).table(n_examples, near)
         except ImportRefusedError as error:
             note("skipped", error.reason, str(error), name)
             continue
@@ -182,10 +184,10 @@ def _read(
     return layers
 
 
-def _rows_inside(path: Path, n_examples: int) -> ExampleRows:
-    """Return the columns of examples inside a file of arrays."""
+def _rows_inside(path: Path, member: str | None, n_examples: int) -> ExampleRows:
+    """Return the columns of an array's examples inside its file."""
     try:
-        values, left_out = example_columns(path)
+        values, left_out = example_columns(path, member)
     except (InputError, StoreError) as error:
         raise ImportRefusedError(UNREADABLE, str(error)) from error
     columns, refused = stored_columns(values, n_examples)
