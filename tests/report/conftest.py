@@ -1,10 +1,11 @@
-"""Results folders in the format of a sweep."""
+"""Results folders in the format of a sweep, and a browser."""
 
 from __future__ import annotations
 
 import csv
 import itertools
 import json
+import shutil
 
 import pytest
 
@@ -70,3 +71,50 @@ def planted():
         return (0.8 if same else 0.3) + offset
 
     return value
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, run by playwright."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a page; return it and the list of its errors and of its requests to elsewhere."""
+    contexts = []
+
+    def go(path, *, width=1280, scheme="light"):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
+        )
+        contexts.append(context)
+        page, problems = context.new_page(), []
+        page.set_default_timeout(120_000)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console",
+            lambda m: problems.append(m.text) if m.type in ("error", "warning") else None,
+        )
+        address = f"file://{path}"
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url == address or request.url.startswith(("data:", "blob:"))
+                else problems.append(f"request of {request.url}")
+            ),
+        )
+        page.goto(address)
+        page.wait_for_function("performance.getEntriesByName('first figure').length")
+        return page, problems
+
+    yield go
+    for context in contexts:
+        context.close()

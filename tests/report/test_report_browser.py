@@ -11,7 +11,7 @@ import pytest
 
 from fastcka.report import write_report
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="the browser chromium is not installed"),
@@ -22,49 +22,6 @@ HOSTILE = "</script><script>window.bad=1</script><img src=x onerror='window.bad=
 WIDTHS = {"conv1": 64, "conv2": 32, "fc": 10}
 LAYERS = tuple(WIDTHS)
 STEPS = (0, 50, 100)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser):
-    """Open a page; return it and the list of its errors and of its requests to elsewhere."""
-    contexts = []
-
-    def go(path, *, width=1280, scheme="light"):
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
-        )
-        contexts.append(context)
-        page, problems = context.new_page(), []
-        page.set_default_timeout(120_000)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console",
-            lambda m: problems.append(m.text) if m.type in ("error", "warning") else None,
-        )
-        address = f"file://{path}"
-        page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url == address or request.url.startswith(("data:", "blob:"))
-                else problems.append(f"request of {request.url}")
-            ),
-        )
-        page.goto(address)
-        page.wait_for_function("performance.getEntriesByName('first figure').length")
-        return page, problems
-
-    yield go
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture

@@ -2,11 +2,7 @@
 
 KINDS.matrix = (figure, spec) => {
   const state = { ...spec, sort: spec.sorts[0] };
-  const fixed = {}; // field -> the label that is shown
-  for (const field of spec.fixed) {
-    // The last step; the first of all others.
-    fixed[field] = field === "step" ? PAIRS.fields.step.labels.length - 1 : 0;
-  }
+  const fixed = { ...spec.start }; // field -> the label that is shown
   const plot = figure.querySelector(".plot");
   let drawn = null;
   const draw = () => {
