@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from fastcka.sweep.results.table import cell
+from report.waiting import until
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def open_page(browser):
             ),
         )
         page.goto(address)
-        page.wait_for_function("performance.getEntriesByName('first figure').length")
+        until(page, "() => performance.getEntriesByName('first figure').length")
         return page, problems
 
     yield go

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from fastcka.report import write_report
+from report.waiting import until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -76,8 +77,10 @@ def matrix_of(page, number=0):
     """Return the values and the texts of a matrix."""
     figure = page.locator("figure.chart").nth(number)
     figure.scroll_into_view_if_needed()
-    page.wait_for_function(
-        "n => document.querySelectorAll('figure.chart')[n].querySelector('.plot').data", arg=number
+    until(
+        page,
+        "n => document.querySelectorAll('figure.chart')[n].querySelector('.plot').data",
+        number,
     )
     return figure.locator(".plot").first.evaluate("plot => [plot.data[0].z, plot.data[0].text]")
 
@@ -102,10 +105,11 @@ def test_every_figure_is_drawn_without_errors_or_requests(open_page, layered):
     assert figures.count() >= 6
     for number in range(figures.count()):
         figures.nth(number).scroll_into_view_if_needed()
-        page.wait_for_function(
+        until(
+            page,
             """n => document.querySelectorAll('figure.chart')[n]
                 .querySelector('.plot svg.main-svg, .plot table')""",
-            arg=number,
+            number,
         )
     assert problems == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -116,7 +120,7 @@ def test_a_figure_is_drawn_when_it_is_scrolled_into_view(open_page, layered):
     last = page.locator("figure.chart").last
     assert last.locator("table").count() == 0
     last.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelectorAll('figure.chart table').length")
+    last.locator("table").first.wait_for()
 
 
 def test_the_matrix_contains_the_value_of_every_pair(open_page, layered):
@@ -257,8 +261,10 @@ def test_rows_are_sorted_by_a_factor_or_by_the_clustering(open_page, layered):
     choose(page, 0, "sort by", "cluster")
     number = chart_number(page, "Dendrogram")
     page.locator("figure.chart").nth(number).scroll_into_view_if_needed()
-    page.wait_for_function(
-        "n => document.querySelectorAll('figure.chart')[n].querySelector('.plot').data", arg=number
+    until(
+        page,
+        "n => document.querySelectorAll('figure.chart')[n].querySelector('.plot').data",
+        number,
     )
     leaves = (
         page.locator("figure.chart")
