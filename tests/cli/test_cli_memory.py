@@ -138,11 +138,11 @@ def test_a_budget_is_kept_by_blocks_of_rows(call, tmp_path, strict_json):
 
 
 def test_plan_says_which_groups_are_read_in_blocks(call, sweep, strict_json):
-    shown = call("plan", sweep, "--memory", "114MB")
+    shown = call("plan", sweep, "--memory", "215MB")
     assert shown.exit_code == 0
     assert "in blocks" in shown.stdout
-    (group,) = strict_json(call("plan", sweep, "--memory", "114MB", "--json").stdout)["group_plans"]
+    (group,) = strict_json(call("plan", sweep, "--memory", "215MB", "--json").stdout)["group_plans"]
     assert group["in_blocks"]
     assert group["route"] == "G"
     assert group["reads"] > 1
-    assert call("run", sweep, "--memory", "114MB").exit_code == 0
+    assert call("run", sweep, "--memory", "215MB").exit_code == 0

@@ -13,8 +13,8 @@ from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
 
 N = 6000
-#: 96 MiB are for libraries, and 10 MB for figures.
-MEMORY = "112MB"
+#: 192 MiB are for libraries, and 10 MB for figures.
+MEMORY = "213MB"
 COLUMNS = ("cka", "cka_biased", "hsic_unbiased", "z", "feature_corrected")
 
 
