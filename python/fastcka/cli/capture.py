@@ -26,7 +26,7 @@ model: package.module:function, which builds the network. For pretrained models,
 loads them (default: transformers:AutoModel).
 probe: a .npz file with an array named inputs, or with one array for each keyword argument of the \
 network, under its name. It may also contain the arrays ids and mask, and arrays named \
-column_NAME, each of which becomes the column NAME of the examples. Or texts for a tokenizer: \
+column_NAME, which become the columns NAME of the examples. Or texts for a tokenizer: \
 {texts, max_length} with a .txt file (one text a line) or a .jsonl file, or {dataset, max_length} \
 with a folder or name for the library datasets. Further keys: name, split, column (default text), \
 ids, columns, tokenizer (default: that of the pretrained model), padding (longest or max_length), \

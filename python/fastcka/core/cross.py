@@ -189,7 +189,7 @@ class CrossComparison:
 
         ``<field>_a`` selects rows and ``<field>_b`` columns, as the columns of `to_dataframe` are
         named; a label field alone selects both: ``result.sel(layer_a="conv1", step=100)``. Each
-        argument is a value, or a list of values of which one matches. `q_value` is then over the
+        argument is a value, or a list of values that may match. `q_value` is then over the
         pairs that are left; all other values stay the same.
 
         Raises
