@@ -22,11 +22,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for a script, Python adds only its folder
 
-from fastcka.store import Key
+from fastcka.store import Key, LayerInfo
 from fastcka.sweep import SweepConfig, plan_sweep
 
 MODELS = 45
@@ -51,14 +50,15 @@ class SimulatedStore:
 
     def info(self, key):
         n_examples, n_features = self._shape
-        return SimpleNamespace(
+        return LayerInfo(
             key=key,
             n_examples=n_examples,
             examples_digest="0" * 32,
-            positional_ids=False,
             n_features=n_features,
             dtype="float32",
             digest=f"{hash(key) & (1 << 128) - 1:032x}",
+            path=Path("simulated"),
+            positional_ids=False,
         )
 
 

@@ -103,7 +103,9 @@ def test_the_command_line(files, tmp_path, command, extra):
         assert "Traceback" not in done.stderr
         assert "not enough memory" in done.stderr or "are free" in done.stderr
     else:
-        assert done.stderr == ""
+        lines = done.stderr.splitlines()
+        # On a busy machine, the command predicts a long p-value and says so.
+        assert [line for line in lines if "--no-p-value" not in line] == []
         assert {"cka": "1.000000", "run": "results.csv", "plan": "members"}[command] in done.stdout
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fastcka.store import create_store
+from fastcka.store import LayerInfo, create_store
 from fastcka.sweep import SweepConfig, run_sweep
 
 
@@ -28,15 +28,15 @@ class LabelledStore:
         return self._factors[model]
 
     def info(self, key):
-        return SimpleNamespace(
+        return LayerInfo(
             key=key,
             n_examples=self._n,
             examples_digest="",
-            positional_ids=False,
             n_features=4,
-            pooling=None,
             dtype="float32",
             digest=f"digest of {tuple(key)}",
+            path=Path("in memory"),
+            positional_ids=False,
         )
 
 
