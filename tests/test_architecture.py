@@ -107,7 +107,7 @@ HOME = {
         "report/",
     },
     "plotly": {"report/page/"},
-    "pyarrow": {"store/foreign/parquet.py", "sweep/results/parquet.py"},
+    "pyarrow": {"store/foreign/parquet/", "sweep/results/parquet.py"},
     "pydantic": {"capture/", "pair/", "sweep/"},
     "regex": {"store/patterns.py"},
     "rich": {"cli/", "demo/"},

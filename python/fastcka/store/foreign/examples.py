@@ -17,7 +17,10 @@ from fastcka.store.foreign.h5ad import h5ad_example_columns, h5ad_id_fields
 from fastcka.store.foreign.hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
 from fastcka.store.foreign.id_fields import IdField, found_ids, is_id_name
 from fastcka.store.foreign.numpy_files import npz_names, read_npy_if, read_npz_if
-from fastcka.store.foreign.parquet import parquet_example_columns, parquet_id_fields
+from fastcka.store.foreign.parquet.examples import (
+    parquet_example_columns,
+    parquet_id_fields,
+)
 from fastcka.store.foreign.torch_files import Containers, load_pt
 from fastcka.store.foreign.zarr_folders import zarr_example_columns, zarr_id_fields
 
