@@ -116,7 +116,7 @@ HOME = {
     "transformers": {"capture/pretrained.py"},
     "typer": {"cli/"},
     "yaml": {"yaml_file.py"},
-    "zarr": {"store/foreign/zarr_folders.py"},
+    "zarr": {"store/foreign/zarr_arrays.py", "store/foreign/zarr_folders.py"},
 }
 # Optional libraries: imported only when a function that needs them is called.
 INSIDE_FUNCTIONS = {
