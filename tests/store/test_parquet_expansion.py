@@ -13,7 +13,9 @@ import pytest
 from pyarrow import parquet
 
 from child_memory import MIB, output_of
-from fastcka.store import read_examples
+from fastcka.errors import OutOfMemoryError
+from fastcka.memory import FreeMemory
+from fastcka.store import import_tree, read_examples
 from fastcka.store.foreign.examples import example_columns
 
 LONG = 1 << 20
@@ -136,3 +138,22 @@ def test_a_long_text_is_left_out(tmp_path: Path) -> None:
     assert list(left_out) == ["document"]
     assert "expected texts of at most 4096 bytes, got one of 5000 bytes" in left_out["document"]
     assert "shorten the texts, or write the file without the column" in left_out["document"]
+
+
+def test_one_long_text_makes_all_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "tree/m"
+    folder.mkdir(parents=True)
+    ids = ["x" * 4000, *map(str, range(999))]
+    columns = {"layer": [[1.0]] * 1000, "label": ["y" * 4000] + ["z"] * 999, "id": ids}
+    path = table(folder / "7.parquet", columns)
+    monkeypatch.setattr("fastcka.memory.UNCHECKED_BYTES", 0)
+    monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(3_000_000, "free"))
+    with pytest.raises(OutOfMemoryError, match=r"as 1000 texts of 4000 bytes needs 4 MB, .*shorte"):
+        import_tree(tmp_path / "tree", tmp_path / "store")
+    monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(10_000_000, "free"))
+    with pytest.raises(OutOfMemoryError, match=r"reading 'id' in .* needs 16 MB, .*shorten the lo"):
+        read_examples(f"{path}:layer", 1000)
+    monkeypatch.setattr("fastcka.memory.free_memory", lambda: FreeMemory(30_000_000, "free"))
+    examples = read_examples(f"{path}:layer", 1000)
+    assert examples is not None
+    assert examples.ids.tolist() == ids

@@ -7,7 +7,10 @@ import gzip
 import io
 import lzma
 import zlib
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMPRESSORS: Final = {"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"}
 FREE_BYTES: Final = 16 << 20
@@ -15,7 +18,11 @@ FREE_BYTES: Final = 16 << 20
 MOST_DEFLATED: Final = 1032
 """Deflate, the codec of gzip and zlib, expands data at most this many times."""
 
-_STREAMS: Final = {"gzip": gzip.open, "bz2": bz2.open, "lzma": lzma.open}
+_STREAMS: Final[dict[str, Callable[[io.BytesIO], Any]]] = {
+    "gzip": gzip.open,
+    "bz2": bz2.open,
+    "lzma": lzma.open,
+}
 _ZSTD_BLOCK: Final = 128 << 10  # the largest decoded block
 _ZSTD_RAW, _ZSTD_RLE, _ZSTD_COMPRESSED = range(3)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from fastcka.store.foreign.id_fields import IdField, is_id_name
 from fastcka.store.foreign.parquet.file import open_parquet, read_columns
 from fastcka.store.foreign.parquet.kinds import is_plain, is_text, list_columns
-from fastcka.store.foreign.parquet.texts import TextError, read_texts
+from fastcka.store.foreign.parquet.texts import read_texts
+from fastcka.store.foreign.texts import TextError
 
 if TYPE_CHECKING:
     from pathlib import Path

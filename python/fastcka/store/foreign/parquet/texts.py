@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from fastcka.errors import CorruptFileError, InputError
-from fastcka.store.file.columns import MAX_TEXT_BYTES
+from fastcka.errors import CorruptFileError
 from fastcka.store.foreign.parquet.file import check_encoded, chunks_of, open_parquet
+from fastcka.store.foreign.texts import TextError, require_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,17 +22,13 @@ _BATCH_BYTES: Final = 32 << 20
 _BATCH_ROWS: Final = 64 << 10
 
 
-class TextError(InputError):
-    """A column contains text that is no example id and cannot be in a store."""
-
-
 def read_texts(path: Path, name: str) -> list[str | None]:
     """Return the texts of a column; None for a missing one.
 
     Raises
     ------
     TextError
-        If a text is longer than `MAX_TEXT_BYTES`, or not UTF-8. Long texts are not copied.
+        If a text is too long for a store, or not UTF-8. Long texts are not copied.
     CorruptFileError, UnsafeFileError
         If the file is damaged, or the column expands implausibly.
     """
@@ -82,11 +78,7 @@ def _plain(path: Path, name: str, texts: Any) -> list[Any]:
     if pa.types.is_string_view(texts.type):
         texts = texts.cast(pa.large_string())
     longest = pc.max(pc.binary_length(texts)).as_py() or 0
-    if longest > MAX_TEXT_BYTES:
-        raise TextError(
-            f"{path}:{name}: expected texts of at most {MAX_TEXT_BYTES} bytes, got one of "
-            f"{longest} bytes; shorten the texts, or write the file without the column"
-        )
+    require_short(f"{path}:{name}", longest)
     try:
         values: list[Any] = texts.to_pylist()
     except UnicodeDecodeError as error:
