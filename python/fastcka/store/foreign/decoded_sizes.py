@@ -7,10 +7,11 @@ import gzip
 import io
 import lzma
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 COMPRESSORS: Final = {"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"}
 FREE_BYTES: Final = 16 << 20
@@ -23,6 +24,7 @@ _STREAMS: Final[dict[str, Callable[[io.BytesIO], Any]]] = {
     "bz2": bz2.open,
     "lzma": lzma.open,
 }
+_PIECE: Final = 4 << 20  # decoded at a time
 _ZSTD_BLOCK: Final = 128 << 10  # the largest decoded block
 _ZSTD_RAW, _ZSTD_RLE, _ZSTD_COMPRESSED = range(3)
 
@@ -43,9 +45,25 @@ def expands_beyond(codec: str, data: bytes, limit: int) -> bool:
     if codec in ("gzip", "zlib") and len(data) * MOST_DEFLATED <= limit:
         return False
     if codec == "zlib":
-        return len(zlib.decompressobj().decompress(data, limit + 1)) > limit
+        return _exceeds(_inflated(data), limit)
     with _STREAMS[codec](io.BytesIO(data)) as stream:
-        return len(stream.read(limit + 1)) > limit
+        return _exceeds(iter(partial(stream.read, _PIECE), b""), limit)
+
+
+def _inflated(data: bytes) -> Iterator[bytes]:
+    decoder = zlib.decompressobj()
+    step = _PIECE // MOST_DEFLATED
+    for start in range(0, len(data), step):
+        yield decoder.decompress(data[start : start + step])
+
+
+def _exceeds(pieces: Iterator[bytes], limit: int) -> bool:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            return True
+    return False
 
 
 def _zstd_bytes(data: bytes) -> int:

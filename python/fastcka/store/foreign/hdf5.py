@@ -13,6 +13,7 @@ from fastcka.memory import require_memory
 from fastcka.store.file.dtypes import float32_of_bfloat16
 from fastcka.store.file.format import FORMAT
 from fastcka.store.foreign.attributes import refuse_missing_values
+from fastcka.store.foreign.hdf5_chunks import check_deflated
 from fastcka.store.foreign.hdf5_texts import read_long_text
 from fastcka.store.foreign.matlab import (
     INTERNAL_GROUPS,
@@ -123,6 +124,7 @@ def read_chosen(
             if not chosen(name, shape, dtype):
                 continue
             _require_stored(path, f"{path}:{name}", data)
+            check_deflated(path, data)
             if matlab is not None:
                 yield name, vector_in_matlab(storage.read_all(path, data))
             elif text is None or text.length is not None:
@@ -195,6 +197,7 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     layout = _checked_layout(path, data)
     matlab = matlab_class(path, data)
     require_memory(data.size * layout.dtype.itemsize, f"reading {path}:{data.name}", SMALLER)
+    check_deflated(path, data)
     values = storage.read_all(path, data).reshape(layout.shape)
     refuse_missing_values(path, data, values)
     if matlab is not None:
@@ -224,6 +227,7 @@ def read_dataset_rows(path: Path, layout: DatasetLayout, start: int, stop: int) 
     """Return rows of a dataset whose layout was checked."""
     with safe.open_hdf5(path, follow_symlink=True) as file:
         data = _find(path, file, layout.name)
+        check_deflated(path, data, start, stop)
         with safe.named_errors(path, data):
             values = np.asarray(data[start:stop])
         whole = (start, stop) == (0, layout.shape[0])
