@@ -50,8 +50,8 @@ class _Shards(NamedTuple):
     def needed(self, coordinates: Sequence[int]) -> np.ndarray[Any, Any]:
         """Return which chunks of a shard contain a part of the array, flat."""
         inside = [
-            at * side + np.arange(count) * step < length
-            for at, side, count, step, length in zip(
+            shard * side + np.arange(count) * step < length
+            for shard, side, count, step, length in zip(
                 coordinates, self.shape, self.counts, self.chunk, self.array, strict=True
             )
         ]
@@ -129,7 +129,9 @@ class ChunkCheck:
             entries = self._entries(self._shards, key, data[:size] if at_start else data[-size:])
             for offset, count in entries:
                 self._check_size(key, buffer[offset : offset + count])
-        elif (start, length) == (0, size) if at_start else start < 0:
+            return
+        is_index = (start, length) == (0, size) if at_start else start < 0
+        if is_index:
             self._entries(self._shards, key, buffer.to_bytes())
         else:
             self._check_size(key, buffer)
