@@ -87,7 +87,7 @@ def bures(x, y):
 
 
 def principal(x, share):
-    """The fewest principal components of which the variances add up to a share, as columns."""
+    """The fewest principal components whose variances add up to a share, as columns."""
     values, vectors = np.linalg.eigh(np.cov(x.T))
     values, vectors = values[::-1], vectors[:, ::-1]
     count = 1

@@ -107,7 +107,7 @@ HOME = {
         "report/",
     },
     "plotly": {"report/page/"},
-    "pyarrow": {"store/foreign/parquet.py", "sweep/results/parquet.py"},
+    "pyarrow": {"store/foreign/parquet/", "sweep/results/parquet.py"},
     "pydantic": {"capture/", "pair/", "sweep/"},
     "regex": {"store/patterns.py"},
     "rich": {"cli/", "demo/"},
@@ -116,7 +116,7 @@ HOME = {
     "transformers": {"capture/pretrained.py"},
     "typer": {"cli/"},
     "yaml": {"yaml_file.py"},
-    "zarr": {"store/foreign/zarr_folders.py"},
+    "zarr": {"store/foreign/zarr_arrays.py", "store/foreign/zarr_folders.py"},
 }
 # Optional libraries: imported only when a function that needs them is called.
 INSIDE_FUNCTIONS = {

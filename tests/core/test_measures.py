@@ -257,7 +257,7 @@ def test_undefined_similarities_have_reasons():
         ([3], "expected a name, fastcka.Measure"),
         (7, "expected a list of names"),
         ([], "expected at least one"),
-        (["cknna", "cknna"], "cknna is there twice"),
+        (["cknna", "cknna"], "cknna is listed twice"),
         ([{"name": "cknna", "neighbours": 3}], "cknna has no option neighbours"),
     ],
 )

@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -41,6 +43,7 @@ class Reader(NamedTuple):
     read: Callable[[Path], Any]
     zipped: bool = False
     head: int | None = None  # most mutations are in the first bytes
+    folder: bool = False  # the seeds are zip files of a folder, whose files are changed
 
 
 def _read_arrays(path: Path) -> None:
@@ -56,9 +59,9 @@ def _read_arrays(path: Path) -> None:
 
 def _read_table(path: Path) -> None:
     for name in array_names(path):
-        read_member(path, name)
+        read_member(path, name or None)
+        example_columns(path, name or None)
     id_fields(path)
-    example_columns(path)
 
 
 def _arrays() -> dict[str, np.ndarray]:
@@ -164,6 +167,45 @@ def _parquet() -> list[bytes]:
     return made
 
 
+def _zarr() -> list[bytes]:
+    import numcodecs
+    import zarr
+    from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
+
+    arrays = _arrays()
+    made = []
+    for zarr_format, compressors in (
+        (2, numcodecs.Blosc()),
+        (2, numcodecs.Zlib()),
+        (3, [ZstdCodec(), Crc32cCodec()]),
+        (3, [GzipCodec()]),
+        (3, None),
+    ):
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            group = zarr.open_group(folder, mode="w", zarr_format=zarr_format)
+            options = {"compressors": compressors}
+            group.create_array("group/x", data=arrays["x"], chunks=(4, 4), **options)
+            group.create_array("counts", data=arrays["counts"], chunks=(3, 2), **options)
+            group.create_array("ids", data=arrays["ids"], chunks=(6,), **options)
+            text = group.create_array("kind", shape=6, chunks=(6,), dtype=str)
+            text[:] = np.array(list("aabbab"), object)
+            if zarr_format == 3:
+                shards = {"chunks": (2, 2), "shards": (4, 4), **options}
+                group.create_array("shards", data=arrays["x"], **shards)
+            made.append(_zipped(Path(folder)))
+    return made
+
+
+def _zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder))
+    return buffer.getvalue()
+
+
 def _models() -> list[bytes]:
     text = """\
 cnn-seed0: {family: cnn, seed: 0, tasks: [angle, distance], replaced_by: mlp-seed1}
@@ -192,6 +234,7 @@ READERS = {
     "hdf5": Reader(".h5", _hdf5, _read_arrays),
     "h5ad": Reader(".h5ad", _h5ad, _read_table),
     "parquet": Reader(".parquet", _parquet, _read_table),
+    "zarr": Reader(".zarr", _zarr, _read_table, folder=True),
     "models": Reader(".yaml", _models, read_models),
     "plan": Reader(".json", _plan, CheckpointPlan.load),
 }
@@ -208,6 +251,8 @@ def mutated(name: str, number: int) -> bytes:
     rng = random.Random(f"{name} {number}")
     reader = READERS[name]
     data = rng.choice(seeds(name))
+    if reader.folder:
+        return _with_changed_file(data, rng)
     if reader.zipped and data[:2] == b"PK" and rng.random() < 0.6:
         return _with_changed_member(data, rng)
     head = reader.head if reader.head is not None and rng.random() < 0.7 else None
@@ -226,6 +271,20 @@ def _with_changed_member(data: bytes, rng: random.Random) -> bytes:
             if info.filename == chosen:
                 content = _changed(content, rng, 128 if chosen.endswith(".npy") else None)
             new.writestr(info.filename, content, info.compress_type)
+    return buffer.getvalue()
+
+
+def _with_changed_file(data: bytes, rng: random.Random) -> bytes:
+    """Change or remove a file of a folder."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        chosen, removed = rng.choice(old.namelist()), rng.random() < 0.1
+        for name in old.namelist():
+            content = old.read(name)
+            if name != chosen:
+                new.writestr(name, content)
+            elif not removed:
+                new.writestr(name, _changed(content, rng, None))
     return buffer.getvalue()
 
 
@@ -256,10 +315,19 @@ def _changed(data: bytes, rng: random.Random, head: int | None) -> bytes:
     return bytes(changed)
 
 
+def _place(name: str, data: bytes, path: Path) -> None:
+    if not READERS[name].folder:
+        path.write_bytes(data)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive.extractall(path)
+
+
 def outcome(name: str, number: int, folder: Path) -> BaseException | None:
     """Read the damaged file of a number; return what was raised."""
     path = folder / f"damaged{READERS[name].suffix}"
-    path.write_bytes(mutated(name, number))
+    _place(name, mutated(name, number), path)
     try:
         READERS[name].read(path)
     except Exception as error:
@@ -273,5 +341,5 @@ def check_seeds() -> None:
         for name in READERS:
             for data in seeds(name):
                 path = Path(folder) / f"whole{READERS[name].suffix}"
-                path.write_bytes(data)
+                _place(name, data, path)
                 READERS[name].read(path)

@@ -8,6 +8,7 @@ import json
 import pickle
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import h5py
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from fastcka.errors import CorruptFileError, InputError, StoreError, UnsafeFileError
-from fastcka.store import read_array
+from fastcka.store import open_array, read_array
 from fastcka.store.foreign.examples import id_fields
 
 torch = pytest.importorskip("torch")
@@ -282,3 +283,32 @@ def test_a_zip_that_spans_disks_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data[: offset + 16] + struct.pack("<I", 9) + data[offset + 20 :])
     with pytest.raises(StoreError, match=r"x\.pt: not a zip file, or damaged"):
         read_array(path)
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+def test_a_chunk_that_expands_beyond_its_shape(tmp_path: Path, checksum: bool) -> None:
+    path = tmp_path / "x.h5ad"
+    encoder = zlib.compressobj(9)
+    bomb = b"".join(encoder.compress(bytes(1 << 20)) for _ in range(300)) + encoder.flush()
+    with h5py.File(path, "w") as file:
+        options = {"chunks": (3, 4), "compression": "gzip", "fletcher32": checksum}
+        data = file.create_dataset("obsm/x", data=X, **options)
+        data.id.write_direct_chunk((0, 0), bomb + bytes(4 * checksum))
+    message = r"/obsm/x: the chunk at \(0, 0\): expected 48 bytes after decompression, got more"
+    with pytest.raises(UnsafeFileError, match=message):
+        read_array(f"{path}:obsm/x")
+    rows = open_array(f"{path}:obsm/x")
+    assert not isinstance(rows, np.ndarray)
+    np.testing.assert_array_equal(rows.read(3, 6), X[3:])
+    with pytest.raises(UnsafeFileError, match=message):
+        rows.read(2, 4)
+
+
+def test_large_gzip_chunks_are_read(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 9, (1500, 1024), dtype=np.int16)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=values, chunks=(1000, 1024), compression="gzip", shuffle=True)
+        sizes: list[int] = []
+        file["x"].id.chunk_iter(lambda info: sizes.append(info.size))
+    assert max(sizes) * 1032 > 256 << 20  # large enough to be checked
+    np.testing.assert_array_equal(read_array(tmp_path / "x.h5"), values)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from child_memory import MIB, output_of
 from fastcka.errors import (
     CorruptFileError,
     FastckaError,
@@ -22,6 +26,7 @@ from fastcka.errors import (
 )
 from fastcka.store import Key, import_tree, open_array, open_store, read_array, read_examples
 from fastcka.store.foreign.examples import example_columns
+from fastcka.store.foreign.h5ad import h5ad_id_fields
 from store.array_files import X
 
 SPARSE = np.where(X > 0.5, X, 0)
@@ -223,3 +228,83 @@ def test_texts_in_compressed_chunks(path: Path, shuffle: bool, damaged: bool) ->
         examples = read_examples(f"{path}:obsm/X_pca", 6)
         assert examples is not None
         assert examples.ids.tolist() == CELLS
+
+
+def repeated(path: Path, text: str, count: int, **options: object) -> None:
+    """Add a column of texts that all refer to the one text in the file."""
+    with h5py.File(path, "r+") as file:
+        data = file.create_dataset("obs/note", (count,), h5py.string_dtype(), **options)
+        data[0] = text
+        offset = data.id.get_offset()
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 16 * count] = content[offset : offset + 16] * count
+    path.write_bytes(content)
+
+
+READ = """
+from pathlib import Path
+from fastcka.errors import FastckaError
+from fastcka.store.foreign.examples import example_columns
+
+path, small = map(Path, sys.argv[1:])
+example_columns(small)
+reset_peak()
+start = memory("VmRSS")
+try:
+    message = example_columns(path)[1]["note"]
+except FastckaError as error:
+    message = f"{type(error).__name__}: {error}"
+print(json.dumps([message, memory("VmHWM") - start]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "message"),
+    [
+        ("x" * MIB, 1000, "/obs/note: expected texts of at most 4096 bytes, got one of 1048576"),
+        ("x" * 4000, 200_000, "UnsafeFileError: .*/obs/note: expected data that expands at most"),
+    ],
+)
+def test_references_to_one_long_text(path: Path, text: str, count: int, message: str) -> None:
+    small = path.with_name("small.h5ad")
+    shutil.copy(path, small)
+    repeated(path, text, count)
+    got, grown = json.loads(output_of(READ, str(path), str(small)))
+    assert re.search(message, got)
+    assert grown < 100 * MIB
+
+
+def test_a_giant_category_is_left_out(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["obs/cell_type/categories"]
+        file["obs/cell_type/categories"] = ["a", "b" * 10 * MIB]
+    columns, left_out = example_columns(path)
+    assert "cell_type" not in columns
+    assert columns["count"] == [0, 1, 2, 3, 4, 5]
+    message = (
+        f"/obs/cell_type/categories: expected texts of at most 4096 bytes, got one of {10 * MIB}"
+    )
+    assert message in left_out["cell_type"]
+    examples = read_examples(f"{path}:obsm/X_pca", 6)
+    assert examples is not None
+    assert examples.ids.tolist() == CELLS
+
+
+@pytest.mark.parametrize("name", ["CellID", None])
+def test_other_text_does_not_hide_the_ids(tmp_path: Path, name: str | None) -> None:
+    obs = pd.DataFrame({"note": ["word " * 1000] * 6}, index=pd.Index(CELLS, name=name))
+    anndata.AnnData(X, obs=obs).write_h5ad(tmp_path / "y.h5ad")
+    examples = read_examples(tmp_path / "y.h5ad", 6)
+    assert examples is not None
+    assert examples.ids.tolist() == CELLS
+    columns, left_out = example_columns(tmp_path / "y.h5ad")
+    assert columns == {}
+    assert list(left_out) == ["note"]
+
+
+def test_only_text_with_a_name_for_ids_is_asked_for(path: Path) -> None:
+    edited(path, lambda file: file.create_dataset("obs/other", data=[f"b{i}" for i in range(6)]))
+    assert h5ad_id_fields(path).keys() == {"CellID", "other"}
+    assert h5ad_id_fields(path, known=True) == {}
+    edited(path, lambda file: file.move("obs/other", "obs/image_id"))
+    assert h5ad_id_fields(path, known=True).keys() == {"image_id"}

@@ -223,10 +223,11 @@ def test_values_that_python_cannot_represent(path: Path) -> None:
     columns, left_out = example_columns(path)
     assert columns == {}
     assert left_out.keys() == {"note", "time"}
-    assert "expected values that Python can represent" in left_out["note"]
+    assert "x.parquet:note: expected texts in UTF-8" in left_out["note"]
+    assert "expected values that Python can represent" in left_out["time"]
     examples = read_examples(f"{path}:x", 6)
     assert examples is not None
     assert examples.ids.tolist() == list("uvwxyz")
     write(path, {"x": X.tolist(), "image_id": invalid})
-    with pytest.raises(CorruptFileError, match=r"not a Parquet file, or damaged: .*utf-8"):
+    with pytest.raises(InputError, match=r"x\.parquet:image_id: expected texts in UTF-8"):
         read_examples(f"{path}:x", 6)

@@ -57,9 +57,10 @@ def world(tmp_path_factory, but_for_seconds):
     return folder, but_for_seconds(undisturbed.results_path)
 
 
-def _sweep(folder, output):
+def _sweep(folder, output, measures=("cka",)):
     path = folder / f"{output}.yaml"
     fields = "compare: {within: [layer]}\nexamples: id:^(?!1)\n"
+    fields += f"measures: [{', '.join(measures)}]\n"
     path.write_text(f"store: store\noutput: {output}\n{fields}", "utf-8")
     return path
 
@@ -112,6 +113,68 @@ def test_a_killed_run_is_finished_by_the_next(world, moment, flight, no_figures,
     assert json.loads(result.run_path.read_text("utf-8"))["groups_reused"] == len(finished)
     leftovers = [path.name for path in output.rglob("*") if is_temporary(path.name)]
     assert leftovers == []
+
+
+MEASURES = ("cka", "rbf_cka", "mutual_knn", "pwcca")
+MEASURING_RUNNER = """
+import sys
+from fastcka.core import flight
+from fastcka.core.measures import compute
+from fastcka.sweep import run_sweep
+
+flight.MOST_GROUPS = 1
+compute_values = compute._values
+
+def wait(text):
+    print(text, flush=True)
+    sys.stdin.readline()
+
+def values(members, measure):
+    wait(f"measuring {measure.name}")
+    return compute_values(members, measure)
+
+compute._values = values
+run_sweep(sys.argv[1], on_event=lambda event: wait(event.kind))
+print("end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("last", ["measuring pwcca", "computed"])
+def test_a_killed_run_with_measures_is_finished_by_the_next(
+    world, last, no_figures, but_for_seconds
+):
+    folder, _ = world
+    undisturbed = run_sweep(_sweep(folder, f"whole {last}", MEASURES))
+    name = f"killed {last}"
+    sweep, output = _sweep(folder, name, MEASURES), folder / name
+    command = [sys.executable, "-c", MEASURING_RUNNER, str(sweep)]
+    lines = []
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            while lines.count(last) < 3:
+                lines.append(process.stdout.readline().strip())
+                assert lines[-1], lines
+                if lines.count(last) < 3:  # the third time, it waits until it is killed
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+        finally:
+            process.kill()
+    assert "end" not in lines
+    finished = _finished(output)
+    assert lines.count("computed") <= len(finished) < GROUPS
+    if finished or last == "computed":
+        # A group is committed with the 3 x 3 values of all its measures.
+        with closing(sqlite3.connect(output / "ledger.sqlite")) as db:
+            counts = db.execute("SELECT measure, count(*) FROM measures GROUP BY measure")
+            assert dict(counts) == dict.fromkeys(MEASURES[1:], 9 * len(finished))
+
+    result = run_sweep(sweep)
+    assert result.groups_reused == len(finished)
+    table = but_for_seconds(result.results_path)
+    assert table == but_for_seconds(undisturbed.results_path)
+    assert "pwcca_b" in table[0]
 
 
 def _finished(output):

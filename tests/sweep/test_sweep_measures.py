@@ -157,6 +157,77 @@ def test_groups_without_the_measure_are_named(tmp_path, config_for):
         run_sweep(config_for(within=["layer"], measures=["procrustes"]), memory=1000)
 
 
+N = 20
+CONSTANT = "zero variance: no feature varies over the examples"
+ZERO = (
+    "1 of its examples are zero (the first at position 4), and have no neighbours by angle: leave "
+    "them out of all representations"
+)
+MEDIAN = "the median distance between its examples is zero"
+WIDE = "its Gaussian kernel is constant: the bandwidth is too large for it"
+SELF = "its similarity with itself is not positive"
+
+
+def usual():
+    return np.random.default_rng(0).standard_normal((N, 3))
+
+
+def constant():
+    return np.ones((N, 3))
+
+
+def with_a_zero_example():
+    return np.where(np.arange(N)[:, None] == 4, 0, usual())
+
+
+def mostly_equal():
+    return np.where(np.arange(N)[:, None] < 18, 1, usual())
+
+
+def orthogonal():
+    """Examples e_1 to e_n: the neighbours are at right angles, so their cosines are 0."""
+    return np.eye(N)
+
+
+@pytest.mark.parametrize(
+    ("values", "measures", "why"),
+    [
+        (
+            constant,
+            [*NAMES[:-2], {"name": "svcca", "allow_wide": True}, {"name": NAMES[-1]}],
+            f"b: {CONSTANT}; {', '.join(NAMES)} of b: {CONSTANT}",
+        ),
+        (with_a_zero_example, NAMES[1:4], f"{', '.join(NAMES[1:4])} of b: {ZERO}"),
+        (mostly_equal, ["procrustes", "rbf_cka"], f"rbf_cka of b: {MEDIAN}"),
+        (usual, [{"name": "rbf_cka", "bandwidth": 1e200}], f"rbf_cka of a: {WIDE}; rbf_cka of b: "),
+        (orthogonal, ["mutual_knn", "cknna_reference"], f"cknna_reference of b: {SELF}"),
+        (usual, NAMES, ""),
+    ],
+)
+def test_the_table_contains_why_values_are_undefined(tmp_path, config_for, values, measures, why):
+    with create_store(tmp_path / "store") as store:
+        for model, layer in {"a": usual(), "b": values()}.items():
+            ids = [f"i{i}" for i in range(N)]
+            store.write(model=model, step=0, layers={"l": layer}, example_ids=ids)
+    config = config_for(measures=["cka", *measures], estimator="biased")
+    for _ in ("computed", "from the ledger"):
+        result = run_sweep(config)
+        (row,) = rows_of(result)
+        if why.endswith(" "):
+            assert row["undefined"].startswith(why)
+        else:
+            assert row["undefined"] == why
+        for name in result_names(measures):
+            assert (row[name] == "nan") == (name in why), name
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra formats is not installed")
+    (text,) = parquet.read_table(config.output / "results.parquet")["undefined"].to_pylist()
+    assert text == row["undefined"]
+
+
+def result_names(measures):
+    return [measure if isinstance(measure, str) else measure["name"] for measure in measures]
+
+
 def test_undefined_measures_are_reported(tmp_path, config_for, events):
     x = np.random.default_rng(0).standard_normal((20, 3))
     with create_store(tmp_path / "store") as store:

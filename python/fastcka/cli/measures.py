@@ -53,25 +53,22 @@ def values_of_measures(result: Comparison) -> dict[str, dict[str, Any]]:
 
     A measure that is not symmetric also has ``value_b``, of B with A.
     """
+    from fastcka.core.measures.compute import undefined_members
     from fastcka.core.measures.table import MEASURES
 
     sources = [label["source"] for label in result.labels]
     values: dict[str, dict[str, Any]] = {}
     for name, matrix in result.measures.items():
-        facts = dict(result.provenance["measures"][name])
-        of_each = dict(facts.pop("of_each"))
-        reasons = of_each.pop("undefined", [])
-        why = [
-            f"{source}: {reason}"
-            for source, reason in zip(sources, reasons, strict=False)
-            if reason
-        ]
+        facts = result.provenance["measures"][name]
+        of_each = dict(facts["of_each"])
+        of_each.pop("undefined", None)
+        why = [f"{sources[i]}: {reason}" for i, reason in undefined_members(facts).items()]
         reversed_value = {} if MEASURES[name].symmetric else {"value_b": float(matrix[1, 0])}
         values[name] = {
             "title": MEASURES[name].title,
             "value": float(matrix[0, 1]),
             **reversed_value,
-            **facts,
+            **{key: fact for key, fact in facts.items() if key != "of_each"},
             **of_each,
             "undefined": "; ".join(why),
         }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
+from fastcka.core.measures.compute import undefined_members
 from fastcka.core.sums import Matrix
 from fastcka.errors import InputError, MissingExtraError
 
@@ -124,9 +125,8 @@ def _similarity(comparison: Comparison, kind: Distance) -> tuple[Matrix, dict[in
             "distance: 'procrustes' follows from the measure of that name, which was not computed: "
             "call compare(..., measures=['cka', 'procrustes'])"
         )
-    of_each = comparison.provenance["measures"][kind]["of_each"]
-    reasons = of_each.get("undefined", [])
-    return comparison.measures[kind], {i: why for i, why in enumerate(reasons) if why}
+    facts = comparison.provenance["measures"][kind]
+    return comparison.measures[kind], undefined_members(facts)
 
 
 def _refuse_undefined(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,12 @@ def _values(members: Sequence[Member], measure: Measure) -> Values:
         raise InputError(
             f"measures: {measure.name}: a decomposition failed ({error}): leave the measure out"
         ) from error
+
+
+def undefined_members(facts: Mapping[str, Any]) -> dict[int, str]:
+    """Return position -> why a measure has no values for it, from the measure's record."""
+    reasons = facts["of_each"].get("undefined", [])
+    return {position: reason for position, reason in enumerate(reasons) if reason}
 
 
 def record_of(

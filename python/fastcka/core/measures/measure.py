@@ -137,7 +137,7 @@ def parse_measures(measures: object) -> tuple[Measure, ...]:
     for name in names:
         if names.count(name) > 1:
             raise InputError(
-                f"measures: {name} is there twice: expected each measure once, because "
+                f"measures: {name} is listed twice: expected each measure once, because "
                 "Comparison.measure takes its name"
             )
     return parsed

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastcka.digests import bytes_digest
 from fastcka.errors import InputError
+from fastcka.memory import require_memory
 from fastcka.store.file.format import is_column_name
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT_BYTES: Final = 4096
 """Longest example id, and longest text in a column, in bytes of UTF-8."""
+_SHORTER: Final = "shorten the longest texts, or use fewer examples at once"
 
 
 def encoded_columns(
@@ -93,7 +95,10 @@ def _as_list(where: str, values: object, n_examples: int) -> list[Any]:
 
 
 def encoded_text(where: str, items: list[str]) -> NDArray[np.bytes_]:
-    """Return texts as fixed-length UTF-8; `InputError` for NUL and for more than 4096 bytes."""
+    """Return texts as UTF-8 of one length; `InputError` for NUL and for more than 4096 bytes.
+
+    All are as long as the longest: `OutOfMemoryError` if that is more than the free memory.
+    """
     encoded: list[bytes] = []
     for position, item in enumerate(items):
         try:
@@ -106,4 +111,7 @@ def encoded_text(where: str, items: list[str]) -> NDArray[np.bytes_]:
                 f"bytes, got {item[:40]!r} ({len(data)} bytes)"
             )
         encoded.append(data)
-    return np.array(encoded, dtype=f"S{max(1, *map(len, encoded))}" if encoded else "S1")
+    longest = max(map(len, encoded), default=1) or 1
+    what = f"{where} as {len(encoded)} texts of {longest} bytes"
+    require_memory(len(encoded) * longest, what, _SHORTER)
+    return np.array(encoded, dtype=f"S{longest}")

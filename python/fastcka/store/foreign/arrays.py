@@ -32,7 +32,7 @@ from fastcka.store.foreign.numpy_files import (
     read_npy,
     read_npz,
 )
-from fastcka.store.foreign.parquet import parquet_names, read_parquet
+from fastcka.store.foreign.parquet.arrays import parquet_names, read_parquet
 from fastcka.store.foreign.torch_files import pt_names, read_pt
 from fastcka.store.foreign.zarr_folders import read_zarr, zarr_names
 

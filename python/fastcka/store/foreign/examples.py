@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fastcka.errors import CorruptFileError, InputError, StoreError, UnsafeFileError
+from fastcka.memory import require_memory
 from fastcka.out_of_memory import named_shortage
 from fastcka.store.file.key import Examples
 from fastcka.store.file.opening import open_step
@@ -17,7 +18,10 @@ from fastcka.store.foreign.h5ad import h5ad_example_columns, h5ad_id_fields
 from fastcka.store.foreign.hdf5 import HDF5_SUFFIXES, is_store_file, read_chosen
 from fastcka.store.foreign.id_fields import IdField, found_ids, is_id_name
 from fastcka.store.foreign.numpy_files import npz_names, read_npy_if, read_npz_if
-from fastcka.store.foreign.parquet import parquet_example_columns, parquet_id_fields
+from fastcka.store.foreign.parquet.examples import (
+    parquet_example_columns,
+    parquet_id_fields,
+)
 from fastcka.store.foreign.torch_files import Containers, load_pt
 from fastcka.store.foreign.zarr_folders import zarr_example_columns, zarr_id_fields
 
@@ -34,8 +38,8 @@ def id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
     In Parquet, AnnData and zarr files, the layout of the file may say which they are. Elsewhere, a
     member is included if it is text with one axis. It is also included if its name is one for ids
     (see `is_id_name`) and it has one axis, or a second axis of length 1. The array of a file
-    without names has the name "". With ``known``, text columns of Parquet and zarr files without a
-    name for ids are not read.
+    without names has the name "". With ``known``, text of Parquet, AnnData and zarr files without a
+    name for ids is left out.
 
     Raises
     ------
@@ -145,7 +149,12 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
         ids, _ = found_ids(fields_near(fields, path, name))
     except (InputError, StoreError):  # unusable ids: rows are matched by position
         return None
-    return None if ids is None else Examples(np.array(ids.texts()), {})
+    if ids is None:
+        return None
+    texts = ids.texts()
+    longest = max(map(len, texts), default=0)
+    require_memory(4 * longest * len(texts), f"reading {ids.source}", "shorten the longest ids")
+    return Examples(np.array(texts), {})  # NumPy takes 4 bytes for each character
 
 
 def _may_be_ids(where: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
@@ -245,7 +254,7 @@ _READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Any]]]]] = {
 
 # Formats whose layout may say which values are the ids.
 _TABLES: Final[dict[str, Callable[[Path, bool], dict[str, IdField]]]] = {
-    ".h5ad": lambda path, _: h5ad_id_fields(path),
+    ".h5ad": lambda path, known: h5ad_id_fields(path, known=known),
     ".parquet": lambda path, known: parquet_id_fields(path, known=known),
     ".zarr": lambda path, known: zarr_id_fields(path, known=known),
 }

@@ -16,7 +16,7 @@ from h5py import h5a, h5t
 from fastcka.errors import CorruptFileError, InputError, MissingExtraError
 from fastcka.memory import require_memory
 from fastcka.store.foreign.hdf5 import hdf5_names, read_chosen, read_hdf5
-from fastcka.store.foreign.id_fields import IdField
+from fastcka.store.foreign.id_fields import IdField, is_id_name
 from fastcka.store.foreign.naming import choose
 from fastcka.store.foreign.numpy_files import SMALLER, named_errors
 from fastcka.store.hdf5 import safety as safe
@@ -66,31 +66,34 @@ def h5ad_dataset(path: Path, name: str | None) -> str | None:
     return f"/{chosen}" if _sparse_shape(path, chosen) is None else None
 
 
-def h5ad_id_fields(path: Path) -> dict[str, IdField]:
+def h5ad_id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
     """Return the names of the observations, the index of ``obs``.
 
-    An index without a name is stored as ``_index``. If it has a name, it is the only text in
-    ``obs`` without repeated values; if there are several, each may be the ids. An attribute names
-    the index too, but it is not read: HDF5 does not end on a damaged text of variable length.
+    An index without a name is stored as ``_index``, and no other text is read. If it has a name, it
+    is the only text in ``obs`` without repeated values; if there are several, each may be the ids.
+    With ``known``, those are left out that have no name for ids. Text that is too long for ids is
+    not the index. An attribute names the index too, but it is not read: HDF5 does not end on a
+    damaged text of variable length.
     """
+    names = {name.removesuffix("/values") for name in hdf5_names(path)}
+    unnamed = next((name for name in _UNNAMED if f"/obs/{name}" in names), None)
+
+    def chosen(full: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+        folder, _, name = full.removesuffix("/values").rpartition("/")
+        text = folder == "/obs" and len(shape) == 1 and dtype.kind == "S"
+        return text and unnamed in (None, name)
+
+    too_long: dict[str, str] | None = None if unnamed else {}
     texts = {
-        name.split("/")[2]: values.tolist()
-        for name, values in read_chosen(path, _may_be_index)
-        if values.dtype.kind == "S"
+        name.split("/")[2]: values.tolist() for name, values in read_chosen(path, chosen, too_long)
     }
-    unnamed = next((name for name in _UNNAMED if name in texts), None)
     unique = [name for name, values in texts.items() if len(set(values)) == len(values)]
     index = unnamed or (unique[0] if len(unique) == 1 else None)
     return {
         name: IdField(name, f"obs[{name!r}] in {path}", values, named=name == index)
         for name, values in texts.items()
-        if index in (None, name)
+        if name == index or (index is None and (is_id_name(name) or not known))
     }
-
-
-def _may_be_index(name: str, shape: tuple[int, ...], _: np.dtype[Any]) -> bool:
-    parts = name.split("/")[1:]
-    return parts[0] == "obs" and len(shape) == 1 and (len(parts) == 2 or parts[2:] == ["values"])
 
 
 def h5ad_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
@@ -99,6 +102,7 @@ def h5ad_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, st
     A missing value is None.
     """
     inside = [full.split("/")[2:] for full in hdf5_names(path) if full.startswith("/obs/")]
+    too_long: dict[str, str] = {}
     read = {
         name.removeprefix("/obs/"): values
         for name, values in read_chosen(
@@ -106,6 +110,7 @@ def h5ad_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, st
             lambda name, shape, dtype: (
                 name.startswith("/obs/") and len(shape) == 1 and dtype.kind in "biufS"
             ),
+            too_long,
         )
     }
     index = next((field.field for field in h5ad_id_fields(path).values() if field.named), None)
@@ -116,7 +121,10 @@ def h5ad_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, st
         if name in (index, _OLD_CATEGORIES):
             continue
         values = None if name in old else _column(path, name, read)
-        if values is None:
+        reason = next((too_long[each] for each in _texts_of(name) if each in too_long), None)
+        if reason is not None:
+            left_out[name] = reason
+        elif values is None:
             left_out[name] = (
                 "expected text, numbers, booleans or categories as anndata 0.8 and newer write "
                 "them; read and write the file with anndata"
@@ -124,6 +132,11 @@ def h5ad_example_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, st
         else:
             columns[name] = values
     return columns, left_out
+
+
+def _texts_of(name: str) -> tuple[str, ...]:
+    """Return the datasets that may contain the texts of a column."""
+    return f"/obs/{name}", f"/obs/{name}/categories", f"/obs/{name}/values"
 
 
 def _column(path: Path, name: str, read: dict[str, NDArray[Any]]) -> list[Any] | None:

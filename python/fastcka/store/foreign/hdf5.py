@@ -10,10 +10,11 @@ from h5py import h5o, h5z
 
 from fastcka.errors import InputError, StoreError, UnsafeFileError
 from fastcka.memory import require_memory
-from fastcka.store.file.columns import MAX_TEXT_BYTES
 from fastcka.store.file.dtypes import float32_of_bfloat16
 from fastcka.store.file.format import FORMAT
 from fastcka.store.foreign.attributes import refuse_missing_values
+from fastcka.store.foreign.hdf5_chunks import check_deflated
+from fastcka.store.foreign.hdf5_texts import read_long_text
 from fastcka.store.foreign.matlab import (
     INTERNAL_GROUPS,
     as_in_matlab,
@@ -25,9 +26,9 @@ from fastcka.store.foreign.matlab import (
 )
 from fastcka.store.foreign.naming import choose
 from fastcka.store.foreign.numpy_files import SMALLER, check_expansion, numeric
+from fastcka.store.foreign.texts import TextError
 from fastcka.store.hdf5 import safety as safe
 from fastcka.store.hdf5 import storage
-from fastcka.store.hdf5.heap import check_text_heaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +50,6 @@ _FILTERS: Final = {
 }
 _COMPRESSING: Final = set(_FILTERS) - {h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 _MAX_OBJECTS: Final = 10_000
-_TEXTS_AT_ONCE: Final = 256
 
 
 def read_hdf5(path: Path, name: str | None) -> NDArray[Any]:
@@ -91,13 +91,17 @@ def hdf5_names(path: Path) -> list[str]:
 
 
 def read_chosen(
-    path: Path, chosen: Callable[[str, tuple[int, ...], np.dtype[Any]], bool]
+    path: Path,
+    chosen: Callable[[str, tuple[int, ...], np.dtype[Any]], bool],
+    left_out: dict[str, str] | None = None,
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the path and values of each dataset for which ``chosen(path, shape, dtype)`` is true.
 
     Variable-length text is converted to fixed-length bytes, and its dtype is passed as "S". MATLAB
     vectors of numbers have one axis. Datasets with a damaged structure, links, and MATLAB cells and
-    text are skipped. `read_hdf5` refuses them.
+    text are skipped. `read_hdf5` refuses them. If ``left_out`` is given, the path of each dataset
+    with text that is too long for a store is added to it, with the reason; otherwise such text is
+    an error.
     """
     with safe.open_hdf5(path, follow_symlink=True) as file:
         try:
@@ -120,28 +124,20 @@ def read_chosen(
             if not chosen(name, shape, dtype):
                 continue
             _require_stored(path, f"{path}:{name}", data)
+            check_deflated(path, data)
             if matlab is not None:
                 yield name, vector_in_matlab(storage.read_all(path, data))
             elif text is None or text.length is not None:
                 yield name, storage.read_all(path, data)
             else:
-                yield name, _read_long_text(path, data)
-
-
-def _read_long_text(path: Path, data: h5py.Dataset) -> NDArray[np.bytes_]:
-    """Read variable-length texts, a few at a time, because many may refer to one long text."""
-    check_text_heaps(path, data)
-    texts: list[bytes] = []
-    for start in range(0, len(data), _TEXTS_AT_ONCE):
-        with safe.named_errors(path, data):
-            texts += data[start : start + _TEXTS_AT_ONCE].reshape(-1).tolist()
-        longest = max(map(len, texts[start:]), default=0)
-        if longest > MAX_TEXT_BYTES:
-            raise InputError(
-                f"{path}:{data.name}: expected texts of at most {MAX_TEXT_BYTES} bytes, got one of "
-                f"{longest} bytes"
-            )
-    return np.array(texts, dtype=np.bytes_)
+                try:
+                    values = read_long_text(path, data)
+                except TextError as error:
+                    if left_out is None:
+                        raise
+                    left_out[name] = str(error)
+                else:
+                    yield name, values
 
 
 def _find(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
@@ -201,6 +197,7 @@ def _values(path: Path, data: h5py.Dataset) -> NDArray[Any]:
     layout = _checked_layout(path, data)
     matlab = matlab_class(path, data)
     require_memory(data.size * layout.dtype.itemsize, f"reading {path}:{data.name}", SMALLER)
+    check_deflated(path, data)
     values = storage.read_all(path, data).reshape(layout.shape)
     refuse_missing_values(path, data, values)
     if matlab is not None:
@@ -230,6 +227,7 @@ def read_dataset_rows(path: Path, layout: DatasetLayout, start: int, stop: int) 
     """Return rows of a dataset whose layout was checked."""
     with safe.open_hdf5(path, follow_symlink=True) as file:
         data = _find(path, file, layout.name)
+        check_deflated(path, data, start, stop)
         with safe.named_errors(path, data):
             values = np.asarray(data[start:stop])
         whole = (start, stop) == (0, layout.shape[0])

@@ -169,10 +169,12 @@ def named_errors(where: str, kind: str) -> Iterator[None]:
     """Turn errors of libraries into `CorruptFileError`: the file is damaged or not ``kind``."""
     try:
         yield
-    except (FastckaError, OSError):
+    except FastckaError:
         raise
     except Exception as error:  # damaged headers raise errors of many kinds
         raise_if_shortage(error, f"reading {where}")
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not a library
+            raise
         raise CorruptFileError(f"{where}: not {kind}, or damaged: {error}") from error
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,22 +12,21 @@ from fastcka.errors import CorruptFileError, InputError, MissingExtraError, Unsa
 from fastcka.memory import require_memory
 from fastcka.store.foreign.id_fields import IdField, is_id_name
 from fastcka.store.foreign.naming import choose
-from fastcka.store.foreign.numpy_files import SMALLER, check_expansion, named_errors
+from fastcka.store.foreign.numpy_files import SMALLER, named_errors
+from fastcka.store.foreign.zarr_arrays import (
+    METADATA,
+    NUMBER_CODECS,
+    TEXT_CODECS,
+    checked_array,
+    codec_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
-_METADATA: Final = {"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
-# Codecs of numbers. The others of numcodecs include pickle, which executes code.
-_CODECS: Final = {
-    *("bytes", "transpose", "sharding_indexed", "crc32c"),
-    *("blosc", "gzip", "zlib", "zstd", "lz4", "bz2", "lzma"),
-    *("shuffle", "delta", "crc32", "adler32", "fletcher32"),
-}
-_TEXT_CODECS: Final = {*_CODECS, "vlen-utf8"}
-_MAX_ARRAYS: Final = 10_000
+_MAX_MEMBERS: Final = 10_000
 
 
 def zarr_names(path: Path) -> list[str]:
@@ -65,17 +62,17 @@ def open_zarr(path: Path, name: str | None) -> ZarrRows:
     """
     with _open(path) as arrays:
         chosen = _chosen(path, name, arrays)
-        where = _check(path, chosen, arrays[chosen], _CODECS)
-        return ZarrRows(arrays[chosen], where, mapped=False)
+        where, array = checked_array(path, chosen, NUMBER_CODECS)
+        return ZarrRows(array, where, mapped=False)
 
 
 def read_zarr(path: Path, name: str | None) -> NDArray[Any]:
     """Read an array by its name, or the only array of the folder; see `open_zarr`."""
     with _open(path) as arrays:
         chosen = _chosen(path, name, arrays)
-        where = _check(path, chosen, arrays[chosen], _CODECS)
-        require_memory(arrays[chosen].nbytes, f"reading {where}", SMALLER)
-        rows = ZarrRows(arrays[chosen], where, mapped=False)
+        where, array = checked_array(path, chosen, NUMBER_CODECS)
+        require_memory(array.nbytes, f"reading {where}", SMALLER)
+        rows = ZarrRows(array, where, mapped=False)
     values: NDArray[Any] = rows.read(0, rows.shape[0])
     return values
 
@@ -90,7 +87,7 @@ def zarr_id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
     with _open(path) as arrays:
         indexes = _indexes(arrays)
         return {
-            name: IdField(last, f"{name!r} in {path}", _values(path, name, array), name in indexes)
+            name: IdField(last, f"{name!r} in {path}", _values(path, name), name in indexes)
             for name, array in _along_examples(arrays).items()
             for last in [name.rpartition("/")[2]]
             if name in indexes
@@ -114,14 +111,12 @@ def zarr_example_columns(path: Path, name: str | None) -> dict[str, list[Any]]:
         }
         indexes = _indexes(arrays)
         columns = {
-            other.rpartition("/")[2]: (other, array)
-            for other, array in sorted(
-                _along_examples(near).items(), key=lambda item: item[0].count("/")
-            )
+            other.rpartition("/")[2]: other
+            for other in sorted(_along_examples(near), key=lambda name: name.count("/"))
             if other not in indexes
         }
         columns.pop("id", None)
-        return {last: _values(path, *column) for last, column in columns.items()}
+        return {last: _values(path, column) for last, column in columns.items()}
 
 
 @contextmanager
@@ -131,8 +126,8 @@ def _open(path: Path) -> Iterator[dict[str, Any]]:
         import zarr
     except ImportError as error:
         raise MissingExtraError.of(f"reading {path}", "zarr", "formats") from error
-    if not any((path / name).is_file() for name in _METADATA):
-        raise CorruptFileError(f"{path}: not a folder of zarr: it contains no {sorted(_METADATA)}")
+    if not any((path / name).is_file() for name in METADATA):
+        raise CorruptFileError(f"{path}: not a folder of zarr: it contains no {sorted(METADATA)}")
     with named_errors(str(path), "a folder of zarr"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about parts of the format that may change
         node = zarr.open(store=zarr.storage.LocalStore(path, read_only=True), mode="r")
@@ -140,11 +135,13 @@ def _open(path: Path) -> Iterator[dict[str, Any]]:
             yield {"": node}
             return
         arrays: dict[str, Any] = {}
-        for name, member in node.members(max_depth=None):
+        for count, (name, member) in enumerate(node.members(max_depth=None), start=1):
             if isinstance(member, zarr.Array):
                 arrays[name] = member
-            if len(arrays) > _MAX_ARRAYS:
-                raise UnsafeFileError(f"{path}: expected at most {_MAX_ARRAYS} arrays, got more")
+            if count > _MAX_MEMBERS:
+                raise UnsafeFileError(
+                    f"{path}: expected at most {_MAX_MEMBERS} arrays and groups, got more"
+                )
         yield dict(sorted(arrays.items()))
 
 
@@ -195,7 +192,7 @@ def _along_examples(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_text(array: Any) -> bool:
     kind = array.dtype.kind  # text of variable length is objects ("O") with NumPy 1 or zarr 3.0
-    return kind in "UST" or (kind == "O" and "vlen-utf8" in _codecs(array.metadata.to_dict()))
+    return kind in "UST" or (kind == "O" and "vlen-utf8" in codec_names(array.metadata.to_dict()))
 
 
 def _dimension(array: Any) -> str | None:
@@ -205,74 +202,8 @@ def _dimension(array: Any) -> str | None:
     return names[0] if names and isinstance(names[0], str) else None
 
 
-def _values(path: Path, name: str, array: Any) -> list[Any]:
-    where = _check(path, name, array, _TEXT_CODECS)
+def _values(path: Path, name: str) -> list[Any]:
+    where, array = checked_array(path, name, TEXT_CODECS)
     require_memory(array.nbytes, f"reading {where}", SMALLER)
     values: list[Any] = array[:].tolist()
     return values
-
-
-def _check(path: Path, name: str, array: Any, allowed: set[str]) -> str:
-    """Refuse codecs that may execute code, links, missing chunks and implausible sizes.
-
-    Return the name of the array for messages.
-    """
-    where = f"{path}:{name}".rstrip(":")
-    unknown = sorted(_codecs(array.metadata.to_dict()) - allowed)
-    if unknown:
-        raise UnsafeFileError(
-            f"{where}: expected codecs among {', '.join(sorted(allowed))}, got {', '.join(unknown)}"
-            "; write the array again without them"
-        )
-    stored, n_files = _stored(where, path, path / name)
-    count = math.prod(
-        -(-length // step) for length, step in zip(array.shape, _file_shape(array), strict=True)
-    )
-    if n_files != count:
-        raise CorruptFileError(
-            f"{where}: expected {count} stored chunks, got {n_files}; missing chunks would be "
-            "read as the fill value. If all their values are 0, write the array again with "
-            "config={'write_empty_chunks': True}"
-        )
-    check_expansion(where, array.nbytes, stored)
-    return where
-
-
-def _file_shape(array: Any) -> tuple[int, ...]:
-    return tuple(getattr(array, "shards", None) or array.chunks)
-
-
-def _codecs(metadata: Mapping[str, Any]) -> set[str]:
-    """Return the names of all codecs in metadata of format 2 or 3, also of those inside shards."""
-    names: set[str] = set()
-    waiting = [metadata.get("compressor"), *(metadata.get("filters") or ())]
-    waiting += metadata.get("codecs") or ()
-    while waiting:
-        codec = waiting.pop()
-        if codec is None:
-            continue
-        names.add(str(codec.get("name", codec.get("id"))))
-        inner = codec.get("configuration") or {}
-        waiting += [*(inner.get("codecs") or ()), *(inner.get("index_codecs") or ())]
-    return names
-
-
-def _stored(where: str, top: Path, folder: Path) -> tuple[int, int]:
-    """Return the bytes and the number of the files with chunks in the folder of an array."""
-    size = count = 0
-    if folder.is_symlink() or folder.resolve() != top.resolve() / folder.relative_to(top):
-        raise UnsafeFileError(f"{where}: its folder is a link; links are not followed")
-    waiting = [folder]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(Path(entry.path))
-                elif not entry.is_file(follow_symlinks=False):
-                    raise UnsafeFileError(
-                        f"{where}: {entry.path} is a link or no plain file; it is not followed"
-                    )
-                elif entry.name not in _METADATA:
-                    size += entry.stat(follow_symlinks=False).st_size
-                    count += 1
-    return size, count

@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 _REFERENCE: Final = struct.Struct("<IQI")  # length of the text, address of the collection, index
 _COLLECTION: Final = struct.Struct("<4sB3xQ")
 _OBJECT: Final = struct.Struct("<HHIQ")
+_NOWHERE: Final = {0, 2**64 - 1}  # the address of an empty text
 _MAX_BYTES: Final = 64 << 20
 _DECODED: Final = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 
 
-def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
-    """Check the collections that contain the texts of a dataset.
+def text_lengths(path: Path, data: h5py.Dataset) -> list[int]:
+    """Check the collections that contain the texts of a dataset; return the lengths of the texts.
 
     Texts in chunks with other filters than gzip, shuffle and fletcher32, and in files with
-    addresses shorter than 8 bytes, are not checked.
+    addresses shorter than 8 bytes, are not checked, and their lengths are not known.
 
     Raises
     ------
@@ -43,10 +44,11 @@ def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
     file = safe.descriptor(path, data.file)
     file_size = os.fstat(file).st_size
     addresses: set[int] = set()
+    lengths: list[int] = []
     with safe.named_errors(path, data):
         base = data.file.userblock_size
         if data.file.id.get_create_plist().get_sizes() != (8, 8):  # bytes of addresses and sizes
-            return
+            return []
         extents: list[tuple[int, int, int]] = []
         layout, codes = storage.layout_name(path, data), storage.filter_codes(path, data)
         limit = file_size
@@ -60,12 +62,16 @@ def check_text_heaps(path: Path, data: h5py.Dataset) -> None:
         for offset, size, mask in extents:
             raw = _decoded(os.pread(file, min(size, file_size), offset), codes, mask, limit)
             whole = len(raw) - len(raw) % _REFERENCE.size
-            addresses |= {address for _, address, _ in _REFERENCE.iter_unpack(raw[:whole])}
-    for address in addresses - {0, 2**64 - 1}:
+            for length, address, _ in _REFERENCE.iter_unpack(raw[:whole]):
+                if address not in _NOWHERE:
+                    lengths.append(length)
+                    addresses.add(address)
+    for address in addresses:
         if not _is_sound(file, base + address, file_size):
             raise CorruptFileError(
                 f"{path}: {data.name}: damaged: the text heap at byte {address} is not valid"
             )
+    return lengths
 
 
 def _decoded(raw: bytes, codes: list[int], mask: int, limit: int) -> bytes:

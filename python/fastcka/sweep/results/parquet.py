@@ -16,7 +16,8 @@ import numpy as np
 from fastcka.files import remove_file, replaced_stream
 from fastcka.sweep.planning.columns import column_names, number_columns
 from fastcka.sweep.question.labels import KEY_FIELDS, value_text
-from fastcka.sweep.results.table import pair_numbers, why_undefined
+from fastcka.sweep.results.table import pair_numbers
+from fastcka.sweep.results.undefined import UndefinedValues
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -111,9 +112,8 @@ class ParquetTable:
                 values = [self._typed(name, r.labels.get(field)) for r in group.representations]
                 columns[name] = [values[i] for i in positions]
         columns |= dict(zip(self._numbers, pair_numbers(group, comparison, q_values), strict=True))
-        columns["undefined"] = [
-            why_undefined(comparison.undefined, a, b) for a, b in group.pairs.tolist()
-        ]
+        undefined = UndefinedValues(comparison)
+        columns["undefined"] = [undefined.why(a, b) for a, b in group.pairs.tolist()]
         arrays = [pa.array(columns[field.name], field.type) for field in self.schema]
         self._waiting.append(pa.Table.from_arrays(arrays, schema=self.schema))
         self._rows += count

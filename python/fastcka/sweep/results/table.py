@@ -13,24 +13,25 @@ group, their tables differ only in this column.
 are those among all comparisons of the table. The columns of the measures that the sweep asks for
 follow; `Comparison.to_dataframe` has the same.
 
-Cells: floats by ``repr``, so that they read back exactly; NaN as ``nan``, for CKA with the reason
-in ``undefined``; lists, booleans and nulls as JSON (``["a", "b"]``); an absent factor is empty. A
-*text* that starts with ``= + - @`` (or their full-width forms), a tab or a line break gets a
-leading apostrophe, because a spreadsheet would run it as a formula. A text that already has
-apostrophes before such a character gets one more, so that `uncell` restores each text. Numbers do
-not change. Lines end with LF. A cell with a comma, a quote, CR or LF is in quotes.
+Cells: floats by ``repr``, so that they read back exactly; NaN as ``nan``, with the reason in
+``undefined`` (see `UndefinedValues`); lists, booleans and nulls as JSON (``["a", "b"]``); an absent
+factor is empty. A *text* that starts with ``= + - @`` (or their full-width forms), a tab or a line
+break gets a leading apostrophe, because a spreadsheet would run it as a formula. A text that
+already has apostrophes before such a character gets one more, so that `uncell` restores each text.
+Numbers do not change. Lines end with LF. A cell with a comma, a quote, CR or LF is in quotes.
 """
 
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
 from fastcka.core.measures.table import pair_columns
 from fastcka.sweep.planning.columns import column_names, matrix_columns
 from fastcka.sweep.question.labels import value_text
+from fastcka.sweep.results.undefined import UndefinedValues
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -100,6 +101,7 @@ def group_rows(
         for name in ("device", "route", "precision", "seconds")
     ]
     cells = np.column_stack(pair_numbers(group, comparison, q_values)).tolist()
+    undefined = UndefinedValues(comparison)
     examples = group.examples
     about = [
         cell(examples.n_examples),
@@ -110,7 +112,7 @@ def group_rows(
     for (a, b), row in zip(group.pairs.tolist(), cells, strict=True):
         both = [text for pair in zip(labels[a], labels[b], strict=True) for text in pair]
         values = [cell(number) for number in row]
-        why = cell(why_undefined(comparison.undefined, a, b))
+        why = cell(undefined.why(a, b))
         yield [*fields, *keys[a], *keys[b], *both, *about, *values, why, *made_by]
 
 
@@ -129,10 +131,3 @@ def pair_numbers(
         else:
             numbers.append(matrix[first, second])
     return [*numbers, *pair_columns(comparison.measures, group.pairs)]
-
-
-def why_undefined(undefined: dict[int, Any], a: int, b: int) -> str:
-    """Return why the comparison of two representations is NaN; empty if it is not."""
-    return "; ".join(
-        f"{side}: {undefined[at]}" for side, at in (("a", a), ("b", b)) if at in undefined
-    )

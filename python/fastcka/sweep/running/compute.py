@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from fastcka.core import Comparison, Group, compare_many
 from fastcka.core import Flight as GroupFlight
 from fastcka.core.columns import STORED
+from fastcka.core.measures.compute import undefined_members
 from fastcka.errors import InputError, StoreError
 from fastcka.memory import memory_check
 from fastcka.store import Store, prefetch
@@ -232,8 +233,7 @@ def undefined_texts(group: Loadable, comparison: Comparison) -> list[str]:
     keys = [r.key for r in group.representations]
     texts = [f"{keys[position]}: {reason}" for position, reason in comparison.undefined.items()]
     for name, facts in comparison.provenance.get("measures", {}).items():
-        reasons = facts["of_each"].get("undefined", [])
-        texts += [f"{keys[i]}: {name}: {why}" for i, why in enumerate(reasons) if why]
+        texts += [f"{keys[i]}: {name}: {why}" for i, why in undefined_members(facts).items()]
     return texts
 
 
