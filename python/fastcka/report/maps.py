@@ -7,21 +7,28 @@ from typing import Any
 
 from fastcka.errors import MissingExtraError
 from fastcka.report.charts import figure, marker, numbers, plotly_text
-from fastcka.report.clusters import Clustered
+from fastcka.report.clusters import CLUSTERED, Clustered
 from fastcka.report.data import ReportData
 from fastcka.report.items import Chart, Item, NotDrawn
 
 _MOST_POINTS = 150
 """With more, the map takes seconds to compute and its names hide each other."""
-_NEEDED = "needs three or more representations that were all compared with each other, and scipy"
 
 
 def maps(data: ReportData) -> Iterator[Item]:
     """Yield the map and the dendrogram."""
-    sets = [each for each in data.clusters if len(each.keys) <= _MOST_POINTS]
+    yield from data.clusters.missing
+    sets = [each for each in data.clusters.sets if len(each.keys) <= _MOST_POINTS]
+    large = tuple(each.title for each in data.clusters.sets if each not in sets)
+    if large:
+        reason = (
+            f"show at most {_MOST_POINTS} representations; the matrices contain the similarities "
+            "and can be sorted by cluster"
+        )
+        yield NotDrawn("Map and dendrogram", reason, large)
+    if not sets and not large and not data.clusters.missing:
+        yield NotDrawn(CLUSTERED, "no three representations of one family were compared")
     if not sets:
-        reason = f"shows at most {_MOST_POINTS} points" if data.clusters else _NEEDED
-        yield NotDrawn("Map and dendrogram", reason)
         return
     colored = next((n for n in data.roles.nesting if len(data.pairs.table.labels(n)) > 1), None)
     caption = data.facts.caption(data.pairs.table)
