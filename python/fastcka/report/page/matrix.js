@@ -4,11 +4,21 @@ KINDS.matrix = (figure, spec) => {
   const state = { ...spec, sort: spec.sorts[0] };
   const fixed = { ...spec.start }; // field -> the label that is shown
   const plot = figure.querySelector(".plot");
-  let drawn = null;
+  const detail = figure.querySelector(".detail");
+  const empty = element("p", { textContent: "No pair has this combination of labels.", hidden: true });
+  plot.before(empty);
+  let drawn = null, before = null;
   const draw = () => {
+    // A timeline stays only while it is that of a cell of this matrix: if just the step changed.
+    const settingsNow = JSON.stringify([state, { ...fixed, step: null }, settings.value]);
+    if (settingsNow !== before) detail.hidden = true;
+    before = settingsNow;
     drawn = pivot(state, fixed);
+    empty.hidden = drawn.cells.size > 0;
+    plot.hidden = !empty.hidden;
+    if (plot.hidden) return null;
     const done = show(plot, ...heatmap(drawn, plot.clientWidth));
-    if (!plot.dataset.listening) {
+    if (plot.on && !plot.dataset.listening) {
       plot.dataset.listening = "yes";
       plot.on("plotly_click", ({ points: [point] }) => {
         timelineOf(figure, state, fixed, drawn.rows[point.y], drawn.columns[point.x]);
@@ -68,8 +78,8 @@ function heatmap({ rows, columns, cells }, width) {
   const text = rows.map((row) => columns.map((column) => cellText(row, column, pairsOf(row, column))));
   const [low, high] = limits(z);
   const most = width < 600 ? 14 : 26;
-  const left = 14 + 6.4 * Math.min(most, Math.max(1, ...rows.map((row) => row.name.length)));
-  const bottom = 14 + 6.4 * Math.min(most, Math.max(1, ...columns.map((column) => column.name.length)));
+  const left = 14 + 6.4 * longest(rows.map((row) => row.name), most);
+  const bottom = 14 + 6.4 * longest(columns.map((column) => column.name), most);
   const across = Math.min(width - left - 16, 560, Math.max(240, 70 * columns.length));
   const down = Math.min(across * Math.max(rows.length / Math.max(columns.length, 1), 0.15), 900);
   const trace = {
@@ -93,20 +103,20 @@ function heatmap({ rows, columns, cells }, width) {
 /** The ticks of an axis of some pixels: every label, or that of each block, or every k-th. */
 function ticks(groups, pixels, most) {
   const room = Math.max(1, Math.floor(pixels / 12));
-  let at = groups.map((_, i) => i), texts = groups.map((group) => group.name);
+  let places = groups.map((_, i) => i), texts = groups.map((group) => group.name);
   if (groups.length > room) {
     const blocks = [1, 2].map((depth) => blocksOf(groups, depth)).filter((each) => each.length <= room);
     const finest = blocks[blocks.length - 1];
     if (finest && finest.length > 1) {
-      at = finest.map(([start, end]) => (start + end - 1) / 2);
+      places = finest.map(([start, end]) => (start + end - 1) / 2);
       texts = finest.map(([start]) => groups[start].name);
     } else {
-      at = at.filter((i) => i % Math.ceil(groups.length / room) === 0);
-      texts = at.map((i) => groups[i].name);
+      places = places.filter((i) => i % Math.ceil(groups.length / room) === 0);
+      texts = places.map((i) => groups[i].name);
     }
   }
   const range = { showgrid: false, zeroline: false, ticks: "", tickfont: { size: 11 } };
-  return { ...range, tickvals: at, ticktext: texts.map((text) => plain(shortened(text, most))) };
+  return { ...range, tickvals: places, ticktext: texts.map((text) => plain(shortened(text, most))) };
 }
 
 /** Runs of rows that agree in the first `depth` fields of the order, as [start, end). */
@@ -146,7 +156,7 @@ function timelineOf(figure, state, fixed, row, column) {
   const close = element("button", { type: "button", textContent: "close", onclick: () => { detail.hidden = true; } });
   detail.append(element("div", {}, title, " ", close));
   if (!("step" in fixed)) {
-    detail.append(element("p", { textContent: "The sweep compares this cell at one step only." }));
+    detail.append(element("p", { textContent: "This figure has no list of steps, so there is no timeline of this cell." }));
     return;
   }
   const steps = PAIRS.fields.step.labels;
@@ -155,20 +165,21 @@ function timelineOf(figure, state, fixed, row, column) {
     return pairs ? summary(pairs) : null;
   });
   const kept = points.map((_, i) => i).filter((i) => points[i]);
-  const x = kept.map((i) => Number(steps[i])), at = kept.map((i) => points[i]);
+  const x = kept.map((i) => Number(steps[i])), means = kept.map((i) => points[i]);
   const plot = element("div", { className: "plot" });
   detail.append(plot);
+  if (shownValue().reverse) detail.append(element("p", { className: "note", textContent: "The row is the first argument." }));
   const line = {
-    type: "scatter", mode: "lines+markers", x, y: at.map((each) => each.mean), hoverinfo: "text",
-    line: { color: "#0072B2" }, text: at.map((each, i) => `step ${x[i]}: ${number(each.mean)}`
+    type: "scatter", mode: "lines+markers", x, y: means.map((each) => each.mean), hoverinfo: "text",
+    line: { color: "#0072B2" }, text: means.map((each, i) => `step ${x[i]}: ${number(each.mean)}`
       + (each.count > 1 ? `<br>${each.count} ${unit()}, ${number(each.low)} to ${number(each.high)}` : "")),
   };
   const band = {
     type: "scatter", mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: "#0072B233",
     x: [...x, ...x.slice().reverse()], hoverinfo: "skip",
-    y: [...at.map((each) => each.high), ...at.map((each) => each.low).reverse()],
+    y: [...means.map((each) => each.high), ...means.map((each) => each.low).reverse()],
   };
-  show(plot, at.some((each) => each.count > 1) ? [band, line] : [line], {
+  show(plot, means.some((each) => each.count > 1) ? [band, line] : [line], {
     height: 260, showlegend: false, margin: { l: 55, r: 15, t: 25, b: 40 },
     xaxis: { title: { text: "training step" } },
     yaxis: { title: { text: plain(shownValue().title) } },
