@@ -68,6 +68,8 @@ function addControls(form, state, fixed, draw) {
   }
 }
 
+const TOP = 86; // plotly keeps this space for the colour bar
+
 /** The traces and the layout of a matrix that is `width` pixels wide. */
 function heatmap({ rows, columns, cells }, width) {
   const pairsOf = (row, column) => cells.get(`${row.key}|${column.key}`);
@@ -77,10 +79,13 @@ function heatmap({ rows, columns, cells }, width) {
   }));
   const text = rows.map((row) => columns.map((column) => cellText(row, column, pairsOf(row, column))));
   const [low, high] = limits(z);
-  const most = width < 600 ? 14 : 26;
-  const left = 14 + 6.4 * longest(rows.map((row) => row.name), most);
-  const bottom = 14 + 6.4 * longest(columns.map((column) => column.name), most);
-  const across = Math.min(width - left - 16, 560, Math.max(240, 70 * columns.length));
+  const most = width < 600 ? 18 : 32;
+  // A square fits on the first screen, below the text.
+  const square = Math.min(560, Math.max(360, innerHeight - 450));
+  const [left, bottom] = [rows, columns].map((groups) => (
+    14 + 6.4 * longest(ticks(groups, square, most).ticktext.map(decoded), most)
+  ));
+  const across = Math.min(width - left - 16, square, Math.max(240, 70 * columns.length));
   const down = Math.min(across * Math.max(rows.length / Math.max(columns.length, 1), 0.15), 900);
   const trace = {
     type: "heatmap", z, text, hoverinfo: "text", zmin: low, zmax: high, colorscale: settings.scale,
@@ -93,7 +98,7 @@ function heatmap({ rows, columns, cells }, width) {
   if (Math.max(rows.length, columns.length) * 34 <= across) trace.texttemplate = "%{z:.2f}";
   const paper = template(DARK.matches).layout.paper_bgcolor;
   return [[trace], {
-    height: down + bottom + 64, margin: { l: left, r: width - left - across, t: 64, b: bottom },
+    height: down + bottom + TOP, margin: { l: left, r: width - left - across, t: TOP, b: bottom },
     xaxis: { ...ticks(columns, across, most), tickangle: -90, constrain: "domain" },
     yaxis: { ...ticks(rows, down, most), autorange: "reversed" },
     shapes: [...borders(rows, "y", paper), ...borders(columns, "x", paper)],
@@ -105,11 +110,14 @@ function ticks(groups, pixels, most) {
   const room = Math.max(1, Math.floor(pixels / 12));
   let places = groups.map((_, i) => i), texts = groups.map((group) => group.name);
   if (groups.length > room) {
-    const blocks = [1, 2].map((depth) => blocksOf(groups, depth)).filter((each) => each.length <= room);
-    const finest = blocks[blocks.length - 1];
-    if (finest && finest.length > 1) {
-      places = finest.map(([start, end]) => (start + end - 1) / 2);
-      texts = finest.map(([start]) => groups[start].name);
+    const depth = [2, 1].find((each) => blocksOf(groups, each).length <= room);
+    const blocks = depth ? blocksOf(groups, depth) : [];
+    if (blocks.length > 1) {
+      places = blocks.map(([start, end]) => (start + end - 1) / 2);
+      texts = blocks.map(([start]) => {
+        const labels = groups[start].labels.slice(0, depth).filter((label) => label !== null);
+        return labels.join(" · ") || groups[start].name;
+      });
     } else {
       places = places.filter((i) => i % Math.ceil(groups.length / room) === 0);
       texts = places.map((i) => groups[i].name);

@@ -80,11 +80,20 @@ function ordered(map, state) {
   };
   return [...map].map(([key, set]) => {
     const nodes = [...set];
-    return { key, name: nameOf(state.by, nodes[0]), node: nodes[0], ranks: fields.map((f) => rank(f, nodes)) };
+    return {
+      key, name: nameOf(state.by, nodes[0]), ranks: fields.map((f) => rank(f, nodes)),
+      labels: fields.map((f) => (f === "cluster" ? null : commonLabel(f, nodes))),
+    };
   }).sort((one, other) => {
     const i = one.ranks.findIndex((each, place) => each !== other.ranks[place]);
     return i < 0 ? 0 : one.ranks[i] - other.ranks[i];
   });
+}
+
+/** The label of all representations in a field, or null if they have different labels. */
+function commonLabel(field, nodes) {
+  const { codes } = PAIRS.fields[field];
+  return nodes.every((node) => codes[node] === codes[nodes[0]]) ? labelOf(field, nodes[0]) : null;
 }
 
 /** The position of the pair of an entry of a cell. */

@@ -29,7 +29,7 @@ function fitted(data, layout, width) {
   const below = width < 700;
   const rows = below && named.length > 1 ? Math.ceil(named.length / 2) : 0;
   const legend = below ? { orientation: "h", y: -0.28, yanchor: "top" } : { x: 1.02, y: 1 };
-  const height = Math.max(layout.height ?? 380, below ? 0 : 90 + 26 * named.length) + 20 * rows;
+  const height = Math.max(layout.height ?? 380, below ? 0 : 90 + 30 * named.length) + 20 * rows;
   return {
     showlegend: named.length > 1, ...layout, height, legend,
     margin: { l: texts ? 14 + 6.4 * letters : 60, r: 20, t: layout.title ? 44 : 24, b: (layout.xaxis?.title ? 50 : 20) + 20 * rows },
