@@ -85,3 +85,10 @@ def test_models_without_a_family_have_no_map(tmp_path):
     keys = [(name, 0, "fc", {"family": None}) for name in "abc"]
     (item,) = maps(data_of(table_of(keys, lambda a, b: 0.5), tmp_path))
     assert "no three representations" in item.reason
+
+
+def test_the_labels_of_a_map_are_in_natural_order(tmp_path):
+    keys = [(name, 0, "fc", {"variant": name}) for name in ("task10", "task2", "task1")]
+    (points, _) = maps(data_of(table_of(keys, lambda a, b: 0.5), tmp_path))
+    names = [trace["name"] for trace in points.spec["figures"][0]["data"]]
+    assert names == ["task1", "task2", "task10"]

@@ -193,7 +193,7 @@ def test_the_timeline_of_an_asymmetric_similarity_states_its_direction(open_page
     figure = page.locator("figure.chart").first
     for similarity, notes in (("CKA (unbiased)", 0), ("pwcca", 1)):
         page.locator("#toolbar").get_by_label("similarity").select_option(label=similarity)
-        box = figure.locator(".nsewdrag").bounding_box()
+        box = figure.locator(".nsewdrag").first.bounding_box()
         page.mouse.click(box["x"] + box["width"] * 1.5 / 12, box["y"] + box["height"] * 0.5 / 12)
         figure.locator(".detail .plot svg").first.wait_for()
         assert figure.get_by_text("The row is the first argument.").count() == notes

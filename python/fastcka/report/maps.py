@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastcka.errors import MissingExtraError
@@ -33,7 +33,8 @@ def maps(data: ReportData) -> Iterator[Item]:
     colored = next((n for n in data.roles.nesting if len(data.pairs.table.labels(n)) > 1), None)
     caption = data.facts.caption(data.pairs.table)
     try:
-        figures = [_map(each, colored) for each in sets]
+        labels = [] if colored is None else data.pairs.table.labels(colored)
+        figures = [_map(each, colored, labels or [None]) for each in sets]
     except MissingExtraError as error:
         yield NotDrawn("Map", str(error))
     else:
@@ -53,11 +54,12 @@ def maps(data: ReportData) -> Iterator[Item]:
     )
 
 
-def _map(each: Clustered, colored: str | None) -> dict[str, Any]:
+def _map(each: Clustered, colored: str | None, order: Sequence[str | None]) -> dict[str, Any]:
+    """Return the map of a set, with a series for each label of ``colored`` in this order."""
     points = each.comparison.embed()
     values = [None if colored is None else labels[colored] for labels in each.labels]
     series = []
-    for i, value in enumerate(dict.fromkeys(sorted(values, key=str))):
+    for i, value in enumerate(label for label in order if label in values):
         chosen = [place for place, other in enumerate(values) if other == value]
         series.append(
             {

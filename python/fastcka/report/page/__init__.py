@@ -92,6 +92,7 @@ def page_text(content: PageContent) -> str:
     environment.filters["number"] = number_text
     environment.filters["data_uri"] = _data_uri
     environment.tests["chart"] = lambda item: isinstance(item, Chart)
+    environment.tests["numeric"] = _is_numeric
     environment.tests["listing"] = lambda item: isinstance(item, Listing)
     charts = [item for part in content.sections for item in part.items if isinstance(item, Chart)]
     plotly, ours = (plotly_js(), _ours()) if charts else ("", "")
@@ -139,6 +140,11 @@ def number_text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return str(value)
+
+
+def _is_numeric(value: object) -> bool:
+    """Whether a cell of a table is a number, a missing one, or a text that starts with one."""
+    return not isinstance(value, str) or value[:1] in "0123456789-"
 
 
 def _ours() -> str:

@@ -101,7 +101,7 @@ function heatmap({ rows, columns, cells }, width) {
     height: down + bottom + TOP, margin: { l: left, r: width - left - across, t: TOP, b: bottom },
     xaxis: { ...ticks(columns, across, most), tickangle: -90, constrain: "domain" },
     yaxis: { ...ticks(rows, down, most), autorange: "reversed" },
-    shapes: [...borders(rows, "y", paper), ...borders(columns, "x", paper)],
+    shapes: [...borders(rows, "y", down, paper), ...borders(columns, "x", across, paper)],
   }];
 }
 
@@ -138,16 +138,17 @@ function blocksOf(groups, depth) {
   return blocks;
 }
 
-/** Lines between the blocks of rows: a wide one where the first field changes. */
-function borders(groups, axis, color) {
+/** Lines between the blocks of an axis of some pixels: a wide one where the first field changes. */
+function borders(groups, axis, pixels, color) {
   const other = axis === "x" ? "y" : "x";
   const lines = [];
   for (const [depth, width] of [[2, 0.7], [1, 2.5]]) {
     const blocks = blocksOf(groups, depth);
     if (blocks.length === groups.length || blocks.length > 60) continue;
+    const thin = Math.min(1, pixels / blocks.length / 40); // so that lines leave room for the cells
     for (const [start] of blocks.slice(1)) {
       lines.push({
-        type: "line", line: { color, width }, [`${axis}0`]: start - 0.5, [`${axis}1`]: start - 0.5,
+        type: "line", line: { color, width: width * thin }, [`${axis}0`]: start - 0.5, [`${axis}1`]: start - 0.5,
         [`${other}ref`]: "paper", [`${other}0`]: 0, [`${other}1`]: 1,
       });
     }

@@ -43,7 +43,7 @@ KINDS.pairs = (figure, spec) => {
       Object.assign(state, { column, page: 0 });
       draw();
     };
-    head.append(element("th", { scope: "col" }, element("button", { type: "button", onclick: sort })));
+    head.append(element("th", { scope: "col", className: column.numeric ? "number" : "" }, element("button", { type: "button", onclick: sort })));
   }
   const filter = element("input", {
     type: "search", ariaLabel: "filter", placeholder: "conv1 seed0",

@@ -63,12 +63,12 @@ function pivot(state, fixed) {
       add(~pair, PAIRS.b[pair], PAIRS.a[pair], cell);
     }
   }
-  return { rows: ordered(rows, state), columns: ordered(columns, state), cells };
+  return { rows: ordered(rows, state, fixed), columns: ordered(columns, state, fixed), cells };
 }
 
 /** Rows in the order of the fields; absent labels are last. */
-function ordered(map, state) {
-  const fields = [...new Set([state.sort, ...state.order, ...state.by])];
+function ordered(map, state, fixed) {
+  const fields = [...new Set([state.sort, ...state.order, ...state.by])].filter((f) => !(f in fixed));
   const rank = (field, nodes) => {
     const codes = field === "cluster" ? PAIRS.ranks : PAIRS.fields[field].codes;
     let sum = 0, least = Infinity;
