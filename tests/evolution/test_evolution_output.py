@@ -209,6 +209,15 @@ def test_the_report_includes_it(analysed, tmp_path):
     assert float(row.split(",")[6]) == part["verdict"][0]["question"]["difference"]
 
 
+def test_the_report_lists_figures_that_do_not_exist(weights_only):
+    call, _, output = weights_only
+    call()
+    missing = {item.what: item for item in write_report(output).not_drawn}
+    assert "needs activations" in missing["Figure of activations"].reason
+    names = {f"{name}_activations.png" for name in ("attention", "convolution")}
+    assert set(missing["Figure of activations"].where) == names
+
+
 def evolved(trained, output, **options):
     """Analyse the weights of one experiment of the plan."""
     plan = json.loads((trained / "plan.json").read_text())

@@ -9,7 +9,9 @@ import shutil
 
 import pytest
 
+from fastcka.report import write_report
 from fastcka.sweep.results.table import cell
+from report.layered import write_layered
 from report.waiting import until
 
 
@@ -74,14 +76,24 @@ def planted():
     return value
 
 
+@pytest.fixture
+def layered(tmp_path, no_drawing):
+    """The report of `write_layered`, and its rows."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    rows = write_layered(folder)
+    return write_report(folder, permutations=99), rows
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, run by playwright."""
-    playwright = pytest.importorskip("playwright.sync_api")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("the browser chromium is not installed")
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
 

@@ -1,95 +1,19 @@
-"""The data of the page: similarities, fields, sets, names, clustering, and the first sentence."""
+"""The data of the page: fields, names, layers, and the first sentence."""
 
 from __future__ import annotations
 
-import itertools
 import json
 
 import numpy as np
 import pytest
 
-from fastcka.report.clusters import cluster_ranks
-from fastcka.report.data import ReportData
-from fastcka.report.explorer import layer_matrices, matrices_of_pairs, two_sets
+from fastcka.report.explorer import layer_matrices
 from fastcka.report.facts import read_facts
-from fastcka.report.maps import maps
 from fastcka.report.opening import opening
 from fastcka.report.pairs import Pairs, page_data
 from fastcka.report.roles import find_roles
-from fastcka.report.values import values_of
-from fastcka.stats import PairTable, read_results
-
-
-def table_of(keys, value, *, keep=lambda a, b: True, **further):
-    """Return the pairs of representations (model, step, layer, labels)."""
-    rows = [(a, b) for a, b in itertools.combinations(keys, 2) if keep(a, b)]
-    columns = {"cka": [value(a, b) for a, b in rows], "estimator": ["unbiased"] * len(rows)}
-    columns["n_examples"] = [600] * len(rows)
-    columns |= {name: [function(a, b) for a, b in rows] for name, function in further.items()}
-    for side in (0, 1):
-        name = "ab"[side]
-        for place, key in enumerate(("model", "step", "layer")):
-            columns[f"{key}_{name}"] = [row[side][place] for row in rows]
-        for factor in keys[0][3]:
-            columns[f"{factor}_{name}"] = [row[side][3][factor] for row in rows]
-    return PairTable.from_columns(columns)
-
-
-def networks(steps=(0, 100), layers=("conv", "fc")):
-    return [
-        (f"{family}{seed}", step, layer, {"family": family, "seed": seed})
-        for step in steps
-        for family in ("cnn", "mlp")
-        for seed in (0, 1)
-        for layer in layers
-    ]
-
-
-def same_step(a, b):
-    return a[1] == b[1]
-
-
-def data_of(table, folder):
-    return ReportData.of(
-        table, read_facts(folder), find_roles(table), all_steps=False, permutations=99
-    )
-
-
-def test_every_column_of_similarities_can_be_shown():
-    table = table_of(
-        networks(steps=(0,)),
-        lambda a, b: 0.5,
-        cka_unbiased=lambda a, b: 0.5,
-        cka_biased=lambda a, b: 0.6,
-        some_new_measure=lambda a, b: 30.0,
-        undefined_everywhere=lambda a, b: float("nan"),
-        p_value=lambda a, b: 0.01,
-        hsic_biased=lambda a, b: 1e9,
-        device=lambda a, b: "cpu",
-    )
-    values = {value.name: value for value in values_of(table)}
-    assert list(values) == ["cka", "cka_biased", "some_new_measure"]
-    assert values["cka"].title == "CKA (unbiased)"
-    assert values["some_new_measure"].title == "some new measure"
-    assert values["cka"].limits == (0, 1)
-    assert values["some_new_measure"].limits == (30, 30)
-    assert values["some_new_measure"].of(table).cka.tolist() == [30.0] * len(table)
-
-
-def test_the_reverse_of_an_asymmetric_measure_is_no_similarity_by_itself():
-    table = table_of(
-        networks(steps=(0,)),
-        lambda a, b: 0.5,
-        pwcca=lambda a, b: 0.25,
-        pwcca_b=lambda a, b: 3.0,
-        other_b=lambda a, b: 0.75,
-    )
-    values = {value.name: value for value in values_of(table)}
-    assert list(values) == ["cka", "pwcca", "other_b"]
-    assert values["pwcca"].numbers.tolist() == [0.25] * len(table)
-    assert values["pwcca"].reverse.tolist() == [3.0] * len(table)
-    assert values["pwcca"].limits == (0.25, 3.0)
-    assert values["cka"].reverse is None
+from fastcka.stats import read_results
+from report.tables import data_of, networks, same_step, table_of
 
 
 @pytest.mark.parametrize(
@@ -117,21 +41,6 @@ def test_models_at_different_last_steps_are_one_matrix():
     pairs = Pairs.of(table, find_roles(table))
     assert (pairs.fixed, pairs.varying) == ((), ("model",))
     assert pairs.at_last_step()[0] == "one step per model (5 to 7)"
-
-
-def test_two_sets_are_found_only_if_all_of_one_meet_all_of_the_other():
-    def sides(keep):
-        table = table_of(networks(), lambda a, b: 0.5, keep=keep)
-        pairs = Pairs.of(table, find_roles(table))
-        sets = two_sets(pairs)
-        return sets and {key[0][:3]: sets[i] for i, key in enumerate(pairs.keys)}
-
-    def crossed(a, b):
-        return same_step(a, b) and a[3]["family"] != b[3]["family"]
-
-    assert sides(crossed) == {"cnn": 0, "mlp": 1}
-    assert sides(same_step) is None
-    assert sides(lambda a, b: crossed(a, b) and (a[0], b[0]) != ("cnn0", "mlp0")) is None
 
 
 def test_the_data_of_the_page_give_back_the_table(tmp_path):
@@ -208,35 +117,6 @@ def test_the_first_view_of_layers_between_models_has_pairs(tmp_path):
     assert chart.spec["rows"] == {"field": "family", "label": 0}
     assert chart.spec["columns"] == {"field": "family", "label": 1}
     assert chart.spec["start"] == {"step": 1}
-
-
-def test_a_sweep_of_two_sets_is_a_rectangle(tmp_path):
-    table = table_of(
-        networks(), lambda a, b: 0.5, keep=lambda a, b: same_step(a, b) and a[0][:3] != b[0][:3]
-    )
-    (chart,) = matrices_of_pairs(data_of(table, tmp_path))
-    assert chart.title == "One set by the other"
-    assert sorted(set(chart.spec["sides"])) == [0, 1]
-
-
-def test_the_order_of_the_clustering_keeps_similar_models_together(tmp_path):
-    pytest.importorskip("scipy")
-    keys = [(name, 0, "fc", {"variant": name}) for name in "abcdef"]
-    table = table_of(keys, lambda a, b: 0.9 if (ord(a[0]) + ord(b[0])) % 2 == 0 else 0.1)
-    data = data_of(table, tmp_path)
-    ranks = cluster_ranks(data.pairs.keys, data.clusters)
-    order = [model for _, (model, _, _) in sorted(zip(ranks, data.pairs.keys, strict=True))]
-    assert {frozenset(order[:3]), frozenset(order[3:])} == {frozenset("ace"), frozenset("bdf")}
-    (points, tree) = maps(data)
-    assert (points.title, tree.title) == ("Map", "Dendrogram")
-    assert "stress" in points.spec["figures"][0]["layout"]["title"]["text"]
-
-
-def test_a_map_needs_all_pairs(tmp_path):
-    keys = [(name, 0, "fc", {"variant": name}) for name in "abcd"]
-    table = table_of(keys, lambda a, b: 0.5, keep=lambda a, b: (a[0], b[0]) != ("a", "b"))
-    (item,) = maps(data_of(table, tmp_path))
-    assert "all compared with each other" in item.reason
 
 
 def test_layers_are_in_the_order_of_their_networks(results_folder, models, planted):

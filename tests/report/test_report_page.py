@@ -89,7 +89,7 @@ def test_nothing_is_fetched(hostile):
     links = [attributes["href"] for tag, attributes in tags.opened if tag == "a"]
     assert links
     assert all(link.startswith("#") for link in links)
-    (_, (_, plotly), _) = scripts_of(text)
+    (_, _, (_, plotly)) = scripts_of(text)
     assert not re.search(r"url\(|@import|https?://", text.replace(plotly, ""))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastcka.core import Comparison
 from fastcka.core.estimators import Estimator
 from fastcka.errors import MissingExtraError
+from fastcka.report.items import NotDrawn
 from fastcka.report.pairs import Key, Pairs, keys_of, model_names
 from fastcka.report.roles import Roles
 from fastcka.report.slices import Cut
@@ -20,6 +21,17 @@ from fastcka.stats import PairTable
 _MOST_SETS = 24
 _MOST_MEMBERS = 1_000
 """With more, a matrix of pairs is larger than the page can show."""
+CLUSTERED = "Map, dendrogram and order by cluster"
+_FEW = "need three or more representations"
+_INCOMPLETE = (
+    "need a value for every two of the representations; the matrices and results.csv contain the "
+    "values that exist"
+)
+_TOO_LARGE = f"show at most {_MOST_MEMBERS:,} representations; results.csv contains all values"
+_TOO_MANY = (
+    f"the page shows the first {_MOST_SETS} sets of representations; the matrices and results.csv "
+    "contain the values of all sets"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +60,16 @@ class Clustered:
     leaves: tuple[int, ...]
 
 
-def clusters_of(cut: Cut, pairs: Pairs, roles: Roles) -> list[Clustered]:
-    """Return the sets of representations at the last step that can be clustered.
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """The sets of representations that are clustered, and those that are not, with the reason."""
+
+    sets: tuple[Clustered, ...]
+    missing: tuple[NotDrawn, ...]
+
+
+def clusters_of(cut: Cut, pairs: Pairs, roles: Roles) -> Clusters:
+    """Cluster the sets of representations at the last step.
 
     All representations of the step, if every two were compared, then the models at each layer;
     none without scipy.
@@ -58,11 +78,18 @@ def clusters_of(cut: Cut, pairs: Pairs, roles: Roles) -> list[Clustered]:
     parts = [(f"all representations · {where}", whole)] if pairs.varying != ("model",) else []
     slices = (*cut.whole, *cut.slices)
     parts += [(part.title, part.table) for part in slices if part.step in cut.steps[-1:]]
-    try:
-        sets = [_clustered(title, table, roles) for title, table in parts[:_MOST_SETS]]
-    except MissingExtraError:
-        return []
-    return [each for each in sets if each is not None]
+    sets: list[Clustered] = []
+    missing: list[NotDrawn] = []
+    for title, table in parts:
+        problem = _TOO_MANY if len(sets) == _MOST_SETS else _problem(table)
+        if problem is not None:
+            missing.append(NotDrawn(CLUSTERED, problem, (title,)))
+            continue
+        try:
+            sets.append(_clustered(title, table, roles))
+        except MissingExtraError as error:
+            return Clusters((), (NotDrawn(CLUSTERED, str(error)),))
+    return Clusters(tuple(sets), tuple(missing))
 
 
 def cluster_ranks(keys: Sequence[Key], sets: Sequence[Clustered]) -> list[int] | None:
@@ -80,12 +107,20 @@ def cluster_ranks(keys: Sequence[Key], sets: Sequence[Clustered]) -> list[int] |
     return [ranks.get((model, layer), len(ranks)) for model, _, layer in keys]
 
 
-def _clustered(title: str, table: PairTable, roles: Roles) -> Clustered | None:
+def _problem(table: PairTable) -> str | None:
+    """Return why the representations of a table cannot be clustered, or None if they can."""
+    count = len({*keys_of(table.a), *keys_of(table.b)})
+    if count < 3:
+        return _FEW
+    if np.isfinite(table.cka).sum() != count * (count - 1) // 2:
+        return _INCOMPLETE
+    return _TOO_LARGE if count > _MOST_MEMBERS else None
+
+
+def _clustered(title: str, table: PairTable, roles: Roles) -> Clustered:
     sides = [keys_of(table.a), keys_of(table.b)]
     keys = list(dict.fromkeys(sides[0] + sides[1]))
     count = len(keys)
-    if not 3 <= count <= _MOST_MEMBERS or np.isfinite(table.cka).sum() != count * (count - 1) // 2:
-        return None
     position = {key: i for i, key in enumerate(keys)}
     first, second = ([position[key] for key in side] for side in sides)
     matrix = np.eye(count)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastcka.report.clusters import Clustered, clusters_of
+from fastcka.report.clusters import Clusters, clusters_of
 from fastcka.report.facts import RunFacts
 from fastcka.report.pairs import Pairs
 from fastcka.report.roles import Roles
@@ -34,7 +33,7 @@ class ReportData:
     pairs
         All pairs, those of the views and all others.
     clusters
-        The sets of representations at the last step that can be clustered.
+        The clusterings of the representations at the last step.
     """
 
     cut: Cut
@@ -43,7 +42,7 @@ class ReportData:
     drawn: frozenset[str]
     permutations: int
     pairs: Pairs
-    clusters: Sequence[Clustered]
+    clusters: Clusters
 
     def caption(self, part: Slice) -> str:
         """Return the caption for the figure of a slice."""

@@ -9,6 +9,7 @@ from typing import Any
 from fastcka.evolution.analysis import find_analyses, read_analysis
 from fastcka.evolution.answer import answer
 from fastcka.evolution.figures import FIGURES
+from fastcka.evolution.resampling import CONFIDENCE
 from fastcka.evolution.schema import OTHER, Analysis, Layer, Tensor
 from fastcka.report.items import Image, Item, Listing, NotDrawn, Sheet
 from fastcka.report.tested import interval_text
@@ -21,8 +22,8 @@ _VERDICTS = (
     "changed more early on. step 0 gain: similarity of early and late, minus similarity of step 0 "
     "and late. seed gap: similarity of the final networks of two seeds, minus similarity of early "
     "and late. chance: similarity of early and late with permuted examples (for weights, permuted "
-    "entries). low, high: limits of the 95% interval for other examples and units of the same run, "
-    "not for other runs; not corrected for the number of rows."
+    f"entries). low, high: limits of the {CONFIDENCE:.0%} interval for other examples and units of "
+    "the same run, not for other runs; not corrected for the number of rows."
 )
 _ABOUT = {
     "filters": "Top: filters of one tensor at each phase. Bottom: cosine of each filter between "
@@ -31,6 +32,11 @@ _ABOUT = {
     "the attention of each head.",
     "activations": "Unbiased CKA of each layer between all checkpoints, and the share of zero "
     "activations at each phase.",
+}
+_NEEDED = {
+    "filters": "it needs weights of filters at the three phases",
+    "features": "it needs weights of filters at the three phases",
+    "activations": "it needs activations, which need a model and a probe",
 }
 _BASELINES = {
     "time_control": "time_matched",
@@ -60,6 +66,9 @@ def evolution(folder: Path) -> Iterator[Item]:
             path = folder / f"{name}_{kind}.png"
             if path.is_file():
                 yield Image(f"{name}: {kind}", _ABOUT[kind], path)
+            else:
+                reason = f"the file does not exist; {_NEEDED[kind]}"
+                yield NotDrawn(f"Figure of {kind}", reason, (path.name,))
         for entry in analysis["missing"]:
             what = "Checkpoint of the second seed" if entry["run"] == OTHER else "Checkpoint"
             phase = f" ({entry['phase']})" if entry["phase"] else ""
@@ -110,7 +119,9 @@ def _on_page(header: list[str], rows: list[list[Any]]) -> tuple[list[str], list[
         return row[i] if text is None else f"{row[i]:.4f} ({text})"
 
     shown = [i for i in range(len(header)) if i not in limits]
-    names = [f"{header[i]} (95% interval)" if i in joined else header[i] for i in shown]
+    names = [
+        f"{header[i]} ({CONFIDENCE:.0%} interval)" if i in joined else header[i] for i in shown
+    ]
     return names, [[cell(row, i) for i in shown] for row in rows]
 
 

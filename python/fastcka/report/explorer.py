@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,30 +11,27 @@ from numpy.typing import NDArray
 from fastcka.report.data import ReportData
 from fastcka.report.items import Chart, Item
 from fastcka.report.pairs import Pairs
+from fastcka.report.sides import two_sides
 
 _USE = "Point at a cell for its numbers. Drag to zoom, double-click to return."
 _CLICK = " Click a cell for its value at every step."
-_MOST_MODELS = 60
-"""With more, a list of models to choose from is too long."""
 
 
 def matrices_of_pairs(data: ReportData) -> Iterator[Item]:
     """Yield the matrix of all pairs, or the rectangle of two sets."""
     pairs = data.pairs
-    sides = two_sets(pairs)
+    sides = two_sides(pairs, data.facts)
     rectangle = {} if sides is None else {"sides": sides}
     what = (
-        "Every pair of the sweep is one cell. Empty cells have no value: the sweep did not compare "
-        "them, or their similarity is undefined."
+        "Every pair of the sweep is one cell."
+        if sides is None
+        else "The sweep compares two sets of representations: one is on the rows, the other on the "
+        "columns."
     )
-    if sides is not None:
-        what = (
-            "The sweep compares two sets of representations: one is on the rows, the other on the "
-            "columns."
-        )
     yield Chart(
         "All pairs" if sides is None else "One set by the other",
-        f"{what} Means are those of all pairs that share a cell. {_use(pairs)}",
+        f"{what} Empty cells have no value: the sweep did not compare them, or their similarity is "
+        f"undefined. Means are those of all pairs that share a cell. {_use(pairs)}",
         "matrix",
         _spec(data, pairs.varying) | rectangle,
     )
@@ -78,40 +74,6 @@ def pair_table(data: ReportData) -> Iterator[Item]:
         "pairs",
         {"fixed": list(data.pairs.fixed), "varying": list(data.pairs.varying)},
     )
-
-
-def two_sets(pairs: Pairs) -> list[int] | None:
-    """Return the set of each representation, 0 or 1, if each of one was compared with the other's.
-
-    None if the sweep is no such rectangle.
-    """
-    neighbors: list[set[int]] = [set() for _ in pairs.keys]
-    for a, b in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True):
-        neighbors[a].add(b)
-        neighbors[b].add(a)
-    sides = [-1] * len(neighbors)
-    for start in range(len(neighbors)):
-        if sides[start] >= 0:
-            continue
-        sides[start] = 0
-        members, queue = [start], deque([start])
-        while queue:
-            here = queue.popleft()
-            for other in neighbors[here]:
-                if sides[other] < 0:
-                    sides[other] = 1 - sides[here]
-                    members.append(other)
-                    queue.append(other)
-                elif sides[other] == sides[here]:
-                    return None
-        second = sum(sides[member] for member in members)
-        compared = sum(len(neighbors[member]) for member in members) // 2
-        if len(members) < 3 or compared != second * (len(members) - second):
-            return None
-    # The set may depend on nothing that the page shows one at a time, such as the step.
-    varying = [pairs.labels_of(name) for name in pairs.varying]
-    sets = {*zip(*varying, sides, strict=True)}
-    return sides if len(sets) == len({*zip(*varying, strict=True)}) else None
 
 
 def _use(pairs: Pairs) -> str:
@@ -170,14 +132,14 @@ def _spec(data: ReportData, by: Sequence[str]) -> dict[str, Any]:
     sorts = [name for name in order if name is not None and pairs.several(name)] or ["model"]
     inside = np.asarray(table.a["model"] == table.b["model"], bool)
     first = _first_pair(pairs, np.ones(len(table), bool))
-    choices = [*groups, *(["model"] if len(table.labels("model")) <= _MOST_MODELS else [])]
+    choices = [*groups, "model"]
     return {
         "by": list(by),
         "cells": [list(pairs.varying), *means],
         "fixed": list(pairs.fixed),
         "start": {name: _code(pairs, name, pairs.a[first]) for name in pairs.fixed},
         "order": [name for name in order if name is not None],
-        "sorts": sorts + ["cluster"] * bool(data.clusters),
+        "sorts": sorts + ["cluster"] * bool(data.clusters.sets),
         "pairs": "all",
         "both": bool(inside.any() and not inside.all()),
         "rows": None,

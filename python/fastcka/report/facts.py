@@ -34,6 +34,13 @@ class RunFacts:
         position in their networks.
     rows
         Name -> text, for the summary table.
+    sides
+        Field -> allowed values on the left and on the right side of each pair; None if the
+        sweep has no sides.
+    differing
+        The fields in which the two sides of every pair differ by a rule of the sweep.
+    level
+        Level of the intervals; None if the sweep computed none or it is unknown.
     failed
         Group that could not be computed -> reason.
     problem
@@ -45,6 +52,9 @@ class RunFacts:
     pooling: dict[tuple[str, str, str], str] = field(default_factory=dict)
     order: dict[str, list[Any]] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)
+    sides: tuple[dict[str, list[Any]], dict[str, list[Any]]] | None = None
+    differing: tuple[str, ...] = ()
+    level: float | None = None
     failed: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
 
@@ -90,7 +100,11 @@ def read_facts(folder: Path) -> RunFacts:
             features |= dict(zip(keys, map(int, group["n_features"]), strict=True))
             texts = group.get("pooling", [None] * len(keys))
             pooling |= {key: str(text) for key, text in zip(keys, texts, strict=True) if text}
-        order = config["compare"].get("order") or {}
+        compare = config["compare"]
+        order = compare.get("order") or {}
+        left, right = compare.get("left"), compare.get("right")
+        sides = None if left is None or right is None else (dict(left), dict(right))
+        differing = (*compare.get("differ", ()), *compare.get("ascending", ()))
         rows = {
             "fastcka": record["versions"]["fastcka"],
             "sweep finished": record["finished"],
@@ -101,6 +115,8 @@ def read_facts(folder: Path) -> RunFacts:
             or "nothing",
         }
         text = config.get("examples")
+        inference = config.get("inference")
+        level = float(inference["level"]) if inference else None
         failed = {str(group): str(reason) for group, reason in record.get("failed", {}).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         problem = f"{path} cannot be read ({type(error).__name__}: {error})"
@@ -112,6 +128,9 @@ def read_facts(folder: Path) -> RunFacts:
         order={"layer": _by_depth(layers.values())}
         | {str(name): list(labels) for name, labels in order.items()},
         rows={name: str(value) for name, value in rows.items()},
+        sides=sides,
+        differing=differing,
+        level=level,
         failed=failed,
     )
 

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastcka.errors import MissingExtraError
 from fastcka.report.charts import figure, marker, numbers, plotly_text
-from fastcka.report.clusters import Clustered
+from fastcka.report.clusters import CLUSTERED, Clustered
 from fastcka.report.data import ReportData
 from fastcka.report.items import Chart, Item, NotDrawn
 
 _MOST_POINTS = 150
 """With more, the map takes seconds to compute and its names hide each other."""
-_NEEDED = "needs three or more representations that were all compared with each other, and scipy"
 
 
 def maps(data: ReportData) -> Iterator[Item]:
     """Yield the map and the dendrogram."""
-    sets = [each for each in data.clusters if len(each.keys) <= _MOST_POINTS]
+    yield from data.clusters.missing
+    sets = [each for each in data.clusters.sets if len(each.keys) <= _MOST_POINTS]
+    large = tuple(each.title for each in data.clusters.sets if each not in sets)
+    if large:
+        reason = (
+            f"show at most {_MOST_POINTS} representations; the matrices contain the similarities "
+            "and can be sorted by cluster"
+        )
+        yield NotDrawn("Map and dendrogram", reason, large)
+    if not sets and not large and not data.clusters.missing:
+        yield NotDrawn(CLUSTERED, "no three representations of one family were compared")
     if not sets:
-        reason = f"shows at most {_MOST_POINTS} points" if data.clusters else _NEEDED
-        yield NotDrawn("Map and dendrogram", reason)
         return
     colored = next((n for n in data.roles.nesting if len(data.pairs.table.labels(n)) > 1), None)
     caption = data.facts.caption(data.pairs.table)
     try:
-        figures = [_map(each, colored) for each in sets]
+        labels = [] if colored is None else data.pairs.table.labels(colored)
+        figures = [_map(each, colored, labels or [None]) for each in sets]
     except MissingExtraError as error:
         yield NotDrawn("Map", str(error))
     else:
@@ -46,11 +54,12 @@ def maps(data: ReportData) -> Iterator[Item]:
     )
 
 
-def _map(each: Clustered, colored: str | None) -> dict[str, Any]:
+def _map(each: Clustered, colored: str | None, order: Sequence[str | None]) -> dict[str, Any]:
+    """Return the map of a set, with a series for each label of ``colored`` in this order."""
     points = each.comparison.embed()
     values = [None if colored is None else labels[colored] for labels in each.labels]
     series = []
-    for i, value in enumerate(dict.fromkeys(sorted(values, key=str))):
+    for i, value in enumerate(label for label in order if label in values):
         chosen = [place for place, other in enumerate(values) if other == value]
         series.append(
             {

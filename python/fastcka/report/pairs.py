@@ -145,6 +145,7 @@ def page_data(
             for name in ("ci_low", "ci_high", "p_value", "q_value")
             if name in table.numbers and np.isfinite(table.numbers[name]).any()
         },
+        "level": facts.level,
         "ranks": None if ranks is None else list(ranks),
     }
 

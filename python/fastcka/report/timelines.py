@@ -20,7 +20,7 @@ from fastcka.report.data import ReportData
 from fastcka.report.items import Chart, Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
 from fastcka.report.slices import step_text
-from fastcka.report.trends import figures_by_value, kinds
+from fastcka.report.trends import directions, figures_by_value, kinds
 from fastcka.stats import PairTable, TimePoint, timeline
 
 
@@ -130,6 +130,7 @@ def _chart(data: ReportData, family: str | None, table: PairTable) -> Chart:
         "Line: mean of the pairs of models at the same layer and step. "
         + ("" if seed is None else f"Band: lowest and highest mean of two values of {seed}. ")
         + ("Dotted: the value at step 0, before training. " if "0" in data.cut.steps else "")
+        + directions(table)
         + data.facts.caption(table),
         "plot",
         {"figures": figures_by_value(table, data, series_of, xaxis)},

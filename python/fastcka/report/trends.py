@@ -77,11 +77,18 @@ def figures_by_value(
         for title, pairs in kinds(value.of(table), data):
             series = series_of(pairs)
             if series:
-                yaxis = {"title": {"text": plotly_text(value.title)}}
+                both = "" if value.reverse is None else " (mean of both directions)"
+                yaxis = {"title": {"text": plotly_text(value.title + both)}}
                 figures.append(
                     figure(series, value=value.name, choice=title, xaxis=xaxis, yaxis=yaxis)
                 )
     return figures
+
+
+def directions(table: PairTable) -> str:
+    """Return the sentence for a caption that explains asymmetric similarities, if there are any."""
+    names = [value.title for value in values_of(table) if value.reverse is not None]
+    return f"{', '.join(names)}: a pair has the mean of both directions. " if names else ""
 
 
 def has_order(labels: list[str], table: PairTable, field: str) -> bool:
@@ -200,6 +207,7 @@ def _chart(data: ReportData, step: str, table: PairTable, family: str) -> Chart:
         f"Mean of the pairs of models with the same {family} at the same layer, ± its standard "
         "error, which describes the scatter of the pairs. "
         + (f"Lines connect the values of {family}, which have an order. " if connected else "")
+        + directions(table)
         + data.facts.caption(table),
         "plot",
         {"figures": figures_by_value(table, data, series_of, xaxis)},

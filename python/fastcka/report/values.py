@@ -52,8 +52,13 @@ class Value:
         return float(known.min()), float(known.max())
 
     def of(self, table: PairTable) -> PairTable:
-        """Return ``table`` with this column in place of ``cka``."""
-        return table if self.name == MAIN else replace(table, cka=table.numbers[self.name])
+        """Return ``table``, of which this is a column, with it in place of ``cka``.
+
+        An asymmetric similarity counts as the mean of its two directions, because a figure of
+        pairs without rows and columns has no first argument.
+        """
+        both = self.numbers if self.reverse is None else (self.numbers + self.reverse) / 2
+        return replace(table, cka=both)
 
 
 def values_of(table: PairTable) -> list[Value]:

@@ -230,7 +230,7 @@ def _read_sweep(
 
 
 def _data(data: ReportData) -> dict[str, Any]:
-    ranks = cluster_ranks(data.pairs.keys, data.clusters)
+    ranks = cluster_ranks(data.pairs.keys, data.clusters.sets)
     return page_data(data.pairs, data.roles, data.facts, ranks)
 
 

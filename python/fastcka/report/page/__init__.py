@@ -2,8 +2,9 @@
 
     sections, pairs --JSON--> a data block --page.js, matrix.js, ...--> plotly --> figures
 
-The scripts are inlined: plotly.js from the package plotly, and the files of this folder. The
-content security policy allows these two scripts by their hashes, and no connection.
+The scripts are inlined: plotly.js from the package plotly, and the files of this folder, which
+draw the first matrix and then start plotly.js. The content security policy allows these two scripts
+by their hashes, and no connection.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from fastcka.errors import MissingExtraError
 from fastcka.report.items import Chart, Listing, NotDrawn, Shown
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("page.js", "pivot.js", "matrix.js", "plot.js", "pairs.js", "start.js")
+_SCRIPTS = ("page.js", "sketch.js", "pivot.js", "matrix.js", "plot.js", "pairs.js", "start.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +92,18 @@ def page_text(content: PageContent) -> str:
     environment.filters["number"] = number_text
     environment.filters["data_uri"] = _data_uri
     environment.tests["chart"] = lambda item: isinstance(item, Chart)
+    environment.tests["numeric"] = _is_numeric
     environment.tests["listing"] = lambda item: isinstance(item, Listing)
     charts = [item for part in content.sections for item in part.items if isinstance(item, Chart)]
-    scripts = [plotly_js(), _ours()] if charts else []
+    plotly, ours = (plotly_js(), _ours()) if charts else ("", "")
     data = {"pairs": content.data, "charts": [{"kind": c.kind, **c.spec} for c in charts]}
     return environment.get_template("page.html.j2").render(
         content=content,
         charts=charts,
         style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
-        scripts=scripts,
-        hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts) or "'none'",
+        plotly=plotly,
+        ours=ours,
+        hashes=" ".join(f"'sha256-{_digest(s)}'" for s in (ours, plotly) if s) or "'none'",
         data=script_json(data),
     )
 
@@ -137,6 +140,11 @@ def number_text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return str(value)
+
+
+def _is_numeric(value: object) -> bool:
+    """Whether a cell of a table is a number, a missing one, or a text that starts with one."""
+    return not isinstance(value, str) or value[:1] in "0123456789-"
 
 
 def _ours() -> str:

@@ -11,11 +11,21 @@ function plain(text) {
   return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 }
 
+/** The text that `plain` escaped. */
+function decoded(text) {
+  return text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+}
+
 /** A text of at most `most` characters, with its start and its end. */
 function shortened(text, most) {
   if (text.length <= most) return text;
   const end = Math.floor(most / 2);
   return `${text.slice(0, most - end - 1)}…${text.slice(-end)}`;
+}
+
+/** The length of the longest text, from 1 to `most`. */
+function longest(texts, most) {
+  return texts.reduce((letters, text) => Math.min(most, Math.max(letters, text.length)), 1);
 }
 
 /** A number with four decimals, or a dash. */
@@ -84,12 +94,14 @@ function buttons() {
   ];
 }
 
-/** Draw a figure, or redraw it. */
+/** Draw a figure, or redraw it; sketch it while plotly is not loaded. */
 function show(plot, data, layout) {
   plot.style.minHeight = `${layout.height}px`;
   const whole = {
     ...layout, template: template(DARK.matches), width: plot.clientWidth, hovermode: "closest",
   };
+  if (typeof Plotly === "undefined") return sketch(plot, data, whole);
+  plot.querySelector("canvas")?.remove();
   return Plotly.react(plot, data, whole, {
     displaylogo: false, modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"],
     modeBarButtonsToAdd: buttons(),

@@ -43,7 +43,7 @@ KINDS.pairs = (figure, spec) => {
       Object.assign(state, { column, page: 0 });
       draw();
     };
-    head.append(element("th", { scope: "col" }, element("button", { type: "button", onclick: sort })));
+    head.append(element("th", { scope: "col", className: column.numeric ? "number" : "" }, element("button", { type: "button", onclick: sort })));
   }
   const filter = element("input", {
     type: "search", ariaLabel: "filter", placeholder: "conv1 seed0",
@@ -63,10 +63,11 @@ KINDS.pairs = (figure, spec) => {
   return draw;
 };
 
-/** All labels of both sides, also of the fields that have no column. */
+/** All labels of both sides, also of the fields that have no column, and the shown names. */
 function allLabels(pair) {
   const fields = Object.keys(PAIRS.fields);
-  return [PAIRS.a[pair], PAIRS.b[pair]].flatMap((node) => fields.map((f) => labelOf(f, node))).join(" ");
+  const labels = (node) => [...fields.map((field) => labelOf(field, node)), nameOf(["model"], node)];
+  return [PAIRS.a[pair], PAIRS.b[pair]].flatMap(labels).join(" ");
 }
 
 /** The columns: title, text and rank of a pair, and whether it contains numbers. */
@@ -93,7 +94,7 @@ function pairColumns({ fixed, varying }) {
     if (value.name !== PAIRS.main) continue;
     if (low) {
       columns.push({
-        title: "95% interval", numeric: true, rank: (pair) => low[pair],
+        title: intervalTitle(), numeric: true, rank: (pair) => low[pair],
         text: (pair) => (low[pair] === null ? "–" : `${number(low[pair])} to ${number(high[pair])}`),
       });
     }

@@ -1,5 +1,7 @@
 // From pairs to the cells of a matrix: which pairs share a cell, and in which order rows are.
 
+const BOTH = 2; // the side of a representation that is on the rows (0) and on the columns (1)
+
 /** The label of a representation in a field, as text; "–" if its model lacks the field. */
 function labelOf(field, node) {
   const { labels, codes } = PAIRS.fields[field];
@@ -30,7 +32,7 @@ function isShown(pair, state, fixed) {
 
 /** Whether a representation is among the rows (side 0) or the columns (side 1). */
 function isOn(side, node, state) {
-  if (state.sides && state.sides[node] !== side) return false;
+  if (state.sides && state.sides[node] !== side && state.sides[node] !== BOTH) return false;
   const only = side === 0 ? state.rows : state.columns;
   return !only || PAIRS.fields[only.field].codes[node] === only.label;
 }
@@ -61,12 +63,12 @@ function pivot(state, fixed) {
       add(~pair, PAIRS.b[pair], PAIRS.a[pair], cell);
     }
   }
-  return { rows: ordered(rows, state), columns: ordered(columns, state), cells };
+  return { rows: ordered(rows, state, fixed), columns: ordered(columns, state, fixed), cells };
 }
 
 /** Rows in the order of the fields; absent labels are last. */
-function ordered(map, state) {
-  const fields = [...new Set([state.sort, ...state.order, ...state.by])];
+function ordered(map, state, fixed) {
+  const fields = [...new Set([state.sort, ...state.order, ...state.by])].filter((f) => !(f in fixed));
   const rank = (field, nodes) => {
     const codes = field === "cluster" ? PAIRS.ranks : PAIRS.fields[field].codes;
     let sum = 0, least = Infinity;
@@ -78,11 +80,20 @@ function ordered(map, state) {
   };
   return [...map].map(([key, set]) => {
     const nodes = [...set];
-    return { key, name: nameOf(state.by, nodes[0]), node: nodes[0], ranks: fields.map((f) => rank(f, nodes)) };
+    return {
+      key, name: nameOf(state.by, nodes[0]), ranks: fields.map((f) => rank(f, nodes)),
+      labels: fields.map((f) => (f === "cluster" ? null : commonLabel(f, nodes))),
+    };
   }).sort((one, other) => {
-    const i = one.ranks.findIndex((each, at) => each !== other.ranks[at]);
+    const i = one.ranks.findIndex((each, place) => each !== other.ranks[place]);
     return i < 0 ? 0 : one.ranks[i] - other.ranks[i];
   });
+}
+
+/** The label of all representations in a field, or null if they have different labels. */
+function commonLabel(field, nodes) {
+  const { codes } = PAIRS.fields[field];
+  return nodes.every((node) => codes[node] === codes[nodes[0]]) ? labelOf(field, nodes[0]) : null;
 }
 
 /** The position of the pair of an entry of a cell. */
@@ -107,7 +118,9 @@ function summary(entries) {
   if (!numbers.length) return null;
   return {
     mean: numbers.reduce((sum, each) => sum + each, 0) / numbers.length,
-    low: Math.min(...numbers), high: Math.max(...numbers), count: numbers.length,
+    // Not Math.min(...numbers): engines limit the number of arguments.
+    low: numbers.reduce((least, each) => Math.min(least, each)),
+    high: numbers.reduce((most, each) => Math.max(most, each)), count: numbers.length,
   };
 }
 
@@ -133,11 +146,16 @@ function cellText(row, column, entries) {
   return lines.join("<br>");
 }
 
+/** The name of the intervals, with their level if run.json contains it. */
+function intervalTitle() {
+  return PAIRS.level === null ? "interval" : `${Number((100 * PAIRS.level).toPrecision(6))}% interval`;
+}
+
 /** The interval and the p-value of a pair, if the sweep computed them. */
 function inferenceText(pair) {
   const { ci_low: low, ci_high: high, p_value: p, q_value: q } = PAIRS.inference;
   const lines = [];
-  if (low && low[pair] !== null) lines.push(`95% interval ${number(low[pair])} to ${number(high[pair])}`);
+  if (low && low[pair] !== null) lines.push(`${intervalTitle()} ${number(low[pair])} to ${number(high[pair])}`);
   if (p && p[pair] !== null) {
     lines.push(`p: ${pText(p[pair])}${q && q[pair] !== null ? `, q: ${pText(q[pair])}` : ""}`);
   }

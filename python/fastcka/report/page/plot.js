@@ -24,15 +24,15 @@ KINDS.plot = (figure, spec) => {
 function fitted(data, layout, width) {
   const texts = layout.yaxis?.ticktext;
   const most = width < 600 ? 18 : 42;
-  const longest = texts ? Math.min(most, Math.max(...texts.map((text) => text.length))) : 0;
+  const letters = texts ? longest(texts, most) : 0;
   const named = data.filter((trace) => trace.showlegend !== false && trace.name);
   const below = width < 700;
   const rows = below && named.length > 1 ? Math.ceil(named.length / 2) : 0;
   const legend = below ? { orientation: "h", y: -0.28, yanchor: "top" } : { x: 1.02, y: 1 };
-  const height = Math.max(layout.height ?? 380, below ? 0 : 90 + 26 * named.length) + 20 * rows;
+  const height = Math.max(layout.height ?? 380, below ? 0 : 90 + 30 * named.length) + 20 * rows;
   return {
     showlegend: named.length > 1, ...layout, height, legend,
-    margin: { l: texts ? 14 + 6.4 * longest : 60, r: 20, t: layout.title ? 44 : 24, b: (layout.xaxis?.title ? 50 : 20) + 20 * rows },
+    margin: { l: texts ? 14 + 6.4 * letters : 60, r: 20, t: layout.title ? 44 : 24, b: (layout.xaxis?.title ? 50 : 20) + 20 * rows },
     yaxis: texts
       ? { ...layout.yaxis, ticktext: texts.map((text) => cutMarkup(text, most)), tickfont: { size: 11 } }
       : layout.yaxis,
@@ -41,6 +41,5 @@ function fitted(data, layout, width) {
 
 /** Shorten a text that is escaped for plotly, without cutting an entity in two. */
 function cutMarkup(text, most) {
-  const decoded = text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
-  return plain(shortened(decoded, most));
+  return plain(shortened(decoded(text), most));
 }

@@ -5,7 +5,10 @@
   const draw = (figure) => Promise.resolve(drawn.get(figure)()).then(() => {
     if (!performance.getEntriesByName("first figure").length) performance.mark("first figure");
   });
-  const redraw = () => { for (const figure of drawn.keys()) draw(figure); };
+  const redraw = () => {
+    for (const figure of drawn.keys()) draw(figure);
+    for (const plot of document.querySelectorAll(".detail:not([hidden]) .plot")) show(plot, plot.data, plot.layout);
+  };
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting || drawn.has(target)) continue;
@@ -28,6 +31,17 @@
   toolbar.append(choice("range", ranges, settings.range, set("range")));
   if (innerWidth < 1000) document.querySelector("nav details").open = false;
   for (const figure of document.querySelectorAll("figure.chart")) seen.observe(figure);
+  const load = () => {
+    const source = document.getElementById("plotly");
+    document.head.append(element("script", { textContent: source.textContent }));
+    source.remove();
+    redraw();
+    performance.mark("plotly");
+  };
+  // After two frames the figures in view are sketched: a browser draws nothing while it compiles.
+  addEventListener("DOMContentLoaded", () => {
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(load)));
+  });
   DARK.addEventListener("change", redraw);
   let waiting = 0;
   let width = innerWidth;
