@@ -88,7 +88,7 @@ def test_one_set_by_all_is_a_rectangle_with_the_set_on_both_sides():
 def test_values_of_the_configuration_are_compared_as_the_sweep_compares_them():
     keys = [
         (f"m{width}{name}", 0, "fc", {"width": width, "tasks": tasks})
-        for width in (1.0, 2)
+        for width in ("1.0", "2")  # as in results.csv
         for name, tasks in (("a", ["sum", "max"]), ("b", ["sum"]))
     ]
 
