@@ -75,19 +75,19 @@ def comparisons(data: ReportData) -> Iterator[Item]:
         if field is None:
             yield NotDrawn(f"Same vs different {role}", missing_role(role, table))
             continue
-        name = f"same vs different {field}"
+        title, name = (f"{same} vs different {field}" for same in ("Same", "same"))
         outcomes: list[Outcome] = []
         for part in data.drawn_slices():
             # Compare like with like: the two groups must differ in one factor only.
             pairs = part.table if other is None else part.table.keep(part.table.differ(other))
             missing = _missing_kind(pairs.defined(), field, other)
             if missing is not None:
-                yield NotDrawn(name, missing, (part.title,))
+                yield NotDrawn(title, missing, (part.title,))
                 continue
             try:
                 result = compare_pairs(pairs, same=field, permutations=data.permutations)
             except InputError as error:
-                yield NotDrawn(name, str(error), (part.title,))
+                yield NotDrawn(title, str(error), (part.title,))
                 continue
             outcomes.append((part, pairs.defined(), result))
             results.append((name, part, result))
