@@ -103,7 +103,7 @@ Estimates estimates_by(const Terms& terms, const Tolerance& tolerance) {
         const double excess = std::max(cka - 1, lowest - cka) - tolerance.excess * std::sqrt(conditions);
         if (excess > worst) {
           worst = excess;
-          out.worst = {i, j};
+          out.worst = {j, i};
           out.value = cka;
         }
         cka = std::clamp(cka, lowest, 1.0);
