@@ -7,8 +7,11 @@ import pytest
 
 from fastcka.memory import FreeMemory
 from fastcka.store import create_store
+from fastcka.sweep.planning.memory import LIBRARY_BYTES
 
 LITTLE = FreeMemory(10**8, "on this machine")
+#: Beyond the libraries, less than the group of `sweep` takes.
+MEMORY = f"{LIBRARY_BYTES // 10**6 + 14}MB"
 
 
 @pytest.fixture
@@ -138,11 +141,11 @@ def test_a_budget_is_kept_by_blocks_of_rows(call, tmp_path, strict_json):
 
 
 def test_plan_says_which_groups_are_read_in_blocks(call, sweep, strict_json):
-    shown = call("plan", sweep, "--memory", "215MB")
+    shown = call("plan", sweep, "--memory", MEMORY)
     assert shown.exit_code == 0
     assert "in blocks" in shown.stdout
-    (group,) = strict_json(call("plan", sweep, "--memory", "215MB", "--json").stdout)["group_plans"]
+    (group,) = strict_json(call("plan", sweep, "--memory", MEMORY, "--json").stdout)["group_plans"]
     assert group["in_blocks"]
     assert group["route"] == "G"
     assert group["reads"] > 1
-    assert call("run", sweep, "--memory", "215MB").exit_code == 0
+    assert call("run", sweep, "--memory", MEMORY).exit_code == 0

@@ -11,10 +11,11 @@ from fastcka.errors import CorruptFileError, FailedGroupsError, InputError, OutO
 from fastcka.memory import memory_check
 from fastcka.store import create_store
 from fastcka.sweep import plan_sweep, run_sweep
+from fastcka.sweep.planning.memory import LIBRARY_BYTES
 
 N = 6000
-#: 192 MiB are for libraries, and 10 MB for figures.
-MEMORY = "213MB"
+#: Beyond the libraries, 10 MB are for figures.
+MEMORY = LIBRARY_BYTES + 12_000_000
 COLUMNS = ("cka", "cka_biased", "hsic_unbiased", "z", "feature_corrected")
 
 

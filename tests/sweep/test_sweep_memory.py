@@ -130,7 +130,7 @@ def test_a_run_that_does_not_fit_is_refused(sweep, config_for, no_figures, littl
     with pytest.raises(OutOfMemoryError) as raised:
         run_sweep(config)
     message = str(raised.value)
-    assert "group 'layer=l0' (3 representations of 2,000 examples), needs 21" in message
+    assert "group 'layer=l0' (3 representations of 2,000 examples), needs 27" in message
     assert "100 MB are free (on this machine)" in message
     assert "compare.within" in message
     assert "--no-memory-check" in message
