@@ -52,7 +52,7 @@ class Value:
         return float(known.min()), float(known.max())
 
     def of(self, table: PairTable) -> PairTable:
-        """Return ``table``, of which this is a column, with it in place of ``cka``.
+        """Return the table that contains this column, with the column in place of ``cka``.
 
         An asymmetric similarity counts as the mean of its two directions, because a figure of
         pairs without rows and columns has no first argument.

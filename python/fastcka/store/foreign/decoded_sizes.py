@@ -26,7 +26,7 @@ _STREAMS: Final[dict[str, Callable[[io.BytesIO], Any]]] = {
 }
 _PIECE: Final = 4 << 20  # decoded at a time
 _ZSTD_BLOCK: Final = 128 << 10  # the largest decoded block
-_ZSTD_RAW, _ZSTD_RLE, _ZSTD_COMPRESSED = range(3)
+_ZSTD_RLE, _ZSTD_COMPRESSED = 1, 2  # kinds of blocks
 
 
 def expands_beyond(codec: str, data: bytes, limit: int) -> bool:

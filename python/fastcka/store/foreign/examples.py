@@ -49,7 +49,7 @@ def id_fields(path: Path, *, known: bool = False) -> dict[str, IdField]:
     suffix = path.suffix.lower()
     try:
         if suffix in _TABLES:
-            return _TABLES[suffix](path, known)
+            return _TABLES[suffix](path, known=known)
         members = dict(_READERS[suffix](path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -253,10 +253,10 @@ _READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Any]]]]] = {
 }
 
 # Formats whose layout may say which values are the ids.
-_TABLES: Final[dict[str, Callable[[Path, bool], dict[str, IdField]]]] = {
-    ".h5ad": lambda path, known: h5ad_id_fields(path, known=known),
-    ".parquet": lambda path, known: parquet_id_fields(path, known=known),
-    ".zarr": lambda path, known: zarr_id_fields(path, known=known),
+_TABLES: Final[dict[str, Callable[..., dict[str, IdField]]]] = {
+    ".h5ad": h5ad_id_fields,
+    ".parquet": parquet_id_fields,
+    ".zarr": zarr_id_fields,
 }
 # Formats with one table of examples for all arrays.
 _COLUMNS: Final[dict[str, Callable[[Path], tuple[dict[str, list[Any]], dict[str, str]]]]] = {
