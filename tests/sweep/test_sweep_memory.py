@@ -130,7 +130,10 @@ def test_a_run_that_does_not_fit_is_refused(sweep, config_for, no_figures, littl
     with pytest.raises(OutOfMemoryError) as raised:
         run_sweep(config)
     message = str(raised.value)
-    assert "group 'layer=l0' (3 representations of 2,000 examples), needs 27" in message
+    plan = plan_sweep(config)
+    assert plan.bytes_memory > LIBRARY_BYTES + 3 * 2000 * 700 * 4  # the arrays
+    needed = f"needs {plan.bytes_memory / 1e6:.0f} MB, "
+    assert f"group 'layer=l0' (3 representations of 2,000 examples), {needed}" in message
     assert "100 MB are free (on this machine)" in message
     assert "compare.within" in message
     assert "--no-memory-check" in message
