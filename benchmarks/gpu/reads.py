@@ -1,4 +1,4 @@
-"""How fast a store can be read: by `Store.read_many`, and by raw reads of the same files.
+"""How fast a store can be read: as a sweep reads it, and by raw reads of the same files.
 
 The page cache contains the files ("warm"), or was asked to drop them ("cold"; a file system may
 ignore that).
@@ -10,7 +10,10 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.clock import repeated, timed, wall_seconds
 from benchmarks.sweep import forget, write_store
@@ -36,29 +39,59 @@ def measure_reads(part, sizes, scratch):
     for state in STATES:
         for threads in sorted(sizes.threads, reverse=True):
             if threads <= available:
-                for way in (read_raw, read_many):
+                for way in (read_raw, read_sweep):
                     name = f"{way.__name__} {state}, {threads} threads"
                     part.measure(name, _rate, way, store, state, threads)
 
 
 def read_raw(store, threads):
-    """Read all files whole; return their bytes."""
-    files = sorted(store.rglob("*.h5"))
+    """Read all files whole into new arrays; return their bytes.
+
+    The arrays are kept until the end: memory that is freed and used for the next file stays in the
+    processor's cache, which no comparison of many representations can use.
+    """
+
+    def read(path):
+        into = np.empty(path.stat().st_size, np.uint8)
+        with path.open("rb", buffering=0) as file:
+            if file.readinto(into) != into.size:
+                raise OSError(f"{path}: read short")
+        return into
+
     with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(lambda path: len(path.read_bytes()), files))
+        return sum(into.size for into in list(pool.map(read, sorted(store.rglob("*.h5")))))
 
 
-def read_many(store, threads):  # noqa: ARG001 (the processors that are usable are as many)
-    """Read all representations, a group at a time as a sweep does; return their bytes."""
+def read_sweep(store, threads):
+    """Read all groups as a sweep does, with two in memory; return their bytes."""
     from fastcka import open_store
+    from fastcka.sweep.running.buffers import Buffers
+    from fastcka.sweep.running.loading import load_group
 
-    total = 0
+    total, buffers, before = 0, Buffers(), None
     with open_store(store) as opened:
-        keys = list(opened.keys())
-        for layer in sorted({key.layer for key in keys}):
-            arrays = opened.read_many([key for key in keys if key.layer == layer])
-            total += sum(x.nbytes for x in arrays)
+        for group in _groups(store, threads):
+            loaded = load_group(group, opened, buffers)
+            total += sum(x.array.nbytes for x in loaded)
+            before, loaded = loaded, None  # the group before it is computed meanwhile
+    del before
     return total
+
+
+@cache
+def _groups(store, threads):
+    """The groups of the sweep that compares the models in each layer."""
+    from fastcka.sweep import SweepConfig, plan_sweep
+
+    config = SweepConfig.model_validate(
+        {
+            "store": store,
+            "output": store.with_name("unused"),
+            "compare": {"within": ["layer"]},
+            "device": "cpu",
+        }
+    )
+    return plan_sweep(config, threads=threads).groups
 
 
 def _rate(way, store, state, threads):

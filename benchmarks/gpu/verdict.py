@@ -213,7 +213,7 @@ def _fastest(store, way, state):
 
 def _read(state, store):
     criterion = f"many representations from a store, {state}: at least 0.9 of the raw read"
-    raw, rate = (_fastest(store, way, state) for way in ("read_raw", "read_many"))
+    raw, rate = (_fastest(store, way, state) for way in ("read_raw", "read_sweep"))
     if raw is None or rate is None:
         return _line(criterion, None, _why(store))
     figure = f"{rate / 1e9:.3g} of {raw / 1e9:.3g} GB/s"

@@ -61,7 +61,7 @@ def test_a_rehearsal_runs_every_part(emulation, emulation_folder, tmp_path):
         facts["copies"]["ordinary, all threads"],
         facts["copies"]["registered"],
         facts["store"]["read_raw cold, 1 threads"],
-        facts["store"]["read_many warm, 1 threads"],
+        facts["store"]["read_sweep warm, 1 threads"],
         facts["sweep"]["auto"],
         facts["groups"]["host cpu"],
     ):
@@ -175,7 +175,7 @@ def test_the_documentation_quotes_the_first_record(script):
                 "store": {
                     "read_raw warm, 16 threads": {"bytes_per_second": 8e9},
                     "read_raw warm, 8 threads": {"bytes_per_second": 1e10},
-                    "read_many warm, 2 threads": {"bytes_per_second": 9e9},
+                    "read_sweep warm, 2 threads": {"bytes_per_second": 9e9},
                 }
             },
             "many representations from a store, warm",
@@ -185,7 +185,7 @@ def test_the_documentation_quotes_the_first_record(script):
             {
                 "store": {
                     "read_raw cold, 16 threads": {"bytes_per_second": 1e10},
-                    "read_many cold, 16 threads": {"bytes_per_second": 8e9},
+                    "read_sweep cold, 16 threads": {"bytes_per_second": 8e9},
                 }
             },
             "many representations from a store, cold",

@@ -98,9 +98,7 @@ def test_local_surveyedtake_the_gpus_in_turn(monkeypatch, visible, expected):
 
     library = ModuleType("distributed")
     monkeypatch.setitem(sys.modules, "distributed", library)
-    monkeypatch.setattr(
-        worker, "load_group", lambda group, store: worker.Failure("nothing to read")
-    )
+    monkeypatch.setattr(worker, "load_group", lambda *_: worker.Failure("nothing to read"))
     monkeypatch.setattr(worker, "open_store", lambda path: None)
     seen = []
     for name in range(4):

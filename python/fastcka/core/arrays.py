@@ -36,17 +36,23 @@ class StagedRepresentation:
         self._shape = (n_examples, n_features)
 
     @classmethod
-    def empty(cls, n_examples: int, n_features: int) -> StagedRepresentation:
-        """Return an uninitialised float32 buffer for (n_examples, n_features) values."""
+    def empty(
+        cls, n_examples: int, n_features: int, *, room: NDArray[np.uint8] | None = None
+    ) -> StagedRepresentation:
+        """Return an uninitialised float32 buffer for (n_examples, n_features) values.
+
+        It takes the first `bytes_of` bytes of ``room``, or new memory.
+        """
         if n_examples < 1 or n_features < 1:
             raise InputError(
                 f"a representation needs at least one example and one feature, "
                 f"got ({n_examples}, {n_features})"
             )
         rows, pitch = _padded(n_examples), _padded(n_features)
-        room = np.empty(rows * pitch + STAGING_LANES, np.float32)
-        skip = -room.ctypes.data % (4 * STAGING_LANES) // 4
-        base = room[skip : skip + rows * pitch].reshape(rows, pitch)
+        if room is None:
+            room = np.empty(cls.bytes_of(n_examples, n_features), np.uint8)
+        skip = -room.ctypes.data % (4 * STAGING_LANES)
+        base = room[skip : skip + 4 * rows * pitch].view(np.float32).reshape(rows, pitch)
         return cls(base, n_examples, n_features)
 
     @staticmethod

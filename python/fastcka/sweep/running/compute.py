@@ -28,6 +28,7 @@ from fastcka.sweep.planning.flights import FLIGHTS_IN_MEMORY, Flight, flights_of
 from fastcka.sweep.planning.memory import memory_of
 from fastcka.sweep.planning.plan import SweepPlan
 from fastcka.sweep.results.result import SweepEvent
+from fastcka.sweep.running.buffers import Buffers
 from fastcka.sweep.running.loading import Failure, Loadable, Loaded, load_group
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _compute_groups(
     ahead = FLIGHTS_IN_MEMORY - 1
     config = plan.config
     with (
-        closing(prefetch(flights, lambda flight: _load(flight, store), ahead=ahead)) as loading,
+        closing(prefetch(*_reading(flights, store), ahead=ahead)) as loading,
         LedgerWriter(ledger, config.computation) as writer,
     ):
         clock = time.perf_counter()
@@ -115,6 +116,19 @@ def _compute_groups(
         run.tell_committed(writer)
     run.course.end()
     return run.computed
+
+
+def _reading(
+    flights: Sequence[Flight], store: Store
+) -> tuple[Iterator[Flight], Callable[[Flight], list[Loaded | Failure]]]:
+    """Return the flights to read, and the function that reads one."""
+    buffers = Buffers()
+
+    def to_read() -> Iterator[Flight]:
+        yield from flights
+        buffers.close()  # a spare buffer would only add to the last pass
+
+    return to_read(), lambda flight: [load_group(group, store, buffers) for group in flight]
 
 
 class _Computing:
@@ -222,10 +236,6 @@ class _Course:
     def end(self) -> None:
         if self._units:
             self.report(1, 1)
-
-
-def _load(flight: Flight, store: Store) -> list[Loaded | Failure]:
-    return [load_group(group, store) for group in flight]
 
 
 def undefined_texts(group: Loadable, comparison: Comparison) -> list[str]:

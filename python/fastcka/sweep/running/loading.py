@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from fastcka.store.rows import StoredRows
     from fastcka.sweep.planning.group import Representation
     from fastcka.sweep.planning.matched import MatchedExamples
+    from fastcka.sweep.running.buffers import Buffers
 
 Loaded = list["StagedRepresentation | StoredRows | np.ndarray[Any, Any]"]
 
@@ -49,17 +51,12 @@ class Loadable(Protocol):
         """The bytes that it may use, if its data are read in blocks of rows."""
 
 
-def load_group(group: Loadable, store: Store) -> Loaded | Failure:
-    """Read a group's data, and check that it is the data of the plan.
+def load_group(group: Loadable, store: Store, buffers: Buffers) -> Loaded | Failure:
+    """Read a group's data into one of ``buffers``, and check that it is the data of the plan.
 
     Data that do not fit into memory are read when the group is computed.
     """
-    staged = [
-        StagedRepresentation.empty(group.n_examples, planned.n_features)
-        if planned.staged and group.memory is None
-        else None
-        for planned in group.representations
-    ]
+    staged = _staged(group, buffers)
     try:
         read: Loaded = (
             [
@@ -85,3 +82,19 @@ def load_group(group: Loadable, store: Store) -> Loaded | Failure:
     except (StoreError, InputError) as error:  # InputError: the shape differs from the plan
         return Failure(str(error))
     return [array if each is None else each for each, array in zip(staged, read, strict=True)]
+
+
+def _staged(group: Loadable, buffers: Buffers) -> list[StagedRepresentation | None]:
+    """Return a part of a buffer for each representation that the pass centres in place."""
+    n, each = group.n_examples, group.representations
+    if group.memory is not None:
+        return [None] * len(each)
+    sizes = [StagedRepresentation.bytes_of(n, r.n_features) if r.staged else 0 for r in each]
+    ends = list(itertools.accumulate(sizes))
+    buffer = buffers.take(ends[-1])
+    return [
+        StagedRepresentation.empty(n, r.n_features, room=buffer[end - size : end])
+        if r.staged
+        else None
+        for r, size, end in zip(each, sizes, ends, strict=True)
+    ]

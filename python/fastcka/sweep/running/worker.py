@@ -18,6 +18,7 @@ from fastcka.errors import InputError, StoreError
 from fastcka.processors import usable_processors
 from fastcka.store import Store, open_store
 from fastcka.sweep.ledger.values import VALUES_VERSION, GroupValues
+from fastcka.sweep.running.buffers import Buffers
 from fastcka.sweep.running.compute import undefined_texts, values_of
 from fastcka.sweep.running.loading import Failure, load_group
 
@@ -138,7 +139,8 @@ def compute_flight(settings: Settings, flight: Sequence[GroupWork]) -> Done:
     _take_gpu(settings.gpus)
     clock = time.perf_counter()
     store = _opened(settings.store)
-    loaded = [load_group(group, store) for group in flight]
+    buffers = Buffers()
+    loaded = [load_group(group, store, buffers) for group in flight]
     reading = time.perf_counter() - clock
     groups = [
         Group(
@@ -174,7 +176,7 @@ def compute_flight(settings: Settings, flight: Sequence[GroupWork]) -> Done:
 def compute_part(settings: Settings, part: GroupWork, whole: Whole) -> Done:
     """Read some representations of a group and compute them, on the CPU."""
     clock = time.perf_counter()
-    loaded = load_group(part, _opened(settings.store))
+    loaded = load_group(part, _opened(settings.store), Buffers())
     reading = time.perf_counter() - clock
     outcome: Outcome = None
     if not isinstance(loaded, Failure):
