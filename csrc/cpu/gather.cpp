@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "streamed_copy.hpp"
 #include "threads/pool.hpp"
 
 namespace fastcka::cpu {
@@ -55,12 +56,14 @@ void copy(const Piece& piece) {
     return copy_tiles<std::uint16_t>(piece);
   }
   if (view.row_stride == row_bytes || rows == 1) {
-    std::memcpy(piece.to, from, to_size(rows * row_bytes));
+    streamed_copy(piece.to, from, to_size(rows * row_bytes));
+    finish_streamed_copies();
     return;
   }
   for (std::int64_t i = 0; i < rows; ++i) {
-    std::memcpy(piece.to + i * row_bytes, from + i * view.row_stride, to_size(row_bytes));
+    streamed_copy(piece.to + i * row_bytes, from + i * view.row_stride, to_size(row_bytes));
   }
+  finish_streamed_copies();
 }
 
 void check(const std::vector<View>& views, const std::vector<std::int64_t>& offsets, std::int64_t bytes, int threads) {
