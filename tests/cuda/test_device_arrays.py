@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import numpy as np
@@ -219,6 +220,37 @@ def test_cupy(cupy, xs, monkeypatch, order):
         fastcka.cka(cupy.asarray(xs[0].astype(np.complex64)), xs[1])
     with pytest.raises(InputError, match=r"must have shape .*, got \(100,\)"):
         fastcka.cka(cupy.asarray(xs[0][:, 0].copy()), xs[1])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_plain_cupy_arrays_are_viewed_at_once(cupy, xs, dtype, monkeypatch):
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        whole = cupy.asarray(xs[0].astype(dtype))
+    arrays = [whole, whole[::2, ::3], whole.T, whole[::-1]]
+    with stream:
+        expected = [as_view(each, "x") for each in arrays]
+        monkeypatch.setattr("fastcka.core.arrays.as_view", None)  # would copy, or ask per array
+        views = as_views(arrays, "abcd")
+    assert [view[1:] for view in views] == [view[1:] for view in expected]
+    assert {view.stream for view in views} == {stream.ptr}
+    assert [view.owner for view in views] == arrays
+
+
+def test_cupy_arrays_of_two_devices_have_their_streams(two_devices, cupy, xs):
+    with ExitStack() as current:
+        streams = []
+        for device in (0, 1):
+            current.enter_context(cupy.cuda.Device(device))
+            streams.append(cupy.cuda.Stream(non_blocking=True))
+            current.enter_context(streams[device])
+        arrays = []
+        for device in (1, 0, 1):
+            with cupy.cuda.Device(device):
+                arrays.append(cupy.asarray(xs[0]))
+        views = as_views(arrays, "abc")
+    assert [view.device for view in views] == [1, 0, 1]
+    assert [view.stream for view in views] == [streams[device].ptr for device in (1, 0, 1)]
 
 
 class OnlyDLPack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -19,9 +20,15 @@ _NUMBERS: Final = "biuf"
 
 def instance_of(x: Any, library: str, *names: str) -> bool:
     """Whether ``x`` is an instance of a library's class, without importing the library."""
+    kind: type = type(x)
+    return _is_subclass(kind, library, names)
+
+
+@lru_cache(maxsize=256)
+def _is_subclass(kind: type, library: str, names: tuple[str, ...]) -> bool:
+    # The answer is final: a class cannot exist before the library that it is derived from.
     module = sys.modules.get(library)
-    classes = tuple(getattr(module, name) for name in names if hasattr(module, name))
-    return isinstance(x, classes)
+    return issubclass(kind, tuple(getattr(module, name) for name in names if hasattr(module, name)))
 
 
 def unwrapped(x: Any, where: str) -> Any:

@@ -106,9 +106,10 @@ def rows_of(x: Any, where: str) -> Rows | None:
     """
     if isinstance(x, Rows):
         return x
-    if type(x) is not np.ndarray and any(
-        instance_of(x, library, name)
-        for library, name in (("h5py", "Dataset"), ("zarr", "Array"), ("dask.array", "Array"))
+    if type(x) is not np.ndarray and (
+        instance_of(x, "h5py", "Dataset")
+        or instance_of(x, "zarr", "Array")
+        or instance_of(x, "dask.array", "Array")
     ):
         # dask does not know all lengths until it computes.
         lengths = getattr(x, "shape", (None,))

@@ -13,15 +13,21 @@ from numpy.typing import NDArray
 from fastcka.arrays import exact_floats, plain_array, refuse_special_tensor, unwrapped
 from fastcka.core.backend import STAGING_LANES
 from fastcka.core.base_plan import round_up
-from fastcka.core.device_arrays import PlainTensors, device_view, on_device
+from fastcka.core.device_arrays import device_view, on_device, plain_views
 from fastcka.core.members import not_an_array
 from fastcka.core.sums import non_finite_text
-from fastcka.core.views import ITEMSIZE, ArrayView, DeviceView, View, check_shape, check_torch_dtype
+from fastcka.core.views import (
+    ITEMSIZE,
+    NATIVE,
+    ArrayView,
+    DeviceView,
+    View,
+    check_shape,
+    check_torch_dtype,
+)
 from fastcka.errors import DeviceError, InputError
 
 _DLPACK_CPU = 1
-#: NumPy computes the name of a dtype at each request.
-NATIVE = {np.dtype(name): name for name in ("float16", "float32", "float64")}
 
 
 class StagedRepresentation:
@@ -86,13 +92,10 @@ def _padded(extent: int) -> int:
 
 def as_views(arrays: Sequence[Any], names: Sequence[str]) -> tuple[View, ...]:
     """View each array; see `as_view`."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return tuple([as_view(x, name) for x, name in zip(arrays, names, strict=True)])
-    tensors = PlainTensors(torch)
+    plain = plain_views()
     return tuple(
         [
-            (tensors.view(x) if type(x) is torch.Tensor else None) or as_view(x, name)
+            (type(x) in plain and plain[type(x)](x)) or as_view(x, name)
             for x, name in zip(arrays, names, strict=True)
         ]
     )

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastcka.core.arrays import NATIVE
 from fastcka.core.backend import PlainPass, plain_pass, resolve_implementation, sums_of
 from fastcka.core.base_plan import Precision
 from fastcka.core.device import plan_without_choice
 from fastcka.core.estimators import MIN_EXAMPLES, Estimates, Estimator, tolerance
 from fastcka.core.memory import additional_bytes
 from fastcka.core.sums import EPSILON, Sums
-from fastcka.core.views import absent_array
+from fastcka.core.views import NATIVE, absent_array
 from fastcka.memory import UNCHECKED_BYTES
 
 if TYPE_CHECKING:

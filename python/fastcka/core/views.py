@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from fastcka.errors import InputError
 
 #: Bytes of a value of each dtype that a pass reads.
 ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+
+#: The dtypes that a pass reads in place. NumPy computes the name of a dtype at each request.
+NATIVE = {np.dtype(name): name for name in ("float16", "float32", "float64")}
 
 
 class ArrayView(NamedTuple):

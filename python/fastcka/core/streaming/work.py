@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastcka.arrays import Rows, SlicedRows, aligned, rows_of
-from fastcka.core.arrays import NATIVE, StagedRepresentation, as_view
+from fastcka.core.arrays import StagedRepresentation, as_view
 from fastcka.core.memory import additional_bytes
 from fastcka.core.options import Options
 from fastcka.core.plan_cache import plan_on_cpu
@@ -20,7 +20,7 @@ from fastcka.core.streaming.features import feature_sums
 from fastcka.core.streaming.gram import GramPass
 from fastcka.core.streaming.plan import StreamPlan, plan_stream
 from fastcka.core.streaming.sources import Sources
-from fastcka.core.views import ITEMSIZE, DeviceView, absent_array, check_shape
+from fastcka.core.views import ITEMSIZE, NATIVE, DeviceView, absent_array, check_shape
 from fastcka.errors import DeviceError, InputError, OutOfMemoryError, StoreError
 from fastcka.memory import FreeMemory, free_memory, require_memory, size_text, usable_memory
 from fastcka.out_of_memory import named_shortage, require_room
