@@ -72,13 +72,19 @@ def test_against_pairs_of_features(kind, many, rng):
     assert fastcka.cka(x, y, estimator="feature_corrected") == pytest.approx(expected, rel=1e-10)
 
 
-def test_far_examples_keep_their_digits(rng):
-    """An example 10^7 times as far leaves 10^-28 of its fourth power to the others."""
+@pytest.mark.parametrize("far", [[4], [4, 8], [8, 4]])
+def test_far_examples_keep_their_digits(far, rng):
+    """An example 10^7 times as far leaves 10^-28 of its fourth power to the others.
+
+    An example that is far in one representation may be an ordinary one of the other, before it or
+    after it.
+    """
     from fractions import Fraction
 
-    x = rng.integers(-20, 20, (12, 3)).astype(float)
-    x[4] *= 1e7
-    y = rng.integers(-20, 20, (12, 4)).astype(float)
+    factor = rng.integers(-20, 20, (12, 1))  # shared, so that the self-terms are positive
+    x, y = (9.0 * factor + rng.integers(-20, 20, (12, p)) for p in (3, 4))
+    for row, z in zip(far, (x, y), strict=False):
+        z[row] *= 1e7
 
     def exact(x, y):
         with np.errstate(all="ignore"):
@@ -91,7 +97,10 @@ def test_far_examples_keep_their_digits(rng):
         return sum(exact(x[:, [a]], x[:, [b]]) for a, b in pairs) * p / (p - 1)
 
     expected = float(exact(x, y)) / np.sqrt(float(term(x))) / np.sqrt(float(term(y)))
-    assert fastcka.compare([x, y]).feature_corrected[0, 1] == pytest.approx(expected, rel=1e-8)
+    accumulator = fastcka.Accumulator()
+    accumulator.update([x, y])
+    for result in (fastcka.compare([x, y]), accumulator.result()):
+        assert result.feature_corrected[0, 1] == pytest.approx(expected, rel=1e-8)
 
 
 def test_any_number_of_threads_gives_the_same_bits(rng):
