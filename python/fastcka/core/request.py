@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -167,8 +167,12 @@ def _labelled(
     if labels is None:
         texts = tuple([str(i) for i in range(m)])
         names = tuple([f"{noun}s[{i}]" for i in range(m)])
-    elif isinstance(labels, str) or len(labels) != m:
-        raise InputError(f"labels must be a sequence of {m}, one for each {noun}")
+    elif isinstance(labels, str) or not isinstance(labels, Sized):
+        raise InputError(f"labels must be a sequence of {m}, one for each {noun}; got {labels!r}")
+    elif len(labels) != m:
+        raise InputError(
+            f"labels must be a sequence of {m}, one for each {noun}; got {len(labels)}"
+        )
     elif all(type(label) is str for label in labels):
         texts = tuple(labels)
         names = _names_of_texts(texts, noun)
