@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -79,8 +80,6 @@ def test_far_examples_keep_their_digits(far, rng):
     An example that is far in one representation may be an ordinary one of the other, before it or
     after it.
     """
-    from fractions import Fraction
-
     factor = rng.integers(-20, 20, (12, 1))  # shared, so that the self-terms are positive
     x, y = (9.0 * factor + rng.integers(-20, 20, (12, p)) for p in (3, 4))
     for row, z in zip(far, (x, y), strict=False):
@@ -202,6 +201,25 @@ def test_matched_units_against_pairs_of_features(far, rng):
     np.testing.assert_allclose(result.cka.diagonal(), 1, rtol=1e-7)
     value = fastcka.cka(xs[0], xs[1], units="same", estimator="feature_corrected")
     assert value == pytest.approx(result.cka[0, 1], rel=1e-12)
+
+
+@pytest.mark.parametrize("far", [[4], [4, 4], [4, 8], [8, 4]])
+def test_far_examples_of_matched_units_in_rational_arithmetic(far, rng):
+    """An example 10^7 times as far in one representation is an ordinary one of another."""
+    factor = rng.integers(-20, 20, (12, 1))
+    xs = [9.0 * factor + rng.integers(-20, 20, (12, 3)) for _ in range(2)]
+    for row, x in zip(far, xs, strict=False):
+        x[row] *= 1e7
+
+    def numerator(x, y):
+        x, y = (np.array([[Fraction(int(v)) for v in row] for row in z]) for z in (x, y))
+        pairs = itertools.permutations(range(3), 2)
+        with np.errstate(all="ignore"):
+            return float(sum(between(x[:, [a]], y[:, [b]]) for a, b in pairs))
+
+    expected = numerator(*xs) / np.sqrt(numerator(xs[0], xs[0])) / np.sqrt(numerator(xs[1], xs[1]))
+    result = fastcka.compare(xs, units="same").feature_corrected
+    assert result[0, 1] == pytest.approx(expected, rel=1e-7)
 
 
 def test_matched_units_with_few_examples(rng):
