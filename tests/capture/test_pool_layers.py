@@ -64,6 +64,9 @@ def test_a_list_a_cache_and_arrays(layers):
     assert list(cache) == ["block.0", "block.1", "logits"]
     arrays = pool_layers({name: x.numpy() for name, x in layers.items()}, "flatten")
     assert torch.equal(arrays["maps"], layers["maps"].reshape(N, -1))
+    maps = layers["maps"].numpy()
+    for same in (maps[::-1].copy()[::-1], maps.astype(">f4")):  # which PyTorch refuses
+        assert torch.equal(pool_layers([same], "flatten")["0"], arrays["maps"])
 
 
 def test_a_cache_is_compared_and_stored(layers, tmp_path):
@@ -86,10 +89,13 @@ def test_a_cache_is_compared_and_stored(layers, tmp_path):
         ({"pool": "spatial_mean", "only": ["x*"]}, "only: .* matches none of the layers block.0"),
         ({"pool": "mean_tokens"}, r"layer 'maps': expected the shape \(n_examples, n_tokens, n_f"),
         (
-            {"pool": "cls", "mask": MASK[:, :3] + 1},
+            {"pool": "cls", "mask": np.ones((5, 3))},
             r"mask: expected the shape \(5, 4\), as of layer",
         ),
         ({"pool": "cls", "mask": MASK * 0}, "at least one real token in each row"),
+        # The mask that is added to attention scores: 0 where a token is real.
+        ({"pool": "cls", "mask": 1e4 * (MASK - 1)}, r"got other values \(from -10000 to 0\)"),
+        ({"pool": "cls", "mask": [[1], [1, 0]]}, "mask: expected a tensor of numbers, got list"),
     ],
 )
 def test_wrong_arguments(layers, arguments, message):

@@ -303,12 +303,25 @@ def test_minibatch_cka(rng, weights):
     np.testing.assert_allclose(values, [[1, expected], [expected, 1]], atol=1e-6)
 
 
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_minibatches_whose_self_hsic_is_zero(rng, weights):
+    """One example that differs from all others has the Gram matrix of u_i + u_j, and HSIC_1 = 0."""
+    one = np.eye(2)[[1, *[0] * 7]]
+    (x,) = related(rng, 16, (4,))
+    batches = [(one, x[:8]), (one + 3, x[8:])]
+    values = minibatch_cka(batches, weights=weights)
+    np.testing.assert_array_equal(np.isnan(values), [[True, True], [True, False]])
+
+
 def test_minibatches_that_are_refused(rng):
     x, y = related(rng, 40, (3, 5))
     with pytest.raises(InputError, match=r"batch 1 has 3 examples, .* at least 4"):
         minibatch_cka([(x, y), (x[:3], y[:3])])
     with pytest.raises(InputError, match="batch 1 contains other representations"):
         minibatch_cka([{"x": x, "y": y}, {"y": y, "x": x}])
+    for factor in (1e-90, 1e90):
+        with pytest.raises(InputError, match=r"batch 1, representation 0 \(0\): expected values"):
+            minibatch_cka([(x, y), (np.float64(x) * factor, y)])
     with pytest.raises(InputError, match="batches is empty"):
         minibatch_cka([])
     with pytest.raises(InputError, match="weights must be one of pairs, examples, equal, got 'n'"):

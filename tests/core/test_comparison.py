@@ -152,7 +152,33 @@ def test_labels_that_are_not_json_are_refused(xs, tmp_path):
     result = fastcka.compare(xs, labels=[{"x": object()} for _ in xs])
     with pytest.raises(InputError, match="labels must be JSON values"):
         result.save(tmp_path / "r.npz")
+    result = fastcka.compare(xs, labels=[{1: i} for i, _ in enumerate(xs)])
+    with pytest.raises(InputError, match="the fields of labels must be text, got 1"):
+        result.save(tmp_path / "r.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [("m", 0), ("m", 1), "x"],
+        [{"layer": ("a", 1)}, {"layer": ["a", 1]}, {"layer": [("a", 1)]}],
+        list(np.arange(3)),
+    ],
+)
+def test_labels_are_the_same_in_a_file(xs, labels, tmp_path):
+    """JSON alone makes lists of tuples, whose names are "m+0" in place of "m 0"."""
+    result = fastcka.compare(xs, labels=labels)
+    result.save(tmp_path / "r.npz")
+    loaded = Comparison.load(tmp_path / "r.npz")
+    assert (loaded.labels, loaded.names) == (result.labels, result.names)
+    assert loaded[labels[0], labels[2]] == result.cka[0, 2]
+    accumulator = fastcka.Accumulator()
+    accumulator.update(xs, labels=labels)
+    accumulator.save(tmp_path / "a.npz")
+    accumulator = fastcka.Accumulator.load(tmp_path / "a.npz")
+    accumulator.update(xs, labels=labels)
+    assert accumulator.result().names == result.names
 
 
 def test_loading_another_file_is_refused(tmp_path):
@@ -177,6 +203,26 @@ def test_loading_another_file_is_refused(tmp_path):
     )
     with pytest.raises(InputError, match=r"expected fastcka\.comparison version 1 or 2, got .* 99"):
         Comparison.load(tmp_path / "new.npz")
+
+
+def test_damaged_files_are_refused(comparison, tmp_path):
+    path = tmp_path / "r.npz"
+    comparison.save(path)
+    whole = path.read_bytes()
+    first = whole.index(b"PK\x01\x02")  # of the directory of the zip file
+    damage = {"version": (6, 0xFF), "encryption": (8, 0x41), "compression": (10, 99)}
+    for place, value in damage.values():
+        path.write_bytes(whole[: first + place] + bytes([value]) + whole[first + place + 1 :])
+        with pytest.raises(InputError, match=r"r\.npz is not a saved comparison, or is damaged: "):
+            Comparison.load(path)
+    path.write_bytes(whole)
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays.pop("header")))
+    del header["n_examples"]
+    np.savez(path, header=np.array(json.dumps(header)), **arrays)
+    with pytest.raises(InputError, match=r"not a saved comparison: it contains no n_examples"):
+        Comparison.load(path)
 
 
 def test_paths_that_cannot_be_written(comparison, tmp_path):

@@ -14,7 +14,7 @@ from samples import related
 @pytest.mark.parametrize("sizes", [[50, 51, 200], [4, 100, 300], [7], None])
 def test_nested_samples_of_one_order(rng, sizes):
     xs = related(rng, 300, (40, 7, 100))
-    curve = fastcka.curve(xs, sizes, seed=3, precision="float64")
+    curve = fastcka.curve(xs, sizes, seed=np.int64(3), precision="float64")
     order = np.random.default_rng(3).permutation(300)
     assert curve.sizes.tolist() == (sizes or [18, 37, 75, 150, 300])
     for size, biased, unbiased in zip(curve.sizes, curve.biased, curve.unbiased, strict=True):

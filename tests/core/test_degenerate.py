@@ -281,7 +281,7 @@ def test_wrong_pairs_are_refused(x, pairs, message):
 
 
 def test_wrong_labels_are_refused(x):
-    for labels in (["a"], "ab"):
+    for labels in (["a"], "ab", 2):
         with pytest.raises(InputError, match="labels must be a sequence of 2"):
             fastcka.compare([x, x], labels=labels)
 

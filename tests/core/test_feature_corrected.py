@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -72,13 +73,17 @@ def test_against_pairs_of_features(kind, many, rng):
     assert fastcka.cka(x, y, estimator="feature_corrected") == pytest.approx(expected, rel=1e-10)
 
 
-def test_far_examples_keep_their_digits(rng):
-    """An example 10^7 times as far leaves 10^-28 of its fourth power to the others."""
-    from fractions import Fraction
+@pytest.mark.parametrize("far", [[4], [4, 8], [8, 4]])
+def test_far_examples_keep_their_digits(far, rng):
+    """An example 10^7 times as far leaves 10^-28 of its fourth power to the others.
 
-    x = rng.integers(-20, 20, (12, 3)).astype(float)
-    x[4] *= 1e7
-    y = rng.integers(-20, 20, (12, 4)).astype(float)
+    An example that is far in one representation may be an ordinary one of the other, before it or
+    after it.
+    """
+    factor = rng.integers(-20, 20, (12, 1))  # shared, so that the self-terms are positive
+    x, y = (9.0 * factor + rng.integers(-20, 20, (12, p)) for p in (3, 4))
+    for row, z in zip(far, (x, y), strict=False):
+        z[row] *= 1e7
 
     def exact(x, y):
         with np.errstate(all="ignore"):
@@ -91,7 +96,10 @@ def test_far_examples_keep_their_digits(rng):
         return sum(exact(x[:, [a]], x[:, [b]]) for a, b in pairs) * p / (p - 1)
 
     expected = float(exact(x, y)) / np.sqrt(float(term(x))) / np.sqrt(float(term(y)))
-    assert fastcka.compare([x, y]).feature_corrected[0, 1] == pytest.approx(expected, rel=1e-8)
+    accumulator = fastcka.Accumulator()
+    accumulator.update([x, y])
+    for result in (fastcka.compare([x, y]), accumulator.result()):
+        assert result.feature_corrected[0, 1] == pytest.approx(expected, rel=1e-8)
 
 
 def test_any_number_of_threads_gives_the_same_bits(rng):
@@ -193,6 +201,25 @@ def test_matched_units_against_pairs_of_features(far, rng):
     np.testing.assert_allclose(result.cka.diagonal(), 1, rtol=1e-7)
     value = fastcka.cka(xs[0], xs[1], units="same", estimator="feature_corrected")
     assert value == pytest.approx(result.cka[0, 1], rel=1e-12)
+
+
+@pytest.mark.parametrize("far", [[4], [4, 4], [4, 8], [8, 4]])
+def test_far_examples_of_matched_units_in_rational_arithmetic(far, rng):
+    """An example 10^7 times as far in one representation is an ordinary one of another."""
+    factor = rng.integers(-20, 20, (12, 1))
+    xs = [9.0 * factor + rng.integers(-20, 20, (12, 3)) for _ in range(2)]
+    for row, x in zip(far, xs, strict=False):
+        x[row] *= 1e7
+
+    def numerator(x, y):
+        x, y = (np.array([[Fraction(int(v)) for v in row] for row in z]) for z in (x, y))
+        pairs = itertools.permutations(range(3), 2)
+        with np.errstate(all="ignore"):
+            return float(sum(between(x[:, [a]], y[:, [b]]) for a, b in pairs))
+
+    expected = numerator(*xs) / np.sqrt(numerator(xs[0], xs[0])) / np.sqrt(numerator(xs[1], xs[1]))
+    result = fastcka.compare(xs, units="same").feature_corrected
+    assert result[0, 1] == pytest.approx(expected, rel=1e-7)
 
 
 def test_matched_units_with_few_examples(rng):

@@ -43,9 +43,11 @@ def test_the_limits_of_the_bandwidth(data):
     assert kernel_cka(x, y, bandwidth=1e-4).cka == pytest.approx(1)
 
 
-def test_an_example_far_from_all_others(data):
+@pytest.mark.parametrize("far", [[7], [7, 30], range(3, 15)])
+def test_examples_far_from_all_others(data, far):
+    """Those that are near to each other keep the digits of their distances."""
     x, y = data
-    x[7] += 1e9
+    x[list(far)] += 1e9
     assert kernel_cka(x, y).cka == pytest.approx(oracle.rbf_cka(x, y)[0], abs=1e-9)
 
 

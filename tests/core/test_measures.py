@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from typing import get_args
 
 import numpy as np
@@ -157,6 +158,32 @@ def test_ties_go_to_lower_positions():
     units = np.array([[1.0, 0], [0, 1], [0, 1], [0, 1], [1, 0]])
     neighbors = find_neighbors(units, 2)
     assert (neighbors.codes % 5).reshape(5, 2).tolist() == [[1, 4], [2, 3], [1, 3], [1, 2], [0, 1]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_does_not_order_ties(seed):
+    """Whole numbers have many equal cosines, which rounding makes different."""
+    n, k = 61, 3
+    rng = np.random.default_rng(seed)
+    xs = [rng.integers(-3, 4, (n, 5)), np.outer(rng.integers(1, 9, n), rng.integers(1, 9, 8))]
+    xs[0][(xs[0] == 0).all(1), 0] = 1
+    sets = []
+    for x in xs:
+        order = [
+            sorted(set(range(n)) - {a}, key=lambda b, x=x, a=a: (-squared_cosine(x[a], x[b]), b))
+            for a in range(n)
+        ]
+        sets.append([set(each[:k]) for each in order])
+    expected = sum(len(p & q) for p, q in zip(*sets, strict=True)) / (k * n)
+    asked = [Measure("mutual_knn", k=k)]
+    value = fastcka.compare([0.1 * x for x in xs], measures=asked).measure("mutual_knn")[0, 1]
+    assert value == pytest.approx(expected, abs=1e-12)
+
+
+def squared_cosine(a, b):
+    """The square, with the sign of the cosine, of whole numbers."""
+    product = int(a @ b)
+    return Fraction(product * abs(product), int(a @ a) * int(b @ b))
 
 
 def test_values_by_hand():

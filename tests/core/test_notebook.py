@@ -138,6 +138,8 @@ def test_blocks_of_a_label_field(rng):
     assert [x for x in lines(crossed.plot(blocks="model")) if x is not None] == [2.5]
     with pytest.raises(InputError, match="blocks: there is no label field 'modle'; did you mean"):
         result.plot(blocks="modle")
+    with pytest.raises(InputError, match=r"blocks.* 5"):
+        result.plot(blocks=5)
 
 
 def test_axes_of_a_caller(rng, tmp_path):

@@ -46,6 +46,37 @@ def test_one_confounder_that_explains_everything(xs):
     result = fastcka.compare({**xs, "twice": 2 * xs["x"]}).partial("x")
     twice = result.names.index("twice")
     assert np.isnan(result.cka[twice]).all()
+    assert result.undefined == {
+        twice: "without x nothing is left of its Gram matrix, within the rounding of float64 "
+        "products"
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rounding_is_not_taken_for_what_is_left(seed):
+    """Rotations of the confounder: float32 products give 1 - CKA of 1e-9 to 1e-8, not 0."""
+    rng = np.random.default_rng(seed)
+    x, y, z = (rng.standard_normal((500, 64)) for _ in range(3))
+    rotations = [np.linalg.qr(rng.standard_normal((64, 64)))[0] for _ in range(3)]
+    mixture = x + 0.3 * z
+    result = fastcka.compare([x, *(x @ rotation for rotation in rotations), mixture, y])
+    assert result.provenance["products"] != "float64"
+    partial = result.partial(0)
+    assert np.isnan(partial.cka[:3]).all()
+    assert list(partial.undefined) == [0, 1, 2]
+    assert "(precision 'float64' keeps more digits)" in partial.undefined[0]
+    grams = [centered_grams(each)["unbiased"] for each in (x, mixture, y)]
+    expected = residual_cosine(grams, 1, 2, [0])
+    assert partial.cka[3, 4] == pytest.approx(expected, abs=1e-5)
+
+
+def test_confounders_can_be_removed_one_after_the_other(xs):
+    result = fastcka.compare(xs)
+    both, later = result.partial(["inputs", "length"]), result.partial("inputs").partial("length")
+    grams = {name: centered_grams(x)["unbiased"] for name, x in xs.items()}
+    expected = residual_cosine(grams, "x", "y", ["inputs", "length"])
+    assert later.cka[0, 1] == pytest.approx(expected, abs=1e-12)
+    assert later.provenance["partial"] == both.provenance["partial"] == ["inputs", "length"]
 
 
 @pytest.mark.parametrize(

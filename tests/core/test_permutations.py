@@ -273,6 +273,7 @@ def test_too_much_memory_is_refused():
         ({"level": 1}, "level: expected a number between 0 and 1, got 1"),
         ({"estimator": "feature_corrected"}, "got 'feature_corrected': use 'unbiased'"),
         ({"estimator": "other"}, "estimator"),
+        ({"progress": 5}, "progress must be callable or None, got 5"),
         ({"n_permutations": 10.5}, "n_permutations: expected an integer of at least 1, got 10.5"),
         ({"blocks": [[1], [1, 2]] * 5, "exchange": "within"}, r"got \[1\] at example 0"),
         ({"blocks": [[1, 2]] * 10, "exchange": "within"}, r"got an array of shape \(10, 2\)"),

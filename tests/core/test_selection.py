@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fastcka
@@ -174,3 +175,16 @@ def test_pairs_by_name(xs, result):
     ):
         with pytest.raises(InputError, match=message):
             fastcka.compare(arrays, pairs=pairs)
+
+
+def test_labels_and_values_that_are_arrays(xs):
+    arrays = list(xs.values())[:3]
+    labels = [{"layer": f"l{i}", "units": np.arange(i, i + 2)} for i in range(3)]
+    result = fastcka.compare(arrays, labels=labels)
+    for wanted in (pd.Series(["l0", "l2"]), pd.Index(["l2", "l0"]), np.array(["l0", "l2"])):
+        np.testing.assert_array_equal(result.sel(layer=wanted).cka, result[[0, 2]].cka)
+    for unit in ([1, 2], np.array([1, 2])):
+        assert result.sel(units=unit).labels[0]["layer"] == "l1"
+    assert result["l0", {"units": [2, 3]}] == result.cka[0, 2]
+    with pytest.raises(InputError, match="no representation has units=5"):
+        result.sel(units=5)

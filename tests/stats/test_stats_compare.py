@@ -10,7 +10,15 @@ import pytest
 
 import fastcka
 from fastcka.errors import InputError
-from fastcka.stats import PairTable, compare_pairs, compare_values
+from fastcka.stats import (
+    PairTable,
+    block_means,
+    compare_pairs,
+    compare_values,
+    model_matrix,
+    timeline,
+    trend,
+)
 from fastcka.stats.permutation import exchangeable_classes
 
 
@@ -72,6 +80,16 @@ def test_a_comparison_or_a_data_frame_serves_as_a_table(rng):
         assert answer.effect == pytest.approx(expected, abs=1e-12)
         # Of 4!/(2! 2!) = 6 labellings, two give each difference: the names can be exchanged.
         assert answer.smallest_p == pytest.approx(2 / 6)
+    within = [result.cka[0, 1], result.cka[2, 3]]
+    for given in (result, result.to_dataframe()):
+        means = block_means(given, cross=None)
+        np.testing.assert_allclose(means.mean.diagonal(), within, rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(
+            model_matrix(given).cka[np.triu_indices(4, 1)], result.cka[np.triu_indices(4, 1)]
+        )
+        assert [point.mean for point in trend(given, over="variant")] == within
+        (point,) = timeline(given, seed=None)
+        assert (point.line, point.step, point.n) == ("l", 3, 6)
     plain = fastcka.compare(
         xs, labels=[{"variant": m["variant"], "seed": i} for i, m in enumerate(models)]
     )
@@ -173,6 +191,10 @@ def test_few_relabellings_give_no_p_value(grid, pair_table, rng, variants, count
         ({"permutations": 18}, "permutations: expected at least 19"),
         ({"draws": 99}, "draws: expected at least 100"),
         ({"confidence": 95}, "confidence: expected a number between 0 and 1"),
+        ({"confidence": "95"}, "confidence: expected a number between 0 and 1, got '95'"),
+        ({"permutations": "many"}, "permutations: expected a whole number, 0 or more, got 'many'"),
+        ({"draws": 1e3}, "draws: expected a whole number"),
+        ({"seed": -1}, "seed: expected a whole number, 0 or more, got -1"),
         ({"permute_within": "famly"}, "did you mean family"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastcka.errors import InputError
 from fastcka.stats import PairTable, block_means, timeline, trend
 
 
@@ -116,3 +117,9 @@ def test_a_timeline_leaves_out_pairs_of_two_steps(columns, irregular):
     (point,) = timeline(PairTable.from_columns(rows), seed=None)
     assert point.n == len(rows["cka"]) - 1
     assert np.isnan(point.low)
+
+
+def test_a_step_that_is_no_number_is_refused(pair_table):
+    models = {"x": {"seed": 1}, "y": {"seed": 2}}
+    with pytest.raises(InputError, match="expected steps that are whole numbers, got 'final'"):
+        timeline(pair_table(models, lambda *_: 0.5, steps=(0, "final")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fastcka.errors import InputError
@@ -44,6 +45,30 @@ def test_1_and_1_0_are_one_label(pair_table):
     assert table.same("seed").all()
 
 
+def test_missing_values_of_pandas_are_absent(columns, irregular):
+    """A column of pandas' own dtypes contains pandas.NA, which is neither None nor NaN."""
+    models = {**irregular, "bare": {}}
+    given = columns(models, lambda a, b, *_: None if a == "bare" else 0.5)
+    expected = PairTable.from_columns(given)
+    table = PairTable.from_columns(pd.DataFrame(given).convert_dtypes())
+    assert pd.NA in set(pd.DataFrame(given).convert_dtypes()["variant_a"])
+    for side in ("a", "b"):
+        for name, labels in getattr(expected, side).items():
+            assert list(getattr(table, side)[name]) == list(labels)
+    np.testing.assert_array_equal(table.cka, expected.cka)
+
+
+def test_lists_in_a_data_frame_from_a_csv(tmp_path, pair_table):
+    """pandas reads the cell of a list as a text; equal sets of tasks are one label."""
+    models = {"x": {"tasks": '["b", "a"]'}, "y": {"tasks": '["a","b"]'}, "z": {"tasks": ["a", "b"]}}
+    table = pair_table({**models, "w": {"tasks": {"a", "b"}}}, lambda *_: 0.5)
+    assert table.labels("tasks") == ['["a", "b"]']
+    assert table.where(tasks='["b", "a"]').cka.tolist() == [0.5] * 6
+    assert pair_table({"x": {"tasks": "[a"}, "y": {"tasks": "[b"}}, lambda *_: 0.5).labels(
+        "tasks"
+    ) == ["[a", "[b"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -51,6 +76,8 @@ def test_1_and_1_0_are_one_label(pair_table):
         (lambda c: c["cka"].pop(), "columns of equal length"),
         (lambda c: c["cka"].__setitem__(0, "much"), "column 'cka'"),
         (lambda c: c["estimator"].__setitem__(0, "biased"), "rows of one estimator"),
+        (lambda c: c["model_a"].__setitem__(1, None), r"'model_a': .* none in 1 .* is row 1,"),
+        (lambda c: c["seed_a"].__setitem__(0, object()), "column 'seed_a': expected labels that"),
         (lambda c: c["seed_a"].__setitem__(0, "9"), "one value of 'seed'"),
         (lambda c: [column.append(column[0]) for column in c.values()], "expected each pair once"),
     ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
+
 from fastcka.arrays import mapping_of
 from fastcka.capture.modules import check_patterns, first_fit, fits
 from fastcka.capture.pooling import Pool, pooled
@@ -80,11 +82,9 @@ def pool_layers(
 def _pooled(
     name: str, value: Any, pool: Pool | Mapping[str, Pool], real: torch.Tensor | None
 ) -> torch.Tensor:
-    import torch
-
     if not hasattr(value, "ndim") or not hasattr(value, "shape"):
         raise InputError(f"layers[{name!r}]: expected a tensor, got {type(value).__name__}")
-    tensor = torch.as_tensor(value).detach().cpu()
+    tensor = _tensor(value, f"layers[{name!r}]")
     if tensor.ndim < 2:
         raise InputError(
             f"layers[{name!r}]: expected (n_examples, n_features) or more axes, got the shape "
@@ -114,12 +114,31 @@ def _pooled(
 
 
 def _checked_mask(mask: Any) -> torch.Tensor:
-    import torch
-
-    real = torch.as_tensor(mask).detach().cpu().bool()
+    values = _tensor(mask, "mask")
+    if not bool(((values == 0) | (values == 1)).all()):
+        raise InputError(
+            "mask: expected 1 where a token is real and 0 where it is padding, got other values "
+            f"(from {values.min().item():g} to {values.max().item():g})"
+        )
+    real = values.bool()
     if real.ndim != 2 or not bool(real.any(1).all()):
         raise InputError(
             "mask: expected (n_examples, n_tokens) with at least one real token in each row, got "
             f"the shape {tuple(real.shape)}"
         )
     return real
+
+
+def _tensor(value: Any, name: str) -> torch.Tensor:
+    """Return a tensor on the CPU."""
+    import torch
+
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        # PyTorch takes neither another byte order nor negative strides.
+        value = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
+    try:
+        return torch.as_tensor(value).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{name}: expected a tensor of numbers, got {type(value).__name__}: {error}"
+        ) from error

@@ -240,10 +240,10 @@ class Accumulator:
             If the file is not a saved accumulator, or was saved by a newer version.
         """
         accumulator = cls()
-        header, arrays = load_npz(path, "accumulator", [_VERSION], FarMoments.ARRAYS)
+        required = (*FarMoments.ARRAYS, *FarMoments.COUNTS, "labels", "names", "seconds")
+        header, arrays = load_npz(path, "accumulator", [_VERSION], required)
         accumulator._moments = FarMoments.of_arrays(header, arrays)
-        accumulator._labels = tuple(header["labels"])
-        accumulator._names = tuple(header["names"])
+        accumulator._labels, accumulator._names = tuple(header["labels"]), tuple(header["names"])
         accumulator._seconds = header["seconds"]
         return accumulator
 

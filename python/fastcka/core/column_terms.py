@@ -12,6 +12,7 @@ rest.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastcka.core.sums import Matrix, Vector
 
@@ -65,10 +66,18 @@ def column_terms(powers: Matrix, far: Matrix, n_examples: int) -> float:
         return 0.0
     p1, p2, p3, p4 = powers
     f2 = far**2
-    before = np.cumsum(f2, axis=0) - f2
+    before = sums_before(f2, axis=0)
     s = p1 + far.sum(axis=0)
-    rest = s - far
+    rest = p1 + sums_before(far, axis=0) + sums_before(far[::-1], axis=0)[::-1]
     s0 = p2**2 - p4 + 2 * p2 * f2.sum(axis=0) + 2 * (f2 * before).sum(axis=0)
     r = s * p1 - p2 + (far * rest).sum(axis=0)
     r2 = s**2 * p2 - 2 * s * p3 + p4 + (f2 * rest**2).sum(axis=0)
     return float((s0 - 2 / (n - 2) * r2 + r**2 / ((n - 1) * (n - 2))).sum())
+
+
+def sums_before(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Return the sum of the values before each; a subtraction from the whole loses digits."""
+    values = np.moveaxis(values, axis, 0)
+    sums = np.zeros_like(values)
+    np.cumsum(values[:-1], axis=0, out=sums[1:])
+    return np.moveaxis(sums, 0, axis)

@@ -161,8 +161,9 @@ class Comparison(InferredMatrices, Pictures):
         Returns
         -------
         Comparison
-            `biased` and `unbiased` are the partial similarities of the other representations. HSIC
-            and feature-corrected matrices are NaN, and there is no inference.
+            `biased` and `unbiased` are the partial similarities of the other representations; NaN
+            where the confounders explain a representation, within rounding. HSIC and
+            feature-corrected matrices are NaN, and there is no inference.
 
         Raises
         ------

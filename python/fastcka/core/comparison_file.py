@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 _VERSIONS = (1, 2)
 _MOMENT = "moment_"
 _MEASURE = "measure_"
-_REQUIRED = [*(column.attribute for column in REQUIRED), "pairs"]
+_REQUIRED = [
+    *(column.attribute for column in REQUIRED),
+    *("pairs", "labels", "estimator", "n_examples", "provenance", "undefined"),
+]
 #: The kind of a file that contains a comparison of two sets.
 TWO_SETS = "cross_comparison"
 
@@ -53,7 +56,7 @@ def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def read_two_sets(path: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
     """Return the fields of the square comparison in a file of two sets, and the number of rows."""
-    header, arrays = load_npz(path, TWO_SETS, [1], _REQUIRED)
+    header, arrays = load_npz(path, TWO_SETS, [1], [*_REQUIRED, "n_rows"])
     return _fields(header, arrays), int(header["n_rows"])
 
 

@@ -198,7 +198,7 @@ def curve(
     >>> fastcka.curve([x, x[:, :4]], sizes=[25, 50, 100]).cka.shape
     (3, 2, 2)
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"seed: expected a non-negative integer, got {seed!r}")
     if estimator not in ("biased", "unbiased"):
         raise InputError(f"estimator: expected biased or unbiased, got {estimator!r}")
@@ -224,7 +224,7 @@ def curve(
         sizes=np.asarray(wanted, np.int64),
         biased=_values(result, "biased", len(wanted)),
         unbiased=_values(result, "unbiased", len(wanted)),
-        seed=seed,
+        seed=int(seed),
     )
 
 

@@ -42,7 +42,8 @@ class FarMoments:
     """
 
     ARRAYS = (*Moments.ARRAYS, "far")
-    """The names of the arrays of `to_arrays`."""
+    COUNTS = ("widths", "n_near")
+    """The names of the arrays, and of the values for JSON, of `to_arrays`."""
 
     def __init__(self, near: Moments, far: Matrix) -> None:
         self.near = near

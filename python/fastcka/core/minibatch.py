@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.compare import compare
-from fastcka.core.estimators import MIN_EXAMPLES
+from fastcka.core.comparison import Comparison
+from fastcka.core.estimators import CONDITION_LIMIT, MIN_EXAMPLES
 from fastcka.errors import InputError
+
+#: Smaller self-HSIC has lost digits, and sums of larger ones (above 1/this) could overflow.
+_SMALLEST = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 
 Weights = Literal["pairs", "examples", "equal"]
 
@@ -47,13 +51,14 @@ def minibatch_cka(
     Returns
     -------
     ndarray
-        (M, M) float64. NaN where the sum of a self-HSIC is not positive.
+        (M, M) float64. NaN where the sum of a self-HSIC is zero within rounding.
 
     Raises
     ------
     InputError
         For a batch of fewer than 4 examples, no batch, numbers of representations or labels that
-        differ between batches, or as `compare`.
+        differ between batches, values of which float64 cannot hold the fourth power, or as
+        `compare`.
     DeviceError, OutOfMemoryError
         As `compare`.
 
@@ -69,6 +74,7 @@ def minibatch_cka(
     if weights not in get_args(Weights):
         raise InputError(f"weights must be one of {', '.join(get_args(Weights))}, got {weights!r}")
     total: NDArray[np.float64] | None = None
+    sums = np.zeros(0)  # of which the sums of self-HSIC are differences
     first: list[dict[str, Any]] = []
     for number, batch in enumerate(batches):
         result = compare(batch, estimator="biased")
@@ -80,14 +86,32 @@ def minibatch_cka(
             )
         if total is None:
             total, first = np.zeros_like(result.hsic_unbiased), labels
+            sums = np.zeros(len(labels))
         if labels != first:
             raise InputError(
                 f"batch {number} contains other representations than batch 0: all batches must "
                 "have the same representations in the same order"
             )
-        total += _WEIGHT_OF[weights](result.n_examples) * result.hsic_unbiased
+        _require_representable(result, number)
+        n = result.n_examples
+        total += _WEIGHT_OF[weights](n) * result.hsic_unbiased
+        share = (n - 1) ** 2 / (n * (n - 3))
+        sums += _WEIGHT_OF[weights](n) * share * result.hsic_biased.diagonal()
     if total is None:
         raise InputError("batches is empty: at least one batch is needed")
     selves = total.diagonal()
-    scale = np.sqrt(np.where(selves > 0, selves, np.nan))
+    defined = selves * CONDITION_LIMIT["float64"] > sums
+    scale = np.sqrt(np.where(defined, selves, np.nan))
     return np.asarray(np.clip(total / np.outer(scale, scale), -1, 1))
+
+
+def _require_representable(result: Comparison, number: int) -> None:
+    """Refuse HSIC outside the range in which float64 keeps its digits."""
+    selves = result.hsic_biased.diagonal()
+    for i, value in enumerate(selves.tolist()):
+        if i not in result.undefined and not _SMALLEST <= value <= 1 / _SMALLEST:
+            raise InputError(
+                f"batch {number}, representation {i} ({result.names[i]}): expected values whose "
+                f"fourth powers float64 can represent; got a self-HSIC of {value:.3g}: multiply "
+                "the representation by a constant in all batches, which does not change CKA"
+            )

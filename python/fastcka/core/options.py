@@ -79,8 +79,7 @@ class Options:
     ) -> Options:
         """Return the options; raise `InputError` for a value that is not allowed."""
         check_estimator(estimator)
-        if progress is not None and not callable(progress):
-            raise InputError(f"progress must be callable or None, got {progress!r}")
+        check_progress(progress)
         if units not in get_args(Units):
             raise InputError(f"units must be one of {', '.join(get_args(Units))}, got {units!r}")
         check_precision(precision)
@@ -102,6 +101,12 @@ class Options:
                 "units='same' is not known: use units='independent', or inference=False"
             )
         return options
+
+
+def check_progress(progress: object) -> None:
+    """Refuse what cannot be called."""
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress must be callable or None, got {progress!r}")
 
 
 def _further(measures: object) -> tuple[Measure, ...]:

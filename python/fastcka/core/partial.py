@@ -32,24 +32,39 @@ def partial_of(comparison: Comparison, given: Any) -> Comparison:
             "with estimator='unbiased'"
         )
     left = [i for i in range(len(comparison.labels)) if i not in positions]
-    unbiased = comparison.unbiased
+    products = comparison.provenance.get("products", "float32")
+    biased, unbiased = partial_cka(comparison.biased, positions, products), comparison.unbiased
     if comparison.n_examples >= MIN_EXAMPLES["unbiased"]:
-        unbiased = partial_cka(unbiased, positions)
+        unbiased = partial_cka(unbiased, positions, products)
     chosen = np.ix_(left, left)
     nothing = np.full((len(left), len(left)), np.nan)
     none: dict[str, Any] = dict.fromkeys(column.attribute for column in JACKKNIFE)
     made = {name: fact for name, fact in comparison.provenance.items() if name != "measures"}
     confounders = [comparison.names[i] for i in positions]
+    rest = subset_of(comparison, left)
+    cka = (biased if comparison.estimator == "biased" else unbiased)[chosen]
+    undefined = dict.fromkeys(
+        np.flatnonzero(np.isnan(cka.diagonal())).tolist(), _explained(confounders, products)
+    )
     return replace(
-        subset_of(comparison, left),
-        biased=partial_cka(comparison.biased, positions)[chosen],
+        rest,
+        undefined=undefined | rest.undefined,
+        biased=biased[chosen],
         unbiased=unbiased[chosen],
         hsic_biased=nothing,
         hsic_unbiased=nothing.copy(),
-        provenance={**made, "partial": confounders},
+        provenance={**made, "partial": [*made.get("partial", []), *confounders]},
         feature_corrected=None,
         moments=None,
         inference=None,
         measures={},
         **none,
     )
+
+
+def _explained(confounders: list[str], products: str) -> str:
+    reason = (
+        f"without {', '.join(confounders)} nothing is left of its Gram matrix, within the rounding "
+        f"of {products} products"
+    )
+    return reason if products == "float64" else f"{reason} (precision 'float64' keeps more digits)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from fastcka.memory import parse_memory
 if TYPE_CHECKING:
     from fastcka.core.measures.compute import Measured
 
+#: Their values in Python have the same digits; float32 would get others.
+_SCALARS = (np.bool_, np.integer, np.float64, np.str_)
 #: Types that name a representation in pairs; an integer is a position.
 _NAMES = (str, tuple, Mapping)
 
@@ -165,8 +167,12 @@ def _labelled(
     if labels is None:
         texts = tuple([str(i) for i in range(m)])
         names = tuple([f"{noun}s[{i}]" for i in range(m)])
-    elif isinstance(labels, str) or len(labels) != m:
-        raise InputError(f"labels must be a sequence of {m}, one for each {noun}")
+    elif isinstance(labels, str) or not isinstance(labels, Sized):
+        raise InputError(f"labels must be a sequence of {m}, one for each {noun}; got {labels!r}")
+    elif len(labels) != m:
+        raise InputError(
+            f"labels must be a sequence of {m}, one for each {noun}; got {len(labels)}"
+        )
     elif all(type(label) is str for label in labels):
         texts = tuple(labels)
         names = _names_of_texts(texts, noun)
@@ -189,12 +195,10 @@ def _names(records: Sequence[dict[str, Any]], noun: str) -> tuple[str, ...]:
 def _records(labels: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     records = []
     for label in labels:
-        if isinstance(label, Mapping):
-            records.append(dict(label))
-        elif hasattr(label, "_asdict"):
-            records.append(dict(label._asdict()))
-        else:
-            records.append({"label": label})
+        if hasattr(label, "_asdict"):
+            label = label._asdict()
+        fields = label if isinstance(label, Mapping) else {"label": label}
+        records.append({name: _plain(value) for name, value in fields.items()})
     first: dict[str, int] = {}
     for position, record in enumerate(records):
         if first.setdefault(repr(record), position) != position:
@@ -203,6 +207,13 @@ def _records(labels: Sequence[Any]) -> tuple[dict[str, Any], ...]:
                 f"{position} are both '{label_text(record)}'"
             )
     return tuple(records)
+
+
+def _plain(value: Any) -> Any:
+    """Return Python's value for one of NumPy, so that equal labels have the same text."""
+    if type(value) is tuple or type(value) is list:
+        return type(value)(_plain(each) for each in value)
+    return value.item() if isinstance(value, _SCALARS) else value
 
 
 def checked_pairs(pairs: Any, labels: Sequence[dict[str, Any]]) -> NDArray[np.int64]:

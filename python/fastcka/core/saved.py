@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from fastcka.errors import InputError
 from fastcka.files import replaced_stream
 
+#: Marks the items of a tuple, which JSON does not distinguish from a list.
+_TUPLE = "__tuple__"
+
 
 def save_npz(
     path: str | os.PathLike[str],
@@ -24,6 +27,8 @@ def save_npz(
     arrays: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write a file of a kind, such as "comparison"; it appears when it is complete.
+
+    The tuples in ``header["labels"]`` remain tuples when the file is read.
 
     Raises
     ------
@@ -36,8 +41,10 @@ def save_npz(
     path = Path(path)
     if path.suffix != ".npz":
         raise InputError(f"expected a name *.npz for a saved {kind}, got '{path}'")
+    labels = [_encoded(label) for label in header["labels"]]
+    header = {"format": f"fastcka.{kind}", "version": version, **header, "labels": labels}
     try:
-        text = json.dumps({"format": f"fastcka.{kind}", "version": version, **header})
+        text = json.dumps(header)
     except TypeError as error:
         raise InputError(f"to be saved, labels must be JSON values: {error}") from error
     require_folder(path)
@@ -53,7 +60,8 @@ def load_npz(
     Raises
     ------
     InputError
-        If it is no such file, has none of the versions, or lacks a required array.
+        If it is no such file, is damaged, has none of the versions, or lacks a required array or
+        value of the header.
     """
     name = os.fspath(path)
     try:
@@ -66,20 +74,24 @@ def load_npz(
     if not is_zip:
         raise InputError(f"{name} is not a saved {kind}: not an .npz file")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
+        # np.load leaves a file open that it opened itself and cannot read.
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]), object_hook=_decoded)
             arrays = {key: file[key] for key in file.files if key != "header"}
             written = header.get("format"), header.get("version")
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from error
-    except (ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{name} is not a saved {kind}: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # damage can raise any error of zipfile, zlib, NumPy and tokenize
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{name} is not a saved {kind}, or is damaged: {reason}") from error
     if written[0] != f"fastcka.{kind}" or written[1] not in versions:
         raise InputError(
             f"{name}: expected fastcka.{kind} version {' or '.join(map(str, versions))}, "
             f"got {written[0]} version {written[1]}"
         )
-    missing = [key for key in required if key not in arrays]
+    missing = [key for key in required if key not in arrays and key not in header]
     if missing:
         raise InputError(f"{name} is not a saved {kind}: it contains no {', '.join(missing)}")
     return header, arrays
@@ -89,3 +101,21 @@ def require_folder(path: Path) -> None:
     """Raise `InputError` if the folder of a file that is to be written does not exist."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: cannot be written: No such file or directory: {path.parent}")
+
+
+def _encoded(value: Any) -> Any:
+    """Return a value of a label for JSON, from which `_decoded` restores it."""
+    if isinstance(value, tuple):
+        return {_TUPLE: [_encoded(each) for each in value]}
+    if isinstance(value, list):
+        return [_encoded(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    for name in value:
+        if not isinstance(name, str):
+            raise InputError(f"to be saved, the fields of labels must be text, got {name!r}")
+    return {name: _encoded(each) for name, each in value.items()}
+
+
+def _decoded(value: dict[str, Any]) -> Any:
+    return tuple(value[_TUPLE]) if value.keys() == {_TUPLE} else value

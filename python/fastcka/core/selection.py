@@ -162,21 +162,30 @@ def _matches(labels: Labels, names: Sequence[str], wanted: Any) -> list[int]:
         return [
             i
             for i, label in enumerate(labels)
-            if wanted and all(k in label and label[k] == v for k, v in wanted.items())
+            if wanted and all(k in label and _equal(label[k], v) for k, v in wanted.items())
         ]
     if not isinstance(wanted, str | tuple | float):
         return []
     whole = [i for i, name in enumerate(names) if name == wanted]
-    return whole or [i for i, label in enumerate(labels) if wanted in label.values()]
+    return whole or [
+        i for i, label in enumerate(labels) if any(_equal(v, wanted) for v in label.values())
+    ]
 
 
 def _is_wanted(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, np.ndarray):
+    if hasattr(wanted, "tolist"):  # of NumPy or pandas
         wanted = wanted.tolist()
-    if value == wanted:
+    if _equal(value, wanted):
         return True
     several = isinstance(wanted, list | tuple | set | frozenset | range)
-    return several and any(value == each for each in wanted)
+    return several and any(_equal(value, each) for each in wanted)
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    """Return whether a label has this value; arrays are equal if all their values are."""
+    if isinstance(value, np.ndarray):
+        return np.array_equal(value, wanted)
+    return value is wanted or bool(value == wanted)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.stats.given import as_table
 from fastcka.stats.printed import Printed, Table
 from fastcka.stats.table import PairTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fastcka.core import Comparison
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,13 +60,18 @@ class BlockMeans(Printed):
         return Table(heading, names, rows, count * (count + 1) // 2)
 
 
-def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "seed") -> BlockMeans:
+def block_means(
+    table: PairTable | Comparison | pd.DataFrame,
+    *,
+    by: str = "variant",
+    cross: str | None = "seed",
+) -> BlockMeans:
     """Return the mean similarity between models for each pair of labels of a field.
 
     Parameters
     ----------
     table
-        Pairs of representations. Pairs of a model with itself, without a value, or without a label
+        As for `compare_pairs`. Pairs of a model with itself, without a value, or without a label
         in ``by`` are excluded.
     by
         The field whose labels define the blocks.
@@ -73,6 +84,7 @@ def block_means(table: PairTable, *, by: str = "variant", cross: str | None = "s
     InputError
         The table lacks a field.
     """
+    table = as_table(table)
     table.require(by, *([] if cross is None else [cross]))
     usable = table.defined()
     labels = [label for label in usable.labels(by) if label is not None]

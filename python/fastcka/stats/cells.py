@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.inference.blocks import is_missing
 from fastcka.errors import InputError
 from fastcka.sweep.results.table import uncell
 
@@ -19,18 +20,32 @@ Labels = NDArray[np.object_]
 
 
 def label_text(value: object) -> str | None:
-    """Return a label in the form used in the table: a text, or None if it is absent."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
+    """Return a label in the form used in the table: a text, or None if it is absent.
+
+    Raises
+    ------
+    InputError
+        The value is neither a text, a number, a list nor a set.
+    """
     if isinstance(value, str):
-        return value
-    if isinstance(value, list | tuple):  # the tasks [a, b] equal the tasks [b, a]
-        return json.dumps(sorted(value, key=repr), ensure_ascii=False)
-    if isinstance(value, np.generic):
-        return label_text(value.item())
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # pandas reads 1 as 1.0 if the column has an empty cell
-    return json.dumps(value, ensure_ascii=False)
+        # A list in a cell of results.csv, as pandas reads it.
+        items = value_of_cell(value) if value.startswith("[") else value
+        return items if isinstance(items, str) else label_text(items)
+    try:
+        if isinstance(value, list | tuple | set | frozenset):  # the tasks [a, b] equal [b, a]
+            return json.dumps(sorted(value, key=repr), ensure_ascii=False)
+        if is_missing(value):
+            return None
+        if isinstance(value, np.generic):
+            return label_text(value.item())
+        if isinstance(value, float) and value.is_integer():
+            return str(int(value))  # pandas reads 1 as 1.0 if the column has an empty cell
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"expected labels that are text, numbers or lists of these; got {value!r}: convert it "
+            "to text"
+        ) from error
 
 
 def is_absent(labels: Labels) -> NDArray[np.bool_]:
@@ -52,16 +67,25 @@ def value_of_cell(text: str) -> Any:
     return text
 
 
-def labels_of(values: Iterable[Any]) -> Labels:
-    """Return a column of labels."""
-    labels = [label_text(value) for value in values]
+def labels_of(values: Iterable[Any], name: str, source: str) -> Labels:
+    """Return a column of labels.
+
+    Raises
+    ------
+    InputError
+        A value is no label.
+    """
+    try:
+        labels = [label_text(value) for value in values]
+    except InputError as error:
+        raise InputError(f"{source}: column '{name}': {error}") from error
     result = np.empty(len(labels), object)
     result[:] = labels
     return result
 
 
 def numbers_of(values: Iterable[Any], name: str, source: str) -> NDArray[np.float64]:
-    """Return a column of numbers, NaN for None.
+    """Return a column of numbers, NaN for a missing one.
 
     Raises
     ------
@@ -84,4 +108,4 @@ def columns_of_numbers(columns: Mapping[str, Iterable[Any]]) -> dict[str, NDArra
 
 
 def _floats(values: Iterable[Any]) -> NDArray[np.float64]:
-    return np.array([math.nan if v is None else float(v) for v in values], np.float64)
+    return np.array([math.nan if is_missing(v) else float(v) for v in values], np.float64)

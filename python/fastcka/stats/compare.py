@@ -43,6 +43,10 @@ class _Resampling:
 
     def check(self) -> None:
         """Raise `InputError` if a number is out of range."""
+        for name in ("permutations", "draws", "seed"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+                raise InputError(f"{name}: expected a whole number, 0 or more, got {value!r}")
         if self.permutations < FEWEST_PERMUTATIONS:
             raise InputError(
                 f"permutations: expected at least {FEWEST_PERMUTATIONS} (fewer cannot give a "
@@ -50,9 +54,9 @@ class _Resampling:
             )
         if self.draws < 100:
             raise InputError(f"draws: expected at least 100, got {self.draws}")
-        if not 0 < self.confidence < 1:
+        if not isinstance(self.confidence, int | float) or not 0 < self.confidence < 1:
             raise InputError(
-                f"confidence: expected a number between 0 and 1, got {self.confidence}"
+                f"confidence: expected a number between 0 and 1, got {self.confidence!r}"
             )
 
     def generators(self) -> tuple[np.random.Generator, np.random.Generator]:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.errors import InputError
+from fastcka.stats.given import as_table
 from fastcka.stats.order import ordered
 from fastcka.stats.printed import Printed, Table
 from fastcka.stats.table import PairTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fastcka.core import Comparison
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,13 +53,16 @@ class ModelMatrix(Printed):
         return Table(heading, ["model_a", "model_b", "cka"], rows, self.n_pairs)
 
 
-def model_matrix(table: PairTable, *, by: Sequence[str] = ()) -> ModelMatrix:
+def model_matrix(
+    table: PairTable | Comparison | pd.DataFrame, *, by: Sequence[str] = ()
+) -> ModelMatrix:
     """Return the similarity matrix of a table that contains each pair of models at most once.
 
     Parameters
     ----------
     table
-        Pairs at one layer and one step. Pairs of a model with itself are excluded.
+        As for `compare_pairs`: pairs at one layer and one step. Pairs of a model with itself are
+        excluded.
     by
         Fields to sort the models by, the most significant first: ``("variant", "seed")``.
 
@@ -61,6 +71,7 @@ def model_matrix(table: PairTable, *, by: Sequence[str] = ()) -> ModelMatrix:
     InputError
         The table contains a pair of models more than once, at several layers or steps.
     """
+    table = as_table(table)
     table.require(*by)
     table = table.keep(table.a["model"] != table.b["model"])
     factors = table.models()

@@ -84,8 +84,8 @@ class PairTable(Printed):
         ------
         InputError
             A column is missing, columns differ in length, a cell of a numeric column is not a
-            number, a pair occurs twice, a model has two values of one factor, or the rows have
-            different estimators.
+            number, a label is no text, number or list, a row has no model, a pair occurs twice, a
+            model has two values of one factor, or the rows have different estimators.
         """
         names = [str(name) for name in columns.keys()]
         fields = [n[:-2] for n in names if n.endswith("_a") and f"{n[:-2]}_b" in names]
@@ -93,7 +93,8 @@ class PairTable(Printed):
             if name not in names:
                 raise InputError(f"{source}: column '{name}' is missing{near_misses(name, names)}")
         sides = [
-            {key: labels_of(columns[f"{key}_{side}"]) for key in fields} for side in ("a", "b")
+            {key: labels_of(columns[f"{key}_{side}"], f"{key}_{side}", source) for key in fields}
+            for side in ("a", "b")
         ]
         cka = numbers_of(columns["cka"], "cka", source)
         examples = (
@@ -205,6 +206,14 @@ class PairTable(Printed):
         }
 
     def _check(self, source: str) -> None:
+        for name, side in (("a", self.a), ("b", self.b)):
+            absent = np.flatnonzero(is_absent(side["model"]))
+            if len(absent):
+                raise InputError(
+                    f"{source}: column 'model_{name}': expected a model in each row, got none in "
+                    f"{len(absent)} (the first is row {absent[0]}, counted from 0): name the "
+                    "models, or leave these rows out"
+                )
         factors = [name for name in self.a if name not in KEY_FIELDS]
         known: dict[tuple[str, str], str | None] = {}
         for side in (self.a, self.b):

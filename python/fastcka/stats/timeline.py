@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastcka.errors import InputError
+from fastcka.stats.given import as_table
 from fastcka.stats.table import PairTable
 from fastcka.stats.trend import mean_and_sem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fastcka.core import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,10 @@ class TimePoint:
 
 
 def timeline(
-    table: PairTable, *, lines: str = "layer", seed: str | None = "seed"
+    table: PairTable | Comparison | pd.DataFrame,
+    *,
+    lines: str = "layer",
+    seed: str | None = "seed",
 ) -> list[TimePoint]:
     """Return the points of each line, sorted by label and step.
 
@@ -48,7 +59,7 @@ def timeline(
     Parameters
     ----------
     table
-        Pairs at any number of steps.
+        As for `compare_pairs`, at any number of steps.
     lines
         Field with one line per label.
     seed
@@ -58,8 +69,9 @@ def timeline(
     Raises
     ------
     InputError
-        The table lacks a field.
+        The table lacks a field, or a step is not a whole number.
     """
+    table = as_table(table)
     table.require(lines, *([] if seed is None else [seed]))
     usable = table.defined()
     usable = usable.keep(usable.same("step") & usable.same(lines))
@@ -75,7 +87,7 @@ def timeline(
             points.append(
                 TimePoint(
                     line,
-                    int(step),
+                    _whole(step),
                     *mean_and_sem(here.cka),
                     n=len(here),
                     low=min(means) if band else float("nan"),
@@ -84,6 +96,16 @@ def timeline(
                 )
             )
     return points
+
+
+def _whole(step: str) -> int:
+    try:
+        return int(step)
+    except ValueError as error:
+        raise InputError(
+            f"table: expected steps that are whole numbers, got {step!r}: leave its pairs out, as "
+            "in table.keep(...)"
+        ) from error
 
 
 def _means_of_combinations(table: PairTable, seed: str) -> list[float]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.stats.given import as_table
 from fastcka.stats.table import PairTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fastcka.core import Comparison
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +44,9 @@ class TrendPoint:
         return len(self.pairs)
 
 
-def trend(table: PairTable, *, over: str = "family", lines: str = "layer") -> list[TrendPoint]:
+def trend(
+    table: PairTable | Comparison | pd.DataFrame, *, over: str = "family", lines: str = "layer"
+) -> list[TrendPoint]:
     """Return the points of each line, in the order of the labels. Points without pairs are omitted.
 
     A pair counts if its two sides agree in both fields. Pairs of a model with itself and pairs
@@ -45,6 +54,8 @@ def trend(table: PairTable, *, over: str = "family", lines: str = "layer") -> li
 
     Parameters
     ----------
+    table
+        As for `compare_pairs`, at any number of layers and steps.
     over
         Field of the x axis.
     lines
@@ -55,6 +66,7 @@ def trend(table: PairTable, *, over: str = "family", lines: str = "layer") -> li
     InputError
         The table lacks a field.
     """
+    table = as_table(table)
     table.require(over, lines)
     usable = table.defined()
     usable = usable.keep(usable.same(over) & usable.same(lines))

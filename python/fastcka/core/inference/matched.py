@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcka.core.backend import FAR_FROM
+from fastcka.core.column_terms import sums_before
 from fastcka.core.estimators import MIN_EXAMPLES
 from fastcka.core.inference.products import products_of_centred
 from fastcka.core.sums import Matrix, Sums, Vector
@@ -93,7 +94,11 @@ def _far(arrays: Sequence[Any], blocks: Sequence[slice]) -> NDArray[np.bool_]:
 
 
 def _terms(x: NDArray[np.float64], far: NDArray[np.bool_]) -> Matrix:
-    """Sum over columns; x is (columns, M, n_examples)."""
+    """Sum over columns; x is (columns, M, n_examples).
+
+    Far examples enter one by one: the difference of sums with their fourth powers would leave
+    nothing of the rest.
+    """
     n = x.shape[2]
 
     def products(y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,11 +106,18 @@ def _terms(x: NDArray[np.float64], far: NDArray[np.bool_]) -> Matrix:
         return result
 
     near, others = x[:, :, ~far], x[:, :, far]
-    first, second = products(near), products(others)
-    pairs = first**2 - products(near**2) + 2 * first * second + second**2 - products(others**2)
-    totals = x.sum(axis=2, keepdims=True)
-    rows = products(x * (totals - x))
-    wholes = (totals[:, :, 0] ** 2 - (x**2).sum(axis=2))[:, :, None]
-    terms = pairs - 2 / (n - 2) * rows + wholes @ wholes.transpose(0, 2, 1) / ((n - 1) * (n - 2))
+    sums = products(near)
+    pairs = sums**2 - products(near**2)
+    for example in range(others.shape[2]):
+        values = others[:, :, example]
+        product = values[:, :, None] * values[:, None, :]
+        pairs += 2 * product * sums
+        sums += product
+    rest = x.sum(axis=2, keepdims=True) - x  # the sum of all other examples
+    before, after = (sums_before(y, axis=2) for y in (others, others[:, :, ::-1]))
+    rest[:, :, far] = near.sum(axis=2, keepdims=True) + before + after[:, :, ::-1]
+    rows = x * rest
+    wholes = rows.sum(axis=2, keepdims=True)
+    terms = pairs - 2 / (n - 2) * products(rows) + products(wholes) / ((n - 1) * (n - 2))
     total: Matrix = terms.sum(axis=0)
     return total

@@ -16,22 +16,25 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcka.core.sums import EPSILON
 from fastcka.errors import InputError
 
-#: What is left of a Gram matrix counts as nothing below this share of it.
-NOTHING_LEFT = 1e-9
 
-
-def partial_cka(cka: NDArray[np.float64], given: Sequence[int]) -> NDArray[np.float64]:
+def partial_cka(
+    cka: NDArray[np.float64], given: Sequence[int], products: str
+) -> NDArray[np.float64]:
     """Return (M, M) partial similarities; rows and columns of ``given`` are NaN.
 
-    NaN also where ``given`` explains a representation completely. With undefined or linearly
-    dependent confounders, `InputError`.
+    NaN also where ``given`` explains a representation completely, within the rounding of the
+    ``products`` from which the similarities were computed. With undefined or linearly dependent
+    confounders, `InputError`.
     """
+    # Rounding is divided by the share of a Gram matrix that is left. So half of the digits remain.
+    nothing_left = np.sqrt(EPSILON[products])
     inner = cka[np.ix_(given, given)]
     if np.isnan(inner).any():
         raise InputError("given: expected representations with a similarity, got one that is NaN")
-    if np.linalg.eigvalsh(inner).min() < NOTHING_LEFT:
+    if np.linalg.eigvalsh(inner).min() < nothing_left:
         raise InputError(
             "given: the confounders explain each other; leave out one that the others explain"
         )
@@ -39,7 +42,7 @@ def partial_cka(cka: NDArray[np.float64], given: Sequence[int]) -> NDArray[np.fl
     rest = cka - across @ np.linalg.solve(inner, across.T)
     left = rest.diagonal().copy()
     left[list(given)] = np.nan
-    left[~(left > NOTHING_LEFT)] = np.nan
+    left[~(left > nothing_left)] = np.nan
     partial = rest / np.sqrt(np.outer(left, left))
     np.fill_diagonal(partial, np.where(np.isnan(left), np.nan, 1.0))
     clipped: NDArray[np.float64] = np.clip((partial + partial.T) / 2, -1, 1)

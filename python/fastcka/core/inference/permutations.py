@@ -21,6 +21,7 @@ from fastcka.core.inference.options import Alternative, Inference
 from fastcka.core.inference.permutation_result import PermutationTest, PermutedMatrices
 from fastcka.core.inference.permuter import Permuter
 from fastcka.core.members import members_of
+from fastcka.core.options import check_progress
 from fastcka.core.request import Described, Group, Request
 from fastcka.core.views import ArrayView
 from fastcka.errors import DeviceError, InputError
@@ -131,6 +132,7 @@ def permutation_test(
     group = _host_group(representations, labels, pairs)
     group, blocks = _aligned_blocks(group, blocks)
     Inference(alternative=alternative, level=level)  # checks both
+    check_progress(progress)
     _require_count("n_permutations", n_permutations, 1)
     _require_count("seed", seed, 0)
     if estimator == "feature_corrected":

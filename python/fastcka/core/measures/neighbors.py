@@ -203,12 +203,15 @@ def find_neighbors(units: Matrix, k: int) -> Neighbors:
 
 
 def _largest(panel: Matrix, k: int) -> Integers:
-    """Return the positions, ascending, of the k largest values of each row."""
+    """Return the positions, ascending, of the k largest values of each row.
+
+    Of values that are equal within rounding, those at lower positions are taken.
+    """
     last = panel.shape[1] - k
-    smallest = np.partition(panel, last, axis=1)[:, last]
-    chosen = panel >= smallest[:, None]
+    smallest = np.partition(panel, last, axis=1)[:, last, None]
+    chosen = panel >= smallest - COSINE_ROUNDING
     for row in np.flatnonzero(chosen.sum(axis=1) > k):
-        ties = np.flatnonzero(panel[row] == smallest[row])
-        surplus = int(chosen[row].sum()) - k
-        chosen[row, ties[-surplus:]] = False
+        larger = panel[row] > smallest[row] + COSINE_ROUNDING
+        ties = np.flatnonzero(chosen[row] & ~larger)
+        chosen[row, ties[k - np.count_nonzero(larger) :]] = False
     return np.nonzero(chosen)[1].reshape(-1, k)

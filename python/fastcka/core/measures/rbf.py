@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastcka.core.measures.members import Values, embedded
 from fastcka.core.sums import Matrix, Vector
@@ -26,15 +27,20 @@ TILE_BYTES = 64 << 20
 """Bytes of the tiles of all kernels together."""
 MOST_ROWS = 512
 """Rows of a tile, and of a panel of distances, at most."""
+FAR = 1e6
+"""Squared length of a far example, in typical ones: products keep 1e-10 of a squared distance."""
 _LARGEST = 1e300
 
 
 class _Points(NamedTuple):
-    """The values of a representation about their medians, their squared lengths and its width."""
+    """The values of a representation about their medians, and their squared lengths.
+
+    `far` are the examples whose distances from each other would lose digits in the products.
+    """
 
     values: Matrix
     norms: Vector
-    width: float
+    far: NDArray[np.bool_]
 
 
 def rbf_cka(members: Sequence[Member], measure: Measure) -> Values:
@@ -60,13 +66,14 @@ def gaussian_cka(members: Sequence[Member], bandwidth: Rule | float, scale: floa
     n = members[0].shape[0]
     points, widths, reasons = [], [], {}
     for position, member in enumerate(members):
-        each, exponent = _points(member, bandwidth, scale)
+        each, exponent = _points(member)
+        width = _width(each, exponent, bandwidth) * scale
         if isinstance(bandwidth, str):
-            widths.append(math.ldexp(each.width, exponent))
+            widths.append(math.ldexp(width, exponent))
         else:
             widths.append(bandwidth * scale)
-        if each.width > 0:
-            points.append(each)
+        if width > 0:
+            points.append((each, width))
         else:
             reasons[position] = "the median distance between its examples is zero"
     left = [position for position in range(len(members)) if position not in reasons]
@@ -82,29 +89,33 @@ def gaussian_cka(members: Sequence[Member], bandwidth: Rule | float, scale: floa
     return Values(values.matrix, {"bandwidth_used": widths}, values.undefined)
 
 
-def _points(member: Member, bandwidth: Rule | float, scale: float) -> tuple[_Points, int]:
+def _points(member: Member) -> tuple[_Points, int]:
     """Return the points, in units of 2^e, and the exponent e."""
     values, exponent = member.scaled()
     # A common shift changes no distance. About the median, |a|^2 + |b|^2 - 2ab does not lose the
     # digits of typical distances, even if a few examples are far from all others.
     values -= np.median(values, axis=0)
     norms = np.einsum("ij,ij->i", values, values)
+    typical = np.median(norms[norms > 0]) if norms.any() else 0.0
+    return _Points(values, norms, norms > FAR * typical), exponent
+
+
+def _width(points: _Points, exponent: int, bandwidth: Rule | float) -> float:
+    """Return the bandwidth in units of 2^exponent."""
     if isinstance(bandwidth, str):
-        width = _median_distance(values, norms, squared=bandwidth == "median_squared")
-    else:
-        with np.errstate(over="ignore"):
-            width = float(np.ldexp(bandwidth, -exponent))
-    return _Points(values, norms, width * scale), exponent
+        return _median_distance(points, squared=bandwidth == "median_squared")
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(bandwidth, -exponent))
 
 
-def _median_distance(values: Matrix, norms: Vector, *, squared: bool) -> float:
+def _median_distance(points: _Points, *, squared: bool) -> float:
     """Return the median distance, or the root of the median squared one, over pairs a < b."""
-    n = len(values)
+    n = len(points.values)
     distances = np.empty(n * (n - 1) // 2)
     filled = 0
     for start in range(0, n, MOST_ROWS):
         rows = slice(start, min(start + MOST_ROWS, n))
-        panel = _squared_distances(values, norms, rows, slice(start, n))
+        panel = _squared_distances(points, rows, slice(start, n))
         for a in range(len(panel)):
             later = panel[a, a + 1 :]
             distances[filled : filled + len(later)] = later
@@ -114,19 +125,25 @@ def _median_distance(values: Matrix, norms: Vector, *, squared: bool) -> float:
     return float(np.median(np.sqrt(distances, out=distances), overwrite_input=True))
 
 
-def _squared_distances(values: Matrix, norms: Vector, rows: slice, columns: slice) -> Matrix:
+def _squared_distances(points: _Points, rows: slice, columns: slice) -> Matrix:
     """Return |x_a - x_b|^2 of a tile; 0 for an example with itself."""
+    values, norms, far = points
     tile = values[rows] @ values[columns].T
     tile *= -2
     tile += norms[rows, None]
     tile += norms[columns]
     np.maximum(tile, 0, out=tile)
+    others = columns.start + np.flatnonzero(far[columns])
+    for a in rows.start + np.flatnonzero(far[rows]):
+        for start in range(0, len(others), MOST_ROWS):
+            b = others[start : start + MOST_ROWS]
+            tile[a - rows.start, b - columns.start] = ((values[b] - values[a]) ** 2).sum(axis=1)
     if rows.start == columns.start:
         np.fill_diagonal(tile, 0)
     return np.asarray(tile)
 
 
-def _hsic(points: Sequence[_Points], n: int) -> Matrix:
+def _hsic(points: Sequence[tuple[_Points, float]], n: int) -> Matrix:
     """Return the biased HSIC of all pairs of kernels, up to a common factor."""
     m = len(points)
     side = max(1, min(MOST_ROWS, math.isqrt(TILE_BYTES // (8 * max(m, 1)))))
@@ -136,8 +153,8 @@ def _hsic(points: Sequence[_Points], n: int) -> Matrix:
         for second in range(first, n, side):
             columns = slice(second, min(second + side, n))
             tiles = np.empty((m, rows.stop - first, columns.stop - second))
-            for tile, (values, norms, width) in zip(tiles, points, strict=True):
-                tile[:] = _squared_distances(values, norms, rows, columns)
+            for tile, (each, width) in zip(tiles, points, strict=True):
+                tile[:] = _squared_distances(each, rows, columns)
                 tile *= max(-0.5 / width / width, -_LARGEST)  # not infinite, so that 0 stays 0
                 np.expm1(tile, out=tile)
             flat = tiles.reshape(m, tiles.shape[1] * tiles.shape[2])
