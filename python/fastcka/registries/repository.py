@@ -51,13 +51,14 @@ def repository_cards() -> dict[str, dict[str, Any]]:
 
 
 def _of_two(measure: RegisteredMeasure, X: Any, Y: Any) -> float:
-    return measure.value(_rows("X", X), _rows("Y", Y), names=("X", "Y"))
+    return measure.value(_rows("X", X), _rows("Y", Y), names=("X", "Y"), stacklevel=3)
 
 
 def _of_width(measure: RegisteredMeasure, X: Any, Y: Any, sigma: float = 1.0) -> float:
     if isinstance(sigma, bool) or not isinstance(sigma, Real) or not 0 < sigma < math.inf:
         raise InputError(f"sigma: expected a positive number, got {sigma!r}")
-    return measure.value(_rows("X", X), _rows("Y", Y), width=float(sigma), names=("X", "Y"))
+    x, y = _rows("X", X), _rows("Y", Y)
+    return measure.value(x, y, width=float(sigma), names=("X", "Y"), stacklevel=3)
 
 
 def _rows(name: str, x: Any) -> Any:

@@ -102,7 +102,7 @@ def _of_shape(measure: RegisteredMeasure, R: Any, Rp: Any, shape: Shape) -> floa
         R, Rp = _positions(R, Rp)
     elif shape == "nchw":
         R, Rp = (x.reshape(x.shape[0], -1) for x in (R, Rp))
-    return measure.value(R, Rp, names=("R", "Rp"))
+    return measure.value(R, Rp, names=("R", "Rp"), stacklevel=4)
 
 
 def _positions(R: Any, Rp: Any) -> list[Any]:

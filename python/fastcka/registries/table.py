@@ -106,7 +106,9 @@ class RegisteredMeasure:
         depends_on_scale = self.takes_width or self.kind == "euclidean"
         return terms - {"isotropic-scaling"} if depends_on_scale else terms
 
-    def value(self, x: Any, y: Any, *, width: float = 1.0, names: tuple[str, str]) -> float:
+    def value(
+        self, x: Any, y: Any, *, width: float = 1.0, names: tuple[str, str], stacklevel: int = 2
+    ) -> float:
         """Return the value of two arrays.
 
         Parameters
@@ -117,13 +119,15 @@ class RegisteredMeasure:
             The bandwidth, if it takes one.
         names
             Names of the arrays in errors and warnings.
+        stacklevel
+            Whose line a warning shows, as in `warnings.warn`. 2: the caller's.
 
         Returns
         -------
         float
             NaN, with a `DegenerateWarning`, if it is undefined.
         """
-        similarity = self._similarity(x, y, width, names)
+        similarity = self._similarity(x, y, width, names, stacklevel + 1)
         if self.kind == "score":
             return similarity
         if self.kind == "angular":
@@ -138,7 +142,9 @@ class RegisteredMeasure:
     def _description(self) -> Description:
         return DESCRIPTIONS[self.measure.name]
 
-    def _similarity(self, x: Any, y: Any, width: float, names: tuple[str, str]) -> float:
+    def _similarity(
+        self, x: Any, y: Any, width: float, names: tuple[str, str], stacklevel: int
+    ) -> float:
         measure = Measure(self.measure.name, bandwidth=width) if self.takes_width else self.measure
         result = compare(
             dict(zip(names, (x, y), strict=True)),
@@ -155,7 +161,7 @@ class RegisteredMeasure:
             warnings.warn(
                 f"{self.title} with {names[position]} is NaN: {reason}",
                 DegenerateWarning,
-                stacklevel=5,
+                stacklevel=stacklevel,
             )
         return float(result.measure(measure.name)[0, 1])
 
