@@ -253,12 +253,12 @@ class TestShapesOfResi:
         assert measure(*tensors, "nchw") == pytest.approx(expected, abs=1e-12)
 
     def test_larger_images_are_averaged(self, rng):
-        small = rng.standard_normal((12, 3, 2, 4))
-        large = rng.standard_normal((12, 5, 4, 2))
+        small = rng.standard_normal((12, 3, 2, 8))
+        large = rng.standard_normal((12, 5, 4, 4))
         measure = resi_measures()["OrthogonalAngularShapeMetricCentered"]
         averaged = (
-            small.reshape(12, 3, 2, 2, 2).mean(axis=4),
-            large.reshape(12, 5, 2, 2, 2).mean(axis=3),
+            small.reshape(12, 3, 2, 4, 2).mean(axis=4),
+            large.reshape(12, 5, 2, 2, 4).mean(axis=3),
         )
         expected = measure(*averaged, "nchw")
         assert measure(small, large, "nchw") == pytest.approx(expected, abs=1e-12)
