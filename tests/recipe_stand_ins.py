@@ -5,6 +5,7 @@ Each has the calls of the package that the recipes make, and checks their argume
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
@@ -199,11 +200,14 @@ def stand_ins() -> dict[str, ModuleType]:
         "torchvision.models.feature_extraction", create_feature_extractor=create_feature_extractor
     )
     models = module("torchvision.models", resnet18=resnet18, feature_extraction=extraction)
-    measures = module("repsim.measures", ALL_MEASURES={"CKA": np.nan})
+    base = type("RepresentationalSimilarityMeasure", (ABC,), {})
+    utils = module("repsim.measures.utils", RepresentationalSimilarityMeasure=base)
+    measures = module("repsim.measures", ALL_MEASURES={"CKA": np.nan}, utils=utils)
     return {
         "mlflow": Mlflow(),
         "repsim": module("repsim", measures=measures),
         "repsim.measures": measures,
+        "repsim.measures.utils": utils,
         "similarity": Similarity(),
         "timm": module("timm", create_model=create_model),
         "torchvision": module("torchvision", models=models),

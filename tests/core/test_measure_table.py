@@ -30,8 +30,9 @@ def test_the_page_shows_the_table():
             f"`{name}`",
             each.title,
             each.value_range,
-            each.metric,
-            each.invariances,
+            ", ".join(each.metrics) or "none",
+            ", ".join(each.invariances)
+            + (f" ({each.invariance_note})" if each.invariance_note else ""),
             each.cost,
             each.reference,
             ", ".join(f"`{option}` ({default})" for option, default in each.options.items()) or "-",

@@ -285,8 +285,11 @@ def test_paths_that_are_not_array_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent.npy: no such file"):
         read_array(tmp_path / "absent.npy")
     (tmp_path / "folder.npy").mkdir()
-    with pytest.raises(InputError, match="not a plain file"):
+    with pytest.raises(InputError, match=r"folder\.npy: expected a file, got a folder$"):
         read_array(tmp_path / "folder.npy")
+    (tmp_path / "parts.parquet").mkdir()  # as Spark and Dask write
+    with pytest.raises(InputError, match=r"got a folder: write its tables into one file"):
+        read_array(tmp_path / "parts.parquet:x")
     os.mkfifo(tmp_path / "pipe.h5")
     with pytest.raises(InputError, match="not a plain file"):
         read_array(tmp_path / "pipe.h5")

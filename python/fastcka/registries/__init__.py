@@ -10,6 +10,7 @@ This package needs neither of them:
     repsim.measures.ALL_MEASURES.update(resi_measures())
 
 table       every measure with its names and properties
+axes        arrays with more axes, as rows
 repository  functions of two arrays, and cards
 resi        objects with flags, which take two arrays and their shape
 """

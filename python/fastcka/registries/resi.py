@@ -5,31 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from fastcka.errors import InputError
-from fastcka.registries.table import MEASURES
-
-if TYPE_CHECKING:
-    from fastcka.registries.table import RegisteredMeasure
+from fastcka.errors import InputError, MissingExtraError
+from fastcka.registries.axes import checked_axes
+from fastcka.registries.table import MEASURES, RegisteredMeasure
 
 Shape = Literal["nd", "ntd", "nchw"]
 """The axes of both arrays: n examples, t tokens, d features, c channels, h and w positions."""
 
 _AXES: Final[dict[str, int]] = {"nd": 2, "ntd": 3, "nchw": 4}
+_MOST_POSITIONS: Final = 5000
+"""ReSi takes every k-th position of images, k being how often this number is contained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResiMeasure:
     """A measure with the attributes and the call of ReSi.
 
-    ``measure(R, Rp, shape)`` returns a float. As in ReSi, "ntd" makes a row of every token, and
-    "nchw" flattens channels and positions into features.
+    ``measure(R, Rp, shape)`` returns a float. As in ReSi, "ntd" makes a row of every token. For
+    "nchw", CKA flattens channels and positions into features. The measures of Procrustes make a row
+    of every position, after averaging the larger images to the height and width of the smaller.
+    From 10,000 rows on, they take every second row, from 15,000 on every third, and so on.
 
     Attributes
     ----------
     name
-        The name of the class in ReSi.
+        The name of the class in ReSi, or a new one for a measure that ReSi does not have.
     sim_func
         The function of ``R``, ``Rp`` and ``shape``.
     larger_is_more_similar, is_symmetric, is_metric
@@ -65,12 +67,16 @@ class ResiMeasure:
 
 def resi_measures() -> dict[str, ResiMeasure]:
     """Return name -> measure, as ``repsim.measures.ALL_MEASURES`` of ReSi."""
-    return {measure.class_name: _with_flags(measure) for measure in MEASURES}
+    return {
+        measure.class_name: _with_flags(measure, measure.class_name)
+        for measure in MEASURES
+        if measure.class_name is not None
+    }
 
 
-def _with_flags(measure: RegisteredMeasure) -> ResiMeasure:
+def _with_flags(measure: RegisteredMeasure, name: str) -> ResiMeasure:
     return ResiMeasure(
-        name=measure.class_name,
+        name=name,
         sim_func=partial(_of_shape, measure),
         larger_is_more_similar=measure.larger_is_more_similar,
         is_symmetric=measure.is_symmetric,
@@ -85,15 +91,38 @@ def _with_flags(measure: RegisteredMeasure) -> ResiMeasure:
 
 
 def _of_shape(measure: RegisteredMeasure, R: Any, Rp: Any, shape: Shape) -> float:
-    return measure.function(_flat("R", R, shape), _flat("Rp", Rp, shape))
-
-
-def _flat(name: str, x: Any, shape: Shape) -> Any:
     if shape not in _AXES:
         raise InputError(f"shape: expected 'nd', 'ntd' or 'nchw', got {shape!r}")
-    if x.ndim != _AXES[shape]:
-        raise InputError(
-            f"{name}: expected {_AXES[shape]} axes for shape {shape!r}, got an array of shape "
-            f"{tuple(x.shape)}"
-        )
-    return x.reshape(-1, x.shape[-1]) if shape == "ntd" else x.reshape(x.shape[0], -1)
+    count = _AXES[shape]
+    for name, x in (("R", R), ("Rp", Rp)):
+        checked_axes(name, x, (count,), f"{count} axes for shape {shape!r}")
+    if shape == "ntd":
+        R, Rp = (x.reshape(-1, x.shape[-1]) for x in (R, Rp))
+    elif shape == "nchw" and measure.measure.name == "procrustes":
+        R, Rp = _positions(R, Rp)
+    elif shape == "nchw":
+        R, Rp = (x.reshape(x.shape[0], -1) for x in (R, Rp))
+    return measure.value(R, Rp, names=("R", "Rp"), stacklevel=4)
+
+
+def _positions(R: Any, Rp: Any) -> list[Any]:
+    """Return arrays (n, c, h, w) as rows of positions, (n h w, c), as many in both."""
+    height, width = (min(R.shape[axis], Rp.shape[axis]) for axis in (2, 3))
+    rows = []
+    for x in (R, Rp):
+        if x.shape[2:] != (height, width):
+            x = _averaged(x, height, width)
+        channels = x.reshape(*x.shape[:2], height * width).swapaxes(1, 2)
+        each = channels.reshape(-1, x.shape[1])
+        rows.append(each[:: max(1, len(each) // _MOST_POSITIONS)])
+    return rows
+
+
+def _averaged(x: Any, height: int, width: int) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError.of("nchw of different sizes", "torch", "torch") from error
+    return torch.nn.functional.adaptive_avg_pool2d(
+        torch.as_tensor(x, dtype=torch.float64), (height, width)
+    )

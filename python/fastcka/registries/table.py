@@ -1,151 +1,252 @@
-"""The measures with their names and properties in the registries: the source for both."""
+"""The measures with their names in the registries: the source for both.
+
+Titles, invariances, symmetry and the distances that are metrics are those of
+`fastcka.core.measures.table`. A measure is here only if its definition is that of the registry.
+docs/howto/other-toolboxes.md lists those that are left out, with the reasons.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import warnings
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from fastcka.core import cka, compare
+import numpy as np
 
-if TYPE_CHECKING:
-    from fastcka.core.estimators import HsicEstimator
-    from fastcka.core.geometry import Distance
+from fastcka.core import Measure, compare
+from fastcka.core.arrays import as_float64
+from fastcka.core.estimators import HsicEstimator
+from fastcka.core.measures.compute import undefined_members
+from fastcka.core.measures.table import MEASURES as DESCRIPTIONS
+from fastcka.core.measures.table import Description
+from fastcka.errors import DegenerateWarning
 
 Invariance = Literal[
     "permutation", "orthogonal", "isotropic-scaling", "invertible-linear", "translation", "affine"
 ]
 """Changes of the features that leave a measure unchanged, as Klabunde et al. 2025 (table 1)."""
 
-_OF_CKA: Final[frozenset[Invariance]] = frozenset(
-    ("permutation", "orthogonal", "isotropic-scaling", "translation")
-)
+Kind = Literal["score", "angular", "chord", "euclidean"]
+"""A similarity s, arccos(s), sqrt(2 (1 - s)), or sqrt(|X|^2 + |Y|^2 - 2 |X| |Y| s).
+
+|X| is the Frobenius norm of the centred representation.
+"""
+
+_TERMS: Final[dict[str, frozenset[Invariance]]] = {
+    "translation": frozenset({"translation"}),
+    "rotation": frozenset({"orthogonal", "permutation"}),
+    "isotropic scale": frozenset({"isotropic-scaling"}),
+}
+_WIDTH: Final = "{sigma}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredMeasure:
     """A measure of two representations of the same examples.
 
     Attributes
     ----------
     name
-        The standardized name in similarity-repository, without the prefix.
+        The standardized name in similarity-repository, without the prefix. If it contains
+        "{sigma}", the measure takes the bandwidth of a Gaussian kernel.
     class_name
-        The name of a class in ReSi.
-    title
-        The name in text.
-    function
-        Takes two arrays, (n_examples, n_features_a) and (n_examples, n_features_b), and returns a
-        float.
-    larger_is_more_similar
-        Whether a larger value means that the representations are more similar.
-    is_metric
-        Whether it is zero for equal representations, symmetric, and satisfies the triangle
-        inequality.
-    is_symmetric
-        Whether the order of the arrays does not matter.
-    invariances
-        See `Invariance`.
+        The name of the class in ReSi, or a new one for a measure that ReSi does not have. None: it
+        is not offered to ReSi.
+    measure
+        The similarity, with its options.
+    kind
+        The similarity itself, or a distance that follows from it.
+    estimator
+        The estimator of linear CKA.
     papers
         Where it was introduced, in the form of similarity-repository.
     """
 
     name: str
-    class_name: str
-    title: str
-    function: Callable[[Any, Any], float]
-    larger_is_more_similar: bool
-    is_metric: bool
-    is_symmetric: bool
-    invariances: frozenset[Invariance]
+    class_name: str | None
+    measure: Measure
+    kind: Kind = "score"
+    estimator: HsicEstimator = "biased"
     papers: tuple[str, ...]
 
+    @property
+    def title(self) -> str:
+        """Its name in text."""
+        title = self._description.title
+        if self.measure.name == "cka":
+            title = f"{self.estimator} {title}"
+        return title if self.kind == "score" else f"{self.kind} distance of {title}"
 
-def _similarity(x: Any, y: Any, *, estimator: HsicEstimator) -> float:
-    return cka(x, y, estimator=estimator, precision="float64")
+    @property
+    def takes_width(self) -> bool:
+        """Whether `value` takes the bandwidth of a Gaussian kernel."""
+        return _WIDTH in self.name
 
+    @property
+    def larger_is_more_similar(self) -> bool:
+        """Whether a larger value means that the representations are more similar."""
+        return self.kind == "score"
 
-def _distance(x: Any, y: Any, *, estimator: HsicEstimator, kind: Distance) -> float:
-    result = compare([x, y], estimator=estimator, precision="float64")
-    if result.undefined:
-        return _similarity(x, y, estimator=estimator)  # NaN, with a warning that gives the reason
-    return float(result.distance(kind)[0, 1])
+    @property
+    def is_metric(self) -> bool:
+        """Whether it is a distance that satisfies the triangle inequality."""
+        # The Euclidean distance is that of the points X and YQ for the best rotation Q.
+        return self.kind == "euclidean" or self.kind in self._description.metrics
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether the order of the arrays does not matter."""
+        return self._description.symmetric
 
-def _of_estimator(
-    estimator: HsicEstimator, hsic: str, prefix: str, papers: tuple[str, ...]
-) -> list[RegisteredMeasure]:
-    """Return CKA by one estimator, and its distances."""
-    name = f"cka-kernel=linear-hsic={hsic}"
-    title = f"{estimator} CKA"
-    similarity = RegisteredMeasure(
-        name=f"{name}-score",
-        class_name=f"{prefix}CKA",
-        title=title,
-        function=partial(_similarity, estimator=estimator),
-        larger_is_more_similar=True,
-        is_metric=False,
-        is_symmetric=True,
-        invariances=_OF_CKA,
-        papers=papers,
-    )
-    kinds: tuple[Distance, ...] = ("angular", "chord")
-    return [
-        similarity,
-        *(
-            RegisteredMeasure(
-                name=f"{name}-distance={kind}",
-                class_name=f"{prefix}{kind.title()}CKA",
-                title=f"{kind} distance of {title}",
-                function=partial(_distance, estimator=estimator, kind=kind),
-                larger_is_more_similar=False,
-                is_metric=True,
-                is_symmetric=True,
-                invariances=_OF_CKA,
-                papers=(*papers, "williams2021"),
+    @property
+    def invariances(self) -> frozenset[Invariance]:
+        """See `Invariance`."""
+        terms = frozenset().union(*(_TERMS[change] for change in self._description.invariances))
+        depends_on_scale = self.takes_width or self.kind == "euclidean"
+        return terms - {"isotropic-scaling"} if depends_on_scale else terms
+
+    def value(
+        self, x: Any, y: Any, *, width: float = 1.0, names: tuple[str, str], stacklevel: int = 2
+    ) -> float:
+        """Return the value of two arrays.
+
+        Parameters
+        ----------
+        x, y
+            Shapes (n_examples, n_features_a) and (n_examples, n_features_b).
+        width
+            The bandwidth, if it takes one.
+        names
+            Names of the arrays in errors and warnings.
+        stacklevel
+            Whose line a warning shows, as in `warnings.warn`. 2: the caller's.
+
+        Returns
+        -------
+        float
+            NaN, with a `DegenerateWarning`, if it is undefined.
+        """
+        similarity = self._similarity(x, y, width, names, stacklevel + 1)
+        if self.kind == "score":
+            return similarity
+        if self.kind == "angular":
+            return math.acos(similarity)
+        unlikeness = 2 * (1 - similarity)
+        if self.kind == "chord":
+            return math.sqrt(unlikeness)
+        a, b = (_norm(array, name) for array, name in zip((x, y), names, strict=True))
+        return math.sqrt((a - b) ** 2 + a * b * unlikeness)  # as `Kind`, and never below 0
+
+    @property
+    def _description(self) -> Description:
+        return DESCRIPTIONS[self.measure.name]
+
+    def _similarity(
+        self, x: Any, y: Any, width: float, names: tuple[str, str], stacklevel: int
+    ) -> float:
+        measure = Measure(self.measure.name, bandwidth=width) if self.takes_width else self.measure
+        result = compare(
+            dict(zip(names, (x, y), strict=True)),
+            estimator=self.estimator,
+            precision="float64",
+            measures=[measure],
+        )
+        undefined = (
+            result.undefined
+            if measure.name == "cka"
+            else undefined_members(result.provenance["measures"][measure.name])
+        )
+        for position, reason in undefined.items():
+            warnings.warn(
+                f"{self.title} with {names[position]} is NaN: {reason}",
+                DegenerateWarning,
+                stacklevel=stacklevel,
             )
-            for kind in kinds
-        ),
+        return float(result.measure(measure.name)[0, 1])
+
+
+def _norm(x: Any, name: str) -> float:
+    values = as_float64(x, name)
+    return float(np.linalg.norm(values - values.mean(axis=0)))
+
+
+def _with_distances(
+    name: str,
+    measure: Measure,
+    *papers: str,
+    class_prefix: str | None = None,
+    estimator: HsicEstimator = "biased",
+) -> list[RegisteredMeasure]:
+    """Return a kind of CKA, and its distances that are metrics."""
+    kinds: tuple[Kind, ...] = ("score", *DESCRIPTIONS[measure.name].metrics)
+    return [
+        RegisteredMeasure(
+            name=f"{name}-{kind}" if kind == "score" else f"{name}-distance={kind}",
+            class_name=None
+            if class_prefix is None
+            else f"{class_prefix}{'' if kind == 'score' else kind.title()}CKA",
+            measure=measure,
+            kind=kind,
+            estimator=estimator,
+            papers=papers if kind == "score" else (*papers, "williams2021"),
+        )
+        for kind in kinds
     ]
 
 
-def _procrustes(x: Any, y: Any, *, angular: bool) -> float:
-    result = compare([x, y], estimator="biased", measures=["procrustes"], precision="float64")
-    if result.undefined:
-        return _similarity(x, y, estimator="biased")  # NaN, with the reason
-    values = result.distance("procrustes") if angular else result.measure("procrustes")
-    return float(values[0, 1])
+_PROCRUSTES: Final = Measure("procrustes")
 
-
-_OF_PROCRUSTES: Final = (
+MEASURES: Final = (
+    *_with_distances(
+        "cka-kernel=linear-hsic=gretton", Measure("cka"), "kornblith2019", class_prefix=""
+    ),
+    *_with_distances(
+        "cka-kernel=linear-hsic=song",
+        Measure("cka"),
+        "kornblith2019",
+        "song2012",
+        class_prefix="Unbiased",
+        estimator="unbiased",
+    ),
+    *_with_distances(
+        f"cka-kernel=(rbf-sigma={_WIDTH})-hsic=gretton", Measure("rbf_cka"), "kornblith2019"
+    ),
     RegisteredMeasure(
-        name="nbs",
+        name="nbs-score",
         class_name="NormalizedBuresSimilarity",
-        title="normalized Bures similarity",
-        function=partial(_procrustes, angular=False),
-        larger_is_more_similar=True,
-        is_metric=False,
-        is_symmetric=True,
-        invariances=_OF_CKA,
-        papers=("harvey2024",),
+        measure=_PROCRUSTES,
+        papers=("tang2020", "harvey2024"),
     ),
     RegisteredMeasure(
         name="procrustes-distance=angular",
         class_name="OrthogonalAngularShapeMetricCentered",
-        title="angular Procrustes distance",
-        function=partial(_procrustes, angular=True),
-        larger_is_more_similar=False,
-        is_metric=True,
-        is_symmetric=True,
-        invariances=_OF_CKA,
+        measure=_PROCRUSTES,
+        kind="angular",
         papers=("williams2021",),
     ),
-)
-
-MEASURES: Final = (
-    *_of_estimator("biased", "gretton", "", ("kornblith2019",)),
-    *_of_estimator("unbiased", "song", "Unbiased", ("kornblith2019", "song2012")),
-    *_OF_PROCRUSTES,
+    RegisteredMeasure(
+        name="orthogonal_procrustes_centered_and_normalized",
+        class_name="OrthogonalProcrustesCenteredAndNormalized",
+        measure=_PROCRUSTES,
+        kind="chord",
+        papers=("ding2021",),
+    ),
+    RegisteredMeasure(
+        name="procrustes-distance=euclidean",
+        class_name="ProcrustesSizeAndShapeDistance",
+        measure=_PROCRUSTES,
+        kind="euclidean",
+        papers=("williams2021",),
+    ),
+    *(
+        RegisteredMeasure(
+            name=f"svcca-var={variance}-score",
+            class_name=None,
+            measure=Measure("svcca", variance=variance, allow_wide=True),
+            papers=("raghu2017",),
+        )
+        for variance in (0.95, 0.99)
+    ),
 )
 """Every measure."""

@@ -28,6 +28,12 @@ MeasureName = Literal[
     "pwcca",
 ]
 
+Invariance = Literal["translation", "rotation", "isotropic scale", "positive scale of each example"]
+"""Changes of a representation. A permutation of the features is a rotation too."""
+
+MetricDistance = Literal["angular", "chord"]
+"""Distances that follow from a similarity s: arccos(s), and sqrt(2 (1 - s))."""
+
 
 class Description(NamedTuple):
     """A measure. All are similarities: the larger the value, the more alike.
@@ -38,8 +44,8 @@ class Description(NamedTuple):
         Its name in text.
     value_range
         The smallest and the largest value.
-    metric
-        The distance that follows from it and satisfies the triangle inequality, or "none".
+    metrics
+        The distances that follow from it and satisfy the triangle inequality.
     invariances
         Changes of a representation that do not change the value.
     cost
@@ -51,30 +57,34 @@ class Description(NamedTuple):
     symmetric
         Whether entry (i, j) equals entry (j, i). Otherwise row i is the first argument, and tables
         have a second column for (j, i), ``<name>_b``.
+    invariance_note
+        What limits or extends `invariances`.
     function
         Computes it; None for linear CKA, which the compiled pass computes.
     """
 
     title: str
     value_range: str
-    metric: str
-    invariances: str
+    metrics: tuple[MetricDistance, ...]
+    invariances: tuple[Invariance, ...]
     cost: str
     reference: str
     options: Mapping[str, Any] = {}
     symmetric: bool = True
+    invariance_note: str = ""
     function: Callable[[Sequence[Member], Measure], Values] | None = None
 
 
-_SHAPE = "translation, rotation, isotropic scale"
-_ANGLES = "rotation, positive scale of each example"
+_SHAPE: tuple[Invariance, ...] = ("translation", "rotation", "isotropic scale")
+_ANGLES: tuple[Invariance, ...] = ("rotation", "positive scale of each example")
+_COSINE: tuple[MetricDistance, ...] = ("angular", "chord")
 _GRAMS = "2 M n² d"
 
 MEASURES: dict[MeasureName, Description] = {
     "cka": Description(
         "linear CKA",
         "-1 to 1 (biased: 0 to 1)",
-        "arccos, and sqrt(2 (1 - CKA))",
+        _COSINE,
         _SHAPE,
         "n² d M + n² M² / 2, or n (d M)²",
         "Kornblith et al. 2019; Song et al. 2012",
@@ -82,17 +92,18 @@ MEASURES: dict[MeasureName, Description] = {
     "rbf_cka": Description(
         "CKA with Gaussian kernels (biased)",
         "0 to 1",
-        "arccos, and sqrt(2 (1 - CKA))",
-        f"{_SHAPE} (scale not if the bandwidth is a number)",
+        _COSINE,
+        _SHAPE,
         f"{_GRAMS} + n² M² / 2",
         "Kornblith et al. 2019, section 3",
         options={"bandwidth": "median", "scale": 1.0},
+        invariance_note="scale not if the bandwidth is a number",
         function=rbf_cka,
     ),
     "mutual_knn": Description(
         "mutual k nearest neighbours",
         "0 to 1; by chance k / (n - 1)",
-        "none",
+        (),
         _ANGLES,
         _GRAMS,
         "Huh et al. 2024",
@@ -102,7 +113,7 @@ MEASURES: dict[MeasureName, Description] = {
     "cknna": Description(
         "CKNNA, as in the paper",
         "-1 to 1",
-        "none",
+        (),
         _ANGLES,
         _GRAMS,
         "Huh et al. 2024, appendix A",
@@ -112,7 +123,7 @@ MEASURES: dict[MeasureName, Description] = {
     "cknna_reference": Description(
         "CKNNA, as in the authors' code",
         "about -1 to 1",
-        "none",
+        (),
         _ANGLES,
         _GRAMS,
         "Huh et al. 2024, metrics.py of platonic-rep",
@@ -123,7 +134,7 @@ MEASURES: dict[MeasureName, Description] = {
     "procrustes": Description(
         "Procrustes similarity (normalised Bures similarity)",
         "0 to 1",
-        "arccos",
+        _COSINE,
         _SHAPE,
         "M² (n d² + d³)",
         "Williams et al. 2021; Harvey et al. 2024",
@@ -132,7 +143,7 @@ MEASURES: dict[MeasureName, Description] = {
     "svcca": Description(
         "SVCCA",
         "0 to 1",
-        "none",
+        (),
         _SHAPE,
         "3 M n d² + M² (n r² + r³), r components",
         "Raghu et al. 2017",
@@ -142,12 +153,13 @@ MEASURES: dict[MeasureName, Description] = {
     "pwcca": Description(
         "PWCCA, weighted by the representation of the row",
         "0 to 1",
-        "none",
-        "translation, isotropic scale (of the column also any invertible linear map)",
+        (),
+        ("translation", "isotropic scale"),
         "3 M n d² + M² (n d² + 2 d³)",
         "Morcos et al. 2018",
         options={"allow_wide": False},
         symmetric=False,
+        invariance_note="of the column also any invertible linear map",
         function=pwcca,
     ),
 }

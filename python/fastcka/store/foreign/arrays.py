@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -86,12 +87,12 @@ def read_array(source: str | os.PathLike[str]) -> NDArray[Any]:
     MissingExtraError
         If PyTorch, safetensors, pyarrow, zarr or scipy is needed and not installed.
     """
-    return read_member(*split_source(os.fspath(source)))
+    return read_member(*split_source(source))
 
 
 def has_matlab_axes(source: str | os.PathLike[str]) -> bool:
     """Return whether MATLAB wrote an array, whose stored axes `read_array` then reverses."""
-    return member_has_matlab_axes(*split_source(os.fspath(source)))
+    return member_has_matlab_axes(*split_source(source))
 
 
 def member_has_matlab_axes(path: Path, name: str | None) -> bool:
@@ -102,8 +103,7 @@ def member_has_matlab_axes(path: Path, name: str | None) -> bool:
 def read_member(path: Path, name: str | None) -> NDArray[Any]:
     """Read one array of a file; see `read_array`."""
     if not is_array_file(path):
-        kind = "expected a folder" if path.suffix.lower() == ".zarr" else "not a plain file"
-        raise InputError(f"{path}: {kind if path.exists() else 'no such file'}")
+        raise InputError(f"{path}: {_why_not_read(path)}")
     try:
         return _READERS[path.suffix.lower()](path, name)
     except OSError as error:
@@ -113,7 +113,32 @@ def read_member(path: Path, name: str | None) -> NDArray[Any]:
 
 def is_array_file(path: Path) -> bool:
     """Return whether a path is a plain file, or a folder of zarr."""
-    return path.is_dir() if path.suffix.lower() == ".zarr" else path.is_file()
+    # Unlike those of Path, these calls raise nothing, for example for a name that is too long.
+    return os.path.isdir(path) if path.suffix.lower() == ".zarr" else os.path.isfile(path)
+
+
+def _why_not_read(path: Path) -> str:
+    """Return why a path is not an array file; see `is_array_file`."""
+    suffix = path.suffix.lower()
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null character
+        hint = (
+            ": ~ is not expanded, os.path.expanduser does that" if path.parts[:1] == ("~",) else ""
+        )
+        return f"no such file{hint}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if suffix == ".zarr":
+        return "expected a folder, got a file"
+    if not is_folder:
+        return "not a plain file"
+    if suffix == ".parquet":
+        return (
+            "expected a file, got a folder: write its tables into one file, for example by "
+            "pandas.read_parquet(FOLDER).to_parquet(FILE)"
+        )
+    return "expected a file, got a folder"
 
 
 def array_names(path: Path) -> list[str]:
@@ -124,12 +149,18 @@ def array_names(path: Path) -> list[str]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def split_source(source: str) -> tuple[Path, str | None]:
+def split_source(given: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """Split FILE:NAME after a known suffix that is followed by ":" or is at the end.
 
     If several suffixes qualify (``a.npy:b.npz``), the first one that gives an existing file is
     used, else the first one.
     """
+    source = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    if not isinstance(source, str):
+        raise InputError(
+            "source: expected the name of a file as text or a path, FILE or FILE:NAME, got a "
+            f"{type(given).__name__}"
+        )
     ends = [match.end() for match in _ENDS_OF_FILES.finditer(source)]
     if not ends:
         raise InputError(

@@ -127,7 +127,7 @@ def read_examples(source: str | os.PathLike[str], n_examples: int) -> Examples |
     InputError, CorruptFileError, UnsafeFileError
         If the ids in a Parquet, AnnData or zarr file cannot be read.
     """
-    path, name = split_source(os.fspath(source))
+    path, name = split_source(source)
     if path.suffix.lower() in HDF5_SUFFIXES and is_store_file(path):
         with open_step(path) as step:
             return step.examples.examples()

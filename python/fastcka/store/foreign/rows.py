@@ -104,7 +104,7 @@ def open_array(source: str | os.PathLike[str]) -> Rows | NDArray[Any]:
     InputError, CorruptFileError, UnsafeFileError, MissingExtraError
         As `read_array`.
     """
-    path, name = split_source(os.fspath(source))
+    path, name = split_source(source)
     suffix = path.suffix.lower()
     try:
         if path.is_file() and suffix == ".npy" and name is None:

@@ -84,9 +84,18 @@ def _matching(path: Path, schema: Any, pattern: str) -> list[str]:
         )
     for field in matching:
         if not is_number(field.type):
+            is_named = field.name == pattern
+            expected = (
+                "a column of numbers or of lists of numbers" if is_named else ("columns of numbers")
+            )
+            remedy = (
+                "name another column, or convert it first"
+                if is_named
+                else "give a pattern that leaves it out"
+            )
             raise InputError(
-                f"{path}:{pattern}: expected columns of numbers, but column {field.name!r} "
-                f"contains {field.type}; give a pattern that leaves it out"
+                f"{path}:{pattern}: expected {expected}, but column {field.name!r} contains "
+                f"{field.type}; {remedy}"
             )
     return [field.name for field in matching]
 
