@@ -33,6 +33,15 @@ def test_the_output_lists_what_was_written(call, results_folder, models, planted
     assert "Timelines: a timeline needs pairs at two or more steps, got step 100" in words.stdout
 
 
+def test_lines_of_piped_output_do_not_end_in_blanks(
+    call, results_folder, models, planted, tmp_path
+):
+    done = call(results_folder(models, planted), "--out", tmp_path / "out", "--permutations", 99)
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) > 60 > len(lines[1])  # a short line next to a long one
+    assert lines == [line.rstrip() for line in lines]
+
+
 def test_wrong_arguments_exit_with_2(call, results_folder, models, planted, tmp_path):
     folder = results_folder(models, planted)
     assert call(folder, "--variant", "nothing").exit_code == 2
