@@ -13,6 +13,7 @@ from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
 from fastcka.sweep.planning.columns import column_names
+from fastcka.sweep.planning.duration import seconds_of, time_text
 from fastcka.sweep.planning.examples import ExampleMatcher
 from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import require_usable
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastcka.sweep.question.config import SweepConfig
-
-BYTES_PER_SECOND = 1e9
-"""Assumed rate of reading a store: a local disk, or the page cache with checksums."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +127,7 @@ class SweepPlan:
     @property
     def seconds(self) -> float:
         """Predicted wall time in seconds: of each group, the slower of reading and computing."""
-        return sum(
-            max(group.seconds, group.bytes_to_read / BYTES_PER_SECOND) for group in self.groups
-        )
+        return seconds_of(self.groups)
 
     def pairs(self) -> Iterator[tuple[Key, Key]]:
         """Yield the keys of every comparison, in the order of the results."""
@@ -177,17 +173,16 @@ class SweepPlan:
     def facts(self) -> dict[str, str]:
         """Return the facts to read before a run: name -> text, in reading order."""
         inference = self.config.inference
-        derivation = derivation_text(self.n_pairs, self.dropped_by_rule, self.comparisons)
+        derivation = derivation_text(self.n_pairs, self.dropped_by_rule)
         return {
             "store": f"{self.config.store} ({self.stored:,} representations)",
             "results": str(self.config.output),
-            "comparisons": f"{self.comparisons:,}",
             "representations": f"{len(self.representations):,}",
             "groups": f"{len(self.groups):,}",
+            "pairs": "\n".join([f"{self.comparisons:,}: {derivation}", *self.explanations]),
             "examples": examples_text(group.examples for group in self.groups),
             **rule_facts(self.config.compare),
             "steps": self.steps,
-            "derivation": "\n".join([derivation, *self.explanations]),
             "estimator": self.config.estimator,
             **({"inference": str(inference)} if inference else {}),
             **({"measures": text} if (text := measures_cost_text(self.groups)) else {}),
@@ -198,8 +193,7 @@ class SweepPlan:
             "reads": size_text(self.bytes_to_read),
             **({"in blocks": text} if (text := blocks_text(self.groups)) else {}),
             "memory": memory_text(self.bytes_memory),
-            "time": (f"about {self.seconds:,.1f} s" if self.seconds >= 0.1 else "under 0.1 s")
-            + ", and the time to draw a heatmap for each group",
+            "time": time_text(self.groups),
         }
 
 
