@@ -80,11 +80,13 @@ def report(
         "figures": _counted_by_folder(result.figures),
         "tables": _counted_by_folder(result.tables),
     }
-    if result.not_drawn:
-        rows["not shown"] = output.lines(
-            f"{item.what}: {item.reason}" + (f" ({_listed(item.where)})" if item.where else "")
-            for item in result.not_drawn
-        )
+    for name, applies in (("not shown", True), ("does not apply", False)):
+        items = [item for item in result.not_drawn if item.applies == applies]
+        if items:
+            rows[name] = output.lines(
+                f"{item.what}: {item.reason}" + (f" ({_listed(item.where)})" if item.where else "")
+                for item in items
+            )
     output.stdout().print(output.facts(rows))
 
 

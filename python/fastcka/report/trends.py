@@ -29,10 +29,10 @@ def trends(data: ReportData) -> Iterator[Item]:
     """Yield a figure for each drawn step, with one subplot per kind of pairs, and one table."""
     family = data.roles.family
     if family is None:
-        yield NotDrawn("Trend over families", missing_role("family", data.cut.usable))
+        yield missing_role("Trend over families", "family", data.roles, data.cut.usable)
         return
     if len([name for name in data.cut.usable.labels(family) if name is not None]) < 2:
-        yield NotDrawn("Trend over families", f"all models have the same {family}")
+        yield NotDrawn("Trend over families", f"all models have the same {family}", applies=False)
         return
     rows = []
     for step in data.cut.steps:
