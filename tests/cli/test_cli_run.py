@@ -128,3 +128,22 @@ def test_plan_and_run_count_in_the_same_words(call, sweep):
     assert (planned["pairs"], run["pairs"]) == ("4: 4 within the groups", "4")
     assert run["groups"] == "4 computed now, 0 computed earlier"
     assert run["heatmaps"] == f"{sweep.parent / 'out' / 'figures'} (4, one per group)"
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    ("compare", "message"),
+    [
+        ("{withn: [layer]}", "compare.withn: unknown field; did you mean within?"),
+        ("{within: [leyer]}", "compare.within: unknown field 'leyer'; did you mean layer?"),
+        ("{within: [layer], left: {model: m7}, right: {}}", "compare.left.model: no"),
+        ("{within: [layer], same: [model]}", "the sweep is empty"),
+        ("{steps: x, withn: [layer]}", "2 problems:\n  compare.steps: expected"),
+    ],
+)
+def test_an_error_names_the_sweep_file_once(call, sweep, command, compare, message):
+    sweep.write_text(f"store: store\noutput: out\ncompare: {compare}\n", encoding="utf-8")
+    done = call(command, sweep)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {sweep}: {message}")
+    assert done.stderr.count("sweep.yaml") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from fastcka.sweep.planning.group_plan import plan_groups, why_not_here
 from fastcka.sweep.planning.matched import examples_text
 from fastcka.sweep.planning.memory import memory_of, memory_text
 from fastcka.sweep.planning.row_blocks import blocks_text, fitted
+from fastcka.sweep.question.config import naming_file
 from fastcka.sweep.question.dropped import left_out_text
 from fastcka.sweep.question.labels import (
     KEY_FIELDS,
@@ -233,11 +235,15 @@ def plan_sweep(
     StoreError
         The store, or a file of a selected model, cannot be read.
     """
-    if store is None:
-        with open_store(config.store) as opened:
-            return plan_sweep(config, opened, threads=threads, memory=memory)
     n_threads, _ = resolve_threads(threads)
-    bytes_allowed = parse_memory(memory)
+    opened = open_store(config.store) if store is None else nullcontext(store)
+    with naming_file(config), opened as known:
+        return _planned(config, known, n_threads, parse_memory(memory))
+
+
+def _planned(
+    config: SweepConfig, store: Store, n_threads: int, bytes_allowed: int | None
+) -> SweepPlan:
     require_usable(config.output, config.store)
     keys, unreadable = store.inventory()
     outside = require_readable(unreadable, config)
