@@ -21,6 +21,14 @@ def path_value(value: object) -> object:
     raise ValueError("expected a path")
 
 
+def problems_text(file: str | os.PathLike[str], problems: Sequence[str]) -> str:
+    """Return the problems of a file, which is named once: one in its line, or several below it."""
+    if len(problems) == 1:
+        return f"{os.fspath(file)}: {problems[0]}"
+    lines = (f"  {problem}" for problem in problems)
+    return "\n".join([f"{os.fspath(file)}: {len(problems)} problems:", *lines])
+
+
 def problem_text(
     detail: ErrorDetails,
     where: str,

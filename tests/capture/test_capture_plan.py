@@ -145,7 +145,10 @@ def test_every_wrong_field_is_named() -> None:
     plan["metadata"] = 3
     with pytest.raises(InputError) as caught:
         CheckpointPlan.parse(plan)
-    assert len(str(caught.value).splitlines()) == 2
+    first, *problems = str(caught.value).splitlines()
+    assert first == "the plan: 2 problems:"
+    names = ["  metadata", "  experiments.cnn.training_steps"]
+    assert [line.split(":")[0] for line in problems] == names
 
 
 @pytest.mark.parametrize(

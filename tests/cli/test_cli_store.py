@@ -56,7 +56,9 @@ def test_positional_ids_are_marked(call, strict_json, store):
         opened.write(model="some", step=0, layers={"l": x})
         opened.write(model="some", step=1, layers={"l": x}, example_ids=range(5))
     shown = {
-        line.split()[0]: line for line in call("store", "ls", store).stdout.splitlines() if line
+        line.split()[0]: f"{line} "
+        for line in call("store", "ls", store).stdout.splitlines()
+        if line
     }
     assert " positional " in shown["none"]
     assert " positional at 1 step " in shown["some"]

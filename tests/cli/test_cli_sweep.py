@@ -104,7 +104,7 @@ def test_plan_counts_and_computes_nothing(call, strict_json, folder):
     assert (plan["representations"], plan["groups"], plan["comparisons"]) == (72, 24, 72)
     assert plan["dropped"] == {}
     shown = call("plan", path).stdout
-    for name, count in (("comparisons", 72), ("representations", 72), ("groups", 24)):
+    for name, count in (("pairs", 72), ("representations", 72), ("groups", 24)):
         assert re.search(rf"^{name} +{count}\b", shown, re.MULTILINE)
     assert "and 14 more; --json lists all" in shown
     assert shown.count("layer=") == 10
@@ -130,7 +130,9 @@ def test_plan_counts_the_comparisons_in_the_ledger(call, strict_json, folder):
     path = sweep_file(folder, "partial", select="{step: [0, 100]}")
     plan = strict_json(call("plan", path, "--json").stdout)
     assert (plan["comparisons_in_ledger"], plan["comparisons_to_compute"]) == (9, 9)
-    assert "18: 9 in the ledger, 9 to compute" in call("plan", path).stdout
+    shown = call("plan", path).stdout
+    assert re.search(r"^groups +6: 3 to compute, 3 computed earlier$", shown, re.MULTILINE)
+    assert re.search(r"^pairs +18: 18 within the groups", shown, re.MULTILINE)
     with sqlite3.connect(folder / "out-partial" / "ledger.sqlite") as database:
         database.execute("UPDATE similarities SET cka_biased = 0.5 WHERE group_id = 1")
     database.close()
@@ -143,7 +145,7 @@ def test_the_table_of_a_plan_fits_80_columns(shell, folder):
     lines = shell("plan", path, COLUMNS="80").stdout.splitlines()
     assert any(line.startswith("step=0, layer=fc1 ") for line in lines)
     (head,) = (line for line in lines if line.startswith("group "))
-    assert head.split() == ["group", "members", "comparisons", "examples", "features"]
+    assert head.split() == ["group", "members", "pairs", "examples", "features"]
 
 
 def test_a_run_that_replaces_another_sweep_is_announced(call, folder):
@@ -270,7 +272,7 @@ def test_run_prints_where_the_results_are(call, folder):
     path = sweep_file(folder, "shown", select="{step: [0]}")
     done = call("run", path)
     assert done.exit_code == 0
-    assert "3 computed, 0 in the ledger" in done.stdout
+    assert "3 computed now, 0 computed earlier" in done.stdout
     for name in ("results.csv", "run.json"):
         assert str(folder / "out-shown" / name) in done.stdout
 

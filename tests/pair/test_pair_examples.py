@@ -51,7 +51,7 @@ def test_the_summary_notes_that_the_group_has_fewer_examples(sweep, lacking):
     assert summary["dropped"] == {"exp1": left_out, "exp2": left_out}
     noted = any("all models of the sweep's group" in note for note in summary["notes"])
     assert noted == bool(lacking)
-    assert ("all models of the sweep's group" in plan.facts()["derivation"]) == bool(lacking)
+    assert ("all models of the sweep's group" in plan.facts()["pairs"]) == bool(lacking)
 
 
 def test_a_timeline_of_varying_examples_is_refused_by_the_plan(sweep):

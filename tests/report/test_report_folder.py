@@ -105,14 +105,37 @@ def test_every_missing_view_has_a_reason(results_folder, planted):
     models = {f"m-{number}": {"task": number % 2} for number in range(5)}
     result = write_report(results_folder(models, planted), permutations=99)
     reasons = {item.what: item.reason for item in result.not_drawn}
-    assert "--variant FIELD (factors: task)" in reasons["Block means"]
+    assert "--variant FIELD (task)" in reasons["Block means"]
     assert "--family FIELD" in reasons["Trend over families"]
-    assert "two or more steps, got step 100" in reasons["Timelines"]
+    assert reasons["Timelines"] == "the pairs of models have only step 100"
     assert "Same vs different variant" in reasons
     assert "Same vs different seed" in reasons
     page = result.page.read_text(encoding="utf-8")
     for what in reasons:
         assert what in page
+
+
+def test_what_does_not_apply_is_separate_from_what_is_missing(results_folder, planted):
+    """Without a factor that could be the variant, a missing variant is no problem to solve."""
+    models = {f"{f}-{s}": {"family": f, "seed": s} for f in ("cnn", "mlp") for s in range(3)}
+    different = {"config": {"compare": {"differ": ["seed"]}}, "steps": (0, 10, 20, 30)}
+    folder = results_folder(models, planted, keep=lambda a, b: a["seed"] != b["seed"], **different)
+    result = write_report(folder, permutations=99)
+    by_design = {item.what: item.reason for item in result.not_drawn if not item.applies}
+    assert by_design == {
+        "Block means": "the models have no factor 'variant'",
+        "Same vs different variant": "the models have no factor 'variant'",
+        "Same vs different seed": "the sweep compares only models with different seed",
+    }
+    missing = [item.what for item in result.not_drawn if item.applies]
+    assert "Files of figures, comparisons and trends at 3 earlier steps" in missing
+    page = result.page.read_text(encoding="utf-8")
+    listed, outside = page.split("<h3>Not shown here</h3>")[1].split("<h3>Does not apply")
+    for what in missing:
+        assert what in listed
+    for what in by_design:
+        assert what in outside
+        assert what not in listed
 
 
 def test_factors_are_named_by_options(results_folder, planted):
@@ -132,7 +155,8 @@ def test_pairs_outside_all_views_are_counted(results_folder, models, planted):
     cells[2] = "4"  # one side at another layer
     (folder / "results.csv").write_text("\n".join([text[0], ",".join(cells), *text[2:]]) + "\n")
     result = write_report(folder, permutations=99)
-    assert "1 pairs of two different layers" in {item.what for item in result.not_drawn}
+    what = "Comparisons, trends and timelines of 1 pair of two different layers"
+    assert what in {item.what for item in result.not_drawn}
 
 
 def test_tables_have_all_steps_and_figures_the_last(results_folder, planted):

@@ -147,5 +147,9 @@ def test_facts_files_and_missing_views_follow_the_figures(results_folder, models
     text = write_report(results_folder(models, planted), permutations=99).page.read_text("utf-8")
     headings = re.findall(r"<h[123]>([^<]*)</h[123]>", text)
     assert headings[1] == "All pairs"
-    assert headings[-2:] == ["About this report", "Not shown here"]
+    assert headings[-3:] == [
+        "About this report",
+        "Not shown here",
+        "Does not apply to this sweep",
+    ]
     assert text.index('class="lead">At step 100, the mean unbiased CKA is ') < text.index("<h2>")

@@ -146,7 +146,9 @@ def test_an_error_names_the_file_the_field_and_the_remedy(tmp_path, text, expect
 
 def test_one_error_lists_all_wrong_fields(tmp_path):
     message = _refusal(tmp_path, "output: o\ncompare: {steps: x}\nprecison: high\n")
-    assert len(message.splitlines()) == 3
+    first, *problems = message.splitlines()
+    assert first == "3 problems:"
+    assert [line.split(":")[0] for line in problems] == ["  store", "  compare.steps", "  precison"]
 
 
 def test_a_missing_file(tmp_path):

@@ -275,11 +275,11 @@ def test_three_fields_rise_together_or_not_at_all(config_for, labelled_store):
         ),
         (
             {"within": ["variant"], "left": {"variant": 1}, "right": {"variant": 2}},
-            "6 within the groups, minus 6 by left and right: 0",
+            "6 within the groups, minus 6 by left and right: 0 are left",
         ),
         (
             {"within": ["seed"], "overlapping": ["tasks"]},
-            "3 within the groups, minus 3 by overlapping tasks: 0",
+            "3 within the groups, minus 3 by overlapping tasks: 0 are left",
         ),
     ],
 )

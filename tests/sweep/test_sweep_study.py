@@ -146,10 +146,10 @@ def test_the_plan_explains_the_pairs_dropped_by_ascending(config_for, study):
         252,
     )
     assert plan.facts()["nothing shared in a pair"] == "tasks"
-    derivation = plan.facts()["derivation"]
+    derivation = plan.facts()["pairs"]
     assert derivation.startswith(
-        "1,680 within the groups, minus 924 by disjoint tasks, minus 252 by differ seed, minus 252 "
-        "by ascending variant, seed: 252\n"
+        "252: 1,680 within the groups, minus 924 by disjoint tasks, minus 252 by differ seed, "
+        "minus 252 by ascending variant, seed\n"
     )
     assert "leaves out comparisons of different models, not repeats" in derivation
     [explanation] = document["explanations"]

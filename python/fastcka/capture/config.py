@@ -26,7 +26,7 @@ from fastcka.capture.pooling import Pool
 from fastcka.capture.positions import RowKind
 from fastcka.capture.pretrained import AUTO_MODEL, NOT_OPTIONS, name_or_folder
 from fastcka.capture.text_keys import TextKeys
-from fastcka.config_problems import path_value, problem_text
+from fastcka.config_problems import path_value, problem_text, problems_text
 from fastcka.errors import InputError
 from fastcka.yaml_file import describe, field_text, read_yaml
 
@@ -228,7 +228,7 @@ def load_capture(path: str | os.PathLike[str]) -> CaptureConfig:
         config = CaptureConfig.model_validate(document.data)
     except ValidationError as error:
         lines = [_problem(detail, document) for detail in error.errors(include_url=False)]
-        raise InputError("\n".join(f"{file}: {line}" for line in lines)) from None
+        raise InputError(problems_text(file, lines)) from None
     return _relative_to(config, file)
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from fastcka.capture.steps import planned_steps
+from fastcka.config_problems import problems_text
 from fastcka.errors import InputError
 from fastcka.files import replaced_file
 from fastcka.near_misses import near_misses
@@ -179,8 +180,8 @@ class CheckpointPlan(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            lines = [f"{where}: {_problem(detail)}" for detail in error.errors(include_url=False)]
-            raise InputError("\n".join(lines)) from None
+            lines = [_problem(detail) for detail in error.errors(include_url=False)]
+            raise InputError(problems_text(where, lines)) from None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -65,6 +65,8 @@ def _console(stream: TextIO) -> Console:
     from rich.console import Console
     from rich.text import Text
 
+    terminal = stream.isatty()
+
     class PrintableConsole(Console):
         """Prints strings through `printable`; `columns` and `facts` do the same for tables."""
 
@@ -73,10 +75,15 @@ def _console(stream: TextIO) -> Console:
                 Text(printable(item, lines=True)) if isinstance(item, str) else item
                 for item in objects
             )
-            super().print(*shown, **options)
+            if terminal:
+                super().print(*shown, **options)
+                return
+            # rich pads each line of a table to the width of its longest line.
+            with self.capture() as captured:
+                super().print(*shown, **options)
+            stream.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
-    narrow = stream.isatty() or "COLUMNS" in os.environ
-    width = None if narrow else _PIPE_WIDTH
+    width = None if terminal or "COLUMNS" in os.environ else _PIPE_WIDTH
     return PrintableConsole(file=stream, highlight=False, markup=False, width=width)
 
 

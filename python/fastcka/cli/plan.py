@@ -12,8 +12,11 @@ from fastcka.cli import arguments, output
 from fastcka.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastcka.pair.emit import Emitted
     from fastcka.sweep import SweepPlan
+    from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.planning.memory import SweepMemory
 
 SHOWN_GROUPS = 10
@@ -60,8 +63,6 @@ def plan(
         raise InputError("--emit-scripts DIR and --chunks N: expected both or neither")
     planned = plan_sweep(load_sweep(sweep), threads=threads, memory=memory)
     missing = groups_to_compute(planned)
-    to_compute = sum(len(group.pairs) for group in missing)
-    held = planned.comparisons - to_compute
     needed = memory_of(missing, planned.threads, planned.config.device)
     configs = emit_configs or (emit_scripts and emit_scripts / "configs")
     emitted = None
@@ -71,33 +72,42 @@ def plan(
         )
     if json:
         answer = planned.to_dict()
-        answer |= {"comparisons_in_ledger": held, "comparisons_to_compute": to_compute}
+        to_compute = sum(len(group.pairs) for group in missing)
+        answer["comparisons_in_ledger"] = planned.comparisons - to_compute
+        answer["comparisons_to_compute"] = to_compute
         answer["bytes_memory"] = 0 if needed is None else needed.bytes
         output.print_json(answer if emitted is None else answer | {"emitted": asdict(emitted)})
     else:
-        _print_plan(planned, held, needed, emitted)
+        _print_plan(planned, missing, needed, emitted)
     with memory_check(not no_memory_check):
         if needed is not None:
             needed.require(planned.memory)
 
 
 def _print_plan(
-    planned: SweepPlan, held: int, needed: SweepMemory | None, emitted: Emitted | None
+    planned: SweepPlan,
+    missing: Sequence[GroupPlan],
+    needed: SweepMemory | None,
+    emitted: Emitted | None,
 ) -> None:
+    """Print the plan; what it costs is that of the groups that an earlier run did not compute."""
+    from fastcka.memory import size_text
+    from fastcka.sweep.planning.duration import time_text
     from fastcka.sweep.planning.memory import memory_text
 
     console = output.stdout()
     facts: dict[str, object] = dict(planned.facts())
-    to_compute = planned.comparisons - held
-    facts["comparisons"] = (
-        f"{facts['comparisons']}: {held:,} in the ledger, {to_compute:,} to compute"
-    )
+    reused = len(planned.groups) - len(missing)
+    facts["groups"] = f"{facts['groups']}: {len(missing):,} to compute, {reused:,} computed earlier"
+    to_read = sum(group.bytes_to_read for group in missing)
+    facts["reads"] = size_text(to_read) if to_read else "nothing"
     facts["memory"] = memory_text(0 if needed is None else needed.bytes)
+    facts["time"] = time_text(missing)
     if emitted is not None:
         facts |= _emitted_facts(emitted)
     console.print(output.facts(facts))
     console.print()
-    numbers = ("members", "comparisons", "examples", "features")
+    numbers = ("members", "pairs", "examples", "features")
     table = output.columns("group", *numbers, numbers=numbers)
     groups = [group.to_dict() for group in planned.groups]
     for group in groups[:SHOWN_GROUPS]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fastcka.cli import arguments, output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.text import Text
 
 _SHOWN = 3
 """Number of slices or steps listed for each view that is not shown; --json lists all."""
@@ -70,16 +76,29 @@ def report(
         output.print_json(result.to_dict())
         return
     rows: dict[str, object] = {
-        "page": result.page,
-        "figures": f"{len(result.figures):,}",
-        "tables": f"{len(result.tables):,}",
+        "page": f"{result.page} (open it in a browser)",
+        "figures": _counted_by_folder(result.figures),
+        "tables": _counted_by_folder(result.tables),
     }
-    if result.not_drawn:
-        rows["not shown"] = output.lines(
-            f"{item.what}: {item.reason}" + (f" ({_listed(item.where)})" if item.where else "")
-            for item in result.not_drawn
-        )
+    for name, applies in (("not shown", True), ("does not apply", False)):
+        items = [item for item in result.not_drawn if item.applies == applies]
+        if items:
+            rows[name] = output.lines(
+                f"{item.what}: {item.reason}" + (f" ({_listed(item.where)})" if item.where else "")
+                for item in items
+            )
     output.stdout().print(output.facts(rows))
+
+
+def _counted_by_folder(files: Sequence[Path]) -> Text | str:
+    """Return a line for each folder: its path, and the number of files and their type."""
+    folders = Counter((file.parent, file.suffix[1:].upper()) for file in files)
+    if not folders:
+        return "none"
+    return output.lines(
+        f"{folder} ({output.counted(count, f'{kind} file')})"
+        for (folder, kind), count in folders.items()
+    )
 
 
 def _listed(where: tuple[str, ...]) -> str:

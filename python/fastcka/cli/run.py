@@ -107,37 +107,39 @@ def run(
 
 def _so_far(computed: int, reused: int) -> str:
     text = f"{output.counted(computed, 'group')} computed"
-    return f"{text}, {reused:,} in the ledger" if reused else text
+    return f"{text}, {reused:,} computed earlier" if reused else text
 
 
 def _summary(result: SweepResult) -> dict[str, object]:
     from fastcka.sweep.question.dropped import left_out_text
 
     rows: dict[str, object] = {
-        **({} if result.shard is None else {"shard": result.shard}),
-        "groups": f"{result.groups_computed:,} computed, {result.groups_reused:,} in the ledger",
-        "comparisons": (
-            f"{result.comparisons:,} of {output.counted(result.representations, 'representation')}"
+        "representations": f"{result.representations:,}",
+        "groups": (
+            f"{result.groups_computed:,} computed now, {result.groups_reused:,} computed earlier"
         ),
+        "pairs": f"{result.comparisons:,}",
     }
+    if result.shard is not None:
+        rows["groups"] = f"{rows['groups']} (of shard {result.shard})"
+        rows["pairs"] = f"{rows['pairs']} (of all shards)"
     if result.undefined:
-        rows["undefined"] = f"{result.undefined:,}, with the reason in the table"
+        rows["undefined"] = f"{output.counted(result.undefined, 'pair')}; the table says why"
     if result.dropped:
         rows["left out"] = left_out_text(result.dropped)
     if result.failed:
         rows["failed"] = output.counted(len(result.failed), "group")
     if result.groups_waiting:
         waiting = output.counted(result.groups_waiting, "group")
-        rows["waiting"] = f"{waiting} of other shards; the last of them writes the table"
+        rows["waiting"] = f"{waiting} of other shards; the last shard to finish writes the table"
     rows["table" if result.written else "ledger"] = (
         result.results_path if result.written else result.ledger_path
     )
     if result.figures:
-        number = output.counted(len(result.figures), "heatmap")
-        rows["pictures"] = f"{result.figures[0].parent} ({number})"
+        rows["heatmaps"] = f"{result.figures[0].parent} ({len(result.figures):,}, one per group)"
     if result.written:
         rows["record"] = result.run_path
-    rows["took"] = f"{result.seconds:.1f} s"
+    rows["time"] = f"{result.seconds:.1f} s"
     if result.written:
         rows["report"] = (
             f"`fastcka report {result.output}` writes {result.output}/report/index.html"

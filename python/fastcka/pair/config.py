@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from fastcka.config_problems import path_value, problem_text
+from fastcka.config_problems import path_value, problem_text, problems_text
 from fastcka.errors import FilterError, PairConfigError
 from fastcka.store import ExampleFilter
 from fastcka.yaml_file import describe, field_text, read_yaml, yaml_text
@@ -145,7 +145,7 @@ def load_pair(path: str | os.PathLike[str]) -> PairConfig:
         return PairConfig.model_validate(document.data)
     except ValidationError as error:
         lines = [_problem(detail, document) for detail in error.errors(include_url=False)]
-        raise PairConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
+        raise PairConfigError(problems_text(file, lines)) from None
 
 
 def _problem(detail: ErrorDetails, document: YamlDocument) -> str:

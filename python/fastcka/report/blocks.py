@@ -20,13 +20,11 @@ def blocks(data: ReportData) -> Iterator[Item]:
     """Yield one table of all slices, and a figure for each slice whose step is drawn."""
     variant, seed = data.roles.variant, data.roles.seed
     if variant is None:
-        yield NotDrawn("Block means", missing_role("variant", data.cut.usable))
+        yield missing_role("Block means", "variant", data.roles, data.cut.usable)
         return
     if seed is None:
-        yield NotDrawn(
-            "Restriction of diagonal block means to pairs of different seeds",
-            missing_role("seed", data.cut.usable) + "; diagonal blocks include all pairs",
-        )
+        what = "Diagonal block means of different seeds only (they include all pairs)"
+        yield missing_role(what, "seed", data.roles, data.cut.usable)
     rows = []
     for part in data.cut.slices:
         means = block_means(part.table, by=variant, cross=seed)

@@ -83,7 +83,7 @@ def clusters_of(cut: Cut, pairs: Pairs, roles: Roles) -> Clusters:
     for title, table in parts:
         problem = _TOO_MANY if len(sets) == _MOST_SETS else _problem(table)
         if problem is not None:
-            missing.append(NotDrawn(CLUSTERED, problem, (title,)))
+            missing.append(NotDrawn(CLUSTERED, problem, (title,), applies=problem != _FEW))
             continue
         try:
             sets.append(_clustered(title, table, roles))

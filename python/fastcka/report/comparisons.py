@@ -24,7 +24,7 @@ from fastcka.report.canvas import (
 from fastcka.report.data import ReportData
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.roles import missing_role
-from fastcka.report.slices import Slice, at_step
+from fastcka.report.slices import Slice, at_step, joined
 from fastcka.report.tested import Result, intervals, listing, p_text
 from fastcka.stats import PairComparison, PairTable, compare_pairs, compare_values
 
@@ -73,16 +73,20 @@ def comparisons(data: ReportData) -> Iterator[Item]:
         ("seed", roles.seed, roles.variant),
     ):
         if field is None:
-            yield NotDrawn(f"Same vs different {role}", missing_role(role, table))
+            yield missing_role(f"Same vs different {role}", role, roles, table)
             continue
         title, name = (f"{same} vs different {field}" for same in ("Same", "same"))
+        if field in data.facts.differing:
+            reason = f"the sweep compares only models with different {field}"
+            yield NotDrawn(title, reason, applies=False)
+            continue
         outcomes: list[Outcome] = []
         for part in data.drawn_slices():
             # Compare like with like: the two groups must differ in one factor only.
             pairs = part.table if other is None else part.table.keep(part.table.differ(other))
             missing = _missing_kind(pairs.defined(), field, other)
             if missing is not None:
-                yield NotDrawn(title, missing, (part.title,))
+                yield NotDrawn(title, missing, (part.title,), applies=False)
                 continue
             try:
                 result = compare_pairs(pairs, same=field, permutations=data.permutations)
@@ -114,11 +118,11 @@ def _missing_kind(pairs: PairTable, field: str, other: str | None) -> str | None
 def _between_families(data: ReportData, results: list[Result]) -> Iterator[Item]:
     field = data.roles.family
     if field is None:
-        yield NotDrawn(_FAMILIES, missing_role("family", data.cut.usable))
+        yield missing_role(_FAMILIES, "family", data.roles, data.cut.usable)
         return
     families = [name for name in data.cut.usable.labels(field) if name is not None]
     if len(families) < 2:
-        yield NotDrawn(_FAMILIES, f"all models have the same {field}")
+        yield NotDrawn(_FAMILIES, f"all models have the same {field}", applies=False)
     for first, second in itertools.combinations(families, 2):
         for part in _of_both(data, first, second):
             try:
@@ -138,8 +142,8 @@ def _between_families(data: ReportData, results: list[Result]) -> Iterator[Item]
         families_of.setdefault(part.layer, set()).add(part.family)
     single = [layer for layer, names in families_of.items() if len(names) < 2]
     if single and len(families) > 1:
-        reason = f"only one value of {field} has pairs at these layers"
-        yield NotDrawn(_FAMILIES, reason, tuple(f"layer {layer}" for layer in single))
+        reason = f"only one {field} has pairs at these layers"
+        yield NotDrawn(_FAMILIES, reason, tuple(f"layer {x}" for x in single), applies=False)
 
 
 def _of_both(data: ReportData, first: str, second: str) -> Iterator[Slice]:
@@ -223,7 +227,7 @@ def _drawings(
         results = [result for _, _, result in shown]
         values = [float(value) for _, pairs, _ in shown for value in pairs.cka]
         where = first.title.replace(f"layer {first.layer} · ", "")
-        caption = data.facts.caption(_joined([part for part, _, _ in shown]))
+        caption = data.facts.caption(joined([part for part, _, _ in shown]))
         caption += f"\n{_explanation(results)}{outside(values)}"
         finish(figure, f"{title}\n{where}", caption)
         stem = f"compare_{field}_{first.stem}".replace(f"_layer{first.layer}", "")
@@ -282,18 +286,4 @@ def _interval(axes: Axes, x: int, result: PairComparison) -> None:
         textcoords="offset points",
         va="center",
         fontsize=8,
-    )
-
-
-def _joined(parts: list[Slice]) -> PairTable:
-    """Return the pairs of all slices, for a caption."""
-    tables = [part.table for part in parts]
-    first = tables[0]
-    return PairTable(
-        a={name: np.concatenate([table.a[name] for table in tables]) for name in first.a},
-        b={name: np.concatenate([table.b[name] for table in tables]) for name in first.b},
-        cka=np.concatenate([table.cka for table in tables]),
-        n_examples=np.concatenate([table.n_examples for table in tables]),
-        estimator=first.estimator,
-        order=first.order,
     )

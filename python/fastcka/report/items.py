@@ -75,11 +75,23 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class NotDrawn:
-    """Something that the report does not show, and why; ``where`` lists slices or steps."""
+    """Something that the report does not show.
+
+    Attributes
+    ----------
+    what, reason
+        The view or data, and why it is not shown.
+    where
+        The slices or steps without it; empty for all.
+    applies
+        False if a sweep of this design has nothing to show there, for example no timeline of one
+        step. Otherwise the reason is a limit, a failure or a missing choice.
+    """
 
     what: str
     reason: str
     where: tuple[str, ...] = ()
+    applies: bool = True
 
 
 Item = Drawing | Sheet | Chart | Listing | Image | NotDrawn
@@ -88,8 +100,11 @@ Shown = Chart | Listing | Image
 
 
 def gathered(items: Sequence[NotDrawn]) -> list[NotDrawn]:
-    """Merge the items with the same ``what`` and ``reason``."""
-    places: dict[tuple[str, str], list[str]] = {}
-    for item in items:
-        places.setdefault((item.what, item.reason), []).extend(item.where)
-    return [NotDrawn(what, reason, tuple(where)) for (what, reason), where in places.items()]
+    """Merge the items that differ in ``where`` only; those that do not apply are last."""
+    places: dict[tuple[str, str, bool], list[str]] = {}
+    for item in sorted(items, key=lambda item: not item.applies):
+        places.setdefault((item.what, item.reason, item.applies), []).extend(item.where)
+    return [
+        NotDrawn(what, reason, tuple(where), applies)
+        for (what, reason, applies), where in places.items()
+    ]

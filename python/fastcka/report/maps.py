@@ -27,7 +27,9 @@ def maps(data: ReportData) -> Iterator[Item]:
         )
         yield NotDrawn("Map and dendrogram", reason, large)
     if not sets and not large and not data.clusters.missing:
-        yield NotDrawn(CLUSTERED, "no three representations of one family were compared")
+        yield NotDrawn(
+            CLUSTERED, "no three representations of one family were compared", applies=False
+        )
     if not sets:
         return
     colored = next((n for n in data.roles.nesting if len(data.pairs.table.labels(n)) > 1), None)

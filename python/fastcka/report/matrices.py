@@ -17,7 +17,8 @@ def matrices(data: ReportData) -> Iterator[Item]:
     """Yield a table for each slice, and a figure if its step is drawn."""
     slices = [*data.cut.slices, *data.cut.whole]
     if not slices:
-        yield NotDrawn("Matrices", "no pair has two models at the same layer and step")
+        reason = "no pair has two models at the same layer and step"
+        yield NotDrawn("Matrices of models", reason, applies=False)
     for part in slices:
         by = [
             name for name in data.roles.nesting if part.family is None or name != data.roles.family

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastcka.report.items import NotDrawn
 from fastcka.stats import PairTable
 from fastcka.sweep.question.labels import KEY_FIELDS
 
@@ -59,12 +60,16 @@ def find_roles(
     return Roles(**roles)
 
 
-def missing_role(role: str, table: PairTable) -> str:
-    """Return why a view that needs ``role`` cannot be drawn."""
-    factors = [name for name in table.fields if name not in KEY_FIELDS]
-    if not factors:
-        return f"no factor is called '{role}', and the models have no other factors"
-    return (
-        f"no factor is called '{role}'; choose one with --{role} FIELD (factors: "
-        f"{', '.join(factors)})"
+_PLURALS = {"variant": "variants", "seed": "seeds", "family": "families"}
+
+
+def missing_role(what: str, role: str, roles: Roles, table: PairTable) -> NotDrawn:
+    """Return that a view needs ``role``, which does not apply if no factor is left to have it."""
+    free = [name for name in table.fields if name not in (*KEY_FIELDS, *roles.nesting)]
+    if not free:
+        return NotDrawn(what, f"the models have no factor '{role}'", applies=False)
+    return NotDrawn(
+        what,
+        f"needs the factor that distinguishes {_PLURALS[role]}: choose it with --{role} FIELD "
+        f"({', '.join(free)})",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,6 +129,20 @@ def cut(table: PairTable, roles: Roles) -> Cut:
         steps=steps,
         usable=table,
         left_out={reason: count for reason, count in left_out.items() if count},
+    )
+
+
+def joined(parts: Sequence[Slice]) -> PairTable:
+    """Return the pairs of all slices."""
+    tables = [part.table for part in parts]
+    first = tables[0]
+    return PairTable(
+        a={name: np.concatenate([table.a[name] for table in tables]) for name in first.a},
+        b={name: np.concatenate([table.b[name] for table in tables]) for name in first.b},
+        cka=np.concatenate([table.cka for table in tables]),
+        n_examples=np.concatenate([table.n_examples for table in tables]),
+        estimator=first.estimator,
+        order=first.order,
     )
 
 

@@ -28,12 +28,12 @@ def timelines(data: ReportData) -> Iterator[Item]:
     """Yield a figure for each family, and one table, if the sweep has several steps."""
     if len(data.cut.steps) < 2:
         table = data.cut.usable
-        steps = step_text(data.cut.steps[0], table) if data.cut.steps else "no step"
-        yield NotDrawn("Timelines", f"a timeline needs pairs at two or more steps, got {steps}")
+        steps = f"only {step_text(data.cut.steps[0], table)}" if data.cut.steps else "no step"
+        yield NotDrawn("Timelines", f"the pairs of models have {steps}", applies=False)
         return
     seed, family = data.roles.seed, data.roles.family
     if seed is None:
-        yield NotDrawn("Band of the timelines", missing_role("seed", data.cut.usable))
+        yield missing_role("Band of the timelines", "seed", data.roles, data.cut.usable)
     table = data.cut.usable
     parts: list[tuple[str | None, PairTable]] = [(None, table)]
     if family is not None:

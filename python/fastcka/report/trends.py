@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -19,20 +20,23 @@ from fastcka.report.canvas import (
 from fastcka.report.charts import figure, line, mean_text, numbers, plotly_text
 from fastcka.report.data import ReportData
 from fastcka.report.items import Chart, Drawing, Item, NotDrawn, Sheet
+from fastcka.report.layers import FamilyLayer, layers_by_family
 from fastcka.report.roles import missing_role
 from fastcka.report.slices import at_step, step_text
 from fastcka.report.values import values_of
 from fastcka.stats import PairTable, TrendPoint, trend
+
+_LEGEND = " Marker: which families have the layer. Colour: the order of their layers, dark first."
 
 
 def trends(data: ReportData) -> Iterator[Item]:
     """Yield a figure for each drawn step, with one subplot per kind of pairs, and one table."""
     family = data.roles.family
     if family is None:
-        yield NotDrawn("Trend over families", missing_role("family", data.cut.usable))
+        yield missing_role("Trend over families", "family", data.roles, data.cut.usable)
         return
     if len([name for name in data.cut.usable.labels(family) if name is not None]) < 2:
-        yield NotDrawn("Trend over families", f"all models have the same {family}")
+        yield NotDrawn("Trend over families", f"all models have the same {family}", applies=False)
         return
     rows = []
     for step in data.cut.steps:
@@ -109,25 +113,25 @@ def _drawing(
     subplots: list[tuple[str, list[TrendPoint]]],
 ) -> Drawing:
     families = [name for name in table.labels(family) if name is not None]
-    layers = [name for name in table.labels("layer") if name is not None]
+    layers = layers_by_family(table, family)
+    grouped = layers[-1].group > 0
     # A line between families without an order would suggest a trend that cannot exist.
     connected = has_order(families, table, family)
     drawn = new_figure(max(4.2, 1.5 + 1.1 * len(families)) * len(subplots) + 1.2, 4.6)
     grid = drawn.subplots(1, len(subplots), sharey=True, squeeze=False)[0]
-    colors = line_colors(len(layers))
-    width = 0.7 / max(1, len(layers))
+    width = 0.7 / _most_layers(layers)
     values = [float(value) for _, points in subplots for point in points for value in point.pairs]
     for axes, (title, points) in zip(grid, subplots, strict=True):
-        for i, layer in enumerate(layers):
-            line = [point for point in points if point.line == layer]
-            shift = (i - (len(layers) - 1) / 2) * width
-            x = [families.index(point.label) + shift for point in line]
+        for layer in layers:
+            line = [point for point in points if point.line == layer.layer]
+            color = line_colors(layer.size)[layer.position]
+            x = [_place(layers, layer, families, point.label, width) for point in line]
             for center, point in zip(x, line, strict=True):
                 axes.scatter(
                     center + 0.8 * width * spread(point.n),
                     point.pairs,
                     s=5,
-                    color=colors[i],
+                    color=color,
                     alpha=0.3,
                     linewidths=0,
                 )
@@ -135,15 +139,15 @@ def _drawing(
                 x,
                 [point.mean for point in line],
                 yerr=[np.nan_to_num(point.sem) for point in line],
-                color=colors[i],
-                marker=MARKERS[i % len(MARKERS)],
+                color=color,
+                marker=MARKERS[(layer.group if grouped else layer.position) % len(MARKERS)],
                 markersize=5,
                 markeredgecolor="black",
                 markeredgewidth=0.5,
                 linestyle="-" if connected else "none",
                 linewidth=1.3,
                 elinewidth=1.3,
-                label=f"layer {plain(layer)}",
+                label=plain(layer.name),
                 zorder=3,
             )
         counts = {
@@ -163,29 +167,42 @@ def _drawing(
     caption = (
         f"{data.facts.caption(table)}\nSmall points: pairs of models with the same {family}. Large "
         "markers: their mean ± standard error. n: number of pairs per layer. The "
-        "axis shows the range of the pairs."
+        "axis shows the range of the pairs." + (_LEGEND if grouped else "")
     )
     finish(drawn, f"Similarity within each {family} · {where}", caption)
     return Drawing(f"trend_step{step}", drawn)
 
 
+def _most_layers(layers: list[FamilyLayer]) -> int:
+    """Return the number of layers of the family with the most."""
+    return max(Counter(family for layer in layers for family in layer.families).values())
+
+
+def _place(
+    layers: list[FamilyLayer], layer: FamilyLayer, families: list[str], family: str, width: float
+) -> float:
+    """Return the x of a layer's point: the layers of a family are centred at its tick."""
+    count = sum(family in other.families for other in layers)
+    return families.index(family) + (layer.families[family] - (count - 1) / 2) * width
+
+
 def _chart(data: ReportData, step: str, table: PairTable, family: str) -> Chart:
     families = [name for name in table.labels(family) if name is not None]
-    layers = [name for name in table.labels("layer") if name is not None]
+    layers = layers_by_family(table, family)
+    width = 0.6 / _most_layers(layers)
     connected = has_order(families, table, family)
 
     def series_of(pairs: PairTable) -> list[dict[str, Any]]:
         points = trend(pairs, over=family)
         series = []
         for i, layer in enumerate(layers):
-            here = [point for point in points if point.line == layer]
-            shift = (i - (len(layers) - 1) / 2) * 0.6 / len(layers)
+            here = [point for point in points if point.line == layer.layer]
             if here:
                 series.append(
                     line(
                         i,
-                        f"layer {layer}",
-                        [families.index(point.label) + shift for point in here],
+                        layer.name,
+                        [_place(layers, layer, families, point.label, width) for point in here],
                         [point.mean for point in here],
                         [
                             f"{point.label}: {mean_text(point.mean, point.sem)}\n{point.n} pairs"

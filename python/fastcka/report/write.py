@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ class ReportResult:
     figures, tables
         PNG files and CSV files. Every figure of a sweep also has a PDF file.
     not_drawn
-        What the report does not show, with the reason.
+        What the report does not show, with the reason; what does not apply to the sweep is last.
     """
 
     folder: Path
@@ -75,10 +75,7 @@ class ReportResult:
             "page": str(self.page),
             "figures": [str(path) for path in self.figures],
             "tables": [str(path) for path in self.tables],
-            "not_drawn": [
-                {"what": item.what, "reason": item.reason, "where": list(item.where)}
-                for item in self.not_drawn
-            ],
+            "not_drawn": [{**asdict(item), "where": list(item.where)} for item in self.not_drawn],
         }
 
 
@@ -207,7 +204,12 @@ def _read_sweep(
         )
     data = ReportData.of(table, facts, roles, all_steps=all_steps, permutations=permutations)
     missing = [
-        NotDrawn(f"{count:,} pairs {reason}", "only the matrices and the table show such pairs")
+        NotDrawn(
+            f"Comparisons, trends and timelines of {count:,} pair{'s' * (count > 1)} {reason}",
+            "these are of two models at one layer and step; the matrices of the page and the table "
+            "of pairs show all pairs",
+            applies=False,
+        )
         for reason, count in data.cut.left_out.items()
     ]
     missing += [
@@ -221,9 +223,9 @@ def _read_sweep(
         missing.append(
             NotDrawn(
                 f"Files of figures, comparisons and trends at {len(earlier)} earlier steps",
-                f"only step {data.cut.steps[-1]} is drawn; draw all steps with --all-steps. The "
-                "matrices of this page and the tables of matrices, block means and trends contain "
-                "all steps",
+                f"of more than three steps only the last, {data.cut.steps[-1]}, is drawn; "
+                "--all-steps draws all. The matrices of the page and the tables of matrices, block "
+                "means and trends contain all steps",
             )
         )
     return _Sweep(table, data, missing)
@@ -252,7 +254,7 @@ def _summary(swept: _Sweep) -> dict[str, str]:
     for role in ("variant", "seed", "family"):
         field = getattr(roles, role)
         if field is None:
-            rows[role] = "no factor has this role"
+            rows[role] = "none"
         else:
             names = ", ".join("(none)" if n is None else n for n in table.labels(field))
             rows[role] = names if field == role else f"{field}: {names}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from fastcka.out_of_memory import named_shortage
 from fastcka.store import Key, Store, open_store
 from fastcka.store.twins import twin_models, twin_steps
 from fastcka.sweep.planning.columns import column_names
+from fastcka.sweep.planning.duration import seconds_of, time_text
 from fastcka.sweep.planning.examples import ExampleMatcher
 from fastcka.sweep.planning.exporter import exporter_of
 from fastcka.sweep.planning.folder import require_usable
@@ -21,6 +23,7 @@ from fastcka.sweep.planning.group_plan import plan_groups, why_not_here
 from fastcka.sweep.planning.matched import examples_text
 from fastcka.sweep.planning.memory import memory_of, memory_text
 from fastcka.sweep.planning.row_blocks import blocks_text, fitted
+from fastcka.sweep.question.config import naming_file
 from fastcka.sweep.question.dropped import left_out_text
 from fastcka.sweep.question.labels import (
     KEY_FIELDS,
@@ -38,9 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastcka.sweep.question.config import SweepConfig
-
-BYTES_PER_SECOND = 1e9
-"""Assumed rate of reading a store: a local disk, or the page cache with checksums."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +129,7 @@ class SweepPlan:
     @property
     def seconds(self) -> float:
         """Predicted wall time in seconds: of each group, the slower of reading and computing."""
-        return sum(
-            max(group.seconds, group.bytes_to_read / BYTES_PER_SECOND) for group in self.groups
-        )
+        return seconds_of(self.groups)
 
     def pairs(self) -> Iterator[tuple[Key, Key]]:
         """Yield the keys of every comparison, in the order of the results."""
@@ -177,17 +175,16 @@ class SweepPlan:
     def facts(self) -> dict[str, str]:
         """Return the facts to read before a run: name -> text, in reading order."""
         inference = self.config.inference
-        derivation = derivation_text(self.n_pairs, self.dropped_by_rule, self.comparisons)
+        derivation = derivation_text(self.n_pairs, self.dropped_by_rule)
         return {
             "store": f"{self.config.store} ({self.stored:,} representations)",
             "results": str(self.config.output),
-            "comparisons": f"{self.comparisons:,}",
             "representations": f"{len(self.representations):,}",
             "groups": f"{len(self.groups):,}",
+            "pairs": "\n".join([f"{self.comparisons:,}: {derivation}", *self.explanations]),
             "examples": examples_text(group.examples for group in self.groups),
             **rule_facts(self.config.compare),
             "steps": self.steps,
-            "derivation": "\n".join([derivation, *self.explanations]),
             "estimator": self.config.estimator,
             **({"inference": str(inference)} if inference else {}),
             **({"measures": text} if (text := measures_cost_text(self.groups)) else {}),
@@ -198,8 +195,7 @@ class SweepPlan:
             "reads": size_text(self.bytes_to_read),
             **({"in blocks": text} if (text := blocks_text(self.groups)) else {}),
             "memory": memory_text(self.bytes_memory),
-            "time": (f"about {self.seconds:,.1f} s" if self.seconds >= 0.1 else "under 0.1 s")
-            + ", and the time to draw a heatmap for each group",
+            "time": time_text(self.groups),
         }
 
 
@@ -239,11 +235,15 @@ def plan_sweep(
     StoreError
         The store, or a file of a selected model, cannot be read.
     """
-    if store is None:
-        with open_store(config.store) as opened:
-            return plan_sweep(config, opened, threads=threads, memory=memory)
     n_threads, _ = resolve_threads(threads)
-    bytes_allowed = parse_memory(memory)
+    opened = open_store(config.store) if store is None else nullcontext(store)
+    with naming_file(config), opened as known:
+        return _planned(config, known, n_threads, parse_memory(memory))
+
+
+def _planned(
+    config: SweepConfig, store: Store, n_threads: int, bytes_allowed: int | None
+) -> SweepPlan:
     require_usable(config.output, config.store)
     keys, unreadable = store.inventory()
     outside = require_readable(unreadable, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,13 +16,13 @@ from pydantic import (
     ValidationError,
 )
 
-from fastcka.config_problems import path_value, problem_text
+from fastcka.config_problems import path_value, problem_text, problems_text
 from fastcka.core import checked_device
 from fastcka.core.base_plan import Precision
 from fastcka.core.estimators import Estimator
 from fastcka.core.inference.options import Inference
 from fastcka.core.measures.measure import Measure, without_cka
-from fastcka.errors import InputError, SweepConfigError
+from fastcka.errors import InputError, SweepConfigError, SweepError
 from fastcka.store import ExampleFilter
 from fastcka.sweep.question.computation import Computation, measures_text
 from fastcka.sweep.question.inference import parse_field
@@ -31,7 +32,7 @@ from fastcka.sweep.question.steps import StepsPolicy, parse_steps
 from fastcka.yaml_file import FieldPath, describe, field_text, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -180,6 +181,7 @@ class SweepConfig(BaseModel):
     export: Literal["pairs"] | None = None
 
     _written: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
+    _file: Path | None = PrivateAttr(default=None)
 
     @property
     def computation(self) -> Computation:
@@ -246,7 +248,7 @@ def load_sweep(path: str | os.PathLike[str]) -> SweepConfig:
         config = SweepConfig.model_validate(document.data)
     except ValidationError as error:
         lines = [_problem(detail, document.written) for detail in error.errors(include_url=False)]
-        raise SweepConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
+        raise SweepConfigError(problems_text(file, lines)) from None
     folder = file.resolve().parent
     config = config.model_copy(
         update={
@@ -255,7 +257,19 @@ def load_sweep(path: str | os.PathLike[str]) -> SweepConfig:
         }
     )
     config._written = document.written
+    config._file = file
     return config
+
+
+@contextmanager
+def naming_file(config: SweepConfig) -> Iterator[None]:
+    """Let the errors of a sweep in the block begin with the file of its configuration, if any."""
+    try:
+        yield
+    except SweepError as error:
+        if config._file is None or type(error) not in (SweepError, SweepConfigError):
+            raise
+        raise type(error)(f"{config._file}: {error}") from error.__cause__
 
 
 def _as_written(written: Mapping[FieldPath, str], path: FieldPath) -> str | None:

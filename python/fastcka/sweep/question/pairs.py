@@ -123,10 +123,10 @@ def form_groups(
     return FormedGroups(formed, dropped, n_pairs, by_rule, list(explanations.values()))
 
 
-def derivation_text(n_pairs: int, by_rule: Mapping[str, int], n_left: int) -> str:
-    """Return in one line how many pairs there are, and how many each rule left out."""
+def derivation_text(n_pairs: int, by_rule: Mapping[str, int]) -> str:
+    """Return in one line how many pairs there are, and how many each rule leaves out."""
     left_out = "".join(f", minus {count:,} by {rule}" for rule, count in by_rule.items())
-    return f"{n_pairs:,} within the groups{left_out}: {n_left:,}"
+    return f"{n_pairs:,} within the groups{left_out}"
 
 
 def _all_pairs(count: int) -> NDArray[np.int64]:
@@ -158,7 +158,7 @@ def _why_empty(
     by_rule: Mapping[str, int],
 ) -> str:
     if n_pairs:
-        reason = derivation_text(n_pairs, by_rule, 0)
+        reason = f"{derivation_text(n_pairs, by_rule)}: 0 are left"
     elif len(labels) > 1:
         reason = f"no two representations agree on {', '.join(within)}"
     else:
