@@ -75,5 +75,5 @@ def test_lists_of_different_lengths(x, y):
         rows, y, f"expected rows of one length, got the length {d} in row 0 and {d - 1} in row 2"
     )
     refused([np.array(row) for row in rows], y, f"the length {d} in row 0 and {d - 1} in row 2")
-    refused([*rows[:2], 3.0], y, "must be an array of shape")
-    refused([*rows[:2], np.array(3.0)], y, "must be an array of shape")
+    refused([*rows[:2], 3.0], y, "inhomogeneous shape")
+    refused([*rows[:2], np.array(3.0)], y, "inhomogeneous shape")
