@@ -13,6 +13,9 @@ import pytest
 
 import fastcka
 from capture.pretrained_samples import SENTENCES, alone, capture, save
+from fastcka.capture.text_keys import TextKeys
+from fastcka.capture.texts import read_texts
+from fastcka.errors import InputError
 from fastcka.store import Key, Store
 
 pytestmark = pytest.mark.filterwarnings("default")  # transformers uses deprecated functions
@@ -118,6 +121,21 @@ def test_fields_of_objects(model: Any) -> None:
     assert list(examples.ids) == [str(i) for i in range(len(SENTENCES))]
     assert list(examples.columns["odd"]) == [i % 2 == 1 for i in range(len(SENTENCES))]
     np.testing.assert_allclose(store.read(LAST), expected(model, SENTENCES), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["texts.TXT", "texts.JSONL"])
+def test_suffixes_in_capital_letters(folder: Path, name: str) -> None:
+    objects = [json.dumps({"text": text}) for text in SENTENCES]
+    write(name, *(objects if name.endswith("JSONL") else SENTENCES))
+    keys = TextKeys(texts=folder / name, max_length=16)
+    assert read_texts(keys).texts == list(SENTENCES)
+
+
+def test_a_long_value_that_is_no_text_is_shortened(folder: Path) -> None:
+    write("texts.jsonl", json.dumps({"text": list(range(1000))}))
+    with pytest.raises(InputError, match=r"text 1 of 1: expected a text, got \[0, 1, 2") as caught:
+        read_texts(TextKeys(texts=folder / "texts.jsonl", max_length=16))
+    assert len(str(caught.value)) < 200 + len(str(folder))
 
 
 def test_a_byte_order_mark_is_no_text(model: Any) -> None:

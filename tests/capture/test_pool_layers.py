@@ -93,9 +93,13 @@ def test_a_cache_is_compared_and_stored(layers, tmp_path):
             r"mask: expected the shape \(5, 4\), as of layer",
         ),
         ({"pool": "cls", "mask": MASK * 0}, "at least one real token in each row"),
-        # The mask that is added to attention scores: 0 where a token is real.
-        ({"pool": "cls", "mask": 1e4 * (MASK - 1)}, r"got other values \(from -10000 to 0\)"),
-        ({"pool": "cls", "mask": [[1], [1, 0]]}, "mask: expected a tensor of numbers, got list"),
+        ({"pool": "cls", "mask": "mask"}, "mask: expected a tensor, got str"),
+        ({"pool": "cls", "mask": [[1], [1, 0]]}, "mask: expected rows of one length"),
+        # Masks that are added to attention scores, weights, and missing values.
+        ({"pool": "cls", "mask": (MASK - 1.0) * 1e4}, "pass mask == 0"),
+        ({"pool": "cls", "mask": MASK * 0.5}, "expected True or 1 where a token is real"),
+        ({"pool": "cls", "mask": np.where(MASK, 1, np.nan)}, "got other values"),
+        ({"pool": "cls", "mask": np.ma.masked_equal(MASK, 0)}, "mask is a masked array"),
     ],
 )
 def test_wrong_arguments(layers, arguments, message):
@@ -109,6 +113,12 @@ def test_wrong_arguments(layers, arguments, message):
         ({}, "expected a mapping or list of at least one tensor"),
         (torch.zeros(2, 3), "expected a mapping or list of at least one tensor"),
         ({"a": (torch.zeros(2, 3),)}, r"layers\['a'\]: expected a tensor, got tuple"),
+        ({"a": torch.zeros(2, 0, 3)}, r"layers\['a'\]: expected at least one value, got \(2, 0"),
+        ({"a": torch.zeros(0, 2, 3)}, r"layers\['a'\]: expected at least one value, got \(0, 2"),
+        ({"a": torch.ones(2, 2, 3).to_sparse()}, r"layers\['a'\] must be a dense torch tensor"),
+        ({"a": torch.ones(2, 2, 3, device="meta")}, "expected values, got a tensor on the meta"),
+        ({"a": np.array([["x", "y"]])}, r"layers\['a'\]: expected a tensor, got ndarray"),
+        ({"a": np.ma.ones((2, 2, 3))}, r"layers\['a'\] is a masked array"),
         ({"a": torch.zeros(3)}, r"layers\['a'\]: expected \(n_examples, n_features\) or more axes"),
     ],
 )

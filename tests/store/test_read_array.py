@@ -74,7 +74,7 @@ def test_npz(tmp_path: Path, compressed: bool) -> None:
     save(tmp_path / "one.npz", a=X)
     np.testing.assert_array_equal(read_array(tmp_path / "one.npz"), X)
     np.savez(tmp_path / "none.npz")
-    with pytest.raises(InputError, match="got one without any"):
+    with pytest.raises(InputError, match="got a file or folder without any"):
         read_array(tmp_path / "none.npz")
 
 

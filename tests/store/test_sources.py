@@ -7,9 +7,10 @@ import io
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fastcka.errors import InputError
+from fastcka.errors import CorruptFileError, InputError
 from fastcka.store import open_array, read_array
 from fastcka.store.foreign.examples import read_examples
 from store.array_files import X
@@ -45,3 +46,19 @@ def test_a_folder_without_permission(read, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(os, "stat", refuse)
     with pytest.raises(InputError, match=r"a\.npy: cannot be read: Permission denied"):
         read(tmp_path / "a.npy")
+
+
+def test_a_folder_of_zarr(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w")
+    group.create_array("sub/x", data=X)
+    for name in ("g.zarr:sub/x", "g.zarr/:sub/x", "g.zarr//"):  # a shell completes with a slash
+        for read in (read_array, open_array):
+            np.testing.assert_array_equal(np.asarray(read(f"{tmp_path}/{name}")), X)
+    with pytest.raises(InputError, match=r"in a zarr folder after a colon, as in .*g\.zarr:sub/x$"):
+        read_array(tmp_path / "g.zarr" / "sub" / "x")
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(
+        CorruptFileError, match=r"contains none of \.zarray, \.zattrs, .*zarr\.json$"
+    ):
+        read_array(tmp_path / "empty.zarr")

@@ -34,7 +34,10 @@ from store.written_layers import KEY, write
         ({3: np.zeros((3, 2))}, "non-empty string"),
         ({"a": np.ma.masked_equal(np.eye(2), 0)}, "masked"),
         ({"a": "text"}, "got <?str|got shape"),
-        ({"a": [[1.0], [1.0, 2.0]]}, "expected an array in CPU memory"),
+        (
+            {"a": [[1.0], [1.0, 2.0]]},
+            "expected rows of one length, got the length 1 in row 0 and 2",
+        ),
     ],
 )
 def test_layers_that_are_refused(store: Store, layers: dict, message: str) -> None:

@@ -45,6 +45,23 @@ def test_other_formats_are_refused(store: Store, dtype: str) -> None:
         write(store, np.zeros((3, 2)).astype(dtype))
 
 
+def test_several_arrays_are_no_layer(store: Store) -> None:
+    x = np.ones((5, 2))
+    for outputs in ((x, x), [x, x]):  # as an attention module returns
+        with pytest.raises(InputError, match=r"a (tuple|list) of 2 arrays, the first of shape \(5"):
+            write(store, outputs)
+    with pytest.raises(InputError, match=r"layers\['a'\]: .* a mapping with the keys \['b'\]"):
+        write(store, {"b": x})
+    np.testing.assert_array_equal(write(store, list(x)), x)
+
+
+@pytest.mark.parametrize("given", [None, {}, "abc", [np.ones((3, 2))], np.ones((3, 2))])
+def test_what_is_no_mapping_of_layers(store: Store, given: object) -> None:
+    with pytest.raises(InputError, match=r"layers: expected a mapping of at least") as caught:
+        store.write(model="m", step=0, layers=given)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 100
+
+
 LAYOUTS = {
     "fortran": lambda x: np.asfortranarray(x),
     "every other row": lambda x: np.repeat(x, 2, axis=0)[::2],

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from fastcka.arrays.exact import MAX_EXACT, exact_floats
 from fastcka.arrays.labels import aligned, aligned_to_ids, coordinates_of, given_labels
-from fastcka.arrays.mappings import mapping_of
+from fastcka.arrays.mappings import brief, mapping_of
 from fastcka.arrays.masked import refuse_special_tensor
 from fastcka.arrays.missing import MISSING_ATTRIBUTES, refuse_missing, with_fill_value
-from fastcka.arrays.plain import plain_array, unwrapped
+from fastcka.arrays.plain import no_array, plain_array, unwrapped
 from fastcka.arrays.rows import Rows, SlicedRows, rows_of
 
 __all__ = [
@@ -22,10 +22,12 @@ __all__ = [
     "SlicedRows",
     "aligned",
     "aligned_to_ids",
+    "brief",
     "coordinates_of",
     "exact_floats",
     "given_labels",
     "mapping_of",
+    "no_array",
     "plain_array",
     "refuse_missing",
     "refuse_special_tensor",

@@ -16,6 +16,13 @@ from fastcka.arrays.missing import refuse_missing, with_fill_value
 from fastcka.errors import InputError
 
 _NUMBERS: Final = "biuf"
+_LISTS: Final = (list, tuple, np.ndarray)
+_NO_ARRAYS: Final = (
+    ("anndata", ("AnnData",), "its representations are x.X, x.layers[name] and x.obsm[name]"),
+    ("scipy.sparse", ("sparray", "spmatrix"), "x.toarray() is dense"),
+    ("zarr", ("Group",), "its arrays are dict(x.arrays()), and one of them is x[name]"),
+)
+"""(Library, classes, what to pass instead) for objects that NumPy would misread."""
 
 
 def instance_of(x: Any, library: str, *names: str) -> bool:
@@ -31,6 +38,14 @@ def _is_subclass(kind: type, library: str, names: tuple[str, ...]) -> bool:
     return issubclass(kind, tuple(getattr(module, name) for name in names if hasattr(module, name)))
 
 
+def no_array(x: Any) -> str | None:
+    """Return what an object of another library is and what to pass instead; None for others."""
+    for library, classes, remedy in _NO_ARRAYS:
+        if instance_of(x, library, *classes):
+            return f"{type(x).__name__} of {library}: {remedy}"
+    return None
+
+
 def unwrapped(x: Any, where: str) -> Any:
     """Return the array inside an xarray DataArray, which may be on a device; else return ``x``.
 
@@ -39,10 +54,13 @@ def unwrapped(x: Any, where: str) -> Any:
     Raises
     ------
     InputError
-        For a Dataset, or an array whose attributes mark missing or packed values.
+        For a Dataset, an object of `no_array`, or an array whose attributes mark missing or packed
+        values.
     """
     if isinstance(x, np.ndarray):
         return x
+    if other := no_array(x):
+        raise InputError(f"{where}: expected an array, got {other}")
     if instance_of(x, "xarray", "Dataset"):
         names = ", ".join(repr(name) for name in list(x.data_vars)[:8])
         raise InputError(
@@ -75,9 +93,20 @@ def plain_array(x: Any, where: str, *, shift: bool) -> NDArray[Any]:
     Raises
     ------
     InputError
-        For masked, missing or packed values, a table column without numbers, and integers that
-        would lose digits when stored together with the other columns.
+        For masked, missing or packed values, a table column without numbers, lists as items of an
+        array or of different lengths, and integers that would lose digits when stored together with
+        the other columns.
     """
+    array = _plain(x, where, shift=shift)
+    if array.dtype == object and array.size and isinstance(first := array.flat[0], _LISTS):
+        raise InputError(
+            f"{where}: expected numbers, got items of type {type(first).__name__}: if all have "
+            "one length, numpy.stack(list(x)) makes an array of them"
+        )
+    return array
+
+
+def _plain(x: Any, where: str, *, shift: bool) -> NDArray[Any]:
     if isinstance(x, np.ndarray):
         return unmasked(x, where)
     columns = _columns(x, where)
@@ -176,6 +205,16 @@ def _stacked(columns: list[NDArray[Any]], where: str, *, shift: bool) -> NDArray
 
 def _of_lists(x: list[Any] | tuple[Any, ...], where: str, *, shift: bool) -> NDArray[Any]:
     refuse_masked_items(x, where)
+    lengths = [
+        len(row) if isinstance(row, _LISTS) and getattr(row, "ndim", None) != 0 else None
+        for row in x
+    ]
+    for i, length in enumerate(lengths):
+        if length != lengths[0] and None not in (length, lengths[0]):
+            raise InputError(
+                f"{where}: expected rows of one length, got the length {lengths[0]} in row 0 and "
+                f"{length} in row {i}"
+            )
     array = np.asarray(x)
     if array.dtype != np.float64 or array.ndim < 2 or not (abs(array) >= MAX_EXACT).any():
         return array

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from fastcka.arrays import mapping_of
+from fastcka.arrays import brief, mapping_of, plain_array, refuse_special_tensor, unwrapped
 from fastcka.capture.modules import check_patterns, first_fit, fits
 from fastcka.capture.pooling import Pool, pooled
 from fastcka.capture.torch_library import require_torch
@@ -67,7 +67,7 @@ def pool_layers(
     named = dict(enumerate(layers)) if numbered else mapping_of(layers)
     if not named:
         raise InputError(
-            f"layers: expected a mapping or list of at least one tensor, got {layers!r:.60}"
+            f"layers: expected a mapping or list of at least one tensor, got {brief(layers)}"
         )
     names = [name for name in named if fits(str(name), only)]
     if not names:
@@ -82,14 +82,17 @@ def pool_layers(
 def _pooled(
     name: str, value: Any, pool: Pool | Mapping[str, Pool], real: torch.Tensor | None
 ) -> torch.Tensor:
-    if not hasattr(value, "ndim") or not hasattr(value, "shape"):
-        raise InputError(f"layers[{name!r}]: expected a tensor, got {type(value).__name__}")
-    tensor = _tensor(value, f"layers[{name!r}]")
+    where = f"layers[{name!r}]"
+    if not hasattr(value, "ndim"):
+        raise InputError(f"{where}: expected a tensor, got {type(value).__name__}")
+    tensor = _as_tensor(where, value)
     if tensor.ndim < 2:
         raise InputError(
-            f"layers[{name!r}]: expected (n_examples, n_features) or more axes, got the shape "
+            f"{where}: expected (n_examples, n_features) or more axes, got the shape "
             f"{tuple(tensor.shape)}; leave it out with only"
         )
+    if not tensor.numel():
+        raise InputError(f"{where}: expected at least one value, got {tuple(tensor.shape)}")
     if tensor.ndim == 2:
         return tensor
     if isinstance(pool, Mapping):
@@ -113,12 +116,41 @@ def _pooled(
     return pooled(tensor, how, real, layer=name)
 
 
+def _as_tensor(where: str, value: Any) -> torch.Tensor:
+    """Return a tensor or array as a tensor on the CPU.
+
+    Raises
+    ------
+    InputError
+        It contains no numbers, or not one by one in its memory.
+    """
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        refuse_special_tensor(value, where)
+        if value.is_meta:
+            raise InputError(f"{where}: expected values, got a tensor on the meta device")
+        return value.detach().cpu()
+    try:
+        if hasattr(value, "__cuda_array_interface__"):
+            return torch.as_tensor(value).cpu()
+        array = plain_array(unwrapped(value, where), where, shift=False)
+        # PyTorch takes neither another byte order nor negative strides.
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        return torch.as_tensor(array)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where}: expected a tensor, got {type(value).__name__}") from error
+
+
 def _checked_mask(mask: Any) -> torch.Tensor:
-    values = _tensor(mask, "mask")
+    values = _as_tensor("mask", mask)
+    # A mask to be added to attention scores, with 0 for real tokens, would be inverted.
     if not bool(((values == 0) | (values == 1)).all()):
         raise InputError(
-            "mask: expected 1 where a token is real and 0 where it is padding, got other values "
-            f"(from {values.min().item():g} to {values.max().item():g})"
+            "mask: expected True or 1 where a token is real and False or 0 elsewhere, got other "
+            "values: of a mask that is added to attention scores, pass mask == 0"
         )
     real = values.bool()
     if real.ndim != 2 or not bool(real.any(1).all()):
@@ -127,18 +159,3 @@ def _checked_mask(mask: Any) -> torch.Tensor:
             f"the shape {tuple(real.shape)}"
         )
     return real
-
-
-def _tensor(value: Any, name: str) -> torch.Tensor:
-    """Return a tensor on the CPU."""
-    import torch
-
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        # PyTorch takes neither another byte order nor negative strides.
-        value = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
-    try:
-        return torch.as_tensor(value).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{name}: expected a tensor of numbers, got {type(value).__name__}: {error}"
-        ) from error

@@ -65,15 +65,20 @@ class TextKeys(BaseModel):
     padding: Padding = "longest"
     truncation: bool = False
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether a file contains one text in each line, not one object."""
+        return self.texts is not None and self.texts.suffix.lower() == LINES
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.texts is None) == (self.dataset is None):
             raise ValueError("expected either texts, a file, or dataset, a folder or a name")
         if self.texts is None:
             return self
-        if self.texts.suffix not in (LINES, OBJECTS):
+        if self.texts.suffix.lower() not in (LINES, OBJECTS):
             raise ValueError(f"texts: expected a {LINES} or {OBJECTS} file, got {self.texts}")
-        refused = _OF_DATASETS + (_OF_COLUMNS if self.texts.suffix == LINES else ())
+        refused = _OF_DATASETS + (_OF_COLUMNS if self.has_lines else ())
         for key in refused:
             if key in self.model_fields_set:
                 instead = f"dataset{f' or a {OBJECTS} file' * (key in _OF_COLUMNS)}"

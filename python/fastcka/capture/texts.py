@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fastcka.capture.text_keys import LINES
 from fastcka.errors import FastckaError, InputError, MissingExtraError
 from fastcka.near_misses import near_misses
 from fastcka.store.file.columns import encoded_columns
@@ -64,15 +63,14 @@ def read_texts(keys: TextKeys, *, local_files_only: bool = False) -> Texts:
     else:
         where = str(keys.texts)
         lines = _lines(keys.texts)
-        one_column = keys.texts.suffix == LINES
-        table = {keys.column: lines} if one_column else _of_objects(where, lines, fields)
+        table = {keys.column: lines} if keys.has_lines else _of_objects(where, lines, fields)
     texts = table[keys.column]
     if not texts:
         raise InputError(f"{where}: expected at least one text, got none")
     for position, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
             raise InputError(
-                f"{where}: text {position + 1} of {len(texts)}: expected a text, got {text!r}"
+                f"{where}: text {position + 1} of {len(texts)}: expected a text, got {text!r:.60}"
             )
     if TEXT in keys.columns:
         raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable, Mapping, Sequence
 from typing import Any
 
-from fastcka.arrays import mapping_of
+from fastcka.arrays import mapping_of, no_array
 from fastcka.errors import InputError
 
 
@@ -86,6 +86,8 @@ def _refuse_others(representations: Any, argument: str) -> None:
             f"{expected} {representations!r}: fastcka.open_store opens a store, "
             "Comparison.load a saved comparison, and fastcka.store.read_array reads one array"
         )
+    if other := no_array(representations):
+        raise InputError(f"{expected} {other}")
     shape = getattr(representations, "shape", None)
     is_sequence_of_objects = str(getattr(representations, "dtype", "")) == "object"
     if shape is not None and len(shape) <= 2 and not (is_sequence_of_objects and len(shape) == 1):

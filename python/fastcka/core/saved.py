@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastcka.errors import InputError
 from fastcka.files import replaced_stream
+from fastcka.paths import given_path
 
 #: Marks the items of a tuple, which JSON does not distinguish from a list.
 _TUPLE = "__tuple__"
@@ -38,7 +39,7 @@ def save_npz(
     WriteError
         If the file cannot be written.
     """
-    path = Path(path)
+    path = given_path(path)
     if path.suffix != ".npz":
         raise InputError(f"expected a name *.npz for a saved {kind}, got '{path}'")
     labels = [_encoded(label) for label in header["labels"]]
@@ -63,12 +64,13 @@ def load_npz(
         If it is no such file, is damaged, has none of the versions, or lacks a required array or
         value of the header.
     """
-    name = os.fspath(path)
+    path = given_path(path)
+    name = str(path)
     try:
         # For a file that is not a zip file, the error of np.load would suggest unpickling.
         is_zip = zipfile.is_zipfile(path)
         if not is_zip:
-            Path(path).open("rb").close()  # says why it cannot be read
+            path.open("rb").close()  # says why it cannot be read
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from error
     if not is_zip:

@@ -16,7 +16,7 @@ Shape = Literal["nd", "ntd", "nchw"]
 
 _AXES: Final[dict[str, int]] = {"nd": 2, "ntd": 3, "nchw": 4}
 _MOST_POSITIONS: Final = 5000
-"""ReSi takes every k-th position of images, k being how often this number is contained."""
+"""Of n rows of positions, ReSi takes every k-th, with k = n // 5000."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,7 @@ class RegisteredMeasure:
 
     @property
     def takes_width(self) -> bool:
-        """Whether `value` takes the bandwidth of a Gaussian kernel."""
+        """Whether `RegisteredMeasure.value` takes the bandwidth of a Gaussian kernel."""
         return _WIDTH in self.name
 
     @property
@@ -120,7 +120,7 @@ class RegisteredMeasure:
         names
             Names of the arrays in errors and warnings.
         stacklevel
-            Whose line a warning shows, as in `warnings.warn`. 2: the caller's.
+            Whose line a warning shows, as in ``warnings.warn``. 2: the caller's.
 
         Returns
         -------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fastcka.errors import InputError, KeyExistsError, StoreError, WriteError
 from fastcka.files import is_temporary, make_folder, write_errors
 from fastcka.out_of_memory import named_shortage
+from fastcka.paths import given_path
 from fastcka.store.file.contents import checked_content
 from fastcka.store.file.format import MARKER, step_path
 from fastcka.store.file.jsontext import factor_difference
@@ -265,7 +266,7 @@ def create_store(path: str | os.PathLike[str], *, exist_ok: bool = False) -> Sto
     StoreError
         If the folder already contains a store and `exist_ok` is false, or contains other files.
     """
-    root = Path(path)
+    root = given_path(path)
     try:
         make_folder(root)
         with write_errors(root, "cannot be read"):
@@ -274,9 +275,7 @@ def create_store(path: str | os.PathLike[str], *, exist_ok: bool = False) -> Sto
         raise StoreError(str(error)) from error
     if MARKER in names:
         if not exist_ok:
-            raise StoreError(
-                f"{root}: already contains a store; pass exist_ok=True to open it for writing"
-            )
+            raise StoreError(f"{root}: already contains a store; pass exist_ok=True to open it")
         check_marker(root)
     elif all(is_temporary(name) for name in names):
         write_marker(root)
@@ -295,6 +294,6 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     StoreError
         If the path contains no store, or a store of a version that this fastcka cannot read.
     """
-    root = Path(path)
+    root = given_path(path)
     check_marker(root)
     return Store(root, writable=False)

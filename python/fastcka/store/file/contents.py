@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcka.arrays import aligned, aligned_to_ids, coordinates_of, given_labels, mapping_of
+from fastcka.arrays import (
+    aligned,
+    aligned_to_ids,
+    brief,
+    coordinates_of,
+    given_labels,
+    mapping_of,
+)
 from fastcka.errors import InputError
 from fastcka.store.file.columns import encoded_columns
 from fastcka.store.file.format import (
@@ -81,7 +88,7 @@ def _labelled(
     """Return layers with their rows in one order, and the example ids, given or from labels."""
     given, layers = layers, mapping_of(layers) or {}
     if not layers:
-        raise InputError(f"layers: expected a mapping of at least one layer, got {given!r:.60}")
+        raise InputError(f"layers: expected a mapping of at least one layer, got {brief(given)}")
     names = [f"layers[{name!r}]" for name in layers]
     if example_ids is None:
         arrays = aligned(list(layers.values()), names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -121,6 +122,17 @@ def as_layer_array(name: str, value: object) -> LayerArray:
 
 def _as_numpy(where: str, value: object) -> tuple[NDArray[Any], str]:
     value = unwrapped(value, where)
+    if isinstance(value, Mapping):
+        raise InputError(
+            f"{where}: expected an array, got a mapping with the keys {[*value][:4]}: give every "
+            "array a layer name"
+        )
+    if isinstance(value, list | tuple) and value and getattr(value[0], "ndim", 0) > 1:
+        raise InputError(
+            f"{where}: expected an array, got a {type(value).__name__} of {len(value)} arrays, the "
+            f"first of shape {tuple(value[0].shape)}: if these are outputs of a module, pass one "
+            "of them; if they are examples, pass numpy.stack(list)"
+        )
     torch = sys.modules.get("torch")  # a tensor exists only if torch is already imported
     if torch is not None and isinstance(value, torch.Tensor):
         return _from_torch(where, value, torch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from typing import TYPE_CHECKING, Final
 
 from fastcka.errors import CorruptFileError, NoStoreError, StoreError, UnsafeFileError, WriteError
@@ -37,12 +38,16 @@ def check_marker(root: Path) -> None:
         If its marker is missing or has another format.
     """
     path = root / MARKER
-    if root.is_file():
-        raise NoStoreError(f"{root}: expected the folder of a store, got a file")
-    if not root.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(root.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
         raise NoStoreError(
             f"{root}: no such store; check the path (create_store makes a new store)"
-        )
+        ) from None
+    except OSError as error:
+        raise NoStoreError(f"{root}: cannot be read: {error.strerror or error}") from error
+    if not is_folder:
+        raise NoStoreError(f"{root}: expected the folder of a store, got a file")
     if path.is_symlink():
         raise UnsafeFileError(f"{path}: expected a plain file, got a symbolic link")
     if not path.is_file():

@@ -47,8 +47,9 @@ _SAFETENSORS_OF_NUMPY: Final = {
     *("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64", "C64"),
 }
 _ENDS_OF_FILES: Final = re.compile(
-    r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5|mat|nc|h5ad|parquet|zarr)(?=:|$)", re.IGNORECASE
+    r"\.(?P<suffix>npy|npz|pt|safetensors|h5|hdf5|mat|nc|h5ad|parquet|zarr/*)(?=:|$)", re.IGNORECASE
 )
+_INSIDE_ZARR: Final = re.compile(r"(?P<folder>.*?\.zarr)/+(?P<name>.*)", re.IGNORECASE | re.DOTALL)
 
 
 @named_shortage("reading an array")
@@ -163,6 +164,11 @@ def split_source(given: str | os.PathLike[str]) -> tuple[Path, str | None]:
         )
     ends = [match.end() for match in _ENDS_OF_FILES.finditer(source)]
     if not ends:
+        if inside := _INSIDE_ZARR.match(source):
+            raise InputError(
+                f"{source!r}: expected the name of an array in a zarr folder after a colon, as in "
+                f"{inside['folder']}:{inside['name']}"
+            )
         raise InputError(
             f"{source!r}: expected a file that ends in {', '.join(ARRAY_SUFFIXES[:-1])} or "
             f"{ARRAY_SUFFIXES[-1]}, followed by :NAME if it contains several arrays"

@@ -23,7 +23,9 @@ def choose(path: Path, name: str | None, names: Sequence[str]) -> str:
         None. The message lists the arrays.
     """
     if not names:
-        raise InputError(f"{path}: expected a file with arrays, got one without any")
+        raise InputError(
+            f"{path}: expected arrays of real numbers, got a file or folder without any"
+        )
     if name is None and len(names) == 1:
         return names[0]
     if name in names:

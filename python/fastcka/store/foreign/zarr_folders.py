@@ -127,7 +127,8 @@ def _open(path: Path) -> Iterator[dict[str, Any]]:
     except ImportError as error:
         raise MissingExtraError.of(f"reading {path}", "zarr", "formats") from error
     if not any((path / name).is_file() for name in METADATA):
-        raise CorruptFileError(f"{path}: not a folder of zarr: it contains no {sorted(METADATA)}")
+        names = ", ".join(sorted(METADATA))
+        raise CorruptFileError(f"{path}: not a folder of zarr: it contains none of {names}")
     with named_errors(str(path), "a folder of zarr"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about parts of the format that may change
         node = zarr.open(store=zarr.storage.LocalStore(path, read_only=True), mode="r")

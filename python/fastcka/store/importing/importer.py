@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastcka.errors import InputError
 from fastcka.out_of_memory import named_shortage
+from fastcka.paths import given_path
 from fastcka.store.file.jsontext import factor_difference
+from fastcka.store.foreign.arrays import ARRAY_SUFFIXES
 from fastcka.store.importing import provenance
 from fastcka.store.importing.accounting import missing_models, twins, unlisted_models
 from fastcka.store.importing.array_folders import find_array_folders
@@ -84,16 +86,17 @@ def import_tree(
         If the store cannot be read or written. Steps imported before the error stay in the store.
     """
     start = time.perf_counter()
-    root = Path(tree)
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; expected a tree to import")
-    listed = None if models is None else read_models(Path(models))
+    root = given_path(tree, "tree")
+    if not os.path.isdir(root):  # which, unlike Path.is_dir, raises nothing
+        problem = "a file" if os.path.isfile(root) else "no such folder"
+        raise InputError(f"{root}: {problem}; expected the folder of a tree to import")
+    listed = None if models is None else read_models(given_path(models, "models"))
     contents = find_checkpoint_tree(root, only=only) or find_array_folders(root)
     if not contents.models:
         raise InputError(
             f"{root}: expected folders <model>/analysis_higher/<prompt>_l<layer>/representations/"
-            "checkpoint-<step>, or files <model>/<step>/<layer>.npy or <model>/<step>.npz; found "
-            "none of them"
+            "checkpoint-<step>, or files <model>/<step>/<layer>.npy or <model>/<step>.npz (or one "
+            f"of {', '.join(ARRAY_SUFFIXES)}); found none of them"
         )
     findings = list(contents.findings)
     if listed is not None:
