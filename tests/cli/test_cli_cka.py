@@ -303,3 +303,15 @@ def test_wrong_measures(call, pair, text, message):
     done = call("cka", a, b, "--measure", text)
     assert done.exit_code == 2
     assert message in " ".join(done.stderr.split())
+
+
+def test_the_text_names_one_precision(call, tmp_path):
+    """At precision high they are computed in float64: one line must not name two precisions."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20, 3)))
+    (line,) = (
+        line
+        for line in call("cka", tmp_path / "x.npy", tmp_path / "x.npy").stdout.splitlines()
+        if line.startswith("computed")
+    )
+    assert "float64 products" in line
+    assert "high" not in line

@@ -90,7 +90,7 @@ def test_the_table_sorts_filters_and_renders_few_rows(open_page, layered):
     figure.get_by_label("filter").fill("conv2 MA1")
     kept = [row for row in rows if "conv2" in (row[2], row[5]) and "ma1" in (row[0], row[3])]
     assert figure.locator("output").text_content() == f"1 to 25 of {len(kept)}"
-    figure.get_by_label("filter").fill("va / 1")
+    figure.get_by_label("filter").fill("va · seed 1")
     assert body.count() == 25
     figure.get_by_label("filter").fill("nothing")
     assert body.count() == 0

@@ -69,7 +69,7 @@ def test_the_data_of_the_page_give_back_the_table(tmp_path):
         ((a[0], str(a[1]), a[2]), (b[0], str(b[1]), b[2])): pytest.approx(cka, abs=1e-6)
         for (a, b), cka in numbers.items()
     }
-    assert page["names"] == ["cnn / 0", "cnn / 1", "mlp / 0", "mlp / 1"]
+    assert page["names"] == ["cnn · seed 0", "cnn · seed 1", "mlp · seed 0", "mlp · seed 1"]
     assert page["inference"] == {"ci_low": [0.1] * len(table)}
     json.dumps(page, allow_nan=False)
 

@@ -57,7 +57,7 @@ def test_the_matrix_has_every_label_and_a_fixed_scale(draw):
     drawing = draw(matrices, keep=lambda a, b: a["seed"] != b["seed"])[0]
     axes, bar = drawing.figure.axes
     names = [
-        f"{v} / {s}" for v, third in (("a", 2), ("b", 3), ("c", 2)) for s in (1, third, "orig")
+        f"{v} · seed {s}" for v, third in (("a", 2), ("b", 3), ("c", 2)) for s in (1, third, "orig")
     ]
     assert texts(axes.get_xticklabels()) == texts(axes.get_yticklabels()) == names
     assert axes.images[0].get_clim() == (0, 1)

@@ -9,9 +9,12 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.image import imread
 
+import oracle
 from fastcka.errors import InputError
 from fastcka.heatmap import draw_heatmap, save_png
+from fastcka.stats import read_results
 from fastcka.sweep import run_sweep
+from fastcka.sweep.results.names import model_names
 
 
 def _draw(matrix, labels=None, **options):
@@ -109,7 +112,7 @@ def test_cells_without_a_comparison_are_grey_and_explained(trained, config_for, 
     monkeypatch.setattr("fastcka.sweep.results.figures.draw_heatmap", draw)
     run_sweep(config_for(within=["layer"], differ=["seed"], steps="final_each"))
     (matrix, labels), options, figure = drawn[0]
-    seeds = [label.split()[0].split("_")[1] for label in labels]
+    seeds = [label.split(" · ")[1].removeprefix("seed ") for label in labels]
     assert sorted(seeds) == ["1", "1", "2", "2", "orig", "orig"]
     for a, b in itertools.product(range(6), repeat=2):
         compared = a == b or seeds[a] != seeds[b]
@@ -121,6 +124,58 @@ def test_cells_without_a_comparison_are_grey_and_explained(trained, config_for, 
     run_sweep(config_for(within=["layer"], steps="final_each"))
     assert np.isfinite(drawn[0][0][0]).all()
     assert "grey" not in drawn[0][2].get_supxlabel()
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The matrices, row labels and options of the heatmaps that a sweep draws."""
+    calls = []
+
+    def draw(matrix, labels, **options):
+        calls.append((matrix, labels, options))
+        return draw_heatmap(matrix, labels, **options)
+
+    monkeypatch.setattr("fastcka.sweep.results.figures.draw_heatmap", draw)
+    return calls
+
+
+def test_a_sweep_of_two_sides_is_a_rectangle(trained, config_for, drawn):
+    sides = {"left": {"variant": "b"}, "right": {"variant": "a", "seed": [1, 2]}}
+    run_sweep(config_for(compare={"within": ["layer"], **sides, "steps": [0]}))
+    for (matrix, rows, options), layer in zip(drawn, ("conv", "fc"), strict=True):
+        assert rows == ["b · seed 1", "b · seed 2", "b · seed orig"]
+        assert options["columns"] == ["a · seed 1", "a · seed 2"]
+        expected = [
+            [
+                oracle.cka(trained[b, 0, layer], trained[a, 0, layer], "unbiased")
+                for a in ("a_1", "a_2")
+            ]
+            for b in ("b_1", "b_2", "b_orig")
+        ]
+        np.testing.assert_allclose(matrix, expected, atol=1e-6)
+        assert options["blank"] is None
+
+
+def test_a_sweep_whose_sides_overlap_is_a_square(trained, config_for, drawn):
+    sides = {"left": {"variant": "b"}, "right": {}}
+    run_sweep(config_for(compare={"within": ["layer"], **sides, "steps": "final_each"}))
+    matrix, rows, options = drawn[0]
+    assert matrix.shape == (6, 6)
+    assert len(rows) == 6
+    assert options["columns"] is None
+
+
+def test_rows_have_the_names_of_the_report(trained, config_for, drawn, tmp_path):
+    run_sweep(config_for(within=["layer", "step"], steps=[0]))
+    run_sweep(config_for(within=["step", "variant"], steps=[0], output=tmp_path / "layers"))
+    names = ["a · seed 1", "a · seed 2", "a · seed orig"]
+    names += [name.replace("a ", "b ", 1) for name in names]
+    assert drawn[0][1] == names
+    layers = ("conv", "fc")
+    assert drawn[2][1] == [f"seed {s} · {layer}" for s in (1, 2, "orig") for layer in layers]
+    assert drawn[2][2]["blocks"] == [0, 2, 4]  # a block for each model
+    table = read_results(tmp_path / "out")
+    assert list(model_names(table.models(), ("variant", "seed")).values()) == names
 
 
 def test_a_figure_drawn_once_equals_the_one_that_matplotlib_saves(tmp_path):

@@ -97,10 +97,11 @@ def cka(
 ) -> None:
     """Compute the CKA of two arrays of the same examples.
 
-    Rows are examples; axes after the first are flattened into features. Arrays of MATLAB files
-    (version 7.3) have the shape that MATLAB displays. The interval says how the value would vary
-    with other examples (jackknife). The chance level and the p-value are those for permuted
-    examples; the p-value follows from their first three moments.
+    Rows are examples; axes after the first are flattened into features.
+    Arrays of MATLAB files (version 7.3) have the shape that MATLAB displays.
+    The interval shows how the value would vary with other examples (jackknife).
+    The chance level and the p-value are those of permuted examples.
+    The p-value is computed from the first three moments of the permutations.
     """
     from fastcka.core import Inference, compare
     from fastcka.memory import memory_check
@@ -290,7 +291,7 @@ def _print_facts(answer: dict[str, Any]) -> None:
                 **_axes_fact(answer["matlab_axes"]),
                 "computed": (
                     f"on {answer['device']} ({answer['implementation']}), route {answer['route']}, "
-                    f"precision {answer['precision']} ({answer['products']} products), "
+                    f"{answer['products']} products, "
                     f"{output.counted(answer['threads'], 'thread')}, {answer['seconds']:.3f} s"
                 ),
                 **_reads_fact(answer["reads"]),

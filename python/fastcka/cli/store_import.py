@@ -54,8 +54,9 @@ def import_files(
 
     A second run resumes.
 
-    TREE contains, at any depth, <model>/<step>/<layer>.npy or <model>/<step>.npz (or .pt,
-    .safetensors, .h5, .mat, .parquet, .h5ad, .zarr), or representations.pt and metadata.json in
+    TREE contains, at any depth, <model>/<step>/<layer>.npy or <model>/<step>.npz
+    (or .pt, .safetensors, .h5, .mat, .parquet, .h5ad, .zarr),
+    or representations.pt and metadata.json in
     <model>/analysis_higher/<prompt>_l<layer>/representations/checkpoint-<step>/.
     """
     from fastcka.store import import_tree

@@ -13,10 +13,11 @@ from fastcka.core import Comparison
 from fastcka.core.estimators import Estimator
 from fastcka.errors import MissingExtraError
 from fastcka.report.items import NotDrawn
-from fastcka.report.pairs import Key, Pairs, keys_of, model_names
+from fastcka.report.pairs import Key, Pairs, keys_of
 from fastcka.report.roles import Roles
 from fastcka.report.slices import Cut
 from fastcka.stats import PairTable
+from fastcka.sweep.results.names import model_names
 
 _MOST_SETS = 24
 _MOST_MEMBERS = 1_000
@@ -126,7 +127,8 @@ def _clustered(title: str, table: PairTable, roles: Roles) -> Clustered:
     matrix = np.eye(count)
     matrix[first, second] = matrix[second, first] = table.cka
     fields = [name for name in ("model", "layer", "step") if len(table.labels(name)) > 1]
-    names, models = model_names(table, roles), table.models()
+    models = table.models()
+    names = model_names(models, roles.nesting)
     shown = {"model": [names[model] for model, _, _ in keys]}
     shown |= {"layer": [layer for _, _, layer in keys], "step": [step for _, step, _ in keys]}
     comparison = Comparison(

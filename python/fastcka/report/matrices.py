@@ -11,6 +11,7 @@ from fastcka.report.data import ReportData
 from fastcka.report.items import Drawing, Item, NotDrawn, Sheet
 from fastcka.report.slices import Slice
 from fastcka.stats import ModelMatrix, model_matrix
+from fastcka.sweep.results.names import model_names
 
 
 def matrices(data: ReportData) -> Iterator[Item]:
@@ -24,7 +25,9 @@ def matrices(data: ReportData) -> Iterator[Item]:
             name for name in data.roles.nesting if part.family is None or name != data.roles.family
         ]
         matrix = model_matrix(part.table, by=by)
-        names = row_names(matrix)
+        labelled = [dict(zip(by, labels, strict=True)) for labels in matrix.labels]
+        named = model_names(dict(zip(matrix.models, labelled, strict=True)), by)
+        names = [named[model] for model in matrix.models]
         stem = f"matrix_{part.stem}" if part not in data.cut.whole else f"matrix_all_{part.stem}"
         rows = [
             [name, model, *labels, *values]
@@ -35,15 +38,6 @@ def matrices(data: ReportData) -> Iterator[Item]:
         yield Sheet(stem, part.title, ["name", "model", *by, *names], rows)
         if part.step in data.drawn:
             yield _drawing(data, part, matrix, names, stem, by)
-
-
-def row_names(matrix: ModelMatrix) -> list[str]:
-    """Return a name for each row: its labels, plus the model if other rows have the same labels."""
-    names = [" / ".join(label or "–" for label in labels) for labels in matrix.labels]
-    return [
-        model if not name else f"{name} ({model})" if names.count(name) > 1 else name
-        for name, model in zip(names, matrix.models, strict=True)
-    ]
 
 
 def _drawing(
@@ -62,7 +56,7 @@ def _drawing(
         notes=[
             data.caption(part),
             f"{matrix.n_pairs:,} pairs of {len(names)} models"
-            + (f", sorted by {' / '.join(by)}" if by else ""),
+            + (f", sorted by {', '.join(by)}" if by else ""),
         ],
         cell_inches=0.24,
     )

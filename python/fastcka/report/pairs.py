@@ -17,6 +17,7 @@ from fastcka.report.values import MAIN, values_of
 from fastcka.stats import PairTable
 from fastcka.stats.cells import Labels
 from fastcka.sweep.question.labels import KEY_FIELDS
+from fastcka.sweep.results.names import model_names
 
 Key = tuple[str, str, str]
 """Model, step and layer."""
@@ -92,20 +93,6 @@ def keys_of(side: Mapping[str, Labels]) -> list[Key]:
     return list(zip(side["model"], side["step"], side["layer"], strict=True))
 
 
-def model_names(table: PairTable, roles: Roles) -> dict[str, str]:
-    """Return model -> its labels "mlp / 0", and the model if others have the same labels."""
-    models = table.models()
-    names = {
-        model: " / ".join(labels[field] or "–" for field in roles.nesting)
-        for model, labels in models.items()
-    }
-    texts = list(names.values())
-    return {
-        model: model if not name else f"{name} ({model})" if texts.count(name) > 1 else name
-        for model, name in names.items()
-    }
-
-
 def page_data(
     pairs: Pairs, roles: Roles, facts: RunFacts, ranks: Sequence[int] | None
 ) -> dict[str, Any]:
@@ -121,7 +108,7 @@ def page_data(
         code = {label: i for i, label in enumerate(labels)}
         codes = [-1 if label is None else code[label] for label in pairs.labels_of(name)]
         fields[name] = {"labels": labels, "codes": codes}
-    names = model_names(table, roles)
+    names = model_names(table.models(), roles.nesting)
     return {
         "fields": fields,
         "names": [names[model] for model in fields["model"]["labels"]],

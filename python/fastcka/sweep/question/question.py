@@ -18,7 +18,7 @@ from fastcka.sweep.question.labels import (
     require_fields,
 )
 from fastcka.sweep.question.rules import pair_rules
-from fastcka.sweep.question.selection import Sides
+from fastcka.sweep.question.selection import Sides, allowed_values
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -96,7 +96,6 @@ def _required_values(
     """
     name = ".".join(map(str, where))
     require_fields(list(wanted), known_fields(stored), name)
-    allowed: Allowed = {}
     for field, values in wanted.items():
         present: dict[Hashable, object] = {}
         for representation in stored:
@@ -111,8 +110,7 @@ def _required_values(
                     f"{name}.{field}: no representation in {config.store} has {given}"
                     f"{near_misses(json_text(value), shown)}"
                 )
-        allowed[field] = frozenset(identity_of(value) for value in values)
-    return allowed
+    return allowed_values(wanted)
 
 
 def _size(text: str) -> tuple[int, str]:

@@ -39,6 +39,13 @@ def is_selected(value: object, allowed: Iterable[Hashable]) -> bool:
     return any(identity_of(member) in allowed for member in members)
 
 
+def allowed_values(wanted: Mapping[str, Sequence[object]]) -> Allowed:
+    """Return the values that a mapping such as ``select`` allows."""
+    return {
+        field: frozenset(identity_of(value) for value in values) for field, values in wanted.items()
+    }
+
+
 def fits(representation: Labels, allowed: Allowed) -> bool:
     """Return whether a representation has an allowed value of every field in ``allowed``."""
     return all(

@@ -11,11 +11,13 @@ from fastcka.errors import MissingExtraError
 from fastcka.files import make_folder, replaced_stream
 from fastcka.heatmap import draw_heatmap, save_png
 from fastcka.sweep.planning.folder import FIGURES
-from fastcka.sweep.question.labels import KEY_FIELDS
+from fastcka.sweep.question.labels import KEY_FIELDS, identity_of, value_text
+from fastcka.sweep.question.selection import allowed_values, fits
 from fastcka.sweep.results.exports import is_current, read_comparison
+from fastcka.sweep.results.names import NAMING, SEPARATOR, model_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from fastcka.sweep.ledger.ledger import Ledger
     from fastcka.sweep.planning.group import GroupPlan
     from fastcka.sweep.planning.plan import SweepPlan
+    from fastcka.sweep.question.config import CompareConfig
     from fastcka.sweep.results.exports import Exports
 
 
@@ -47,23 +50,26 @@ def draw_figures(
             if exports.figures_left_out is not None:
                 continue
             try:
-                _draw(group, read_comparison(group, plan, ledger), output / figure)
+                comparison = read_comparison(group, plan, ledger)
+                _draw(group, plan.config.compare, comparison, output / figure)
             except MissingExtraError as error:
                 exports.figures_left_out = str(error)
                 continue
         exports.groups[group.position] = replace(files, figure=figure)
 
 
-def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
-    # Labels with every factor would leave no room for the matrix. The parts of the key that vary in
-    # the group distinguish its representations, and the title names the rest.
-    keys = [r.key for r in group.representations]
-    varying = [at for at in range(3) if len({key[at] for key in keys}) > 1]
-    labels = tuple({KEY_FIELDS[at]: key[at] for at in varying} for key in keys)
-    blank = not_compared(group)
+def _draw(group: GroupPlan, compare: CompareConfig, comparison: Comparison, path: Path) -> None:
+    names, models = _row_names(group), [r.key.model for r in group.representations]
+    rows, columns = sides_of(group, compare) or (range(len(names)), None)
+    across = rows if columns is None else columns
+    cells = np.ix_(rows, across)
+    blank = not_compared(group)[cells]
     figure = draw_heatmap(
-        np.where(blank, np.nan, comparison.cka),
-        replace(comparison, labels=labels).names,
+        np.where(blank, np.nan, comparison.cka[cells]),
+        [names[row] for row in rows],
+        columns=None if columns is None else [names[column] for column in columns],
+        blocks=_starts([models[row] for row in rows]),
+        column_blocks=_starts([models[column] for column in across]),
         title=group.name,
         estimator=comparison.estimator,
         n_examples=comparison.n_examples,
@@ -72,6 +78,54 @@ def _draw(group: GroupPlan, comparison: Comparison, path: Path) -> None:
     )
     with replaced_stream(path) as file:
         save_png(figure, file)
+
+
+def _row_names(group: GroupPlan) -> list[str]:
+    """Return what distinguishes each representation in its group; the title names the rest."""
+    # Names with every factor would leave no room for the matrix.
+    labels = [r.labels for r in group.representations]
+    several = {
+        field: len({identity_of(each.get(field)) for each in labels}) > 1
+        for field in (*KEY_FIELDS, *NAMING)
+    }
+    fields = [field for field in NAMING if several[field]]
+    models = {
+        each["model"]: {name: value_text(each[name]) for name in fields if name in each}
+        for each in labels
+    }
+    named = model_names(models, fields)
+    return [
+        SEPARATOR.join(
+            text
+            for field, text in (
+                ("model", named[each["model"]]),
+                ("step", f"step {each['step']}"),
+                ("layer", each["layer"]),
+            )
+            if several[field]
+        )
+        for each in labels
+    ]
+
+
+def _starts(models: Sequence[str]) -> list[int] | None:
+    """Return the first row of each model, or None if a model has one row or its rows are apart."""
+    starts = [i for i, model in enumerate(models) if i == 0 or model != models[i - 1]]
+    return starts if len(starts) == len({*models}) < len(models) else None
+
+
+def sides_of(group: GroupPlan, compare: CompareConfig) -> tuple[list[int], list[int]] | None:
+    """Return the positions that fit `left`, the rows, and `right`, the columns.
+
+    None without sides, or if a representation is on both.
+    """
+    if compare.left is None or compare.right is None:
+        return None
+    rows, columns = (
+        [i for i, r in enumerate(group.representations) if fits(r.labels, allowed_values(side))]
+        for side in (compare.left, compare.right)
+    )
+    return None if not rows or not columns or {*rows} & {*columns} else (rows, columns)
 
 
 def not_compared(group: GroupPlan) -> NDArray[np.bool_]:
