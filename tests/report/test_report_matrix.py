@@ -34,7 +34,7 @@ def test_pointing_at_a_cell_shows_its_numbers(open_page, layered):
     page.mouse.move(box["x"] + box["width"] * 1.5 / 12, box["y"] + box["height"] * 0.5 / 12)
     page.wait_for_selector(".hoverlayer .hovertext")
     shown = page.locator(".hoverlayer .hovertext").text_content()
-    assert "va / 1 · conv1" in shown
+    assert "va · seed 1 · conv1" in shown
     assert "CKA (unbiased)" in shown
 
 
@@ -149,11 +149,13 @@ def test_rows_are_sorted_by_a_factor_or_by_the_clustering(open_page, layered):
         return page.evaluate("document.querySelector('.plot').layout.yaxis.ticktext")
 
     matrix_of(page)
-    assert [name.split(" · ")[1] for name in names()] == [
+    assert [name.split(" · ")[-1] for name in names()] == [
         layer for layer in LAYERS for _ in "12"
     ] * 2
     choose(page, 0, "sort by", "layer")
-    assert [name.split(" · ")[1] for name in names()] == [layer for layer in LAYERS for _ in "1234"]
+    assert [name.split(" · ")[-1] for name in names()] == [
+        layer for layer in LAYERS for _ in "1234"
+    ]
     choose(page, 0, "sort by", "cluster")
     number = chart_number(page, "Dendrogram")
     page.locator("figure.chart").nth(number).scroll_into_view_if_needed()
