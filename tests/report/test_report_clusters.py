@@ -92,3 +92,10 @@ def test_the_labels_of_a_map_are_in_natural_order(tmp_path):
     (points, _) = maps(data_of(table_of(keys, lambda a, b: 0.5), tmp_path))
     names = [trace["name"] for trace in points.spec["figures"][0]["data"]]
     assert names == ["task1", "task2", "task10"]
+
+
+def test_members_are_named_as_in_the_matrices(tmp_path):
+    keys = [(name, 0, layer, {"variant": name}) for layer in ("conv", "fc") for name in "abc"]
+    data = data_of(table_of(keys, lambda a, b: 0.5), tmp_path)
+    every = data.clusters.sets[0].comparison
+    assert every.names == ["a · conv", "b · conv", "c · conv", "a · fc", "b · fc", "c · fc"]

@@ -81,7 +81,7 @@ def _console(stream: TextIO) -> Console:
             # rich pads each line of a table to the width of its longest line.
             with self.capture() as captured:
                 super().print(*shown, **options)
-            stream.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+            stream.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
 
     width = None if terminal or "COLUMNS" in os.environ else _PIPE_WIDTH
     return PrintableConsole(file=stream, highlight=False, markup=False, width=width)

@@ -17,7 +17,7 @@ from fastcka.report.pairs import Key, Pairs, keys_of
 from fastcka.report.roles import Roles
 from fastcka.report.slices import Cut
 from fastcka.stats import PairTable
-from fastcka.sweep.results.names import model_names
+from fastcka.sweep.results.names import SEPARATOR, model_names
 
 _MOST_SETS = 24
 _MOST_MEMBERS = 1_000
@@ -132,7 +132,9 @@ def _clustered(title: str, table: PairTable, roles: Roles) -> Clustered:
     shown = {"model": [names[model] for model, _, _ in keys]}
     shown |= {"layer": [layer for _, _, layer in keys], "step": [step for _, step, _ in keys]}
     comparison = Comparison(
-        labels=tuple({name: shown[name][i] for name in fields} for i in range(count)),
+        labels=tuple(
+            {"label": SEPARATOR.join(shown[name][i] for name in fields)} for i in range(count)
+        ),
         estimator=cast("Estimator", table.estimator or "unbiased"),
         n_examples=int(table.n_examples.min()),
         biased=matrix,
