@@ -12,8 +12,9 @@ import pytest
 
 import fastcka
 from fastcka import Comparison, create_store, open_store
-from fastcka.errors import InputError, NoStoreError
+from fastcka.errors import FastckaError, InputError, NoStoreError
 from fastcka.store import import_tree
+from fastcka.sweep import load_sweep
 
 CALLS = {
     "create_store": create_store,
@@ -37,6 +38,22 @@ def test_what_is_no_path(name, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"~ is not expanded: .*\.expanduser\(\), got '~"):
             CALLS[name](path)
     assert not any(tmp_path.iterdir())  # in particular, no folder "~"
+
+
+def test_a_configuration_does_not_expand_a_path(tmp_path):
+    for key, values in {"store": ("~/st", "out"), "output": ("st", "~/out")}.items():
+        store, output = values
+        (tmp_path / "sweep.yaml").write_text(
+            f"store: {store}\noutput: {output}\ncompare: {{within: [layer]}}\n"
+        )
+        with pytest.raises(FastckaError, match=f"{key}: expected a path without ~"):
+            load_sweep(tmp_path / "sweep.yaml")
+
+
+def test_a_folder_of_that_name_can_be_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    create_store("./~/st")
+    assert (tmp_path / "~" / "st").is_dir()
 
 
 def test_stores_that_the_system_refuses(tmp_path, monkeypatch):

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 def path_value(value: object) -> object:
     """Return a path for a field of pydantic; anything else is an error."""
     if isinstance(value, str | os.PathLike) and str(value).strip() and "\0" not in str(value):
+        if str(value) == "~" or str(value).startswith("~/"):
+            raise ValueError("expected a path without ~, which is not expanded")
         return Path(value)
     raise ValueError("expected a path")
 
 
 def problems_text(file: str | os.PathLike[str], problems: Sequence[str]) -> str:
-    """Return the problems of a file, which is named once: one in its line, or several below it."""
+    """Return the problems of a file, which is named once: one on its line, several below it."""
     if len(problems) == 1:
         return f"{os.fspath(file)}: {problems[0]}"
     lines = (f"  {problem}" for problem in problems)

@@ -14,8 +14,8 @@ def given_path(path: object, argument: str = "path") -> Path:
     Raises
     ------
     InputError
-        It is neither text nor a path, contains a null character, or begins with ``~``, which
-        would be a folder of that name.
+        It is neither text nor a path, contains a null character, or its first folder is ``~``,
+        which would be a folder of that name.
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
@@ -25,10 +25,9 @@ def given_path(path: object, argument: str = "path") -> Path:
         )
     if "\0" in text:
         raise InputError(f"{argument}: expected no null character, got {text!r:.100}")
-    result = Path(text)
-    if result.parts[:1] == ("~",):
+    if text == "~" or text.startswith("~/"):
         raise InputError(
             f"{argument}: ~ is not expanded: expected a path such as "
             f"pathlib.Path({text!r}).expanduser(), got {text!r}"
         )
-    return result
+    return Path(text)

@@ -181,6 +181,13 @@ def test_labels_are_the_same_in_a_file(xs, labels, tmp_path):
     assert accumulator.result().names == result.names
 
 
+def test_a_label_that_a_file_cannot_keep_is_refused(xs, tmp_path):
+    labels = [{"__tuple__": [1, 2]}, "b", {"c": {"__tuple__": 5}}]
+    for kept in (labels[:2], labels[1:]):
+        with pytest.raises(InputError, match="labels must not have a field '__tuple__'"):
+            fastcka.compare(xs[:2], labels=kept).save(tmp_path / "r.npz")
+
+
 def test_loading_another_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"absent\.npz: No such file"):
         Comparison.load(tmp_path / "absent.npz")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+import fastcka
 import oracle
 from fastcka.core import kernel_cka
 from fastcka.errors import InputError, OutOfMemoryError
@@ -49,6 +50,25 @@ def test_examples_far_from_all_others(data, far):
     x, y = data
     x[list(far)] += 1e9
     assert kernel_cka(x, y).cka == pytest.approx(oracle.rbf_cka(x, y)[0], abs=1e-9)
+
+
+@pytest.mark.parametrize("distance", [1e4, 1e7, 1e9])
+@pytest.mark.parametrize("bandwidth", [1.0, 1e3])
+def test_two_sets_far_from_each_other(data, distance, bandwidth):
+    """As long as all others, they are far from none of them; a width of the caller is narrow."""
+    x, y = data
+    x[::2] += distance
+    measure = fastcka.Measure("rbf_cka", bandwidth=bandwidth)
+    value = fastcka.compare([x, y], measures=[measure]).measure("rbf_cka")[0, 1]
+
+    def kernel(z):
+        squares = ((z[:, None] - z) ** 2).sum(axis=2)
+        k = np.exp(-squares / (2 * bandwidth**2))
+        return k - k.mean(axis=0) - k.mean(axis=1)[:, None] + k.mean()
+
+    a, b = kernel(x), kernel(y)
+    expected = (a * b).sum() / math.sqrt((a * a).sum() * (b * b).sum())
+    assert value == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-170, 1e160, 1e200])

@@ -94,7 +94,7 @@ def test_what_is_refused(xs, given, message):
 
 
 def test_confounders_that_explain_each_other(xs):
-    with pytest.raises(InputError, match="the confounders explain each other; leave out one"):
+    with pytest.raises(InputError, match=r"the confounders explain each other, .*; leave out one"):
         fastcka.compare({**xs, "again": xs["inputs"] * 3}).partial(["inputs", "again"])
     with pytest.raises(InputError, match="got one that is NaN"):
         fastcka.compare({**xs, "one": np.ones((40, 2))}).partial("one")

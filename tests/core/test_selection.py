@@ -188,3 +188,5 @@ def test_labels_and_values_that_are_arrays(xs):
     assert result["l0", {"units": [2, 3]}] == result.cka[0, 2]
     with pytest.raises(InputError, match="no representation has units=5"):
         result.sel(units=5)
+    lists = fastcka.compare(arrays, labels=[{"units": [i, i + 1]} for i in range(3)])
+    assert lists[{"units": np.array([1, 2])}, {"units": [2, 3]}] == lists.cka[1, 2]

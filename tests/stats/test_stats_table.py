@@ -45,6 +45,13 @@ def test_1_and_1_0_are_one_label(pair_table):
     assert table.same("seed").all()
 
 
+def test_lists_of_numpy_are_labels(pair_table):
+    """pandas gives the lists of a Parquet column as arrays."""
+    lists = {"x": [1, 2], "y": np.array([2, 1]), "z": [np.int64(1), np.int64(2)]}
+    table = pair_table({name: {"tasks": tasks} for name, tasks in lists.items()}, lambda *_: 0.5)
+    assert table.labels("tasks") == ["[1, 2]"]
+
+
 def test_missing_values_of_pandas_are_absent(columns, irregular):
     """A column of pandas' own dtypes contains pandas.NA, which is neither None nor NaN."""
     models = {**irregular, "bare": {}}

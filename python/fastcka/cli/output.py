@@ -81,7 +81,8 @@ def _console(stream: TextIO) -> Console:
             # rich pads each line of a table to the width of its longest line.
             with self.capture() as captured:
                 super().print(*shown, **options)
-            stream.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
+            stream.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
+            stream.flush()  # as rich does: stdout and stderr may be one file
 
     width = None if terminal or "COLUMNS" in os.environ else _PIPE_WIDTH
     return PrintableConsole(file=stream, highlight=False, markup=False, width=width)

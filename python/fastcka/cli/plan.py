@@ -94,6 +94,7 @@ def _print_plan(
     from fastcka.memory import size_text
     from fastcka.sweep.planning.duration import time_text
     from fastcka.sweep.planning.memory import memory_text
+    from fastcka.sweep.planning.row_blocks import blocks_text
 
     console = output.stdout()
     facts: dict[str, object] = dict(planned.facts())
@@ -101,6 +102,8 @@ def _print_plan(
     facts["groups"] = f"{facts['groups']}: {len(missing):,} to compute, {reused:,} computed earlier"
     to_read = sum(group.bytes_to_read for group in missing)
     facts["reads"] = size_text(to_read) if to_read else "nothing"
+    if "in blocks" in facts:
+        facts["in blocks"] = blocks_text(missing) or "nothing"
     facts["memory"] = memory_text(0 if needed is None else needed.bytes)
     facts["time"] = time_text(missing)
     if emitted is not None:

@@ -122,7 +122,8 @@ def _summary(result: SweepResult) -> dict[str, object]:
     }
     if result.shard is not None:
         rows["groups"] = f"{rows['groups']} (of shard {result.shard})"
-        rows["pairs"] = f"{rows['pairs']} (of all shards)"
+        for name in ("representations", "pairs"):
+            rows[name] = f"{rows[name]} (of all shards)"
     if result.undefined:
         rows["undefined"] = f"{output.counted(result.undefined, 'pair')}; the table says why"
     if result.dropped:

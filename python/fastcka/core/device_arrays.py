@@ -58,10 +58,10 @@ def device_view(x: Any, name: str) -> DeviceView:
 
 
 def plain_views() -> dict[type, Callable[[Any], DeviceView | None]]:
-    """Return, for the array classes of torch and cupy, what views an array in place.
+    """Return, for the array classes of torch and cupy, a function that views an array in place.
 
-    It takes a tenth of the time of `device_view`, and gives None if the array is not on a device
-    or needs more than looking. It serves one call, because it asks for a stream once.
+    The function takes a tenth of the time of `device_view`. It returns None if the array is not on
+    a device, or has to be converted. Use it for one call only: it asks for a stream once.
     """
     views: dict[type, Callable[[Any], DeviceView | None]] = {}
     if (torch := sys.modules.get("torch")) is not None:

@@ -42,8 +42,9 @@ class FarMoments:
     """
 
     ARRAYS = (*Moments.ARRAYS, "far")
+    """The names of the arrays of `to_arrays`."""
     COUNTS = ("widths", "n_near")
-    """The names of the arrays, and of the values for JSON, of `to_arrays`."""
+    """The names of its values for JSON."""
 
     def __init__(self, near: Moments, far: Matrix) -> None:
         self.near = near

@@ -57,7 +57,7 @@ def minibatch_cka(
     ------
     InputError
         For a batch of fewer than 4 examples, no batch, numbers of representations or labels that
-        differ between batches, values of which float64 cannot hold the fourth power, or as
+        differ between batches, values whose fourth power float64 cannot hold, or as
         `compare`.
     DeviceError, OutOfMemoryError
         As `compare`.
@@ -74,7 +74,7 @@ def minibatch_cka(
     if weights not in get_args(Weights):
         raise InputError(f"weights must be one of {', '.join(get_args(Weights))}, got {weights!r}")
     total: NDArray[np.float64] | None = None
-    sums = np.zeros(0)  # of which the sums of self-HSIC are differences
+    sums = np.zeros(0)  # the positive part of each self-HSIC
     first: list[dict[str, Any]] = []
     for number, batch in enumerate(batches):
         result = compare(batch, estimator="biased")

@@ -77,8 +77,8 @@ def load_npz(
         raise InputError(f"{name} is not a saved {kind}: not an .npz file")
     try:
         # np.load leaves a file open that it opened itself and cannot read.
-        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]), object_hook=_decoded)
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
             arrays = {key: file[key] for key in file.files if key != "header"}
             written = header.get("format"), header.get("version")
     except OSError as error:
@@ -96,7 +96,7 @@ def load_npz(
     missing = [key for key in required if key not in arrays and key not in header]
     if missing:
         raise InputError(f"{name} is not a saved {kind}: it contains no {', '.join(missing)}")
-    return header, arrays
+    return header | {"labels": _decoded(header["labels"])}, arrays
 
 
 def require_folder(path: Path) -> None:
@@ -116,8 +116,16 @@ def _encoded(value: Any) -> Any:
     for name in value:
         if not isinstance(name, str):
             raise InputError(f"to be saved, the fields of labels must be text, got {name!r}")
+        if name == _TUPLE:
+            raise InputError(f"to be saved, labels must not have a field {_TUPLE!r}")
     return {name: _encoded(each) for name, each in value.items()}
 
 
-def _decoded(value: dict[str, Any]) -> Any:
-    return tuple(value[_TUPLE]) if value.keys() == {_TUPLE} else value
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    if value.keys() == {_TUPLE}:
+        return tuple(_decoded(value[_TUPLE]))
+    return {name: _decoded(each) for name, each in value.items()}

@@ -183,7 +183,7 @@ def _is_wanted(value: Any, wanted: Any) -> bool:
 
 def _equal(value: Any, wanted: Any) -> bool:
     """Return whether a label has this value; arrays are equal if all their values are."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) or isinstance(wanted, np.ndarray):
         return np.array_equal(value, wanted)
     return value is wanted or bool(value == wanted)
 

@@ -25,7 +25,7 @@ class ResiMeasure:
 
     ``measure(R, Rp, shape)`` returns a float. As in ReSi, "ntd" makes a row of every token. For
     "nchw", CKA flattens channels and positions into features. The measures of Procrustes make a row
-    of every position, after averaging the larger images to the height and width of the smaller.
+    of every position, after averaging images to the smaller height and the smaller width.
     From 10,000 rows on, they take every second row, from 15,000 on every third, and so on.
 
     Attributes

@@ -23,7 +23,7 @@ def blocks(data: ReportData) -> Iterator[Item]:
         yield missing_role("Block means", "variant", data.roles, data.cut.usable)
         return
     if seed is None:
-        what = "Diagonal block means of different seeds only (they include all pairs)"
+        what = "Diagonal block means without pairs of one seed"
         yield missing_role(what, "seed", data.roles, data.cut.usable)
     rows = []
     for part in data.cut.slices:

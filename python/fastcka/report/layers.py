@@ -42,16 +42,17 @@ def layers_by_family(table: PairTable, field: str) -> list[FamilyLayer]:
         if layer is not None and families:
             groups.setdefault(families, []).append(layer)
     ordered = sorted(groups.items(), key=lambda group: (len(group[0]), every.index(group[0][0])))
-    counts = dict.fromkeys(every, 0)
+    order = {
+        family: [layer for layer in table.labels("layer") if (layer, family) in having]
+        for family in every
+    }
     shown = []
     for number, (families, layers) in enumerate(ordered):
         owners = ", ".join(families) if len(families) < len(every) else f"every {field}"
         prefix = f"{owners} · " if len(groups) > 1 else ""
         for i, layer in enumerate(layers):
-            places = {family: counts[family] + i for family in families}
+            places = {family: order[family].index(layer) for family in families}
             shown.append(
                 FamilyLayer(layer, f"{prefix}layer {layer}", places, number, i, len(layers))
             )
-        for family in families:
-            counts[family] += len(layers)
     return shown

@@ -26,7 +26,9 @@ from fastcka.report.slices import at_step, step_text
 from fastcka.report.values import values_of
 from fastcka.stats import PairTable, TrendPoint, trend
 
-_LEGEND = " Marker: which families have the layer. Colour: the order of their layers, dark first."
+_LEGEND = (
+    " Marker: the families of a layer. Colour: the order of layers with one marker, dark first."
+)
 
 
 def trends(data: ReportData) -> Iterator[Item]:

@@ -31,13 +31,14 @@ def label_text(value: object) -> str | None:
         # A list in a cell of results.csv, as pandas reads it.
         items = value_of_cell(value) if value.startswith("[") else value
         return items if isinstance(items, str) else label_text(items)
+    if hasattr(value, "tolist"):  # of NumPy
+        value = value.tolist()
     try:
         if isinstance(value, list | tuple | set | frozenset):  # the tasks [a, b] equal [b, a]
-            return json.dumps(sorted(value, key=repr), ensure_ascii=False)
+            items = [item.item() if isinstance(item, np.generic) else item for item in value]
+            return json.dumps(sorted(items, key=repr), ensure_ascii=False)
         if is_missing(value):
             return None
-        if isinstance(value, np.generic):
-            return label_text(value.item())
         if isinstance(value, float) and value.is_integer():
             return str(int(value))  # pandas reads 1 as 1.0 if the column has an empty cell
         return json.dumps(value, ensure_ascii=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +55,7 @@ class _Resampling:
             )
         if self.draws < 100:
             raise InputError(f"draws: expected at least 100, got {self.draws}")
-        if not isinstance(self.confidence, int | float) or not 0 < self.confidence < 1:
+        if not isinstance(self.confidence, Real) or not 0 < self.confidence < 1:
             raise InputError(
                 f"confidence: expected a number between 0 and 1, got {self.confidence!r}"
             )

@@ -36,7 +36,9 @@ def partial_cka(
         raise InputError("given: expected representations with a similarity, got one that is NaN")
     if np.linalg.eigvalsh(inner).min() < nothing_left:
         raise InputError(
-            "given: the confounders explain each other; leave out one that the others explain"
+            f"given: the confounders explain each other, within the rounding of {products} "
+            "products; leave out one that the others explain"
+            + ("" if products == "float64" else ", or compare with precision='float64'")
         )
     across = cka[:, given]
     rest = cka - across @ np.linalg.solve(inner, across.T)

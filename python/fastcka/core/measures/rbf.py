@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastcka.core.measures.members import Values, embedded
 from fastcka.core.sums import Matrix, Vector
@@ -27,20 +26,16 @@ TILE_BYTES = 64 << 20
 """Bytes of the tiles of all kernels together."""
 MOST_ROWS = 512
 """Rows of a tile, and of a panel of distances, at most."""
-FAR = 1e6
-"""Squared length of a far example, in typical ones: products keep 1e-10 of a squared distance."""
+NEAR = 1e-4
+"""Squared distances below this share of the squared lengths lose digits in the products."""
 _LARGEST = 1e300
 
 
 class _Points(NamedTuple):
-    """The values of a representation about their medians, and their squared lengths.
-
-    `far` are the examples whose distances from each other would lose digits in the products.
-    """
+    """The values of a representation about their medians, and their squared lengths."""
 
     values: Matrix
     norms: Vector
-    far: NDArray[np.bool_]
 
 
 def rbf_cka(members: Sequence[Member], measure: Measure) -> Values:
@@ -95,9 +90,7 @@ def _points(member: Member) -> tuple[_Points, int]:
     # A common shift changes no distance. About the median, |a|^2 + |b|^2 - 2ab does not lose the
     # digits of typical distances, even if a few examples are far from all others.
     values -= np.median(values, axis=0)
-    norms = np.einsum("ij,ij->i", values, values)
-    typical = np.median(norms[norms > 0]) if norms.any() else 0.0
-    return _Points(values, norms, norms > FAR * typical), exponent
+    return _Points(values, np.einsum("ij,ij->i", values, values)), exponent
 
 
 def _width(points: _Points, exponent: int, bandwidth: Rule | float) -> float:
@@ -127,17 +120,18 @@ def _median_distance(points: _Points, *, squared: bool) -> float:
 
 def _squared_distances(points: _Points, rows: slice, columns: slice) -> Matrix:
     """Return |x_a - x_b|^2 of a tile; 0 for an example with itself."""
-    values, norms, far = points
+    values, norms = points
     tile = values[rows] @ values[columns].T
     tile *= -2
-    tile += norms[rows, None]
-    tile += norms[columns]
-    np.maximum(tile, 0, out=tile)
-    others = columns.start + np.flatnonzero(far[columns])
-    for a in rows.start + np.flatnonzero(far[rows]):
-        for start in range(0, len(others), MOST_ROWS):
-            b = others[start : start + MOST_ROWS]
-            tile[a - rows.start, b - columns.start] = ((values[b] - values[a]) ** 2).sum(axis=1)
+    lengths = norms[rows, None] + norms[columns]
+    tile += lengths
+    lost = tile < NEAR * lengths
+    for a in np.flatnonzero(lost.any(axis=1)):
+        every = np.flatnonzero(lost[a])
+        for start in range(0, len(every), MOST_ROWS):
+            b = every[start : start + MOST_ROWS]
+            differences = values[columns.start + b] - values[rows.start + a]
+            tile[a, b] = np.einsum("ij,ij->i", differences, differences)
     if rows.start == columns.start:
         np.fill_diagonal(tile, 0)
     return np.asarray(tile)

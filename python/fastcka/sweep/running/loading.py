@@ -88,6 +88,7 @@ def _staged(group: Loadable, buffers: Buffers) -> list[StagedRepresentation | No
     """Return a part of a buffer for each representation that the pass centres in place."""
     n, each = group.n_examples, group.representations
     if group.memory is not None:
+        buffers.close()
         return [None] * len(each)
     sizes = [StagedRepresentation.bytes_of(n, r.n_features) if r.staged else 0 for r in each]
     ends = list(itertools.accumulate(sizes))

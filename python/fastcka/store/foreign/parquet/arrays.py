@@ -86,7 +86,7 @@ def _matching(path: Path, schema: Any, pattern: str) -> list[str]:
         if not is_number(field.type):
             is_named = field.name == pattern
             expected = (
-                "a column of numbers or of lists of numbers" if is_named else ("columns of numbers")
+                "a column of numbers or of lists of numbers" if is_named else "columns of numbers"
             )
             remedy = (
                 "name another column, or convert it first"
