@@ -160,4 +160,5 @@ def test_the_example(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["hugging_face.py", str(folder / "model"), "result"])
     example["main"]()
     assert "captured" in done[0].stdout
-    assert "3 of 3 representations" in done[1].stdout
+    assert re.search(r"^representations +3$", done[1].stdout, re.MULTILINE)
+    assert re.search(r"^pairs +3$", done[1].stdout, re.MULTILINE)

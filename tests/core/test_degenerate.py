@@ -237,7 +237,7 @@ def test_different_numbers_of_examples(device, x):
         (np.array([["a"] * 2] * 20), "must hold real numbers, got dtype <U1"),
         (np.array([[object()] * 2] * 20), r"dtype object"),
         (np.ma.masked_less(np.arange(40.0).reshape(20, 2), 3), "is a masked array"),
-        ([[1.0, 2.0], [3.0]], "must be an array of shape"),
+        ([[1.0, 2.0], [3.0]], "expected rows of one length"),
         (None, "array"),
         ("a.npy", r"must be an array, got 'a\.npy'; read_array, from fastcka\.store, reads one"),
     ],

@@ -56,9 +56,8 @@ def test_the_matrix_is_variant_major_and_empty_where_nothing_was_compared(
     write_report(folder, permutations=99)
     rows = rows_of(folder / "report" / "tables" / "matrix_PT2_layer3_step100.csv")
     names = [row["name"] for row in rows]
-    assert names == [f"a / {s}" for s in ("orig", 1, 2)] + [f"b / {s}" for s in ("orig", 1, 3)] + [
-        f"c / {s}" for s in ("orig", 1, 2)
-    ]
+    seeds = {"a": ("orig", 1, 2), "b": ("orig", 1, 3), "c": ("orig", 1, 2)}
+    assert names == [f"{variant} · seed {seed}" for variant in seeds for seed in seeds[variant]]
     for one in rows:
         for other in rows:
             text = one[other["name"]]
