@@ -63,7 +63,7 @@ def test_a_configuration_survives_writing_and_reading(loaded):
             "layer": "blocks.3",
             "checkpoint_steps": [328125, 0],
             "city_filter": "id:^#'\"$",
-            "output_dir": "~",
+            "output_dir": "null",
         }
     )
     assert config.checkpoint_steps == (0, 328125)
